@@ -1,0 +1,77 @@
+//! What happened, whoever said it: the CloudEvents 1.0 view of a delivery.
+//! Pure. It knows no sender: what is particular to Jira or Alertmanager is read in `ingress`.
+//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>
+
+use crate::types::{DeliveryId, EventId, ParseError, SourceName, Timestamp, text_type};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+text_type!(
+    /// A dotted, lower-case event type: `jira.issue.transitioned`, `alert.firing`.
+    EventType, "^[a-z][a-z0-9_-]*(\\.[a-z][a-z0-9_-]*)*$");
+
+impl FromStr for EventType {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let part = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_lowercase())
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+        };
+        if text.len() <= 120 && text.split('.').all(part) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseError::new(
+                "event type",
+                text,
+                "it is dotted words of lower-case letters, digits, `_` and `-`, each starting with a letter, 120 characters at most",
+            ))
+        }
+    }
+}
+
+/// What a reader of one sender's bytes found, before it is an [`Event`] of a stored delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occurrence {
+    /// What kind of thing happened.
+    pub kind: EventType,
+    /// What it happened to: an issue key, an alert's fingerprint, a pull request.
+    pub subject: String,
+    /// When it happened, by the sender's word; the time of receipt where the sender has none.
+    pub time: Timestamp,
+    /// The payload, as expressions see it under `event.data`.
+    pub data: serde_json::Value,
+}
+
+/// One thing that happened, as automations see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Our id.
+    pub id: EventId,
+    /// The delivery it was read from; none when a person asked through the API.
+    pub delivery: Option<DeliveryId>,
+    /// The source that sent it; none when a person asked through the API.
+    pub source: Option<SourceName>,
+    /// What kind of thing happened.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// What it happened to.
+    pub subject: String,
+    /// When it happened, by the sender's word.
+    pub time: Timestamp,
+    /// The payload.
+    pub data: serde_json::Value,
+}
+
+impl Event {
+    /// The event as the variable `event` of expressions and templates: `id, source, type, subject, time, data`.
+    pub fn to_value(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id,
+            "source": self.source,
+            "type": self.kind,
+            "subject": self.subject,
+            "time": self.time,
+            "data": self.data,
+        })
+    }
+}

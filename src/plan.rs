@@ -1,0 +1,72 @@
+//! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
+//! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
+
+use crate::types::{CommitSha, ErrorClass, ManifestPath};
+use std::collections::BTreeMap;
+
+/// The tree a change is made on: one commit of the base branch, read only.
+pub trait BaseTree {
+    /// The commit.
+    fn commit(&self) -> &CommitSha;
+    /// What stands at `path`, a file or a directory, in the spelling given; none when nothing does.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    fn entry(&self, path: &str) -> Result<Option<EntryKind>, TreeError>;
+    /// The bytes of the file at `path`; none when there is no regular file.
+    ///
+    /// # Errors
+    /// When the tree cannot be read, or the file is larger than [`MAX_FILE_BYTES`].
+    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError>;
+    /// The names in the directory that holds `path` which equal its last component when case is ignored, in their own spelling.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError>;
+}
+
+/// The largest file that is read or written, in bytes.
+pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
+
+/// What an entry of a git tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file (mode 100644).
+    File,
+    /// A file with the executable bit (mode 100755).
+    Executable,
+    /// A symbolic link (mode 120000).
+    Symlink,
+    /// A submodule (mode 160000).
+    Submodule,
+    /// A directory (mode 040000).
+    Directory,
+}
+
+/// The base could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the base tree cannot be read: {message}")]
+pub struct TreeError {
+    /// What went wrong, without secrets.
+    pub message: String,
+    /// Whether reading again may help.
+    pub class: ErrorClass,
+}
+
+/// What is to happen to one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// The file has these bytes afterwards.
+    Write(Vec<u8>),
+    /// The file is gone afterwards.
+    Remove,
+}
+
+/// Files to write and remove, not yet validated. Only `validate` turns it into something git accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangeSet {
+    /// What happens to each file.
+    pub files: BTreeMap<ManifestPath, FileChange>,
+    /// Which templates made it and the digest of each (SHA-256 over the folder, hex): the evidence in the commit's trailers.
+    pub templates: BTreeMap<String, String>,
+}

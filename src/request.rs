@@ -1,0 +1,243 @@
+//! A request's life: its states, the legal transitions between them, and what each leaves in the timeline.
+//! Pure. Between states the store is the only truth; nothing here remembers anything.
+
+use crate::event::Event;
+use crate::types::{AutomationName, BranchName, CommitSha, RepositoryName, RequestId, Timestamp};
+use crate::validate::Finding;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What makes two events the same request: the automation and the value of its `correlate` expression.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// The automation asked for.
+    pub automation: AutomationName,
+    /// The correlation key: an issue key, an alert's fingerprint.
+    pub correlation: String,
+    /// Counts the requests that had this automation and correlation key, from 1: a refired alert opens the next after the last ended.
+    pub generation: u32,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// An event matched; nothing was planned yet.
+    Accepted,
+    /// The change is computed, validated and committed to the mirror.
+    Planned,
+    /// The pull request is open.
+    Proposed,
+    /// A reviewer approved the pull request.
+    Approved,
+    /// The pull request is merged.
+    Merged,
+    /// What was merged is in force.
+    Applied,
+    /// End: nothing differs from the base, so there is no pull request.
+    Unchanged,
+    /// End: parameters, validation or policy say no; the reasons are kept.
+    Rejected,
+    /// End: a person closed the pull request. Remembered as a veto.
+    Declined,
+    /// End: what asked for it went away, or it was cancelled.
+    Withdrawn,
+    /// End: its time to live ran out.
+    Expired,
+    /// End: attempts are exhausted. Kept, visible, can be retried.
+    Failed,
+}
+
+impl State {
+    /// Every state, in the order of a request's life, ends last.
+    pub const ALL: [State; 12] = [
+        State::Accepted,
+        State::Planned,
+        State::Proposed,
+        State::Approved,
+        State::Merged,
+        State::Applied,
+        State::Unchanged,
+        State::Rejected,
+        State::Declined,
+        State::Withdrawn,
+        State::Expired,
+        State::Failed,
+    ];
+
+    /// The word used in the API, the store and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Accepted => "accepted",
+            State::Planned => "planned",
+            State::Proposed => "proposed",
+            State::Approved => "approved",
+            State::Merged => "merged",
+            State::Applied => "applied",
+            State::Unchanged => "unchanged",
+            State::Rejected => "rejected",
+            State::Declined => "declined",
+            State::Withdrawn => "withdrawn",
+            State::Expired => "expired",
+            State::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing more is owed: a new event with the same key opens a new request. `merged` and `applied` count as
+    /// ended here, because the change asked for is in the base.
+    pub fn is_ended(self) -> bool {
+        !matches!(self, State::Accepted | State::Planned | State::Proposed | State::Approved)
+    }
+
+    /// Whether a request may go from here to `to`.
+    pub fn may_become(self, to: State) -> bool {
+        use State::{Accepted, Applied, Approved, Declined, Expired, Failed, Merged, Planned, Proposed, Rejected, Unchanged, Withdrawn};
+        match self {
+            Accepted => matches!(to, Planned | Unchanged | Rejected | Withdrawn | Failed),
+            // Back to `accepted` when it must be planned again on a newer base.
+            Planned => matches!(to, Accepted | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
+            Proposed => matches!(to, Accepted | Planned | Approved | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
+            Approved => matches!(to, Accepted | Planned | Proposed | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
+            Merged => matches!(to, Applied | Expired | Failed),
+            Applied => matches!(to, Expired | Failed),
+            // A person may ask again for what failed or was refused.
+            Failed | Rejected | Declined => matches!(to, Accepted),
+            Unchanged | Withdrawn | Expired => false,
+        }
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = crate::types::ParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|state| state.as_str()).collect();
+            crate::types::ParseError::new("state", text, format!("known are {}", known.join(", ")))
+        })
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One service request, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Its id.
+    pub id: RequestId,
+    /// What makes it one request.
+    pub key: RequestKey,
+    /// Where it stands.
+    pub state: State,
+    /// The event that opened it, whole: it can be planned again after the sources changed.
+    pub event: Event,
+    /// The parameters, once they were read and found valid.
+    pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Where the change goes, once known.
+    pub repository: Option<RepositoryName>,
+    /// The head branch, derived from the key, once planned.
+    pub branch: Option<BranchName>,
+    /// The commit of the base branch the change was planned on.
+    pub base: Option<CommitSha>,
+    /// The commit that holds the change.
+    pub commit: Option<CommitSha>,
+    /// Its pull request, once open.
+    pub pull: Option<PullRef>,
+    /// Why it was rejected, or what a reviewer is warned of.
+    pub findings: Vec<Finding>,
+    /// A sentence for a person about where it stands.
+    pub message: Option<String>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Counts changes; a writer names the version it read and loses when another wrote in between.
+    pub version: u64,
+}
+
+/// Which pull request a request has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PullRef {
+    /// Its number at the forge.
+    pub number: u64,
+    /// Where a person looks at it.
+    pub url: String,
+}
+
+/// One line of a request's timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Timestamp,
+    /// The state before; none for the first entry.
+    pub from: Option<State>,
+    /// The state after; equal to `from` for a note.
+    pub to: State,
+    /// What happened and why, in a sentence.
+    pub message: String,
+    /// By whom: `kubeops`, a token's name, a person at the forge.
+    pub actor: String,
+}
+
+impl RequestKey {
+    /// The head branch: `<prefix>/<automation>/<readable part>-<digest>`. The digest is of the whole key, so that two keys
+    /// never share a branch; the readable part is what of the correlation key may stand in a branch name.
+    ///
+    /// # Errors
+    /// When the prefix makes it no branch name.
+    pub fn branch(&self, prefix: &str) -> Result<BranchName, crate::types::ParseError> {
+        let digest = hex::encode(&Sha256::digest(format!("{}\0{}\0{}", self.automation, self.correlation, self.generation))[..5]);
+        let mut readable = String::new();
+        for c in self.correlation.to_ascii_lowercase().chars() {
+            if c.is_ascii_alphanumeric() {
+                readable.push(c);
+            } else if !readable.ends_with('-') && !readable.is_empty() {
+                readable.push('-');
+            }
+            if readable.len() >= 40 {
+                break;
+            }
+        }
+        let readable = readable.trim_end_matches('-');
+        let readable = if readable.is_empty() { String::new() } else { format!("{readable}-") };
+        format!("{}/{}/{readable}{digest}", prefix.trim_end_matches('/'), self.automation).parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(correlation: &str, generation: u32) -> RequestKey {
+        RequestKey { automation: "namespace-request".parse().expect("a name"), correlation: correlation.to_owned(), generation }
+    }
+
+    #[test]
+    fn a_branch_is_derived_from_the_key_alone() {
+        let branch = key("OPS-42", 1).branch("kubeops").expect("a branch");
+        assert_eq!(branch, key("OPS-42", 1).branch("kubeops/").expect("a branch"));
+        assert!(branch.as_str().starts_with("kubeops/namespace-request/ops-42-"), "{branch}");
+        assert_ne!(branch, key("OPS-42", 2).branch("kubeops").expect("a branch"));
+        assert_ne!(branch, key("ops 42", 1).branch("kubeops").expect("a branch"));
+    }
+
+    #[test]
+    fn whatever_a_ticket_is_called_the_branch_is_one() {
+        for correlation in ["", "--upload-pack=x", "../../main", "$(id)", "a\nb", "päck\u{200d}", "refs/heads/main", &"x".repeat(500), ".lock"] {
+            assert!(key(correlation, 1).branch("kubeops").is_ok(), "{correlation:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_stays_an_end_unless_a_person_asks_again() {
+        for state in State::ALL.into_iter().filter(|state| state.is_ended()) {
+            for live in [State::Planned, State::Proposed, State::Approved] {
+                assert!(!state.may_become(live), "{state} -> {live}");
+            }
+        }
+        assert!(State::Failed.may_become(State::Accepted));
+    }
+}

@@ -1,0 +1,174 @@
+//! Where everything that was acknowledged is kept: deliveries, events, requests, their timelines and the tasks still owed.
+//! Between states the store is the only truth. A change of state and the tasks it causes are written in one transaction;
+//! nothing here decides what happens next, and no method does I/O besides the database's own.
+
+mod records;
+
+pub use records::*;
+
+use crate::request::{Request, TimelineEntry};
+use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full, or the database refuses to grow: callers answer 503 and try again.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The database is busy or away.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// Somebody else changed the row first, or the lease was lost: read again.
+    #[error("another writer was first: {0}")]
+    Conflict(String),
+    /// No such row.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The database holds what this program cannot read, or refuses a statement: ours.
+    #[error("the store failed: {0}")]
+    Broken(String),
+}
+
+impl StoreError {
+    /// How the error is to be treated.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Full(_) | Self::Unavailable(_) | Self::Conflict(_) => ErrorClass::Transient,
+            Self::NotFound(_) => ErrorClass::User,
+            Self::Broken(_) => ErrorClass::Bug,
+        }
+    }
+}
+
+/// The database behind KubeOps. One contract suite (`tests/it/store/`) holds every implementation to these words.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ---- inbox -------------------------------------------------------------------------------------------------
+
+    /// Writes all of `batch` in one transaction and returns, in the same order, what became of each. When this returns
+    /// `Ok`, every delivery is on disk (fsynced). A delivery whose `(source, dedup_key)` was written before (or stands
+    /// earlier in the batch) is a duplicate and answered with the first one's id.
+    ///
+    /// # Errors
+    /// Then nothing of the batch was written.
+    async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError>;
+
+    /// The oldest deliveries nobody has dispatched yet, in order of receipt.
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Records, in one transaction, what each delivery said and which requests it opened or joined. An entry whose delivery
+    /// was dispatched before is skipped, an event whose `(source, key)` was recorded before is marked as told again and opens
+    /// nothing. Per opening: a live request with the same automation and correlation is joined (a timeline note), else a
+    /// request with the next generation is inserted in state `accepted` with a timeline entry and a `plan` task.
+    /// Returns, per entry, the requests opened or joined.
+    async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError>;
+
+    // ---- tasks -------------------------------------------------------------------------------------------------
+
+    /// Leases up to `limit` due tasks to `owner` until `now + lease`: oldest first, at most one per lane, and none of a lane
+    /// in which another task is leased. A lease that ran out is free again. Each claim raises the task's fence.
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<ClaimedTask>, StoreError>;
+
+    /// Makes the lease last until `until`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease was lost.
+    async fn extend_lease(&self, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError>;
+
+    /// In one transaction: the request's new state (checked against its version), its timeline entries, follow-up tasks,
+    /// and what becomes of the task itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease was lost (fence) or the request was changed by another writer; then nothing was written.
+    async fn settle(&self, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Gives every task leased to `owner` back at once, its attempt not counted: what a worker does when it shuts down.
+    async fn release(&self, owner: &str) -> Result<u64, StoreError>;
+
+    /// When the next task becomes due; none when no task waits.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Tasks of a request, or dead letters of all requests, newest first.
+    async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError>;
+
+    // ---- requests ----------------------------------------------------------------------------------------------
+
+    /// One request. [`StoreError::NotFound`] when there is none.
+    async fn request(&self, id: &RequestId) -> Result<Request, StoreError>;
+
+    /// The request whose pull request this is, the newest when there are several.
+    async fn request_of_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError>;
+
+    /// Requests that pass `filter`, newest first.
+    async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError>;
+
+    /// A request's timeline, oldest first.
+    async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;
+
+    /// Writes a request changed outside a task (an approval, a retry, a cancellation) with its timeline entries and tasks;
+    /// `request.version` is the version read. Tasks still waiting for this request are dropped first when `drop_tasks` is set.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another writer was first.
+    async fn update_request(&self, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError>;
+
+    // ---- reading back ------------------------------------------------------------------------------------------
+
+    /// One delivery with its bytes.
+    async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError>;
+
+    /// Deliveries, newest first; bodies are left empty.
+    async fn deliveries(&self, filter: &DeliveryFilter, page: &PageQuery) -> Result<Page<Delivery>, StoreError>;
+
+    /// One event with the decisions taken on it.
+    async fn event(&self, id: &EventId) -> Result<EventRecord, StoreError>;
+
+    /// Events, newest first.
+    async fn events(&self, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError>;
+
+    // ---- pull requests of the local forge -----------------------------------------------------------------------
+
+    /// Adds a pull request record and returns its number, counted from 1 within the repository. When an open one with the
+    /// same head branch exists, nothing is added and that one's number is returned.
+    async fn insert_pull(&self, pull: &PullRecord) -> Result<u64, StoreError>;
+
+    /// Replaces a record, if its `version` is still the one read.
+    async fn update_pull(&self, pull: &PullRecord) -> Result<(), StoreError>;
+
+    /// One record; none when there is none.
+    async fn pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError>;
+
+    /// Records, newest first.
+    async fn pulls(&self, filter: &PullFilter, page: &PageQuery) -> Result<Page<PullRecord>, StoreError>;
+
+    // ---- tokens ------------------------------------------------------------------------------------------------
+
+    /// Adds an API token (its hash, never the token).
+    async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError>;
+
+    /// The token with this hash, unless revoked or expired at `now`.
+    async fn token_by_hash(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError>;
+
+    /// Every token, newest first.
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError>;
+
+    /// Revokes a token. [`StoreError::NotFound`] when there is none.
+    async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<(), StoreError>;
+
+    // ---- upkeep ------------------------------------------------------------------------------------------------
+
+    /// Counts for readiness and metrics.
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
+
+    /// Removes up to `limit` deliveries received before `before` with their events, and ended requests last changed before
+    /// it; never one that is still to be dispatched, nor what a live request was opened by.
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError>;
+
+    /// Whether a write would succeed now: what readiness asks.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Finishes what is in flight and closes the database.
+    async fn close(&self);
+}

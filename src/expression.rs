@@ -4,10 +4,12 @@
 
 mod cost;
 mod explain;
+mod required;
 #[cfg(test)]
 mod tests;
 
 pub use explain::{Explanation, Operand, Predicate};
+pub use required::Equality;
 
 use cel::{Context, Env, Program, Value};
 use std::sync::{Arc, LazyLock};
@@ -121,6 +123,11 @@ impl Expression {
     /// Why the condition holds or does not: every predicate with its value and the values it looked at.
     pub fn explain(&self, scope: &Scope) -> Explanation {
         explain::explain(self, scope)
+    }
+
+    /// Equalities of a field with a text that must hold for the condition to hold: what an index over many conditions can use.
+    pub fn required_equalities(&self) -> Vec<Equality> {
+        required::equalities(self.program.expression())
     }
 
     fn run(&self, scope: &Scope) -> Result<Value, EvaluationError> {

@@ -1,6 +1,11 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
 //! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
 
+mod recipe;
+
+pub use recipe::{Inputs, PullText, Recipe};
+
+use crate::render::RenderError;
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::collections::BTreeMap;
 
@@ -69,4 +74,43 @@ pub struct ChangeSet {
     pub files: BTreeMap<ManifestPath, FileChange>,
     /// Which templates made it and the digest of each (SHA-256 over the folder, hex): the evidence in the commit's trailers.
     pub templates: BTreeMap<String, String>,
+}
+
+/// Why no change can be made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PlanError {
+    /// The target names nothing there is.
+    #[error("the target cannot be found: {0}")]
+    Target(String),
+    /// A path is none.
+    #[error("{0}")]
+    Path(String),
+    /// There is a file already, and the automation says `ifExists: refuse`.
+    #[error("{0} exists already, and the automation does not replace it")]
+    Exists(ManifestPath),
+    /// A text or expression of the automation has no value.
+    #[error("{place}: {message}")]
+    Text {
+        /// Where in the automation.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A template did not render.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The base could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl PlanError {
+    /// How the error is to be treated.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Text { .. } => ErrorClass::User,
+            Self::Render(error) => error.class(),
+            Self::Tree(error) => error.class,
+        }
+    }
 }

@@ -1,0 +1,112 @@
+//! Which automations take an event. Thousands of rules stay cheap: they are found by source, type and one equality of
+//! their condition, and only those are evaluated.
+
+use super::{Automation, scope_of};
+use crate::event::Event;
+use crate::expression::{Equality, Explanation, Scope};
+use crate::types::{AutomationName, SourceName};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// One automation looked at for one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Considered {
+    /// The automation.
+    pub automation: AutomationName,
+    /// Whether it takes the event.
+    pub matched: bool,
+    /// Its condition, part by part; none when it has none.
+    pub explanation: Option<Explanation>,
+}
+
+/// The automations in force, indexed for matching.
+#[derive(Debug, Default)]
+pub struct Automations {
+    all: BTreeMap<AutomationName, Arc<Automation>>,
+    by_source: HashMap<SourceName, Listeners>,
+}
+
+/// The automations of one source: behind an equality on a field of the event where their condition demands one.
+#[derive(Debug, Default)]
+struct Listeners {
+    unconditional: Vec<Arc<Automation>>,
+    by_field: HashMap<Vec<String>, HashMap<String, Vec<Arc<Automation>>>>,
+}
+
+impl Automations {
+    /// Indexes `automations`; of two with one name the later stays.
+    pub fn new(automations: impl IntoIterator<Item = Automation>) -> Self {
+        let all: BTreeMap<_, _> = automations.into_iter().map(|automation| (automation.name.clone(), Arc::new(automation))).collect();
+        let mut by_source: HashMap<SourceName, Listeners> = HashMap::new();
+        for automation in all.values() {
+            for source in automation.spec.on.sources() {
+                by_source.entry(source.clone()).or_default().add(automation);
+            }
+        }
+        Self { all, by_source }
+    }
+
+    /// The automation of this name.
+    pub fn get(&self, name: &AutomationName) -> Option<&Arc<Automation>> {
+        self.all.get(name)
+    }
+
+    /// Every automation, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Automation>> {
+        self.all.values()
+    }
+
+    /// The automations that take the event, by name, and the scope they were evaluated in.
+    pub fn matching(&self, event: &Event) -> (Vec<Arc<Automation>>, Scope) {
+        let value = event.to_value();
+        let scope = Scope::new([("event", &value)]);
+        let mut matched: Vec<Arc<Automation>> = Vec::new();
+        let listeners = event.source.as_ref().and_then(|source| self.by_source.get(source));
+        for automation in listeners.into_iter().flat_map(|listeners| listeners.candidates(&value)) {
+            if automation.spec.on.takes(&event.kind) && automation.when.as_ref().is_none_or(|when| when.holds(&scope)) {
+                matched.push(Arc::clone(automation));
+            }
+        }
+        matched.sort_by(|a, b| a.name.cmp(&b.name));
+        (matched, scope)
+    }
+
+    /// Every automation whose `on` fits the event, with its condition explained; at most `limit`, those that match first.
+    pub fn explain(&self, event: &Event, limit: usize) -> Vec<Considered> {
+        let scope = scope_of(event);
+        let (mut matched, mut others) = (Vec::new(), Vec::new());
+        for automation in self.all.values().filter(|automation| automation.listens_to(event)) {
+            if matched.len() + others.len() >= limit && automation.when.as_ref().is_some_and(|when| !when.holds(&scope)) {
+                continue;
+            }
+            let considered = automation.consider(&scope);
+            if considered.matched { &mut matched } else { &mut others }.push(considered);
+        }
+        matched.append(&mut others);
+        matched.truncate(limit);
+        matched
+    }
+}
+
+impl Listeners {
+    fn add(&mut self, automation: &Arc<Automation>) {
+        let equality = automation.when.as_ref().and_then(|when| when.required_equalities().into_iter().max_by_key(selectivity));
+        match equality {
+            Some(Equality { path, literal }) => self.by_field.entry(path).or_default().entry(literal).or_default().push(Arc::clone(automation)),
+            None => self.unconditional.push(Arc::clone(automation)),
+        }
+    }
+
+    fn candidates<'a>(&'a self, event: &'a serde_json::Value) -> impl Iterator<Item = &'a Arc<Automation>> {
+        let indexed = self.by_field.iter().filter_map(move |(path, by_literal)| {
+            let found = path.iter().skip(1).try_fold(event, |at, field| at.get(field))?.as_str()?;
+            by_literal.get(found)
+        });
+        self.unconditional.iter().chain(indexed.flatten())
+    }
+}
+
+/// Of several equalities the one on the deepest field of the payload tells most: `event.type` is often the same for all.
+fn selectivity(equality: &Equality) -> usize {
+    equality.path.len()
+}

@@ -1,0 +1,147 @@
+//! Rules kept as YAML: which events they take, under which condition, with which parameters.
+//! Pure. An automation decides that a request is wanted and with which values; what the change looks like is `plan`'s.
+//! It never fails on an event: what does not fit is "does not match", and can be explained.
+
+mod matching;
+mod model;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+pub use matching::{Automations, Considered};
+pub use model::{AutomationSpec, IfExists, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec, TargetSpec, Trigger};
+pub use parameters::{ParameterError, Parameters};
+
+pub(crate) use parameters::escape as escape_pointer;
+
+use crate::event::Event;
+use crate::expression::{EvaluationError, Expression, Scope};
+use crate::types::AutomationName;
+
+/// The variables of `when` and `correlate`.
+pub const EVENT_VARIABLES: &[&str] = &["event"];
+/// The longest correlation key, in characters.
+pub const MAX_CORRELATION: usize = 512;
+
+/// What is wrong with a field of a spec. The loader turns the pointer into a file, a line and a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecError {
+    /// JSON pointer (RFC 6901) within the spec.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Where within the field's text, line and column from 1, when the text is code.
+    pub within: Option<(u32, u32)>,
+}
+
+impl SpecError {
+    /// An error at `pointer`.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), message: message.into(), hint: None, within: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A compiled automation.
+#[derive(Debug)]
+pub struct Automation {
+    /// Its name.
+    pub name: AutomationName,
+    /// What its author wrote.
+    pub spec: AutomationSpec,
+    when: Option<Expression>,
+    correlate: Expression,
+    parameters: Parameters,
+}
+
+impl Automation {
+    /// Compiles a spec.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn compile(name: AutomationName, spec: AutomationSpec) -> Result<Self, Vec<SpecError>> {
+        let mut errors = Vec::new();
+        if spec.on.sources().next().is_none() {
+            errors.push(
+                SpecError::new("/on", "an automation names the source, or sources, whose events it takes")
+                    .hint("on: { source: service-desk, types: [jira.issue.transitioned] }"),
+            );
+        }
+        let when = spec.when.as_deref().and_then(|text| compile_at(text, "/when", EVENT_VARIABLES, &mut errors));
+        let correlate = compile_at(spec.correlate.as_deref().unwrap_or("event.subject"), "/correlate", EVENT_VARIABLES, &mut errors);
+        let parameters = Parameters::compile(&spec.parameters).map_err(|found| errors.extend(found)).ok();
+        match (correlate, parameters) {
+            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, parameters }),
+            _ => Err(errors),
+        }
+    }
+
+    /// Its parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// What makes two events the same request.
+    ///
+    /// # Errors
+    /// A sentence for the author when the expression has no value, or no text as its value.
+    pub fn correlation(&self, scope: &Scope) -> Result<String, String> {
+        let text = match self.correlate.evaluate(scope) {
+            Ok(serde_json::Value::String(text)) => text,
+            Ok(serde_json::Value::Number(number)) => number.to_string(),
+            Ok(_) => return Err(format!("`correlate: {}` gives neither text nor a number", self.correlate.source())),
+            Err(error) => return Err(format!("`correlate: {}` has no value: {error}", self.correlate.source())),
+        };
+        match text.chars().count() {
+            0 => Err(format!("`correlate: {}` gives an empty text", self.correlate.source())),
+            1..=MAX_CORRELATION => Ok(text),
+            length => Err(format!("`correlate: {}` gives {length} characters; {MAX_CORRELATION} are allowed", self.correlate.source())),
+        }
+    }
+
+    /// Whether the automation's `on` fits the event.
+    pub fn listens_to(&self, event: &Event) -> bool {
+        event.source.as_ref().is_some_and(|source| self.spec.on.sources().any(|name| name == source)) && self.spec.on.takes(&event.kind)
+    }
+
+    /// Looks at one event in full: every predicate with its values.
+    pub fn consider(&self, scope: &Scope) -> Considered {
+        let explanation = self.when.as_ref().map(|when| when.explain(scope));
+        Considered { automation: self.name.clone(), matched: explanation.as_ref().is_none_or(|e| e.holds), explanation }
+    }
+}
+
+/// The variables an event gives to expressions.
+pub fn scope_of(event: &Event) -> Scope {
+    Scope::new([("event", &event.to_value())])
+}
+
+/// Compiles the expression at `pointer`, or adds what is wrong to `errors`.
+pub(crate) fn compile_at(text: &str, pointer: &str, variables: &[&str], errors: &mut Vec<SpecError>) -> Option<Expression> {
+    Expression::compile(text, variables)
+        .map_err(|error| {
+            errors.push(SpecError {
+                pointer: pointer.to_owned(),
+                message: format!("not a valid CEL expression: {}", error.message),
+                hint: None,
+                within: Some((error.line, error.column)),
+            });
+        })
+        .ok()
+}
+
+/// A sentence for a value that an expression does not have.
+pub(crate) fn no_value(text: &str, error: &EvaluationError) -> String {
+    match error {
+        EvaluationError::Missing(field) => format!("`{text}` finds nothing: there is no field `{field}` in the event"),
+        other => format!("`{text}` has no value: {other}"),
+    }
+}

@@ -1,0 +1,260 @@
+//! How an automation's change is made: its target, files and pull request, compiled once at load.
+
+use super::{BaseTree, ChangeSet, FileChange, PlanError};
+use crate::automation::{AutomationSpec, IfExists, PullRequestSpec, RenderSpec, SpecError, TargetSpec};
+use crate::event::Event;
+use crate::expression::{Expression, Scope};
+use crate::inventory::{Inventory, Target};
+use crate::render::{Catalogue, RenderJob, Renderer, TextKind, TextTemplate};
+use crate::types::{DirectoryPath, TemplateName};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The variables of `with`.
+const WITH_VARIABLES: &[&str] = &["event", "parameters"];
+
+/// An automation's work, compiled.
+pub struct Recipe {
+    target: TargetTexts,
+    steps: Vec<Step>,
+    pull: PullTexts,
+}
+
+enum TargetTexts {
+    Cluster(TextTemplate),
+    Repository { name: TextTemplate, path: Option<TextTemplate> },
+}
+
+struct Step {
+    template: TemplateName,
+    path: TextTemplate,
+    with: BTreeMap<String, Expression>,
+    inherited: Vec<String>,
+    if_exists: IfExists,
+}
+
+struct PullTexts {
+    title: TextTemplate,
+    body: Option<TextTemplate>,
+    labels: Vec<String>,
+    reviewers: Vec<String>,
+}
+
+/// What a change is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The event that asked for it.
+    pub event: &'a Event,
+    /// The request's parameters, checked.
+    pub parameters: &'a Map<String, Value>,
+}
+
+/// How the pull request looks, without what KubeOps adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullText {
+    /// The title, one line.
+    pub title: String,
+    /// The author's paragraphs, in Markdown.
+    pub body: Option<String>,
+    /// Labels.
+    pub labels: Vec<String>,
+    /// Reviewers.
+    pub reviewers: Vec<String>,
+}
+
+impl Recipe {
+    /// Compiles what an automation does.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with pointers into the spec.
+    pub fn compile(spec: &AutomationSpec, catalogue: &Catalogue) -> Result<Self, Vec<SpecError>> {
+        let mut errors = Vec::new();
+        let target = compile_target(&spec.target, &mut errors);
+        if spec.render.is_empty() {
+            errors.push(SpecError::new("/render", "an automation writes at least one file"));
+        }
+        let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
+        let steps: Vec<Option<Step>> = spec.render.iter().enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
+        let pull = compile_pull(&spec.pull_request, &mut errors);
+        match (target, pull) {
+            (Some(target), Some(pull)) if errors.is_empty() => Ok(Self { target, steps: steps.into_iter().flatten().collect(), pull }),
+            _ => Err(errors),
+        }
+    }
+
+    /// Where the change goes.
+    ///
+    /// # Errors
+    /// When the texts have no value, or name nothing there is.
+    pub fn target(&self, inputs: Inputs<'_>, inventory: &Inventory) -> Result<Target, PlanError> {
+        let context = context(inputs);
+        match &self.target {
+            TargetTexts::Cluster(name) => {
+                let name = text(name, &context, "target.cluster")?;
+                inventory.by_cluster(&name).map_err(|unknown| PlanError::Target(unknown.to_string()))
+            }
+            TargetTexts::Repository { name, path } => {
+                let name = text(name, &context, "target.repository")?;
+                let path = match path {
+                    Some(path) => text(path, &context, "target.path")?.parse().map_err(|error: crate::types::ParseError| PlanError::Target(error.to_string()))?,
+                    None => DirectoryPath::root(),
+                };
+                inventory.by_repository(&name, path).map_err(|unknown| PlanError::Target(unknown.to_string()))
+            }
+        }
+    }
+
+    /// The files the change writes on `base`.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn change(&self, inputs: Inputs<'_>, target: &Target, base: &dyn BaseTree, renderer: &dyn Renderer) -> Result<ChangeSet, PlanError> {
+        let context = context(inputs);
+        let event = inputs.event.to_value();
+        let parameters = Value::Object(inputs.parameters.clone());
+        let scope = Scope::new([("event", &event), ("parameters", &parameters)]);
+        let mut change = ChangeSet::default();
+        let (mut paths, mut jobs) = (Vec::new(), Vec::new());
+        for step in &self.steps {
+            let relative = text(&step.path, &context, "render.path")?;
+            let path = target.path.join(&relative).map_err(|error| PlanError::Path(error.to_string()))?;
+            if step.if_exists != IfExists::Replace && base.entry(path.as_str())?.is_some() {
+                match step.if_exists {
+                    IfExists::Refuse => return Err(PlanError::Exists(path)),
+                    IfExists::Keep | IfExists::Replace => continue,
+                }
+            }
+            let values = step.parameters(inputs.parameters, &scope)?;
+            jobs.push(RenderJob { template: step.template.clone(), context: template_context(&context, values, target) });
+            paths.push(path);
+        }
+        for (path, rendered) in paths.into_iter().zip(renderer.render(&jobs)?) {
+            if change.files.insert(path.clone(), FileChange::Write(rendered.bytes)).is_some() {
+                return Err(PlanError::Path(format!("two steps of the automation write {path}")));
+            }
+            change.templates.insert(rendered.template.to_string(), rendered.digest);
+        }
+        Ok(change)
+    }
+
+    /// The texts of the pull request.
+    ///
+    /// # Errors
+    /// When a text has no value.
+    pub fn pull_text(&self, inputs: Inputs<'_>) -> Result<PullText, PlanError> {
+        let context = context(inputs);
+        Ok(PullText {
+            title: text(&self.pull.title, &context, "pullRequest.title")?,
+            body: self.pull.body.as_ref().map(|body| text(body, &context, "pullRequest.body")).transpose()?,
+            labels: self.pull.labels.clone(),
+            reviewers: self.pull.reviewers.clone(),
+        })
+    }
+}
+
+impl Step {
+    fn parameters(&self, given: &Map<String, Value>, scope: &Scope) -> Result<Map<String, Value>, PlanError> {
+        let mut values: Map<String, Value> = self.inherited.iter().filter_map(|name| given.get(name).map(|value| (name.clone(), value.clone()))).collect();
+        for (name, expression) in &self.with {
+            let value = expression
+                .evaluate(scope)
+                .map_err(|error| PlanError::Text { place: format!("render.with.{name}"), message: format!("`{}` has no value: {error}", expression.source()) })?;
+            if value.is_null() {
+                values.remove(name);
+            } else {
+                values.insert(name.clone(), value);
+            }
+        }
+        Ok(values)
+    }
+}
+
+fn compile_target(spec: &TargetSpec, errors: &mut Vec<SpecError>) -> Option<TargetTexts> {
+    match (&spec.cluster, &spec.repository) {
+        (Some(cluster), None) => {
+            if spec.path.is_some() {
+                errors.push(SpecError::new("/target/path", "a cluster brings its own path").hint("leave `path` out, or name `repository` instead of `cluster`"));
+            }
+            compile_text(cluster, TextKind::Line, "/target/cluster", errors).map(TargetTexts::Cluster)
+        }
+        (None, Some(repository)) => {
+            let path = spec.path.as_deref().map(|path| compile_text(path, TextKind::Path, "/target/path", errors));
+            let name = compile_text(repository, TextKind::Line, "/target/repository", errors)?;
+            Some(TargetTexts::Repository { name, path: path.flatten() })
+        }
+        _ => {
+            errors.push(SpecError::new("/target", "a target names either a cluster or a repository").hint("target: { cluster: prod } or target: { repository: gitops, path: clusters/prod }"));
+            None
+        }
+    }
+}
+
+fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalogue, errors: &mut Vec<SpecError>) -> Option<Step> {
+    let at = format!("/render/{at}");
+    let path = compile_text(&step.path, TextKind::Path, &format!("{at}/path"), errors);
+    let Some(template) = catalogue.get(&step.template) else {
+        let known: Vec<&str> = catalogue.names().map(TemplateName::as_str).collect();
+        errors.push(SpecError::new(format!("{at}/template"), format!("there is no template {:?}", step.template.as_str())).hint(format!("known are: {}", known.join(", "))));
+        return None;
+    };
+    let properties: Vec<&str> = template.property_names().collect();
+    let mut with = BTreeMap::new();
+    for (name, source) in &step.with {
+        let place = format!("{at}/with/{}", crate::automation::escape_pointer(name));
+        if !properties.contains(&name.as_str()) {
+            errors.push(SpecError::new(&place, format!("template {} has no parameter {name:?}", step.template)).hint(format!("it has: {}", properties.join(", "))));
+        }
+        if let Some(expression) = crate::automation::compile_at(source, &place, WITH_VARIABLES, errors) {
+            with.insert(name.clone(), expression);
+        }
+    }
+    let inherited: Vec<String> = names.iter().filter(|name| properties.contains(name) && !with.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+    for required in template.required_names() {
+        if !with.contains_key(required) && !inherited.iter().any(|name| name == required) {
+            errors.push(
+                SpecError::new(&at, format!("template {} needs {required:?}, and the automation has no parameter of that name", step.template))
+                    .hint(format!("add a parameter `{required}`, or `with: {{ {required}: parameters.other }}`")),
+            );
+        }
+    }
+    Some(Step { template: step.template.clone(), path: path?, with, inherited, if_exists: step.if_exists })
+}
+
+fn compile_pull(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) -> Option<PullTexts> {
+    let title = compile_text(&spec.title, TextKind::Line, "/pullRequest/title", errors);
+    let body = spec.body.as_deref().map(|body| compile_text(body, TextKind::Markdown, "/pullRequest/body", errors));
+    for (at, label) in spec.labels.iter().enumerate() {
+        if label.is_empty() || label.chars().count() > 50 || label.chars().any(char::is_control) {
+            errors.push(SpecError::new(format!("/pullRequest/labels/{at}"), "a label has 1 to 50 characters"));
+        }
+    }
+    for (at, reviewer) in spec.reviewers.iter().enumerate() {
+        let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if reviewer.split('/').count() > 2 || !reviewer.split('/').all(part) {
+            errors.push(SpecError::new(format!("/pullRequest/reviewers/{at}"), "a reviewer is a user's name or `organisation/team`"));
+        }
+    }
+    Some(PullTexts { title: title?, body: body.flatten(), labels: spec.labels.clone(), reviewers: spec.reviewers.clone() })
+}
+
+fn compile_text(source: &str, kind: TextKind, pointer: &str, errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
+    TextTemplate::compile(source, kind)
+        .map_err(|error| errors.push(SpecError { pointer: pointer.to_owned(), message: error.message, hint: error.hint, within: Some((error.line, error.column)) }))
+        .ok()
+}
+
+fn text(template: &TextTemplate, context: &Value, place: &str) -> Result<String, PlanError> {
+    template.render(context).map_err(|error| PlanError::Text { place: place.to_owned(), message: error.to_string() })
+}
+
+fn context(inputs: Inputs<'_>) -> Value {
+    json!({ "event": inputs.event.to_value(), "parameters": inputs.parameters })
+}
+
+fn template_context(context: &Value, parameters: Map<String, Value>, target: &Target) -> Value {
+    json!({
+        "parameters": parameters,
+        "event": context["event"],
+        "target": { "cluster": target.cluster, "path": target.path, "labels": target.labels },
+    })
+}

@@ -1,0 +1,141 @@
+//! A document's envelope: `apiVersion`, `kind`, `metadata`, `spec`.
+
+use super::{Diagnostic, Level, ResourceFile, schema};
+use crate::manifest;
+use serde::Serialize;
+use serde_json::Value;
+
+/// The version of every document.
+pub const API_VERSION: &str = "kubeops.dev/v1alpha1";
+
+/// The kinds of document there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Kind {
+    /// A webhook sender.
+    Source,
+    /// A git repository.
+    Repository,
+    /// A cluster.
+    Cluster,
+    /// A rule.
+    Automation,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 4] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Automation];
+
+    /// The word written under `kind:`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Source => "Source",
+            Kind::Repository => "Repository",
+            Kind::Cluster => "Cluster",
+            Kind::Automation => "Automation",
+        }
+    }
+}
+
+/// A document whose envelope and spec fit the schema of its kind.
+pub(super) struct Document<'f> {
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    pub(super) spec: Value,
+    file: &'f ResourceFile,
+    parsed: manifest::Document,
+}
+
+impl Document<'_> {
+    /// A diagnostic at a pointer within the document; `within` is a place inside a text that stands there.
+    pub(super) fn diagnostic(&self, level: Level, pointer: &str, message: String, hint: Option<String>, within: Option<(u32, u32)>) -> Diagnostic {
+        let place = self.parsed.positions.value(pointer);
+        let (line, column) = match within {
+            Some((line, column)) => place.within(&self.file.text, line, column),
+            None => (place.line, place.column),
+        };
+        Diagnostic {
+            level,
+            file: self.file.path.clone(),
+            line,
+            column,
+            resource: Some(format!("{}/{}", self.kind.as_str(), self.name)),
+            pointer: Some(pointer.to_owned()),
+            message,
+            hint,
+        }
+    }
+
+    /// `file:line` of the document's beginning.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.file.path, self.parsed.start_line)
+    }
+}
+
+/// Reads every document of a file; what is wrong goes to `found`.
+pub(super) fn read<'f>(file: &'f ResourceFile, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
+    let documents = match manifest::parse(&file.text, &manifest::Limits::default()) {
+        Ok(documents) => documents,
+        Err(error) => {
+            found.push(Diagnostic {
+                level: Level::Error,
+                file: file.path.clone(),
+                line: error.line,
+                column: error.column,
+                resource: None,
+                pointer: None,
+                message: error.message,
+                hint: None,
+            });
+            return Vec::new();
+        }
+    };
+    documents.into_iter().filter_map(|parsed| envelope(file, parsed, found)).collect()
+}
+
+fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut Vec<Diagnostic>) -> Option<Document<'f>> {
+    let text = |pointer: &str| parsed.value.pointer(pointer).and_then(Value::as_str);
+    let name = text("/metadata/name").unwrap_or_default().to_owned();
+    let kind = Kind::ALL.into_iter().find(|kind| text("/kind") == Some(kind.as_str()));
+    let refuse = |pointer: &str, message: String, hint: String| {
+        let place = parsed.positions.value(pointer);
+        let resource = kind.map(|kind| format!("{}/{name}", kind.as_str()));
+        let (file, pointer, hint) = (file.path.clone(), Some(pointer.to_owned()), Some(hint));
+        Diagnostic { level: Level::Error, file, line: place.line, column: place.column, resource, pointer, message, hint }
+    };
+    if text("/apiVersion") != Some(API_VERSION) {
+        let message = match text("/apiVersion") {
+            Some(other) => format!("apiVersion {other:?} is not known here"),
+            None => "the document has no apiVersion".to_owned(),
+        };
+        found.push(refuse("/apiVersion", message, format!("apiVersion: {API_VERSION}; Kubernetes manifests do not belong in the resources directory")));
+        return None;
+    }
+    let Some(kind) = kind else {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let message = match text("/kind") {
+            Some(other) => format!("kind {other:?} is not known"),
+            None => "the document has no kind".to_owned(),
+        };
+        found.push(refuse("/kind", message, format!("one of: {}", known.join(", "))));
+        return None;
+    };
+    let problems = schema::check(kind, &parsed.value);
+    if problems.is_empty() {
+        let spec = parsed.value.get("spec").cloned().unwrap_or(Value::Null);
+        return Some(Document { kind, name, spec, file, parsed });
+    }
+    for problem in problems {
+        let place = if problem.at_key { parsed.positions.key(&problem.pointer) } else { parsed.positions.value(&problem.pointer) };
+        found.push(Diagnostic {
+            level: Level::Error,
+            file: file.path.clone(),
+            line: place.line,
+            column: place.column,
+            resource: Some(format!("{}/{name}", kind.as_str())),
+            pointer: Some(problem.pointer),
+            message: problem.message,
+            hint: problem.hint,
+        });
+    }
+    None
+}

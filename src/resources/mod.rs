@@ -1,0 +1,24 @@
+//! The YAML documents that configure KubeOps: sources, repositories, clusters and automations, checked as one set.
+//! Pure: it is given the files' texts and never reads a directory. A set with one error is no set; every error has its
+//! file, line, column and, where there is one, a hint.
+
+mod diagnostic;
+mod document;
+mod schema;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Level};
+pub use document::{API_VERSION, Kind};
+pub use schema::schema_of;
+pub use set::{ResourceSet, Rule};
+
+/// One file of a resources directory.
+#[derive(Debug, Clone)]
+pub struct ResourceFile {
+    /// Its path, as diagnostics show it.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}

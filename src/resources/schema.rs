@@ -1,0 +1,143 @@
+//! JSON Schemas of the documents, generated from the types that read them, and violations of them in words.
+
+use super::document::{API_VERSION, Kind};
+use crate::automation::{AutomationSpec, escape_pointer};
+use crate::ingress::SourceSpec;
+use crate::inventory::{ClusterSpec, RepositorySpec};
+use crate::types::{AutomationName, ClusterName, RepositoryName, SourceName};
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// A violation of a schema.
+pub(super) struct Problem {
+    pub(super) pointer: String,
+    /// Whether the place is the key rather than the value.
+    pub(super) at_key: bool,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+static VALIDATORS: LazyLock<BTreeMap<Kind, jsonschema::Validator>> = LazyLock::new(|| {
+    Kind::ALL
+        .into_iter()
+        .map(|kind| {
+            let validator = jsonschema::options()
+                .with_draft(jsonschema::Draft::Draft202012)
+                .build(&schema_of(kind))
+                .unwrap_or_else(|error| unreachable!("the generated schema of {} is a schema: {error}", kind.as_str()));
+            (kind, validator)
+        })
+        .collect()
+});
+
+/// The JSON Schema (2020-12) of a whole document of this kind; what editors and `kubeops schema` show.
+pub fn schema_of(kind: Kind) -> Value {
+    match kind {
+        Kind::Source => envelope::<SourceName, SourceSpec>(kind),
+        Kind::Repository => envelope::<RepositoryName, RepositorySpec>(kind),
+        Kind::Cluster => envelope::<ClusterName, ClusterSpec>(kind),
+        Kind::Automation => envelope::<AutomationName, AutomationSpec>(kind),
+    }
+}
+
+fn envelope<N: JsonSchema, S: JsonSchema>(kind: Kind) -> Value {
+    let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
+    let (name, spec) = (generator.subschema_for::<N>(), generator.subschema_for::<S>());
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("KubeOps {}", kind.as_str()),
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            "apiVersion": { "const": API_VERSION },
+            "kind": { "const": kind.as_str() },
+            "metadata": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["name"],
+                "properties": {
+                    "name": name,
+                    "labels": { "type": "object", "additionalProperties": { "type": "string" } },
+                    "annotations": { "type": "object", "additionalProperties": { "type": "string" } },
+                },
+            },
+            "spec": spec,
+        },
+        "$defs": generator.definitions(),
+    })
+}
+
+/// Everything about `document` that does not fit the schema of `kind`.
+pub(super) fn check(kind: Kind, document: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(validator) = VALIDATORS.get(&kind) {
+        for error in validator.iter_errors(document) {
+            explain(&error, &mut problems);
+        }
+    }
+    problems
+}
+
+fn explain(error: &jsonschema::ValidationError<'_>, problems: &mut Vec<Problem>) {
+    let pointer = error.instance_path().to_string();
+    let problem = |message: String, hint: Option<String>| Problem { pointer: pointer.clone(), at_key: false, message, hint };
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            for name in unexpected {
+                let pointer = format!("{pointer}/{}", escape_pointer(name));
+                problems.push(Problem { pointer, at_key: true, message: format!("there is no field `{name}` here"), hint: None });
+            }
+        }
+        ValidationErrorKind::Required { property } => {
+            problems.push(problem(format!("the field `{}` is missing", property.as_str().unwrap_or_default()), None));
+        }
+        ValidationErrorKind::Type { kind } => {
+            let wanted = match kind {
+                TypeKind::Single(kind) => kind.to_string(),
+                TypeKind::Multiple(kinds) => kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or "),
+            };
+            problems.push(problem(format!("a value of type {wanted} is wanted here, this is {}", kind_of(error.instance())), None));
+        }
+        ValidationErrorKind::Enum { options } => problems.push(problem(format!("{} is not one of {options}", error.instance()), None)),
+        ValidationErrorKind::Constant { expected_value } => problems.push(problem(format!("{} stands where {expected_value} is wanted", error.instance()), None)),
+        ValidationErrorKind::Pattern { pattern } => {
+            problems.push(problem(format!("{} does not have the form wanted here", error.instance()), Some(format!("it must match {pattern}"))));
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            // The branch that fits furthest tells most: an author meant that one.
+            match context.iter().filter(|branch| !branch.is_empty()).max_by_key(|branch| depth(branch)) {
+                Some(branch) if depth(branch) > depth_of(error) => branch.iter().for_each(|error| explain(error, problems)),
+                _ => problems.push(problem(format!("{} fits none of the forms allowed here", error.instance()), Some(forms(context)))),
+            }
+        }
+        _ => problems.push(problem(error.to_string(), None)),
+    }
+}
+
+fn depth_of(error: &jsonschema::ValidationError<'_>) -> usize {
+    error.instance_path().to_string().matches('/').count() + usize::from(matches!(error.kind(), ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. }))
+}
+
+fn depth(branch: &[jsonschema::ValidationError<'static>]) -> usize {
+    branch.iter().map(depth_of).max().unwrap_or(0)
+}
+
+fn forms(context: &[Vec<jsonschema::ValidationError<'static>>]) -> String {
+    let forms: Vec<String> = context.iter().filter_map(|branch| branch.first()).map(ToString::to_string).collect();
+    forms.join("; or: ")
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,178 @@
+//! A set of resources that fit together.
+
+use super::document::{Document, Kind, read};
+use super::{Diagnostic, Level, ResourceFile};
+use crate::automation::{Automation, Automations, SpecError};
+use crate::ingress::Source;
+use crate::inventory::{Inventory, Repository};
+use crate::plan::Recipe;
+use crate::render::Catalogue;
+use crate::types::{AutomationName, SecretName, SourceName};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Everything in force at one time.
+pub struct ResourceSet {
+    /// Webhook senders by name.
+    pub sources: BTreeMap<SourceName, Arc<Source>>,
+    /// Repositories and clusters.
+    pub inventory: Inventory,
+    /// Automations, indexed for matching.
+    pub automations: Automations,
+    /// What each automation does.
+    pub rules: BTreeMap<AutomationName, Arc<Rule>>,
+    /// The templates it was checked against.
+    pub catalogue: Arc<Catalogue>,
+    /// SHA-256 over the files, hex: the version of the set.
+    pub digest: String,
+    /// What somebody should look at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// An automation's work and where it is written.
+pub struct Rule {
+    /// What it does.
+    pub recipe: Recipe,
+    /// `file:line`.
+    pub place: String,
+}
+
+impl ResourceSet {
+    /// Checks `files` as one set.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of files and lines; then there is no set.
+    pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>) -> Result<Self, Vec<Diagnostic>> {
+        let mut found = Vec::new();
+        let documents: Vec<Document<'_>> = files.iter().flat_map(|file| read(file, &mut found)).collect();
+        let documents = unique(documents, &mut found);
+        let mut set = Self {
+            sources: BTreeMap::new(),
+            inventory: Inventory::default(),
+            automations: Automations::default(),
+            rules: BTreeMap::new(),
+            catalogue,
+            digest: digest(files),
+            warnings: Vec::new(),
+        };
+        // What others refer to comes first.
+        let of = |kind: Kind| documents.iter().filter(move |document| document.kind == kind);
+        of(Kind::Source).for_each(|document| set.add_source(document, &mut found));
+        of(Kind::Repository).for_each(|document| set.add_repository(document, &mut found));
+        of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
+        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
+        set.automations = Automations::new(automations);
+        found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        if found.iter().any(|diagnostic| diagnostic.level == Level::Error) {
+            return Err(found);
+        }
+        set.warnings = found;
+        Ok(set)
+    }
+
+    /// Every secret the set names.
+    pub fn secret_names(&self) -> Vec<SecretName> {
+        let mut names: Vec<SecretName> = self.sources.values().flat_map(|source| source.secret_names()).collect();
+        names.extend(self.inventory.repositories.values().flat_map(|repository| repository.spec.secret_names()));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn add_source(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let Some((name, spec)) = typed::<SourceName, _>(document, found) else { return };
+        match Source::compile(name.clone(), spec) {
+            Ok((source, warnings)) => {
+                found.extend(warnings.into_iter().map(|warning| diagnostic(document, Level::Warning, warning)));
+                self.sources.insert(name, Arc::new(source));
+            }
+            Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
+        }
+    }
+
+    fn add_repository(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let Some((name, spec)) = typed::<crate::types::RepositoryName, crate::inventory::RepositorySpec>(document, found) else { return };
+        found.extend(spec.check().into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        self.inventory.repositories.insert(name.clone(), Arc::new(Repository { name, spec }));
+    }
+
+    fn add_cluster(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let Some((name, spec)) = typed(document, found) else { return };
+        found.extend(self.inventory.check_cluster(&spec).into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        self.inventory.clusters.insert(name, Arc::new(spec));
+    }
+
+    fn add_automation(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<Automation> {
+        let (name, spec) = typed::<AutomationName, crate::automation::AutomationSpec>(document, found)?;
+        let mut errors: Vec<SpecError> = Vec::new();
+        for source in spec.on.sources().filter(|source| !self.sources.contains_key(*source)) {
+            let known: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
+            errors.push(SpecError::new("/on/source", format!("there is no source {:?}", source.as_str())).hint(format!("known are: {}", known.join(", "))));
+        }
+        for (pointer, name, known) in [
+            ("/target/cluster", &spec.target.cluster, self.inventory.clusters.keys().map(|name| name.as_str()).collect::<Vec<_>>()),
+            ("/target/repository", &spec.target.repository, self.inventory.repositories.keys().map(|name| name.as_str()).collect()),
+        ] {
+            if let Some(name) = name.as_deref().filter(|name| !name.contains("{{") && !known.contains(name)) {
+                errors.push(SpecError::new(pointer, format!("there is no {name:?}")).hint(format!("known are: {}", known.join(", "))));
+            }
+        }
+        let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
+        let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();
+        let failed = !errors.is_empty();
+        found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        if failed {
+            return None;
+        }
+        self.rules.insert(name, Arc::new(Rule { recipe: recipe?, place: document.place() }));
+        automation
+    }
+}
+
+/// Name and spec as their types; what the schema cannot say is said here.
+fn typed<N: FromStr<Err = crate::types::ParseError>, S: DeserializeOwned>(document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<(N, S)> {
+    let name = document.name.parse().map_err(|error: crate::types::ParseError| {
+        found.push(document.diagnostic(Level::Error, "/metadata/name", error.to_string(), None, None));
+    });
+    let spec = serde_json::from_value(document.spec.clone()).map_err(|error| {
+        found.push(document.diagnostic(Level::Error, "/spec", error.to_string(), None, None));
+    });
+    Some((name.ok()?, spec.ok()?))
+}
+
+fn diagnostic(document: &Document<'_>, level: Level, error: SpecError) -> Diagnostic {
+    document.diagnostic(level, &format!("/spec{}", error.pointer), error.message, error.hint, error.within)
+}
+
+/// Leaves out the later of two documents with one kind and name, saying where the first is.
+fn unique<'f>(documents: Vec<Document<'f>>, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
+    let mut kept: BTreeMap<(Kind, String), usize> = BTreeMap::new();
+    let mut result: Vec<Document<'f>> = Vec::new();
+    for document in documents {
+        match kept.get(&(document.kind, document.name.clone())) {
+            Some(first) => {
+                let message = format!("a {} of this name stands at {} already", document.kind.as_str(), result[*first].place());
+                found.push(document.diagnostic(Level::Error, "/metadata/name", message, Some("give one of them another name".to_owned()), None));
+            }
+            None => {
+                kept.insert((document.kind, document.name.clone()), result.len());
+                result.push(document);
+            }
+        }
+    }
+    result
+}
+
+fn digest(files: &[ResourceFile]) -> String {
+    let mut hasher = Sha256::new();
+    for file in files {
+        for part in [file.path.as_bytes(), file.text.as_bytes()] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    hex::encode(hasher.finalize())
+}

@@ -2,6 +2,7 @@
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
 use crate::event::Event;
+use crate::plan::PullText;
 use crate::types::{AutomationName, BranchName, CommitSha, RepositoryName, RequestId, Timestamp};
 use crate::validate::Finding;
 use serde::{Deserialize, Serialize};
@@ -144,6 +145,12 @@ pub struct Request {
     pub base: Option<CommitSha>,
     /// The commit that holds the change.
     pub commit: Option<CommitSha>,
+    /// The commit our last push put on the branch: another one there is a person's.
+    pub pushed: Option<CommitSha>,
+    /// What changes, a line for each object.
+    pub summary: Vec<String>,
+    /// How the pull request looks, once planned.
+    pub text: Option<PullText>,
     /// Its pull request, once open.
     pub pull: Option<PullRef>,
     /// Why it was rejected, or what a reviewer is warned of.

@@ -7,6 +7,7 @@ use crate::expression::{Expression, Scope};
 use crate::inventory::{Inventory, Target};
 use crate::render::{Catalogue, RenderJob, Renderer, TextKind, TextTemplate};
 use crate::types::{DirectoryPath, TemplateName};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -50,7 +51,7 @@ pub struct Inputs<'a> {
 }
 
 /// How the pull request looks, without what KubeOps adds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullText {
     /// The title, one line.
     pub title: String,

@@ -1,0 +1,48 @@
+# KubeOps: `make demo` shows it, `make test` proves it. `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+KUBEOPS := target/quick/kubeops
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo run test lint bench setup clean fmt
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+build: ## The release binary: target/release/kubeops
+	@scripts/setup.sh build
+	$(CARGO) build --locked --release
+
+demo: ## A ticket and an alert, each turned into a pull request to look at (ONCE=1: end by itself)
+	@scripts/setup.sh build
+	@echo "Building (the first time takes some minutes)..."
+	$(CARGO) build --locked --profile quick --bin kubeops
+	$(KUBEOPS) demo $(if $(ONCE),--once)
+
+run: ## The server, on the resources of config/resources
+	@scripts/setup.sh build
+	$(CARGO) build --locked --profile quick --bin kubeops
+	RESOURCES_DIR=$${RESOURCES_DIR:-config/resources} LOG_LEVEL=$${LOG_LEVEL:-INFO} $(KUBEOPS) serve
+
+setup: ## Install what the tests need
+	@scripts/setup.sh test
+
+test: setup lint ## Everything that CI runs
+	$(CARGO) test --locked --all-targets --features failpoints
+
+lint: ## Formatting, clippy, licences and advisories
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --features failpoints -- -D warnings
+	@scripts/deny.sh
+
+bench: ## Figures against references measured in the same run; one JSON line each in target/bench/summary.jsonl
+	@scripts/setup.sh bench
+	scripts/bench.sh
+
+fmt: ## Format the sources
+	$(CARGO) fmt
+
+clean: ## Remove what was built
+	$(CARGO) clean

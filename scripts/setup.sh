@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs what building, testing or measuring needs: Debian packages through apt where root, else a clear message.
+#   scripts/setup.sh build | test | bench
+set -euo pipefail
+what=${1:-build}
+
+build_commands=(cc cmake pkg-config perl)
+build_packages=(gcc libc6-dev cmake pkg-config perl libssl-dev zlib1g-dev)
+test_packages=(git prometheus-alertmanager python3 python3-venv curl)
+bench_packages=(git webhook wrk)
+
+missing=()
+need() { # a command that shows the package is there, then the package
+  command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+}
+has_package() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
+
+if ! command -v cargo >/dev/null 2>&1; then
+  echo "setup: cargo is not installed. Install Rust 1.95 or later: https://rustup.rs" >&2
+  exit 1
+fi
+for command in "${build_commands[@]}"; do
+  command -v "$command" >/dev/null 2>&1 || { missing+=("${build_packages[@]}"); break; }
+done
+if ! pkg-config --exists openssl 2>/dev/null; then missing+=("${build_packages[@]}"); fi
+if [ "$what" = test ]; then
+  need git git
+  need curl curl
+  need python3 python3
+  need prometheus-alertmanager prometheus-alertmanager
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+fi
+if [ "$what" = bench ]; then
+  need git git
+  need webhook webhook
+  need wrk wrk
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: please install these packages (names as on Debian): ${missing[*]}" >&2
+    exit 1
+  fi
+  if [ "$(id -u)" != 0 ]; then
+    echo "setup: not root; please run: sudo apt-get install -y ${missing[*]}" >&2
+    exit 1
+  fi
+  echo "setup: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  # A daemon that a package brings along is not wanted here: only its program is.
+  policy=/usr/sbin/policy-rc.d
+  made_policy=
+  if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made_policy=1; fi
+  trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi

@@ -1,0 +1,35 @@
+//! Named points at which a test build can be made to die, as by `kill -9`: between every two stages of the flow.
+//! Without the feature `failpoints` they are nothing. `KUBEOPS_FAILPOINT=<name>[:<n>]` names the point, and at which pass.
+
+/// Every point there is, in the order of the flow.
+pub const ALL: &[&str] = &[
+    "inbox.committed",
+    "dispatch.read",
+    "dispatch.recorded",
+    "plan.fetched",
+    "plan.committed",
+    "plan.settled",
+    "propose.pushed",
+    "propose.opened",
+    "propose.settled",
+    "withdraw.closed",
+];
+
+/// Dies here when the environment says so.
+#[cfg(feature = "failpoints")]
+pub fn hit(name: &str) {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static PASSES: AtomicU64 = AtomicU64::new(0);
+    debug_assert!(ALL.contains(&name), "{name} is listed");
+    let Ok(wanted) = std::env::var("KUBEOPS_FAILPOINT") else { return };
+    let (point, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    if point == name && PASSES.fetch_add(1, Ordering::SeqCst) + 1 >= nth.parse().unwrap_or(1) {
+        // No destructor runs and nothing is flushed: as close to a kill as a process comes by itself.
+        std::process::abort();
+    }
+}
+
+/// Nothing, in a build without failpoints.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit(_name: &str) {}

@@ -1,0 +1,146 @@
+//! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
+
+use super::Rules;
+use crate::automation::{Automation, scope_of};
+use crate::clock::Clock;
+use crate::event::{Event, Occurrence};
+use crate::expression::Scope;
+use crate::failpoint;
+use crate::plan::Inputs;
+use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
+use crate::types::{EventId, RepositoryName, RequestId};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Deliveries dispatched in one transaction.
+const BATCH: u32 = 128;
+/// Automations whose answer is kept with an event: those that matched, then those that nearly did.
+const DECISIONS_KEPT: usize = 20;
+
+/// Turns stored deliveries into requests.
+pub struct Dispatcher {
+    /// Where deliveries are kept.
+    pub store: Arc<dyn Store>,
+    /// The resources in force.
+    pub rules: Arc<Rules>,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Dispatcher {
+    /// Dispatches the next batch and tells how many deliveries it had; 0 when nothing waits.
+    ///
+    /// # Errors
+    /// When the store fails; then the batch is still pending.
+    pub async fn run_batch(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let deliveries = self.store.pending_deliveries(BATCH).await?;
+        if deliveries.is_empty() {
+            return Ok(0);
+        }
+        let count = deliveries.len();
+        let this = Arc::clone(self);
+        let entries = tokio::task::spawn_blocking(move || deliveries.iter().map(|delivery| this.read(delivery)).collect::<Vec<_>>())
+            .await
+            .map_err(|error| StoreError::Broken(format!("a delivery could not be read: {error}")))?;
+        failpoint::hit("dispatch.read");
+        self.store.dispatch(&entries, self.clock.now()).await?;
+        failpoint::hit("dispatch.recorded");
+        Ok(count)
+    }
+
+    /// What one delivery says under the rules in force.
+    fn read(&self, delivery: &Delivery) -> Dispatch {
+        let failed = |error: String| Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() };
+        let rules = self.rules.current();
+        let Some(source) = rules.set.sources.get(&delivery.source) else {
+            return failed(format!("the source {} is not configured any more", delivery.source));
+        };
+        let occurrences = match source.read(&delivery.attributes, &delivery.body, delivery.received_at) {
+            Ok(occurrences) => occurrences,
+            Err(error) => return failed(error.to_string()),
+        };
+        let events = occurrences.into_iter().enumerate().map(|(index, occurrence)| {
+            let key = occurrence.key.clone().unwrap_or_else(|| format!("{}/{index}", delivery.id));
+            let event = event_of(delivery, index, occurrence);
+            let (decisions, openings) = self.decide(&event);
+            DispatchedEvent { event, key, decisions, openings }
+        });
+        Dispatch { delivery: Some(delivery.id.clone()), error: None, events: events.collect() }
+    }
+
+    /// Which automations take the event, why others do not, and the requests to open.
+    fn decide(&self, event: &Event) -> (Vec<Decision>, Vec<Opening>) {
+        let rules = self.rules.current();
+        let (matched, scope) = rules.set.automations.matching(event);
+        let mut decisions: Vec<Decision> = rules
+            .set
+            .automations
+            .explain(event, DECISIONS_KEPT)
+            .into_iter()
+            .map(|considered| Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message: None })
+            .collect();
+        let mut openings = Vec::new();
+        for automation in matched {
+            match automation.correlation(&scope) {
+                Ok(correlation) => openings.push(Opening {
+                    id: RequestId::from_parts(self.clock.now(), self.clock.random()),
+                    repository: self.repository(&automation, event, &scope),
+                    automation: automation.name.clone(),
+                    correlation,
+                    parameters: None,
+                    actor: "kubeops".to_owned(),
+                }),
+                Err(message) => {
+                    if let Some(decision) = decisions.iter_mut().find(|decision| decision.automation == automation.name) {
+                        decision.message = Some(format!("no request was opened: {message}"));
+                    }
+                }
+            }
+        }
+        (decisions, openings)
+    }
+
+    /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
+    fn repository(&self, automation: &Automation, event: &Event, scope: &Scope) -> Option<RepositoryName> {
+        let rules = self.rules.current();
+        let parameters = automation.parameters().read(scope).ok()?;
+        let rule = rules.set.rules.get(&automation.name)?;
+        let target = rule.recipe.target(Inputs { event, parameters: &parameters }, &rules.set.inventory).ok()?;
+        Some(target.repository.name.clone())
+    }
+}
+
+/// The event an occurrence becomes. Its id is derived from the delivery, so that reading again gives the same event.
+pub(crate) fn event_of(delivery: &Delivery, index: usize, occurrence: Occurrence) -> Event {
+    let digest = Sha256::digest(format!("{}/{index}", delivery.id));
+    let mut random = [0_u8; 16];
+    random.copy_from_slice(&digest[..16]);
+    Event {
+        id: EventId::from_parts(delivery.received_at, u128::from_be_bytes(random)),
+        delivery: Some(delivery.id.clone()),
+        source: Some(delivery.source.clone()),
+        kind: occurrence.kind,
+        subject: occurrence.subject,
+        time: occurrence.time,
+        data: occurrence.data,
+    }
+}
+
+/// Every automation whose `on` fits the event, matched or not, with each predicate's values: the answer to "why, or why not?".
+pub fn explain(rules: &Rules, event: &Event, limit: usize) -> Vec<Decision> {
+    let current = rules.current();
+    let scope = scope_of(event);
+    current
+        .set
+        .automations
+        .explain(event, limit)
+        .into_iter()
+        .map(|considered| {
+            let message = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten().and_then(|automation| match automation.correlation(&scope) {
+                Ok(correlation) => Some(format!("asks for a request with the key {correlation:?}")),
+                Err(message) => Some(format!("no request can be opened: {message}")),
+            });
+            Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message }
+        })
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! Why a step was not done.
+
+use crate::forge::ForgeError;
+use crate::git::GitError;
+use crate::plan::PlanError;
+use crate::store::StoreError;
+use crate::types::ErrorClass;
+use std::time::Duration;
+
+/// Why a step was not done. The text is shown in the timeline and holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Planning failed for a reason that is not the request's.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The forge failed.
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Waiting does not help; a person must change something.
+    #[error("{0}")]
+    Permanent(String),
+    /// Ours.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl StepError {
+    /// How the error is to be treated.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Plan(error) => error.class(),
+            Self::Git(error) => error.class(),
+            Self::Forge(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::Permanent(_) => ErrorClass::Permanent,
+            Self::Bug(_) => ErrorClass::Bug,
+        }
+    }
+
+    /// How long the other side asked us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Forge(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The whole flow of a request, on one page: dispatch -> plan -> propose, and what follows when somebody changes their mind.
+//! Every step can be run again: it reads the request, does its effect (which finds itself done already), and says what the
+//! store is to write. It never writes a request's state itself, except through `Settlement` and `RequestUpdate`.
+
+mod body;
+mod dispatch;
+mod error;
+mod operations;
+mod rules;
+mod step;
+
+pub use dispatch::Dispatcher;
+pub use error::StepError;
+pub use operations::{AskError, Asked, OperationError};
+pub use rules::{InForce, Rules};
+
+use crate::clock::Clock;
+use crate::failpoint;
+use crate::forge::{Forge, ForgeError, LocalForge, PullSpec};
+use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, RemoteSpec};
+use crate::inventory::{Repository, Target};
+use crate::plan::Inputs;
+use crate::request::{PullRef, Request, State};
+use crate::secrets::SecretProvider;
+use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
+use crate::validate;
+use std::sync::Arc;
+use step::{Planned, outcome};
+
+/// Opens the forge of a repository.
+pub trait Forges: Send + Sync + 'static {
+    /// The forge that keeps this repository's pull requests.
+    ///
+    /// # Errors
+    /// When its settings or secrets do not serve.
+    fn forge(&self, repository: &Repository) -> Result<Arc<dyn Forge>, ForgeError>;
+
+    /// The same, when it is the local forge, whose pull requests are reviewed here.
+    fn local(&self, repository: &Repository) -> Option<Arc<LocalForge>>;
+}
+
+/// Everything a step needs of the world.
+pub struct Pipeline {
+    /// Where requests are kept.
+    pub store: Arc<dyn Store>,
+    /// The resources in force.
+    pub rules: Arc<Rules>,
+    /// One bare mirror per repository.
+    pub mirrors: Arc<Mirrors>,
+    /// The forges.
+    pub forges: Arc<dyn Forges>,
+    /// The secrets.
+    pub secrets: Arc<dyn SecretProvider>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where people reach this server, without a slash at the end: for links.
+    pub public_url: String,
+}
+
+impl Pipeline {
+    /// Does the step a claimed task asks for, and says what the store is to write.
+    ///
+    /// # Errors
+    /// What keeps the step from being done now; the worker decides whether it is tried again.
+    pub async fn perform(self: &Arc<Self>, claimed: &ClaimedTask) -> Result<Settlement, StepError> {
+        let request = &claimed.request;
+        match (claimed.task.kind, request.state) {
+            (TaskKind::Plan, State::Accepted) => self.plan(request).await,
+            (TaskKind::Propose, State::Planned) => self.propose(request).await,
+            (TaskKind::Withdraw, _) => self.withdraw(request).await,
+            // The request went elsewhere in the meantime: there is nothing left to do.
+            (TaskKind::Plan | TaskKind::Propose, _) => Ok(outcome::nothing()),
+        }
+    }
+
+    /// Parameters, target, change, validation, commit: from `accepted` to `planned`, or to one of the ends.
+    async fn plan(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+        let (this, request) = (Arc::clone(self), request.clone());
+        // libgit2 and the renderer block.
+        blocking(move || {
+            let rules = this.rules.current();
+            let planned = this.plan_on_base(&rules, &request)?;
+            failpoint::hit("plan.committed");
+            Ok(outcome::planned(request, planned, this.clock.as_ref()))
+        })
+        .await
+    }
+
+    fn plan_on_base(&self, rules: &InForce, request: &Request) -> Result<Planned, StepError> {
+        let name = &request.key.automation;
+        let (Some(automation), Some(rule)) = (rules.set.automations.get(name), rules.set.rules.get(name)) else {
+            return Ok(Planned::refused(format!("the automation {name} is not configured any more")));
+        };
+        let parameters = match step::parameters(automation, request) {
+            Ok(parameters) => parameters,
+            Err(findings) => return Ok(Planned::Rejected { findings, message: "the parameters are not valid".to_owned() }),
+        };
+        let inputs = Inputs { event: &request.event, parameters: &parameters };
+        let target = match rule.recipe.target(inputs, &rules.set.inventory) {
+            Ok(target) => target,
+            Err(error) => return Planned::refused_or(error),
+        };
+        let mirror = self.mirror(&target.repository)?;
+        let base = mirror.fetch()?;
+        failpoint::hit("plan.fetched");
+        let snapshot = mirror.snapshot(&base)?;
+        let change = match rule.recipe.change(inputs, &target, &snapshot, rules.renderer.as_ref()) {
+            Ok(change) => change,
+            Err(error) => return Planned::refused_or(error),
+        };
+        let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
+        let change = match validate::validate(change, &snapshot, &gate) {
+            Ok(change) => change,
+            Err(rejection) => return Ok(Planned::Rejected { findings: rejection.findings, message: "the change did not pass validation".to_owned() }),
+        };
+        if change.is_empty() {
+            return Ok(Planned::Unchanged { parameters, repository: target.repository.name.clone(), base });
+        }
+        let text = match rule.recipe.pull_text(inputs) {
+            Ok(text) => text,
+            Err(error) => return Planned::refused_or(error),
+        };
+        let summary: Vec<String> = change.summary().iter().map(ToString::to_string).collect();
+        let commit = mirror.commit(&base, &change, &commit_meta(request, &target, &text.title, &summary)?)?;
+        let branch = request.key.branch(target.repository.spec.branch_prefix.as_str()).map_err(|error| StepError::Bug(error.to_string()))?;
+        let repository = target.repository.name.clone();
+        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings: change.warnings().to_vec() })
+    }
+
+    /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.
+    async fn propose(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+        let (Some(repository), Some(branch), Some(commit), Some(text)) = (&request.repository, &request.branch, &request.commit, &request.text) else {
+            return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
+        };
+        let rules = self.rules.current();
+        let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
+            return Err(StepError::Permanent(format!("the repository {repository} is not configured any more")));
+        };
+        let pushed = {
+            let (mirror, branch, commit, known) = (self.mirror(&repository)?, branch.clone(), commit.clone(), request.pushed.clone());
+            blocking(move || push(&mirror, &branch, &commit, known)).await
+        };
+        let note = match pushed {
+            Ok(note) => note,
+            // The mirror was built anew since: the same plan makes the same commit again.
+            Err(StepError::Git(GitError::NoCommit { .. })) => return Ok(outcome::plan_again(request.clone(), self.clock.as_ref())),
+            Err(error) => return Err(error),
+        };
+        failpoint::hit("propose.pushed");
+        let spec = PullSpec {
+            head: branch.clone(),
+            base: repository.spec.branch.clone(),
+            head_commit: commit.clone(),
+            title: text.title.clone(),
+            body: body::body(request, &self.public_url),
+            labels: text.labels.clone(),
+            reviewers: text.reviewers.clone(),
+        };
+        let pull = self.forges.forge(&repository)?.ensure_pull(&spec).await?;
+        failpoint::hit("propose.opened");
+        Ok(outcome::proposed(request.clone(), &pull, note, self.clock.as_ref()))
+    }
+
+    /// Closes the pull request and deletes the branch of a request that was withdrawn.
+    async fn withdraw(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+        let rules = self.rules.current();
+        let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned() else {
+            return Ok(outcome::nothing());
+        };
+        if let Some(PullRef { number, .. }) = request.pull {
+            let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
+            self.forges.forge(&repository)?.close(number, &reason).await?;
+        }
+        failpoint::hit("withdraw.closed");
+        if let (Some(branch), Some(pushed)) = (request.branch.clone(), request.pushed.clone()) {
+            let mirror = self.mirror(&repository)?;
+            blocking(move || match mirror.delete_branch(&branch, Expected::At(pushed)) {
+                // A person has pushed to it: it is theirs now.
+                Ok(_) | Err(GitError::Moved { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            })
+            .await?;
+        }
+        Ok(outcome::nothing())
+    }
+
+    /// The repository's mirror, with the credentials in force.
+    pub(crate) fn mirror(&self, repository: &Repository) -> Result<Arc<Mirror>, StepError> {
+        let credentials = repository.spec.git_credentials().map(|(username, secret)| {
+            let (secrets, secret) = (Arc::clone(&self.secrets), secret.clone());
+            Credentials::new(username, move || secrets.secret(&secret).map_err(|error| error.to_string()))
+        });
+        let remote = RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
+        Ok(self.mirrors.get(&remote))
+    }
+}
+
+/// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
+fn push(mirror: &Mirror, branch: &crate::types::BranchName, commit: &crate::types::CommitSha, known: Option<crate::types::CommitSha>) -> Result<Option<String>, StepError> {
+    let expected = known.map_or(Expected::Absent, Expected::At);
+    match mirror.push(branch, commit, expected) {
+        Ok(_) => Ok(None),
+        // Somebody deleted the branch: the request still stands.
+        Err(GitError::Moved { found: None, .. }) if matches!(mirror.remote_tip(branch), Ok(None)) => {
+            mirror.push(branch, commit, Expected::Absent)?;
+            Ok(None)
+        }
+        Err(GitError::Moved { found: Some(_), .. }) => Ok(Some(format!("the branch {branch} holds commits that are not ours; it was left as it is"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn commit_meta(request: &Request, target: &Target, title: &str, summary: &[String]) -> Result<CommitMeta, StepError> {
+    let author = &target.repository.spec.author;
+    let identity = Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))?;
+    Ok(CommitMeta {
+        author: identity.clone(),
+        committer: identity,
+        time: request.event.time,
+        subject: title.to_owned(),
+        body: summary.join("\n"),
+        request: request.id.clone(),
+        automation: request.key.automation.clone(),
+        event: request.event.id.clone(),
+    })
+}
+
+/// Runs what blocks where it harms nobody.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StepError> + Send + 'static) -> Result<T, StepError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(StepError::Bug(format!("a step did not come to its end: {error}"))),
+    }
+}

@@ -1,0 +1,204 @@
+//! What people ask of requests and pull requests through the API and the command line.
+//! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
+
+use super::{Pipeline, StepError, blocking, step::outcome};
+use crate::automation::ParameterError;
+use crate::event::Event;
+use crate::forge::{ForgeError, Pull, PullState};
+use crate::git::Diff;
+use crate::request::{Request, State, TimelineEntry};
+use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskKind};
+use crate::types::{AutomationName, ErrorClass, EventId, RepositoryName, RequestId};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The longest diff shown, in bytes.
+const MAX_DIFF_BYTES: usize = 1024 * 1024;
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// It cannot be done in the present state.
+    #[error("{0}")]
+    Refused(String),
+    /// A step of it failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+impl OperationError {
+    /// How the error is to be treated.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotFound(_) | Self::Refused(_) => ErrorClass::User,
+            Self::Step(error) => error.class(),
+        }
+    }
+}
+
+impl From<StoreError> for OperationError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::NotFound(what),
+            other => Self::Step(other.into()),
+        }
+    }
+}
+
+impl From<ForgeError> for OperationError {
+    fn from(error: ForgeError) -> Self {
+        Self::Step(error.into())
+    }
+}
+
+/// Why an automation could not be asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is no such automation.
+    #[error("there is no automation {0}")]
+    NoAutomation(AutomationName),
+    /// Parameters are missing, unknown or do not fit: every one of them.
+    #[error("the parameters are not valid")]
+    Parameters(Vec<ParameterError>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A request that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The request opened, or the live one that was joined.
+    pub request: RequestId,
+}
+
+impl Pipeline {
+    /// Asks for an automation directly. The same `correlation` asks for the same request while it lives.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(&self, automation: &AutomationName, parameters: Map<String, Value>, correlation: Option<String>, actor: &str) -> Result<Asked, AskError> {
+        let rules = self.rules.current();
+        let known = rules.set.automations.get(automation).ok_or_else(|| AskError::NoAutomation(automation.clone()))?;
+        let parameters = known.parameters().complete(parameters).map_err(AskError::Parameters)?;
+        let now = self.clock.now();
+        let id = EventId::from_parts(now, self.clock.random());
+        let correlation = correlation.unwrap_or_else(|| id.to_string());
+        let event = Event {
+            id: id.clone(),
+            delivery: None,
+            source: None,
+            kind: "kubeops.request.asked".parse().unwrap_or_else(|_| unreachable!("a literal event type")),
+            subject: correlation.clone(),
+            time: now,
+            data: serde_json::json!({ "automation": automation, "parameters": parameters, "actor": actor }),
+        };
+        let opening = Opening {
+            id: RequestId::from_parts(now, self.clock.random()),
+            automation: automation.clone(),
+            correlation,
+            repository: None,
+            parameters: Some(parameters),
+            actor: actor.to_owned(),
+        };
+        let entry = Dispatch {
+            delivery: None,
+            error: None,
+            events: vec![DispatchedEvent { event, key: id.to_string(), decisions: Vec::new(), openings: vec![opening] }],
+        };
+        let opened = self.store.dispatch(&[entry], now).await?;
+        match opened.into_iter().flatten().next() {
+            Some(request) => Ok(Asked { request }),
+            None => Err(AskError::Store(StoreError::Broken("the request was neither opened nor joined".to_owned()))),
+        }
+    }
+
+    /// Asks again for what failed, was rejected or declined.
+    ///
+    /// # Errors
+    /// When there is no such request, or it is in another state.
+    pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
+        let request = self.store.request(id).await?;
+        if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
+            return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
+        }
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
+    }
+
+    /// Withdraws a live request: its pull request is closed and its branch deleted.
+    ///
+    /// # Errors
+    /// When there is no such request, or it has ended.
+    pub async fn cancel(&self, id: &RequestId, reason: Option<String>, actor: &str) -> Result<Request, OperationError> {
+        let request = self.store.request(id).await?;
+        if request.state.is_ended() {
+            return Err(OperationError::Refused(format!("{id} is {} already", request.state)));
+        }
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        let tasks = if request.repository.is_some() { vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())] } else { Vec::new() };
+        let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
+        self.change(request, State::Withdrawn, message, actor, tasks).await
+    }
+
+    /// What the request changes, as a unified diff; none when nothing is planned yet.
+    ///
+    /// # Errors
+    /// When there is no such request, or git fails.
+    pub async fn diff(self: &Arc<Self>, id: &RequestId) -> Result<Option<Diff>, OperationError> {
+        let request = self.store.request(id).await?;
+        let (Some(repository), Some(base), Some(commit)) = (&request.repository, request.base.clone(), request.commit.clone()) else { return Ok(None) };
+        let rules = self.rules.current();
+        let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
+            return Err(OperationError::Refused(format!("the repository {repository} is not configured any more")));
+        };
+        let mirror = self.mirror(&repository)?;
+        Ok(Some(blocking(move || Ok(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)).await?))
+    }
+
+    /// Brings a request in line with its pull request at the forge: approved, merged, closed. True when it changed.
+    ///
+    /// # Errors
+    /// When the forge or the store fails.
+    pub async fn observe(&self, id: &RequestId, actor: &str) -> Result<bool, OperationError> {
+        let request = self.store.request(id).await?;
+        let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
+        let rules = self.rules.current();
+        let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
+        let Some(pull) = self.forges.forge(&repository)?.get(pull.number).await? else { return Ok(false) };
+        let Some((state, message)) = seen(&pull) else { return Ok(false) };
+        if state == request.state || !request.state.may_become(state) {
+            return Ok(false);
+        }
+        self.change(request, state, message, actor, Vec::new()).await?;
+        Ok(true)
+    }
+
+    async fn change(&self, mut request: Request, state: State, message: String, actor: &str, tasks: Vec<crate::store::NewTask>) -> Result<Request, OperationError> {
+        let now = self.clock.now();
+        let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
+        request.state = state;
+        request.message = Some(message);
+        request.updated_at = now;
+        let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true };
+        self.store.update_request(&request, &update, now).await?;
+        Ok(self.store.request(&request.id).await?)
+    }
+}
+
+/// The state a pull request shows, and a sentence about it.
+fn seen(pull: &Pull) -> Option<(State, String)> {
+    match pull.state {
+        PullState::Merged => {
+            let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));
+            Some((State::Merged, format!("pull request #{} was merged{commit}", pull.number)))
+        }
+        PullState::Closed => Some((State::Declined, format!("pull request #{} was closed without a merge", pull.number))),
+        PullState::Open if !pull.approved_by.is_empty() => Some((State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", ")))),
+        PullState::Open => None,
+    }
+}

@@ -1,0 +1,50 @@
+//! The resources in force: swapped as one when they change, so that a step sees one set from its beginning to its end.
+
+use crate::render::Renderer;
+use crate::resources::{Diagnostic, ResourceSet};
+use crate::types::Timestamp;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A set and the renderer of its catalogue.
+pub struct InForce {
+    /// The set.
+    pub set: ResourceSet,
+    /// Renders the set's templates.
+    pub renderer: Arc<dyn Renderer>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The set in force, and why the newest was refused when it was.
+pub struct Rules {
+    current: RwLock<Arc<InForce>>,
+    refused: RwLock<Vec<Diagnostic>>,
+}
+
+impl Rules {
+    /// Starts with `set`.
+    pub fn new(set: InForce) -> Self {
+        Self { current: RwLock::new(Arc::new(set)), refused: RwLock::default() }
+    }
+
+    /// The set in force. Hold it for one step, not longer.
+    pub fn current(&self) -> Arc<InForce> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a new set in force.
+    pub fn replace(&self, set: InForce) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        self.refused.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Remembers why the newest files were refused; the set in force stays.
+    pub fn refuse(&self, diagnostics: Vec<Diagnostic>) {
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = diagnostics;
+    }
+
+    /// Why the newest files were refused; empty when they are in force.
+    pub fn refused(&self) -> Vec<Diagnostic> {
+        self.refused.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,155 @@
+//! What a step found, turned into what the store is to write.
+
+use super::StepError;
+use crate::automation::{Automation, ParameterError, scope_of};
+use crate::plan::{PlanError, PullText};
+use crate::request::Request;
+use crate::types::{BranchName, CommitSha, ErrorClass, RepositoryName};
+use crate::validate::{Finding, Severity};
+use serde_json::{Map, Value};
+
+/// What planning came to.
+pub(super) enum Planned {
+    /// Parameters, target, template or validation say no.
+    Rejected { findings: Vec<Finding>, message: String },
+    /// Nothing differs from the base.
+    Unchanged { parameters: Map<String, Value>, repository: RepositoryName, base: CommitSha },
+    /// A commit holds the change.
+    Committed {
+        parameters: Map<String, Value>,
+        repository: RepositoryName,
+        branch: BranchName,
+        base: CommitSha,
+        commit: CommitSha,
+        summary: Vec<String>,
+        text: PullText,
+        warnings: Vec<Finding>,
+    },
+}
+
+impl Planned {
+    /// Rejected with one sentence.
+    pub(super) fn refused(message: String) -> Self {
+        Self::Rejected { findings: Vec::new(), message }
+    }
+
+    /// Rejected, when the error is the request's fault; else the error, to be tried again.
+    pub(super) fn refused_or(error: PlanError) -> Result<Self, StepError> {
+        match error.class() {
+            ErrorClass::User => Ok(Self::refused(error.to_string())),
+            _ => Err(error.into()),
+        }
+    }
+}
+
+/// The request's parameters: those a person gave or an earlier plan read, else those the event gives.
+pub(super) fn parameters(automation: &Automation, request: &Request) -> Result<Map<String, Value>, Vec<Finding>> {
+    let read = match &request.parameters {
+        Some(given) => automation.parameters().complete(given.clone()),
+        None => automation.parameters().read(&scope_of(&request.event)),
+    };
+    read.map_err(|errors| errors.into_iter().map(finding).collect())
+}
+
+fn finding(error: ParameterError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        rule: "parameter".to_owned(),
+        path: format!("parameters.{}", error.parameter),
+        document: None,
+        pointer: None,
+        line: None,
+        message: error.message,
+        hint: None,
+    }
+}
+
+/// Settlements of the steps.
+pub(super) mod outcome {
+    use super::Planned;
+    use crate::clock::Clock;
+    use crate::forge::{Pull, PullState};
+    use crate::request::{PullRef, Request, State, TimelineEntry};
+    use crate::store::{NewTask, Settlement, TaskKind, Verdict};
+    use crate::types::TaskId;
+
+    /// The task is done, and nothing changed.
+    pub(in super::super) fn nothing() -> Settlement {
+        Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Done }
+    }
+
+    /// After planning.
+    pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
+        match planned {
+            Planned::Rejected { findings, message } => {
+                request.findings = findings;
+                settle(request, State::Rejected, message, Vec::new(), clock)
+            }
+            Planned::Unchanged { parameters, repository, base } => {
+                request.parameters = Some(parameters);
+                request.repository = Some(repository);
+                let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
+                request.base = Some(base);
+                settle(request, State::Unchanged, message, Vec::new(), clock)
+            }
+            Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
+                let message = format!("planned on {} as {}", short(base.as_str()), short(commit.as_str()));
+                let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
+                request.parameters = Some(parameters);
+                request.repository = Some(repository);
+                request.branch = Some(branch);
+                request.base = Some(base);
+                request.commit = Some(commit);
+                request.summary = summary;
+                request.text = Some(text);
+                request.findings = warnings;
+                settle(request, State::Planned, message, vec![follow], clock)
+            }
+        }
+    }
+
+    /// After the pull request was opened or found.
+    pub(in super::super) fn proposed(mut request: Request, pull: &Pull, note: Option<String>, clock: &dyn Clock) -> Settlement {
+        request.pull = Some(PullRef { number: pull.number, url: pull.url.clone() });
+        if note.is_none() {
+            request.pushed.clone_from(&request.commit);
+        }
+        let (state, mut message) = match pull.state {
+            PullState::Open => (State::Proposed, format!("pull request #{} is open: {}", pull.number, pull.url)),
+            PullState::Closed => (State::Declined, format!("pull request #{} was closed by a person", pull.number)),
+            PullState::Merged => (State::Merged, format!("pull request #{} is merged", pull.number)),
+        };
+        if let Some(note) = note {
+            message = format!("{message}; {note}");
+        }
+        settle(request, state, message, Vec::new(), clock)
+    }
+
+    /// Back to the beginning, because what was planned is lost or outdated.
+    pub(in super::super) fn plan_again(request: Request, clock: &dyn Clock) -> Settlement {
+        let lane = request.repository.as_ref().map_or("", |name| name.as_str()).to_owned();
+        let follow = follow_up(&request, TaskKind::Plan, &lane, clock);
+        settle(request, State::Accepted, "the commit is not in the mirror any more; it is planned again".to_owned(), vec![follow], clock)
+    }
+
+    /// A task for the same request, due now.
+    pub(in super::super) fn follow_up(request: &Request, kind: TaskKind, lane: &str, clock: &dyn Clock) -> NewTask {
+        let now = clock.now();
+        NewTask { id: TaskId::from_parts(now, clock.random()), kind, request: request.id.clone(), lane: lane.to_owned(), run_at: now }
+    }
+
+    fn settle(mut request: Request, state: State, message: String, follow_up: Vec<NewTask>, clock: &dyn Clock) -> Settlement {
+        let now = clock.now();
+        let from = request.state;
+        debug_assert!(from.may_become(state), "{from} -> {state}");
+        request.state = state;
+        request.message = Some(message.clone());
+        request.updated_at = now;
+        let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
+        Settlement { request: Some(request), timeline: vec![entry], follow_up, verdict: Verdict::Done }
+    }
+
+    fn short(commit: &str) -> &str {
+        commit.get(..12).unwrap_or(commit)
+    }
+}

@@ -8,11 +8,13 @@ pub const ALL: &[&str] = &[
     "dispatch.recorded",
     "plan.fetched",
     "plan.committed",
-    "plan.settled",
+    "plan.settling",
     "propose.pushed",
     "propose.opened",
-    "propose.settled",
+    "propose.settling",
     "withdraw.closed",
+    "withdraw.settling",
+    "settled",
 ];
 
 /// Dies here when the environment says so.

@@ -1,7 +1,7 @@
 //! Which automations take an event. Thousands of rules stay cheap: they are found by source, type and one equality of
 //! their condition, and only those are evaluated.
 
-use super::{Automation, scope_of};
+use super::Automation;
 use crate::event::Event;
 use crate::expression::{Equality, Explanation, Scope};
 use crate::types::{AutomationName, SourceName};
@@ -71,20 +71,11 @@ impl Automations {
         (matched, scope)
     }
 
-    /// Every automation whose `on` fits the event, with its condition explained; at most `limit`, those that match first.
-    pub fn explain(&self, event: &Event, limit: usize) -> Vec<Considered> {
-        let scope = scope_of(event);
-        let (mut matched, mut others) = (Vec::new(), Vec::new());
-        for automation in self.all.values().filter(|automation| automation.listens_to(event)) {
-            if matched.len() + others.len() >= limit && automation.when.as_ref().is_some_and(|when| !when.holds(&scope)) {
-                continue;
-            }
-            let considered = automation.consider(&scope);
-            if considered.matched { &mut matched } else { &mut others }.push(considered);
-        }
-        matched.append(&mut others);
-        matched.truncate(limit);
-        matched
+    /// Automations whose `on` fits the event, with their conditions explained: those that `matched`, then others, at most `limit`.
+    pub fn explain(&self, event: &Event, matched: &[Arc<Automation>], scope: &Scope, limit: usize) -> Vec<Considered> {
+        let is_matched = |automation: &Arc<Automation>| matched.iter().any(|other| other.name == automation.name);
+        let others = self.all.values().filter(|automation| automation.listens_to(event) && !is_matched(automation));
+        matched.iter().chain(others).take(limit).map(|automation| automation.consider(scope)).collect()
     }
 }
 

@@ -120,5 +120,6 @@ fn an_event_of_another_source_or_type_is_not_looked_at() {
     assert_eq!(all.matching(&event).0.len(), 1);
     event.kind = "jira.issue.created".parse().expect("a type");
     assert_eq!(all.matching(&event).0.len(), 0);
-    assert!(all.explain(&event, 20).is_empty());
+    let (matched, scope) = all.matching(&event);
+    assert!(all.explain(&event, &matched, &scope, 20).is_empty());
 }

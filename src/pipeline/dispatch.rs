@@ -1,7 +1,7 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
 use super::Rules;
-use crate::automation::{Automation, scope_of};
+use crate::automation::Automation;
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
 use crate::expression::Scope;
@@ -75,7 +75,7 @@ impl Dispatcher {
         let mut decisions: Vec<Decision> = rules
             .set
             .automations
-            .explain(event, DECISIONS_KEPT)
+            .explain(event, &matched, &scope, DECISIONS_KEPT)
             .into_iter()
             .map(|considered| Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message: None })
             .collect();
@@ -129,11 +129,11 @@ pub(crate) fn event_of(delivery: &Delivery, index: usize, occurrence: Occurrence
 /// Every automation whose `on` fits the event, matched or not, with each predicate's values: the answer to "why, or why not?".
 pub fn explain(rules: &Rules, event: &Event, limit: usize) -> Vec<Decision> {
     let current = rules.current();
-    let scope = scope_of(event);
+    let (matched, scope) = current.set.automations.matching(event);
     current
         .set
         .automations
-        .explain(event, limit)
+        .explain(event, &matched, &scope, limit)
         .into_iter()
         .map(|considered| {
             let message = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten().and_then(|automation| match automation.correlation(&scope) {

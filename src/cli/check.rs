@@ -1,0 +1,55 @@
+//! `kubeops check`: lint for a resources directory, for people and for pipelines.
+
+use super::local::Resources;
+use super::output::{self, Colour, OutputFormat, paint};
+use super::EXIT_REFUSED;
+use crate::resources::{Diagnostic, Level};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 when the set is valid, 3 when it is not.\n\nExamples:\n  kubeops check config/resources\n  kubeops check --output json | jq '.diagnostics[] | .message'")]
+pub struct Arguments {
+    /// Directory of resource files; the same as --resources.
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    resources: Resources,
+    /// Refuse warnings as well.
+    #[arg(long)]
+    strict: bool,
+}
+
+pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let resources = Resources {
+        resources: arguments.directory.clone().unwrap_or_else(|| arguments.resources.resources.clone()),
+        templates: arguments.resources.templates.clone(),
+    };
+    let (diagnostics, counts) = match resources.load()? {
+        Ok(set) => {
+            let counts = format!(
+                "{} sources, {} repositories, {} clusters, {} automations",
+                set.sources.len(),
+                set.inventory.repositories.len(),
+                set.inventory.clusters.len(),
+                set.automations.iter().len()
+            );
+            (set.warnings, Some(counts))
+        }
+        Err(diagnostics) => (diagnostics, None),
+    };
+    let valid = counts.is_some() && !(arguments.strict && !diagnostics.is_empty());
+    let report = serde_json::json!({ "valid": valid, "diagnostics": diagnostics });
+    output::value(format, &report, || human(&diagnostics, counts.as_deref()))?;
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
+}
+
+fn human(diagnostics: &[Diagnostic], counts: Option<&str>) -> String {
+    let mut lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.level == Level::Error).count();
+    let warnings = diagnostics.len() - errors;
+    lines.push(match counts {
+        Some(counts) => format!("{}: {counts}; {warnings} warnings", paint(Colour::Green, "valid")),
+        None => format!("{}: {errors} errors, {warnings} warnings", paint(Colour::Red, "not valid")),
+    });
+    lines.join("\n")
+}

@@ -1,0 +1,63 @@
+//! `kubeops explain`: why a payload matches, or does not.
+
+use super::local::{Payload, Resources};
+use super::output::{self, Colour, OutputFormat, paint, printable};
+use crate::event::Event;
+use crate::pipeline::explain as decisions_on;
+use crate::store::Decision;
+use crate::types::AutomationName;
+use serde_json::json;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  kubeops explain --payload ticket.json --source service-desk\n\nFor an event a server has seen: kubeops requests events --explain EVENT")]
+pub struct Arguments {
+    #[command(flatten)]
+    resources: Resources,
+    #[command(flatten)]
+    payload: Payload,
+    /// Only this automation.
+    #[arg(long, short)]
+    automation: Option<AutomationName>,
+}
+
+pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let rules = arguments.resources.in_force()?;
+    let events = arguments.payload.events(&rules)?;
+    let mut explained: Vec<(Event, Vec<Decision>)> = Vec::new();
+    for event in events {
+        let mut decisions = decisions_on(&rules, &event, usize::MAX);
+        if let Some(name) = &arguments.automation {
+            decisions.retain(|decision| decision.automation == *name);
+        }
+        explained.push((event, decisions));
+    }
+    let report: Vec<_> = explained.iter().map(|(event, decisions)| json!({ "event": event, "decisions": decisions })).collect();
+    output::value(format, &report, || human(&explained))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn human(explained: &[(Event, Vec<Decision>)]) -> String {
+    if explained.is_empty() {
+        return "The payload is understood, but tells no event that anything listens to.".to_owned();
+    }
+    explained.iter().map(|(event, decisions)| of_event(event, decisions)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// What was decided on one event, for a person.
+pub fn of_event(event: &Event, decisions: &[Decision]) -> String {
+    let mut lines = vec![format!("{} {} about {}", paint(Colour::Bold, "event"), event.kind, printable(&event.subject))];
+    if decisions.is_empty() {
+        lines.push("  no automation listens to this source and type".to_owned());
+    }
+    for decision in decisions {
+        let verdict = if decision.matched { paint(Colour::Green, "matches") } else { paint(Colour::Red, "does not match") };
+        lines.push(format!("  {} {verdict}", paint(Colour::Bold, decision.automation.as_str())));
+        for predicate in decision.explanation.iter().flat_map(|explanation| &explanation.predicates) {
+            let mark = if predicate.value == Some(true) { paint(Colour::Green, "✓") } else { paint(Colour::Red, "✗") };
+            lines.push(format!("    {mark} {}", printable(&predicate.in_a_line())));
+        }
+        lines.extend(decision.message.iter().map(|message| format!("    {}", printable(message))));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,127 @@
+//! What commands without a server share: a resources directory, a payload file, the events it tells.
+
+use super::output;
+use crate::app::resources_dir;
+use crate::clock::{Clock, SystemClock};
+use crate::event::Event;
+use crate::pipeline::{InForce, Rules, events_of};
+use crate::render::Catalogue;
+use crate::resources::{Diagnostic, ResourceSet};
+use crate::store::{Delivery, DeliveryState};
+use crate::types::{DeliveryId, SourceName};
+use anyhow::{Context, bail};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where resources and templates are.
+#[derive(Debug, clap::Args)]
+pub struct Resources {
+    /// Directory of resource files.
+    #[arg(long, short, env = "RESOURCES_DIR", default_value = "config/resources", value_name = "DIR")]
+    pub resources: PathBuf,
+    /// Directory of templates of one's own; they come before the shipped ones.
+    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR")]
+    pub templates: Option<PathBuf>,
+}
+
+impl Resources {
+    /// The set, or every diagnostic.
+    ///
+    /// # Errors
+    /// When a directory cannot be read or a template of one's own is broken.
+    pub fn load(&self) -> anyhow::Result<Result<ResourceSet, Vec<Diagnostic>>> {
+        let catalogue = Arc::new(self.catalogue()?);
+        let files = resources_dir::read(&self.resources).with_context(|| format!("the resources in {} cannot be read", self.resources.display()))?;
+        if files.is_empty() {
+            bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
+        }
+        Ok(ResourceSet::load(&files, catalogue))
+    }
+
+    /// The templates.
+    ///
+    /// # Errors
+    /// When a directory cannot be read or a template is broken.
+    pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
+        resources_dir::catalogue(self.templates.as_deref()).map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// The set in force, rendering in this process: nobody else is harmed when a template runs away.
+    ///
+    /// # Errors
+    /// When there is no valid set; the diagnostics are printed.
+    pub fn in_force(&self) -> anyhow::Result<Rules> {
+        match self.load()? {
+            Ok(set) => {
+                let renderer = Arc::clone(&set.catalogue);
+                Ok(Rules::new(InForce { set, renderer, since: SystemClock.now() }))
+            }
+            Err(diagnostics) => {
+                for diagnostic in &diagnostics {
+                    output::error(&diagnostic.to_string());
+                }
+                bail!("the resources in {} are not valid", self.resources.display())
+            }
+        }
+    }
+}
+
+/// A payload as a source would send it.
+#[derive(Debug, clap::Args)]
+pub struct Payload {
+    /// File with the payload as the sender sends it; `-` for standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub payload: PathBuf,
+    /// The source that is taken to have sent it; may be left out when there is only one.
+    #[arg(long, short)]
+    pub source: Option<SourceName>,
+}
+
+impl Payload {
+    /// The events the payload tells, as the source reads it; its signature is not asked for.
+    ///
+    /// # Errors
+    /// When the file or the source is not there, or the payload cannot be read.
+    pub fn events(&self, rules: &Rules) -> anyhow::Result<Vec<Event>> {
+        let body = read(&self.payload)?;
+        let current = rules.current();
+        let source = match &self.source {
+            Some(source) => source.clone(),
+            None if current.set.sources.len() == 1 => current.set.sources.keys().next().cloned().context("one source")?,
+            None => {
+                let known: Vec<&str> = current.set.sources.keys().map(SourceName::as_str).collect();
+                bail!("which source sent it? --source is one of: {}", known.join(", "))
+            }
+        };
+        events_of(rules, &recorded(source, body)).map_err(|error| anyhow::anyhow!("{}: {error}", self.payload.display()))
+    }
+}
+
+/// A delivery as if it had just arrived.
+pub fn recorded(source: SourceName, body: Vec<u8>) -> Delivery {
+    let received_at = SystemClock.now();
+    Delivery {
+        id: DeliveryId::from_parts(received_at, SystemClock.random()),
+        source,
+        received_at,
+        attributes: serde_json::json!({}),
+        body_bytes: body.len() as u64,
+        body,
+        state: DeliveryState::Pending,
+        error: None,
+    }
+}
+
+/// A file, or standard input for `-`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut body = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut body).context("standard input cannot be read")?;
+        return Ok(body);
+    }
+    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}

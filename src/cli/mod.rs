@@ -1,0 +1,129 @@
+//! The command line: every job of the program as a subcommand, with help that teaches.
+//! It parses, calls the library, prints, and chooses the exit code: 0 done, 1 a failure, 2 a wrong call, 3 something was refused.
+
+mod check;
+mod client;
+mod demo;
+mod explain;
+mod local;
+mod output;
+mod pulls;
+mod render;
+mod replay;
+mod requests;
+mod schema;
+mod serve;
+mod token;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use output::OutputFormat;
+use std::process::ExitCode;
+
+/// A refused input: what was asked for is not allowed, or a check found errors.
+pub const EXIT_REFUSED: u8 = 3;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubeops",
+    version,
+    about = "Tickets and alerts in, reviewed pull requests that change Kubernetes manifests out.",
+    after_help = "Examples:\n  kubeops demo                      see the whole job on this machine\n  kubeops check config/resources    lint sources, repositories, clusters and automations\n  kubeops serve                     run the server; settings come from the environment, see docs/settings.md",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: webhooks, worker and API in one process
+    Serve(serve::Arguments),
+    /// Show the main job on this machine: a ticket and an alert become pull requests
+    Demo(demo::Arguments),
+    /// Check a directory of resources: files, references, expressions, templates
+    Check(check::Arguments),
+    /// Show the manifests an automation or a template makes, without a server
+    Render(render::Arguments),
+    /// Show why a payload matches, or does not: every condition with its values
+    Explain(explain::Arguments),
+    /// Look at a stored or recorded delivery again; dry unless told otherwise
+    Replay(replay::Arguments),
+    /// List, show, ask for, retry and cancel requests
+    Requests(requests::Arguments),
+    /// List, show, approve, merge and close pull requests of the local forge
+    Pulls(pulls::Arguments),
+    /// Make, list and revoke API tokens
+    Token(token::Arguments),
+    /// Print the JSON Schema of a kind of resource, for editors
+    Schema(schema::Arguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Render templates for the server, under limits; not for people
+    #[command(hide = true)]
+    RenderWorker,
+}
+
+/// Runs the program with this process's arguments.
+pub fn main() -> ExitCode {
+    // The child that renders templates takes no arguments and must stay small: nothing else is set up for it.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "render-worker") {
+        return crate::sandbox::worker_main();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let format = cli.output;
+    match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments, format),
+        Command::Render(arguments) => render::run(&arguments, format),
+        Command::Explain(arguments) => explain::run(&arguments, format),
+        Command::Replay(arguments) => replay::run(&arguments, format),
+        Command::Requests(arguments) => requests::run(arguments, format),
+        Command::Pulls(arguments) => pulls::run(arguments, format),
+        Command::Token(arguments) => token::run(arguments, format),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kubeops", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::RenderWorker => Ok(crate::sandbox::worker_main()),
+    }
+}
+
+/// A runtime for commands that talk to a server or a database: one thread is enough.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,209 @@
+//! `kubeops requests`: what was asked for, and what became of it.
+
+use super::client::Server;
+use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
+use super::runtime;
+use anyhow::{Context, bail};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kubeops requests list --state proposed\n  kubeops requests show req_01k...\n  kubeops requests ask namespace-request -p team=web -p cluster=prod-eu\n  kubeops requests retry req_01k...")]
+pub struct Arguments {
+    #[command(flatten)]
+    server: Server,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List requests, newest first
+    List {
+        /// In this state; may be given several times.
+        #[arg(long)]
+        state: Vec<String>,
+        /// Of this automation.
+        #[arg(long)]
+        automation: Option<String>,
+        /// For this repository.
+        #[arg(long)]
+        repository: Option<String>,
+        /// With exactly this correlation key, such as an issue key.
+        #[arg(long)]
+        correlation: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// Where the page before ended.
+        #[arg(long)]
+        after: Option<String>,
+    },
+    /// Show one with its timeline and diff
+    Show {
+        /// The request.
+        id: String,
+    },
+    /// Show what one changes
+    Diff {
+        /// The request.
+        id: String,
+    },
+    /// Ask for an automation directly
+    Ask {
+        /// The automation.
+        automation: String,
+        /// A parameter, `name=value`; the value is read as YAML, so `replicas=3` is a number and `cpu='"4"'` a text.
+        #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Asking twice with one key asks for one request.
+        #[arg(long)]
+        correlation: Option<String>,
+    },
+    /// Ask again for what failed, was rejected or declined
+    Retry {
+        /// The request.
+        id: String,
+    },
+    /// Withdraw a live one: its pull request is closed
+    Cancel {
+        /// The request.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// List events, or show what was decided on one
+    Events {
+        /// The event to show.
+        #[arg(long, value_name = "EVENT")]
+        explain: Option<String>,
+        /// About this subject.
+        #[arg(long)]
+        subject: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+}
+
+pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let Arguments { server, command } = arguments;
+    runtime()?.block_on(async {
+        match command {
+            Command::List { state: states, automation, repository, correlation, limit, after } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(states.into_iter().map(|state| ("state", state)));
+                for (name, value) in [("automation", automation), ("repository", repository), ("correlation", correlation), ("after", after)] {
+                    query.extend(value.map(|value| (name, value)));
+                }
+                let page = server.json(Method::GET, "/requests", &query, None).await?;
+                output::value(format, &page, || list(&page))?;
+            }
+            Command::Show { id } => show(&server, &id, format).await?,
+            Command::Diff { id } => output::text(&output::diff(&server.text(&format!("/requests/{id}/diff"), "text/x-diff").await?)),
+            Command::Ask { automation, parameters, correlation } => {
+                let body = json!({ "parameters": assignments(&parameters)?, "correlation": correlation });
+                let request = server.json(Method::POST, &format!("/automations/{automation}/requests"), &[], Some(&body)).await?;
+                output::value(format, &request, || format!("asked for: {}", cell(&request, "/id")))?;
+            }
+            Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
+            Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,
+            Command::Events { explain: Some(id), .. } => {
+                let event = server.json(Method::GET, &format!("/events/{id}"), &[], None).await?;
+                output::value(format, &event, || decisions(&event))?;
+            }
+            Command::Events { explain: None, subject, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(subject.map(|subject| ("subject", subject)));
+                let page = server.json(Method::GET, "/events", &query, None).await?;
+                output::value(format, &page, || events(&page))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn changed(server: &Server, id: &str, verb: &str, body: Value, format: OutputFormat) -> anyhow::Result<()> {
+    let request = server.json(Method::POST, &format!("/requests/{id}/{verb}"), &[], Some(&body)).await?;
+    output::value(format, &request, || format!("{id} is {}", state(&cell(&request, "/state"))))
+}
+
+fn list(page: &Value) -> String {
+    let rows: Vec<Vec<String>> = items(page)
+        .map(|request| {
+            let pull = request.pointer("/pull/number").map_or_else(|| "-".to_owned(), |number| format!("#{number}"));
+            vec![cell(request, "/id"), state(&cell(request, "/state")), cell(request, "/automation"), cell(request, "/correlation"), cell(request, "/repository"), pull, cell(request, "/updated_at")]
+        })
+        .collect();
+    with_next(table(&["request", "state", "automation", "for", "repository", "pull", "updated"], &rows), page)
+}
+
+fn events(page: &Value) -> String {
+    let rows: Vec<Vec<String>> = items(page)
+        .map(|event| {
+            let requests = event.pointer("/requests").and_then(Value::as_array).map_or(0, Vec::len);
+            vec![cell(event, "/id"), cell(event, "/source"), cell(event, "/type"), cell(event, "/subject"), cell(event, "/time"), requests.to_string()]
+        })
+        .collect();
+    with_next(table(&["event", "source", "type", "subject", "time", "requests"], &rows), page)
+}
+
+async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<()> {
+    let request = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
+    let diff = if request.pointer("/commit").is_some_and(|commit| !commit.is_null()) { server.text(&format!("/requests/{id}/diff"), "text/x-diff").await.ok() } else { None };
+    output::value(format, &request, || {
+        let mut lines = vec![format!("{} {}", paint(Colour::Bold, id), state(&cell(&request, "/state")))];
+        for (name, pointer) in [("automation", "/automation"), ("for", "/correlation"), ("repository", "/repository"), ("branch", "/branch"), ("pull", "/pull/url"), ("message", "/message")] {
+            lines.push(format!("  {:<11}{}", name, cell(&request, pointer)));
+        }
+        for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
+            lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
+        }
+        lines.push(paint(Colour::Dim, "TIMELINE"));
+        for entry in request.pointer("/timeline").and_then(Value::as_array).into_iter().flatten() {
+            lines.push(format!("  {}  {:<10} {} ({})", cell(entry, "/at"), state(&cell(entry, "/to")), cell(entry, "/message"), cell(entry, "/actor")));
+        }
+        lines.extend(diff.iter().map(|diff| output::diff(diff)));
+        lines.join("\n")
+    })
+}
+
+fn decisions(event: &Value) -> String {
+    let mut lines = vec![format!("{} {} about {}", paint(Colour::Bold, &cell(event, "/id")), cell(event, "/type"), cell(event, "/subject"))];
+    for decision in event.pointer("/decisions").and_then(Value::as_array).into_iter().flatten() {
+        let matched = decision.pointer("/matched") == Some(&Value::Bool(true));
+        lines.push(format!("  {} {}", cell(decision, "/automation"), if matched { paint(Colour::Green, "matched") } else { paint(Colour::Red, "did not match") }));
+        let explanation = decision.pointer("/explanation").cloned().and_then(|value| serde_json::from_value::<crate::expression::Explanation>(value).ok());
+        for predicate in explanation.iter().flat_map(|explanation| &explanation.predicates) {
+            lines.push(format!("    {} {}", if predicate.value == Some(true) { "✓" } else { "✗" }, printable(&predicate.in_a_line())));
+        }
+    }
+    lines.join("\n")
+}
+
+/// The rows of a page.
+pub(super) fn items(page: &Value) -> impl Iterator<Item = &Value> {
+    page.pointer("/items").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A listing with the way to its next page.
+pub(super) fn with_next(listing: String, page: &Value) -> String {
+    match page.pointer("/next").and_then(Value::as_str) {
+        Some(next) => format!("{listing}\n{}", paint(Colour::Dim, &format!("more: --after {next}"))),
+        None => listing,
+    }
+}
+
+fn assignments(given: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let mut parameters = Map::new();
+    for assignment in given {
+        let (name, value) = assignment.split_once('=').with_context(|| format!("{assignment:?} is not NAME=VALUE"))?;
+        let value: Value = serde_saphyr::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        if parameters.insert(name.to_owned(), value).is_some() {
+            bail!("the parameter {name} is given twice");
+        }
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,301 @@
+//! Keeps requests moving: dispatches what arrived, claims tasks that are due, retries by error class, shuts down without loss.
+//! It decides when a step is done again, never what a step does. Whatever it holds is in the store too: it may die at any line.
+
+use crate::clock::Clock;
+use crate::failpoint;
+use crate::pipeline::{Dispatcher, Pipeline, StepError};
+use crate::request::{State, TimelineEntry};
+use crate::store::{ClaimedTask, RequestFilter, PageQuery, Settlement, Store, StoreError, TaskKind, Verdict};
+use crate::telemetry::Metrics;
+use crate::types::{ErrorClass, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+/// How the worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// The name its leases are held under; unique per process.
+    pub owner: String,
+    /// Steps done at the same time.
+    pub concurrency: usize,
+    /// Attempts before a task is a dead letter.
+    pub max_attempts: u32,
+    /// How long a claim lasts; it is extended while the step runs.
+    pub lease: Duration,
+    /// How long a step may take altogether.
+    pub step_timeout: Duration,
+    /// How often open pull requests are looked at.
+    pub observe_every: Duration,
+    /// How long finished deliveries, events and requests are kept.
+    pub retention: Duration,
+}
+
+/// The worker of one process.
+pub struct Worker {
+    pipeline: Arc<Pipeline>,
+    dispatcher: Arc<Dispatcher>,
+    metrics: Arc<Metrics>,
+    options: WorkerOptions,
+    wake: Arc<Notify>,
+}
+
+/// Looks for work at least this often, in case a wake-up was missed or another process left some.
+const IDLE: Duration = Duration::from_secs(1);
+/// First and longest pause between attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Attempts at a step that fails for a reason of ours.
+const BUG_ATTEMPTS: u32 = 3;
+/// Open pull requests looked at in one round.
+const OBSERVED: u32 = 100;
+/// Rows removed in one slice.
+const PRUNE_SLICE: u32 = 500;
+/// How often old rows are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+impl Worker {
+    /// A worker; nothing runs before [`Self::run`].
+    pub fn new(pipeline: Arc<Pipeline>, dispatcher: Arc<Dispatcher>, metrics: Arc<Metrics>, options: WorkerOptions, wake: Arc<Notify>) -> Self {
+        Self { pipeline, dispatcher, metrics, options, wake }
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.pipeline.store.as_ref()
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.pipeline.clock.as_ref()
+    }
+
+    /// Works until `stop` says true, then finishes what is in flight for at most `grace` and gives the rest back.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
+        let mut running: JoinSet<()> = JoinSet::new();
+        while !*stop.borrow() {
+            let found = self.round(&mut running).await;
+            if found {
+                continue;
+            }
+            let pause = self.until_due().await;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+                _ = stop.changed() => {}
+            }
+        }
+        let drained = tokio::time::timeout(grace, async { while running.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            running.abort_all();
+            while running.join_next().await.is_some() {}
+        }
+        upkeep.abort();
+        if let Err(error) = self.store().release(&self.options.owner).await {
+            tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+        }
+    }
+
+    /// Everything that can be done at once; false when nothing was found. A failing store is waited for.
+    async fn round(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
+        let dispatched = match self.dispatcher.run_batch().await {
+            Ok(count) => count > 0,
+            Err(error) => {
+                tracing::error!(%error, "deliveries could not be dispatched; they stay pending");
+                false
+            }
+        };
+        while running.try_join_next().is_some() {}
+        let free = self.options.concurrency.saturating_sub(running.len());
+        if free == 0 {
+            return false;
+        }
+        match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, u32::try_from(free).unwrap_or(u32::MAX)).await {
+            Ok(claimed) => {
+                let found = !claimed.is_empty();
+                for task in claimed {
+                    running.spawn(Arc::clone(self).work(task));
+                }
+                dispatched || found
+            }
+            Err(error) => {
+                tracing::error!(%error, "tasks could not be claimed");
+                dispatched
+            }
+        }
+    }
+
+    async fn until_due(&self) -> Duration {
+        match self.store().next_due().await {
+            Ok(Some(at)) => at.since(self.clock().now()).clamp(Duration::from_millis(5), IDLE),
+            Ok(None) | Err(_) => IDLE,
+        }
+    }
+
+    /// Does everything that is due now, one thing after another, and returns when nothing is: for tests and one-shot commands.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn drain(self: &Arc<Self>) -> Result<(), StoreError> {
+        loop {
+            let dispatched = self.dispatcher.run_batch().await?;
+            let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, 1).await?;
+            if dispatched == 0 && claimed.is_empty() {
+                return Ok(());
+            }
+            for task in claimed {
+                Arc::clone(self).work(task).await;
+            }
+        }
+    }
+
+    /// One attempt at one task, from claim to settlement.
+    async fn work(self: Arc<Self>, claimed: ClaimedTask) {
+        let kind = claimed.task.kind;
+        let begun = std::time::Instant::now();
+        let settlement = match self.attempt(&claimed).await {
+            Ok(settlement) => settlement,
+            Err(error) => self.failed(&claimed, &error),
+        };
+        self.metrics.stage(kind.as_str(), begun.elapsed());
+        failpoint::hit(match kind {
+            TaskKind::Plan => "plan.settling",
+            TaskKind::Propose => "propose.settling",
+            TaskKind::Withdraw => "withdraw.settling",
+        });
+        let request = &claimed.request.id;
+        match self.store().settle(&claimed, &settlement, self.clock().now()).await {
+            Ok(()) => {
+                if let Some(after) = &settlement.request {
+                    tracing::info!(%request, automation = %after.key.automation, from = %claimed.request.state, to = %after.state, "{}", after.message.as_deref().unwrap_or_default());
+                }
+                failpoint::hit("settled");
+                self.wake.notify_one();
+            }
+            // Another worker took over, or a person changed the request: what it needs now is in the store.
+            Err(StoreError::Conflict(reason)) => tracing::warn!(%request, %reason, "the step's result was not taken; it is looked at again"),
+            Err(error) => tracing::error!(%request, %error, "the step's result could not be kept; it is done again when the lease runs out"),
+        }
+    }
+
+    /// The step itself, under a lease that is extended while it runs.
+    async fn attempt(&self, claimed: &ClaimedTask) -> Result<Settlement, StepError> {
+        let step = tokio::time::timeout(self.options.step_timeout, self.pipeline.perform(claimed));
+        tokio::pin!(step);
+        let mut heartbeat = tokio::time::interval(self.options.lease / 3);
+        heartbeat.tick().await;
+        loop {
+            tokio::select! {
+                done = &mut step => {
+                    return done.unwrap_or_else(|_| Err(StepError::Permanent(format!("the step took longer than {} s", self.options.step_timeout.as_secs()))));
+                }
+                _ = heartbeat.tick() => {
+                    let until = self.clock().now().plus(self.options.lease);
+                    match self.store().extend_lease(claimed, until).await {
+                        // Somebody else has it: nothing this attempt finds may be written.
+                        Err(StoreError::Conflict(reason)) => return Err(StepError::Store(StoreError::Conflict(reason))),
+                        Err(error) => tracing::warn!(%error, "the lease could not be extended"),
+                        Ok(()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a failed attempt leaves: another attempt later, or a dead letter and a failed request.
+    fn failed(&self, claimed: &ClaimedTask, error: &StepError) -> Settlement {
+        let now = self.clock().now();
+        let attempts = claimed.task.attempts;
+        let allowed = match error.class() {
+            ErrorClass::Transient => self.options.max_attempts,
+            ErrorClass::Bug => BUG_ATTEMPTS.min(self.options.max_attempts),
+            ErrorClass::Permanent | ErrorClass::User => 1,
+        };
+        let request = &claimed.request;
+        if attempts < allowed {
+            let run_at = now.plus(error.retry_after().unwrap_or_default().max(backoff(attempts, self.clock().random())));
+            tracing::warn!(request = %request.id, attempt = attempts, of = allowed, %run_at, %error, "a step failed and is tried again");
+            return Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Retry { run_at, error: error.to_string() } };
+        }
+        tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
+        let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
+        let (mut after, mut timeline) = (None, Vec::new());
+        if request.state.may_become(State::Failed) {
+            timeline.push(TimelineEntry { at: now, from: Some(request.state), to: State::Failed, message: message.clone(), actor: "kubeops".to_owned() });
+            let mut changed = request.clone();
+            changed.state = State::Failed;
+            changed.message = Some(message);
+            changed.updated_at = now;
+            after = Some(changed);
+        }
+        Settlement { request: after, timeline, follow_up: Vec::new(), verdict: Verdict::Dead { error: error.to_string() } }
+    }
+
+    /// What is done from time to time: open pull requests looked at, old rows removed, gauges refreshed.
+    async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut last_prune: Option<Timestamp> = None;
+        while !*stop.borrow() {
+            self.observe_open().await;
+            let now = self.clock().now();
+            if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
+                last_prune = Some(now);
+                self.prune(now).await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.options.observe_every) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Looks at the pull requests of open requests: a merge or a close that nobody told us.
+    async fn observe_open(&self) {
+        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
+        let page = PageQuery { limit: OBSERVED, after: None };
+        let open = match self.store().requests(&filter, &page).await {
+            Ok(page) => page.items,
+            Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
+        };
+        for request in open {
+            if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
+                tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
+            }
+        }
+    }
+
+    async fn prune(&self, now: Timestamp) {
+        let before = now.minus(self.options.retention);
+        loop {
+            match self.store().prune(before, PRUNE_SLICE).await {
+                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => return,
+                Ok(pruned) => tracing::info!(deliveries = pruned.deliveries, events = pruned.events, requests = pruned.requests, "removed what is past its retention"),
+                Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
+            }
+        }
+    }
+}
+
+/// The pause before the next attempt: doubled each time, half of it left to chance, so that many do not come back at once.
+fn backoff(attempts: u32, random: u128) -> Duration {
+    let (first, longest) = BACKOFF;
+    let whole = first.saturating_mul(1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX)).min(longest);
+    let half = whole / 2;
+    let jitter = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
+    half + Duration::from_millis(u64::try_from(random % u128::from(jitter)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        for attempts in 1..40 {
+            for random in [0, 1, u128::MAX] {
+                let pause = backoff(attempts, random);
+                assert!(pause >= Duration::from_millis(500) && pause <= Duration::from_secs(300), "{attempts}: {pause:?}");
+            }
+        }
+        assert!(backoff(8, 0) > backoff(3, u128::MAX));
+    }
+}

@@ -123,7 +123,3 @@ pub(super) fn human(preview: &Preview) -> String {
     lines.join("\n")
 }
 
-/// Now, for events a person makes up.
-pub(super) fn now() -> crate::types::Timestamp {
-    SystemClock.now()
-}

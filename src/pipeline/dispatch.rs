@@ -1,6 +1,6 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
-use super::Rules;
+use super::{InForce, Rules};
 use crate::automation::Automation;
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
@@ -50,14 +50,9 @@ impl Dispatcher {
 
     /// What one delivery says under the rules in force.
     fn read(&self, delivery: &Delivery) -> Dispatch {
-        let failed = |error: String| Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() };
-        let rules = self.rules.current();
-        let Some(source) = rules.set.sources.get(&delivery.source) else {
-            return failed(format!("the source {} is not configured any more", delivery.source));
-        };
-        let occurrences = match source.read(&delivery.attributes, &delivery.body, delivery.received_at) {
+        let occurrences = match occurrences(&self.rules.current(), delivery) {
             Ok(occurrences) => occurrences,
-            Err(error) => return failed(error.to_string()),
+            Err(error) => return Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() },
         };
         let events = occurrences.into_iter().enumerate().map(|(index, occurrence)| {
             let key = occurrence.key.clone().unwrap_or_else(|| format!("{}/{index}", delivery.id));
@@ -110,8 +105,21 @@ impl Dispatcher {
     }
 }
 
+/// The events a delivery tells under the rules in force, as its source reads it; its signature was looked at on arrival.
+///
+/// # Errors
+/// A sentence, when the source is gone or the delivery cannot be read.
+pub fn events_of(rules: &Rules, delivery: &Delivery) -> Result<Vec<Event>, String> {
+    Ok(occurrences(&rules.current(), delivery)?.into_iter().enumerate().map(|(index, occurrence)| event_of(delivery, index, occurrence)).collect())
+}
+
+fn occurrences(rules: &InForce, delivery: &Delivery) -> Result<Vec<Occurrence>, String> {
+    let source = rules.set.sources.get(&delivery.source).ok_or_else(|| format!("the source {} is not configured", delivery.source))?;
+    source.read(&delivery.attributes, &delivery.body, delivery.received_at).map_err(|error| error.to_string())
+}
+
 /// The event an occurrence becomes. Its id is derived from the delivery, so that reading again gives the same event.
-pub(crate) fn event_of(delivery: &Delivery, index: usize, occurrence: Occurrence) -> Event {
+fn event_of(delivery: &Delivery, index: usize, occurrence: Occurrence) -> Event {
     let digest = Sha256::digest(format!("{}/{index}", delivery.id));
     let mut random = [0_u8; 16];
     random.copy_from_slice(&digest[..16]);

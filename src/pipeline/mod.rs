@@ -6,12 +6,15 @@ mod body;
 mod dispatch;
 mod error;
 mod operations;
+mod planning;
+mod preview;
 mod rules;
 mod step;
 
-pub use dispatch::Dispatcher;
+pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
 pub use operations::{AskError, Asked, OperationError};
+pub use preview::{Preview, preview, preview_asked};
 pub use rules::{InForce, Rules};
 
 use crate::clock::Clock;
@@ -19,12 +22,11 @@ use crate::failpoint;
 use crate::forge::{Forge, ForgeError, LocalForge, PullSpec};
 use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
-use crate::plan::Inputs;
 use crate::request::{PullRef, Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
-use crate::validate;
 use std::sync::Arc;
+use planning::{Stop, Wanted};
 use step::{Planned, outcome};
 
 /// Opens the forge of a repository.
@@ -79,52 +81,30 @@ impl Pipeline {
         // libgit2 and the renderer block.
         blocking(move || {
             let rules = this.rules.current();
-            let planned = this.plan_on_base(&rules, &request)?;
+            let planned = this.plan_on_base(&rules, &request).or_else(Stop::into_planned)?;
             failpoint::hit("plan.committed");
             Ok(outcome::planned(request, planned, this.clock.as_ref()))
         })
         .await
     }
 
-    fn plan_on_base(&self, rules: &InForce, request: &Request) -> Result<Planned, StepError> {
-        let name = &request.key.automation;
-        let (Some(automation), Some(rule)) = (rules.set.automations.get(name), rules.set.rules.get(name)) else {
-            return Ok(Planned::refused(format!("the automation {name} is not configured any more")));
-        };
-        let parameters = match step::parameters(automation, request) {
-            Ok(parameters) => parameters,
-            Err(findings) => return Ok(Planned::Rejected { findings, message: "the parameters are not valid".to_owned() }),
-        };
-        let inputs = Inputs { event: &request.event, parameters: &parameters };
-        let target = match rule.recipe.target(inputs, &rules.set.inventory) {
-            Ok(target) => target,
-            Err(error) => return Planned::refused_or(error),
-        };
+    fn plan_on_base(&self, rules: &InForce, request: &Request) -> Result<Planned, Stop> {
+        let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() };
+        let (parameters, target) = planning::resolve(rules, wanted)?;
         let mirror = self.mirror(&target.repository)?;
         let base = mirror.fetch()?;
         failpoint::hit("plan.fetched");
         let snapshot = mirror.snapshot(&base)?;
-        let change = match rule.recipe.change(inputs, &target, &snapshot, rules.renderer.as_ref()) {
-            Ok(change) => change,
-            Err(error) => return Planned::refused_or(error),
-        };
-        let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
-        let change = match validate::validate(change, &snapshot, &gate) {
-            Ok(change) => change,
-            Err(rejection) => return Ok(Planned::Rejected { findings: rejection.findings, message: "the change did not pass validation".to_owned() }),
-        };
-        if change.is_empty() {
-            return Ok(Planned::Unchanged { parameters, repository: target.repository.name.clone(), base });
-        }
-        let text = match rule.recipe.pull_text(inputs) {
-            Ok(text) => text,
-            Err(error) => return Planned::refused_or(error),
-        };
-        let summary: Vec<String> = change.summary().iter().map(ToString::to_string).collect();
-        let commit = mirror.commit(&base, &change, &commit_meta(request, &target, &text.title, &summary)?)?;
-        let branch = request.key.branch(target.repository.spec.branch_prefix.as_str()).map_err(|error| StepError::Bug(error.to_string()))?;
+        let made = planning::make(rules, wanted, &parameters, &target, &snapshot)?;
         let repository = target.repository.name.clone();
-        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings: change.warnings().to_vec() })
+        if made.change.is_empty() {
+            return Ok(Planned::Unchanged { parameters, repository, base });
+        }
+        let commit = mirror.commit(&base, &made.change, &commit_meta(request, &target, &made.text.title, &made.summary)?)?;
+        let prefix = target.repository.spec.branch_prefix.as_str();
+        let branch = request.key.branch(prefix).map_err(|error| StepError::Bug(error.to_string()))?;
+        let warnings = made.change.warnings().to_vec();
+        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text: made.text, warnings })
     }
 
     /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.

@@ -8,7 +8,7 @@ use crate::forge::{ForgeError, Pull, PullState};
 use crate::git::Diff;
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskKind};
-use crate::types::{AutomationName, ErrorClass, EventId, RepositoryName, RequestId};
+use crate::types::{AutomationName, ErrorClass, EventId, RepositoryName, RequestId, Timestamp};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -87,15 +87,8 @@ impl Pipeline {
         let now = self.clock.now();
         let id = EventId::from_parts(now, self.clock.random());
         let correlation = correlation.unwrap_or_else(|| id.to_string());
-        let event = Event {
-            id: id.clone(),
-            delivery: None,
-            source: None,
-            kind: "kubeops.request.asked".parse().unwrap_or_else(|_| unreachable!("a literal event type")),
-            subject: correlation.clone(),
-            time: now,
-            data: serde_json::json!({ "automation": automation, "parameters": parameters, "actor": actor }),
-        };
+        let mut event = asked_event(id.clone(), automation, &parameters, actor, now);
+        event.subject.clone_from(&correlation);
         let opening = Opening {
             id: RequestId::from_parts(now, self.clock.random()),
             automation: automation.clone(),
@@ -187,6 +180,19 @@ impl Pipeline {
         let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true };
         self.store.update_request(&request, &update, now).await?;
         Ok(self.store.request(&request.id).await?)
+    }
+}
+
+/// The event that stands for a person's asking.
+pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: &Map<String, Value>, actor: &str, at: Timestamp) -> Event {
+    Event {
+        subject: id.to_string(),
+        id,
+        delivery: None,
+        source: None,
+        kind: "kubeops.request.asked".parse().unwrap_or_else(|_| unreachable!("a literal event type")),
+        time: at,
+        data: serde_json::json!({ "automation": automation, "parameters": parameters, "actor": actor }),
     }
 }
 

@@ -1,11 +1,8 @@
 //! What a step found, turned into what the store is to write.
 
-use super::StepError;
-use crate::automation::{Automation, ParameterError, scope_of};
-use crate::plan::{PlanError, PullText};
-use crate::request::Request;
-use crate::types::{BranchName, CommitSha, ErrorClass, RepositoryName};
-use crate::validate::{Finding, Severity};
+use crate::plan::PullText;
+use crate::types::{BranchName, CommitSha, RepositoryName};
+use crate::validate::Finding;
 use serde_json::{Map, Value};
 
 /// What planning came to.
@@ -25,43 +22,6 @@ pub(super) enum Planned {
         text: PullText,
         warnings: Vec<Finding>,
     },
-}
-
-impl Planned {
-    /// Rejected with one sentence.
-    pub(super) fn refused(message: String) -> Self {
-        Self::Rejected { findings: Vec::new(), message }
-    }
-
-    /// Rejected, when the error is the request's fault; else the error, to be tried again.
-    pub(super) fn refused_or(error: PlanError) -> Result<Self, StepError> {
-        match error.class() {
-            ErrorClass::User => Ok(Self::refused(error.to_string())),
-            _ => Err(error.into()),
-        }
-    }
-}
-
-/// The request's parameters: those a person gave or an earlier plan read, else those the event gives.
-pub(super) fn parameters(automation: &Automation, request: &Request) -> Result<Map<String, Value>, Vec<Finding>> {
-    let read = match &request.parameters {
-        Some(given) => automation.parameters().complete(given.clone()),
-        None => automation.parameters().read(&scope_of(&request.event)),
-    };
-    read.map_err(|errors| errors.into_iter().map(finding).collect())
-}
-
-fn finding(error: ParameterError) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        rule: "parameter".to_owned(),
-        path: format!("parameters.{}", error.parameter),
-        document: None,
-        pointer: None,
-        line: None,
-        message: error.message,
-        hint: None,
-    }
 }
 
 /// Settlements of the steps.

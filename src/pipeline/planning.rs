@@ -1,0 +1,116 @@
+//! The pure half of planning: parameters, target, change, gate. Used by the flow and by previews, so that both say the same.
+
+use super::{InForce, StepError};
+use super::step::Planned;
+use crate::automation::{ParameterError, scope_of};
+use crate::event::Event;
+use crate::inventory::Target;
+use crate::plan::{BaseTree, Inputs, PlanError, PullText};
+use crate::types::{AutomationName, ErrorClass};
+use crate::validate::{self, Finding, Severity, ValidatedChange};
+use serde_json::{Map, Value};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) automation: &'a AutomationName,
+    pub(super) event: &'a Event,
+    /// Parameters a person gave, or an earlier plan read; without them the event is read.
+    pub(super) given: Option<&'a Map<String, Value>>,
+}
+
+/// What came of it.
+pub(super) struct Made {
+    pub(super) change: ValidatedChange,
+    pub(super) text: PullText,
+    pub(super) summary: Vec<String>,
+}
+
+/// Why planning stops: the request is refused, or something failed.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Refused { findings: Vec<Finding>, message: String },
+    Failed(StepError),
+}
+
+impl Stop {
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::Refused { findings: Vec::new(), message: message.into() }
+    }
+
+    /// A refusal is an outcome; a failure is not.
+    pub(super) fn into_planned(self) -> Result<Planned, StepError> {
+        match self {
+            Self::Refused { findings, message } => Ok(Planned::Rejected { findings, message }),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl From<PlanError> for Stop {
+    fn from(error: PlanError) -> Self {
+        match error.class() {
+            ErrorClass::User => Self::refused(error.to_string()),
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl<E: Into<StepError>> From<E> for Stop
+where
+    E: NotPlan,
+{
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Errors that are never the request's fault.
+pub(super) trait NotPlan {}
+impl NotPlan for StepError {}
+impl NotPlan for crate::git::GitError {}
+
+/// The request's parameters and where its change goes.
+pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String, Value>, Target), Stop> {
+    let (Some(automation), Some(rule)) = (rules.set.automations.get(wanted.automation), rules.set.rules.get(wanted.automation)) else {
+        return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
+    };
+    let read = match wanted.given {
+        Some(given) => automation.parameters().complete(given.clone()),
+        None => automation.parameters().read(&scope_of(wanted.event)),
+    };
+    let parameters = read.map_err(|errors| Stop::Refused {
+        message: format!("the parameters are not valid: {}", errors.iter().map(|error| error.parameter.as_str()).collect::<Vec<_>>().join(", ")),
+        findings: errors.into_iter().map(finding).collect(),
+    })?;
+    let target = rule.recipe.target(Inputs { event: wanted.event, parameters: &parameters }, &rules.set.inventory)?;
+    Ok((parameters, target))
+}
+
+/// The change on `base`, past the gate.
+pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Made, Stop> {
+    let Some(rule) = rules.set.rules.get(wanted.automation) else {
+        return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
+    };
+    let inputs = Inputs { event: wanted.event, parameters };
+    let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref())?;
+    let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
+    let change = validate::validate(change, base, &gate)
+        .map_err(|rejection| Stop::Refused { findings: rejection.findings, message: "the change did not pass validation".to_owned() })?;
+    let text = rule.recipe.pull_text(inputs)?;
+    let summary = change.summary().iter().map(ToString::to_string).collect();
+    Ok(Made { change, text, summary })
+}
+
+fn finding(error: ParameterError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        rule: "parameter".to_owned(),
+        path: format!("parameters.{}", error.parameter),
+        document: None,
+        pointer: None,
+        line: None,
+        message: error.message,
+        hint: None,
+    }
+}

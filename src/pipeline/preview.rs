@@ -1,0 +1,192 @@
+//! What a request would come to, without a store, a branch or a pull request: what `kubeops render` and `replay` show.
+
+use super::planning::{self, Made, Stop, Wanted};
+use super::Rules;
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::git::{CommitMeta, Identity, LibgitTransport, Mirrors, RemoteSpec};
+use crate::inventory::Target;
+use crate::plan::{BaseTree, EntryKind, FileChange, TreeError};
+use crate::types::{AutomationName, CommitSha, EventId, ManifestPath, RequestId};
+use crate::validate::{Finding, Severity};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What an automation would do about an event.
+#[derive(Debug, Serialize)]
+pub struct Preview {
+    /// The automation.
+    pub automation: AutomationName,
+    /// The event.
+    pub event: Event,
+    /// The parameters, when they are valid.
+    pub parameters: Option<Map<String, Value>>,
+    /// `repository:path`, when it is known.
+    pub target: Option<String>,
+    /// The pull request's title.
+    pub title: Option<String>,
+    /// The files, path and text.
+    pub files: BTreeMap<String, String>,
+    /// What changes, a line for each object.
+    pub summary: Vec<String>,
+    /// A unified diff against the base; none when there was no base to compare with.
+    pub diff: Option<String>,
+    /// What was found, gravest first.
+    pub findings: Vec<Finding>,
+    /// Why nothing would be proposed.
+    pub refused: Option<String>,
+    /// What else there is to say.
+    pub note: Option<String>,
+}
+
+impl Preview {
+    /// The findings that stop the change.
+    pub fn findings_stop(&self) -> Vec<&Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).collect()
+    }
+}
+
+/// What `automation` would do about `event`; `fetch` compares with the repository's base branch where it can be reached
+/// without credentials.
+///
+/// # Errors
+/// When a template or the temporary mirror fails.
+pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given: Option<&Map<String, Value>>, fetch: bool) -> anyhow::Result<Preview> {
+    let mut preview = Preview {
+        automation: automation.clone(),
+        event: event.clone(),
+        parameters: None,
+        target: None,
+        title: None,
+        files: BTreeMap::new(),
+        summary: Vec::new(),
+        diff: None,
+        findings: Vec::new(),
+        refused: None,
+        note: None,
+    };
+    match fill(&mut preview, rules, Wanted { automation, event, given }, fetch) {
+        Ok(()) => Ok(preview),
+        Err(Stop::Refused { findings, message }) => {
+            preview.findings = findings;
+            preview.refused = Some(message);
+            Ok(preview)
+        }
+        Err(Stop::Failed(error)) => Err(error.into()),
+    }
+}
+
+/// The same for an automation asked for directly.
+///
+/// # Errors
+/// As [`preview`].
+pub fn preview_asked(rules: &Rules, automation: &AutomationName, given: Map<String, Value>, fetch: bool, clock: &dyn Clock) -> anyhow::Result<Preview> {
+    let id = EventId::from_parts(clock.now(), clock.random());
+    let event = super::operations::asked_event(id, automation, &given, "kubeops render", clock.now());
+    preview(rules, automation, &event, Some(&given), fetch)
+}
+
+fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -> Result<(), Stop> {
+    let current = rules.current();
+    let (parameters, target) = planning::resolve(&current, wanted)?;
+    preview.parameters = Some(parameters.clone());
+    preview.target = Some(format!("{}:{}", target.repository.name, target.path));
+    let scratch = if fetch { Scratch::fetch(&target) } else { Err("not compared with the repository".to_owned()) };
+    let made = match &scratch {
+        Ok(scratch) => {
+            let snapshot = scratch.mirror.snapshot(&scratch.base)?;
+            planning::make(&current, wanted, &parameters, &target, &snapshot)?
+        }
+        Err(_) => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
+    };
+    preview.title = Some(made.text.title.clone());
+    for (path, change) in made.change.files() {
+        let text = match change {
+            FileChange::Write(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            FileChange::Remove => String::new(),
+        };
+        preview.files.insert(path.to_string(), text);
+    }
+    preview.findings = made.change.warnings().to_vec();
+    preview.summary.clone_from(&made.summary);
+    match scratch {
+        Ok(scratch) => preview.diff = Some(scratch.diff(wanted, &made, &target)?),
+        Err(reason) => preview.note = Some(format!("compared with an empty tree: {reason}")),
+    }
+    Ok(())
+}
+
+/// A mirror that lives as long as the preview.
+struct Scratch {
+    mirror: Arc<crate::git::Mirror>,
+    base: CommitSha,
+    _directory: ScratchDirectory,
+}
+
+/// A directory that is removed with its content.
+struct ScratchDirectory(std::path::PathBuf);
+
+impl Drop for ScratchDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Scratch {
+    fn fetch(target: &Target) -> Result<Self, String> {
+        let directory = ScratchDirectory(std::env::temp_dir().join(format!("kubeops-preview-{}", std::process::id())));
+        let mirrors = Mirrors::new(directory.0.clone(), Arc::new(LibgitTransport::default())).map_err(|error| error.to_string())?;
+        let spec = &target.repository.spec;
+        let remote = RemoteSpec { name: target.repository.name.clone(), url: spec.url.clone(), base: spec.branch.clone(), credentials: None };
+        let mirror = mirrors.get(&remote);
+        let base = mirror.fetch().map_err(|error| error.to_string())?;
+        Ok(Self { mirror, base, _directory: directory })
+    }
+
+    fn diff(&self, wanted: Wanted<'_>, made: &Made, target: &Target) -> Result<String, Stop> {
+        if made.change.is_empty() {
+            return Ok(String::new());
+        }
+        let author = &target.repository.spec.author;
+        let identity = Identity::new(&author.name, &author.email).map_err(|error| Stop::refused(error.to_string()))?;
+        let meta = CommitMeta {
+            author: identity.clone(),
+            committer: identity,
+            time: wanted.event.time,
+            subject: made.text.title.clone(),
+            body: String::new(),
+            request: RequestId::from_parts(wanted.event.time, 0),
+            automation: wanted.automation.clone(),
+            event: wanted.event.id.clone(),
+        };
+        let commit = self.mirror.commit(&self.base, &made.change, &meta)?;
+        Ok(self.mirror.diff(&self.base, &commit, 4 * 1024 * 1024)?.text)
+    }
+}
+
+/// A base with nothing in it.
+#[derive(Debug)]
+struct EmptyTree(CommitSha);
+
+impl Default for EmptyTree {
+    fn default() -> Self {
+        Self("0".repeat(40).parse().unwrap_or_else(|_| unreachable!("forty digits")))
+    }
+}
+
+impl BaseTree for EmptyTree {
+    fn commit(&self) -> &CommitSha {
+        &self.0
+    }
+    fn entry(&self, _: &str) -> Result<Option<EntryKind>, TreeError> {
+        Ok(None)
+    }
+    fn read(&self, _: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+        Ok(None)
+    }
+    fn spellings(&self, _: &str) -> Result<Vec<String>, TreeError> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,115 @@
+//! Resources read, checked and put in force: at the start, on `SIGHUP`, and when the files change.
+
+use super::resources_dir;
+use crate::clock::Clock;
+use crate::pipeline::{InForce, Rules};
+use crate::render::{Catalogue, Renderer};
+use crate::resources::{Diagnostic, Level, ResourceSet};
+use crate::sandbox::ProcessRenderer;
+use crate::secrets::SecretProvider;
+use crate::telemetry::Metrics;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Reads resources and puts them in force.
+pub struct Reloader {
+    resources: PathBuf,
+    templates: Option<PathBuf>,
+    executable: PathBuf,
+    secrets: Arc<dyn SecretProvider>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    seen: Mutex<[u8; 32]>,
+}
+
+impl Reloader {
+    /// Reads from `resources` and `templates`; templates are rendered by children of `executable`.
+    pub fn new(resources: PathBuf, templates: Option<PathBuf>, executable: PathBuf, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { resources, templates, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
+    }
+
+    /// A new set from the files, checked.
+    ///
+    /// # Errors
+    /// Every diagnostic; a file that cannot be read is one of them.
+    pub fn load(&self) -> Result<InForce, Vec<Diagnostic>> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.fingerprint();
+        let catalogue = resources_dir::catalogue(self.templates.as_deref()).map_err(|message| vec![whole(self.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
+        let files = resources_dir::read(&self.resources).map_err(|error| vec![whole(&self.resources, error.to_string())])?;
+        let catalogue = Arc::new(catalogue);
+        let set = ResourceSet::load(&files, Arc::clone(&catalogue))?;
+        let missing: Vec<Diagnostic> = set.secret_names().iter().filter_map(|name| self.secrets.secret(name).err()).map(|error| whole(&self.resources, error.to_string())).collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        Ok(InForce { set, renderer: self.renderer(catalogue), since: self.clock.now() })
+    }
+
+    fn renderer(&self, catalogue: Arc<Catalogue>) -> Arc<dyn Renderer> {
+        Arc::new(ProcessRenderer::new(self.executable.clone(), catalogue, crate::sandbox::Limits::default()))
+    }
+
+    /// Reads the files again; a broken set is refused and the old one stays in force.
+    pub fn reload(&self, rules: &Rules) {
+        match self.load() {
+            Ok(set) => {
+                report(&set.set.warnings);
+                tracing::info!(digest = %set.set.digest, automations = set.set.automations.iter().len(), "the resources were read again and are in force");
+                rules.replace(set);
+                self.metrics.resources_loaded(true);
+            }
+            Err(diagnostics) => {
+                report(&diagnostics);
+                tracing::error!(errors = diagnostics.len(), "the changed resources are refused; those before stay in force");
+                rules.refuse(diagnostics);
+                self.metrics.resources_loaded(false);
+            }
+        }
+    }
+
+    /// Reloads when the files change or `SIGHUP` arrives, until `stop` says true.
+    pub async fn watch(self: Arc<Self>, rules: Arc<Rules>, every: Option<Duration>, mut stop: watch::Receiver<bool>) {
+        let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+            return tracing::error!("SIGHUP cannot be listened to: resources are not reloaded");
+        };
+        while !*stop.borrow() {
+            let forced = tokio::select! {
+                _ = hangup.recv() => true,
+                () = tokio::time::sleep(every.unwrap_or(Duration::from_secs(3600))), if every.is_some() => false,
+                _ = stop.changed() => continue,
+            };
+            let (this, rules) = (Arc::clone(&self), Arc::clone(&rules));
+            let work = move || {
+                if forced || this.fingerprint() != *this.seen.lock().unwrap_or_else(PoisonError::into_inner) {
+                    this.reload(&rules);
+                }
+            };
+            if let Err(error) = tokio::task::spawn_blocking(work).await {
+                tracing::error!(%error, "reading the resources again broke off");
+            }
+        }
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut directories = vec![self.resources.as_path()];
+        directories.extend(self.templates.as_deref());
+        resources_dir::fingerprint(&directories)
+    }
+}
+
+/// Every diagnostic to the log.
+fn report(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        match diagnostic.level {
+            Level::Error => tracing::error!("{diagnostic}"),
+            Level::Warning => tracing::warn!("{diagnostic}"),
+        }
+    }
+}
+
+/// A diagnostic about a whole file or directory.
+fn whole(path: &Path, message: String) -> Diagnostic {
+    Diagnostic { level: Level::Error, file: path.display().to_string(), line: 1, column: 1, resource: None, pointer: None, message, hint: None }
+}

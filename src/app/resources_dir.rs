@@ -1,0 +1,123 @@
+//! Resource and template files, read from their directories.
+
+use crate::render::Catalogue;
+use crate::resources::ResourceFile;
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Directories below the one named that are looked into, at most.
+const MAX_DEPTH: u32 = 8;
+/// Files read, at most, and the size of one in bytes.
+const MAX_FILES: usize = 20_000;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Every `.yaml` and `.yml` file below `directory`, in the order of their paths. Names that begin with a dot are passed
+/// over: that is how Kubernetes keeps the versions of a mounted ConfigMap.
+///
+/// # Errors
+/// When something cannot be read, with its path.
+pub fn read(directory: &Path) -> io::Result<Vec<ResourceFile>> {
+    let mut files = Vec::new();
+    for path in list(directory, &|name| name.ends_with(".yaml") || name.ends_with(".yml"))? {
+        let text = std::fs::read_to_string(&path).map_err(|error| at(&path, &error))?;
+        files.push(ResourceFile { path: path.display().to_string(), text });
+    }
+    Ok(files)
+}
+
+/// The shipped templates, and before them those of `own`.
+///
+/// # Errors
+/// When a directory cannot be read or a template is broken: a sentence for each.
+pub fn catalogue(own: Option<&Path>) -> Result<Catalogue, String> {
+    let sentence = |errors: Vec<crate::render::TemplateError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let shipped = Catalogue::embedded().map_err(sentence)?;
+    let Some(own) = own else { return Ok(shipped) };
+    let mut files = Vec::new();
+    for path in list(own, &|_| true).map_err(|error| error.to_string())? {
+        let bytes = std::fs::read(&path).map_err(|error| at(&path, &error).to_string())?;
+        let relative = path.strip_prefix(own).unwrap_or(&path).to_string_lossy().into_owned();
+        files.push((relative, bytes));
+    }
+    let own = Catalogue::from_files(files).map_err(sentence)?;
+    Ok(Catalogue::layered([shipped, own]))
+}
+
+/// A digest of what the directories hold, by names, sizes and times of change: equal digests need no reading.
+pub fn fingerprint(directories: &[&Path]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for directory in directories {
+        match list(directory, &|_| true) {
+            Ok(paths) => {
+                for path in paths {
+                    hasher.update(path.as_os_str().as_encoded_bytes());
+                    if let Ok(metadata) = std::fs::metadata(&path) {
+                        hasher.update(metadata.len().to_be_bytes());
+                        let changed = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+                        hasher.update(changed.as_nanos().to_be_bytes());
+                    }
+                }
+            }
+            Err(error) => hasher.update(error.to_string()),
+        }
+    }
+    hasher.finalize().into()
+}
+
+fn list(directory: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    walk(directory, wanted, 0, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn walk(directory: &Path, wanted: &dyn Fn(&str) -> bool, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory).map_err(|error| at(directory, &error))? {
+        let path = entry.map_err(|error| at(directory, &error))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        let metadata = std::fs::metadata(&path).map_err(|error| at(&path, &error))?;
+        if metadata.is_dir() && depth < MAX_DEPTH {
+            walk(&path, wanted, depth + 1, found)?;
+        } else if metadata.is_file() && wanted(&name) {
+            if metadata.len() > MAX_FILE_BYTES || found.len() >= MAX_FILES {
+                return Err(io::Error::other(format!("{}: more than {MAX_FILES} files, or one of more than {MAX_FILE_BYTES} bytes", path.display())));
+            }
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_below_and_hidden_ones_passed_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(directory.path().join("a/..data")).expect("made");
+        for (name, text) in [("b.yaml", "1"), ("a/c.yml", "2"), ("a/.hidden.yaml", "3"), ("a/..data/d.yaml", "4"), ("notes.md", "5")] {
+            std::fs::write(directory.path().join(name), text).expect("written");
+        }
+        let texts: Vec<String> = read(directory.path()).expect("read").into_iter().map(|file| file.text).collect();
+        assert_eq!(texts, ["2", "1"]);
+        let before = fingerprint(&[directory.path()]);
+        assert_eq!(before, fingerprint(&[directory.path()]));
+        std::fs::write(directory.path().join("b.yaml"), "10").expect("written");
+        assert_ne!(before, fingerprint(&[directory.path()]));
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let error = read(Path::new("/nonexistent/resources")).expect_err("nothing there");
+        assert!(error.to_string().contains("/nonexistent/resources"), "{error}");
+    }
+}

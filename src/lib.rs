@@ -4,4 +4,6 @@
 pub mod clock;
 pub mod event;
 pub mod expression;
+pub mod render;
+pub mod sandbox;
 pub mod types;

@@ -1,3 +1,4 @@
 //! One integration binary: flows against the real program, its API, its command line, its parts behind real servers.
 
 mod arch;
+mod sandbox;

@@ -1,0 +1,322 @@
+//! Small templates for titles, bodies and paths: text with values in it, conditions, and nothing that loops.
+//! It holds only its source and compiles when it renders, so that thousands cost little.
+//! A value never becomes markup, a mention, a line break in a title, or a directory level.
+
+use super::engine::Limited;
+use super::escape::is_hidden;
+use super::lint::{self, Vocabulary};
+use super::markdown;
+use super::source::{Fault, Kind, Piece, Place, place, scan};
+use crate::types::ErrorClass;
+use std::sync::LazyLock;
+use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
+
+const VOCABULARY: Vocabulary = Vocabulary {
+    filters: &[
+        "abs",
+        "capitalize",
+        "default",
+        "fence",
+        "first",
+        "float",
+        "get",
+        "int",
+        "join",
+        "last",
+        "length",
+        "lower",
+        "nth",
+        "replace",
+        "round",
+        "str",
+        "title",
+        "trim",
+        "trim_end",
+        "trim_start",
+        "truncate",
+        "upper",
+    ],
+    functions: &[],
+    comprehensions: false,
+};
+/// The longest title, in characters.
+const MAX_LINE: usize = 250;
+/// The largest text, in bytes: what GitHub takes as a pull request's body.
+const MAX_TEXT: usize = 65_536;
+/// The largest source, in bytes.
+const MAX_SOURCE: usize = 32 * 1024;
+/// The most `~` in one expression: each may add a copy of a value.
+const MAX_JOINS: usize = 16;
+
+/// What a text is for; it decides how values are written into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TextKind {
+    /// A title: one line of at most 250 characters.
+    Line,
+    /// GitHub flavoured Markdown, at most 64 KiB. Values are words or code spans; the filter `fence` makes a code block.
+    Markdown,
+    /// A path: values of ASCII letters, digits, `.`, `_` and `-`, so that no value adds a directory level.
+    Path,
+}
+
+/// Why a text template is refused, or why it has no text. Line and column count from 1; both are 0 when there is no place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TextError {
+    /// What is wrong, and the mend where there is one.
+    pub message: String,
+    /// Line.
+    pub line: u32,
+    /// Column in characters.
+    pub column: u32,
+}
+
+impl TextError {
+    /// Somebody wrote the template or the ticket wrong.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::User
+    }
+}
+
+/// A checked text template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextTemplate {
+    translated: Box<str>,
+    kind: TextKind,
+}
+
+impl TextTemplate {
+    /// Checks a template.
+    ///
+    /// # Errors
+    /// The first thing wrong, with its place.
+    pub fn compile(source: &str, kind: TextKind) -> Result<Self, TextError> {
+        let translated = translate(source, kind).map_err(|fault| TextError {
+            message: fault.hint.map_or_else(|| fault.message.clone(), |hint| format!("{}: {hint}", fault.message)),
+            line: fault.at.line,
+            column: fault.at.column,
+        })?;
+        // The engine's own syntax check, on the source as written, for true columns.
+        match Tera::new().add_raw_template("text", source) {
+            Err(error) if matches!(error.kind(), ErrorKind::SyntaxError(_)) => Err(text_error(&error)),
+            _ => Ok(Self { translated: translated.into(), kind }),
+        }
+    }
+
+    /// What the text is for.
+    pub fn kind(&self) -> TextKind {
+        self.kind
+    }
+
+    /// The text for these variables, given as an object.
+    ///
+    /// # Errors
+    /// A missing variable, by name; a value that cannot stand in a path; a text that is too long.
+    pub fn render(&self, variables: &serde_json::Value) -> Result<String, TextError> {
+        let mut context = Context::new();
+        for (name, value) in variables.as_object().into_iter().flatten() {
+            // A payload can be large: what the source never names is not converted.
+            if self.translated.contains(name.as_str()) {
+                context.insert(name.clone(), value);
+            }
+        }
+        let engine = match self.kind {
+            TextKind::Line => &*LINE,
+            TextKind::Markdown => &*MARKDOWN,
+            TextKind::Path => &*PATH,
+        };
+        let mut out = Limited { bytes: Vec::new(), limit: MAX_TEXT, exceeded: false };
+        match engine.render_str_to(&self.translated, &context, true, &mut out) {
+            Err(_) if out.exceeded => return Err(without_place(format!("the text is longer than {MAX_TEXT} bytes"))),
+            Err(error) => return Err(text_error(&error)),
+            Ok(()) => {}
+        }
+        let text = String::from_utf8(out.bytes).map_err(|_| without_place("the text is not UTF-8".to_owned()))?;
+        Ok(if self.kind == TextKind::Line { one_line(&text) } else { text })
+    }
+}
+
+static LINE: LazyLock<Tera> = LazyLock::new(|| engine(|value, _, _| Ok(Value::safe_string(&plain(&value)))));
+static MARKDOWN: LazyLock<Tera> = LazyLock::new(|| {
+    let mut tera = engine(|value, arguments, _| {
+        if value.is_string() && value.is_safe() {
+            return Ok(value);
+        }
+        let (code, table) = (arguments.must_get::<bool>("code")?, arguments.must_get::<bool>("table")?);
+        Ok(Value::safe_string(&markdown::inline(&plain(&value), code, table)))
+    });
+    tera.register_filter("fence", |value: Value, _: Kwargs, _: &State| {
+        if value.is_undefined() {
+            return Err(tera::Error::message("the value for `fence` is not defined"));
+        }
+        Ok(Value::safe_string(&markdown::fence(&value.to_string())))
+    });
+    tera
+});
+static PATH: LazyLock<Tera> = LazyLock::new(|| {
+    engine(|value, arguments, _| {
+        let text = value.to_string();
+        let scalar = value.is_string() || value.is_number() || value.is_bool();
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if scalar && plain && !text.is_empty() && text != "." && text != ".." && text.len() <= 200 {
+            return Ok(Value::safe_string(&text));
+        }
+        let of = arguments.must_get::<&str>("of")?;
+        Err(tera::Error::message(format!(
+            "`{of}` cannot stand in a path: it takes letters, digits, `.`, `_` and `-`, and is neither empty, `.` nor `..`"
+        )))
+    })
+});
+
+/// An engine whose every expression ends in `finish`; filters that could multiply a value are bounded.
+fn engine(finish: fn(Value, &Kwargs, &State) -> TeraResult<Value>) -> Tera {
+    let mut tera = Tera::new();
+    tera.register_filter("__text", move |value: Value, arguments: Kwargs, state: &State| {
+        if value.is_undefined() {
+            return Err(tera::Error::message(format!("`{}` is not defined", arguments.must_get::<&str>("of")?)));
+        }
+        finish(value, &arguments, state)
+    });
+    tera.register_filter("replace", |value: &str, arguments: Kwargs, _: &State| {
+        let (from, to) = (arguments.must_get::<&str>("from")?, arguments.must_get::<&str>("to")?);
+        let times = value.matches(from).count();
+        bounded(value.len().saturating_add(times.saturating_mul(to.len())))?;
+        Ok::<_, tera::Error>(value.replace(from, to))
+    });
+    tera.register_filter("join", |value: &[Value], arguments: Kwargs, _: &State| {
+        let separator = arguments.get::<&str>("sep")?.unwrap_or("");
+        let parts: Vec<String> = value.iter().map(ToString::to_string).collect();
+        bounded(parts.iter().map(String::len).sum::<usize>().saturating_add(parts.len().saturating_mul(separator.len())))?;
+        Ok::<_, tera::Error>(parts.join(separator))
+    });
+    tera
+}
+
+fn bounded(length: usize) -> TeraResult<()> {
+    if length > 2 * 1024 * 1024 { Err(tera::Error::message("the value is too long")) } else { Ok(()) }
+}
+
+/// A value as one line without what cannot be seen.
+fn plain(value: &Value) -> String {
+    one_spaced(&value.to_string())
+}
+
+fn one_spaced(text: &str) -> String {
+    let seen: String = text
+        .chars()
+        .filter_map(|c| match c {
+            c if c.is_whitespace() || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => Some(' '),
+            c => (!is_hidden(c)).then_some(c),
+        })
+        .collect();
+    seen.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn one_line(text: &str) -> String {
+    let line = one_spaced(text);
+    match line.char_indices().nth(MAX_LINE) {
+        None => line,
+        Some(_) => line.chars().take(MAX_LINE - 1).chain(['…']).collect(),
+    }
+}
+
+/// Checks a template and makes each expression end in the filter that writes its value.
+fn translate(source: &str, kind: TextKind) -> Result<String, Fault> {
+    let start = Place { line: 1, column: 1 };
+    if source.len() > MAX_SOURCE {
+        return Err(Fault::new(start, format!("the template is longer than {MAX_SOURCE} bytes")));
+    }
+    let pieces = scan(source)?;
+    let spans = if kind == TextKind::Markdown { markdown::check(source, &pieces)? } else { Vec::new() };
+    let table = kind == TextKind::Markdown && pieces.iter().any(|piece| piece.kind == Kind::Text && piece.inner.contains('|'));
+    let mut out = String::with_capacity(source.len() * 2);
+    let mut strip = 0;
+    for (at, piece) in pieces.iter().enumerate() {
+        let mut faults = Vec::new();
+        match piece.kind {
+            Kind::Text => {
+                let mut text = &piece.inner[strip.min(piece.inner.len())..];
+                strip = 0;
+                if let Some(ticks) = spans.iter().find(|(next, _)| *next == at + 1).map(|(_, ticks)| *ticks) {
+                    text = &text[..text.len() - ticks];
+                }
+                out.push_str(text);
+            }
+            Kind::Comment => strip = vanish(source, piece, &mut out),
+            Kind::Tag => {
+                tag(source, piece, &mut faults);
+                strip = vanish(source, piece, &mut out);
+                out.push_str(&source[piece.start..piece.end]);
+            }
+            Kind::Expression => {
+                expression(source, piece, kind, &mut faults);
+                let code = spans.iter().find(|(index, _)| *index == at);
+                strip = code.map_or(0, |(_, ticks)| *ticks);
+                let of = super::manifest::literal(piece.inner);
+                let inner = piece.inner.strip_prefix(' ').unwrap_or(piece.inner);
+                out.push_str(&format!("{{{{({inner})|__text(code={},table={table},of={of})}}}}", code.is_some()));
+            }
+        }
+        if let Some(fault) = faults.into_iter().next() {
+            return Err(fault);
+        }
+    }
+    Ok(out)
+}
+
+/// A tag or comment with its line to itself leaves no empty line: gives the bytes of the next text that go with it.
+fn vanish(source: &str, piece: &Piece<'_>, out: &mut String) -> usize {
+    let start = source[..piece.start].rfind('\n').map_or(0, |at| at + 1);
+    let after = &source[piece.end..];
+    let rest = after.find('\n').map(|at| at + 1);
+    let blank = |text: &str| text.bytes().all(|b| matches!(b, b' ' | b'\n'));
+    match rest {
+        Some(rest) if blank(&source[start..piece.start]) && blank(&after[..rest]) && out.len() >= piece.start - start => {
+            out.truncate(out.len() - (piece.start - start));
+            rest
+        }
+        _ => 0,
+    }
+}
+
+fn tag(source: &str, piece: &Piece<'_>, faults: &mut Vec<Fault>) {
+    let word = piece.tokens.first().map_or("", |token| token.text);
+    if !matches!(word, "if" | "elif" | "else" | "endif") {
+        faults.push(
+            Fault::new(place(source, piece.start), format!("the tag `{word}` is not allowed in a text"))
+                .hint("a text has conditions, but no loops, includes or components"),
+        );
+    }
+    lint::tokens(source, piece, piece.tokens.get(1..).unwrap_or_default(), &VOCABULARY, faults);
+}
+
+fn expression(source: &str, piece: &Piece<'_>, kind: TextKind, faults: &mut Vec<Fault>) {
+    lint::tokens(source, piece, &piece.tokens, &VOCABULARY, faults);
+    let here = place(source, piece.start);
+    if piece.tokens.iter().filter(|token| token.is_sign("~")).count() > MAX_JOINS {
+        faults.push(Fault::new(here, format!("more than {MAX_JOINS} `~` in one expression")));
+    }
+    if let Some(at) = piece.tokens.iter().position(|token| token.is_name("fence")) {
+        let filter = at > 0 && piece.tokens[at - 1].is_sign("|");
+        if filter && kind != TextKind::Markdown {
+            faults.push(Fault::new(here, "`fence` makes a code block of Markdown").hint("leave it out here"));
+        } else if filter && at + 1 < piece.tokens.len() {
+            faults.push(Fault::new(here, "`fence` is the last thing in its expression").hint("write {{ value | fence }}"));
+        }
+    }
+}
+
+fn text_error(error: &tera::Error) -> TextError {
+    match error.kind() {
+        ErrorKind::RenderingError(report) | ErrorKind::SyntaxError(report) => TextError {
+            message: report.message().chars().take(500).collect(),
+            line: u32::try_from(report.span().start_line).unwrap_or(u32::MAX),
+            column: u32::try_from(report.span().start_col + 1).unwrap_or(u32::MAX),
+        },
+        other => without_place(other.to_string()),
+    }
+}
+
+fn without_place(message: String) -> TextError {
+    TextError { message, line: 0, column: 0 }
+}

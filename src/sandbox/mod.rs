@@ -1,0 +1,13 @@
+//! Renders templates in child processes of our own binary, which can be killed: a bad template harms only its own request.
+//! Std only and blocking: call it from a thread that may block. A child gets translated templates and a context, nothing else:
+//! no environment, no descriptors but its socket, no file it may write.
+
+mod pool;
+mod wire;
+mod worker;
+
+pub use pool::{Limits, ProcessRenderer};
+pub use worker::worker_main;
+
+/// The hidden subcommand under which the binary is a worker.
+pub const WORKER_ARGUMENT: &str = "render-worker";

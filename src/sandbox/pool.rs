@@ -1,0 +1,282 @@
+//! The parent's side: a small pool of workers, started when needed, killed when they overrun, ended when idle.
+//! A worker's death is one request's error. The pool never holds a lock while a template renders.
+
+use super::WORKER_ARGUMENT;
+use super::wire::{Hello, Request, decode_answer, read_frame, write_frame};
+use crate::render::{Catalogue, RenderError, RenderJob, Renderer, file_of};
+use std::borrow::Cow;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What one render may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall-clock time of one template; the worker is killed after it.
+    pub time: Duration,
+    /// Data a worker may allocate, in bytes.
+    pub memory: u64,
+    /// How many workers run at once.
+    pub workers: usize,
+    /// How long a worker may be idle before it is ended.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    /// 2 s, 128 MiB, 2 workers, 30 s.
+    fn default() -> Self {
+        Self { time: Duration::from_secs(2), memory: 128 * 1024 * 1024, workers: 2, idle: Duration::from_secs(30) }
+    }
+}
+
+/// The busy time after which a worker is replaced, so that its CPU limit, which counts its whole life, never hits a request within its own time.
+const RETIRE_AFTER: Duration = Duration::from_secs(20);
+/// How long a worker may take to read the catalogue.
+const START_TIME: Duration = Duration::from_secs(10);
+
+/// Renders a catalogue's templates in worker processes. A changed catalogue gets a new one.
+pub struct ProcessRenderer {
+    shared: Arc<Shared>,
+    catalogue: Arc<Catalogue>,
+    executable: PathBuf,
+    hello: Vec<u8>,
+    limits: Limits,
+}
+
+struct Shared {
+    pool: Mutex<Pool>,
+    /// Told when a slot is free.
+    freed: Condvar,
+    /// Told when the renderer is dropped.
+    closing: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<(Worker, Instant)>,
+    running: usize,
+    reaper: bool,
+    closed: bool,
+}
+
+struct Worker {
+    child: Child,
+    socket: UnixStream,
+    busy: Duration,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Closing the socket would end a healthy worker too; killing also ends one that does not listen. Neither may leave a zombie.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl ProcessRenderer {
+    /// A renderer that starts no process yet. `executable` is our own binary (`std::env::current_exe()`).
+    pub fn new(executable: PathBuf, catalogue: Arc<Catalogue>, limits: Limits) -> Self {
+        let hello = Hello {
+            sources: catalogue.translated().to_vec(),
+            memory: limits.memory,
+            cpu_seconds: (RETIRE_AFTER + limits.time).as_secs() * 2,
+            idle_millis: u64::try_from((limits.idle * 2).as_millis()).unwrap_or(u64::MAX),
+        };
+        let hello = serde_json::to_vec(&hello).unwrap_or_default();
+        let shared = Arc::new(Shared { pool: Mutex::new(Pool::default()), freed: Condvar::new(), closing: Condvar::new() });
+        Self { shared, catalogue, executable, hello, limits }
+    }
+
+    /// How many worker processes there are, busy and idle.
+    pub fn workers(&self) -> usize {
+        let pool = self.shared.lock();
+        pool.running + pool.idle.len()
+    }
+
+    fn render_one(&self, job: &RenderJob) -> Result<Vec<u8>, RenderError> {
+        let context = self.catalogue.prepare(job)?;
+        let request =
+            Request { template: Cow::Borrowed(job.template.as_str()), file: Cow::Owned(file_of(&job.template)), context: Cow::Owned(context) };
+        let frame = serde_json::to_vec(&request).map_err(|error| RenderError::Protocol(error.to_string()))?;
+        let _slot = Slot::take(&self.shared, self.limits.workers.max(1));
+        // A worker that went idle may have ended by itself just now: only a fresh one's silence counts.
+        let kept = self.shared.lock().idle.pop().map(|(worker, _)| worker);
+        if let Some(mut worker) = kept
+            && let Some(answer) = self.ask(&mut worker, job, &frame, true)
+        {
+            return self.give_back(worker, answer);
+        }
+        let mut worker = self.start()?;
+        match self.ask(&mut worker, job, &frame, false) {
+            Some(answer) => self.give_back(worker, answer),
+            None => Err(RenderError::Protocol("the worker ended without an answer".to_owned())),
+        }
+    }
+
+    fn give_back(&self, worker: Worker, answer: Result<Vec<u8>, RenderError>) -> Result<Vec<u8>, RenderError> {
+        let healthy = !matches!(answer, Err(RenderError::TimeExceeded { .. } | RenderError::Crashed { .. } | RenderError::Protocol(_)));
+        if healthy && worker.busy < RETIRE_AFTER {
+            let mut pool = self.shared.lock();
+            if !pool.closed {
+                pool.idle.push((worker, Instant::now()));
+                self.shared.reap_later(&mut pool, self.limits.idle);
+            }
+        }
+        answer
+    }
+
+    /// One request and its answer. None when the worker had ended before it took the request, which only a worker that was idle may do.
+    fn ask(&self, worker: &mut Worker, job: &RenderJob, frame: &[u8], was_idle: bool) -> Option<Result<Vec<u8>, RenderError>> {
+        let started = Instant::now();
+        let mut stream = Deadline { socket: &worker.socket, until: started + self.limits.time, got: 0 };
+        let written = worker.socket.set_write_timeout(Some(self.limits.time)).and_then(|()| write_frame(&mut &worker.socket, frame));
+        let answer = written.and_then(|()| read_frame(&mut stream));
+        let got = stream.got;
+        worker.busy += started.elapsed();
+        let template = job.template.to_string();
+        Some(match answer {
+            Ok(Some(answer)) => decode_answer(answer),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(RenderError::TimeExceeded { template, millis: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX) })
+            }
+            Ok(None) | Err(_) => {
+                // A process that is already ending keeps its own reason.
+                let _ = worker.child.kill();
+                let ended = worker.child.wait().ok();
+                if was_idle && got == 0 && ended.is_some_and(|status| status.success()) {
+                    return None;
+                }
+                Err(RenderError::Crashed { template, reason: ended.map_or("it ended".to_owned(), reason) })
+            }
+        })
+    }
+
+    fn start(&self) -> Result<Worker, RenderError> {
+        let fail = |error: io::Error| RenderError::Unavailable(error.to_string());
+        let (ours, theirs) = UnixStream::pair().map_err(fail)?;
+        let child = Command::new(&self.executable)
+            .arg(WORKER_ARGUMENT)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(fail)?;
+        let worker = Worker { child, socket: ours, busy: Duration::ZERO };
+        worker.socket.set_write_timeout(Some(START_TIME)).map_err(fail)?;
+        write_frame(&mut &worker.socket, &self.hello).map_err(fail)?;
+        Ok(worker)
+    }
+}
+
+impl Renderer for ProcessRenderer {
+    fn render(&self, jobs: &[RenderJob]) -> Result<Vec<Vec<u8>>, RenderError> {
+        jobs.iter().map(|job| self.render_one(job)).collect()
+    }
+}
+
+impl Drop for ProcessRenderer {
+    fn drop(&mut self) {
+        let mut pool = self.shared.lock();
+        pool.closed = true;
+        pool.idle.clear();
+        self.shared.closing.notify_all();
+    }
+}
+
+/// How a process ended, in words a template's author can use.
+fn reason(status: std::process::ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        // SIGABRT: what an allocation beyond the limit ends in, and a stack overflow.
+        (Some(6), _) => "it asked for more memory than a template may have".to_owned(),
+        (Some(24), _) => "it used more processor time than a template may have".to_owned(),
+        (Some(signal), _) => format!("it ended by signal {signal}"),
+        (None, code) => format!("it ended with code {}", code.unwrap_or(-1)),
+    }
+}
+
+/// Reads until a moment, however many pieces the bytes come in.
+struct Deadline<'s> {
+    socket: &'s UnixStream,
+    until: Instant,
+    got: usize,
+}
+
+impl Read for Deadline<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.socket.set_read_timeout(Some(left))?;
+        let read = (&mut &*self.socket).read(buffer)?;
+        self.got += read;
+        Ok(read)
+    }
+}
+
+/// The right to use a worker, given back when dropped.
+struct Slot<'s>(&'s Shared);
+
+impl<'s> Slot<'s> {
+    fn take(shared: &'s Shared, most: usize) -> Self {
+        let mut pool = shared.lock();
+        while pool.running >= most {
+            pool = shared.freed.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+        pool.running += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
+        self.0.freed.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        // The pool's data stays whole whatever panics: every change to it is a single step.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure a thread ends idle workers; it lives only as long as there are some.
+    fn reap_later(self: &Arc<Self>, pool: &mut Pool, idle: Duration) {
+        if pool.reaper {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("render-reaper".to_owned()).stack_size(128 * 1024);
+        pool.reaper = thread.spawn(move || shared.reap(idle)).is_ok();
+    }
+
+    fn reap(&self, idle: Duration) {
+        let mut pool = self.lock();
+        loop {
+            let now = Instant::now();
+            let (old, young): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut pool.idle).into_iter().partition(|(_, since)| now.duration_since(*since) >= idle);
+            pool.idle = young;
+            if pool.closed || (pool.idle.is_empty() && pool.running == 0) {
+                pool.reaper = false;
+                drop(pool);
+                return;
+            }
+            // A worker's end is waited for; the pool is not held meanwhile.
+            drop(pool);
+            drop(old);
+            pool = self.lock();
+            if !pool.closed {
+                pool = self.closing.wait_timeout(pool, idle / 2).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+}

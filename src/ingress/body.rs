@@ -48,11 +48,9 @@ pub(super) fn unpack<'a>(headers: &dyn Headers, body: &'a [u8], gzip_limit: Opti
     let (true, Some(limit)) = (is_packed(headers, gzip_limit)?, gzip_limit) else { return Ok(Cow::Borrowed(body)) };
     let mut unpacked = Vec::new();
     let read = flate2::bufread::MultiGzDecoder::new(body).take(limit.saturating_add(1)).read_to_end(&mut unpacked);
-    if unpacked.len() as u64 > limit {
-        return Err(IngressError::TooLarge { what: Oversized::Unpacked, limit });
-    }
     match read {
-        Ok(_) => Ok(Cow::Owned(unpacked)),
         Err(_) => Err(IngressError::Unreadable { message: "the bytes are not whole and valid gzip".to_owned(), line: 1, column: 0 }),
+        Ok(_) if unpacked.len() as u64 > limit => Err(IngressError::TooLarge { what: Oversized::Unpacked, limit }),
+        Ok(_) => Ok(Cow::Owned(unpacked)),
     }
 }

@@ -167,6 +167,6 @@ fn reached_status(body: &Map<String, Value>) -> Option<Map<String, Value>> {
 }
 
 /// The fields that are texts.
-fn texts<'v, const N: usize>(fields: [(&str, Option<&'v Value>); N]) -> Map<String, Value> {
+fn texts<const N: usize>(fields: [(&str, Option<&Value>); N]) -> Map<String, Value> {
     fields.into_iter().filter_map(|(name, value)| value.filter(|value| value.is_string()).map(|value| (name.to_owned(), value.clone()))).collect()
 }

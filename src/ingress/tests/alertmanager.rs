@@ -76,7 +76,8 @@ fn an_empty_group_says_nothing() {
 
 #[test]
 fn what_is_no_notification_is_refused_with_its_place() {
-    let cases: [(&str, fn(&mut Value)); 12] = [
+    type Change = fn(&mut Value);
+    let cases: [(&str, Change); 12] = [
         ("", |body| *body = json!([])),
         ("/version", |body| body["version"] = json!("3")),
         ("/version", |body| body["version"] = json!(4)),

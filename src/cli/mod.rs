@@ -73,7 +73,7 @@ enum Command {
 /// Runs the program with this process's arguments.
 pub fn main() -> ExitCode {
     // The child that renders templates takes no arguments and must stay small: nothing else is set up for it.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == "render-worker") {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == crate::sandbox::WORKER_ARGUMENT) {
         return crate::sandbox::worker_main();
     }
     let cli = match Cli::try_parse() {

@@ -1,0 +1,258 @@
+//! Headers and bytes in, authenticated occurrences out: who sent it, was it proven, what does it say.
+//! Pure: no web framework, no I/O, no clock. It must never read a body before its proof is checked,
+//! never panic on what a sender writes, and never let a secret into an error, a kept header or `Debug`.
+
+mod address;
+mod alertmanager;
+mod authentication;
+mod body;
+mod check;
+mod error;
+mod identity;
+mod jira;
+mod json;
+mod kinds;
+mod mapping;
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use address::client_address;
+pub use error::{IngressError, Oversized, Refusal, SpecFinding, Unproven};
+pub use model::{Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, SourceKind, SourceSpec};
+
+use crate::event::Occurrence;
+use crate::types::{SecretName, SourceName, Timestamp};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// A request's headers, wherever they are kept, so that nothing is copied.
+pub trait Headers {
+    /// The first value of the header `name`, given in lower case; the case of the request's names does not matter.
+    fn get(&self, name: &str) -> Option<&[u8]>;
+    /// Calls `visit` with every name and value, repeated headers in the order received.
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8]));
+}
+
+impl Headers for &[(&str, &[u8])] {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| visit(name, value));
+    }
+}
+
+/// The headers kept with a delivery: names in lower case, values cut at 1,024 characters. Serializes as a JSON object.
+pub type Attributes = BTreeMap<String, String>;
+
+impl Headers for Attributes {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        BTreeMap::get(self, name).map(String::as_bytes)
+    }
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| visit(name, value.as_bytes()));
+    }
+}
+
+/// Where the values of secrets are.
+pub trait SecretLookup {
+    /// The secret, without a trailing newline; none when there is no such secret.
+    fn get(&self, name: &SecretName) -> Option<&SecretString>;
+}
+
+/// One HTTP request, as received.
+pub struct Incoming<'a> {
+    /// Its headers.
+    pub headers: &'a dyn Headers,
+    /// Its body, byte for byte.
+    pub body: &'a [u8],
+    /// Who sent it: see [`client_address`].
+    pub peer: IpAddr,
+    /// When its last byte was received.
+    pub received_at: Timestamp,
+}
+
+/// What an authenticated delivery says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Received {
+    /// The same for deliveries that are the same: 64 hexadecimal characters.
+    pub dedup_key: String,
+    /// What happened, in the order told; empty when [`Self::handled`] is false.
+    pub occurrences: Vec<Occurrence>,
+    /// One key per occurrence, in the same order: the same when another delivery tells of the same occurrence again, as
+    /// Alertmanager does when an alert goes on firing while its group changes. 64 hexadecimal characters each.
+    pub occurrence_keys: Vec<String>,
+    /// False when it is well-formed and nobody handles what it says: to be answered 200 and forgotten.
+    pub handled: bool,
+    /// The headers worth keeping. Never one that carries a proof.
+    pub attributes: Attributes,
+}
+
+/// A source's size and depth limits.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max_body_bytes: u64,
+    max_depth: u32,
+    /// None when gzip is refused.
+    unpacked_bytes: Option<u64>,
+}
+
+/// Who reads the body.
+#[derive(Debug)]
+enum Reader {
+    Own(fn(kinds::Document<'_>) -> Result<kinds::Reading, IngressError>),
+    Mapped(Box<mapping::Compiled>, fn(&str) -> Result<(), &'static str>),
+}
+
+/// A configured webhook sender, checked and ready to receive. It holds no secrets.
+#[derive(Debug)]
+pub struct Source {
+    name: SourceName,
+    kind: &'static kinds::Kind,
+    description: Option<String>,
+    proof: authentication::Proof,
+    allow_from: Vec<IpNet>,
+    limits: Limits,
+    keep: Vec<String>,
+    reader: Reader,
+    warnings: Vec<SpecFinding>,
+}
+
+/// What is wrong with a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretProblem {
+    /// There is none, or it is empty: deliveries that need it are answered 503. An error.
+    Missing,
+    /// It is so short that it is not used: deliveries that need it are answered 503. An error.
+    TooShort {
+        /// Its length, in bytes.
+        bytes: usize,
+        /// What it must have at least.
+        least: usize,
+    },
+    /// It is used, and could be guessed. A warning.
+    Weak {
+        /// Its length, in bytes.
+        bytes: usize,
+        /// What it should have at least.
+        advised: usize,
+    },
+}
+
+impl Source {
+    /// Checks `spec` and makes it ready to receive.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its place.
+    pub fn compile(name: SourceName, spec: SourceSpec) -> Result<Self, Vec<SpecFinding>> {
+        check::compile(name, spec)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> SourceKind {
+        self.kind.kind
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// What is worth a word in its configuration, though it is accepted.
+    pub fn warnings(&self) -> &[SpecFinding] {
+        &self.warnings
+    }
+
+    /// The largest body it takes, in bytes as sent: the web layer need not read further.
+    pub fn max_body_bytes(&self) -> u64 {
+        self.limits.max_body_bytes
+    }
+
+    /// The secrets it needs.
+    pub fn secret_names(&self) -> &[SecretName] {
+        self.proof.secrets()
+    }
+
+    /// What is wrong with its secrets as they are now, to be told at load.
+    pub fn check_secrets(&self, secrets: &dyn SecretLookup) -> Vec<(SecretName, SecretProblem)> {
+        let strength = self.proof.strength();
+        let problem = |name: &SecretName| match secrets.get(name).map_or(0, |secret| secret.expose_secret().len()) {
+            0 => Some(SecretProblem::Missing),
+            bytes if bytes < strength.least => Some(SecretProblem::TooShort { bytes, least: strength.least }),
+            bytes if bytes < strength.advised => Some(SecretProblem::Weak { bytes, advised: strength.advised }),
+            _ => None,
+        };
+        self.secret_names().iter().filter_map(|name| problem(name).map(|problem| (name.clone(), problem))).collect()
+    }
+
+    /// Checks where a request comes from and what proves it, then reads it.
+    ///
+    /// # Errors
+    /// In this order: the address, the size, the content type and encoding, the proof, the JSON, the shape.
+    pub fn receive(&self, incoming: &Incoming<'_>, secrets: &dyn SecretLookup) -> Result<Received, IngressError> {
+        if !self.allow_from.is_empty() && !address::contains(&self.allow_from, incoming.peer) {
+            return Err(IngressError::Forbidden { address: incoming.peer });
+        }
+        self.check_size(incoming.body)?;
+        body::check_content_type(incoming.headers)?;
+        body::is_packed(incoming.headers, self.limits.unpacked_bytes)?;
+        self.proof.verify(incoming.headers, incoming.body, incoming.received_at, secrets)?;
+        self.read(incoming.headers, incoming.body, incoming.received_at)
+    }
+
+    /// Reads a request **without** asking who sent it: for deliveries that were authenticated before, such as a stored one
+    /// (whose headers are its [`Attributes`]), and for payload files an operator explains or renders.
+    ///
+    /// # Errors
+    /// The size, the content type and encoding, the JSON, the shape.
+    pub fn read(&self, headers: &dyn Headers, body: &[u8], received_at: Timestamp) -> Result<Received, IngressError> {
+        self.check_size(body)?;
+        body::check_content_type(headers)?;
+        let json = body::unpack(headers, body, self.limits.unpacked_bytes)?;
+        let attributes = self.attributes(headers);
+        let document = kinds::Document {
+            body: json::read(&json, self.limits.max_depth)?,
+            attributes: &attributes,
+            received_at,
+            signed: self.proof.signs_body(),
+        };
+        let reading = match &self.reader {
+            Reader::Own(read) => read(document)?,
+            Reader::Mapped(mapping, check_subject) => mapping.read(document, *check_subject)?,
+        };
+        let dedup_key = identity::delivery_key(&self.name, &reading.identity, &json);
+        let mut occurrences = Vec::with_capacity(reading.sightings.len());
+        let mut occurrence_keys = Vec::with_capacity(reading.sightings.len());
+        for (index, sighting) in reading.sightings.into_iter().enumerate() {
+            occurrence_keys.push(match &sighting.key {
+                Some(parts) => identity::occurrence_key(&self.name, parts),
+                None => identity::occurrence_key_in(&self.name, &dedup_key, index),
+            });
+            occurrences.push(sighting.occurrence);
+        }
+        Ok(Received { dedup_key, occurrences, occurrence_keys, handled: reading.handled, attributes })
+    }
+
+    fn check_size(&self, body: &[u8]) -> Result<(), IngressError> {
+        let limit = self.limits.max_body_bytes;
+        if body.len() as u64 > limit { Err(IngressError::TooLarge { what: Oversized::Body, limit }) } else { Ok(()) }
+    }
+
+    /// The headers to keep; what is not text is left out.
+    fn attributes(&self, headers: &dyn Headers) -> Attributes {
+        const LONGEST: usize = 1024;
+        let kept = |name: &String| {
+            let value = std::str::from_utf8(headers.get(name)?).ok()?;
+            Some((name.clone(), value.chars().take(LONGEST).collect()))
+        };
+        self.keep.iter().filter_map(kept).collect()
+    }
+}

@@ -4,4 +4,5 @@
 pub mod clock;
 pub mod event;
 pub mod expression;
+pub mod manifest;
 pub mod types;

@@ -1,0 +1,401 @@
+//! From parser events to documents, in one pass: values and positions come from the same events and cannot disagree.
+
+use super::plain::{self, Scalar};
+use super::positions::push_step;
+use super::{Document, Limits, Place, Positions, Span, SyntaxError};
+use granit_parser::{Event, Marker, ScalarStyle, Tag};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// An unquoted scalar that Kubernetes tools read differently: quoting it makes it text for all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disputed {
+    /// The scalar as it is written.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+    /// JSON pointer of the field or element.
+    pub pointer: String,
+    /// Whether it is the field's key, not its value.
+    pub key: bool,
+    /// What `kubectl` makes of it (YAML 1.1).
+    pub kubectl: Scalar,
+    /// What a YAML 1.2 reader makes of it.
+    pub core: Scalar,
+}
+
+pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, SyntaxError> {
+    if text.len() > limits.bytes {
+        return Err(SyntaxError { message: format!("the text has {} bytes; {} are allowed", text.len(), limits.bytes), line: 1, column: 1 });
+    }
+    refuse_divergent(text)?;
+    let mut options = granit_parser::Options::default();
+    options.set_emit_comments(false);
+    options.disallow_directives = true;
+    let mut composer = Composer::new(limits);
+    for event in granit_parser::Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event.map_err(|error| at(place(error.marker()), error.info()))?;
+        composer.take(event, span)?;
+    }
+    Ok(composer.documents)
+}
+
+/// Refuses characters and lines that YAML 1.1 and YAML 1.2 readers, or `kubectl`'s splitter, take differently: behind one of
+/// them a whole object can hide from one reader and be applied by another.
+fn refuse_divergent(text: &str) -> Result<(), SyntaxError> {
+    let bytes = text.as_bytes();
+    let mut line_start = true;
+    for (offset, byte) in bytes.iter().enumerate() {
+        let next = |ahead: usize| bytes.get(offset + ahead).copied().unwrap_or(0);
+        let fault = match byte {
+            b'\n' | b'\t' | b' '..=b'~' => None,
+            b'\r' => (next(1) != b'\n').then_some("a carriage return without a line feed"),
+            0..=0x1f | 0x7f => Some("a control character"),
+            0xc2 if next(1) < 0xa0 => Some("a control character"),
+            0xe2 if next(1) == 0x80 && matches!(next(2), 0xa8 | 0xa9) => Some("a line break that only YAML 1.1 knows"),
+            0xef if (next(1), next(2)) == (0xbb, 0xbf) && offset > 0 => Some("a byte order mark inside the text"),
+            0xef if next(1) == 0xbf && next(2) >= 0xbe => Some("a character that is none"),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return Err(at(locate(text, offset), format!("{fault}; write it as an escape in double quotes, such as \"\\u0085\"")));
+        }
+        if line_start && *byte == b'-' && bytes[offset..].starts_with(b"---") {
+            let rest = text[offset + 3..].lines().next().unwrap_or("").trim();
+            if !rest.is_empty() && !rest.starts_with('#') {
+                return Err(at(locate(text, offset), "nothing but a comment may follow `---` on its line".to_owned()));
+            }
+        }
+        line_start = *byte == b'\n';
+    }
+    Ok(())
+}
+
+fn locate(text: &str, offset: usize) -> Place {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    Place { offset: narrow(offset), line: narrow(line), column: narrow(column) }
+}
+
+fn at(place: Place, message: String) -> SyntaxError {
+    SyntaxError { message, line: place.line, column: place.column }
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn place(marker: &Marker) -> Place {
+    Place { offset: narrow(marker.byte_offset().unwrap_or(0)), line: narrow(marker.line()), column: narrow(marker.col() + 1) }
+}
+
+/// What was read so far, aliases expanded: it grows only, and ends the reading at the limit.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+struct Anchored {
+    value: Value,
+    size: Size,
+}
+
+struct Key {
+    text: String,
+    merge: bool,
+}
+
+enum Items {
+    Map { fields: Map<String, Value>, key: Option<Key>, merged: Map<String, Value> },
+    Seq(Vec<Value>),
+}
+
+/// A mapping or sequence that is not ended yet.
+struct Frame {
+    node: usize,
+    anchor: usize,
+    before: Size,
+    items: Items,
+}
+
+struct Composer {
+    limits: Limits,
+    documents: Vec<Document>,
+    /// Documents begun, empty ones included.
+    begun: usize,
+    size: Size,
+    /// What is kept for aliases to be made from.
+    copies: Size,
+    anchors: HashMap<usize, Anchored>,
+    stack: Vec<Frame>,
+    /// The key whose value comes next, for the positions.
+    pending: Option<(Box<str>, Span)>,
+    positions: Positions,
+    root: Value,
+    disputed: Vec<Disputed>,
+}
+
+impl Composer {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            documents: Vec::new(),
+            begun: 0,
+            size: Size::default(),
+            copies: Size::default(),
+            anchors: HashMap::new(),
+            stack: Vec::new(),
+            pending: None,
+            positions: Positions::new(),
+            root: Value::Null,
+            disputed: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, span: granit_parser::Span) -> Result<(), SyntaxError> {
+        let tag_at = span.tag_start().map(|marker| place(&marker));
+        let span = Span { start: place(&span.start), end: place(&span.end) };
+        match event {
+            Event::DocumentStart(explicit, _) => {
+                if !explicit && self.begun > 0 {
+                    return Err(at(span.start, "a document after another begins with `---`".to_owned()));
+                }
+                self.begun += 1;
+                self.anchors.clear();
+            }
+            Event::DocumentEnd => self.end_document(),
+            Event::Scalar(text, style, anchor, tag) => {
+                let text_tag = self.tagged(tag.as_deref(), "str", tag_at.unwrap_or(span.start))?;
+                self.scalar(text, style, text_tag, anchor, span)?;
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.tagged(tag.as_deref(), "seq", tag_at.unwrap_or(span.start))?;
+                self.open(Items::Seq(Vec::new()), anchor, span)?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.tagged(tag.as_deref(), "map", tag_at.unwrap_or(span.start))?;
+                self.open(Items::Map { fields: Map::new(), key: None, merged: Map::new() }, anchor, span)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+            Event::Alias(anchor) => self.alias(anchor, span)?,
+            // Nothing else carries content: stream ends, and comments, which are not asked for.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the node has the one core tag that it may have; any other tag is an error.
+    fn tagged(&self, tag: Option<&Tag>, allowed: &str, place: Place) -> Result<bool, SyntaxError> {
+        match tag {
+            None => Ok(false),
+            Some(tag) if tag.is_yaml_core_schema_tag(allowed) => Ok(true),
+            Some(tag) => Err(at(place, format!("the tag `{}` is not allowed here: Kubernetes knows JSON's types only", tag.original()))),
+        }
+    }
+
+    fn charge(&mut self, nodes: usize, bytes: usize, place: Place) -> Result<(), SyntaxError> {
+        self.size.nodes = self.size.nodes.saturating_add(nodes);
+        self.size.bytes = self.size.bytes.saturating_add(bytes);
+        self.check(place)
+    }
+
+    fn check(&self, place: Place) -> Result<(), SyntaxError> {
+        if self.size.nodes.saturating_add(self.copies.nodes) > self.limits.nodes {
+            return Err(at(place, format!("more than {} values, aliases expanded", self.limits.nodes)));
+        }
+        if self.size.bytes.saturating_add(self.copies.bytes) > self.limits.scalar_bytes {
+            return Err(at(place, format!("more than {} bytes of text, aliases expanded", self.limits.scalar_bytes)));
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, text_tag: bool, anchor: usize, span: Span) -> Result<(), SyntaxError> {
+        let before = self.size;
+        self.charge(1, text.len(), span.start)?;
+        // The parser calls an absent value `~`.
+        let absent = span.start.offset == span.end.offset && style == ScalarStyle::Plain;
+        let plain = style == ScalarStyle::Plain && !text_tag;
+        let text: Cow<'_, str> = if absent { "".into() } else { text };
+        if let Some(Frame { items: Items::Map { fields, key: key @ None, .. }, .. }) = self.stack.last_mut() {
+            if anchor != 0 {
+                return Err(at(span.start, "an anchor on a key is not allowed".to_owned()));
+            }
+            if absent && !text_tag {
+                return Err(at(span.start, "a key is missing before `:`".to_owned()));
+            }
+            if fields.contains_key(text.as_ref()) {
+                return Err(at(span.start, format!("the key {:?} stands twice in this mapping", shorten(&text))));
+            }
+            *key = Some(Key { text: text.as_ref().to_owned(), merge: plain && text == "<<" });
+            self.pending = Some((text.as_ref().into(), span));
+            return if plain { self.dispute(&text, span, true) } else { Ok(()) };
+        }
+        let node = self.positions.open(self.pending.take(), span);
+        if plain {
+            self.dispute(&text, span, false)?;
+        }
+        let value = match if plain { plain::kubectl(&text) } else { Scalar::Text } {
+            Scalar::Null => Value::Null,
+            Scalar::Bool(flag) => Value::Bool(flag),
+            Scalar::Int(number) => i64::try_from(number).map(Value::from).or_else(|_| u64::try_from(number).map(Value::from)).unwrap_or(Value::Null),
+            Scalar::Float(number) => match serde_json::Number::from_f64(number) {
+                Some(number) => Value::Number(number),
+                None => return Err(at(span.start, format!("`{text}` is a number that JSON does not have; quote it if it is text"))),
+            },
+            Scalar::Text => Value::String(text.into_owned()),
+        };
+        self.positions.close(node, span.end);
+        self.finish(value, anchor, before, span)
+    }
+
+    /// Notes a scalar that its readers disagree on.
+    fn dispute(&mut self, text: &str, span: Span, key: bool) -> Result<(), SyntaxError> {
+        let kubectl = plain::kubectl(text);
+        if kubectl == Scalar::Text || text.is_empty() {
+            return Ok(());
+        }
+        let core = plain::core(text);
+        // A key is text here; kubectl writes a key that it read as something else anew, so `1.10` becomes `1.1`.
+        let agreed = match kubectl {
+            Scalar::Bool(flag) if key => text == if flag { "true" } else { "false" },
+            Scalar::Int(number) if key => text == number.to_string(),
+            Scalar::Null | Scalar::Float(_) if key => false,
+            _ => kubectl == core,
+        };
+        if agreed {
+            return Ok(());
+        }
+        // Every note holds a pointer; a text made of nothing else must not be made many times larger by them.
+        self.charge(1, 0, span.start)?;
+        let mut pointer = String::new();
+        for frame in &self.stack {
+            match &frame.items {
+                Items::Map { key: Some(key), .. } => push_step(&mut pointer, &key.text),
+                Items::Map { key: None, .. } => {}
+                Items::Seq(items) => push_step(&mut pointer, &items.len().to_string()),
+            }
+        }
+        if self.disputed.len() < MAX_DISPUTED {
+            self.disputed.push(Disputed { text: text.to_owned(), place: span.start, pointer, key, kubectl, core });
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, items: Items, anchor: usize, span: Span) -> Result<(), SyntaxError> {
+        self.refuse_as_key(span)?;
+        if self.stack.len() >= self.limits.depth {
+            return Err(at(span.start, format!("more than {} levels of nesting", self.limits.depth)));
+        }
+        let before = self.size;
+        self.charge(1, 0, span.start)?;
+        let node = self.positions.open(self.pending.take(), span);
+        self.stack.push(Frame { node, anchor, before, items });
+        Ok(())
+    }
+
+    fn close(&mut self, span: Span) -> Result<(), SyntaxError> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        self.positions.close(frame.node, span.end);
+        let value = match frame.items {
+            Items::Seq(items) => Value::Array(items),
+            Items::Map { mut fields, merged, .. } => {
+                for (key, value) in merged {
+                    fields.entry(key).or_insert(value);
+                }
+                Value::Object(fields)
+            }
+        };
+        self.finish(value, frame.anchor, frame.before, span)
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), SyntaxError> {
+        self.refuse_as_key(span)?;
+        // An anchor within itself is not known yet when its alias comes.
+        let Some(Anchored { size, .. }) = self.anchors.get(&anchor) else {
+            return Err(at(span.start, "the alias stands inside what it names".to_owned()));
+        };
+        let (size, before) = (*size, self.size);
+        self.charge(size.nodes, size.bytes, span.start)?;
+        let value = self.anchors.get(&anchor).map_or(Value::Null, |anchored| anchored.value.clone());
+        let node = self.positions.open(self.pending.take(), span);
+        self.positions.close(node, span.end);
+        self.finish(value, 0, before, span)
+    }
+
+    fn refuse_as_key(&self, span: Span) -> Result<(), SyntaxError> {
+        match self.stack.last() {
+            Some(Frame { items: Items::Map { key: None, .. }, .. }) => {
+                Err(at(span.start, "a key is a scalar, written out: no mapping, sequence or alias".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a whole value where it belongs.
+    fn finish(&mut self, value: Value, anchor: usize, before: Size, span: Span) -> Result<(), SyntaxError> {
+        if anchor != 0 {
+            let size = Size { nodes: self.size.nodes - before.nodes, bytes: self.size.bytes - before.bytes };
+            self.copies.nodes = self.copies.nodes.saturating_add(size.nodes);
+            self.copies.bytes = self.copies.bytes.saturating_add(size.bytes);
+            self.check(span.start)?;
+            self.anchors.insert(anchor, Anchored { value: value.clone(), size });
+        }
+        match self.stack.last_mut().map(|frame| &mut frame.items) {
+            None => self.root = value,
+            Some(Items::Seq(items)) => items.push(value),
+            Some(Items::Map { fields, key, merged }) => match key.take() {
+                Some(Key { merge: true, .. }) => merge(fields, merged, value, span)?,
+                Some(Key { text, .. }) => {
+                    fields.insert(text, value);
+                }
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn end_document(&mut self) {
+        let positions = std::mem::replace(&mut self.positions, Positions::new());
+        let disputed = std::mem::take(&mut self.disputed);
+        let value = self.root.take();
+        if !value.is_null() {
+            let start_line = positions.find("").value.start.line;
+            self.documents.push(Document { value, positions, index: self.documents.len(), start_line, disputed });
+        }
+    }
+}
+
+/// Disagreements that are kept per document; more say nothing new.
+const MAX_DISPUTED: usize = 100;
+
+/// Brings the fields of `value`, a mapping or a sequence of mappings, under those that the mapping has itself.
+/// <https://yaml.org/type/merge.html>
+fn merge(fields: &Map<String, Value>, merged: &mut Map<String, Value>, value: Value, span: Span) -> Result<(), SyntaxError> {
+    let wrong = || at(span.start, "`<<` takes a mapping or a sequence of mappings".to_owned());
+    if !merged.is_empty() {
+        return Err(at(span.start, "`<<` stands twice in this mapping".to_owned()));
+    }
+    let maps = match value {
+        map @ Value::Object(_) => vec![map],
+        Value::Array(items) => items,
+        _ => return Err(wrong()),
+    };
+    for map in maps {
+        let Value::Object(map) = map else { return Err(wrong()) };
+        for (key, value) in map {
+            // Some readers let the later one win, some the mapping's own.
+            if fields.contains_key(&key) {
+                return Err(at(span.start, format!("`<<` would set {:?}, which stands before it; put `<<` first", shorten(&key))));
+            }
+            merged.entry(key).or_insert(value);
+        }
+    }
+    Ok(())
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(60).collect()
+}

@@ -1,0 +1,282 @@
+//! What differs between two states of a file, object by object and field by field.
+//! The values of Secrets never appear in it.
+
+use super::scalar::write_value;
+use super::{Document, ObjectRef, flatten, write_scalar};
+use crate::types::ManifestPath;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// Some of its fields differ.
+    Changed,
+}
+
+/// What happened to one object, or to one document that is no object (Helm values).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectChange {
+    /// The file, where known.
+    pub file: Option<ManifestPath>,
+    /// The document of the file, from 0: of the new state, or of the old one for what is removed.
+    pub document: usize,
+    /// The object; none for a document that is none.
+    pub object: Option<ObjectRef>,
+    /// What happened.
+    pub action: Action,
+    /// The fields that differ, for a changed one.
+    pub fields: Vec<FieldChange>,
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// The field: `spec.template.spec.containers[name=api].image`, `metadata.annotations["a.b/c"]`, `spec.args[0]`.
+    pub path: String,
+    /// What it was; none when it is new. `***` for what is secret.
+    pub old: Option<Value>,
+    /// What it is; none when it is gone. `***` for what is secret.
+    pub new: Option<Value>,
+}
+
+/// Fields that one line tells; the rest is counted.
+const SHOWN_FIELDS: usize = 4;
+/// Characters of a value that one line tells.
+const SHOWN_CHARACTERS: usize = 60;
+const MASK: &str = "***";
+
+/// What differs between `old` and `new`, in the order of the new documents, what is removed last. Objects are matched by
+/// group, kind, namespace and name, other documents by their place.
+pub fn diff(old: &[Document], new: &[Document]) -> Vec<ObjectChange> {
+    let mut before: Vec<Option<Part>> = parts(old).into_iter().map(Some).collect();
+    let mut places: HashMap<Key, usize> = HashMap::new();
+    for (place, part) in before.iter().enumerate() {
+        if let Some(part) = part {
+            places.entry(part.key.clone()).or_insert(place);
+        }
+    }
+    let mut changes = Vec::new();
+    for part in parts(new) {
+        let counterpart = places.get(&part.key).and_then(|place| before[*place].take());
+        let change = |action, fields| ObjectChange { file: None, document: part.document, object: part.object.clone(), action, fields };
+        match counterpart {
+            None => changes.push(change(Action::Added, Vec::new())),
+            Some(old) => {
+                let mut fields = Vec::new();
+                compare(Some(old.value), Some(part.value), &mut String::new(), false, &mut fields);
+                if !fields.is_empty() {
+                    changes.push(change(Action::Changed, fields));
+                }
+            }
+        }
+    }
+    let gone = before.into_iter().flatten();
+    changes.extend(gone.map(|part| ObjectChange {
+        file: None,
+        document: part.document,
+        object: part.object,
+        action: Action::Removed,
+        fields: Vec::new(),
+    }));
+    changes
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Object(String, String, Option<String>, String),
+    Place(usize),
+}
+
+struct Part<'d> {
+    key: Key,
+    document: usize,
+    object: Option<ObjectRef>,
+    value: &'d Value,
+}
+
+fn parts(documents: &[Document]) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    for document in documents {
+        for (_, value) in flatten(&document.value) {
+            let object = ObjectRef::of(value).ok();
+            let key = object.as_ref().map_or(Key::Place(document.index), |object| {
+                let (group, kind, namespace, name) = object.key();
+                Key::Object(group.to_owned(), kind.to_owned(), namespace.map(str::to_owned), name.to_owned())
+            });
+            parts.push(Part { key, document: document.index, object, value });
+        }
+    }
+    parts
+}
+
+/// Notes every difference below `path`. `secret` when the values are a Secret's.
+fn compare(old: Option<&Value>, new: Option<&Value>, path: &mut String, secret: bool, into: &mut Vec<FieldChange>) {
+    match (old, new) {
+        (Some(old), Some(new)) if old == new => {}
+        (Some(Value::Object(old)), Some(Value::Object(new))) => compare_maps(old, new, path, secret, into),
+        (Some(Value::Array(old)), Some(Value::Array(new))) => compare_lists(old, new, path, secret, into),
+        (None, None) => {}
+        (old, new) => {
+            into.push(FieldChange { path: path.clone(), old: old.map(|value| masked(value, secret)), new: new.map(|value| masked(value, secret)) })
+        }
+    }
+}
+
+fn compare_maps(old: &Map<String, Value>, new: &Map<String, Value>, path: &mut String, secret: bool, into: &mut Vec<FieldChange>) {
+    let of_secret = is_secret(old) || is_secret(new);
+    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    for key in keys {
+        let length = path.len();
+        push_key(path, key);
+        compare(old.get(key), new.get(key), path, secret || of_secret && holds_secret(key), into);
+        path.truncate(length);
+    }
+}
+
+fn compare_lists(old: &[Value], new: &[Value], path: &mut String, secret: bool, into: &mut Vec<FieldChange>) {
+    let length = path.len();
+    if let (Some(old_names), Some(new_names)) = (names(old), names(new)) {
+        for (name, place) in &old_names {
+            push_name(path, name);
+            compare(old.get(*place), position(&new_names, name).and_then(|place| new.get(place)), path, secret, into);
+            path.truncate(length);
+        }
+        for (name, place) in new_names.iter().filter(|(name, _)| position(&old_names, name).is_none()) {
+            push_name(path, name);
+            compare(None, new.get(*place), path, secret, into);
+            path.truncate(length);
+        }
+        let order = |mine: &[(&str, usize)], other: &[(&str, usize)]| -> Vec<Value> {
+            mine.iter().filter(|(name, _)| position(other, name).is_some()).map(|(name, _)| Value::from(*name)).collect()
+        };
+        let (old_order, new_order) = (order(&old_names, &new_names), order(&new_names, &old_names));
+        if old_order != new_order {
+            into.push(FieldChange { path: path.clone(), old: Some(old_order.into()), new: Some(new_order.into()) });
+        }
+        return;
+    }
+    for place in 0..old.len().max(new.len()) {
+        path.push_str(&format!("[{place}]"));
+        compare(old.get(place), new.get(place), path, secret, into);
+        path.truncate(length);
+    }
+}
+
+/// The elements' names with their places, when every element is a mapping with a name of its own.
+fn names(list: &[Value]) -> Option<Vec<(&str, usize)>> {
+    let named: Option<Vec<(&str, usize)>> =
+        list.iter().enumerate().map(|(place, item)| item.get("name").and_then(Value::as_str).map(|name| (name, place))).collect();
+    let named = named?;
+    let mut seen = std::collections::HashSet::new();
+    named.iter().all(|(name, _)| seen.insert(*name)).then_some(named)
+}
+
+fn position(names: &[(&str, usize)], name: &str) -> Option<usize> {
+    names.iter().find(|(other, _)| *other == name).map(|(_, place)| *place)
+}
+
+fn is_simple(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn push_key(path: &mut String, key: &str) {
+    if is_simple(key) {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(key);
+    } else {
+        path.push_str(&format!("[{}]", Value::from(key)));
+    }
+}
+
+fn push_name(path: &mut String, name: &str) {
+    let quoted = if is_simple(name) { name.to_owned() } else { Value::from(name).to_string() };
+    path.push_str(&format!("[name={quoted}]"));
+}
+
+fn is_secret(fields: &Map<String, Value>) -> bool {
+    fields.get("kind").and_then(Value::as_str) == Some("Secret")
+}
+
+fn holds_secret(key: &str) -> bool {
+    key == "data" || key == "stringData"
+}
+
+/// The value as it may be shown: what a Secret holds is masked, wherever in the value the Secret stands.
+fn masked(value: &Value, secret: bool) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let of_secret = is_secret(fields);
+            fields.iter().map(|(key, value)| (key.clone(), masked(value, secret || of_secret && holds_secret(key)))).collect()
+        }
+        Value::Array(items) => items.iter().map(|item| masked(item, secret)).collect(),
+        // A Secret as text: kubectl keeps a whole earlier object in an annotation, operators keep templates.
+        Value::String(text) if ["kind", "Secret", "ata"].iter().all(|part| text.contains(part)) => MASK.into(),
+        _ if secret => MASK.into(),
+        value => value.clone(),
+    }
+}
+
+impl std::fmt::Display for FieldChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = if self.path.is_empty() { "the document" } else { &self.path };
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => write!(f, "{path} {} -> {}", brief(old), brief(new)),
+            (None, Some(new)) => write!(f, "{path} added: {}", brief(new)),
+            (Some(old), None) => write!(f, "{path} removed, was {}", brief(old)),
+            (None, None) => f.write_str(path),
+        }
+    }
+}
+
+impl std::fmt::Display for ObjectChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.object, &self.file) {
+            (Some(object), _) => write!(f, "{object}: ")?,
+            (None, Some(file)) => write!(f, "{file}, document {}: ", self.document + 1)?,
+            (None, None) => write!(f, "document {}: ", self.document + 1)?,
+        }
+        match self.action {
+            Action::Added => return f.write_str("added"),
+            Action::Removed => return f.write_str("removed"),
+            Action::Changed => {}
+        }
+        for (place, field) in self.fields.iter().take(SHOWN_FIELDS).enumerate() {
+            let separator = if place > 0 { "; " } else { "" };
+            write!(f, "{separator}{field}")?;
+        }
+        match self.fields.len().saturating_sub(SHOWN_FIELDS) {
+            0 => Ok(()),
+            1 => f.write_str("; and 1 more field"),
+            more => write!(f, "; and {more} more fields"),
+        }
+    }
+}
+
+/// The value on one line, shortened.
+fn brief(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) if text == MASK => MASK.to_owned(),
+        // Quotes only where the text could be taken for something else, such as the text "4" for the number.
+        Value::String(text) if text.bytes().all(|b| b.is_ascii_graphic()) && text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) => {
+            if matches!(write_scalar(text), std::borrow::Cow::Borrowed(_)) || text.contains([':', '@', '=', ',']) {
+                text.clone()
+            } else {
+                write_value(value)
+            }
+        }
+        value => write_value(value),
+    };
+    if text.chars().count() <= SHOWN_CHARACTERS {
+        return text;
+    }
+    text.chars().take(SHOWN_CHARACTERS - 3).chain("...".chars()).collect()
+}

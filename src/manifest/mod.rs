@@ -1,0 +1,87 @@
+//! YAML documents: a strict reader that knows where everything stands, scalars that cannot change structure, objects and
+//! what differs between them. It reads a text as `kubectl` does and refuses what two Kubernetes tools would read differently.
+//! Pure. It never guesses: what it cannot read in one way only is an error with its line and column.
+
+mod compose;
+mod diff;
+mod object;
+mod plain;
+mod positions;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub use compose::Disputed;
+pub use diff::{Action, FieldChange, ObjectChange, diff};
+pub use object::{IdentityError, ObjectRef, flatten};
+pub use plain::Scalar;
+pub use positions::{Location, Place, Positions, Span};
+pub use scalar::{write_scalar, write_value};
+
+use crate::types::ErrorClass;
+
+/// One document of a YAML text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// What it says. Aliases and merge keys are expanded; keys keep their order.
+    pub value: serde_json::Value,
+    /// Where each part of it stands in the text.
+    pub positions: Positions,
+    /// Its place among the documents of the text, from 0; empty documents are not counted.
+    pub index: usize,
+    /// The line its content begins on, from 1.
+    pub start_line: u32,
+    /// The unquoted scalars that YAML 1.1 and YAML 1.2 readers disagree on.
+    pub disputed: Vec<Disputed>,
+}
+
+/// How much a text may hold. The defaults read any manifest a person would write and refuse a bomb within milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The size of the text, in bytes.
+    pub bytes: usize,
+    /// Values and keys, aliases expanded.
+    pub nodes: usize,
+    /// Mappings and sequences within each other.
+    pub depth: usize,
+    /// Characters of all scalars, aliases expanded, in bytes of UTF-8.
+    pub scalar_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 8 << 20, nodes: 200_000, depth: 64, scalar_bytes: 16 << 20 }
+    }
+}
+
+/// Why a text is not read. `line` and `column` count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct SyntaxError {
+    /// What is wrong, and the mend where there is one.
+    pub message: String,
+    /// Line in the text, from 1.
+    pub line: u32,
+    /// Column in the line, in characters, from 1.
+    pub column: u32,
+}
+
+impl SyntaxError {
+    /// Always the author's to mend.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::User
+    }
+}
+
+/// Reads every document of `text`. Empty documents are left out, so a text of comments gives none.
+///
+/// Scalars are read as `kubectl` reads them (YAML 1.1 booleans, octal `0644`, `1_000`), keys as they are written.
+/// <https://yaml.org/spec/1.2.2/>
+///
+/// # Errors
+/// Besides what no YAML reader takes: duplicate keys, keys that are not scalars, tags other than `!!str`, `!!map` and
+/// `!!seq`, directives, more than `limits` allow, and everything that Kubernetes tools split or read differently: text after
+/// `---`, a document without `---` after another, line breaks of YAML 1.1 alone, control characters, infinities.
+pub fn parse(text: &str, limits: Limits) -> Result<Vec<Document>, SyntaxError> {
+    compose::compose(text, limits)
+}

@@ -1,0 +1,177 @@
+//! Where each part of a document stands in the text, by JSON pointer (RFC 6901).
+
+use serde::Serialize;
+
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// Bytes before it.
+    pub offset: u32,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+/// A stretch of a text. Its end is the first place after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// Where it begins.
+    pub start: Place,
+    /// The first place after it.
+    pub end: Place,
+}
+
+impl Span {
+    /// The stretch of `text`, the text the span was made from.
+    pub fn of<'t>(&self, text: &'t str) -> Option<&'t str> {
+        text.get(self.start.offset as usize..self.end.offset as usize)
+    }
+}
+
+/// What is known of a pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// The key, where it is a mapping's field.
+    pub key: Option<Span>,
+    /// The value. That of an empty value is empty, that of an alias is the alias; a block scalar's begins with its first line of text.
+    pub value: Span,
+    /// Whether the pointer itself was found, not only something above it.
+    pub exact: bool,
+}
+
+impl Location {
+    /// Where an editor should put the cursor: the key, or else the value.
+    pub fn place(&self) -> Place {
+        self.key.unwrap_or(self.value).start
+    }
+}
+
+/// Where each part of a document stands. Parts that an alias or a merge key brought in stand where the alias stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// The nodes in the order of the text, parents before children; the first is the root.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    key: Option<(Box<str>, Span)>,
+    value: Span,
+    /// The place in `nodes` after the last descendant, which is the next sibling's.
+    end: u32,
+}
+
+impl Positions {
+    pub(super) fn new() -> Self {
+        Self { nodes: Vec::new() }
+    }
+
+    /// Adds a node below the one opened last and gives its number.
+    pub(super) fn open(&mut self, key: Option<(Box<str>, Span)>, value: Span) -> usize {
+        let number = self.nodes.len();
+        self.nodes.push(Node { key, value, end: u32::try_from(number + 1).unwrap_or(u32::MAX) });
+        number
+    }
+
+    /// Ends the node `number`: everything added since is below it, and its value reaches to `end`.
+    pub(super) fn close(&mut self, number: usize, end: Place) {
+        let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.end = next;
+            node.value.end = node.value.end.max(end);
+        }
+    }
+
+    /// Where `pointer` stands, or the nearest thing above it that is in the text. The empty pointer is the whole document.
+    pub fn find(&self, pointer: &str) -> Location {
+        let mut at = 0;
+        let mut exact = true;
+        for step in pointer.split('/').skip(1) {
+            match self.child(at, step) {
+                Some(child) => at = child,
+                None => {
+                    exact = false;
+                    break;
+                }
+            }
+        }
+        let origin = Place { offset: 0, line: 1, column: 1 };
+        self.nodes.get(at).map_or(Location { key: None, value: Span { start: origin, end: origin }, exact: false }, |node| Location {
+            key: node.key.as_ref().map(|(_, span)| *span),
+            value: node.value,
+            exact,
+        })
+    }
+
+    /// The line of `pointer`'s key or value, or of the nearest thing above it, from 1.
+    pub fn line(&self, pointer: &str) -> u32 {
+        self.find(pointer).place().line
+    }
+
+    /// Every pointer of the text with its location, in the order of the text.
+    pub fn iter(&self) -> impl Iterator<Item = (String, Location)> {
+        let mut pointers = Vec::new();
+        if !self.nodes.is_empty() {
+            self.collect(0, &mut String::new(), &mut pointers);
+        }
+        pointers.into_iter()
+    }
+
+    fn collect(&self, at: usize, pointer: &mut String, into: &mut Vec<(String, Location)>) {
+        let node = &self.nodes[at];
+        into.push((pointer.clone(), Location { key: node.key.as_ref().map(|(_, span)| *span), value: node.value, exact: true }));
+        for (number, child) in self.children(at).enumerate() {
+            let length = pointer.len();
+            match &self.nodes[child].key {
+                Some((key, _)) => push_step(pointer, key),
+                None => push_step(pointer, &number.to_string()),
+            }
+            self.collect(child, pointer, into);
+            pointer.truncate(length);
+        }
+    }
+
+    fn children(&self, at: usize) -> impl Iterator<Item = usize> {
+        let end = self.nodes.get(at).map_or(0, |node| node.end as usize);
+        let mut next = at + 1;
+        std::iter::from_fn(move || {
+            let child = next;
+            (child < end).then(|| {
+                next = self.nodes[child].end as usize;
+                child
+            })
+        })
+    }
+
+    fn child(&self, at: usize, step: &str) -> Option<usize> {
+        let first = at + 1;
+        if first >= self.nodes.get(at)?.end as usize {
+            return None;
+        }
+        if self.nodes[first].key.is_some() {
+            let step = unescape(step);
+            self.children(at).find(|child| self.nodes[*child].key.as_ref().is_some_and(|(key, _)| **key == *step))
+        } else {
+            let number = step.parse().ok().filter(|_| step == "0" || !step.starts_with(['0', '+']))?;
+            self.children(at).nth(number)
+        }
+    }
+}
+
+/// Adds one step to a pointer, escaped.
+pub(super) fn push_step(pointer: &mut String, step: &str) {
+    pointer.push('/');
+    for c in step.chars() {
+        match c {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            c => pointer.push(c),
+        }
+    }
+}
+
+/// A step of a pointer as the key it stands for.
+pub(super) fn unescape(step: &str) -> std::borrow::Cow<'_, str> {
+    if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
+}

@@ -4,4 +4,8 @@
 pub mod clock;
 pub mod event;
 pub mod expression;
+pub mod git;
+pub mod plan;
+pub mod request;
 pub mod types;
+pub mod validate;

@@ -156,12 +156,13 @@ impl GitError {
             (_, Code::Certificate, _) => Self::Untrusted { repository: owned, message },
             (_, Code::Auth, _) | (_, _, Some(401 | 403)) => Self::Unauthorised { repository: owned, message },
             (_, _, Some(301..=308 | 404 | 410)) => Self::NoRepository { repository: owned, message },
-            (Class::Http, _, None) if message.contains("redirect") => Self::NoRepository { repository: owned, message },
+            (Class::Http | Class::Net, _, None) if message.contains("redirect") => Self::NoRepository { repository: owned, message },
             (_, Code::Timeout, _) => Self::Timeout { repository: owned, message },
-            (_, Code::Eof, _) | (Class::Net | Class::Http | Class::Ssl | Class::Ssh | Class::Callback, ..) => Self::Network { repository: owned, message },
+            (_, Code::Eof, _) | (Class::Net | Class::Http | Class::Ssl | Class::Ssh | Class::Callback, ..) => {
+                Self::Network { repository: owned, message }
+            }
             (Class::Os, ..) if message.contains("connect") || message.contains("resolve address") => Self::Network { repository: owned, message },
             (Class::Repository, Code::NotFound, _) => Self::NoRepository { repository: owned, message },
-            (Class::Os, ..) if message.contains("failed to resolve path") => Self::NoRepository { repository: owned, message },
             _ => Self::local(repository, error),
         }
     }

@@ -23,7 +23,11 @@ impl Identity {
             let crud = |c: char| c.is_whitespace() || ".,:;<>\"\\'".contains(c);
             let broken = text.is_empty() || text.len() > 200 || text.contains(['<', '>']) || text.chars().any(char::is_control);
             if broken || text.starts_with(crud) || text.ends_with(crud) {
-                return Err(ParseError::new(what, text, "it has 1 to 200 characters, no `<`, `>` or control character, and no punctuation at its ends"));
+                return Err(ParseError::new(
+                    what,
+                    text,
+                    "it has 1 to 200 characters, no `<`, `>` or control character, and no punctuation at its ends",
+                ));
             }
         }
         Ok(Self { name: name.to_owned(), email: email.to_owned() })

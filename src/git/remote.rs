@@ -231,7 +231,8 @@ mod tests {
     fn credentials_go_to_the_configured_origin_alone() {
         let url: RemoteUrl = "https://git.example/a/b.git".parse().expect("an address");
         assert!(url.same_origin("https://git.example:443/a/b.git/info/refs"));
-        for other in ["http://git.example/a/b.git", "https://git.example:8443/a", "https://git.example.evil/a", "https://evil/a?https://git.example/"] {
+        for other in ["http://git.example/a/b.git", "https://git.example:8443/a", "https://git.example.evil/a", "https://evil/a?https://git.example/"]
+        {
             assert!(!url.same_origin(other), "{other}");
         }
     }

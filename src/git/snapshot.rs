@@ -73,10 +73,7 @@ impl BaseTree for Snapshot {
             }
             Ok(Ok(Some(odb.read(found.id)?.data().to_vec())))
         })?;
-        read.map_err(|size| TreeError {
-            message: format!("{path} has {size} bytes; at most {MAX_FILE_BYTES} are read"),
-            class: ErrorClass::User,
-        })
+        read.map_err(|size| TreeError { message: format!("{path} has {size} bytes; at most {MAX_FILE_BYTES} are read"), class: ErrorClass::User })
     }
 
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {

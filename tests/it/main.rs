@@ -1,1 +1,4 @@
+//! The integration tests: one binary, so that shared support is compiled and linked once.
 
+mod git;
+mod support;

@@ -24,12 +24,13 @@ impl Libgit2 {
         Self { deadline: Deadline::new(limits) }
     }
 
-    fn run<T: Send + 'static>(
-        &self,
-        place: &Place,
-        talk: impl FnOnce(&Talk<'_>) -> Result<T, GitError> + Send + 'static,
-    ) -> Result<T, GitError> {
+    fn run<T: Send + 'static>(&self, place: &Place, talk: impl FnOnce(&Talk<'_>) -> Result<T, GitError> + Send + 'static) -> Result<T, GitError> {
         let place = place.clone();
+        if let Some(path) = place.remote.url.local_path().filter(|path| !path.is_dir()) {
+            // libgit2 would take a missing directory for an unknown protocol.
+            let message = format!("there is no directory {}", path.display());
+            return Err(GitError::NoRepository { repository: place.remote.name, message });
+        }
         self.deadline.run(&place.remote.name.clone(), move |pulse| {
             let repository = open_mirror(&place.path, &place.objects).map_err(|error| GitError::local(&place.remote.name, &error))?;
             talk(&Talk { repository, remote: place.remote, pulse, refused: RefCell::default() })
@@ -145,7 +146,8 @@ impl Talk<'_> {
         match status {
             Some(None) => Ok(Pushed::Updated),
             Some(Some(status)) => {
-                let raced = ["stale info", "fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "failed to lock", "already exists"];
+                let raced =
+                    ["stale info", "fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "failed to lock", "already exists"];
                 if raced.iter().any(|word| status.contains(word)) {
                     return Err(GitError::Moved { repository, branch, found: None });
                 }
@@ -166,8 +168,12 @@ impl Talk<'_> {
         let asked = Cell::new(false);
         callbacks.credentials(move |url, _, allowed| self.credentials(url, allowed, asked.replace(true)));
         callbacks.transfer_progress(|_| self.pulse.beat());
-        callbacks.push_transfer_progress(|_, _, _| drop(self.pulse.beat()));
-        callbacks.pack_progress(|_, _, _| drop(self.pulse.beat()));
+        callbacks.push_transfer_progress(|_, _, _| {
+            self.pulse.beat();
+        });
+        callbacks.pack_progress(|_, _, _| {
+            self.pulse.beat();
+        });
         callbacks.sideband_progress(|_| self.pulse.beat());
         callbacks
     }

@@ -1,0 +1,384 @@
+//! One bare mirror per repository: made on first use, built anew when damaged, shared by all who work on the repository.
+//! The mirror holds the base branch; what we propose stands beside it in `proposals/<commit>` until it is pushed and
+//! forgotten. Everything in it can be made again: losing it loses no request.
+
+use super::commit::{self, Built};
+use super::message::CommitMeta;
+use super::open::{MIRROR_CONFIG, open_mirror};
+use super::transport::{Expected, Place, Pushed, RefUpdate, Transport};
+use super::{Credentials, Diff, GitError, RemoteSpec, Snapshot, diff};
+use crate::types::{BranchName, CommitSha, RepositoryName};
+use crate::validate::ValidatedChange;
+use git2::{Oid, Repository};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
+const USES_PER_HANDLE: u32 = 256;
+/// Written last when a mirror is made: a mirror without it is half-written. Holds the address it mirrors.
+const MARKER: &str = "kubeops-mirror";
+
+/// Every mirror of this process, under one directory.
+pub struct Mirrors {
+    directory: PathBuf,
+    transport: Arc<dyn Transport>,
+    open: Mutex<HashMap<RepositoryName, Arc<Mirror>>>,
+}
+
+impl Mirrors {
+    /// Mirrors in `directory`, which is made when it is missing, reached through `transport`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn new(directory: impl Into<PathBuf>, transport: Arc<dyn Transport>) -> std::io::Result<Self> {
+        let directory = directory.into();
+        fs::create_dir_all(&directory)?;
+        Ok(Self { directory, transport, open: Mutex::new(HashMap::new()) })
+    }
+
+    /// The mirror of a repository; nothing is read or fetched yet. The credentials given last are used from now on. A
+    /// changed address gives a new mirror on disk, at the next fetch.
+    pub fn get(&self, remote: &RemoteSpec) -> Arc<Mirror> {
+        let mut open = lock(&self.open);
+        if let Some(mirror) = open.get(&remote.name)
+            && mirror.remote.url == remote.url
+            && mirror.remote.base == remote.base
+        {
+            lock(&mirror.credentials).clone_from(&remote.credentials);
+            return Arc::clone(mirror);
+        }
+        let mirror = Arc::new(Mirror {
+            path: self.directory.join(format!("{}.git", remote.name)),
+            remote: RemoteSpec { credentials: None, ..remote.clone() },
+            credentials: Mutex::new(remote.credentials.clone()),
+            transport: Arc::clone(&self.transport),
+            handle: Mutex::new(None),
+            network: open.get(&remote.name).map_or_else(Default::default, |former| Arc::clone(&former.network)),
+            damaged: AtomicBool::new(false),
+        });
+        open.insert(remote.name.clone(), Arc::clone(&mirror));
+        mirror
+    }
+
+    /// Closes handles that are not in use at this moment: for idle times, so that caches do not stay in memory.
+    pub fn release(&self) {
+        for mirror in lock(&self.open).values() {
+            if let Ok(mut handle) = mirror.handle.try_lock() {
+                *handle = None;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Mirrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirrors").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// One repository's mirror.
+pub struct Mirror {
+    path: PathBuf,
+    remote: RemoteSpec,
+    credentials: Mutex<Option<Credentials>>,
+    transport: Arc<dyn Transport>,
+    handle: Mutex<Option<Handle>>,
+    /// One conversation with the remote at a time; shared by successive handles on the same directory.
+    network: Arc<Mutex<()>>,
+    damaged: AtomicBool,
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror").field("path", &self.path).field("remote", &self.remote).finish_non_exhaustive()
+    }
+}
+
+struct Handle {
+    repository: Repository,
+    uses: u32,
+}
+
+impl Mirror {
+    /// Fetches the base branch and tells its tip. A damaged mirror, or one of another address, is built anew.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached or has no such branch, or the disk refuses.
+    pub fn fetch(&self) -> Result<CommitSha, GitError> {
+        let _one = lock(&self.network);
+        let mut rebuilt = self.prepare()?;
+        loop {
+            let fetched = self.transport.fetch(&self.place(None)).and_then(|tip| {
+                self.tree_of(&tip)?;
+                Ok(tip)
+            });
+            match fetched {
+                Err(GitError::Corrupt { .. } | GitError::NoCommit { .. }) if !rebuilt => {
+                    self.rebuild()?;
+                    rebuilt = true;
+                }
+                Err(error) => return Err(error),
+                Ok(tip) => return Ok(tip),
+            }
+        }
+    }
+
+    /// The tree of a commit the mirror holds, to plan on.
+    ///
+    /// # Errors
+    /// When the mirror does not hold the commit (fetch first) or cannot be read.
+    pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
+        let root = self.tree_of(commit)?;
+        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root))
+    }
+
+    /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
+    /// reference moves. The objects stand in one pack under `proposals/`, written without `fsync`: after a power loss the
+    /// same call gives the same commit again.
+    ///
+    /// # Errors
+    /// When the mirror does not hold `base` or cannot be read or written, or a path is no file in the base.
+    pub fn commit(&self, base: &CommitSha, change: &ValidatedChange, meta: &CommitMeta) -> Result<CommitSha, GitError> {
+        self.with_handle(|repository| {
+            let base_id = self.find(repository, base)?;
+            let Some(built) = commit::build(&self.remote.name, repository, base_id, change, meta)? else { return Ok(base.clone()) };
+            let sha = sha(&built.commit);
+            self.write(repository, &built, &sha)?;
+            Ok(sha)
+        })
+    }
+
+    /// Points the remote's `branch` at `commit`, if it is where `expected` says. Where it is there already, nothing is sent.
+    ///
+    /// # Errors
+    /// [`GitError::Moved`] when the branch is elsewhere, [`GitError::Rejected`] when the server says no, and what the network gives.
+    pub fn push(&self, branch: &BranchName, commit: &CommitSha, expected: Expected) -> Result<Pushed, GitError> {
+        let update = RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected };
+        let pushed = self.update(update, Some(commit));
+        if matches!(pushed, Err(GitError::Corrupt { .. })) {
+            // Perhaps our own pack did not survive a power loss; it is made again from the request.
+            self.forget(commit);
+        }
+        pushed
+    }
+
+    /// Deletes the remote's `branch`, if it is where `expected` says; a missing branch is a success.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn delete_branch(&self, branch: &BranchName, expected: Expected) -> Result<Pushed, GitError> {
+        self.update(RefUpdate { branch: branch.clone(), commit: None, expected }, None)
+    }
+
+    /// Where the remote's `branch` is; none when there is no such branch.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached.
+    pub fn remote_tip(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        let _one = lock(&self.network);
+        self.prepare()?;
+        self.transport.tip(&self.place(None), branch)
+    }
+
+    /// What `commit` changes against `base`, with at most `limit` bytes of text.
+    ///
+    /// # Errors
+    /// When the mirror does not hold one of them or cannot be read.
+    pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<Diff, GitError> {
+        self.with_handle(|repository| {
+            let (from, to) = (self.find(repository, base)?, self.find(repository, commit)?);
+            diff::between(repository, from, to, limit).map_err(|error| self.local(&error))
+        })
+    }
+
+    /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
+    pub fn forget(&self, commit: &CommitSha) {
+        *lock(&self.handle) = None;
+        let _ = fs::remove_dir_all(self.proposal(commit));
+    }
+
+    /// Removes our objects of every commit that `live` does not name.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+        let entries = match fs::read_dir(self.path.join("proposals")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(GitError::storage(&self.remote.name, &error)),
+        };
+        for entry in entries.flatten() {
+            let name: Option<CommitSha> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(commit) = name.filter(|commit| !live(commit)) {
+                self.forget(&commit);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
+        self.with_handle(|repository| read(repository).map_err(|error| self.local(&error)))
+    }
+
+    fn update(&self, update: RefUpdate, commit: Option<&CommitSha>) -> Result<Pushed, GitError> {
+        let _one = lock(&self.network);
+        self.prepare()?;
+        let results = self.transport.push(&self.place(commit), vec![update])?;
+        let bug = || GitError::Bug { repository: self.remote.name.clone(), message: "the transport told nothing of the branch".to_owned() };
+        results.into_iter().next().unwrap_or_else(|| Err(bug()))
+    }
+
+    /// Runs `work` with the open repository. Damage is remembered, so that the next fetch builds the mirror anew.
+    fn with_handle<T>(&self, work: impl FnOnce(&Repository) -> Result<T, GitError>) -> Result<T, GitError> {
+        let mut slot = lock(&self.handle);
+        if slot.as_ref().is_none_or(|handle| handle.uses >= USES_PER_HANDLE) {
+            *slot = None;
+            *slot = Some(Handle { repository: self.open()?, uses: 0 });
+        }
+        let Some(handle) = slot.as_mut() else { unreachable!("a handle was just put there") };
+        handle.uses += 1;
+        let result = work(&handle.repository);
+        if matches!(result, Err(GitError::Corrupt { .. })) {
+            self.damaged.store(true, Ordering::Relaxed);
+            *slot = None;
+        }
+        result
+    }
+
+    /// A handle whose new objects stay in memory until they are written as a pack.
+    fn open(&self) -> Result<Repository, GitError> {
+        let repository = open_mirror(&self.path, &[]).map_err(|error| match error.code() {
+            // No mirror yet, or one that lost its head: a fetch makes it.
+            git2::ErrorCode::NotFound => GitError::Corrupt { repository: self.remote.name.clone(), message: "there is no mirror yet".to_owned() },
+            _ => self.local(&error),
+        })?;
+        repository.odb().and_then(|odb| odb.add_new_mempack_backend(1000).map(drop)).map_err(|error| self.local(&error))?;
+        Ok(repository)
+    }
+
+    /// The commit's id, with its proposal's objects made readable.
+    fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
+        let id = Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?;
+        let odb = repository.odb().map_err(|error| self.local(&error))?;
+        if !odb.exists(id) {
+            for directory in self.proposals(commit) {
+                let text = directory.to_string_lossy();
+                odb.add_disk_alternate(&text).map_err(|error| self.local(&error))?;
+            }
+            if !odb.exists(id) {
+                return Err(GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() });
+            }
+        }
+        Ok(id)
+    }
+
+    fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
+        self.with_handle(|repository| {
+            let id = self.find(repository, commit)?;
+            let tree = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|error| self.local(&error))?;
+            Ok(tree.id())
+        })
+    }
+
+    /// Writes the built objects as one pack into `proposals/<commit>`, whole or not at all.
+    fn write(&self, repository: &Repository, built: &Built, sha: &CommitSha) -> Result<(), GitError> {
+        let place = self.proposal(sha);
+        if place.exists() {
+            return Ok(());
+        }
+        let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
+        let scratch = self.path.join("proposals").join(format!(".{sha}-{}-{}", std::process::id(), unique()));
+        let packs = scratch.join("pack");
+        fs::create_dir_all(&packs).map_err(storage)?;
+        let mut pack = repository.packbuilder().map_err(|error| self.local(&error))?;
+        pack.set_threads(1);
+        for id in &built.objects {
+            pack.insert_object(*id, None).map_err(|error| self.local(&error))?;
+        }
+        pack.write(&packs, 0o444).map_err(|error| self.local(&error))?;
+        match fs::rename(&scratch, &place) {
+            Ok(()) => Ok(()),
+            // Another writer of the same commit was first; its bytes are ours.
+            Err(_) if place.exists() => fs::remove_dir_all(&scratch).map_err(storage),
+            Err(error) => Err(storage(error)),
+        }
+    }
+
+    /// Makes the mirror when there is none, and anew when it is damaged, half-written or of another address. Tells whether it did.
+    fn prepare(&self) -> Result<bool, GitError> {
+        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|address| address == self.remote.url.as_str());
+        let sound = marked && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path, &[]).is_ok();
+        if !sound {
+            self.rebuild()?;
+        }
+        Ok(!sound)
+    }
+
+    /// Puts an empty mirror in place of what is there. Proposals are dropped with it: they are made again from their requests.
+    fn rebuild(&self) -> Result<(), GitError> {
+        let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
+        let mut slot = lock(&self.handle);
+        *slot = None;
+        let aside = self.path.with_extension(format!("broken-{}-{}", std::process::id(), unique()));
+        match fs::rename(&self.path, &aside) {
+            Ok(()) => {
+                tracing::warn!(repository = %self.remote.name, "the mirror is missing parts or mirrors another address; it is built anew");
+                let _ = fs::remove_dir_all(&aside);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(storage(error)),
+        }
+        initialise(&self.path).map_err(|error| self.local(&error))?;
+        fs::write(self.path.join("config"), MIRROR_CONFIG).map_err(storage)?;
+        fs::create_dir_all(self.path.join("proposals")).map_err(storage)?;
+        fs::write(self.path.join(MARKER), self.remote.url.as_str()).map_err(storage)?;
+        self.damaged.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn place(&self, commit: Option<&CommitSha>) -> Place {
+        let remote = RemoteSpec { credentials: lock(&self.credentials).clone(), ..self.remote.clone() };
+        Place { path: self.path.clone(), objects: commit.map(|commit| self.proposals(commit)).unwrap_or_default(), remote }
+    }
+
+    fn proposal(&self, commit: &CommitSha) -> PathBuf {
+        self.path.join("proposals").join(commit.as_str())
+    }
+
+    /// Where the commit's own objects lie, when they are ours.
+    fn proposals(&self, commit: &CommitSha) -> Vec<PathBuf> {
+        Some(self.proposal(commit)).filter(|place| place.is_dir()).into_iter().collect()
+    }
+
+    fn local(&self, error: &git2::Error) -> GitError {
+        GitError::local(&self.remote.name, error)
+    }
+}
+
+fn initialise(path: &Path) -> Result<(), git2::Error> {
+    let mut options = git2::RepositoryInitOptions::new();
+    // No template directory of the machine: it could bring hooks.
+    options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
+    Repository::init_opts(path, &options).map(drop)
+}
+
+fn sha(id: &Oid) -> CommitSha {
+    // A libgit2 object id prints as 40 lower-case hexadecimal digits.
+    id.to_string().parse().unwrap_or_else(|_| unreachable!("an object id is 40 hexadecimal digits"))
+}
+
+/// A number no other call in this process gets; for names of scratch directories.
+fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,22 @@
+//! Git: one bare mirror per repository, trees edited in the object store, fetch and push behind a trait.
+//! Synchronous: callers run it on blocking threads. It accepts nothing but a `ValidatedChange`, never has a checkout, and
+//! never runs a hook or a filter and obeys no configuration of the machine; secrets are in no address, error or debug text. See `docs/git.md`.
+
+mod commit;
+mod diff;
+mod error;
+mod message;
+mod mirror;
+mod open;
+mod remote;
+mod snapshot;
+pub mod transport;
+
+pub use diff::{ChangeKind, ChangedPath, Diff};
+pub use error::GitError;
+pub use message::{CommitMeta, Identity, commit_message};
+pub use mirror::{Mirror, Mirrors};
+pub use open::open_isolated;
+pub use remote::{Credentials, PlainHttp, RemoteSpec, RemoteUrl};
+pub use snapshot::Snapshot;
+pub use transport::{Expected, Libgit2, Limits, Place, Pushed, RefUpdate, Transport};

@@ -1,0 +1,101 @@
+//! One commit of the base branch, read only: what `plan` and `validate` see of the repository.
+//! It reads trees along the asked paths and nothing else; there is no checkout.
+
+use super::{GitError, mirror::Mirror};
+use crate::plan::{BaseTree, EntryKind, MAX_FILE_BYTES, TreeError};
+use crate::types::{CommitSha, ErrorClass, ManifestPath};
+use std::sync::Arc;
+
+/// A commit's tree. Cheap to make and to clone; reads go through the mirror's handle.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    mirror: Arc<Mirror>,
+    commit: CommitSha,
+    root: git2::Oid,
+}
+
+struct Found {
+    id: git2::Oid,
+    mode: i32,
+}
+
+impl Snapshot {
+    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid) -> Self {
+        Self { mirror, commit, root }
+    }
+
+    /// What stands at `path`; the root for an empty path or `.`.
+    fn find(&self, repository: &git2::Repository, path: &str) -> Result<Option<Found>, git2::Error> {
+        let mut found = Found { id: self.root, mode: 0o040_000 };
+        if path.contains('\0') {
+            return Ok(None);
+        }
+        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+            if found.mode != 0o040_000 {
+                return Ok(None);
+            }
+            let tree = repository.find_tree(found.id)?;
+            let Some(entry) = tree.get_name(part) else { return Ok(None) };
+            found = Found { id: entry.id(), mode: entry.filemode() };
+        }
+        Ok(Some(found))
+    }
+
+    fn reading<T>(&self, read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>) -> Result<T, TreeError> {
+        self.mirror.with_repository(|repository| read(repository)).map_err(tree_error)
+    }
+}
+
+fn tree_error(error: GitError) -> TreeError {
+    TreeError { class: error.class(), message: error.to_string() }
+}
+
+impl BaseTree for Snapshot {
+    fn commit(&self) -> &CommitSha {
+        &self.commit
+    }
+
+    fn entry(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
+        let found = self.reading(|repository| self.find(repository, path))?;
+        found.map(|found| kind(found.mode)).transpose()
+    }
+
+    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+        let read = self.reading(|repository| {
+            let Some(found) = self.find(repository, path.as_str())? else { return Ok(Ok(None)) };
+            if !matches!(found.mode, 0o100_644 | 0o100_755 | 0o100_664) {
+                return Ok(Ok(None));
+            }
+            let odb = repository.odb()?;
+            let (size, _) = odb.read_header(found.id)?;
+            if size > MAX_FILE_BYTES {
+                return Ok(Err(size));
+            }
+            Ok(Ok(Some(odb.read(found.id)?.data().to_vec())))
+        })?;
+        read.map_err(|size| TreeError { message: format!("{path} has {size} bytes; at most {MAX_FILE_BYTES} are read"), class: ErrorClass::User })
+    }
+
+    fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let wanted = name.to_lowercase();
+        self.reading(|repository| {
+            let Some(found) = self.find(repository, directory)?.filter(|found| found.mode == 0o040_000) else { return Ok(Vec::new()) };
+            let tree = repository.find_tree(found.id)?;
+            let names = tree.iter().filter_map(|entry| entry.name().ok().map(str::to_owned));
+            Ok(names.filter(|name| name.to_lowercase() == wanted).collect())
+        })
+    }
+}
+
+/// What a tree entry's mode means (`gitformat-index`, and 100664 from early gits).
+fn kind(mode: i32) -> Result<EntryKind, TreeError> {
+    match mode {
+        0o040_000 => Ok(EntryKind::Directory),
+        0o100_644 | 0o100_664 => Ok(EntryKind::File),
+        0o100_755 => Ok(EntryKind::Executable),
+        0o120_000 => Ok(EntryKind::Symlink),
+        0o160_000 => Ok(EntryKind::Submodule),
+        other => Err(TreeError { message: format!("a tree entry has the unknown mode {other:o}"), class: ErrorClass::Permanent }),
+    }
+}

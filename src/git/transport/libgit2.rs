@@ -1,0 +1,230 @@
+//! The libgit2 transport: fetch and push over HTTP, SSH and the file system.
+//! Tokens go to the configured origin alone, and only once per conversation: a refused token is not tried in a loop.
+
+use super::super::error::plain;
+use super::super::open::open_mirror;
+use super::super::{GitError, RemoteSpec};
+use super::deadline::{Deadline, Pulse};
+use super::{Expected, Limits, Place, Pushed, RefUpdate, Transport, base_ref};
+use crate::types::{BranchName, CommitSha};
+use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
+use secrecy::ExposeSecret;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// Talks with remotes through libgit2.
+#[derive(Debug)]
+pub struct Libgit2 {
+    deadline: Deadline,
+}
+
+impl Libgit2 {
+    /// A transport whose conversations end within `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self { deadline: Deadline::new(limits) }
+    }
+
+    fn run<T: Send + 'static>(&self, place: &Place, talk: impl FnOnce(&Talk<'_>) -> Result<T, GitError> + Send + 'static) -> Result<T, GitError> {
+        let place = place.clone();
+        if let Some(path) = place.remote.url.local_path().filter(|path| !path.is_dir()) {
+            // libgit2 would take a missing directory for an unknown protocol.
+            let message = format!("there is no directory {}", path.display());
+            return Err(GitError::NoRepository { repository: place.remote.name, message });
+        }
+        self.deadline.run(&place.remote.name.clone(), move |pulse| {
+            let repository = open_mirror(&place.path, &place.objects).map_err(|error| GitError::local(&place.remote.name, &error))?;
+            talk(&Talk { repository, remote: place.remote, pulse, refused: RefCell::default() })
+        })
+    }
+}
+
+impl Default for Libgit2 {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Transport for Libgit2 {
+    fn fetch(&self, place: &Place) -> Result<CommitSha, GitError> {
+        self.run(place, |talk| talk.fetch())
+    }
+
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+        self.run(place, move |talk| talk.push(&updates))
+    }
+
+    fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        let branch = branch.clone();
+        self.run(place, move |talk| Ok(talk.advertised(Direction::Fetch)?.get(&branch.full_ref()).map(commit_sha)))
+    }
+}
+
+/// One conversation.
+struct Talk<'p> {
+    repository: Repository,
+    remote: RemoteSpec,
+    pulse: &'p Pulse,
+    /// Why the credentials callback gave up, when it did; libgit2 would lose the reason.
+    refused: RefCell<Option<GitError>>,
+}
+
+impl Talk<'_> {
+    fn fetch(&self) -> Result<CommitSha, GitError> {
+        let base = &self.remote.base;
+        let mut remote = self.repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
+        let mut connection = remote.connect_auth(Direction::Fetch, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
+        let heads = heads(&connection).map_err(|error| self.failed(&error))?;
+        let no_branch = || GitError::NoBranch { repository: self.remote.name.clone(), branch: base.clone() };
+        let tip = *heads.get(&base.full_ref()).ok_or_else(no_branch)?;
+        let reference = base_ref(base);
+        let here = self.repository.refname_to_id(&reference).is_ok_and(|id| id == tip);
+        if !here || self.repository.find_commit(tip).is_err() {
+            let mut options = FetchOptions::new();
+            options.remote_callbacks(self.callbacks());
+            options.download_tags(AutotagOption::None).update_fetchhead(false).follow_redirects(RemoteRedirect::None);
+            let refspec = format!("+{}:{reference}", base.full_ref());
+            connection.remote().fetch(&[refspec.as_str()], Some(&mut options), None).map_err(|error| self.failed(&error))?;
+        }
+        Ok(commit_sha(&tip))
+    }
+
+    fn push(&self, updates: &[RefUpdate]) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+        let mut remote = self.repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
+        let mut connection = remote.connect_auth(Direction::Push, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
+        let heads = heads(&connection).map_err(|error| self.failed(&error))?;
+        // The server compares each branch with what it told us here, so nothing can slip in between.
+        let mut results: Vec<Option<Result<Pushed, GitError>>> = updates.iter().map(|update| self.settled(update, &heads)).collect();
+        let refspecs: Vec<String> = updates.iter().zip(&results).filter(|(_, result)| result.is_none()).map(|(update, _)| refspec(update)).collect();
+        let (statuses, said) = (RefCell::new(HashMap::new()), RefCell::new(String::new()));
+        if !refspecs.is_empty() {
+            let mut callbacks = self.callbacks();
+            callbacks.push_update_reference(|reference, status| {
+                statuses.borrow_mut().insert(reference.to_owned(), status.map(str::to_owned));
+                Ok(())
+            });
+            callbacks.sideband_progress(|bytes| {
+                let mut said = said.borrow_mut();
+                if said.len() < 2048 {
+                    said.push_str(&String::from_utf8_lossy(bytes));
+                }
+                self.pulse.beat()
+            });
+            let mut options = PushOptions::new();
+            options.remote_callbacks(callbacks).packbuilder_parallelism(1).follow_redirects(RemoteRedirect::None);
+            connection.remote().push(&refspecs, Some(&mut options)).map_err(|error| self.failed(&error))?;
+        }
+        for (update, result) in updates.iter().zip(&mut results) {
+            if result.is_none() {
+                *result = Some(self.judge(update, statuses.borrow().get(&update.branch.full_ref()), &said.borrow()));
+            }
+        }
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    /// The result that needs no push: it is there already, or it is not where it was expected.
+    fn settled(&self, update: &RefUpdate, heads: &HashMap<String, Oid>) -> Option<Result<Pushed, GitError>> {
+        let found = heads.get(&update.branch.full_ref()).map(commit_sha);
+        if found == update.commit {
+            return Some(Ok(Pushed::AlreadyThere));
+        }
+        let as_expected = match &update.expected {
+            Expected::Any => true,
+            Expected::Absent => found.is_none(),
+            Expected::At(commit) => found.as_ref() == Some(commit),
+        };
+        if !as_expected {
+            return Some(Err(GitError::Moved { repository: self.remote.name.clone(), branch: update.branch.clone(), found }));
+        }
+        let commit = update.commit.as_ref()?;
+        let known = Oid::from_str(commit.as_str()).is_ok_and(|id| self.repository.find_commit(id).is_ok());
+        (!known).then(|| Err(GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }))
+    }
+
+    /// What the server's word about one branch means. `said` is what its hooks printed.
+    fn judge(&self, update: &RefUpdate, status: Option<&Option<String>>, said: &str) -> Result<Pushed, GitError> {
+        let (repository, branch) = (self.remote.name.clone(), update.branch.clone());
+        match status {
+            Some(None) => Ok(Pushed::Updated),
+            Some(Some(status)) => {
+                let raced =
+                    ["stale info", "fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "failed to lock", "already exists"];
+                if raced.iter().any(|word| status.contains(word)) {
+                    return Err(GitError::Moved { repository, branch, found: None });
+                }
+                Err(GitError::Rejected { repository, branch, message: plain(&format!("{status} {said}"), 600) })
+            }
+            None => Err(GitError::Network { repository, message: format!("the server told nothing of {branch}") }),
+        }
+    }
+
+    fn advertised(&self, direction: Direction) -> Result<HashMap<String, Oid>, GitError> {
+        let mut remote = self.repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
+        let connection = remote.connect_auth(direction, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
+        heads(&connection).map_err(|error| self.failed(&error))
+    }
+
+    fn callbacks(&self) -> RemoteCallbacks<'_> {
+        let mut callbacks = RemoteCallbacks::new();
+        let asked = Cell::new(false);
+        callbacks.credentials(move |url, _, allowed| self.credentials(url, allowed, asked.replace(true)));
+        callbacks.transfer_progress(|_| self.pulse.beat());
+        callbacks.push_transfer_progress(|_, _, _| {
+            self.pulse.beat();
+        });
+        callbacks.pack_progress(|_, _, _| {
+            self.pulse.beat();
+        });
+        callbacks.sideband_progress(|_| self.pulse.beat());
+        callbacks
+    }
+
+    /// Answers the server's demand for credentials.
+    fn credentials(&self, url: &str, allowed: CredentialType, again: bool) -> Result<Cred, git2::Error> {
+        let refuse = |message: &str| {
+            *self.refused.borrow_mut() = Some(GitError::Unauthorised { repository: self.remote.name.clone(), message: message.to_owned() });
+            git2::Error::new(git2::ErrorCode::Auth, git2::ErrorClass::Http, message)
+        };
+        if let Some(user) = self.remote.url.ssh_user() {
+            return match (allowed.contains(CredentialType::USERNAME), again) {
+                (true, _) => Cred::username(user),
+                (false, false) => Cred::ssh_key_from_agent(user),
+                (false, true) => Err(refuse("the server accepts no key of the ssh agent")),
+            };
+        }
+        let Some(credentials) = &self.remote.credentials else {
+            return Err(refuse("it asks for credentials, and the repository's resource names none"));
+        };
+        if again {
+            return Err(refuse("it does not accept the credentials"));
+        }
+        if !self.remote.url.same_origin(url) {
+            return Err(refuse("another host asked for the credentials; they were not sent"));
+        }
+        if !allowed.contains(CredentialType::USER_PASS_PLAINTEXT) {
+            return Err(refuse("it accepts no user name and token"));
+        }
+        let token = credentials.token().map_err(|message| refuse(&format!("there is no token: {}", plain(&message, 200))))?;
+        Cred::userpass_plaintext(credentials.username(), token.expose_secret())
+    }
+
+    /// Reads a failure of this conversation.
+    fn failed(&self, error: &git2::Error) -> GitError {
+        self.refused.borrow_mut().take().unwrap_or_else(|| GitError::remote(&self.remote.name, error))
+    }
+}
+
+/// What the server says it has: full reference names and where they are.
+fn heads(connection: &git2::RemoteConnection<'_, '_, '_>) -> Result<HashMap<String, Oid>, git2::Error> {
+    Ok(connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid())).collect())
+}
+
+fn refspec(update: &RefUpdate) -> String {
+    let source = update.commit.as_ref().map_or("", CommitSha::as_str);
+    let force = if update.commit.is_some() { "+" } else { "" };
+    format!("{force}{source}:{}", update.branch.full_ref())
+}
+
+fn commit_sha(id: &Oid) -> CommitSha {
+    // A libgit2 object id prints as 40 lower-case hexadecimal digits.
+    id.to_string().parse().unwrap_or_else(|_| unreachable!("an object id is 40 hexadecimal digits"))
+}

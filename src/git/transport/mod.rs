@@ -1,0 +1,81 @@
+//! Fetch and push, behind a trait: libgit2 now, the git command line beside it later.
+//! A transport keeps a lease on every branch it moves: it moves it from where the caller expects it, or not at all.
+
+mod deadline;
+mod libgit2;
+
+pub use deadline::Limits;
+pub use libgit2::Libgit2;
+
+use super::{GitError, RemoteSpec};
+use crate::types::{BranchName, CommitSha};
+use std::path::PathBuf;
+
+/// A mirror on disk and its remote, for the length of one conversation.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The bare mirror.
+    pub path: PathBuf,
+    /// Further object directories to read from: commits of ours that are not in the mirror proper.
+    pub objects: Vec<PathBuf>,
+    /// The remote.
+    pub remote: RemoteSpec,
+}
+
+/// Where a branch must be at the remote for an update to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// It does not exist.
+    Absent,
+    /// It is at this commit.
+    At(CommitSha),
+    /// Wherever it is.
+    Any,
+}
+
+/// One branch to create, move or delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    /// The branch.
+    pub branch: BranchName,
+    /// Where it shall be; none to delete it.
+    pub commit: Option<CommitSha>,
+    /// Where it must be before.
+    pub expected: Expected,
+}
+
+/// How an update succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// The branch was moved, made or deleted.
+    Updated,
+    /// It was so already; nothing was sent.
+    AlreadyThere,
+}
+
+/// A way to talk with remotes. Blocking; every call ends within the transport's limits.
+pub trait Transport: Send + Sync {
+    /// Fetches the base branch into `refs/kubeops/base/<branch>` and tells its tip.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached, refuses, or has no such branch.
+    fn fetch(&self, place: &Place) -> Result<CommitSha, GitError>;
+
+    /// Updates branches in one conversation. The results stand in the order of `updates`; one refused branch does not harm
+    /// the others.
+    ///
+    /// # Errors
+    /// When the conversation as a whole failed: then nothing is known of any branch, and the call may be repeated.
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError>;
+
+    /// Where a branch is; none when it does not exist.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached or refuses.
+    fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError>;
+}
+
+/// The reference a fetched base branch is kept under: outside `refs/heads`, so that no push can mean it.
+pub(super) fn base_ref(branch: &BranchName) -> String {
+    format!("refs/kubeops/base/{branch}")
+}

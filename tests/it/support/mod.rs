@@ -1,0 +1,5 @@
+//! Shared by the integration tests: upstream repositories, fakes, and a plain loopback server under them.
+
+pub mod fake_github;
+pub mod loopback;
+pub mod upstream;

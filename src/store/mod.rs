@@ -2,7 +2,10 @@
 //! Between states the store is the only truth. A change of state and the tasks it causes are written in one transaction;
 //! nothing here decides what happens next, and no method does I/O besides the database's own.
 
+mod cursor;
+pub mod inbox;
 mod records;
+pub mod sqlite;
 
 pub use records::*;
 
@@ -26,6 +29,13 @@ pub enum StoreError {
     /// No such row.
     #[error("there is no {0}")]
     NotFound(String),
+    /// [`PageQuery::after`] is not a cursor this listing gave: the caller's input, HTTP 400.
+    #[error("this is not a cursor of the {0} listing: begin again without one")]
+    BadCursor(&'static str),
+    /// The database that was named cannot be used: a wrong address, another program's file, or one written by a newer
+    /// version. The message says what to do.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
     /// The database holds what this program cannot read, or refuses a statement: ours.
     #[error("the store failed: {0}")]
     Broken(String),
@@ -36,7 +46,7 @@ impl StoreError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Full(_) | Self::Unavailable(_) | Self::Conflict(_) => ErrorClass::Transient,
-            Self::NotFound(_) => ErrorClass::User,
+            Self::NotFound(_) | Self::BadCursor(_) | Self::Unusable(_) => ErrorClass::User,
             Self::Broken(_) => ErrorClass::Bug,
         }
     }

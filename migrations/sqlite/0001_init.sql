@@ -1,0 +1,188 @@
+-- The first schema. Times are milliseconds since 1970-01-01T00:00:00Z; ids are the texts the API shows.
+-- `seq` is the order of writing and never leaves the store but inside a cursor.
+
+-- "KOps" in ASCII: tells a KubeOps store from any other SQLite file.
+PRAGMA application_id = 1263497331;
+
+-- Written once and never updated: a change of state would rewrite the body. Where a delivery stands is told by the two
+-- small tables below and by `handled`.
+CREATE TABLE deliveries (
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL,
+    source      TEXT    NOT NULL,
+    received_at INTEGER NOT NULL,
+    handled     INTEGER NOT NULL,
+    -- First 16 bytes of SHA-256 over the source, a zero byte and the deduplication key: the only index that is written at
+    -- random places, so it is kept small.
+    dedup       BLOB    NOT NULL,
+    attributes  TEXT    NOT NULL,
+    body        BLOB    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX deliveries_id ON deliveries (id);
+CREATE UNIQUE INDEX deliveries_dedup ON deliveries (dedup);
+CREATE INDEX deliveries_source ON deliveries (source);
+CREATE INDEX deliveries_received ON deliveries (received_at);
+CREATE INDEX deliveries_ignored ON deliveries (handled) WHERE handled = 0;
+
+-- Deliveries nobody has dispatched yet.
+CREATE TABLE deliveries_pending (
+    seq INTEGER PRIMARY KEY
+) STRICT;
+
+-- Deliveries that could not be read.
+CREATE TABLE deliveries_failed (
+    seq   INTEGER PRIMARY KEY,
+    error TEXT NOT NULL
+) STRICT;
+
+-- Written once and never updated. `dedup` is made like a delivery's, of the source and the event's key; an event that tells
+-- another again has none and names the first in `repeats`.
+CREATE TABLE events (
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL,
+    delivery    TEXT,
+    source      TEXT,
+    kind        TEXT    NOT NULL,
+    subject     TEXT    NOT NULL,
+    time        INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    dedup       BLOB,
+    repeats     TEXT,
+    decisions   TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX events_id ON events (id);
+CREATE UNIQUE INDEX events_dedup ON events (dedup) WHERE dedup IS NOT NULL;
+CREATE INDEX events_delivery ON events (delivery) WHERE delivery IS NOT NULL;
+CREATE INDEX events_filed ON events (recorded_at) WHERE delivery IS NULL;
+CREATE INDEX events_source ON events (source) WHERE source IS NOT NULL;
+CREATE INDEX events_kind ON events (kind);
+CREATE INDEX events_subject ON events (subject);
+
+CREATE TABLE requests (
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL,
+    automation  TEXT    NOT NULL,
+    correlation TEXT    NOT NULL,
+    generation  INTEGER NOT NULL,
+    state       TEXT    NOT NULL,
+    live        INTEGER NOT NULL GENERATED ALWAYS AS (state IN ('accepted', 'planned', 'proposed', 'approved')) VIRTUAL,
+    parameters  TEXT,
+    repository  TEXT,
+    branch      TEXT,
+    base        TEXT,
+    commit_sha  TEXT,
+    pull_number INTEGER,
+    pull_url    TEXT,
+    findings    TEXT    NOT NULL,
+    message     TEXT,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    version     INTEGER NOT NULL,
+    -- How many events joined it; the first ones leave a note in the timeline.
+    joins       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX requests_id ON requests (id);
+CREATE UNIQUE INDEX requests_key ON requests (correlation, automation, generation);
+CREATE UNIQUE INDEX requests_live ON requests (automation, correlation) WHERE live = 1;
+CREATE INDEX requests_ended ON requests (updated_at) WHERE live = 0;
+CREATE INDEX requests_state ON requests (state);
+CREATE INDEX requests_automation ON requests (automation);
+CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
+CREATE INDEX requests_pull ON requests (repository, pull_number) WHERE pull_number IS NOT NULL;
+
+-- The event that opened the request, whole. Apart from the row that changes, so that a change of state writes little.
+CREATE TABLE request_events (
+    request INTEGER PRIMARY KEY REFERENCES requests (seq) ON DELETE CASCADE,
+    event   TEXT NOT NULL
+) STRICT;
+
+-- Requests per state, kept by the triggers: nobody counts millions of ended requests for a metric.
+CREATE TABLE request_counts (
+    state TEXT PRIMARY KEY,
+    count INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER requests_inserted AFTER INSERT ON requests BEGIN
+    INSERT INTO request_counts (state, count) VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
+END;
+CREATE TRIGGER requests_moved AFTER UPDATE OF state ON requests WHEN OLD.state <> NEW.state BEGIN
+    UPDATE request_counts SET count = count - 1 WHERE state = OLD.state;
+    INSERT INTO request_counts (state, count) VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
+END;
+CREATE TRIGGER requests_deleted AFTER DELETE ON requests BEGIN
+    UPDATE request_counts SET count = count - 1 WHERE state = OLD.state;
+END;
+
+-- Which event opened or joined which request.
+CREATE TABLE event_requests (
+    event   INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
+    request INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    PRIMARY KEY (event, request)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX event_requests_request ON event_requests (request);
+
+CREATE TABLE timeline (
+    seq        INTEGER PRIMARY KEY,
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    at         INTEGER NOT NULL,
+    from_state TEXT,
+    to_state   TEXT    NOT NULL,
+    message    TEXT    NOT NULL,
+    actor      TEXT    NOT NULL
+) STRICT;
+CREATE INDEX timeline_request ON timeline (request);
+
+-- Tasks that are owed or dead. A task that is done is gone.
+CREATE TABLE outbox (
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL,
+    kind        TEXT    NOT NULL,
+    request     INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    lane        TEXT    NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
+    run_at      INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    last_error  TEXT,
+    owner       TEXT,
+    lease_until INTEGER,
+    fence       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX outbox_id ON outbox (id);
+CREATE UNIQUE INDEX outbox_waiting ON outbox (request, kind) WHERE state = 'waiting';
+CREATE INDEX outbox_lane ON outbox (lane, run_at) WHERE state = 'waiting';
+CREATE INDEX outbox_leased ON outbox (lease_until) WHERE state = 'leased';
+CREATE INDEX outbox_state ON outbox (state, kind);
+CREATE INDEX outbox_request ON outbox (request);
+
+-- Pull requests of the local forge; `record` is the whole of it as JSON.
+CREATE TABLE pulls (
+    seq        INTEGER PRIMARY KEY,
+    repository TEXT    NOT NULL,
+    number     INTEGER NOT NULL,
+    head       TEXT    NOT NULL,
+    state      TEXT    NOT NULL,
+    version    INTEGER NOT NULL,
+    record     TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX pulls_number ON pulls (repository, number);
+CREATE UNIQUE INDEX pulls_open ON pulls (repository, head) WHERE state = 'open';
+CREATE INDEX pulls_state ON pulls (state);
+
+CREATE TABLE tokens (
+    seq        INTEGER PRIMARY KEY,
+    id         TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    role       TEXT    NOT NULL,
+    hash       BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX tokens_id ON tokens (id);
+CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
+
+-- One row that readiness writes, to know whether a write succeeds.
+CREATE TABLE probe (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    writes INTEGER NOT NULL
+) STRICT;
+INSERT INTO probe (id, writes) VALUES (1, 0);

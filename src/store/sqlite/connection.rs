@@ -1,0 +1,170 @@
+//! One connection that writes, a few that read, one that checkpoints.
+//! A write transaction that was not finished (an error, a cancelled caller) never reaches the next writer: its connection is
+//! thrown away and SQLite rolls it back. No statement of the schema stands here.
+
+use super::{SqliteOptions, migrations};
+use crate::store::StoreError;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Executor, Sqlite, SqliteConnection, SqlitePool};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+/// Pages of 4 KiB: a 4 KiB body costs one overflow page and an eighth of a leaf, and an index page written at a random
+/// place costs no more than it must. 8, 16 and 32 KiB were slower by a tenth to a quarter.
+const PAGE_BYTES: u32 = 4096;
+/// Cache of the writer: holds the dirty pages of a full batch, so that a transaction does not spill.
+const WRITER_CACHE_KIB: u32 = 8 * 1024;
+const READER_CACHE_KIB: u32 = 1024;
+/// The writer itself checkpoints only when the log has grown this long because the checkpointer cannot keep up (64 MiB).
+const WAL_LIMIT_PAGES: u32 = 16 * 1024;
+/// The log file is cut back to this size when it starts over.
+const WAL_KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// How often the checkpointer looks after a commit.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+
+/// The database, open.
+pub(super) struct Database {
+    writer: Mutex<Option<SqliteConnection>>,
+    writer_options: SqliteConnectOptions,
+    readers: SqlitePool,
+    committed: Arc<Notify>,
+    checkpointer: tokio::task::JoinHandle<()>,
+}
+
+/// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
+pub(super) struct Write<'d> {
+    slot: MutexGuard<'d, Option<SqliteConnection>>,
+    connection: SqliteConnection,
+    committed: &'d Notify,
+}
+
+impl Database {
+    /// Opens the writer, creating the file when it is missing, brings the schema up to date, and prepares the rest.
+    pub(super) async fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
+        let writer_options = base(path, options)
+            .create_if_missing(true)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+            .pragma("wal_autocheckpoint", WAL_LIMIT_PAGES.to_string())
+            .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
+            .thread_name(|_| "store-writer".to_owned());
+        let mut writer = writer_options.connect().await?;
+        migrations::run(&mut writer).await?;
+        let reader =
+            base(path, options).read_only(true).pragma("cache_size", format!("-{READER_CACHE_KIB}")).thread_name(|_| "store-reader".to_owned());
+        let readers = SqlitePoolOptions::new()
+            .min_connections(0)
+            .max_connections(options.readers.max(1))
+            .acquire_timeout(options.busy_timeout)
+            .idle_timeout(Duration::from_secs(60))
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(reader);
+        let committed = Arc::new(Notify::new());
+        let checkpointer = tokio::spawn(checkpoint_after_commits(
+            base(path, options).pragma("cache_size", "-256").pragma("wal_autocheckpoint", "0").thread_name(|_| "store-checkpoint".to_owned()),
+            committed.clone(),
+        ));
+        Ok(Self { writer: Mutex::new(Some(writer)), writer_options, readers, committed, checkpointer })
+    }
+
+    /// A connection to read with; it sees every transaction committed before.
+    pub(super) async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// Begins a write transaction; waits for the one before, and for another process's up to the busy time-out.
+    pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
+        let mut slot = self.writer.lock().await;
+        // Taken out of its place: it is put back when it is known to be in no transaction.
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.writer_options.connect().await?,
+        };
+        connection.execute("BEGIN IMMEDIATE").await?;
+        Ok(Write { slot, connection, committed: &self.committed })
+    }
+
+    /// Waits for what is in flight, copies the log into the database and closes every connection.
+    pub(super) async fn close(&self) {
+        self.checkpointer.abort();
+        self.readers.close().await;
+        if let Some(connection) = self.writer.lock().await.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the store did not close cleanly; the next start recovers its log");
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.checkpointer.abort();
+    }
+}
+
+impl Write<'_> {
+    /// The connection, for statements of this transaction.
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
+    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &result {
+            Ok(_) => {
+                self.connection.execute("COMMIT").await?;
+                self.committed.notify_one();
+            }
+            // After these the transaction's fate is SQLite's secret: the connection goes, and the transaction with it.
+            Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Broken(_)) => return result,
+            Err(_) => {
+                if self.connection.execute("ROLLBACK").await.is_err() {
+                    return result;
+                }
+            }
+        }
+        *self.slot = Some(self.connection);
+        result
+    }
+}
+
+fn base(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout)
+        .pragma("temp_store", "MEMORY")
+        // Mapped pages would count as our memory; the page cache of the system serves reads as well.
+        .pragma("mmap_size", "0")
+        .statement_cache_capacity(64)
+        .disable_statement_logging()
+}
+
+/// Copies the log into the database soon after commits, beside the writer: the writer's own checkpoint, which would hold up
+/// a commit, then finds little to do, and a restart reads a short log.
+async fn checkpoint_after_commits(options: SqliteConnectOptions, committed: Arc<Notify>) {
+    let mut connection = None;
+    loop {
+        committed.notified().await;
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        let open = match connection.take() {
+            Some(open) => Ok(open),
+            None => options.connect().await,
+        };
+        let outcome = match open {
+            Ok(open) => sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection.insert(open)).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            // Nothing is lost: the log keeps what is not copied. A full disk says so to the writers as well.
+            tracing::debug!(%error, "the store's log could not be copied into the database; it is tried again after the next commit");
+            connection = None;
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The store in one SQLite file: the write-ahead log is synced at every commit, so what is acknowledged survives a power cut.
+//! One connection writes, others read beside it; several processes may share the file (a command beside the server).
+//! SQL stands in this folder only, and every write is one short immediate transaction.
+
+mod connection;
+mod deliveries;
+mod dispatch;
+mod error;
+mod events;
+mod migrations;
+mod pulls;
+mod requests;
+mod rows;
+mod tasks;
+mod tokens;
+mod upkeep;
+
+use super::{
+    Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, Page, PageQuery, Pruned, PullFilter,
+    PullRecord, RequestFilter, RequestUpdate, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
+};
+use crate::request::{Request, TimelineEntry};
+use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use async_trait::async_trait;
+use connection::Database;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How a SQLite store is opened.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How long a write waits for another process, and a read for a free connection, before it is `Unavailable`.
+    pub busy_timeout: Duration,
+    /// Connections that read, at most; each is opened when it is first needed and costs a thread and up to 1 MiB.
+    pub readers: u32,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { busy_timeout: Duration::from_secs(5), readers: 4 }
+    }
+}
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    database: Database,
+    append: deliveries::AppendStatements,
+}
+
+impl SqliteStore {
+    /// Opens the store at a path or an address (`sqlite:///var/lib/kubeops/kubeops.db`, `sqlite:kubeops.db`). A missing file
+    /// is created with its directory, readable by its owner alone, and the schema is brought up to date.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for an address it does not understand, another program's database or a newer schema; else
+    /// what the database says.
+    pub async fn open(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
+        let path = path_of(address)?;
+        create_private(&path)?;
+        Ok(Self { database: Database::open(&path, &options).await?, append: deliveries::AppendStatements::new() })
+    }
+}
+
+/// The file an address names.
+fn path_of(address: &str) -> Result<PathBuf, StoreError> {
+    let refuse = |why: &str| Err(StoreError::Unusable(format!("{why}: write a path, or sqlite:///absolute/path")));
+    let path = match address.split_once(':') {
+        Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
+        Some((scheme, rest)) if rest.starts_with("//") => return refuse(&format!("`{scheme}` is not SQLite")),
+        _ => address,
+    };
+    if path.is_empty() || path.ends_with('/') {
+        return refuse("the address names no file");
+    }
+    if path.contains(":memory:") {
+        return refuse("a store in memory would lose what it acknowledged");
+    }
+    if path.contains('?') {
+        return refuse("options in the address are not understood");
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// Creates the file, if it is missing, so that only its owner reads tickets and token hashes; SQLite gives the log beside it
+/// the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let refuse = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::StorageFull => StoreError::Full(error.to_string()),
+        _ => StoreError::Unusable(format!("{}: {error}", path.display())),
+    };
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory).map_err(refuse)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(refuse)?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+        deliveries::append(&self.database, &self.append, batch).await
+    }
+
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        deliveries::pending(&mut *self.database.read().await?, limit).await
+    }
+
+    async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = dispatch::dispatch(write.connection(), entries, now).await;
+        write.finish(result).await
+    }
+
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<ClaimedTask>, StoreError> {
+        // Most polls find nothing: they should not take the writer's lock to learn it.
+        if tasks::candidates(&mut *self.database.read().await?, now, limit).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut write = self.database.write().await?;
+        let result = tasks::claim(write.connection(), owner, now, lease, limit).await;
+        write.finish(result).await
+    }
+
+    async fn extend_lease(&self, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::extend_lease(write.connection(), task, until).await;
+        write.finish(result).await
+    }
+
+    async fn settle(&self, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::settle(write.connection(), task, settlement, now).await;
+        write.finish(result).await
+    }
+
+    async fn release(&self, owner: &str) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::release(write.connection(), owner).await;
+        write.finish(result).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        tasks::next_due(&mut *self.database.read().await?).await
+    }
+
+    async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
+        tasks::list(&mut *self.database.read().await?, filter, limit).await
+    }
+
+    async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {
+        requests::one(&mut *self.database.read().await?, id).await
+    }
+
+    async fn request_of_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError> {
+        requests::of_pull(&mut *self.database.read().await?, repository, number).await
+    }
+
+    async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
+        requests::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
+        requests::timeline(&mut *self.database.read().await?, id).await
+    }
+
+    async fn update_request(&self, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = requests::update(write.connection(), request, update, now).await;
+        write.finish(result).await
+    }
+
+    async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
+        deliveries::one(&mut *self.database.read().await?, id).await
+    }
+
+    async fn deliveries(&self, filter: &DeliveryFilter, page: &PageQuery) -> Result<Page<Delivery>, StoreError> {
+        deliveries::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn event(&self, id: &EventId) -> Result<EventRecord, StoreError> {
+        events::one(&mut *self.database.read().await?, id).await
+    }
+
+    async fn events(&self, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError> {
+        events::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn insert_pull(&self, pull: &PullRecord) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = pulls::insert(write.connection(), pull).await;
+        write.finish(result).await
+    }
+
+    async fn update_pull(&self, pull: &PullRecord) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = pulls::update(write.connection(), pull).await;
+        write.finish(result).await
+    }
+
+    async fn pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError> {
+        pulls::one(&mut *self.database.read().await?, repository, number).await
+    }
+
+    async fn pulls(&self, filter: &PullFilter, page: &PageQuery) -> Result<Page<PullRecord>, StoreError> {
+        pulls::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tokens::insert(write.connection(), token).await;
+        write.finish(result).await
+    }
+
+    async fn token_by_hash(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
+        tokens::by_hash(&mut *self.database.read().await?, hash, now).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        tokens::list(&mut *self.database.read().await?).await
+    }
+
+    async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tokens::revoke(write.connection(), id, now).await;
+        write.finish(result).await
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
+        upkeep::stats(&mut *self.database.read().await?, now).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = upkeep::prune(write.connection(), before, limit).await;
+        write.finish(result).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = upkeep::probe(write.connection()).await;
+        write.finish(result).await
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_path_or_a_sqlite_url() {
+        for (address, path) in
+            [("/a/b.db", "/a/b.db"), ("b.db", "b.db"), ("sqlite:b.db", "b.db"), ("sqlite://b.db", "b.db"), ("sqlite:///a/b.db", "/a/b.db")]
+        {
+            assert_eq!(path_of(address).expect("a path"), PathBuf::from(path), "{address}");
+        }
+        for address in ["", "sqlite:", "sqlite://", "sqlite::memory:", "postgres://h/db", "/a/", "sqlite://b.db?mode=ro"] {
+            assert!(matches!(path_of(address), Err(StoreError::Unusable(_))), "{address}");
+        }
+    }
+}

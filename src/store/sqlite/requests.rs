@@ -1,0 +1,232 @@
+//! Requests and their timelines. A writer names the version it read and loses when another wrote in between.
+//! The event that opened a request is kept apart from the row that changes.
+
+use super::deliveries::page_of;
+use super::rows::{Columns, page_limit, to_json, to_number};
+use super::tasks::add_task;
+use crate::request::{PullRef, Request, RequestKey, TimelineEntry};
+use crate::store::cursor::Listing;
+use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, StoreError};
+use crate::types::{RepositoryName, RequestId, Timestamp};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
+
+/// Every column [`read`] needs, of `requests r` and `request_events w`.
+pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
+    r.commit_sha, r.pull_number, r.pull_url, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+/// The tables of [`COLUMNS`].
+const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
+
+/// A request from a row with [`COLUMNS`].
+pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
+    let pull = match row.optional_text("pull_url")? {
+        Some(url) => Some(PullRef { number: row.count("pull_number")?, url }),
+        None => None,
+    };
+    let parameters = match row.optional_text("parameters")? {
+        Some(_) => Some(row.json("parameters")?),
+        None => None,
+    };
+    Ok(Request {
+        id: row.parsed("id")?,
+        key: RequestKey {
+            automation: row.parsed("automation")?,
+            correlation: row.text("correlation")?,
+            generation: u32::try_from(row.count("generation")?).map_err(|_| super::rows::broken("generation"))?,
+        },
+        state: row.parsed("state")?,
+        event: row.json("event")?,
+        parameters,
+        repository: row.optional("repository")?,
+        branch: row.optional("branch")?,
+        base: row.optional("base")?,
+        commit: row.optional("commit_sha")?,
+        pull,
+        findings: row.json("findings")?,
+        message: row.optional_text("message")?,
+        created_at: row.moment("created_at")?,
+        updated_at: row.moment("updated_at")?,
+        version: row.count("version")?,
+    })
+}
+
+/// Inserts a request that was just opened; returns its number.
+pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
+    let seq = sqlx::query(
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, created_at, updated_at, version) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(request.id.as_str())
+    .bind(request.key.automation.as_str())
+    .bind(request.key.correlation.as_str())
+    .bind(request.key.generation)
+    .bind(request.state.as_str())
+    .bind(request.parameters.as_ref().map(to_json).transpose()?)
+    .bind(request.repository.as_ref().map(|name| name.as_str()))
+    .bind(to_json(&request.findings)?)
+    .bind(request.created_at.unix_millis())
+    .bind(request.updated_at.unix_millis())
+    .bind(to_number(request.version))
+    .execute(&mut *connection)
+    .await?
+    .last_insert_rowid();
+    sqlx::query("INSERT INTO request_events (request, event) VALUES (?, ?)").bind(seq).bind(to_json(&request.event)?).execute(connection).await?;
+    Ok(seq)
+}
+
+/// The number of a request.
+pub(super) async fn seq_of(connection: &mut SqliteConnection, id: &RequestId) -> Result<i64, StoreError> {
+    let seq: Option<i64> = sqlx::query_scalar("SELECT seq FROM requests WHERE id = ?").bind(id.as_str()).fetch_optional(connection).await?;
+    seq.ok_or_else(|| StoreError::NotFound(format!("request {id}")))
+}
+
+/// Writes `request` over the version it was read at, raises the version, and returns its number.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when another writer was first, or when it comes to life beside another live one with its key.
+pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request, now: Timestamp) -> Result<i64, StoreError> {
+    let seq = seq_of(connection, &request.id).await?;
+    let done = sqlx::query(
+        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, commit_sha = ?, pull_number = ?, pull_url = ?, \
+         findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+    )
+    .bind(request.state.as_str())
+    .bind(request.parameters.as_ref().map(to_json).transpose()?)
+    .bind(request.repository.as_ref().map(|name| name.as_str()))
+    .bind(request.branch.as_ref().map(|name| name.as_str()))
+    .bind(request.base.as_ref().map(|sha| sha.as_str()))
+    .bind(request.commit.as_ref().map(|sha| sha.as_str()))
+    .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
+    .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
+    .bind(to_json(&request.findings)?)
+    .bind(request.message.as_deref())
+    .bind(now.unix_millis())
+    .bind(seq)
+    .bind(to_number(request.version))
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| match StoreError::from(error) {
+        StoreError::Conflict(_) => StoreError::Conflict(format!("another live request has the key of request {}", request.id)),
+        other => other,
+    })?;
+    if done.rows_affected() == 0 {
+        return Err(StoreError::Conflict(format!("request {} is no longer at version {}", request.id, request.version)));
+    }
+    // Almost never different; comparing is cheaper than writing it each time.
+    sqlx::query("UPDATE request_events SET event = ?1 WHERE request = ?2 AND event <> ?1")
+        .bind(to_json(&request.event)?)
+        .bind(seq)
+        .execute(connection)
+        .await?;
+    Ok(seq)
+}
+
+/// Adds entries to a timeline, in order.
+pub(super) async fn add_timeline(connection: &mut SqliteConnection, request: i64, entries: &[TimelineEntry]) -> Result<(), StoreError> {
+    for entry in entries {
+        sqlx::query("INSERT INTO timeline (request, at, from_state, to_state, message, actor) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind(request)
+            .bind(entry.at.unix_millis())
+            .bind(entry.from.map(|state| state.as_str()))
+            .bind(entry.to.as_str())
+            .bind(entry.message.as_str())
+            .bind(entry.actor.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// See [`crate::store::Store::update_request`].
+pub(super) async fn update(connection: &mut SqliteConnection, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
+    let seq = replace(connection, request, now).await?;
+    if update.drop_tasks {
+        sqlx::query("DELETE FROM outbox WHERE request = ? AND state IN ('waiting', 'dead')").bind(seq).execute(&mut *connection).await?;
+    }
+    add_timeline(connection, seq, &update.timeline).await?;
+    for task in &update.tasks {
+        let owner = if task.request == request.id { seq } else { seq_of(connection, &task.request).await? };
+        add_task(connection, owner, task).await?;
+    }
+    Ok(())
+}
+
+/// See [`crate::store::Store::request`].
+pub(super) async fn one(connection: &mut SqliteConnection, id: &RequestId) -> Result<Request, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.id = ?");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(connection).await?;
+    row.as_ref().map(read).transpose()?.ok_or_else(|| StoreError::NotFound(format!("request {id}")))
+}
+
+/// See [`crate::store::Store::request_of_pull`].
+pub(super) async fn of_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.repository = ? AND r.pull_number = ? ORDER BY r.seq DESC LIMIT 1");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// See [`crate::store::Store::timeline`].
+pub(super) async fn timeline(connection: &mut SqliteConnection, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
+    let seq = seq_of(connection, id).await?;
+    let rows = sqlx::query("SELECT at, from_state, to_state, message, actor FROM timeline WHERE request = ? ORDER BY seq")
+        .bind(seq)
+        .fetch_all(connection)
+        .await?;
+    let read = |row: &SqliteRow| {
+        Ok(TimelineEntry {
+            at: row.moment("at")?,
+            from: row.optional("from_state")?,
+            to: row.parsed("to_state")?,
+            message: row.text("message")?,
+            actor: row.text("actor")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// See [`crate::store::Store::requests`].
+pub(super) async fn list(connection: &mut SqliteConnection, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
+    let before = Listing::Requests.before(page.after.as_deref())?;
+    let limit = page_limit(page);
+    let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.seq IN (SELECT seq FROM ("));
+    if filter.states.is_empty() {
+        select_in_order(&mut query, filter, None, before, wanted);
+    }
+    // One ordered stretch per state, put together: an index gives the rows of one state in order, of several it does not.
+    let mut states = filter.states.clone();
+    states.sort_unstable();
+    states.dedup();
+    for (at, state) in states.iter().enumerate() {
+        query.push(if at == 0 { "SELECT seq FROM (" } else { " UNION ALL SELECT seq FROM (" });
+        select_in_order(&mut query, filter, Some(state.as_str()), before, wanted);
+        query.push(")");
+    }
+    query.push(") ORDER BY seq DESC LIMIT ").push_bind(wanted).push(") ORDER BY r.seq DESC");
+    let rows = query.build().fetch_all(connection).await?;
+    page_of(&rows, limit, Listing::Requests, read)
+}
+
+/// The numbers of the newest requests that pass, read in order from the index that leaves the fewest to look at.
+fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, state: Option<&'static str>, before: i64, wanted: i64) {
+    query.push("SELECT seq FROM requests ").push(match (filter, state) {
+        (RequestFilter { correlation: Some(_), .. }, _) => "INDEXED BY requests_key",
+        (RequestFilter { automation: Some(_), .. }, _) => "INDEXED BY requests_automation",
+        (RequestFilter { repository: Some(_), .. }, _) => "INDEXED BY requests_repository",
+        (_, Some(_)) => "INDEXED BY requests_state",
+        _ => "NOT INDEXED",
+    });
+    query.push(" WHERE seq < ").push_bind(before);
+    let conditions = [
+        (" AND correlation = ", filter.correlation.as_deref()),
+        (" AND automation = ", filter.automation.as_ref().map(|name| name.as_str())),
+        (" AND repository = ", filter.repository.as_ref().map(|name| name.as_str())),
+        (" AND state = ", state),
+    ];
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value);
+        }
+    }
+    query.push(" ORDER BY seq DESC LIMIT ").push_bind(wanted);
+}

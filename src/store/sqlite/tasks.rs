@@ -1,0 +1,275 @@
+//! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
+//! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
+
+use super::requests::{self, add_timeline, replace, seq_of};
+use super::rows::Columns;
+use crate::store::{ClaimedTask, NewTask, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
+use crate::types::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// The waiting task that comes first in every named lane, found by stepping from lane to lane in the index: the price is the
+/// number of lanes, however many tasks wait in each.
+const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
+        SELECT (SELECT min(lane) FROM outbox WHERE state = 'waiting' AND lane > '') \
+        UNION ALL \
+        SELECT (SELECT min(o.lane) FROM outbox o WHERE o.state = 'waiting' AND o.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) \
+    SELECT o.seq, o.lane, o.request, o.run_at FROM lanes CROSS JOIN outbox o \
+    ON o.seq = (SELECT i.seq FROM outbox i WHERE i.state = 'waiting' AND i.lane = lanes.lane ORDER BY i.run_at, i.seq LIMIT 1)";
+
+/// A task that may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    seq: i64,
+    lane: String,
+    request: i64,
+    run_at: i64,
+}
+
+/// A task somebody holds, or held until the lease ran out.
+struct Leased {
+    task: Candidate,
+    until: i64,
+}
+
+fn candidate(row: &SqliteRow) -> Result<Candidate, StoreError> {
+    Ok(Candidate { seq: row.number("seq")?, lane: row.text("lane")?, request: row.number("request")?, run_at: row.number("run_at")? })
+}
+
+async fn leased(connection: &mut SqliteConnection) -> Result<Vec<Leased>, StoreError> {
+    let rows = sqlx::query("SELECT seq, lane, request, run_at, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(Leased { task: candidate(row)?, until: row.number("lease_until")? })).collect()
+}
+
+/// The first waiting task of every named lane, and the first `limit` of those without a lane, due or not.
+async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
+    let mut rows = sqlx::query(HEADS).fetch_all(&mut *connection).await?;
+    rows.extend(
+        sqlx::query("SELECT seq, lane, request, run_at FROM outbox WHERE state = 'waiting' AND lane = '' ORDER BY run_at, seq LIMIT ?")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(connection)
+            .await?,
+    );
+    rows.iter().map(candidate).collect()
+}
+
+/// The tasks a claim would take now, oldest first: due, at most one per lane and per request, none in a lane or of a request
+/// that is held. Where a lease ran out, its task comes before the others of its lane, so that the former holder is fenced off
+/// before anything else happens there.
+pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<Vec<i64>, StoreError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let leased = leased(connection).await?;
+    // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
+    let heads = heads(connection, limit.saturating_add(leased.len()).saturating_mul(3)).await?;
+    let (mut lanes, mut requests) = (HashSet::new(), HashSet::new());
+    let now = now.unix_millis();
+    for held in leased.iter().filter(|held| held.until > now) {
+        lanes.insert(held.task.lane.as_str());
+        requests.insert(held.task.request);
+    }
+    let mut ripe: Vec<(bool, &Candidate)> = leased.iter().filter(|held| held.until <= now).map(|held| (false, &held.task)).collect();
+    ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
+    // First who may go at all: in a lane, a lost lease before the rest. Then the oldest of those.
+    ripe.sort_by_key(|(waiting, task)| (*waiting, task.run_at, task.seq));
+    let mut free: Vec<&Candidate> = Vec::new();
+    for (_, task) in ripe {
+        if (task.lane.is_empty() || !lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
+            lanes.insert(task.lane.as_str());
+            free.push(task);
+        }
+    }
+    free.sort_by_key(|task| (task.run_at, task.seq));
+    Ok(free.into_iter().take(limit).map(|task| task.seq).collect())
+}
+
+/// See [`crate::store::Store::claim`].
+pub(super) async fn claim(
+    connection: &mut SqliteConnection,
+    owner: &str,
+    now: Timestamp,
+    lease: Duration,
+    limit: u32,
+) -> Result<Vec<ClaimedTask>, StoreError> {
+    let mut claimed = Vec::new();
+    let sql = format!(
+        "SELECT {}, t.id AS task_id, t.kind, t.lane, t.state AS task_state, t.run_at, t.attempts, t.last_error, t.fence, r.id AS request_id \
+         FROM outbox t CROSS JOIN requests r ON r.seq = t.request CROSS JOIN request_events w ON w.request = r.seq WHERE t.seq = ?",
+        requests::COLUMNS
+    );
+    for seq in candidates(connection, now, limit).await? {
+        sqlx::query("UPDATE outbox SET state = 'leased', owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1 WHERE seq = ?")
+            .bind(owner)
+            .bind(now.plus(lease).unix_millis())
+            .bind(seq)
+            .execute(&mut *connection)
+            .await?;
+        let row = sqlx::query(AssertSqlSafe(sql.clone())).bind(seq).fetch_one(&mut *connection).await?;
+        claimed.push(ClaimedTask { task: read(&row)?, request: requests::read(&row)?, owner: owner.to_owned(), fence: row.count("fence")? });
+    }
+    Ok(claimed)
+}
+
+/// A task from a row with the columns `task_id`, `request_id`, `task_state` and the plain ones.
+fn read(row: &SqliteRow) -> Result<Task, StoreError> {
+    let kind = match row.text("kind")?.as_str() {
+        "plan" => TaskKind::Plan,
+        "propose" => TaskKind::Propose,
+        "withdraw" => TaskKind::Withdraw,
+        _ => return Err(super::rows::broken("kind")),
+    };
+    let state = match row.text("task_state")?.as_str() {
+        "waiting" => TaskState::Waiting,
+        "leased" => TaskState::Leased,
+        "dead" => TaskState::Dead,
+        _ => return Err(super::rows::broken("state")),
+    };
+    Ok(Task {
+        id: row.parsed("task_id")?,
+        kind,
+        request: row.parsed("request_id")?,
+        lane: row.text("lane")?,
+        state,
+        run_at: row.moment("run_at")?,
+        attempts: u32::try_from(row.count("attempts")?).map_err(|_| super::rows::broken("attempts"))?,
+        last_error: row.optional_text("last_error")?,
+    })
+}
+
+/// Adds a task to a request, or makes the waiting one of its kind due at the earlier time.
+pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, task: &NewTask) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO outbox (id, kind, request, lane, state, run_at) VALUES (?, ?, ?, ?, 'waiting', ?) \
+         ON CONFLICT (request, kind) WHERE state = 'waiting' DO UPDATE SET run_at = min(run_at, excluded.run_at), \
+         lane = CASE WHEN lane = '' THEN excluded.lane ELSE lane END",
+    )
+    .bind(task.id.as_str())
+    .bind(task.kind.as_str())
+    .bind(request)
+    .bind(task.lane.as_str())
+    .bind(task.run_at.unix_millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn lost(task: &ClaimedTask) -> StoreError {
+    StoreError::Conflict(format!("the lease of task {} with fence {} was lost", task.task.id, task.fence))
+}
+
+fn fence(task: &ClaimedTask) -> i64 {
+    i64::try_from(task.fence).unwrap_or(i64::MAX)
+}
+
+/// See [`crate::store::Store::extend_lease`].
+pub(super) async fn extend_lease(connection: &mut SqliteConnection, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError> {
+    let done = sqlx::query("UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'leased' AND fence = ?")
+        .bind(until.unix_millis())
+        .bind(task.task.id.as_str())
+        .bind(fence(task))
+        .execute(connection)
+        .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(lost(task)) }
+}
+
+/// See [`crate::store::Store::settle`].
+pub(super) async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?")
+        .bind(task.task.id.as_str())
+        .bind(fence(task))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let row = row.ok_or_else(|| lost(task))?;
+    let (seq, request) = (row.number("seq")?, row.number("request")?);
+    if let Some(changed) = &settlement.request {
+        replace(connection, changed, now).await?;
+    }
+    add_timeline(connection, request, &settlement.timeline).await?;
+    match &settlement.verdict {
+        Verdict::Done => {
+            sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
+        }
+        Verdict::Retry { run_at, error } => wait_again(connection, seq, run_at.unix_millis(), Some(error)).await?,
+        Verdict::Dead { error } => {
+            sqlx::query("UPDATE outbox SET state = 'dead', last_error = ?, owner = NULL, lease_until = NULL WHERE seq = ?")
+                .bind(error.as_str())
+                .bind(seq)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    for follow_up in &settlement.follow_up {
+        let of = if follow_up.request == task.task.request { request } else { seq_of(connection, &follow_up.request).await? };
+        add_task(connection, of, follow_up).await?;
+    }
+    Ok(())
+}
+
+/// Puts a leased task back. Was another of its kind added meanwhile, the two become one, due at the earlier time.
+async fn wait_again(connection: &mut SqliteConnection, seq: i64, run_at: i64, error: Option<&str>) -> Result<(), StoreError> {
+    let other: Option<i64> = sqlx::query_scalar(
+        "DELETE FROM outbox WHERE state = 'waiting' AND (request, kind) = (SELECT request, kind FROM outbox WHERE seq = ?) RETURNING run_at",
+    )
+    .bind(seq)
+    .fetch_optional(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE outbox SET state = 'waiting', run_at = ?, last_error = coalesce(?, last_error), owner = NULL, lease_until = NULL WHERE seq = ?",
+    )
+    .bind(other.map_or(run_at, |other| other.min(run_at)))
+    .bind(error)
+    .bind(seq)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::release`].
+pub(super) async fn release(connection: &mut SqliteConnection, owner: &str) -> Result<u64, StoreError> {
+    let held = sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ? RETURNING seq, run_at")
+        .bind(owner)
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &held {
+        wait_again(connection, row.number("seq")?, row.number("run_at")?, None).await?;
+    }
+    Ok(held.len() as u64)
+}
+
+/// See [`crate::store::Store::next_due`].
+pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
+    let leased = leased(connection).await?;
+    let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
+    let open = heads
+        .iter()
+        .filter(|task| !leased.iter().any(|held| held.task.request == task.request || (!task.lane.is_empty() && held.task.lane == task.lane)));
+    let next = open.map(|task| task.run_at).chain(leased.iter().map(|held| held.until)).min();
+    Ok(next.map(Timestamp::from_unix_millis))
+}
+
+/// When the longest-waiting due task became due.
+pub(super) async fn oldest_due(connection: &mut SqliteConnection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let first = heads(connection, 1).await?.into_iter().map(|task| task.run_at).min();
+    Ok(first.filter(|run_at| *run_at <= now.unix_millis()).map(Timestamp::from_unix_millis))
+}
+
+/// See [`crate::store::Store::tasks`].
+pub(super) async fn list(connection: &mut SqliteConnection, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT t.id AS task_id, t.kind, t.lane, t.state AS task_state, t.run_at, t.attempts, t.last_error, r.id AS request_id \
+         FROM outbox t JOIN requests r ON r.seq = t.request WHERE 1 = 1",
+    );
+    if let Some(request) = &filter.request {
+        query.push(" AND r.id = ").push_bind(request.as_str());
+    }
+    if let Some(state) = filter.state {
+        query.push(" AND t.state = ").push_bind(match state {
+            TaskState::Waiting => "waiting",
+            TaskState::Leased => "leased",
+            TaskState::Dead => "dead",
+        });
+    }
+    query.push(" ORDER BY t.seq DESC LIMIT ").push_bind(limit);
+    query.build().fetch_all(connection).await?.iter().map(read).collect()
+}

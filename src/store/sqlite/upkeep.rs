@@ -1,0 +1,92 @@
+//! Counts, retention and the write that readiness asks for. Nothing here looks at a whole big table: counts come from small
+//! tables and partial indexes, and retention removes a slice at a time so that deliveries never wait long for the writer.
+
+use super::rows::{Columns, to_json};
+use super::tasks::oldest_due;
+use crate::request::State;
+use crate::store::{Pruned, Stats, StoreError, TaskKind};
+use crate::types::Timestamp;
+use sqlx::SqliteConnection;
+
+/// See [`crate::store::Store::stats`].
+pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> Result<Stats, StoreError> {
+    let pending = sqlx::query(
+        "SELECT (SELECT count(*) FROM deliveries_pending) AS pending, \
+         (SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)) AS oldest",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let mut stats = Stats { pending_deliveries: pending.count("pending")?, oldest_pending: pending.optional_moment("oldest")?, ..Stats::default() };
+    stats.tasks = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw].map(|kind| (kind, 0)).to_vec();
+    for row in sqlx::query("SELECT state, kind, count(*) AS tasks FROM outbox GROUP BY state, kind").fetch_all(&mut *connection).await? {
+        let (kind, tasks) = (row.text("kind")?, row.count("tasks")?);
+        if row.text("state")? == "dead" {
+            stats.dead_tasks += tasks;
+        } else if let Some((_, count)) = stats.tasks.iter_mut().find(|(known, _)| known.as_str() == kind) {
+            *count += tasks;
+        }
+    }
+    stats.oldest_due = oldest_due(connection, now).await?;
+    stats.requests = State::ALL.map(|state| (state, 0)).to_vec();
+    for row in sqlx::query("SELECT state, count FROM request_counts").fetch_all(connection).await? {
+        let state: State = row.parsed("state")?;
+        if let Some((_, count)) = stats.requests.iter_mut().find(|(known, _)| *known == state) {
+            *count = row.count("count")?;
+        }
+    }
+    Ok(stats)
+}
+
+/// See [`crate::store::Store::prune`].
+pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+    let mut pruned = Pruned::default();
+    let before = before.unix_millis();
+    let rows = sqlx::query(
+        "SELECT d.seq, d.id FROM deliveries d INDEXED BY deliveries_received \
+         WHERE d.received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries_pending p WHERE p.seq = d.seq) \
+         AND NOT EXISTS (SELECT 1 FROM events e JOIN event_requests l ON l.event = e.seq JOIN requests r ON r.seq = l.request \
+                         WHERE e.delivery = d.id AND r.live = 1) \
+         ORDER BY d.received_at, d.seq LIMIT ?",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(&mut *connection)
+    .await?;
+    let seqs = rows.iter().map(|row| row.number("seq")).collect::<Result<Vec<_>, _>>()?;
+    let ids = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
+    let (seqs, ids) = (to_json(&seqs)?, to_json(&ids)?);
+    pruned.events += affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
+    affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
+    pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
+    // Events a person filed have no delivery to go with.
+    pruned.events += sqlx::query(
+        "DELETE FROM events WHERE seq IN (SELECT e.seq FROM events e INDEXED BY events_filed WHERE e.delivery IS NULL AND e.recorded_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq AND r.live = 1) LIMIT ?)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    // A request with a task is not over: a dead letter is kept until somebody retries it.
+    pruned.requests = sqlx::query(
+        "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.request = r.seq) ORDER BY r.updated_at LIMIT ?)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(pruned)
+}
+
+async fn affected(connection: &mut SqliteConnection, sql: &'static str, list: &str) -> Result<u64, StoreError> {
+    Ok(sqlx::query(sql).bind(list).execute(connection).await?.rows_affected())
+}
+
+/// See [`crate::store::Store::check`]: a write of one row that is synced like any other.
+pub(super) async fn probe(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE probe SET writes = writes + 1").execute(connection).await?;
+    Ok(())
+}

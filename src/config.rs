@@ -1,0 +1,312 @@
+//! The settings of the process, read from the environment once, over the defaults compiled in from `config/default.toml`.
+//! Past this module nobody looks at the environment: everything is a parsed value, and every mistake is told at once.
+//! It never prints a secret, and it never guesses: a value it does not know stops the start.
+
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use table::{Row, settings_page, table};
+pub use values::{Environment, HttpUrl, Listen, LogFormat, LogLevel, LogTarget, SecretProvider, StoreUrl};
+
+use crate::types::ErrorClass;
+use crate::validate::KubernetesVersion;
+use config::{Config, File, FileFormat};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use values::{Parsed, choice, number, optional, span, text};
+
+/// `config/default.toml`: every setting with its default and its meaning.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// How the process runs. One field per setting of `docs/settings.md`, in its order, unless two settings decide one thing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `HOST`, `PORT` and `BIND`: where the server listens.
+    pub listen: Listen,
+    /// `WORKERS_PER_CORE`.
+    pub workers_per_core: f64,
+    /// `MAX_WORKERS`; none for no cap.
+    pub max_workers: Option<usize>,
+    /// `WEB_CONCURRENCY`; none when it is reckoned from the cores.
+    pub web_concurrency: Option<usize>,
+    /// `KEEP_ALIVE`; zero closes a connection after each answer.
+    pub keep_alive: Duration,
+    /// `TIMEOUT`: the longest an API call may take.
+    pub timeout: Duration,
+    /// `GRACEFUL_TIMEOUT`: the longest a shutdown may take.
+    pub graceful_timeout: Duration,
+    /// `LOG_LEVEL`.
+    pub log_level: LogLevel,
+    /// `GUNICORN_LOG_LEVEL`: the web server's own level.
+    pub server_log_level: LogLevel,
+    /// `ACCESS_LOG`.
+    pub access_log: LogTarget,
+    /// `ERROR_LOG`.
+    pub error_log: LogTarget,
+    /// `LOG_FORMAT` and `JSON_LOGS`.
+    pub log_format: LogFormat,
+    /// `ENABLE_METRICS`.
+    pub enable_metrics: bool,
+    /// `ENV`.
+    pub environment: Environment,
+    /// `ENV_TAGS`, with the values of the variables it names.
+    pub tags: BTreeMap<String, String>,
+    /// `APP_UI_URL`.
+    pub app_ui_url: Option<HttpUrl>,
+    /// `SECRET_PROVIDER`.
+    pub secret_provider: SecretProvider,
+    /// `RESOURCES_DIR`.
+    pub resources_dir: PathBuf,
+    /// `RESOURCES_RELOAD_SECONDS`; none when only a signal reloads.
+    pub resources_reload: Option<Duration>,
+    /// `TEMPLATES_DIR`.
+    pub templates_dir: Option<PathBuf>,
+    /// `DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// `STORE_URL`.
+    pub store_url: StoreUrl,
+    /// `RETENTION_DAYS`.
+    pub retention: Duration,
+    /// `TRUSTED_PROXIES`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `WORKER_CONCURRENCY`.
+    pub worker_concurrency: usize,
+    /// `TASK_MAX_ATTEMPTS`.
+    pub task_max_attempts: u32,
+    /// `MAX_QUEUED_DELIVERIES`.
+    pub max_queued_deliveries: u64,
+    /// `PUBLIC_URL`.
+    pub public_url: HttpUrl,
+    /// `KUBERNETES_VERSION`.
+    pub kubernetes_version: KubernetesVersion,
+}
+
+/// One value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}={value:?} cannot be used: {problem}. Allowed: {allowed}")]
+pub struct SettingError {
+    /// The variable.
+    pub name: String,
+    /// Its value; whatever looks like a credential is masked.
+    pub value: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+/// Everything that is wrong with the environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(pub Vec<SettingError>);
+
+impl ConfigError {
+    /// The operator's to mend.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::User
+    }
+}
+
+impl Settings {
+    /// Reads the settings from `environment`; a variable that is not set, or empty, has its default.
+    ///
+    /// # Errors
+    /// Every value that cannot be used, all at once.
+    pub fn from_env(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment)?;
+        let settings = reader.settings();
+        match settings {
+            Some(settings) if reader.errors.is_empty() => Ok(settings),
+            _ => Err(ConfigError(reader.errors)),
+        }
+    }
+
+    /// How many threads serve HTTP on a machine with `cores` cores: `WEB_CONCURRENCY`, or else cores times `WORKERS_PER_CORE`,
+    /// at least 2, at most `MAX_WORKERS`.
+    pub fn effective_workers(&self, cores: usize) -> usize {
+        if let Some(workers) = self.web_concurrency {
+            return workers;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "cores times a factor below 1,000, rounded down"
+        )]
+        let wanted = (cores as f64 * self.workers_per_core) as usize;
+        wanted.max(2).min(self.max_workers.unwrap_or(usize::MAX))
+    }
+}
+
+/// The merged texts of all settings, and what was wrong so far.
+struct Reader<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    merged: Config,
+    errors: Vec<SettingError>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(environment: &'a dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let broken = |e: config::ConfigError| {
+            ConfigError(vec![SettingError {
+                name: "config/default.toml".to_owned(),
+                value: String::new(),
+                problem: e.to_string(),
+                allowed: "the file this program was built with".to_owned(),
+            }])
+        };
+        let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        for name in table::names() {
+            let given = environment(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+            builder = builder.set_override_option(name.to_ascii_lowercase(), given).map_err(broken)?;
+        }
+        Ok(Self { environment, merged: builder.build().map_err(broken)?, errors: Vec::new() })
+    }
+
+    /// What the variable says, or its default; empty when it has neither.
+    fn raw(&self, name: &str) -> String {
+        self.merged.get_string(&name.to_ascii_lowercase()).unwrap_or_default()
+    }
+
+    /// Whether the environment itself says something about the variable.
+    fn is_given(&self, name: &str) -> bool {
+        (self.environment)(name).is_some_and(|value| !value.trim().is_empty())
+    }
+
+    fn refuse(&mut self, name: &str, problem: impl Into<String>, allowed: impl Into<String>) {
+        let value = values::masked(&self.raw(name));
+        self.errors.push(SettingError { name: name.to_owned(), value, problem: problem.into(), allowed: allowed.into() });
+    }
+
+    /// The parsed value, or none after the mistake was noted.
+    fn get<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+        match parse(&self.raw(name)) {
+            Ok(value) => Some(value),
+            Err((problem, allowed)) => {
+                self.refuse(name, problem, allowed);
+                None
+            }
+        }
+    }
+
+    /// Every setting is read before the first `?`, so that all mistakes are told at once.
+    fn settings(&mut self) -> Option<Settings> {
+        let listen = self.listen();
+        let workers_per_core = self.get("WORKERS_PER_CORE", values::factor);
+        let max_workers = self.get("MAX_WORKERS", optional(number(1, 4096)));
+        let web_concurrency = self.get("WEB_CONCURRENCY", optional(number(1, 4096)));
+        let keep_alive = self.get("KEEP_ALIVE", span(0, 3600, 1));
+        let timeout = self.get("TIMEOUT", span(1, 3600, 1));
+        let graceful_timeout = self.get("GRACEFUL_TIMEOUT", span(1, 3600, 1));
+        let log_level = self.get("LOG_LEVEL", values::level);
+        let server_log_level = self.get("GUNICORN_LOG_LEVEL", values::level);
+        let access_log = self.get("ACCESS_LOG", values::log_target);
+        let error_log = self.get("ERROR_LOG", values::log_target);
+        let log_format = self.log_format();
+        let enable_metrics = self.get("ENABLE_METRICS", values::flag);
+        let environment =
+            self.get("ENV", choice(&[("local", Environment::Local), ("production", Environment::Production), ("pytest", Environment::Pytest)]));
+        let tags = self.tags();
+        let app_ui_url = self.get("APP_UI_URL", optional(values::url));
+        let secret_provider = self.get("SECRET_PROVIDER", values::secret_provider);
+        let resources_dir = self.get("RESOURCES_DIR", text);
+        let resources_reload = self.get("RESOURCES_RELOAD_SECONDS", span(0, 86_400, 1));
+        let templates_dir = self.get("TEMPLATES_DIR", optional(text));
+        let data_dir = self.get("DATA_DIR", text).map(PathBuf::from);
+        let store_url = self.store_url(data_dir.as_ref());
+        let retention = self.get("RETENTION_DAYS", span(1, 36_500, 86_400));
+        let trusted_proxies = self.get("TRUSTED_PROXIES", values::networks);
+        let worker_concurrency = self.get("WORKER_CONCURRENCY", number(1, 256));
+        let task_max_attempts = self.get("TASK_MAX_ATTEMPTS", number(1, 1000));
+        let max_queued_deliveries = self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000));
+        let public_url = self.get("PUBLIC_URL", optional(values::url));
+        let kubernetes_version = self.get("KUBERNETES_VERSION", values::kubernetes_version);
+        let listen = listen?;
+        Some(Settings {
+            public_url: public_url?.unwrap_or_else(|| HttpUrl::of(&listen)),
+            listen,
+            workers_per_core: workers_per_core?,
+            max_workers: max_workers?,
+            web_concurrency: web_concurrency?,
+            keep_alive: keep_alive?,
+            timeout: timeout?,
+            graceful_timeout: graceful_timeout?,
+            log_level: log_level?,
+            server_log_level: server_log_level?,
+            access_log: access_log?,
+            error_log: error_log?,
+            log_format: log_format?,
+            enable_metrics: enable_metrics?,
+            environment: environment?,
+            tags,
+            app_ui_url: app_ui_url?,
+            secret_provider: secret_provider?,
+            resources_dir: resources_dir?.into(),
+            resources_reload: resources_reload.map(|every| Some(every).filter(|every| !every.is_zero()))?,
+            templates_dir: templates_dir?.map(PathBuf::from),
+            data_dir: data_dir?,
+            store_url: store_url?,
+            retention: retention?,
+            trusted_proxies: trusted_proxies?,
+            worker_concurrency: worker_concurrency?,
+            task_max_attempts: task_max_attempts?,
+            max_queued_deliveries: max_queued_deliveries?,
+            kubernetes_version: kubernetes_version?,
+        })
+    }
+
+    /// `BIND` overrides `HOST` and `PORT`, which are read all the same, so that a mistake in them is told.
+    fn listen(&mut self) -> Option<Listen> {
+        let host = self.get("HOST", values::host);
+        let port = self.get("PORT", number(0, 65_535));
+        match self.get("BIND", optional(values::bind))? {
+            Some(bind) => Some(bind),
+            None => Some(Listen::Tcp { host: host?, port: port? }),
+        }
+    }
+
+    /// `LOG_FORMAT` and `JSON_LOGS` say the same thing; when both are given they must agree.
+    fn log_format(&mut self) -> Option<LogFormat> {
+        let json_logs = self.get("JSON_LOGS", choice(&[("0", LogFormat::Text), ("1", LogFormat::Json)]))?;
+        let named = self.get("LOG_FORMAT", optional(choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])))?;
+        match named {
+            Some(format) if self.is_given("JSON_LOGS") && format != json_logs => {
+                let problem = format!("JSON_LOGS={} says the contrary", self.raw("JSON_LOGS"));
+                self.refuse("LOG_FORMAT", problem, "text with JSON_LOGS=0, json with JSON_LOGS=1, or only one of the two");
+                None
+            }
+            named => Some(named.unwrap_or(json_logs)),
+        }
+    }
+
+    fn tags(&mut self) -> BTreeMap<String, String> {
+        let allowed = "a list `tag:VARIABLE,...` of tags (letters, digits, `_`, starting with a letter) and variables that are set";
+        let mut tags = BTreeMap::new();
+        let raw = self.raw("ENV_TAGS");
+        for entry in raw.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let Some((tag, variable)) = entry.split_once(':').map(|(tag, variable)| (tag.trim(), variable.trim())) else {
+                self.refuse("ENV_TAGS", format!("`{entry}` has no `:`"), allowed);
+                continue;
+            };
+            let well_named = tag.starts_with(|c: char| c.is_ascii_alphabetic()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            match (self.environment)(variable).filter(|_| well_named) {
+                Some(_) if tags.contains_key(tag) => self.refuse("ENV_TAGS", format!("the tag `{tag}` stands in it twice"), allowed),
+                Some(value) => drop(tags.insert(tag.to_owned(), value)),
+                None if well_named => self.refuse("ENV_TAGS", format!("the variable `{variable}` is not set"), allowed),
+                None => self.refuse("ENV_TAGS", format!("`{tag}` cannot be a tag"), allowed),
+            }
+        }
+        tags
+    }
+
+    fn store_url(&mut self, data_dir: Option<&PathBuf>) -> Option<StoreUrl> {
+        match self.get("STORE_URL", optional(values::store_url))? {
+            Some(url) => Some(url),
+            None => Some(StoreUrl::Sqlite(data_dir?.join("kubeops.db"))),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+use super::*;
+use proptest::prelude::*;
+
+fn read(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    Settings::from_env(&|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+}
+
+fn settings(pairs: &[(&str, &str)]) -> Settings {
+    read(pairs).expect("settings")
+}
+
+fn refusals(pairs: &[(&str, &str)]) -> Vec<SettingError> {
+    read(pairs).expect_err("a refusal").0
+}
+
+#[test]
+fn with_an_empty_environment_every_default_holds() {
+    let settings = settings(&[]);
+    assert_eq!(settings.listen, Listen::Tcp { host: "0.0.0.0".to_owned(), port: 8080 });
+    assert_eq!(settings.timeout, Duration::from_secs(120));
+    assert_eq!(settings.graceful_timeout, Duration::from_secs(120));
+    assert_eq!(settings.keep_alive, Duration::from_secs(5));
+    assert_eq!((settings.log_level, settings.server_log_level), (LogLevel::Warn, LogLevel::Info));
+    assert_eq!(settings.log_format, LogFormat::Text);
+    assert_eq!(settings.store_url, StoreUrl::Sqlite("data/kubeops.db".into()));
+    assert_eq!(settings.public_url.as_str(), "http://localhost:8080");
+    assert_eq!(settings.kubernetes_version, KubernetesVersion { minor: 33 });
+    assert!(!settings.enable_metrics);
+    assert_eq!(settings.retention, Duration::from_secs(90 * 86_400));
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let blank = |_: &str| Some("  ".to_owned());
+    assert_eq!(Settings::from_env(&blank), Ok(settings(&[])));
+}
+
+#[test]
+fn bind_overrides_host_and_port() {
+    let bound = |bind: &str| settings(&[("HOST", "10.0.0.1"), ("PORT", "81"), ("BIND", bind)]).listen;
+    assert_eq!(bound("127.0.0.1:0"), Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 });
+    assert_eq!(bound("[::1]:8081"), Listen::Tcp { host: "::1".to_owned(), port: 8081 });
+    assert_eq!(bound("unix:/run/kubeops.sock"), Listen::Unix("/run/kubeops.sock".into()));
+    for bad in ["8080", "::1:80", "host:99999", "unix:relative", "a b:1", "host:-1"] {
+        assert_eq!(refusals(&[("BIND", bad)])[0].name, "BIND", "{bad}");
+    }
+}
+
+#[test]
+fn workers_are_reckoned_from_the_cores_unless_said_outright() {
+    assert_eq!(settings(&[]).effective_workers(1), 2);
+    assert_eq!(settings(&[]).effective_workers(8), 8);
+    assert_eq!(settings(&[("WORKERS_PER_CORE", "0.5")]).effective_workers(8), 4);
+    assert_eq!(settings(&[("MAX_WORKERS", "3")]).effective_workers(8), 3);
+    assert_eq!(settings(&[("MAX_WORKERS", "1")]).effective_workers(8), 1);
+    assert_eq!(settings(&[("WEB_CONCURRENCY", "1"), ("MAX_WORKERS", "4")]).effective_workers(8), 1);
+    assert_eq!(settings(&[("WEB_CONCURRENCY", "16"), ("MAX_WORKERS", "4")]).effective_workers(8), 16);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_the_variable_its_value_and_what_is_allowed() {
+    let errors = refusals(&[("PORT", "http"), ("LOG_LEVEL", "loud"), ("TIMEOUT", "0"), ("ENV", "staging"), ("TRUSTED_PROXIES", "10.0.0.0/8,lan")]);
+    let names: Vec<&str> = errors.iter().map(|error| error.name.as_str()).collect();
+    assert_eq!(names, ["PORT", "TIMEOUT", "LOG_LEVEL", "ENV", "TRUSTED_PROXIES"]);
+    assert_eq!(errors[0].to_string(), "PORT=\"http\" cannot be used: it is not a whole number. Allowed: a whole number from 0 to 65535");
+    assert_eq!(ConfigError(errors.clone()).to_string().lines().count(), errors.len());
+}
+
+#[test]
+fn json_logs_and_log_format_agree_or_are_refused() {
+    assert_eq!(settings(&[("JSON_LOGS", "1")]).log_format, LogFormat::Json);
+    assert_eq!(settings(&[("LOG_FORMAT", "json")]).log_format, LogFormat::Json);
+    assert_eq!(settings(&[("LOG_FORMAT", "json"), ("JSON_LOGS", "1")]).log_format, LogFormat::Json);
+    for (json_logs, format) in [("0", "json"), ("1", "text")] {
+        let errors = refusals(&[("LOG_FORMAT", format), ("JSON_LOGS", json_logs)]);
+        assert_eq!(errors[0].name, "LOG_FORMAT");
+        assert!(errors[0].problem.contains("JSON_LOGS"), "{}", errors[0]);
+    }
+}
+
+#[test]
+fn tags_take_their_values_from_the_variables_they_name() {
+    let settings = settings(&[("ENV_TAGS", "team:TEAM, region:AWS_REGION"), ("TEAM", "platform"), ("AWS_REGION", "eu-1")]);
+    assert_eq!(settings.tags.get("team").map(String::as_str), Some("platform"));
+    assert_eq!(settings.tags.get("region").map(String::as_str), Some("eu-1"));
+    let errors = refusals(&[("ENV_TAGS", "team:TEAM,nonsense,1x:TEAM,gone:GONE"), ("TEAM", "s3cret")]);
+    assert_eq!(errors.len(), 3);
+    assert!(!ConfigError(errors).to_string().contains("s3cret"));
+}
+
+#[test]
+fn credentials_in_a_url_are_refused_and_never_printed() {
+    for name in ["STORE_URL", "PUBLIC_URL", "APP_UI_URL"] {
+        let told = ConfigError(refusals(&[(name, "https://user:hunter2@db.example/x")])).to_string();
+        assert!(told.contains(name) && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_secret_provider_is_the_environment_or_a_directory() {
+    assert_eq!(settings(&[("SECRET_PROVIDER", "file:/run/secrets")]).secret_provider, SecretProvider::Directory("/run/secrets".into()));
+    for bad in ["file:relative", "vault"] {
+        assert_eq!(refusals(&[("SECRET_PROVIDER", bad)])[0].allowed, "env or file:/directory");
+    }
+}
+
+#[test]
+fn logs_go_to_the_standard_streams_to_a_file_or_nowhere() {
+    let settings = settings(&[("ACCESS_LOG", "off"), ("ERROR_LOG", "/var/log/kubeops.log")]);
+    assert_eq!(settings.access_log, LogTarget::Off);
+    assert_eq!(settings.error_log, LogTarget::File("/var/log/kubeops.log".into()));
+}
+
+#[test]
+fn the_document_the_defaults_and_the_code_agree() {
+    assert_eq!(include_str!("../../docs/settings.md"), settings_page(), "docs/settings.md is not what settings_page() says");
+    let mut expected = table().into_iter();
+    let mut comment = String::new();
+    for line in DEFAULTS.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment = format!("{comment} {}", text.trim()).trim().to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            let row = expected.next().expect("a row for every key of config/default.toml");
+            assert_eq!(key.to_ascii_uppercase(), row.name);
+            assert_eq!(comment, format!("{}: {}", row.name, row.meaning));
+            comment.clear();
+        } else {
+            comment.clear();
+        }
+    }
+    assert_eq!(expected.next(), None, "a setting without a default in config/default.toml");
+}
+
+#[test]
+fn every_setting_is_looked_at() {
+    // A value no setting takes: whatever is parsed refuses it, and plain paths and names take it.
+    let takes_any_text = ["ACCESS_LOG", "ERROR_LOG", "RESOURCES_DIR", "TEMPLATES_DIR", "DATA_DIR"];
+    for row in table().iter().filter(|row| !takes_any_text.contains(&row.name)) {
+        let errors = refusals(&[(row.name, "\u{1}?")]);
+        assert_eq!(errors.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), [row.name]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(index in 0usize..40, value in "\\PC{0,40}") {
+        let rows = table();
+        let name = rows[index % rows.len()].name;
+        let _ = read(&[(name, value.as_str())]);
+    }
+}

@@ -1,0 +1,296 @@
+//! The types settings are parsed into, and their parsers. A refusal says what is wrong and what is allowed.
+
+use crate::validate::KubernetesVersion;
+use ipnet::IpNet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A value, or what is wrong with its text and what is allowed.
+pub(super) type Parsed<T> = Result<T, (String, String)>;
+
+/// Where the server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address.
+    Tcp {
+        /// A host name or an IP address, without brackets.
+        host: String,
+        /// The port; 0 lets the system choose.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Failures alone. `CRITICAL` is read as this.
+    Error,
+    /// Also what may become a failure.
+    Warn,
+    /// Also what happens.
+    Info,
+    /// Also why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word `tracing` has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// `-`: standard output for the access log, standard error for the error log.
+    Standard,
+    /// `off`: nowhere.
+    Off,
+    /// A file that is appended to.
+    File(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On a developer's machine.
+    Local,
+    /// For real.
+    Production,
+    /// Under tests.
+    Pytest,
+}
+
+/// Where secrets named in resources are looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretProvider {
+    /// In the environment.
+    Environment,
+    /// In files of a directory, one secret a file, as Kubernetes mounts them.
+    Directory(PathBuf),
+}
+
+/// Where the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// An SQLite database in this file.
+    Sqlite(PathBuf),
+}
+
+/// An absolute `http` or `https` URL without credentials, without a `/` at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl(String);
+
+impl HttpUrl {
+    /// The URL's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where a person on the same machine reaches what listens at `listen`.
+    pub(super) fn of(listen: &Listen) -> Self {
+        match listen {
+            Listen::Unix(_) => Self("http://localhost".to_owned()),
+            Listen::Tcp { host, port } => match host.parse::<IpAddr>() {
+                Ok(address) if address.is_unspecified() => Self(format!("http://localhost:{port}")),
+                Ok(IpAddr::V6(address)) => Self(format!("http://[{address}]:{port}")),
+                _ => Self(format!("http://{host}:{port}")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `value` with whatever stands between `//` and `@` masked: a URL's credentials.
+pub(super) fn masked(value: &str) -> String {
+    let Some(start) = value.find("//").map(|at| at + 2) else { return value.to_owned() };
+    match value[start..].rfind('@') {
+        Some(end) => format!("{}***{}", &value[..start], &value[start + end..]),
+        None => value.to_owned(),
+    }
+}
+
+fn refusal<T>(problem: impl Into<String>, allowed: impl Into<String>) -> Parsed<T> {
+    Err((problem.into(), allowed.into()))
+}
+
+/// An empty text is no value.
+pub(super) fn optional<T>(parse: impl FnOnce(&str) -> Parsed<T>) -> impl FnOnce(&str) -> Parsed<Option<T>> {
+    move |raw| if raw.is_empty() { Ok(None) } else { parse(raw).map(Some) }
+}
+
+/// Any text but an empty one.
+pub(super) fn text(raw: &str) -> Parsed<String> {
+    if raw.is_empty() { refusal("it is empty", "a path") } else { Ok(raw.to_owned()) }
+}
+
+/// A whole number between two bounds, both allowed.
+pub(super) fn number<T: FromStr + TryFrom<u64>>(min: u64, max: u64) -> impl FnOnce(&str) -> Parsed<T> {
+    move |raw| {
+        let allowed = || format!("a whole number from {min} to {max}");
+        match raw.parse::<u64>() {
+            Ok(value) if (min..=max).contains(&value) => T::try_from(value).or_else(|_| refusal("it is too large", allowed())),
+            Ok(_) => refusal("it is out of range", allowed()),
+            Err(_) => refusal("it is not a whole number", allowed()),
+        }
+    }
+}
+
+/// A whole number of units of `unit` seconds each.
+pub(super) fn span(min: u64, max: u64, unit: u64) -> impl FnOnce(&str) -> Parsed<Duration> {
+    move |raw| number::<u64>(min, max)(raw).map(|value| Duration::from_secs(value * unit))
+}
+
+pub(super) fn factor(raw: &str) -> Parsed<f64> {
+    match raw.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 100.0 => Ok(value),
+        _ => refusal("it is not such a number", "a number above 0, at most 100, such as 0.5"),
+    }
+}
+
+/// One word out of a few; case does not matter.
+pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&str) -> Parsed<T> {
+    move |raw| match words.iter().find(|(word, _)| word.eq_ignore_ascii_case(raw)) {
+        Some((_, value)) => Ok(*value),
+        None => refusal("it is not known", words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+pub(super) fn flag(raw: &str) -> Parsed<bool> {
+    choice(&[("true", true), ("false", false), ("1", true), ("0", false)])(raw)
+}
+
+pub(super) fn level(raw: &str) -> Parsed<LogLevel> {
+    choice(&[
+        ("CRITICAL", LogLevel::Error),
+        ("ERROR", LogLevel::Error),
+        ("WARNING", LogLevel::Warn),
+        ("WARN", LogLevel::Warn),
+        ("INFO", LogLevel::Info),
+        ("DEBUG", LogLevel::Debug),
+        ("TRACE", LogLevel::Trace),
+    ])(raw)
+}
+
+pub(super) fn log_target(raw: &str) -> Parsed<LogTarget> {
+    match raw {
+        "" => refusal("it is empty", "-, off or a file"),
+        "-" => Ok(LogTarget::Standard),
+        "off" => Ok(LogTarget::Off),
+        path => Ok(LogTarget::File(path.into())),
+    }
+}
+
+pub(super) fn url(raw: &str) -> Parsed<HttpUrl> {
+    let allowed = "an absolute http:// or https:// URL without credentials, query or fragment";
+    match reqwest::Url::parse(raw) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            if !url.username().is_empty() || url.password().is_some() {
+                return refusal("it holds credentials", allowed);
+            }
+            if url.query().is_some() || url.fragment().is_some() {
+                return refusal("it has a query or a fragment", allowed);
+            }
+            Ok(HttpUrl(url.as_str().trim_end_matches('/').to_owned()))
+        }
+        Ok(_) => refusal("it is another kind of URL", allowed),
+        Err(e) => refusal(e.to_string(), allowed),
+    }
+}
+
+pub(super) fn host(raw: &str) -> Parsed<String> {
+    let bare = raw.strip_prefix('[').and_then(|raw| raw.strip_suffix(']')).unwrap_or(raw);
+    let is_name = !bare.is_empty() && bare.len() <= 253 && bare.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+    if bare.parse::<IpAddr>().is_ok() || is_name {
+        Ok(bare.to_owned())
+    } else {
+        refusal("it is neither a host name nor an IP address", "a host name or an IP address, without a port")
+    }
+}
+
+pub(super) fn bind(raw: &str) -> Parsed<Listen> {
+    let allowed = "host:port, [ipv6]:port or unix:/path";
+    if let Some(path) = raw.strip_prefix("unix:") {
+        return if path.starts_with('/') { Ok(Listen::Unix(path.into())) } else { refusal("the socket's path is not absolute", allowed) };
+    }
+    let Some((before, after)) = raw.rsplit_once(':') else { return refusal("it has no port", allowed) };
+    if before.contains(':') && !before.starts_with('[') {
+        return refusal("an IPv6 address stands in brackets", allowed);
+    }
+    match (host(before), number(0, 65_535)(after)) {
+        (Ok(host), Ok(port)) => Ok(Listen::Tcp { host, port }),
+        (Err((problem, _)), _) | (_, Err((problem, _))) => refusal(problem, allowed),
+    }
+}
+
+pub(super) fn secret_provider(raw: &str) -> Parsed<SecretProvider> {
+    match raw.strip_prefix("file:") {
+        Some(path) if path.starts_with('/') => Ok(SecretProvider::Directory(path.into())),
+        Some(_) => refusal("the directory's path is not absolute", "env or file:/directory"),
+        None => {
+            choice(&[("env", ())])(raw).map(|()| SecretProvider::Environment).map_err(|(problem, _)| (problem, "env or file:/directory".to_owned()))
+        }
+    }
+}
+
+pub(super) fn store_url(raw: &str) -> Parsed<StoreUrl> {
+    let allowed = "sqlite:<path of a file>";
+    match raw.strip_prefix("sqlite:") {
+        Some(path) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '#']) {
+                refusal("it names no file", allowed)
+            } else {
+                Ok(StoreUrl::Sqlite(path.into()))
+            }
+        }
+        None => refusal("it is no database this program knows", allowed),
+    }
+}
+
+pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
+    raw.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| match (entry.parse::<IpNet>(), entry.parse::<IpAddr>()) {
+            (Ok(network), _) => Ok(network),
+            (_, Ok(address)) => Ok(address.into()),
+            _ => refusal(format!("`{entry}` is no network"), "a list of networks or addresses, such as 10.0.0.0/8,::1"),
+        })
+        .collect()
+}
+
+pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
+    match raw.strip_prefix("1.").map(str::parse::<u16>) {
+        Some(Ok(minor)) if minor < 1000 => Ok(KubernetesVersion { minor }),
+        _ => refusal("it is not written so", "1.<minor>, such as 1.33"),
+    }
+}

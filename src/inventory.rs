@@ -2,8 +2,7 @@
 //! Pure data with its checks. Secrets stand here only as names; nothing here connects to anything.
 
 use crate::automation::SpecError;
-use crate::types::{BranchName, ClusterName, DirectoryPath, RemoteUrl, RepositoryName, SecretName};
-use crate::validate::{KubernetesVersion, UnknownKinds};
+use crate::types::{BranchName, ClusterName, DirectoryPath, KubernetesVersion, RemoteUrl, RepositoryName, SecretName, UnknownKinds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -216,6 +215,25 @@ impl Inventory {
 }
 
 impl RepositorySpec {
+    /// User name and secret for fetching and pushing over HTTPS: its own, else the forge's.
+    pub fn git_credentials(&self) -> Option<(String, &SecretName)> {
+        match (&self.credentials, &self.forge) {
+            (Some(own), _) => Some((own.username.clone(), &own.secret)),
+            (None, ForgeSpec::Github { token, .. }) => Some((token_user(), token)),
+            (None, ForgeSpec::Local) => None,
+        }
+    }
+
+    /// Every secret it names.
+    pub fn secret_names(&self) -> impl Iterator<Item = SecretName> {
+        let own = self.credentials.as_ref().map(|credentials| credentials.secret.clone());
+        let forge = match &self.forge {
+            ForgeSpec::Github { token, .. } => Some(token.clone()),
+            ForgeSpec::Local => None,
+        };
+        own.into_iter().chain(forge)
+    }
+
     /// What is wrong beyond the types: pointers into the spec.
     pub fn check(&self) -> Vec<SpecError> {
         let mut errors = Vec::new();

@@ -20,15 +20,7 @@ pub mod clock;
 pub mod secrets;
 pub mod sandbox;
 pub mod git;
-pub mod forge;
 pub mod store;
-pub mod telemetry;
 pub mod failpoint;
 
 // The flow, and who drives it.
-pub mod pipeline;
-pub mod worker;
-pub mod api;
-pub mod config;
-pub mod app;
-pub mod cli;

@@ -3,15 +3,19 @@
 //! Pure: no I/O, no clock, no environment.
 
 mod ids;
+mod kubernetes;
 mod names;
 mod paths;
 mod refs;
+mod remote_url;
 mod timestamp;
 
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
+pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
 pub use paths::{DirectoryPath, ManifestPath};
 pub use refs::{BranchName, CommitSha};
+pub use remote_url::{PlainHttp, RemoteUrl};
 pub use timestamp::Timestamp;
 
 /// Why a text is not a value of the wanted type. The message names the value, the rule and, where there is one, the mend.

@@ -17,6 +17,8 @@ pub use error::GitError;
 pub use message::{CommitMeta, Identity, commit_message};
 pub use mirror::{Mirror, Mirrors};
 pub use open::open_isolated;
-pub use remote::{Credentials, PlainHttp, RemoteSpec, RemoteUrl};
+pub use remote::{Credentials, RemoteSpec};
+
+pub use crate::types::RemoteUrl;
 pub use snapshot::Snapshot;
 pub use transport::{Expected, Libgit2, Limits, Place, Pushed, RefUpdate, Transport};

@@ -28,6 +28,7 @@ enum TargetTexts {
 
 struct Step {
     template: TemplateName,
+    digest: String,
     path: TextTemplate,
     with: BTreeMap<String, Expression>,
     inherited: Vec<String>,
@@ -126,14 +127,14 @@ impl Recipe {
                 }
             }
             let values = step.parameters(inputs.parameters, &scope)?;
+            change.templates.insert(step.template.to_string(), step.digest.clone());
             jobs.push(RenderJob { template: step.template.clone(), context: template_context(&context, values, target) });
             paths.push(path);
         }
-        for (path, rendered) in paths.into_iter().zip(renderer.render(&jobs)?) {
-            if change.files.insert(path.clone(), FileChange::Write(rendered.bytes)).is_some() {
+        for (path, bytes) in paths.into_iter().zip(renderer.render(&jobs)?) {
+            if change.files.insert(path.clone(), FileChange::Write(bytes)).is_some() {
                 return Err(PlanError::Path(format!("two steps of the automation write {path}")));
             }
-            change.templates.insert(rendered.template.to_string(), rendered.digest);
         }
         Ok(change)
     }
@@ -194,7 +195,7 @@ fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalo
     let at = format!("/render/{at}");
     let path = compile_text(&step.path, TextKind::Path, &format!("{at}/path"), errors);
     let Some(template) = catalogue.get(&step.template) else {
-        let known: Vec<&str> = catalogue.names().map(TemplateName::as_str).collect();
+        let known: Vec<&str> = catalogue.templates().map(|template| template.name().as_str()).collect();
         errors.push(SpecError::new(format!("{at}/template"), format!("there is no template {:?}", step.template.as_str())).hint(format!("known are: {}", known.join(", "))));
         return None;
     };
@@ -218,7 +219,7 @@ fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalo
             );
         }
     }
-    Some(Step { template: step.template.clone(), path: path?, with, inherited, if_exists: step.if_exists })
+    Some(Step { template: step.template.clone(), digest: template.digest().to_owned(), path: path?, with, inherited, if_exists: step.if_exists })
 }
 
 fn compile_pull(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) -> Option<PullTexts> {
@@ -240,7 +241,12 @@ fn compile_pull(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) -> Option<P
 
 fn compile_text(source: &str, kind: TextKind, pointer: &str, errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
     TextTemplate::compile(source, kind)
-        .map_err(|error| errors.push(SpecError { pointer: pointer.to_owned(), message: error.message, hint: error.hint, within: Some((error.line, error.column)) }))
+        .map_err(|error| errors.push(SpecError {
+                pointer: pointer.to_owned(),
+                message: error.message,
+                hint: None,
+                within: (error.line > 0).then_some((error.line, error.column)),
+            }))
         .ok()
 }
 

@@ -1,7 +1,7 @@
 //! A document's envelope: `apiVersion`, `kind`, `metadata`, `spec`.
 
 use super::{Diagnostic, Level, ResourceFile, schema};
-use crate::manifest;
+use crate::manifest::{self, Span};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,10 +48,11 @@ pub(super) struct Document<'f> {
 impl Document<'_> {
     /// A diagnostic at a pointer within the document; `within` is a place inside a text that stands there.
     pub(super) fn diagnostic(&self, level: Level, pointer: &str, message: String, hint: Option<String>, within: Option<(u32, u32)>) -> Diagnostic {
-        let place = self.parsed.positions.value(pointer);
-        let (line, column) = match within {
-            Some((line, column)) => place.within(&self.file.text, line, column),
-            None => (place.line, place.column),
+        let location = self.parsed.positions.find(pointer);
+        let text = self.parsed.value.pointer(pointer).and_then(Value::as_str);
+        let (line, column) = match (within, text) {
+            (Some(place), Some(text)) => place_within(&self.file.text, location.value, text, place),
+            _ => (location.place().line, location.place().column),
         };
         Diagnostic {
             level,
@@ -73,7 +74,7 @@ impl Document<'_> {
 
 /// Reads every document of a file; what is wrong goes to `found`.
 pub(super) fn read<'f>(file: &'f ResourceFile, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
-    let documents = match manifest::parse(&file.text, &manifest::Limits::default()) {
+    let documents = match manifest::parse(&file.text, manifest::Limits::default()) {
         Ok(documents) => documents,
         Err(error) => {
             found.push(Diagnostic {
@@ -97,7 +98,7 @@ fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut 
     let name = text("/metadata/name").unwrap_or_default().to_owned();
     let kind = Kind::ALL.into_iter().find(|kind| text("/kind") == Some(kind.as_str()));
     let refuse = |pointer: &str, message: String, hint: String| {
-        let place = parsed.positions.value(pointer);
+        let place = parsed.positions.find(pointer).place();
         let resource = kind.map(|kind| format!("{}/{name}", kind.as_str()));
         let (file, pointer, hint) = (file.path.clone(), Some(pointer.to_owned()), Some(hint));
         Diagnostic { level: Level::Error, file, line: place.line, column: place.column, resource, pointer, message, hint }
@@ -125,7 +126,8 @@ fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut 
         return Some(Document { kind, name, spec, file, parsed });
     }
     for problem in problems {
-        let place = if problem.at_key { parsed.positions.key(&problem.pointer) } else { parsed.positions.value(&problem.pointer) };
+        let location = parsed.positions.find(&problem.pointer);
+        let place = if problem.at_key { location.place() } else { location.value.start };
         found.push(Diagnostic {
             level: Level::Error,
             file: file.path.clone(),
@@ -138,4 +140,25 @@ fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut 
         });
     }
     None
+}
+
+/// Where in the file a place within a scalar's text stands. A scalar may be quoted or folded over lines, so the way is
+/// walked by the characters that are not white space, which the spelling does not change.
+fn place_within(file: &str, span: Span, text: &str, (line, column): (u32, u32)) -> (u32, u32) {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(|line| line.chars().count()).sum();
+    let mut left = text.chars().take(before + column.saturating_sub(1) as usize).filter(|c| !c.is_whitespace()).count();
+    let (mut at_line, mut at_column) = (span.start.line, span.start.column);
+    let mut source = span.of(file).unwrap_or_default().chars().peekable();
+    if matches!(source.peek(), Some('"' | '\'')) && !text.starts_with(['"', '\'']) {
+        source.next();
+        at_column += 1;
+    }
+    for c in source {
+        if left == 0 && !c.is_whitespace() {
+            break;
+        }
+        left = left.saturating_sub(usize::from(!c.is_whitespace()));
+        (at_line, at_column) = if c == '\n' { (at_line + 1, 1) } else { (at_line, at_column + 1) };
+    }
+    (at_line, at_column)
 }

@@ -3,7 +3,7 @@
 use super::document::{Document, Kind, read};
 use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, Automations, SpecError};
-use crate::ingress::Source;
+use crate::ingress::{Source, SourceSpec, SpecFinding};
 use crate::inventory::{Inventory, Repository};
 use crate::plan::Recipe;
 use crate::render::Catalogue;
@@ -75,7 +75,7 @@ impl ResourceSet {
 
     /// Every secret the set names.
     pub fn secret_names(&self) -> Vec<SecretName> {
-        let mut names: Vec<SecretName> = self.sources.values().flat_map(|source| source.secret_names()).collect();
+        let mut names: Vec<SecretName> = self.sources.values().flat_map(|source| source.secret_names().iter().cloned()).collect();
         names.extend(self.inventory.repositories.values().flat_map(|repository| repository.spec.secret_names()));
         names.sort();
         names.dedup();
@@ -83,13 +83,13 @@ impl ResourceSet {
     }
 
     fn add_source(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
-        let Some((name, spec)) = typed::<SourceName, _>(document, found) else { return };
+        let Some((name, spec)) = typed::<SourceName, SourceSpec>(document, found) else { return };
         match Source::compile(name.clone(), spec) {
-            Ok((source, warnings)) => {
-                found.extend(warnings.into_iter().map(|warning| diagnostic(document, Level::Warning, warning)));
+            Ok(source) => {
+                found.extend(source.warnings().iter().cloned().map(|warning| diagnostic(document, Level::Warning, warning.into())));
                 self.sources.insert(name, Arc::new(source));
             }
-            Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
+            Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error.into()))),
         }
     }
 
@@ -175,4 +175,10 @@ fn digest(files: &[ResourceFile]) -> String {
         }
     }
     hex::encode(hasher.finalize())
+}
+
+impl From<SpecFinding> for SpecError {
+    fn from(finding: SpecFinding) -> Self {
+        Self { pointer: finding.pointer, message: finding.message, hint: finding.hint, within: finding.line_in_value }
+    }
 }

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.commit_sha, r.pull_number, r.pull_url, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.commit_sha, r.pushed, r.summary, r.pull_text, r.pull_number, r.pull_url, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -41,6 +41,9 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         branch: row.optional("branch")?,
         base: row.optional("base")?,
         commit: row.optional("commit_sha")?,
+        pushed: row.optional("pushed")?,
+        summary: row.json("summary")?,
+        text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
@@ -87,8 +90,8 @@ pub(super) async fn seq_of(connection: &mut SqliteConnection, id: &RequestId) ->
 pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request, now: Timestamp) -> Result<i64, StoreError> {
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
-        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, commit_sha = ?, pull_number = ?, pull_url = ?, \
-         findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, commit_sha = ?, pushed = ?, summary = ?, \
+         pull_text = ?, pull_number = ?, pull_url = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -96,6 +99,9 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.branch.as_ref().map(|name| name.as_str()))
     .bind(request.base.as_ref().map(|sha| sha.as_str()))
     .bind(request.commit.as_ref().map(|sha| sha.as_str()))
+    .bind(request.pushed.as_ref().map(|sha| sha.as_str()))
+    .bind(to_json(&request.summary)?)
+    .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
     .bind(to_json(&request.findings)?)

@@ -1,0 +1,133 @@
+use super::*;
+use crate::render::Catalogue;
+use std::sync::Arc;
+
+fn load(files: &[(&str, &str)]) -> Result<ResourceSet, Vec<Diagnostic>> {
+    let files: Vec<ResourceFile> = files.iter().map(|(path, text)| ResourceFile { path: (*path).to_owned(), text: (*text).to_owned() }).collect();
+    ResourceSet::load(&files, Arc::new(Catalogue::embedded().expect("the shipped templates")))
+}
+
+fn errors(files: &[(&str, &str)]) -> Vec<String> {
+    load(files).err().expect("refused").iter().map(ToString::to_string).collect()
+}
+
+const BASICS: &str = r#"apiVersion: kubeops.dev/v1alpha1
+kind: Source
+metadata: { name: service-desk }
+spec: { kind: jira, authentication: { hmac: { secrets: [JIRA_SECRET] } } }
+---
+apiVersion: kubeops.dev/v1alpha1
+kind: Repository
+metadata: { name: gitops }
+spec: { url: /srv/git/gitops.git }
+---
+apiVersion: kubeops.dev/v1alpha1
+kind: Cluster
+metadata: { name: prod }
+spec: { repository: gitops, path: clusters/prod }
+"#;
+
+fn automation(spec: &str) -> String {
+    format!("apiVersion: kubeops.dev/v1alpha1\nkind: Automation\nmetadata: {{ name: namespace-request }}\nspec:\n{spec}")
+}
+
+const GOOD: &str = r#"  on: { source: service-desk, types: [jira.issue.transitioned] }
+  when: event.data.issue.fields.issuetype.name == "Namespace request" && event.data.transition.to == "Approved"
+  correlate: event.subject
+  parameters:
+    team:
+      from: event.data.issue.fields.customfield_10050
+      schema: { type: string, pattern: "^[a-z][a-z0-9-]{1,40}$" }
+    cpu: { from: event.data.issue.fields.customfield_10051, default: "4", schema: { type: string } }
+    cluster: { from: event.data.issue.fields.customfield_10052.value, schema: { type: string } }
+  target: { cluster: "{{ parameters.cluster }}" }
+  render:
+    - { template: namespace, path: "namespaces/{{ parameters.team }}.yaml" }
+  pullRequest:
+    title: "Namespace {{ parameters.team }} ({{ event.subject }})"
+    labels: [namespace]
+    reviewers: [platform-team]
+"#;
+
+#[test]
+fn the_shape_an_author_writes_is_taken() {
+    let set = load(&[("a.yaml", BASICS), ("b.yaml", &automation(GOOD))]).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(set.automations.iter().len(), 1);
+    assert_eq!(set.secret_names().iter().map(ToString::to_string).collect::<Vec<_>>(), ["JIRA_SECRET"]);
+    assert!(set.warnings.is_empty(), "{:?}", set.warnings);
+}
+
+#[test]
+fn every_error_has_its_file_line_column_and_a_hint() {
+    let spec = GOOD
+        .replace("when: event.data.issue", "when: evnt.data.issue")
+        .replace("correlate: event.subject", "correlte: event.subject")
+        .replace("template: namespace", "template: namespac");
+    let found = errors(&[("a.yaml", BASICS), ("rules/b.yaml", &automation(&spec))]);
+    assert_eq!(found.len(), 1, "the schema comes first: {found:#?}");
+    assert!(found[0].starts_with("rules/b.yaml:7:3: error: Automation/namespace-request: there is no field `correlte`"), "{}", found[0]);
+
+    let spec = GOOD.replace("event.data.transition.to == \"Approved\"", "event.data.transition.to = \"Approved\"").replace("template: namespace", "template: namespac");
+    let found = errors(&[("a.yaml", BASICS), ("rules/b.yaml", &automation(&spec))]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("rules/b.yaml:6:99: error: Automation/namespace-request: not a valid CEL expression"), "{}", found[0]);
+    assert!(found[1].starts_with("rules/b.yaml:15:") && found[1].contains("there is no template \"namespac\"") && found[1].contains("hint: known are: access-grant"), "{}", found[1]);
+}
+
+#[test]
+fn a_place_in_a_folded_expression_is_found() {
+    let spec = GOOD.replace(
+        "when: event.data.issue.fields.issuetype.name == \"Namespace request\" && event.data.transition.to == \"Approved\"",
+        "when: >-\n    event.type == \"x\" &&\n    event.subject = \"y\"",
+    );
+    let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&spec))]);
+    assert!(found[0].starts_with("b.yaml:8:19: error"), "{found:#?}");
+}
+
+#[test]
+fn references_must_lead_somewhere() {
+    let spec = GOOD.replace("source: service-desk", "source: servicedesk").replace("cluster: \"{{ parameters.cluster }}\"", "cluster: production");
+    let found = errors(&[("a.yaml", &BASICS.replace("repository: gitops", "repository: git-ops")), ("b.yaml", &automation(&spec))]).join("\n");
+    for wanted in ["there is no source \"servicedesk\"", "known are: service-desk", "there is no \"production\"", "there is no repository \"git-ops\""] {
+        assert!(found.contains(wanted), "{wanted}: {found}");
+    }
+}
+
+#[test]
+fn a_template_s_needs_are_checked_before_any_event() {
+    let spec = GOOD.replace("    team:\n", "    squad:\n").replace("parameters.team", "parameters.squad");
+    let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&spec))]).join("\n");
+    assert!(found.contains("template namespace needs \"team\""), "{found}");
+}
+
+#[test]
+fn two_of_one_name_and_broken_yaml_and_foreign_documents_are_refused() {
+    let found = errors(&[("a.yaml", BASICS), ("b.yaml", BASICS), ("c.yaml", "kind: [\n"), ("d.yaml", "apiVersion: v1\nkind: ConfigMap\n"), ("e.yaml", "a: 1\na: 2\n")]).join("\n");
+    for wanted in ["b.yaml:3:", "a Source of this name stands at a.yaml:1 already", "c.yaml:", "d.yaml:1:", "apiVersion \"v1\" is not known here", "e.yaml:2:"] {
+        assert!(found.contains(wanted), "{wanted}: {found}");
+    }
+}
+
+#[test]
+fn a_source_without_authentication_is_refused_unless_it_says_so() {
+    let open = BASICS.replace(", authentication: { hmac: { secrets: [JIRA_SECRET] } }", "");
+    assert!(!errors(&[("a.yaml", &open)]).is_empty());
+    let outright = BASICS.replace("{ hmac: { secrets: [JIRA_SECRET] } }", "none");
+    let set = load(&[("a.yaml", &outright)]).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(set.warnings.len(), 1, "{:?}", set.warnings);
+    assert_eq!(set.warnings[0].level, Level::Warning);
+}
+
+#[test]
+fn the_generated_schemas_take_the_shipped_resources() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/config/resources");
+    let files = std::fs::read_dir(directory).expect("the shipped resources").map(|entry| {
+        let path = entry.expect("an entry").path();
+        ResourceFile { path: path.display().to_string(), text: std::fs::read_to_string(&path).expect("text") }
+    });
+    let set = ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates"))).unwrap_or_else(|found| panic!("{found:#?}"));
+    assert_eq!(set.automations.iter().len(), 2);
+    for kind in Kind::ALL {
+        assert!(schema_of(kind).pointer("/properties/spec").is_some());
+    }
+}

@@ -1,0 +1,256 @@
+//! Where a repository lives: an address that holds no password and names no option.
+
+use super::ParseError;
+use std::{fmt, path::PathBuf, str::FromStr};
+use url::{Host, Url};
+
+/// A repository's address: `https://`, `ssh://`, `user@host:path`, `file://`, an absolute path, or `http://` on the
+/// loopback. It holds no password and no user name but ssh's.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RemoteUrl {
+    text: String,
+    local: Option<PathBuf>,
+    https: Option<Origin>,
+    ssh_user: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+/// Whether `http://` may leave the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlainHttp {
+    /// Only to `localhost`, 127.0.0.0/8 and `::1`.
+    #[default]
+    LoopbackOnly,
+    /// Anywhere: tokens travel in clear text.
+    Allowed,
+}
+
+impl RemoteUrl {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// When it is none of the forms above, holds credentials, or is plain HTTP to another machine and that is not allowed.
+    pub fn parse(text: &str, plain: PlainHttp) -> Result<Self, ParseError> {
+        // The refused text is not repeated once it may hold a password.
+        let refuse = |rule: &str| ParseError::new("repository address", if text.contains('@') { "(not shown)" } else { text }, rule);
+        if text.is_empty() || text.len() > 2048 || text.chars().any(|c| c.is_control() || c.is_whitespace() || "'\"`\\".contains(c)) {
+            return Err(refuse("it has 1 to 2048 characters, none of them a space, a quote or a control character"));
+        }
+        if text.starts_with('/') {
+            return Ok(Self { text: text.to_owned(), local: Some(PathBuf::from(text)), https: None, ssh_user: None });
+        }
+        if !text.contains("://") {
+            return Self::scp(text).ok_or_else(|| refuse("it starts with https://, ssh://, file:// or /, or reads user@host:path"));
+        }
+        let url = Url::parse(text).map_err(|e| refuse(&format!("it is no URL ({e})")))?;
+        if url.password().is_some() {
+            return Err(refuse("it holds a password; name the credentials in the repository's resource instead"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("it has no `?` and no `#`"));
+        }
+        match url.scheme() {
+            "file" => {
+                let path = url.to_file_path().map_err(|()| refuse("a file address has an absolute path and no host"))?;
+                Ok(Self { text: text.to_owned(), local: Some(path), https: None, ssh_user: None })
+            }
+            "ssh" => {
+                let host = url.host_str().unwrap_or_default();
+                if host.is_empty() || host.starts_with('-') || url.username().starts_with('-') || url.path().trim_matches('/').is_empty() {
+                    return Err(refuse("an ssh address has a host and a path, and neither host nor user starts with `-`"));
+                }
+                let user = if url.username().is_empty() { "git" } else { url.username() };
+                Ok(Self { text: text.to_owned(), local: None, https: None, ssh_user: Some(user.to_owned()) })
+            }
+            scheme @ ("https" | "http") => {
+                if !url.username().is_empty() {
+                    return Err(refuse("it holds a user name; name the credentials in the repository's resource instead"));
+                }
+                if scheme == "http" && plain == PlainHttp::LoopbackOnly && !is_loopback(&url) {
+                    return Err(refuse("plain http is for this machine only; use https"));
+                }
+                Ok(Self { text: text.to_owned(), local: None, https: Some(Origin::of(&url)), ssh_user: None })
+            }
+            _ => Err(refuse("known are https, http (this machine), ssh and file")),
+        }
+    }
+
+    fn scp(text: &str) -> Option<Self> {
+        let (place, path) = text.split_once(':')?;
+        let (user, host) = place.split_once('@').unwrap_or(("git", place));
+        let word = |s: &str| !s.is_empty() && !s.starts_with('-') && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let plain = word(user) && word(host) && host.len() > 1 && !path.is_empty() && !path.starts_with('-') && !path.contains('@');
+        plain.then(|| Self { text: text.to_owned(), local: None, https: None, ssh_user: Some(user.to_owned()) })
+    }
+
+    /// The address, fit for a log.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The directory, when the repository is on this machine's file system.
+    pub fn local_path(&self) -> Option<&std::path::Path> {
+        self.local.as_deref()
+    }
+
+    /// Whether the repository is on this machine's file system.
+    pub fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// `owner/name`, when the address ends so, as GitHub's do; a `.git` at the end is left out.
+    pub fn owner_and_name(&self) -> Option<String> {
+        if self.is_local() {
+            return None;
+        }
+        let path = match self.text.split_once("://") {
+            Some((_, rest)) => rest.split_once('/')?.1,
+            None => self.text.split_once(':')?.1,
+        };
+        let path = path.trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        let mut parts = path.rsplit('/');
+        let (name, owner) = (parts.next()?, parts.next()?);
+        (!name.is_empty() && !owner.is_empty()).then(|| format!("{owner}/{name}"))
+    }
+
+    /// The user an ssh address names; `git` when it names none. None for other addresses.
+    pub fn ssh_user(&self) -> Option<&str> {
+        self.ssh_user.as_deref()
+    }
+
+    /// Whether `asked` (what libgit2 is about to send credentials to) is this address's scheme, host and port.
+    pub fn same_origin(&self, asked: &str) -> bool {
+        match (&self.https, Url::parse(asked)) {
+            (Some(origin), Ok(asked)) => *origin == Origin::of(&asked),
+            _ => false,
+        }
+    }
+}
+
+impl Origin {
+    fn of(url: &Url) -> Self {
+        Self { scheme: url.scheme().to_owned(), host: url.host_str().unwrap_or_default().to_ascii_lowercase(), port: url.port_or_known_default() }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+impl FromStr for RemoteUrl {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text, PlainHttp::LoopbackOnly)
+    }
+}
+
+impl fmt::Display for RemoteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<RemoteUrl> for String {
+    fn from(url: RemoteUrl) -> String {
+        url.text
+    }
+}
+
+impl TryFrom<String> for RemoteUrl {
+    type Error = ParseError;
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
+}
+
+impl schemars::JsonSchema for RemoteUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RemoteUrl".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "minLength": 1, "maxLength": 2048 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_address_holds_no_password_and_names_no_option() {
+        for good in [
+            "https://github.com/acme/gitops.git",
+            "http://127.0.0.1:8080/x.git",
+            "http://localhost/x",
+            "http://[::1]:9/x",
+            "ssh://git@host.example:22/acme/x.git",
+            "git@github.com:acme/x.git",
+            "file:///srv/git/x.git",
+            "/srv/git/x.git",
+        ] {
+            assert!(good.parse::<RemoteUrl>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "https://me:hunter2@github.com/a/b",
+            "https://me@github.com/a/b",
+            "http://github.com/a/b",
+            "http://127.0.0.1.example/a",
+            "ssh://-oProxyCommand=x/a",
+            "ssh://git:pw@host/a",
+            "-oProxyCommand=x:a",
+            "git@host:-x",
+            "ext::sh -c id",
+            "ftp://host/a",
+            "relative/path",
+            "https://host/a?token=x",
+            "https://host/a b",
+        ] {
+            assert!(bad.parse::<RemoteUrl>().is_err(), "{bad}");
+        }
+        let error = "https://me:hunter2@github.com/a".parse::<RemoteUrl>().expect_err("refused");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(RemoteUrl::parse("http://github.example/a", PlainHttp::Allowed).is_ok());
+        let slug = |url: &str| url.parse::<RemoteUrl>().expect("an address").owner_and_name();
+        assert_eq!(slug("https://github.com/acme/gitops.git").as_deref(), Some("acme/gitops"));
+        assert_eq!(slug("git@github.com:acme/gitops.git").as_deref(), Some("acme/gitops"));
+        assert_eq!(slug("file:///srv/git/x.git"), None);
+    }
+
+    #[test]
+    fn credentials_go_to_the_configured_origin_alone() {
+        let url: RemoteUrl = "https://git.example/a/b.git".parse().expect("an address");
+        assert!(url.same_origin("https://git.example:443/a/b.git/info/refs"));
+        for other in ["http://git.example/a/b.git", "https://git.example:8443/a", "https://git.example.evil/a", "https://evil/a?https://git.example/"]
+        {
+            assert!(!url.same_origin(other), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_accepted_http_address_has_user_information(text in "https?://[a-z:@.]{0,20}/[a-z@:/]{0,10}") {
+            if let Ok(url) = RemoteUrl::parse(&text, PlainHttp::Allowed) {
+                let parsed = Url::parse(url.as_str()).expect("a URL");
+                prop_assert!(parsed.username().is_empty() && parsed.password().is_none());
+            }
+        }
+    }
+}

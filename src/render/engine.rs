@@ -28,6 +28,7 @@ impl Engine {
         tera.autoescape_on([".tera"]);
         tera.set_escape_fn(|text, out| out.write_all(escape::write_scalar(text).as_bytes()));
         tera.register_filter("__value", value_filter);
+        tera.register_filter("__joined", joined_filter);
         tera.register_filter("__block", block_filter);
         tera.register_function("range", range);
         tera.add_raw_templates(sources)?;
@@ -104,6 +105,20 @@ fn value_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value>
         write_value(&value, &mut out)?;
     }
     Ok(Value::safe_string(&out))
+}
+
+/// Lets through what `~` may join to a text; the engine itself would take a missing value for an empty one.
+#[expect(clippy::needless_pass_by_value, reason = "the engine's filters take their arguments by value")]
+pub(super) fn joined_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value> {
+    if value.is_string() || value.is_number() || value.is_bool() {
+        return Ok(value);
+    }
+    let of = arguments.must_get::<&str>("of")?;
+    Err(tera::Error::message(if value.is_undefined() {
+        format!("`{of}` is not defined")
+    } else {
+        format!("`{of}` is a {} and cannot be joined to a text", value.name())
+    }))
 }
 
 fn write_key(key: &str, out: &mut String) -> TeraResult<()> {

@@ -112,6 +112,80 @@ fn starts_component(tokens: &[Token<'_>], at: usize) -> bool {
     named && !operand
 }
 
+/// The piece's inner text with every operand of `~` passed through the engine's `__joined`: by itself `~` takes a missing value for an empty text.
+pub(super) fn guard_joins(piece: &Piece<'_>, source: &str) -> String {
+    let tokens = &piece.tokens;
+    let inner = piece.start + 2;
+    let mut ends: Vec<(usize, usize)> = Vec::new();
+    for (at, _) in tokens.iter().enumerate().filter(|(_, token)| token.is_sign("~")) {
+        let left = operand_start(tokens, at);
+        let right = operand_end(tokens, at + 1);
+        for (from, to) in [(left, at), (at + 1, right)] {
+            let literal = to == from + 1 && matches!(tokens[from].kind, TokenKind::Text | TokenKind::Number);
+            if from < to && !literal {
+                ends.push((tokens[from].start, tokens[to - 1].start + tokens[to - 1].text.len()));
+            }
+        }
+    }
+    ends.sort_unstable_by_key(|(_, end)| *end);
+    ends.dedup_by_key(|(_, end)| *end);
+    let mut out = String::with_capacity(piece.inner.len() + ends.len() * 32);
+    let mut done = 0;
+    for (start, end) in ends {
+        out.push_str(&piece.inner[done..end - inner]);
+        out.push_str(&format!("|__joined(of={})", super::manifest::literal(&source[start..end])));
+        done = end - inner;
+    }
+    out.push_str(&piece.inner[done..]);
+    out
+}
+
+/// The token after the operand that begins at `at`: the next operator, keyword or closing bracket on its own level.
+fn operand_end(tokens: &[Token<'_>], at: usize) -> usize {
+    let mut depth = 0_usize;
+    for (index, token) in tokens.iter().enumerate().skip(at) {
+        if depth == 0 && index > at && ends_operand(tokens, index) {
+            return index;
+        }
+        match token.text {
+            "(" | "[" | "{" if token.kind == TokenKind::Sign => depth += 1,
+            ")" | "]" | "}" if token.kind == TokenKind::Sign => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return index,
+            },
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// Where the operand that ends before `at` begins; it only serves the wording of an error.
+fn operand_start(tokens: &[Token<'_>], at: usize) -> usize {
+    let mut depth = 0_usize;
+    for index in (0..at).rev() {
+        let token = &tokens[index];
+        match token.text {
+            ")" | "]" | "}" if token.kind == TokenKind::Sign => depth += 1,
+            "(" | "[" | "{" if token.kind == TokenKind::Sign => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return index + 1,
+            },
+            _ if depth == 0 && ends_operand(tokens, index) => return index + 1,
+            _ => {}
+        }
+    }
+    0
+}
+
+fn ends_operand(tokens: &[Token<'_>], at: usize) -> bool {
+    let token = &tokens[at];
+    match token.kind {
+        TokenKind::Name => is_keyword(token.text) && !at.checked_sub(1).is_some_and(|before| tokens[before].is_sign(".")),
+        TokenKind::Sign => matches!(token.text, "~" | "+" | "-" | "*" | "/" | "%" | "," | "=" | "!" | "<" | ">" | ":" | ")" | "]" | "}"),
+        TokenKind::Text | TokenKind::Number => false,
+    }
+}
+
 /// The name and the inner tokens of an expression that is one component call, `<name a={x} />`, and nothing else.
 pub(super) fn component_call<'t, 's>(tokens: &'t [Token<'s>]) -> Option<(String, &'t [Token<'s>])> {
     let [first, inner @ .., slash, last] = tokens else { return None };

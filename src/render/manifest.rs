@@ -181,7 +181,8 @@ impl Checker<'_> {
             lint::tokens(self.source, piece, inner, &VOCABULARY, &mut self.faults);
             self.call(Target::Component(name), piece, lint::comprehension_depth(inner));
             let newline = self.vanish(indent, rest);
-            self.out.push_str(&format!("{{{{({})|__block(width={indent}){newline}}}}}", piece.inner));
+            let inner = lint::guard_joins(piece, self.source);
+            self.out.push_str(&format!("{{{{({inner})|__block(width={indent}){newline}}}}}"));
             self.skeletons.gap(piece.inner);
             return;
         }
@@ -196,7 +197,8 @@ impl Checker<'_> {
             }
         };
         // The parenthesis takes the place of a space, so that columns stay.
-        let inner = piece.inner.strip_prefix(' ').unwrap_or(piece.inner);
+        let guarded = lint::guard_joins(piece, self.source);
+        let inner = guarded.strip_prefix(' ').unwrap_or(&guarded);
         self.out.push_str(&format!("{{{{({inner})|__value(key={key},of={})}}}}", literal(piece.inner)));
     }
 
@@ -264,7 +266,7 @@ impl Checker<'_> {
         }
         self.out.push_str("{%");
         self.out.push_str(&" ".repeat(indent));
-        self.out.push_str(piece.inner);
+        self.out.push_str(&lint::guard_joins(piece, self.source));
         self.out.push_str(newline);
         self.out.push_str("%}");
     }

@@ -2,7 +2,7 @@
 //! It holds only its source and compiles when it renders, so that thousands cost little.
 //! A value never becomes markup, a mention, a line break in a title, or a directory level.
 
-use super::engine::Limited;
+use super::engine::{Limited, joined_filter};
 use super::escape::is_hidden;
 use super::lint::{self, Vocabulary};
 use super::markdown;
@@ -177,6 +177,7 @@ fn engine(finish: fn(Value, &Kwargs, &State) -> TeraResult<Value>) -> Tera {
         }
         finish(value, &arguments, state)
     });
+    tera.register_filter("__joined", joined_filter);
     tera.register_filter("replace", |value: &str, arguments: Kwargs, _: &State| {
         let (from, to) = (arguments.must_get::<&str>("from")?, arguments.must_get::<&str>("to")?);
         let times = value.matches(from).count();
@@ -246,14 +247,15 @@ fn translate(source: &str, kind: TextKind) -> Result<String, Fault> {
             Kind::Tag => {
                 tag(source, piece, &mut faults);
                 strip = vanish(source, piece, &mut out);
-                out.push_str(&source[piece.start..piece.end]);
+                out.push_str(&format!("{{%{}%}}", lint::guard_joins(piece, source)));
             }
             Kind::Expression => {
                 expression(source, piece, kind, &mut faults);
                 let code = spans.iter().find(|(index, _)| *index == at);
                 strip = code.map_or(0, |(_, ticks)| *ticks);
                 let of = super::manifest::literal(piece.inner);
-                let inner = piece.inner.strip_prefix(' ').unwrap_or(piece.inner);
+                let guarded = lint::guard_joins(piece, source);
+                let inner = guarded.strip_prefix(' ').unwrap_or(&guarded);
                 out.push_str(&format!("{{{{({inner})|__text(code={},table={table},of={of})}}}}", code.is_some()));
             }
         }

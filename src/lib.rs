@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod event;
 pub mod expression;
+pub mod forge;
 pub mod git;
 pub mod plan;
 pub mod request;

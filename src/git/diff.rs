@@ -35,6 +35,14 @@ pub enum ChangeKind {
     Removed,
 }
 
+/// The text of the difference between two commits of a repository, of at most `limit` bytes; whole lines.
+///
+/// # Errors
+/// What libgit2 says when one of the commits or its objects cannot be read.
+pub fn unified_diff(repository: &Repository, from: Oid, to: Oid, limit: usize) -> Result<String, git2::Error> {
+    between(repository, from, to, limit).map(|diff| diff.text)
+}
+
 pub(super) fn between(repository: &Repository, from: Oid, to: Oid, limit: usize) -> Result<Diff, git2::Error> {
     let old = repository.find_commit(from)?.tree()?;
     let new = repository.find_commit(to)?.tree()?;

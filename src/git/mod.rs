@@ -12,7 +12,7 @@ mod remote;
 mod snapshot;
 pub mod transport;
 
-pub use diff::{ChangeKind, ChangedPath, Diff};
+pub use diff::{ChangeKind, ChangedPath, Diff, unified_diff};
 pub use error::GitError;
 pub use message::{CommitMeta, Identity, commit_message};
 pub use mirror::{Mirror, Mirrors};

@@ -1,5 +1,8 @@
 //! One integration binary: flows against the real program, its API, its command line, its parts behind real servers.
 
 mod arch;
+mod forge;
+mod git;
 mod sandbox;
+mod support;
 mod templates;

@@ -29,6 +29,8 @@ pub enum Delivery {
     Truncated,
     /// The connection ends without an answer.
     Dropped,
+    /// No answer, and the connection stays open until the other side ends it.
+    Silent,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +96,10 @@ fn converse(stream: TcpStream, handler: &(dyn Fn(Request) -> Answer + Send + Syn
     let Some(request) = read_request(&mut reader, &stream)? else { return Ok(()) };
     let answer = handler(request);
     let mut stream = stream;
+    if answer.delivery == Delivery::Silent {
+        let _ = reader.read(&mut [0]);
+        return Ok(());
+    }
     if answer.delivery == Delivery::Dropped {
         return stream.shutdown(Shutdown::Both);
     }

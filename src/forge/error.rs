@@ -1,0 +1,150 @@
+//! What can go wrong at a forge, in sentences for a person.
+//! No variant holds a token, and none an answer's whole body.
+
+use crate::types::ErrorClass;
+use std::time::Duration;
+
+/// Why a forge did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForgeError {
+    /// The token is wrong, expired or revoked.
+    #[error("{forge} does not accept the token ({message}); put a valid one in its place")]
+    Unauthorised {
+        /// The forge and repository.
+        forge: String,
+        /// Its words.
+        message: String,
+    },
+    /// The token may not do this, or the repository is archived.
+    #[error("{forge} does not allow it ({message}); give the token the right to write pull requests, or see whether the repository is archived")]
+    Forbidden {
+        /// The forge and repository.
+        forge: String,
+        /// Its words.
+        message: String,
+    },
+    /// There is no such repository, or the token may not see it.
+    #[error("{forge} knows no such repository, or hides it from this token ({message}); check the name and the token's access")]
+    NotFound {
+        /// The forge and repository.
+        forge: String,
+        /// Its words.
+        message: String,
+    },
+    /// There is no such pull request.
+    #[error("{forge} has no pull request {number}")]
+    NoPull {
+        /// The forge and repository.
+        forge: String,
+        /// The number asked for.
+        number: u64,
+    },
+    /// The forge asks us to slow down.
+    #[error("{forge} asks to wait{}: {message}", retry_after.map(|wait| format!(" {} s", wait.as_secs())).unwrap_or_default())]
+    Limited {
+        /// The forge and repository.
+        forge: String,
+        /// How long, where it says so or its rules do.
+        retry_after: Option<Duration>,
+        /// Its words.
+        message: String,
+    },
+    /// It is away, broken, slow, or its answer makes no sense. Whether the effect happened is not known.
+    #[error("{forge} cannot be reached or answers nonsense ({message}); it is tried again")]
+    Unreachable {
+        /// The forge and repository.
+        forge: String,
+        /// What was seen.
+        message: String,
+    },
+    /// It understood and says no.
+    #[error("{forge} refuses: {message}")]
+    Refused {
+        /// The forge and repository.
+        forge: String,
+        /// Its words.
+        message: String,
+    },
+    /// The branch and its base changed the same places.
+    #[error("{forge}: pull request {number} conflicts with its base in {}; it must be made again on the newer base", files.join(", "))]
+    Conflict {
+        /// The forge and repository.
+        forge: String,
+        /// The pull request.
+        number: u64,
+        /// The files in conflict.
+        files: Vec<String>,
+    },
+    /// The branch has commits that nobody approved here.
+    #[error("{forge}: the branch of pull request {number} has changed since it was last looked at; look at it again")]
+    Changed {
+        /// The forge and repository.
+        forge: String,
+        /// The pull request.
+        number: u64,
+    },
+    /// The base branch kept moving while we merged.
+    #[error("{forge}: the base branch of pull request {number} moves faster than it can be merged; try again")]
+    Busy {
+        /// The forge and repository.
+        forge: String,
+        /// The pull request.
+        number: u64,
+    },
+    /// The pull request is closed or merged.
+    #[error("{forge}: pull request {number} is no longer open")]
+    NotOpen {
+        /// The forge and repository.
+        forge: String,
+        /// The pull request.
+        number: u64,
+    },
+    /// Another wrote the same pull request's record at the same time.
+    #[error("{forge}: the record of pull request {number} was changed by another at the same time; try again")]
+    Outdated {
+        /// The forge and repository.
+        forge: String,
+        /// The pull request.
+        number: u64,
+    },
+    /// The local forge's repository or records cannot be read or written.
+    #[error("{forge} cannot read or write ({message})")]
+    Storage {
+        /// The forge and repository.
+        forge: String,
+        /// What was seen.
+        message: String,
+        /// Whether waiting may help.
+        class: ErrorClass,
+    },
+    /// The settings make no client.
+    #[error("{forge} cannot be set up: {message}")]
+    Setup {
+        /// The forge and repository.
+        forge: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl ForgeError {
+    /// How it is to be treated.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unauthorised { .. } | Self::Forbidden { .. } | Self::NotFound { .. } | Self::Refused { .. } | Self::Setup { .. } => {
+                ErrorClass::Permanent
+            }
+            Self::NoPull { .. } | Self::Conflict { .. } | Self::Changed { .. } | Self::NotOpen { .. } => ErrorClass::User,
+            Self::Limited { .. } | Self::Unreachable { .. } | Self::Busy { .. } | Self::Outdated { .. } => ErrorClass::Transient,
+            Self::Storage { class, .. } => *class,
+        }
+    }
+
+    /// How long the forge wants us to wait before the next call of any kind, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

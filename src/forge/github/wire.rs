@@ -1,0 +1,136 @@
+//! GitHub's JSON as we read it, and what it means in our words. Only the fields we use, so that additions harm nothing.
+//! <https://docs.github.com/en/rest/pulls/pulls?apiVersion=2022-11-28>
+
+use crate::forge::{Pull, PullState, Reviewer};
+use crate::types::{CommitSha, Timestamp};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WirePull {
+    number: u64,
+    html_url: String,
+    state: String,
+    title: String,
+    body: Option<String>,
+    #[serde(default)]
+    labels: Vec<Label>,
+    #[serde(default)]
+    requested_reviewers: Vec<Login>,
+    #[serde(default)]
+    requested_teams: Vec<Team>,
+    head: Side,
+    base: Side,
+    user: Option<Login>,
+    merged_at: Option<Timestamp>,
+    merge_commit_sha: Option<CommitSha>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+struct Label {
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Login {
+    login: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Team {
+    slug: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Side {
+    #[serde(rename = "ref")]
+    name: String,
+    sha: CommitSha,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireReview {
+    user: Option<Login>,
+    state: String,
+}
+
+/// What GitHub says when it refuses.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct WireError {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    errors: Vec<serde_json::Value>,
+}
+
+impl WirePull {
+    /// The pull request in our words; `organisation` owns the teams.
+    pub(super) fn into_pull(self, organisation: &str) -> Pull {
+        let merged = self.merged_at.is_some();
+        let users = self.requested_reviewers.into_iter().map(|user| Reviewer::User(user.login));
+        let teams = self.requested_teams.into_iter().map(|team| Reviewer::Team { organisation: organisation.to_owned(), team: team.slug });
+        Pull {
+            number: self.number,
+            url: self.html_url,
+            state: match (merged, self.state.as_str()) {
+                (true, _) => PullState::Merged,
+                (false, "open") => PullState::Open,
+                (false, _) => PullState::Closed,
+            },
+            title: self.title,
+            body: self.body.unwrap_or_default(),
+            labels: self.labels.into_iter().map(|label| label.name).collect(),
+            reviewers: users.chain(teams).collect(),
+            head: self.head.name,
+            base: self.base.name,
+            head_commit: Some(self.head.sha),
+            // For an open one GitHub tells a merge it only tried.
+            merge_commit: self.merge_commit_sha.filter(|_| merged),
+            approved_by: Vec::new(),
+            author: self.user.map(|user| user.login).unwrap_or_default(),
+            closed_by: None,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Who approves, by each person's last word. Comments are no word.
+pub(super) fn approvals(reviews: Vec<WireReview>) -> Vec<String> {
+    let mut last = BTreeMap::new();
+    for review in reviews {
+        if let Some(user) = review.user
+            && matches!(review.state.as_str(), "APPROVED" | "CHANGES_REQUESTED" | "DISMISSED")
+        {
+            last.insert(user.login, review.state == "APPROVED");
+        }
+    }
+    last.into_iter().filter(|(_, approves)| *approves).map(|(login, _)| login).collect()
+}
+
+impl WireError {
+    /// Reads an answer's body; a body that is no JSON (a proxy's page) is not repeated.
+    pub(super) fn read(body: &str) -> Self {
+        serde_json::from_str(body).unwrap_or_default()
+    }
+
+    /// Its words on one line, at most 400 characters; empty when it said nothing.
+    pub(super) fn words(&self) -> String {
+        let details = self.errors.iter().filter_map(|error| match error {
+            serde_json::Value::String(text) => Some(text.clone()),
+            error => match (error.get("message"), error.get("field"), error.get("code")) {
+                (Some(message), ..) => message.as_str().map(str::to_owned),
+                (None, Some(field), Some(code)) => Some(format!("{}: {}", field.as_str().unwrap_or("?"), code.as_str().unwrap_or("?"))),
+                _ => None,
+            },
+        });
+        let text = std::iter::once(self.message.clone()).chain(details).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+        crate::forge::cut(
+            &text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "),
+            400,
+        )
+    }
+}

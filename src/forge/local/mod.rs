@@ -1,0 +1,317 @@
+//! The forge for a machine without accounts: a pull request is a record and a branch in a bare repository.
+//! Records lie behind [`PullRecords`]; merges happen in the bare repository itself. It never merges a commit that was not
+//! the one looked at, and never runs a hook.
+
+mod records;
+mod repository;
+
+pub use records::{Comment, LocalPull, PullRecords, RecordError};
+pub use repository::{Merged, Tools};
+
+use super::{Forge, ForgeError, Pull, PullSpec, PullState, cut};
+use crate::clock::Clock;
+use crate::types::{BranchName, RepositoryName};
+use repository::{MergeOrder, Upstream};
+use std::{path::PathBuf, sync::Arc};
+
+/// Titles are cut to this many characters.
+const TITLE_LIMIT: usize = 256;
+/// Bodies and comments are cut to this many characters.
+const BODY_LIMIT: usize = 65_536;
+
+/// A person who reviews, as the merge commit names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The name shown and compared.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+}
+
+/// What a person does with a pull request of the local forge. At GitHub people do it there.
+#[async_trait::async_trait]
+pub trait Review: Forge {
+    /// Notes that a person approves. Doing so twice counts once.
+    ///
+    /// # Errors
+    /// [`ForgeError::NotOpen`] when it is closed or merged, [`ForgeError::Changed`] when the branch has other commits by now.
+    async fn approve(&self, number: u64, who: &Person) -> Result<Pull, ForgeError>;
+
+    /// Merges the branch into its base with a merge commit. Merging what is merged tells it.
+    ///
+    /// # Errors
+    /// [`ForgeError::Conflict`] with the files, [`ForgeError::Changed`] when the branch has other commits than the record,
+    /// [`ForgeError::NotOpen`] when it was closed.
+    async fn merge(&self, number: u64, who: &Person) -> Result<Pull, ForgeError>;
+
+    /// Closes it as a person's decision: it is not opened again.
+    ///
+    /// # Errors
+    /// [`ForgeError::NotOpen`] when it is merged.
+    async fn decline(&self, number: u64, who: &Person, comment: Option<&str>) -> Result<Pull, ForgeError>;
+
+    /// The repository's pull requests, newest first; `state` narrows them.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    async fn list(&self, state: Option<PullState>, limit: usize) -> Result<Vec<Pull>, ForgeError>;
+
+    /// What merging it would change, as a unified diff of at most `limit` bytes, and what it did once it is merged.
+    ///
+    /// # Errors
+    /// When a commit is gone or the repository cannot be read.
+    async fn diff(&self, number: u64, limit: usize) -> Result<String, ForgeError>;
+}
+
+/// The local forge of one repository.
+pub struct LocalForge {
+    name: RepositoryName,
+    upstream: Upstream,
+    records: Arc<dyn PullRecords>,
+    clock: Arc<dyn Clock>,
+    pages: String,
+}
+
+impl LocalForge {
+    /// The forge of the bare repository at `path`. `pages` is the address under which people see pull requests, without a
+    /// slash at its end: `<pages>/<repository>/<number>`.
+    pub fn new(
+        name: RepositoryName,
+        path: PathBuf,
+        tools: Tools,
+        records: Arc<dyn PullRecords>,
+        clock: Arc<dyn Clock>,
+        pages: impl Into<String>,
+    ) -> Self {
+        let upstream = Upstream { forge: format!("the local forge of {name}"), path, tools };
+        Self { name, upstream, records, clock, pages: pages.into() }
+    }
+
+    async fn record(&self, number: u64) -> Result<LocalPull, ForgeError> {
+        let found = self.records.get(&self.name, number).await.map_err(|error| self.failed(number, error))?;
+        found.ok_or_else(|| ForgeError::NoPull { forge: self.upstream.forge.clone(), number })
+    }
+
+    async fn update(&self, mut record: LocalPull) -> Result<LocalPull, ForgeError> {
+        record.pull.updated_at = self.clock.now();
+        let number = record.pull.number;
+        self.records.update(&record).await.map_err(|error| self.failed(number, error))
+    }
+
+    fn failed(&self, number: u64, error: RecordError) -> ForgeError {
+        let forge = self.upstream.forge.clone();
+        match error {
+            RecordError::Outdated | RecordError::Exists => ForgeError::Outdated { forge, number },
+            RecordError::Storage { message, class } => ForgeError::Storage { forge, message, class },
+        }
+    }
+
+    /// Runs work on the bare repository on a blocking thread.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Upstream) -> Result<T, ForgeError> + Send + 'static) -> Result<T, ForgeError> {
+        let upstream = self.upstream.clone();
+        let forge = upstream.forge.clone();
+        let bug =
+            move |error: tokio::task::JoinError| ForgeError::Storage { forge, message: error.to_string(), class: crate::types::ErrorClass::Bug };
+        tokio::task::spawn_blocking(move || work(&upstream)).await.map_err(bug)?
+    }
+
+    /// The record of an open pull request whose branch is where the record says; else why not. A branch that has other
+    /// commits by now loses its approvals.
+    async fn reviewable(&self, number: u64) -> Result<LocalPull, ForgeError> {
+        let mut record = self.record(number).await?;
+        let forge = self.upstream.forge.clone();
+        if record.pull.state != PullState::Open {
+            return Err(ForgeError::NotOpen { forge, number });
+        }
+        let head = record.pull.head.clone();
+        let tip = self.blocking(move |upstream| upstream.tip(&head)).await?;
+        if tip == record.pull.head_commit {
+            return Ok(record);
+        }
+        if tip.is_some() {
+            record.pull.head_commit = tip;
+            record.pull.approved_by.clear();
+            self.update(record).await?;
+        }
+        Err(ForgeError::Changed { forge, number })
+    }
+
+    /// The merge of an open pull request's head, where its base holds it already.
+    async fn merged(&self, pull: &Pull) -> Result<Option<Merged>, ForgeError> {
+        let Some(head) = pull.head_commit.clone() else { return Ok(None) };
+        let base = pull.base.clone();
+        self.blocking(move |upstream| upstream.merged_already(&base, &head)).await
+    }
+
+    async fn record_merge(&self, mut record: LocalPull, merged: Merged, who: &str) -> Result<Pull, ForgeError> {
+        record.pull.state = PullState::Merged;
+        record.pull.merge_commit = Some(merged.commit);
+        record.pull.closed_by = Some(who.to_owned());
+        Ok(self.update(record).await?.pull)
+    }
+
+    async fn end(&self, mut record: LocalPull, who: &str, comment: Option<&str>) -> Result<Pull, ForgeError> {
+        if record.pull.state != PullState::Open {
+            return Ok(record.pull);
+        }
+        if let Some(comment) = comment {
+            record.comments.push(Comment { at: self.clock.now(), author: who.to_owned(), body: cut(comment, BODY_LIMIT) });
+        }
+        record.pull.state = PullState::Closed;
+        record.pull.closed_by = Some(who.to_owned());
+        Ok(self.update(record).await?.pull)
+    }
+
+    /// The record with what `spec` asks for; none when it is so already.
+    fn brought_up(record: &LocalPull, spec: &PullSpec) -> Option<LocalPull> {
+        let mut wanted = record.clone();
+        let pull = &mut wanted.pull;
+        pull.title = cut(&spec.title, TITLE_LIMIT);
+        pull.body = cut(&spec.body, BODY_LIMIT);
+        pull.base = spec.base.to_string();
+        for label in &spec.labels {
+            if !pull.labels.contains(label) {
+                pull.labels.push(label.clone());
+            }
+        }
+        for reviewer in &spec.reviewers {
+            if !pull.reviewers.contains(reviewer) {
+                pull.reviewers.push(reviewer.clone());
+            }
+        }
+        if pull.head_commit.as_ref() != Some(&spec.head_commit) {
+            pull.head_commit = Some(spec.head_commit.clone());
+            // What was approved is not what stands there now.
+            pull.approved_by.clear();
+        }
+        (wanted != *record).then_some(wanted)
+    }
+
+    fn opened(&self, spec: &PullSpec) -> LocalPull {
+        let now = self.clock.now();
+        let pull = Pull {
+            number: 0,
+            url: format!("{}/{}", self.pages, self.name),
+            state: PullState::Open,
+            title: String::new(),
+            body: String::new(),
+            labels: Vec::new(),
+            reviewers: Vec::new(),
+            head: spec.head.to_string(),
+            base: spec.base.to_string(),
+            head_commit: None,
+            merge_commit: None,
+            approved_by: Vec::new(),
+            author: KUBEOPS.to_owned(),
+            closed_by: None,
+            created_at: now,
+            updated_at: now,
+            notes: Vec::new(),
+        };
+        let empty = LocalPull { repository: self.name.clone(), pull, comments: Vec::new(), version: 0 };
+        Self::brought_up(&empty, spec).unwrap_or(empty)
+    }
+}
+
+/// The name of what we do ourselves.
+const KUBEOPS: &str = "kubeops";
+
+#[async_trait::async_trait]
+impl Forge for LocalForge {
+    async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError> {
+        // The search costs nothing here, so it is never spared.
+        let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;
+        let record = match found {
+            Some(record) if record.pull.state != PullState::Open => return Ok(record.pull),
+            Some(record) => record,
+            None => match self.records.insert(&self.opened(spec)).await {
+                Ok(record) => return Ok(record.pull),
+                Err(RecordError::Exists) => {
+                    let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;
+                    found.ok_or_else(|| ForgeError::Outdated { forge: self.upstream.forge.clone(), number: 0 })?
+                }
+                Err(error) => return Err(self.failed(0, error)),
+            },
+        };
+        match Self::brought_up(&record, spec) {
+            None => Ok(record.pull),
+            Some(wanted) => Ok(self.update(wanted).await?.pull),
+        }
+    }
+
+    async fn get(&self, number: u64) -> Result<Pull, ForgeError> {
+        let record = self.record(number).await?;
+        if record.pull.state == PullState::Open
+            && let Some(merged) = self.merged(&record.pull).await?
+        {
+            // Merged with git alone, without a word to us.
+            return self.record_merge(record, merged, "git").await;
+        }
+        Ok(record.pull)
+    }
+
+    async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError> {
+        let found = self.records.find(&self.name, head).await.map_err(|error| self.failed(0, error))?;
+        Ok(found.map(|record| record.pull))
+    }
+
+    async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError> {
+        let record = self.record(number).await?;
+        self.end(record, KUBEOPS, comment).await
+    }
+
+    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
+        let mut record = self.record(number).await?;
+        record.comments.push(Comment { at: self.clock.now(), author: KUBEOPS.to_owned(), body: cut(body, BODY_LIMIT) });
+        self.update(record).await.map(drop)
+    }
+}
+
+#[async_trait::async_trait]
+impl Review for LocalForge {
+    async fn approve(&self, number: u64, who: &Person) -> Result<Pull, ForgeError> {
+        let mut record = self.reviewable(number).await?;
+        if !record.pull.approved_by.contains(&who.name) {
+            record.pull.approved_by.push(who.name.clone());
+            record.pull.reviewers.retain(|reviewer| reviewer.to_string() != who.name);
+            record = self.update(record).await?;
+        }
+        Ok(record.pull)
+    }
+
+    async fn merge(&self, number: u64, who: &Person) -> Result<Pull, ForgeError> {
+        let record = self.record(number).await?;
+        if record.pull.state == PullState::Merged {
+            return Ok(record.pull);
+        }
+        // A merge that was made but not recorded is found again, even when the head branch is gone by now.
+        if record.pull.state == PullState::Open
+            && let Some(merged) = self.merged(&record.pull).await?
+        {
+            return self.record_merge(record, merged, &who.name).await;
+        }
+        let record = self.reviewable(number).await?;
+        let order = MergeOrder::of(&record.pull, who, self.clock.now());
+        let order = order.ok_or_else(|| ForgeError::Changed { forge: self.upstream.forge.clone(), number })?;
+        let merged = self.blocking(move |upstream| upstream.merge(&order)).await?;
+        self.record_merge(record, merged, &who.name).await
+    }
+
+    async fn decline(&self, number: u64, who: &Person, comment: Option<&str>) -> Result<Pull, ForgeError> {
+        let record = self.record(number).await?;
+        if record.pull.state == PullState::Merged {
+            return Err(ForgeError::NotOpen { forge: self.upstream.forge.clone(), number });
+        }
+        self.end(record, &who.name, comment).await
+    }
+
+    async fn list(&self, state: Option<PullState>, limit: usize) -> Result<Vec<Pull>, ForgeError> {
+        let records = self.records.list(&self.name, state, limit).await.map_err(|error| self.failed(0, error))?;
+        Ok(records.into_iter().map(|record| record.pull).collect())
+    }
+
+    async fn diff(&self, number: u64, limit: usize) -> Result<String, ForgeError> {
+        let pull = self.record(number).await?.pull;
+        self.blocking(move |upstream| upstream.diff(&pull, limit)).await
+    }
+}

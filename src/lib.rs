@@ -20,7 +20,10 @@ pub mod clock;
 pub mod secrets;
 pub mod sandbox;
 pub mod git;
+pub mod forge;
 pub mod store;
 pub mod failpoint;
+// telemetry
 
 // The flow, and who drives it.
+pub mod pipeline;

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
 use crate::expression::Scope;
 use crate::failpoint;
+use crate::ingress::Attributes;
 use crate::plan::Inputs;
 use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
 use crate::types::{EventId, RepositoryName, RequestId};
@@ -54,8 +55,7 @@ impl Dispatcher {
             Ok(occurrences) => occurrences,
             Err(error) => return Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() },
         };
-        let events = occurrences.into_iter().enumerate().map(|(index, occurrence)| {
-            let key = occurrence.key.clone().unwrap_or_else(|| format!("{}/{index}", delivery.id));
+        let events = occurrences.into_iter().enumerate().map(|(index, (occurrence, key))| {
             let event = event_of(delivery, index, occurrence);
             let (decisions, openings) = self.decide(&event);
             DispatchedEvent { event, key, decisions, openings }
@@ -110,12 +110,15 @@ impl Dispatcher {
 /// # Errors
 /// A sentence, when the source is gone or the delivery cannot be read.
 pub fn events_of(rules: &Rules, delivery: &Delivery) -> Result<Vec<Event>, String> {
-    Ok(occurrences(&rules.current(), delivery)?.into_iter().enumerate().map(|(index, occurrence)| event_of(delivery, index, occurrence)).collect())
+    Ok(occurrences(&rules.current(), delivery)?.into_iter().enumerate().map(|(index, (occurrence, _))| event_of(delivery, index, occurrence)).collect())
 }
 
-fn occurrences(rules: &InForce, delivery: &Delivery) -> Result<Vec<Occurrence>, String> {
+/// What happened, each with what makes it the same when it is told again.
+fn occurrences(rules: &InForce, delivery: &Delivery) -> Result<Vec<(Occurrence, String)>, String> {
     let source = rules.set.sources.get(&delivery.source).ok_or_else(|| format!("the source {} is not configured", delivery.source))?;
-    source.read(&delivery.attributes, &delivery.body, delivery.received_at).map_err(|error| error.to_string())
+    let attributes: Attributes = serde_json::from_value(delivery.attributes.clone()).map_err(|error| format!("its headers cannot be read: {error}"))?;
+    let received = source.read(&attributes, &delivery.body, delivery.received_at).map_err(|error| error.to_string())?;
+    Ok(received.occurrences.into_iter().zip(received.occurrence_keys).collect())
 }
 
 /// The event an occurrence becomes. Its id is derived from the delivery, so that reading again gives the same event.

@@ -19,7 +19,7 @@ pub use rules::{InForce, Rules};
 
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::forge::{Forge, ForgeError, LocalForge, PullSpec};
+use crate::forge::{Forge, ForgeError, PullSpec, Review};
 use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
 use crate::request::{PullRef, Request, State};
@@ -38,7 +38,7 @@ pub trait Forges: Send + Sync + 'static {
     fn forge(&self, repository: &Repository) -> Result<Arc<dyn Forge>, ForgeError>;
 
     /// The same, when it is the local forge, whose pull requests are reviewed here.
-    fn local(&self, repository: &Repository) -> Option<Arc<LocalForge>>;
+    fn review(&self, repository: &Repository) -> Option<Arc<dyn Review>>;
 }
 
 /// Everything a step needs of the world.
@@ -68,7 +68,7 @@ impl Pipeline {
         let request = &claimed.request;
         match (claimed.task.kind, request.state) {
             (TaskKind::Plan, State::Accepted) => self.plan(request).await,
-            (TaskKind::Propose, State::Planned) => self.propose(request).await,
+            (TaskKind::Propose, State::Planned) => self.propose(request, claimed.task.attempts).await,
             (TaskKind::Withdraw, _) => self.withdraw(request).await,
             // The request went elsewhere in the meantime: there is nothing left to do.
             (TaskKind::Plan | TaskKind::Propose, _) => Ok(outcome::nothing()),
@@ -108,7 +108,7 @@ impl Pipeline {
     }
 
     /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.
-    async fn propose(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+    async fn propose(self: &Arc<Self>, request: &Request, attempt: u32) -> Result<Settlement, StepError> {
         let (Some(repository), Some(branch), Some(commit), Some(text)) = (&request.repository, &request.branch, &request.commit, &request.text) else {
             return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
         };
@@ -134,7 +134,8 @@ impl Pipeline {
             title: text.title.clone(),
             body: body::body(request, &self.public_url),
             labels: text.labels.clone(),
-            reviewers: text.reviewers.clone(),
+            reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
+            asked_before: attempt > 1,
         };
         let pull = self.forges.forge(&repository)?.ensure_pull(&spec).await?;
         failpoint::hit("propose.opened");
@@ -149,7 +150,7 @@ impl Pipeline {
         };
         if let Some(PullRef { number, .. }) = request.pull {
             let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-            self.forges.forge(&repository)?.close(number, &reason).await?;
+            self.forges.forge(&repository)?.close(number, Some(&reason)).await?;
         }
         failpoint::hit("withdraw.closed");
         if let (Some(branch), Some(pushed)) = (request.branch.clone(), request.pushed.clone()) {

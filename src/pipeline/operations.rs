@@ -162,7 +162,7 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
-        let Some(pull) = self.forges.forge(&repository)?.get(pull.number).await? else { return Ok(false) };
+        let pull = self.forges.forge(&repository)?.get(pull.number).await?;
         let Some((state, message)) = seen(&pull) else { return Ok(false) };
         if state == request.state || !request.state.may_become(state) {
             return Ok(false);

@@ -1,7 +1,7 @@
 //! What a request would come to, without a store, a branch or a pull request: what `kubeops render` and `replay` show.
 
 use super::planning::{self, Made, Stop, Wanted};
-use super::Rules;
+use super::{Rules, StepError};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::git::{CommitMeta, Identity, LibgitTransport, Mirrors, RemoteSpec};
@@ -53,7 +53,7 @@ impl Preview {
 ///
 /// # Errors
 /// When a template or the temporary mirror fails.
-pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given: Option<&Map<String, Value>>, fetch: bool) -> anyhow::Result<Preview> {
+pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given: Option<&Map<String, Value>>, fetch: bool) -> Result<Preview, StepError> {
     let mut preview = Preview {
         automation: automation.clone(),
         event: event.clone(),
@@ -74,7 +74,7 @@ pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given:
             preview.refused = Some(message);
             Ok(preview)
         }
-        Err(Stop::Failed(error)) => Err(error.into()),
+        Err(Stop::Failed(error)) => Err(error),
     }
 }
 
@@ -82,7 +82,7 @@ pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given:
 ///
 /// # Errors
 /// As [`preview`].
-pub fn preview_asked(rules: &Rules, automation: &AutomationName, given: Map<String, Value>, fetch: bool, clock: &dyn Clock) -> anyhow::Result<Preview> {
+pub fn preview_asked(rules: &Rules, automation: &AutomationName, given: Map<String, Value>, fetch: bool, clock: &dyn Clock) -> Result<Preview, StepError> {
     let id = EventId::from_parts(clock.now(), clock.random());
     let event = super::operations::asked_event(id, automation, &given, "kubeops render", clock.now());
     preview(rules, automation, &event, Some(&given), fetch)

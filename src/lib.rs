@@ -5,4 +5,6 @@ pub mod clock;
 pub mod event;
 pub mod expression;
 pub mod manifest;
+pub mod plan;
 pub mod types;
+pub mod validate;

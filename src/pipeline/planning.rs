@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::inventory::Target;
 use crate::plan::{BaseTree, Inputs, PlanError, PullText};
 use crate::types::{AutomationName, ErrorClass};
-use crate::validate::{self, Finding, Severity, ValidatedChange};
+use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
 use serde_json::{Map, Value};
 
 /// What is asked for.
@@ -95,8 +95,11 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     let inputs = Inputs { event: wanted.event, parameters };
     let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref())?;
     let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
-    let change = validate::validate(change, base, &gate)
-        .map_err(|rejection| Stop::Refused { findings: rejection.findings, message: "the change did not pass validation".to_owned() })?;
+    let change = match validate::validate(change, base, &gate) {
+        Ok(change) => change,
+        Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),
+        Err(ValidateError::Base(error)) => return Err(PlanError::from(error).into()),
+    };
     let text = rule.recipe.pull_text(inputs)?;
     let summary = change.summary().iter().map(ToString::to_string).collect();
     Ok(Made { change, text, summary })

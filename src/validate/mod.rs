@@ -2,43 +2,25 @@
 //! [`validate`] alone makes a [`ValidatedChange`], and `git` accepts nothing else.
 //! Pure: what it needs of the base comes through `BaseTree`. It never mends what it is given.
 
-use crate::plan::{BaseTree, ChangeSet, FileChange};
+mod documents;
+mod finding;
+mod kustomize;
+mod nearest;
+mod paths;
+mod schema;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Finding, Severity};
+
 pub use crate::types::{KubernetesVersion, UnknownKinds};
 
-use crate::types::{DirectoryPath, ManifestPath};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// One thing found wrong, or worth a word, with its place and the mend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// Whether it stops the change.
-    pub severity: Severity,
-    /// The rule, as a stable word: `path.symlink`, `yaml.syntax`, `schema.type`, `secret.plaintext`, ...
-    pub rule: String,
-    /// The file.
-    pub path: String,
-    /// The document within the file, from 0, where it is in one.
-    pub document: Option<usize>,
-    /// JSON pointer within the document (RFC 6901), where it is at a field.
-    pub pointer: Option<String>,
-    /// Line in the file, from 1, where known.
-    pub line: Option<u32>,
-    /// What is wrong and what was expected.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Told to the reviewer.
-    Warning,
-    /// Stops the change.
-    Error,
-}
+use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
+use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
+use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
+use nearest::nearest;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a change is held against.
 #[derive(Debug, Clone)]
@@ -57,16 +39,164 @@ pub struct ValidatedChange {
     files: BTreeMap<ManifestPath, FileChange>,
     templates: BTreeMap<String, String>,
     warnings: Vec<Finding>,
+    summary: Vec<ObjectChange>,
 }
 
 impl ValidatedChange {
-    /// What happens to each file.
+    /// The files that differ from the base, and what happens to each.
     pub fn files(&self) -> &BTreeMap<ManifestPath, FileChange> {
         &self.files
     }
 
-    /// Which templates made it, and their digests.
+    /// Which templates made it, and the digest of each.
     pub fn templates(&self) -> &BTreeMap<String, String> {
         &self.templates
     }
+
+    /// What the reviewer is told.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// Whether nothing differs from the base: the request ends as `unchanged`.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// What happens to which object, file by file. The values of Secrets are masked.
+    pub fn summary(&self) -> &[ObjectChange] {
+        &self.summary
+    }
+}
+
+/// Why a change is refused: everything that was found, errors and warnings, by file and line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", told(.findings))]
+pub struct Rejection {
+    /// At least one of them is an error.
+    pub findings: Vec<Finding>,
+}
+
+fn told(findings: &[Finding]) -> String {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    match errors.as_slice() {
+        [] => "the change is refused".to_owned(),
+        [one] => one.to_string(),
+        [first, more @ ..] => format!("{first}; and {} more", more.len()),
+    }
+}
+
+/// Why there is no validated change.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ValidateError {
+    /// The change breaks rules.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The base could not be read, so nothing can be said about the change.
+    #[error(transparent)]
+    Base(#[from] TreeError),
+}
+
+impl ValidateError {
+    /// A rejection is for the author to mend; the base says itself whether reading it again may help.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            ValidateError::Rejected(_) => ErrorClass::User,
+            ValidateError::Base(error) => error.class,
+        }
+    }
+}
+
+/// Holds `change` against `rules` and the tree it is made on. Files that equal the base byte for byte, and removals of what
+/// is not there, are left out of the result. What is checked, rule by rule: `docs/validation.md`.
+///
+/// # Errors
+/// Everything that is wrong with the change, all at once; or the base's own error when it cannot be read.
+pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result<ValidatedChange, ValidateError> {
+    let mut gate =
+        Gate { base, rules, all: &change.files, differing: Vec::new(), findings: Vec::new(), summary: Vec::new(), objects: HashMap::new() };
+    let mut paths = paths::Paths::new(base, rules, &change.files);
+    for (path, file) in &change.files {
+        match paths.check(path)? {
+            Some(finding) => gate.findings.push(finding),
+            None => gate.file(path, file)?,
+        }
+    }
+    let Gate { differing, mut findings, summary, .. } = gate;
+    findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(Rejection { findings }.into());
+    }
+    let mut files = change.files;
+    files.retain(|path, _| differing.contains(path));
+    Ok(ValidatedChange { files, templates: change.templates, warnings: findings, summary })
+}
+
+/// The state of one validation.
+struct Gate<'a> {
+    base: &'a dyn BaseTree,
+    rules: &'a Rules,
+    all: &'a BTreeMap<ManifestPath, FileChange>,
+    differing: Vec<ManifestPath>,
+    findings: Vec<Finding>,
+    summary: Vec<ObjectChange>,
+    /// Every object the change writes, by group, kind, namespace and name, and where it stood first.
+    objects: HashMap<(String, String, Option<String>, String), (ManifestPath, u32)>,
+}
+
+impl Gate<'_> {
+    fn file(&mut self, path: &ManifestPath, file: &FileChange) -> Result<(), TreeError> {
+        let before = self.base.read(path)?;
+        match (file, &before) {
+            (FileChange::Remove, None) => return Ok(()),
+            (FileChange::Write(bytes), Some(before)) if bytes == before => return Ok(()),
+            _ => {}
+        }
+        let after = match file {
+            FileChange::Remove => Vec::new(),
+            FileChange::Write(bytes) => self.written(path, bytes)?,
+        };
+        let before = before.map_or_else(Vec::new, |bytes| documents(&bytes));
+        self.summary.extend(diff(&before, &after).into_iter().map(|change| ObjectChange { file: Some(path.clone()), ..change }));
+        self.differing.push(path.clone());
+        Ok(())
+    }
+
+    fn written(&mut self, path: &ManifestPath, bytes: &[u8]) -> Result<Vec<Document>, TreeError> {
+        let mut contents = documents::inspect(path, bytes, self.rules);
+        for (document, line, object) in std::mem::take(&mut contents.objects) {
+            let (group, kind, namespace, name) = object.key();
+            let key = (group.to_owned(), kind.to_owned(), namespace.map(str::to_owned), name.to_owned());
+            let Some((first, first_line)) = self.objects.insert(key, (path.clone(), line)) else { continue };
+            if first != *path && kustomize::is_patch(&first, self.all, self.base)? {
+                continue;
+            }
+            let message = format!("{object} stands twice in this change, first at {first}:{first_line}");
+            let finding = Finding::error("object.twice", path, message).hint("keep one of them").line(line);
+            contents.findings.push(Finding { document: Some(document), pointer: Some(String::new()), ..finding });
+        }
+        // A patch is a part of an object. Who names it is looked up only when it matters.
+        if contents.findings.iter().any(excused_in_patch) && kustomize::is_patch(path, self.all, self.base)? {
+            contents.findings.retain(|finding| !excused_in_patch(finding));
+        }
+        self.findings.extend(contents.findings);
+        Ok(contents.documents)
+    }
+}
+
+/// Whether a finding says no more than that a part is not the whole: what Kustomize's patches are allowed.
+fn excused_in_patch(finding: &Finding) -> bool {
+    let directive = || finding.pointer.as_deref().is_some_and(|pointer| pointer.rsplit('/').next().is_some_and(|last| last.starts_with('$')));
+    match finding.rule.as_str() {
+        "schema.required" | "object.twice" => true,
+        "schema.unknown_field" => directive(),
+        // A JSON patch is a list of operations.
+        "object.identity" => finding.pointer.as_deref() == Some(""),
+        _ => false,
+    }
+}
+
+/// The documents of the base's file, as far as it can be read: it was not made by this change.
+fn documents(bytes: &[u8]) -> Vec<Document> {
+    std::str::from_utf8(bytes).ok().and_then(|text| parse(text, Limits::default()).ok()).unwrap_or_default()
 }

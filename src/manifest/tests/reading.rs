@@ -207,7 +207,7 @@ fn block(value: &Value, indent: usize, salt: &mut impl Iterator<Item = u8>, out:
                 block(item, indent + 2, salt, out);
             }
         }
-        Value::String(text) if text.bytes().all(|b| (b'a'..=b'z').contains(&b)) && !text.is_empty() && salt.next().unwrap_or(0) % 2 == 0 => {
+        Value::String(text) if text.bytes().all(|b| b.is_ascii_lowercase()) && !text.is_empty() && salt.next().unwrap_or(0).is_multiple_of(2) => {
             out.push_str(&format!(" |-\n{pad}{text}\n"));
         }
         value => {

@@ -18,7 +18,7 @@ fn agree(text: &str, expected: &Value) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_string_reads_back_as_that_string_wherever_it_stands(text in nasty()) {

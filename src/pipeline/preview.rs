@@ -4,7 +4,7 @@ use super::planning::{self, Made, Stop, Wanted};
 use super::{Rules, StepError};
 use crate::clock::Clock;
 use crate::event::Event;
-use crate::git::{CommitMeta, Identity, LibgitTransport, Mirrors, RemoteSpec};
+use crate::git::{CommitMeta, Identity, Libgit2, Mirrors, RemoteSpec};
 use crate::inventory::Target;
 use crate::plan::{BaseTree, EntryKind, FileChange, TreeError};
 use crate::types::{AutomationName, CommitSha, EventId, ManifestPath, RequestId};
@@ -137,7 +137,7 @@ impl Drop for ScratchDirectory {
 impl Scratch {
     fn fetch(target: &Target) -> Result<Self, String> {
         let directory = ScratchDirectory(std::env::temp_dir().join(format!("kubeops-preview-{}", std::process::id())));
-        let mirrors = Mirrors::new(directory.0.clone(), Arc::new(LibgitTransport::default())).map_err(|error| error.to_string())?;
+        let mirrors = Mirrors::new(directory.0.clone(), Arc::new(Libgit2::default())).map_err(|error| error.to_string())?;
         let spec = &target.repository.spec;
         let remote = RemoteSpec { name: target.repository.name.clone(), url: spec.url.clone(), base: spec.branch.clone(), credentials: None };
         let mirror = mirrors.get(&remote);

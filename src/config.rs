@@ -8,8 +8,10 @@ mod tests;
 mod values;
 
 pub use table::{Row, settings_page, table};
-pub use values::{Environment, HttpUrl, Listen, LogFormat, LogLevel, LogTarget, SecretProvider, StoreUrl};
+pub use values::{Environment, HttpUrl, SecretProvider, StoreUrl};
 
+use crate::api::Listen;
+use crate::telemetry::{LogFormat, LogLevel, LogTarget, RESERVED_LABELS};
 use crate::types::ErrorClass;
 use crate::validate::KubernetesVersion;
 use config::{Config, File, FileFormat};
@@ -284,7 +286,8 @@ impl<'a> Reader<'a> {
     }
 
     fn tags(&mut self) -> BTreeMap<String, String> {
-        let allowed = "a list `tag:VARIABLE,...` of tags (letters, digits, `_`, starting with a letter) and variables that are set";
+        let allowed =
+            "a list `tag:VARIABLE,...` of tags (letters, digits, `_`, starting with a letter, no label of the metrics) and variables that are set";
         let mut tags = BTreeMap::new();
         let raw = self.raw("ENV_TAGS");
         for entry in raw.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
@@ -292,7 +295,9 @@ impl<'a> Reader<'a> {
                 self.refuse("ENV_TAGS", format!("`{entry}` has no `:`"), allowed);
                 continue;
             };
-            let well_named = tag.starts_with(|c: char| c.is_ascii_alphabetic()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let well_named = !RESERVED_LABELS.contains(&tag)
+                && tag.starts_with(|c: char| c.is_ascii_alphabetic())
+                && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             match (self.environment)(variable).filter(|_| well_named) {
                 Some(_) if tags.contains_key(tag) => self.refuse("ENV_TAGS", format!("the tag `{tag}` stands in it twice"), allowed),
                 Some(value) => drop(tags.insert(tag.to_owned(), value)),

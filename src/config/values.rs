@@ -1,5 +1,7 @@
 //! The types settings are parsed into, and their parsers. A refusal says what is wrong and what is allowed.
 
+use crate::api::Listen;
+use crate::telemetry::{LogLevel, LogTarget};
 use crate::validate::KubernetesVersion;
 use ipnet::IpNet;
 use std::fmt;
@@ -10,68 +12,6 @@ use std::time::Duration;
 
 /// A value, or what is wrong with its text and what is allowed.
 pub(super) type Parsed<T> = Result<T, (String, String)>;
-
-/// Where the server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// A TCP address.
-    Tcp {
-        /// A host name or an IP address, without brackets.
-        host: String,
-        /// The port; 0 lets the system choose.
-        port: u16,
-    },
-    /// A unix socket.
-    Unix(PathBuf),
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Failures alone. `CRITICAL` is read as this.
-    Error,
-    /// Also what may become a failure.
-    Warn,
-    /// Also what happens.
-    Info,
-    /// Also why.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// The word `tracing` has for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
-/// Where log lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogTarget {
-    /// `-`: standard output for the access log, standard error for the error log.
-    Standard,
-    /// `off`: nowhere.
-    Off,
-    /// A file that is appended to.
-    File(PathBuf),
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// Where the process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,68 @@
+//! How many calls a token may make: a bucket of 300 that fills at 300 a minute. Webhooks are never limited here.
+
+use crate::types::{Timestamp, TokenId};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Calls a token may make a minute.
+pub const CALLS_A_MINUTE: u32 = 300;
+/// Milliseconds in which a bucket gains one call.
+const MILLIS_A_CALL: i64 = 60_000 / CALLS_A_MINUTE as i64;
+const MILLIS_WHEN_FULL: i64 = 60_000;
+/// Buckets kept before full ones are forgotten.
+const MANY: usize = 1024;
+
+/// The buckets of all tokens. Each is kept as the moment at which it would have been empty (the generic cell rate algorithm).
+#[derive(Debug, Default)]
+pub struct Limiter {
+    empty_at: Mutex<HashMap<TokenId, i64>>,
+}
+
+impl Limiter {
+    /// Takes one call from the token's bucket.
+    ///
+    /// # Errors
+    /// The seconds, at least 1, until there is one to take.
+    pub fn take(&self, token: &TokenId, now: Timestamp) -> Result<(), u64> {
+        let now = now.unix_millis();
+        let mut buckets = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() > MANY {
+            buckets.retain(|_, empty_at| *empty_at > now - MILLIS_WHEN_FULL);
+        }
+        // A full bucket stands at `now - MILLIS_WHEN_FULL`; each call moves it towards `now`.
+        let standing = buckets.get(token).copied().unwrap_or(i64::MIN).max(now - MILLIS_WHEN_FULL);
+        let after = standing + MILLIS_A_CALL;
+        if after > now {
+            return Err((after - now).unsigned_abs().div_ceil(1000).max(1));
+        }
+        match buckets.get_mut(token) {
+            Some(bucket) => *bucket = after,
+            None => drop(buckets.insert(token.clone(), after)),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(random: u128) -> TokenId {
+        TokenId::from_parts(Timestamp::from_unix_millis(0), random)
+    }
+
+    #[test]
+    fn a_token_makes_300_calls_a_minute_and_no_more() {
+        let limiter = Limiter::default();
+        let at = |millis| Timestamp::from_unix_millis(1_000_000 + millis);
+        for _ in 0..CALLS_A_MINUTE {
+            assert_eq!(limiter.take(&token(1), at(0)), Ok(()));
+        }
+        assert_eq!(limiter.take(&token(1), at(0)), Err(1));
+        assert_eq!(limiter.take(&token(2), at(0)), Ok(()), "another token has a bucket of its own");
+        assert_eq!(limiter.take(&token(1), at(200)), Ok(()), "one call comes back every 200 ms");
+        assert_eq!(limiter.take(&token(1), at(200)), Err(1));
+        let later = (0..1000).filter(|_| limiter.take(&token(1), at(3_600_000)).is_ok()).count();
+        assert_eq!(later, 300, "a bucket never holds more than a minute's calls");
+    }
+}

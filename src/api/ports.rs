@@ -1,0 +1,274 @@
+//! What the API needs of the rest of the program, as narrow traits; `app` plugs the real things in, tests their own.
+//! Nothing here knows HTTP beyond the headers a delivery came with.
+
+use crate::request::Request;
+use crate::store::PullRecord;
+use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, Timestamp};
+use actix_web::http::header::HeaderMap;
+use actix_web::web::Bytes;
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::net::IpAddr;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+use super::views::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
+
+/// Takes webhook deliveries: authenticates them, stores them, and only then says so.
+#[async_trait]
+pub trait Receiver: Send + Sync + 'static {
+    /// The longest body `source` may send, in bytes; none when there is no such source.
+    fn body_limit(&self, source: &str) -> Option<usize>;
+
+    /// Authenticates and stores one delivery. `Ok` means it is on disk.
+    ///
+    /// # Errors
+    /// When it was not stored, and why.
+    async fn receive(&self, incoming: Incoming<'_>) -> Result<Receipt, Refusal>;
+}
+
+/// One webhook request, read to its end.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// The source it was sent to, as in the path; it may not exist.
+    pub source: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// What stands behind the `?`, empty without one.
+    pub query: &'a str,
+    /// Who sent it, by the trusted part of the way it came; none over a unix socket without a proxy.
+    pub client: Option<IpAddr>,
+    /// When its last byte arrived.
+    pub received_at: Timestamp,
+    /// The body, byte for byte.
+    pub body: Bytes,
+}
+
+/// What became of a delivery that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// Stored, and to be worked on.
+    Accepted(DeliveryId),
+    /// It came before, under this id.
+    Duplicate(DeliveryId),
+    /// Stored, but of a type nobody handles.
+    Ignored(DeliveryId),
+}
+
+/// Why a delivery was not taken. Messages are told to the sender: they hold no secret and nothing an unauthenticated sender may not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// 404: there is no such source.
+    UnknownSource,
+    /// 401: no signature, or a wrong one.
+    Unauthenticated(String),
+    /// 403: not from this address.
+    Forbidden(String),
+    /// 413: the body is larger than `limit` bytes, as sent or unpacked.
+    TooLarge {
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// 415: the content type or encoding cannot be read.
+    Unsupported(String),
+    /// 400: the body cannot be read.
+    Malformed {
+        /// What is wrong.
+        message: String,
+        /// Line in the body, from 1.
+        line: Option<u32>,
+        /// Column in the line, from 1.
+        column: Option<u32>,
+    },
+    /// 503: too much is queued, or the store cannot write.
+    Busy {
+        /// What the sender is told.
+        message: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// 500: ours; logged, not told.
+    Failed(String),
+}
+
+/// What a person may do through the API beyond reading the store.
+#[async_trait]
+pub trait Operations: Send + Sync + 'static {
+    /// Asks for an automation directly.
+    ///
+    /// # Errors
+    /// When there is no such automation, or the parameters are not its.
+    async fn ask(&self, ask: Ask) -> Result<Asked, OperationError>;
+
+    /// Has an ended request that may be tried again planned anew.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when its state does not allow it.
+    async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError>;
+
+    /// Withdraws a live request: its pull request is closed and its branch deleted.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it has ended.
+    async fn cancel(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError>;
+
+    /// What a request changes.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when nothing is planned yet.
+    async fn request_diff(&self, id: &RequestId) -> Result<Diff, OperationError>;
+
+    /// What a pull request of the local forge changes.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn pull_diff(&self, repository: &RepositoryName, number: u64) -> Result<Diff, OperationError>;
+
+    /// Approves, merges or closes a pull request of the local forge.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when its state does not allow it; `Unsupported` when the repository has another forge.
+    async fn act_on_pull(&self, repository: &RepositoryName, number: u64, action: PullAction, actor: &str) -> Result<PullRecord, OperationError>;
+}
+
+/// An automation asked for by a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// The automation.
+    pub automation: AutomationName,
+    /// The parameters, not yet checked.
+    pub parameters: Map<String, Value>,
+    /// What makes two asks the same request; none for a request of its own.
+    pub correlation: Option<String>,
+    /// Two asks with the same key are one; it holds the token's id, so that two tokens never meet.
+    pub idempotency_key: Option<String>,
+    /// Who asks: the token's name.
+    pub actor: String,
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The request.
+    pub request: RequestId,
+    /// Whether it was opened by this; false when a live one was joined, or the same was asked before.
+    pub opened: bool,
+}
+
+/// What to do with a pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullAction {
+    /// Approve it.
+    Approve,
+    /// Merge its head into its base.
+    Merge,
+    /// Close it without a merge.
+    Close,
+}
+
+/// A change, file by file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Diff {
+    /// The commit it starts from.
+    #[schema(value_type = Option<String>)]
+    pub base: Option<CommitSha>,
+    /// The commit that holds it.
+    #[schema(value_type = Option<String>)]
+    pub head: Option<CommitSha>,
+    /// The files, by path.
+    pub files: Vec<FileDiff>,
+}
+
+/// What happens to one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FileDiff {
+    /// The file.
+    #[schema(example = "clusters/prod/namespaces/payments.yaml")]
+    pub path: String,
+    /// What happens to it.
+    pub change: FileChangeKind,
+    /// The difference in unified form, with its `---` and `+++` lines.
+    pub patch: String,
+}
+
+/// Whether a file is new, changed or gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileChangeKind {
+    /// It was not there before.
+    Added,
+    /// It has other bytes.
+    Modified,
+    /// It is gone.
+    Removed,
+}
+
+/// Why a person's wish was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperationError {
+    /// 404: no such thing; the text continues "there is no".
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// 409: not in this state.
+    #[error("{0}")]
+    Conflict(String),
+    /// 422: every problem with what was sent, at once.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong, in a sentence.
+        message: String,
+        /// Each problem.
+        problems: Vec<Problem>,
+    },
+    /// 409: this repository's forge cannot do it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// 503: worth another try.
+    #[error("{message}")]
+    Busy {
+        /// What the caller is told.
+        message: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// 500: ours; logged, not told.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One problem with what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Where: a JSON pointer (RFC 6901) into the body, or a parameter's name.
+    #[schema(example = "/parameters/team")]
+    pub field: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+/// The resources in force, as people look at them. Answers come from memory.
+pub trait Inventory: Send + Sync + 'static {
+    /// Every automation, by name.
+    fn automations(&self) -> Vec<AutomationView>;
+    /// Every source, by name; never a secret.
+    fn sources(&self) -> Vec<SourceView>;
+    /// Every cluster, by name.
+    fn clusters(&self) -> Vec<ClusterView>;
+    /// Every repository, by name; never a credential.
+    fn repositories(&self) -> Vec<RepositoryView>;
+    /// Every template, by name.
+    fn templates(&self) -> Vec<TemplateView>;
+    /// How the last load went.
+    fn status(&self) -> ResourcesStatus;
+}
+
+/// How the last load of the resources went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ResourcesStatus {
+    /// When the set in force was loaded; none when none ever was, and then the service is not ready.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub loaded_at: Option<Timestamp>,
+    /// What is wrong with the files as they are now, each with its place; empty when the set in force is what is on disk.
+    pub problems: Vec<String>,
+}

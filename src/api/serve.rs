@@ -1,0 +1,138 @@
+//! The server itself: it listens on a TCP address or a unix socket until it is told to stop.
+//! It handles no signals; who starts it stops it.
+
+use super::state::AppState;
+use crate::types::ErrorClass;
+use actix_web::HttpServer;
+use actix_web::dev::ServerHandle;
+use actix_web::http::KeepAlive;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Where the server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address.
+    Tcp {
+        /// A host name or an IP address, without brackets.
+        host: String,
+        /// The port; 0 lets the system choose.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How the server serves.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Threads that serve, at least 1.
+    pub workers: usize,
+    /// How long an idle connection is kept; zero closes it after each answer.
+    pub keep_alive: Duration,
+    /// The longest a client may take to send a request's headers.
+    pub head_timeout: Duration,
+    /// The longest a graceful stop waits for what is in flight, in whole seconds.
+    pub graceful_timeout: Duration,
+}
+
+/// Why the server cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}: {cause}")]
+pub struct ServeError {
+    /// Where.
+    pub listen: Listen,
+    /// Why.
+    pub cause: io::Error,
+}
+
+impl ServeError {
+    /// The operator's to mend.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::User
+    }
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+    task: JoinHandle<io::Result<()>>,
+    socket: Option<PathBuf>,
+}
+
+impl Server {
+    /// Where it listens, with the port the system chose; empty for a unix socket.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops taking connections and returns when what was in flight is answered, or the graceful time is over.
+    /// Not gracefully, it returns at once and drops what is in flight.
+    pub async fn stop(self, graceful: bool) {
+        self.handle.stop(graceful).await;
+        let _ = self.task.await;
+        if let Some(socket) = self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
+/// Starts to serve. Needs a tokio runtime; workers have threads of their own.
+///
+/// # Errors
+/// When the address cannot be listened on: taken, not ours, or not allowed.
+pub fn serve(options: &ServeOptions, state: Arc<AppState>) -> Result<Server, ServeError> {
+    let refused = |cause| ServeError { listen: options.listen.clone(), cause };
+    let server = HttpServer::new(move || super::app(Arc::clone(&state)))
+        .workers(options.workers.max(1))
+        .keep_alive(if options.keep_alive.is_zero() { KeepAlive::Disabled } else { KeepAlive::Timeout(options.keep_alive) })
+        .client_request_timeout(options.head_timeout)
+        .shutdown_timeout(options.graceful_timeout.as_secs())
+        .disable_signals();
+    let mut socket = None;
+    let server = match &options.listen {
+        Listen::Tcp { host, port } => {
+            let addresses: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
+            server.bind(addresses.as_slice()).map_err(refused)?
+        }
+        Listen::Unix(path) => {
+            let listener = listen_unix(path).map_err(refused)?;
+            socket = Some(path.clone());
+            server.listen_uds(listener).map_err(refused)?
+        }
+    };
+    let addresses = if socket.is_some() { Vec::new() } else { server.addrs() };
+    let running = server.run();
+    Ok(Server { addresses, handle: running.handle(), task: tokio::spawn(running), socket })
+}
+
+/// A socket left behind by a process that is gone is replaced; one somebody listens on, or another kind of file, is not.
+fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another file stands there")),
+        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    UnixListener::bind(path)
+}

@@ -1,0 +1,211 @@
+//! The outermost middleware: what holds for every answer, whichever route gave it. Security headers, the body of failures,
+//! the access line, methods nobody knows. It sees every delivery, so it does nothing it need not do.
+
+use super::access::Caller;
+use super::address::client_address;
+use super::error::ApiError;
+use super::state::AppState;
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, Version};
+use actix_web::{Error, HttpMessage};
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000 ; includeSubDomains");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The middleware's factory.
+pub(super) struct Shell(pub(super) Arc<AppState>);
+
+/// The middleware.
+pub(super) struct ShellService<S> {
+    state: Arc<AppState>,
+    inner: S,
+}
+
+/// The trace a request belongs to, where a middleware further in needed it.
+#[derive(Clone)]
+pub(super) struct TraceId(pub(super) String);
+
+impl TraceId {
+    /// The trace of `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>), or a new one.
+    pub(super) fn of(headers: &HeaderMap, state: &AppState) -> Self {
+        let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_of);
+        Self(given.map_or_else(|| format!("{:032x}", state.parts.clock.random() | 1), str::to_owned))
+    }
+}
+
+fn trace_of(traceparent: &str) -> Option<&str> {
+    let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let well_formed = version.len() == 2 && version != "ff" && trace.len() == 32 && parent.len() == 16 && flags.len() == 2;
+    let ends = version != "00" || parts.next().is_none();
+    let is_trace = [version, trace, parent, flags].into_iter().all(is_hex) && trace.bytes().any(|b| b != b'0');
+    (well_formed && ends && is_trace).then_some(trace)
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Shell
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B, BoxBody>>;
+    type Error = Error;
+    type Transform = ShellService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(ShellService { state: Arc::clone(&self.0), inner }))
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for ShellService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B, BoxBody>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>>>>;
+
+    forward_ready!(inner);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let state = Arc::clone(&self.state);
+        let started = state.parts.access_log.as_ref().map(|_| Instant::now());
+        if !is_known(request.method()) {
+            // Before anything counts it: a method is a label of the metrics, and a sender could make up as many as it likes.
+            let answer = request.error_response(ApiError::method_not_allowed("")).map_into_right_body();
+            return Box::pin(async move { Ok(finish(&state, answer, started)) });
+        }
+        let in_progress = state.metrics().map(|metrics| InProgress::new(metrics.http_in_progress().clone()));
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?.map_into_left_body();
+            drop(in_progress);
+            Ok(finish(&state, answer, started))
+        })
+    }
+}
+
+/// Counts a request for as long as it lives, also when its sender goes away.
+struct InProgress(prometheus::IntGauge);
+
+impl InProgress {
+    fn new(gauge: prometheus::IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn is_known(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::PATCH | Method::OPTIONS)
+}
+
+fn finish<B: MessageBody + 'static>(
+    state: &AppState,
+    mut answer: ServiceResponse<EitherBody<B, BoxBody>>,
+    started: Option<Instant>,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let status = answer.status();
+    let failed = status.is_client_error() || status.is_server_error();
+    if !failed && started.is_none() {
+        harden(answer.headers_mut());
+        return answer;
+    }
+    let trace = answer.request().extensions().get::<TraceId>().cloned();
+    let trace = trace.unwrap_or_else(|| TraceId::of(answer.request().headers(), state));
+    if failed {
+        answer = with_error_body(state, answer, &trace);
+    }
+    harden(answer.headers_mut());
+    if let (Some(log), Some(started)) = (&state.parts.access_log, started) {
+        write_access_line(state, log, &answer, &trace, started);
+    }
+    answer
+}
+
+fn harden(headers: &mut HeaderMap) {
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+}
+
+fn with_error_body<B: MessageBody + 'static>(
+    state: &AppState,
+    answer: ServiceResponse<EitherBody<B, BoxBody>>,
+    trace: &TraceId,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let told = ApiError::of_response(answer.response()).map(|error| (error.body(&trace.0, state.now()), error.closes()));
+    let Some((body, closes)) = told else { return answer };
+    let mut answer = answer.map_body(|_, _| EitherBody::right(BoxBody::new(body)));
+    answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    if closes {
+        answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    }
+    answer
+}
+
+fn write_access_line<B: MessageBody>(
+    state: &AppState,
+    log: &crate::telemetry::AccessLog,
+    answer: &ServiceResponse<B>,
+    trace: &TraceId,
+    started: Instant,
+) {
+    let request = answer.request();
+    let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let extensions = request.extensions();
+    log.write(&crate::telemetry::AccessEntry {
+        at: state.now(),
+        client: client_address(request.peer_addr().map(|peer| peer.ip()), request.headers(), &state.parts.trusted_proxies),
+        actor: extensions.get::<Caller>().map(|caller| caller.name.as_str()),
+        method: request.method().as_str(),
+        path: request.path(),
+        version: if request.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        status: answer.status().as_u16(),
+        bytes: match answer.response().body().size() {
+            BodySize::Sized(bytes) => Some(bytes),
+            BodySize::None => Some(0),
+            BodySize::Stream => None,
+        },
+        referer: text(header::REFERER),
+        user_agent: text(header::USER_AGENT),
+        duration: started.elapsed(),
+        trace_id: &trace.0,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trace_is_read_from_a_well_formed_traceparent_alone() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_of(&format!("00-{trace}-00f067aa0ba902b7-01")), Some(trace));
+        assert_eq!(trace_of(&format!("cc-{trace}-00f067aa0ba902b7-01-more")), Some(trace));
+        for bad in [
+            String::new(),
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+            format!("00-{trace}-00f067aa0ba902b7-01-more"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+            format!("00-{trace}-00f067aa-01"),
+        ] {
+            assert_eq!(trace_of(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What every handler shares. One value per process, behind an `Arc`; what changes in it is small and guarded.
+
+use super::access::TokenCache;
+use super::error::ApiError;
+use super::limit::Limiter;
+use super::ports::{Inventory, Operations, Receiver};
+use crate::clock::Clock;
+use crate::store::{Stats, Store, StoreError};
+use crate::telemetry::{AccessLog, Metrics};
+use crate::types::Timestamp;
+use ipnet::IpNet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Milliseconds for which what the store said is told again: `/ready` and `/metrics` are open to anybody.
+const FRESH_MILLIS: i64 = 1000;
+
+/// What the API is made of.
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Time, and bits for trace ids.
+    pub clock: Arc<dyn Clock>,
+    /// Takes deliveries.
+    pub receiver: Arc<dyn Receiver>,
+    /// Does what people ask for.
+    pub operations: Arc<dyn Operations>,
+    /// Tells the resources.
+    pub inventory: Arc<dyn Inventory>,
+    /// 256 bits from a generator fit for keys, for new tokens.
+    pub new_key: fn() -> [u8; 32],
+    /// What is counted.
+    pub metrics: Metrics,
+    /// `ENABLE_METRICS`: whether HTTP requests and deliveries are counted, and `/metrics` answers.
+    pub metrics_enabled: bool,
+    /// Access lines; none when they are off.
+    pub access_log: Option<AccessLog>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The longest the body of a delivery may take to arrive.
+    pub body_timeout: Duration,
+    /// The longest a call may take.
+    pub call_timeout: Duration,
+}
+
+/// The state behind all routes.
+pub struct AppState {
+    pub(super) parts: Parts,
+    pub(super) tokens: TokenCache,
+    pub(super) limiter: Limiter,
+    draining: AtomicBool,
+    health: Remembered<Result<(), StoreError>>,
+    stats: Remembered<Stats>,
+}
+
+/// The last answer and when it was given.
+type Remembered<T> = Mutex<Option<(Timestamp, T)>>;
+
+impl AppState {
+    /// The state made of `parts`.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            tokens: TokenCache::default(),
+            limiter: Limiter::default(),
+            draining: AtomicBool::new(false),
+            health: Mutex::default(),
+            stats: Mutex::default(),
+        })
+    }
+
+    /// From now on `/ready` says no: called first when the process is told to stop.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The metrics, when they are on.
+    pub(super) fn metrics(&self) -> Option<&Metrics> {
+        self.parts.metrics_enabled.then_some(&self.parts.metrics)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    /// What `work` comes to, if it does within the time a call may take.
+    ///
+    /// # Errors
+    /// 503 when it does not; else its own.
+    pub(super) async fn timed<T, E: Into<ApiError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, ApiError> {
+        match tokio::time::timeout(self.parts.call_timeout, work).await {
+            Ok(outcome) => outcome.map_err(Into::into),
+            Err(_) => Err(ApiError::unavailable("timeout", "this took too long; try again", 5)),
+        }
+    }
+
+    /// Whether the store would take a write, asked at most once a second.
+    pub(super) async fn store_health(&self) -> Result<(), ApiError> {
+        let now = self.now();
+        if let Some(known) = recall(&self.health, now) {
+            return known.map_err(Into::into);
+        }
+        let checked = self.timed(async { Ok::<_, ApiError>(self.parts.store.check().await) }).await?;
+        remember(&self.health, now, checked.clone());
+        checked.map_err(Into::into)
+    }
+
+    /// What the store holds, asked at most once a second.
+    pub(super) async fn store_stats(&self) -> Result<Stats, ApiError> {
+        let now = self.now();
+        if let Some(known) = recall(&self.stats, now) {
+            return Ok(known);
+        }
+        let stats = self.timed(self.parts.store.stats(now)).await?;
+        remember(&self.stats, now, stats.clone());
+        Ok(stats)
+    }
+}
+
+fn recall<T: Clone>(memory: &Remembered<T>, now: Timestamp) -> Option<T> {
+    let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.as_ref().filter(|(at, _)| (now.unix_millis() - at.unix_millis()).abs() < FRESH_MILLIS).map(|(_, value)| value.clone())
+}
+
+fn remember<T>(memory: &Remembered<T>, now: Timestamp, value: T) {
+    *memory.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, value));
+}

@@ -1,0 +1,107 @@
+//! Resources in force, as the API shows them.
+
+use crate::types::{AutomationName, BranchName, ClusterName, RepositoryName, SourceName, TemplateName};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// An automation in force.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AutomationView {
+    /// Its name.
+    #[schema(value_type = String, example = "namespace-request")]
+    pub name: AutomationName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The source it listens to; null for any.
+    #[schema(value_type = Option<String>)]
+    pub source: Option<SourceName>,
+    /// The event types it listens to.
+    pub types: Vec<String>,
+    /// Its condition, in CEL.
+    pub when: Option<String>,
+    /// JSON Schema of the object its parameters make.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    /// Templates it renders.
+    #[schema(value_type = Vec<String>)]
+    pub templates: Vec<TemplateName>,
+    /// The whole document, as loaded.
+    #[schema(value_type = Object)]
+    pub document: Value,
+}
+
+/// A source in force. Never a secret: only the names under which secrets are looked up stay out as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SourceView {
+    /// Its name.
+    #[schema(value_type = String, example = "service-desk")]
+    pub name: SourceName,
+    /// What sends: jira, alertmanager, generic, ...
+    #[schema(example = "jira")]
+    pub kind: String,
+    /// How a delivery proves where it comes from.
+    #[schema(example = json!(["hmac-sha256"]))]
+    pub authentication: Vec<String>,
+    /// Where it sends to, below this server.
+    #[schema(example = "/api/v1/webhooks/service-desk")]
+    pub path: String,
+    /// The longest body it may send, in bytes.
+    pub max_body_bytes: u64,
+    /// What an operator should know, such as that nothing authenticates it.
+    pub warnings: Vec<String>,
+}
+
+/// A cluster in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClusterView {
+    /// Its name.
+    #[schema(value_type = String, example = "prod")]
+    pub name: ClusterName,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where its manifests live.
+    #[schema(value_type = String, example = "gitops")]
+    pub repository: RepositoryName,
+    /// The directory there.
+    #[schema(example = "clusters/prod")]
+    pub path: String,
+    /// The Kubernetes version its manifests are held against.
+    #[schema(example = "1.33")]
+    pub kubernetes_version: String,
+}
+
+/// A repository in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RepositoryView {
+    /// Its name.
+    #[schema(value_type = String, example = "gitops")]
+    pub name: RepositoryName,
+    /// local or github.
+    #[schema(example = "local")]
+    pub forge: String,
+    /// Where it is, without credentials.
+    pub url: String,
+    /// The base branch.
+    #[schema(value_type = String, example = "main")]
+    pub base: BranchName,
+}
+
+/// A template of the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TemplateView {
+    /// Its name.
+    #[schema(value_type = String, example = "namespace")]
+    pub name: TemplateName,
+    /// What it is for, in a line.
+    pub purpose: String,
+    /// JSON Schema of its parameters.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    /// SHA-256 over its folder, in hexadecimal.
+    pub digest: String,
+    /// Parameters to try it with, by the example's name.
+    #[schema(value_type = Object)]
+    pub examples: BTreeMap<String, Value>,
+}

@@ -1,0 +1,146 @@
+//! Where senders send. Every delivery passes here, so nothing is done twice, formatted or copied that need not be.
+//! The body is read under the source's cap and a time-out; whether it is genuine is the receiver's to say.
+
+use super::address::client_address;
+use super::error::ApiError;
+use super::extract::State;
+use super::ports::{Incoming, Receipt, Refusal};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::{HttpRequest, HttpResponse, post, put};
+use futures_util::StreamExt;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The longest body where no source says otherwise, in bytes.
+pub const DEFAULT_BODY_LIMIT: usize = 1024 * 1024;
+/// The most that is set aside for a body before it arrives, whatever its `Content-Length` says.
+const SET_ASIDE: usize = 256 * 1024;
+
+/// What became of a delivery.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReceiptView {
+    /// The delivery's id; of a duplicate, the id of the first.
+    #[schema(example = "dlv_01kajz0000000000000000000a")]
+    id: String,
+    /// `accepted`, `duplicate` or `ignored`.
+    #[schema(example = "accepted")]
+    status: String,
+}
+
+/// Takes a delivery of a configured source, authenticated as the source says. It is on disk before it is answered.
+#[utoipa::path(tag = "webhooks", operation_id = "deliver", params(("source" = String, Path, description = "The source's name.")),
+    request_body(content = serde_json::Value, description = "What the sender sends; its form depends on the source's kind."),
+    responses((status = 202, description = "Stored, to be worked on.", body = ReceiptView),
+              (status = 200, description = "A duplicate of an earlier delivery, or of a type nobody handles.", body = ReceiptView)))]
+#[post("/{source}")]
+pub(super) async fn deliver(state: State, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    take(&state, &request, payload).await
+}
+
+/// The same, for senders that use PUT.
+#[utoipa::path(tag = "webhooks", operation_id = "deliver_by_put", params(("source" = String, Path, description = "The source's name.")),
+    request_body(content = serde_json::Value, description = "What the sender sends; its form depends on the source's kind."),
+    responses((status = 202, description = "Stored, to be worked on.", body = ReceiptView),
+              (status = 200, description = "A duplicate of an earlier delivery, or of a type nobody handles.", body = ReceiptView)))]
+#[put("/{source}")]
+pub(super) async fn deliver_by_put(state: State, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    take(&state, &request, payload).await
+}
+
+async fn take(state: &State, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    let source = request.match_info().get("source").unwrap_or_default();
+    let limit = state.parts.receiver.body_limit(source);
+    // A source that does not exist looks like any other until its body was read.
+    let outcome = receive(state, request, source, payload, limit.unwrap_or(DEFAULT_BODY_LIMIT)).await;
+    if let Some(metrics) = state.metrics() {
+        // What a stranger put in the path must not become a label.
+        metrics.delivery(limit.map_or("unknown", |_| source), word(&outcome));
+    }
+    match outcome {
+        Ok(Receipt::Accepted(id)) => Ok(answer(HttpResponse::Accepted(), id.as_str(), "accepted")),
+        Ok(Receipt::Duplicate(id)) => Ok(answer(HttpResponse::Ok(), id.as_str(), "duplicate")),
+        Ok(Receipt::Ignored(id)) => Ok(answer(HttpResponse::Ok(), id.as_str(), "ignored")),
+        Err(Refused::By(refusal)) => Err(refusal.into()),
+        Err(Refused::Late | Refused::Cut) => Err(ApiError::too_slow()),
+        Err(Refused::Stuck) => Err(ApiError::unavailable("timeout", "this took too long; send it again", 5)),
+    }
+}
+
+/// Why a delivery was not taken, here or by the receiver.
+enum Refused {
+    By(Refusal),
+    /// The body did not arrive in time.
+    Late,
+    /// The sender went away.
+    Cut,
+    /// The receiver did not answer in time.
+    Stuck,
+}
+
+async fn receive(state: &State, request: &HttpRequest, source: &str, payload: Payload, limit: usize) -> Result<Receipt, Refused> {
+    let parts = &state.parts;
+    let reading = tokio::time::timeout(parts.body_timeout, read(payload, request.headers().get(CONTENT_LENGTH), limit));
+    let body = reading.await.map_err(|_| Refused::Late)??;
+    let incoming = Incoming {
+        source,
+        headers: request.headers(),
+        query: request.query_string(),
+        client: client_address(request.peer_addr().map(|peer| peer.ip()), request.headers(), &parts.trusted_proxies),
+        received_at: state.now(),
+        body,
+    };
+    let receiving = tokio::time::timeout(parts.call_timeout, parts.receiver.receive(incoming));
+    receiving.await.map_err(|_| Refused::Stuck)?.map_err(Refused::By)
+}
+
+/// The whole body, or a refusal as soon as it is known to be too large. A body that arrived in one piece is not copied.
+async fn read(mut payload: Payload, length: Option<&HeaderValue>, limit: usize) -> Result<Bytes, Refused> {
+    let announced = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
+    if announced > limit {
+        return Err(Refused::By(Refusal::TooLarge { limit }));
+    }
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Refused::Cut)?;
+        if first.len().max(whole.len()) + chunk.len() > limit {
+            return Err(Refused::By(Refusal::TooLarge { limit }));
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = chunk;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.reserve(announced.clamp(first.len() + chunk.len(), SET_ASIDE.max(first.len() + chunk.len())));
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// The word for the metrics.
+fn word(outcome: &Result<Receipt, Refused>) -> &'static str {
+    match outcome {
+        Ok(Receipt::Accepted(_)) => "accepted",
+        Ok(Receipt::Duplicate(_)) => "duplicate",
+        Ok(Receipt::Ignored(_)) => "ignored",
+        Err(Refused::By(Refusal::UnknownSource)) => "unknown_source",
+        Err(Refused::By(Refusal::Unauthenticated(_))) => "unauthenticated",
+        Err(Refused::By(Refusal::Forbidden(_))) => "forbidden",
+        Err(Refused::By(Refusal::TooLarge { .. })) => "too_large",
+        Err(Refused::By(Refusal::Unsupported(_))) => "unsupported",
+        Err(Refused::By(Refusal::Malformed { .. })) => "malformed",
+        Err(Refused::By(Refusal::Busy { .. }) | Refused::Stuck) => "busy",
+        Err(Refused::By(Refusal::Failed(_))) => "failed",
+        Err(Refused::Late | Refused::Cut) => "too_slow",
+    }
+}
+
+/// An id holds nothing JSON would escape.
+fn answer(mut response: actix_web::HttpResponseBuilder, id: &str, status: &str) -> HttpResponse {
+    let mut body = String::with_capacity(64);
+    body.extend(["{\"id\":\"", id, "\",\"status\":\"", status, "\"}"]);
+    response.content_type("application/json").body(body)
+}

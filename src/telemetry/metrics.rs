@@ -1,0 +1,204 @@
+//! What Prometheus is told. Names and labels follow <https://prometheus.io/docs/practices/naming/>; no label's value comes from a sender.
+
+use super::TelemetryError;
+use crate::request::State;
+use crate::store::{Stats, TaskKind};
+use crate::types::Timestamp;
+use actix_web_prom::{PrometheusMetrics, PrometheusMetricsBuilder};
+use prometheus::core::Collector;
+use prometheus::{Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// Labels our metrics have themselves, so that none of them can be a tag.
+pub const RESERVED_LABELS: &[&str] =
+    &["source", "outcome", "kind", "stage", "state", "forge", "operation", "endpoint", "method", "status", "le", "version", "environment"];
+
+/// Stages last from a millisecond (render) to minutes (a forge that makes us wait).
+const STAGE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+/// Every metric of the process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    http: PrometheusMetrics,
+    http_in_progress: IntGauge,
+    deliveries: IntCounterVec,
+    queue_tasks: IntGaugeVec,
+    queue_oldest: Gauge,
+    pending_deliveries: IntGauge,
+    stage_duration: HistogramVec,
+    requests: IntGaugeVec,
+    forge_calls: IntCounterVec,
+    forge_budget: IntGaugeVec,
+    reloads: IntCounterVec,
+    resources_valid: IntGauge,
+    tasks_dead: IntGauge,
+}
+
+fn refused(e: impl std::fmt::Display) -> TelemetryError {
+    TelemetryError::Metrics(e.to_string())
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> Result<C, TelemetryError> {
+    let metric = made.map_err(refused)?;
+    registry.register(Box::new(metric.clone())).map_err(refused)?;
+    Ok(metric)
+}
+
+impl Metrics {
+    /// All metrics at zero, each with `tags` as labels; `environment` is told with the build.
+    ///
+    /// # Errors
+    /// When a tag is one of [`RESERVED_LABELS`], or no label name.
+    pub fn new(environment: &str, tags: &BTreeMap<String, String>) -> Result<Self, TelemetryError> {
+        if let Some(tag) = tags.keys().find(|tag| RESERVED_LABELS.contains(&tag.as_str())) {
+            return Err(TelemetryError::Metrics(format!("the tag `{tag}` is a label the metrics have themselves")));
+        }
+        let labels: HashMap<String, String> = tags.clone().into_iter().collect();
+        let registry = Registry::new_custom(None, Some(labels)).map_err(refused)?;
+        let opts = |name: &str, help: &str| Opts::new(format!("kubeops_{name}"), help);
+        let counters = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
+        let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(opts(name, help), labels));
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::with_opts(opts(name, help)));
+        let build = gauges("build_info", "The version that runs, and where.", &["version", "environment"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), environment]).set(1);
+        let stages = HistogramOpts::new("kubeops_stage_duration_seconds", "How long a stage of a request took.").buckets(STAGE_BUCKETS.to_vec());
+        let metrics = Self {
+            http: http(&registry)?,
+            http_in_progress: gauge("http_requests_in_progress", "HTTP requests being answered.")?,
+            deliveries: counters("deliveries_total", "Webhook deliveries, by source and what became of them.", &["source", "outcome"])?,
+            queue_tasks: gauges("queue_tasks", "Tasks that wait or are worked on.", &["kind"])?,
+            queue_oldest: register(&registry, Gauge::with_opts(opts("queue_oldest_seconds", "Age of the longest waiting task that is due.")))?,
+            pending_deliveries: gauge("pending_deliveries", "Deliveries stored but not yet read.")?,
+            stage_duration: register(&registry, HistogramVec::new(stages, &["stage"]))?,
+            requests: gauges("requests", "Service requests, by state.", &["state"])?,
+            forge_calls: counters("forge_calls_total", "Calls to a forge.", &["forge", "operation", "outcome"])?,
+            forge_budget: gauges("forge_budget_remaining", "Calls the forge still allows in its current window.", &["forge"])?,
+            reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
+            resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
+            tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
+            registry,
+        };
+        metrics.record_stats(&Stats::default(), Timestamp::from_unix_millis(0));
+        Ok(metrics)
+    }
+
+    /// The middleware that counts HTTP requests by route, method and status.
+    pub fn http(&self) -> PrometheusMetrics {
+        self.http.clone()
+    }
+
+    /// HTTP requests being answered.
+    pub fn http_in_progress(&self) -> &IntGauge {
+        &self.http_in_progress
+    }
+
+    /// A delivery came; `source` is a configured name or `unknown`, never what a sender wrote.
+    pub fn delivery(&self, source: &str, outcome: &str) {
+        self.deliveries.with_label_values(&[source, outcome]).inc();
+    }
+
+    /// A stage of a request is over.
+    pub fn stage(&self, stage: &str, took: Duration) {
+        self.stage_duration.with_label_values(&[stage]).observe(took.as_secs_f64());
+    }
+
+    /// A forge was called.
+    pub fn forge_call(&self, forge: &str, operation: &str, outcome: &str) {
+        self.forge_calls.with_label_values(&[forge, operation, outcome]).inc();
+    }
+
+    /// How many calls the forge still allows.
+    pub fn forge_budget(&self, forge: &str, remaining: i64) {
+        self.forge_budget.with_label_values(&[forge]).set(remaining);
+    }
+
+    /// The resources were loaded, or refused.
+    pub fn resources_reloaded(&self, valid: bool) {
+        self.reloads.with_label_values(&[if valid { "loaded" } else { "refused" }]).inc();
+        self.resources_valid.set(i64::from(valid));
+    }
+
+    /// What the store holds at `now`.
+    pub fn record_stats(&self, stats: &Stats, now: Timestamp) {
+        let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.pending_deliveries.set(count(stats.pending_deliveries));
+        self.tasks_dead.set(count(stats.dead_tasks));
+        self.queue_oldest.set(stats.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64()));
+        for kind in [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw] {
+            let tasks = stats.tasks.iter().find(|(of, _)| *of == kind).map_or(0, |(_, tasks)| *tasks);
+            self.queue_tasks.with_label_values(&[kind.as_str()]).set(count(tasks));
+        }
+        for state in State::ALL {
+            let requests = stats.requests.iter().find(|(of, _)| *of == state).map_or(0, |(_, requests)| *requests);
+            self.requests.with_label_values(&[state.as_str()]).set(count(requests));
+        }
+    }
+
+    /// All metrics in Prometheus' text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which is a fault of ours.
+    pub fn text(&self) -> Result<Vec<u8>, TelemetryError> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).map_err(refused)?;
+        Ok(text)
+    }
+}
+
+/// Status codes are not grouped; paths without a route share one label; what is asked all day long is not counted.
+fn http(registry: &Registry) -> Result<PrometheusMetrics, TelemetryError> {
+    PrometheusMetricsBuilder::new("kubeops")
+        .registry(registry.clone())
+        .mask_unmatched_patterns("unmatched")
+        .exclude("/metrics")
+        .exclude("/healthz")
+        .exclude("/health")
+        .exclude("/ready")
+        .build()
+        .map_err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_s_counts_are_told_by_kind_and_state() {
+        let metrics = Metrics::new("production", &BTreeMap::from([("team".to_owned(), "platform".to_owned())])).expect("metrics");
+        let now = Timestamp::from_unix_millis(90_000);
+        let stats = Stats {
+            pending_deliveries: 3,
+            tasks: vec![(TaskKind::Plan, 2)],
+            oldest_due: Some(Timestamp::from_unix_millis(60_000)),
+            dead_tasks: 1,
+            requests: vec![(State::Proposed, 5)],
+            ..Stats::default()
+        };
+        metrics.record_stats(&stats, now);
+        metrics.delivery("service-desk", "accepted");
+        metrics.stage("render", Duration::from_millis(2));
+        metrics.resources_reloaded(false);
+        let text = String::from_utf8(metrics.text().expect("text")).expect("UTF-8");
+        for line in [
+            "kubeops_pending_deliveries{team=\"platform\"} 3",
+            "kubeops_queue_tasks{kind=\"plan\",team=\"platform\"} 2",
+            "kubeops_queue_tasks{kind=\"propose\",team=\"platform\"} 0",
+            "kubeops_queue_oldest_seconds{team=\"platform\"} 30",
+            "kubeops_requests{state=\"proposed\",team=\"platform\"} 5",
+            "kubeops_tasks_dead{team=\"platform\"} 1",
+            "kubeops_deliveries_total{outcome=\"accepted\",source=\"service-desk\",team=\"platform\"} 1",
+            "kubeops_resources_reload_total{outcome=\"refused\",team=\"platform\"} 1",
+            "kubeops_resources_valid{team=\"platform\"} 0",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+        }
+        assert!(text.contains("kubeops_build_info{environment=\"production\""), "{text}");
+    }
+
+    #[test]
+    fn a_tag_cannot_hide_a_label() {
+        assert!(Metrics::new("local", &BTreeMap::from([("source".to_owned(), "x".to_owned())])).is_err());
+    }
+}

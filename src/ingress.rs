@@ -121,6 +121,17 @@ pub struct Source {
     warnings: Vec<SpecFinding>,
 }
 
+/// A secret that does not serve, or not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFinding {
+    /// Its name.
+    pub name: SecretName,
+    /// Where the `spec:` names it, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What is wrong.
+    pub problem: SecretProblem,
+}
+
 /// What is wrong with a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretProblem {
@@ -182,7 +193,7 @@ impl Source {
     }
 
     /// What is wrong with its secrets as they are now, to be told at load.
-    pub fn check_secrets(&self, secrets: &dyn SecretLookup) -> Vec<(SecretName, SecretProblem)> {
+    pub fn check_secrets(&self, secrets: &dyn SecretLookup) -> Vec<SecretFinding> {
         let strength = self.proof.strength();
         let problem = |name: &SecretName| match secrets.get(name).map_or(0, |secret| secret.expose_secret().len()) {
             0 => Some(SecretProblem::Missing),
@@ -190,7 +201,11 @@ impl Source {
             bytes if bytes < strength.advised => Some(SecretProblem::Weak { bytes, advised: strength.advised }),
             _ => None,
         };
-        self.secret_names().iter().filter_map(|name| problem(name).map(|problem| (name.clone(), problem))).collect()
+        let finding = |(index, name): (usize, &SecretName)| {
+            let pointer = format!("/authentication/{}/secrets/{index}", self.proof.word());
+            problem(name).map(|problem| SecretFinding { name: name.clone(), pointer, problem })
+        };
+        self.secret_names().iter().enumerate().filter_map(finding).collect()
     }
 
     /// Checks where a request comes from and what proves it, then reads it.

@@ -52,6 +52,17 @@ impl Proof {
         }
     }
 
+    /// The word an author writes for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Proof::Open => "none",
+            Proof::Signature(_) => "hmac",
+            Proof::Token { scheme: Some(_), .. } => "bearer",
+            Proof::Token { scheme: None, .. } => "header",
+            Proof::Basic { .. } => "basic",
+        }
+    }
+
     /// The headers that carry the proof, which are never kept.
     pub(super) fn headers(&self) -> Vec<&str> {
         match self {

@@ -4,10 +4,17 @@
 use super::IngressError;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, map::Entry};
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 /// The deepest nesting that can be allowed: serde_json itself stops at 128.
 pub(super) const DEEPEST: u32 = 127;
+/// What a value may cost in memory, whatever the body limit: a value counts 1, a list 4 more, an object 19 more (a node takes
+/// about 80 bytes, an object about 1,000 with its table), so that `[{"":0},{"":0}, ...` cannot become a hundred times its size.
+const BUDGET: u32 = 1_000_000;
+const LIST: u32 = 4;
+const OBJECT: u32 = 19;
+/// Room for the fields of a usual object, which saves growing its table three times.
+const USUAL_FIELDS: usize = 8;
 
 /// Reads `bytes` as one JSON value with at most `max_depth` objects and lists inside one another.
 pub(super) fn read(bytes: &[u8], max_depth: u32) -> Result<Value, IngressError> {
@@ -16,7 +23,8 @@ pub(super) fn read(bytes: &[u8], max_depth: u32) -> Result<Value, IngressError> 
         IngressError::Unreadable { message: "this is not UTF-8".to_owned(), line, column }
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { left: max_depth.min(DEEPEST) }.deserialize(&mut deserializer).map_err(|error| unreadable(&error))?;
+    let budget = Cell::new(BUDGET);
+    let value = Strict { left: max_depth.min(DEEPEST), budget: &budget }.deserialize(&mut deserializer).map_err(|error| unreadable(&error))?;
     deserializer.end().map_err(|error| unreadable(&error))?;
     Ok(value)
 }
@@ -37,29 +45,41 @@ fn unreadable(error: &serde_json::Error) -> IngressError {
     IngressError::Unreadable { message, line, column }
 }
 
-/// Builds a [`Value`] with `left` more levels allowed.
+/// Builds a [`Value`] with `left` more levels and `budget` more cost allowed.
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'b> {
     left: u32,
+    budget: &'b Cell<u32>,
 }
 
-impl Strict {
+impl Strict<'_> {
+    /// What reads the inside of a list or an object.
     fn inner<E: Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
-            Some(left) => Ok(Self { left }),
+            Some(left) => Ok(Self { left, budget: self.budget }),
             None => Err(E::custom("objects and lists stand too deep inside one another")),
+        }
+    }
+
+    fn charge<E: Error>(self, cost: u32) -> Result<(), E> {
+        match self.budget.get().checked_sub(cost) {
+            Some(left) => {
+                self.budget.set(left);
+                Ok(())
+            }
+            None => Err(E::custom("there are too many values")),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,8 +116,10 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
+        self.charge(LIST)?;
         let mut items = Vec::new();
         while let Some(item) = access.next_element_seed(inner)? {
+            self.charge(1)?;
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -105,8 +127,13 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
+        self.charge(OBJECT)?;
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
+            self.charge(1)?;
+            if fields.is_empty() {
+                fields = Map::with_capacity(USUAL_FIELDS);
+            }
             match fields.entry(key) {
                 // Refused before its value is read, so that the place in the error is the key's.
                 Entry::Occupied(known) => {

@@ -35,6 +35,15 @@ fn depth_is_counted_in_objects_and_lists_inside_one_another() {
 }
 
 #[test]
+fn a_small_body_cannot_take_much_memory() {
+    let list = |item: &str, count: usize| format!("[{}{item}]", format!("{item},").repeat(count - 1)).into_bytes();
+    assert!(read(&list(r#"{"":0}"#, 40_000), 64).is_ok());
+    for (item, count) in [(r#"{"":0}"#, 50_000), ("[]", 200_001), ("0", 1_000_001)] {
+        assert_eq!(error_of(&list(item, count)).0, "there are too many values", "{item}");
+    }
+}
+
+#[test]
 fn what_is_not_whole_json_is_refused_with_line_and_column() {
     for (bytes, line, column, word) in [
         (&b""[..], 1, 0, "EOF"),

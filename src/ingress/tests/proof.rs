@@ -120,8 +120,9 @@ fn a_missing_or_empty_secret_fails_closed_and_is_seen_at_load() {
         assert_eq!((error.refusal(), error.class()), (Refusal::Unavailable, crate::types::ErrorClass::Permanent));
         assert!(!error.to_string().contains("NEW") && error.detail().contains("NEW"));
         let problems = hmac_source().check_secrets(&secrets);
-        assert_eq!(problems[0], (name.clone(), SecretProblem::Missing));
-        assert!(matches!(problems[1].1, SecretProblem::Weak { bytes: 11, advised: 16 }));
+        let pointer = "/authentication/hmac/secrets/0".to_owned();
+        assert_eq!(problems[0], SecretFinding { name: name.clone(), pointer, problem: SecretProblem::Missing });
+        assert!(matches!(problems[1].problem, SecretProblem::Weak { bytes: 11, advised: 16 }));
     }
     // Without a header there is nothing to check, whatever the secrets.
     assert_eq!(proven(receive(&hmac_source(), &Secrets::default(), &[], b"{}")), unproven(Missing));
@@ -200,7 +201,8 @@ fn a_header_token_of_jira_is_long_or_not_used() {
     assert_eq!(with(long), Ok(()));
     assert!(matches!(with(&long[1..]), Err(IngressError::SecretUnavailable { .. })));
     let problems = source.check_secrets(&Secrets::of(&[("TOKEN", &long[1..])]));
-    assert_eq!(problems[0].1, SecretProblem::TooShort { bytes: 31, least: 32 });
+    assert_eq!(problems[0].pointer, "/authentication/header/secrets/0");
+    assert_eq!(problems[0].problem, SecretProblem::TooShort { bytes: 31, least: 32 });
     assert_eq!(proven(receive(&source, &Secrets::of(&[("TOKEN", long)]), &[("x-automation-token", &long[1..])], b"{}")), unproven(Mismatch));
     assert_eq!(proven(receive(&source, &Secrets::of(&[("TOKEN", long)]), &[], b"{}")), unproven(Missing));
 }

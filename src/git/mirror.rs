@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const USES_PER_HANDLE: u32 = 256;
 /// Written last when a mirror is made: a mirror without it is half-written. Holds the address it mirrors.
 const MARKER: &str = "kubeops-mirror";
+/// What a mirror's directory is called while it is being removed.
+const BROKEN: &str = ".broken-";
 
 /// Every mirror of this process, under one directory.
 pub struct Mirrors {
@@ -38,6 +40,10 @@ impl Mirrors {
     pub fn new(directory: impl Into<PathBuf>, transport: Arc<dyn Transport>) -> std::io::Result<Self> {
         let directory = directory.into();
         fs::create_dir_all(&directory)?;
+        for entry in fs::read_dir(&directory)?.flatten().filter(|entry| entry.file_name().to_string_lossy().contains(BROKEN)) {
+            // Set aside by a process that ended before it could remove it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
         Ok(Self { directory, transport, open: Mutex::new(HashMap::new()) })
     }
 
@@ -202,7 +208,8 @@ impl Mirror {
         let _ = fs::remove_dir_all(self.proposal(commit));
     }
 
-    /// Removes our objects of every commit that `live` does not name.
+    /// Removes our objects of every commit that `live` does not name, and what a killed process left half-written. Only the
+    /// process that owns the data directory may call it.
     ///
     /// # Errors
     /// When the directory cannot be listed.
@@ -212,10 +219,15 @@ impl Mirror {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(GitError::storage(&self.remote.name, &error)),
         };
+        // No commit of this process is being written while the handle is held, so a scratch directory is a dead one's.
+        let mut handle = lock(&self.handle);
+        *handle = None;
         for entry in entries.flatten() {
-            let name: Option<CommitSha> = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(commit) = name.filter(|commit| !live(commit)) {
-                self.forget(&commit);
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let dead = name.starts_with('.') || name.parse().is_ok_and(|commit| !live(&commit));
+            if dead && let Err(error) = fs::remove_dir_all(entry.path()) {
+                tracing::warn!(repository = %self.remote.name, %error, "objects of a finished commit could not be removed");
             }
         }
         Ok(())
@@ -324,7 +336,8 @@ impl Mirror {
         let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
         let mut slot = lock(&self.handle);
         *slot = None;
-        let aside = self.path.with_extension(format!("broken-{}-{}", std::process::id(), unique()));
+        // A repository's name has no dot, so this is no other's mirror.
+        let aside = self.path.with_extension(format!("{}{}-{}", &BROKEN[1..], std::process::id(), unique()));
         match fs::rename(&self.path, &aside) {
             Ok(()) => {
                 tracing::warn!(repository = %self.remote.name, "the mirror is missing parts or mirrors another address; it is built anew");

@@ -63,7 +63,10 @@ async fn a_new_pull_request_takes_three_calls_and_an_unchanged_one_a_single_look
     assert_eq!((kept.title.as_str(), kept.body.as_str()), ("Namespace web (OPS-42)", "Asked for by Ada."));
     assert_eq!(kept.labels, ["namespace", "kubeops"]);
     assert_eq!((kept.reviewers.as_slice(), kept.teams.as_slice()), (["ada".to_owned()].as_slice(), ["platform".to_owned()].as_slice()));
-    assert_eq!(fake.ledger().len(), 3);
+    let calls: Vec<String> = fake.ledger().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
+    let route = "/repos/acme/gitops";
+    assert_eq!(calls, [format!("POST {route}/pulls"), format!("POST {route}/issues/1/labels"), format!("POST {route}/pulls/1/requested_reviewers")]);
+    assert_eq!(fake.ledger()[2].body, serde_json::json!({ "reviewers": ["ada"], "team_reviewers": ["platform"] }));
     fake.clear_ledger();
     let same = github.ensure_pull(&again(&spec())).await.expect("the pull request");
     assert_eq!(same, pull);

@@ -478,6 +478,7 @@ fn many_writers_each_get_their_commit(#[values(Way::File, Way::Http)] way: Way) 
         assert_eq!(setting.upstream.tip(&format!("kubeops/x/{number}")).as_ref(), Some(commit));
         assert_eq!(commit, &commits[number % 6], "equal changes are one commit");
     }
+    assert_eq!(setting.upstream.log().lines().filter(|line| line.ends_with("One of many")).count(), 6);
     setting.fsck();
 }
 
@@ -524,7 +525,10 @@ fn what_is_forgotten_can_be_committed_again() {
     let mirror = setting.mirror();
     mirror.prune(|live| *live == commit).expect("pruned");
     assert!(mirror.diff(&base, &commit, 100).is_ok(), "a live commit stays");
+    let killed = setting.mirror_path().join("proposals/.half-written");
+    std::fs::create_dir(&killed).expect("made");
     mirror.prune(|_| false).expect("pruned");
+    assert!(!killed.exists());
     assert!(matches!(mirror.diff(&base, &commit, 100), Err(GitError::NoCommit { .. })));
     assert!(matches!(mirror.push(&branch("kubeops/x"), &commit, Expected::Any), Err(GitError::NoCommit { .. })));
     assert_eq!(setting.commit("1").1, commit);

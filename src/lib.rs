@@ -23,7 +23,10 @@ pub mod git;
 pub mod forge;
 pub mod store;
 pub mod failpoint;
-// telemetry
+pub mod telemetry;
 
 // The flow, and who drives it.
 pub mod pipeline;
+pub mod worker;
+pub mod api;
+pub mod config;

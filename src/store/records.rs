@@ -302,6 +302,9 @@ pub struct PullRecord {
     pub approved_by: Vec<String>,
     /// The merge commit.
     pub merge_commit: Option<CommitSha>,
+    /// Who closed or merged it.
+    #[serde(default)]
+    pub closed_by: Option<String>,
     /// Comments, oldest first: author and text.
     pub comments: Vec<PullComment>,
     /// When it was opened.

@@ -14,9 +14,9 @@ pub struct AutomationView {
     pub name: AutomationName,
     /// What it is for.
     pub description: Option<String>,
-    /// The source it listens to; null for any.
-    #[schema(value_type = Option<String>)]
-    pub source: Option<SourceName>,
+    /// The sources it listens to.
+    #[schema(value_type = Vec<String>)]
+    pub sources: Vec<SourceName>,
     /// The event types it listens to.
     pub types: Vec<String>,
     /// Its condition, in CEL.

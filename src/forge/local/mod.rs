@@ -222,9 +222,10 @@ impl Forge for LocalForge {
         // The search costs nothing here, so it is never spared.
         let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;
         let record = match found {
-            Some(record) if record.pull.state != PullState::Open => return Ok(record.pull),
-            Some(record) => record,
-            None => match self.records.insert(&self.opened(spec)).await {
+            // What a person closed stays closed, unless the request was asked for again since.
+            Some(record) if record.pull.state != PullState::Open && spec.asked_before => return Ok(record.pull),
+            Some(record) if record.pull.state == PullState::Open => record,
+            _ => match self.records.insert(&self.opened(spec)).await {
                 Ok(record) => return Ok(record.pull),
                 Err(RecordError::Exists) => {
                     let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;

@@ -1,0 +1,127 @@
+//! Glue: a webhook request to its source, and what the source read to the inbox.
+
+use crate::api::{Incoming, Receipt, Receiver, Refusal};
+use crate::clock::Clock;
+use crate::failpoint;
+use crate::ingress::{self, Headers, SecretLookup};
+use crate::pipeline::{InForce, Rules};
+use crate::store::{Appended, Inbox, NewDelivery, StoreError};
+use crate::telemetry::Metrics;
+use crate::types::{DeliveryId, SecretName};
+use actix_web::http::header::{HeaderMap, HeaderName};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a sender is asked to wait when the inbox or the store is full.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Takes deliveries for the configured sources.
+pub struct Intake {
+    rules: Arc<Rules>,
+    inbox: Arc<Inbox>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Intake {
+    /// An intake that stores through `inbox`.
+    pub fn new(rules: Arc<Rules>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { rules, inbox, clock, metrics }
+    }
+}
+
+/// A web request's headers, where they are.
+struct WebHeaders<'a>(&'a HeaderMap);
+
+impl Headers for WebHeaders<'_> {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(|value| value.as_bytes())
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        self.0.iter().for_each(|(name, value): (&HeaderName, _)| visit(name.as_str(), value.as_bytes()));
+    }
+}
+
+/// The secrets that were looked up when the set came into force.
+struct Known<'a>(&'a InForce);
+
+impl SecretLookup for Known<'_> {
+    fn get(&self, name: &SecretName) -> Option<&SecretString> {
+        self.0.secrets.get(name)
+    }
+}
+
+#[async_trait]
+impl Receiver for Intake {
+    fn body_limit(&self, source: &str) -> usize {
+        let rules = self.rules.current();
+        let limit = rules.set.sources.get(source).map(|source| source.max_body_bytes());
+        limit.map_or(crate::api::DEFAULT_BODY_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    async fn receive(&self, incoming: Incoming<'_>) -> Result<Receipt, Refusal> {
+        let rules = self.rules.current();
+        let Some(source) = rules.set.sources.get(incoming.source) else { return Err(Refusal::UnknownSource) };
+        let received = source
+            .receive(
+                &ingress::Incoming {
+                    headers: &WebHeaders(incoming.headers),
+                    body: &incoming.body,
+                    // Over a unix socket without a proxy the sender is on this machine.
+                    peer: incoming.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                    received_at: incoming.received_at,
+                },
+                &Known(&rules),
+            )
+            .map_err(|error| refusal(&error))?;
+        let id = DeliveryId::from_parts(incoming.received_at, self.clock.random());
+        let delivery = NewDelivery {
+            id: id.clone(),
+            source: source.name().clone(),
+            received_at: incoming.received_at,
+            dedup_key: received.dedup_key,
+            attributes: serde_json::to_value(&received.attributes).unwrap_or_default(),
+            body: incoming.body.to_vec(),
+            handled: received.handled,
+        };
+        let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;
+        failpoint::hit("inbox.committed");
+        let (receipt, outcome) = match appended {
+            Appended::Duplicate(first) => (Receipt::Duplicate(first), "duplicate"),
+            Appended::New if received.handled => (Receipt::Accepted(id), "accepted"),
+            Appended::New => (Receipt::Ignored(id), "ignored"),
+        };
+        self.metrics.delivery(source.name().as_str(), outcome);
+        Ok(receipt)
+    }
+}
+
+fn full(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Conflict(_) => {
+            Refusal::Busy { message: error.to_string(), retry_after: RETRY_AFTER }
+        }
+        _ => Refusal::Failed(error.to_string()),
+    }
+}
+
+/// What a sender is told of an error of the source.
+fn refusal(error: &ingress::IngressError) -> Refusal {
+    use ingress::Refusal as Kind;
+    let message = error.to_string();
+    match error.refusal() {
+        Kind::Forbidden => Refusal::Forbidden(message),
+        Kind::Unauthorized => Refusal::Unauthenticated(message),
+        Kind::TooLarge => Refusal::TooLarge { limit: error.limit().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0) },
+        Kind::Unsupported => Refusal::Unsupported(message),
+        Kind::Unreadable => {
+            let (line, column) = error.place().unzip();
+            Refusal::Malformed { message, line, column }
+        }
+        Kind::Unavailable => Refusal::Busy { message, retry_after: RETRY_AFTER },
+    }
+}

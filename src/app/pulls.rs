@@ -1,0 +1,139 @@
+//! Glue: the local forge's records, kept in the store.
+
+use crate::forge::local::{Comment, LocalPull, PullRecords, RecordError};
+use crate::forge::{Pull, PullState, Reviewer};
+use crate::store::{self, PageQuery, PullComment, PullFilter, PullRecord, Store, StoreError};
+use crate::types::{BranchName, ErrorClass, RepositoryName};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Keeps the local forge's pull requests in a store.
+pub struct StoredPulls {
+    store: Arc<dyn Store>,
+    pages: String,
+}
+
+impl StoredPulls {
+    /// Records in `store`; `pages` is the address under which people see them, without a slash at its end.
+    pub fn new(store: Arc<dyn Store>, pages: String) -> Self {
+        Self { store, pages }
+    }
+
+    async fn first(&self, filter: &PullFilter) -> Result<Option<PullRecord>, RecordError> {
+        let page = self.store.pulls(filter, &PageQuery { limit: 1, after: None }).await.map_err(failed)?;
+        Ok(page.items.into_iter().next())
+    }
+
+    fn told(&self, record: PullRecord) -> LocalPull {
+        let pull = Pull {
+            number: record.number,
+            url: format!("{}/{}/{}", self.pages, record.repository, record.number),
+            state: from_stored(record.state),
+            title: record.title,
+            body: record.body,
+            labels: record.labels,
+            reviewers: record.reviewers.iter().filter_map(|name| name.parse::<Reviewer>().ok()).collect(),
+            head: record.head.to_string(),
+            base: record.base.to_string(),
+            head_commit: Some(record.head_commit),
+            merge_commit: record.merge_commit,
+            approved_by: record.approved_by,
+            author: "kubeops".to_owned(),
+            closed_by: record.closed_by,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            notes: Vec::new(),
+        };
+        let comments = record.comments.into_iter().map(|comment| Comment { at: comment.at, author: comment.author, body: comment.body }).collect();
+        LocalPull { repository: record.repository, pull, comments, version: record.version }
+    }
+}
+
+#[async_trait]
+impl PullRecords for StoredPulls {
+    async fn insert(&self, local: &LocalPull) -> Result<LocalPull, RecordError> {
+        let record = PullRecord { version: 1, ..stored(local)? };
+        let number = self.store.insert_pull(&record).await.map_err(failed)?;
+        let kept = self.store.pull(&local.repository, number).await.map_err(failed)?;
+        match kept {
+            // Another one with this head is open: the store keeps that one.
+            Some(kept) if kept.created_at != record.created_at || kept.title != record.title || kept.version != 1 => Err(RecordError::Exists),
+            Some(kept) => Ok(self.told(kept)),
+            None => Err(RecordError::Storage { message: "the record was not kept".to_owned(), class: ErrorClass::Bug }),
+        }
+    }
+
+    async fn update(&self, local: &LocalPull) -> Result<LocalPull, RecordError> {
+        let record = stored(local)?;
+        self.store.update_pull(&record).await.map_err(failed)?;
+        Ok(LocalPull { version: local.version + 1, ..local.clone() })
+    }
+
+    async fn find(&self, repository: &RepositoryName, head: &BranchName) -> Result<Option<LocalPull>, RecordError> {
+        let of = |state| PullFilter { repository: Some(repository.clone()), state, head: Some(head.clone()) };
+        let found = match self.first(&of(Some(store::PullState::Open))).await? {
+            Some(open) => Some(open),
+            None => self.first(&of(None)).await?,
+        };
+        Ok(found.map(|record| self.told(record)))
+    }
+
+    async fn get(&self, repository: &RepositoryName, number: u64) -> Result<Option<LocalPull>, RecordError> {
+        Ok(self.store.pull(repository, number).await.map_err(failed)?.map(|record| self.told(record)))
+    }
+
+    async fn list(&self, repository: &RepositoryName, state: Option<PullState>, limit: usize) -> Result<Vec<LocalPull>, RecordError> {
+        let filter = PullFilter { repository: Some(repository.clone()), state: state.map(to_stored), head: None };
+        let page = self.store.pulls(&filter, &PageQuery { limit: u32::try_from(limit.min(500)).unwrap_or(500), after: None }).await.map_err(failed)?;
+        Ok(page.items.into_iter().map(|record| self.told(record)).collect())
+    }
+}
+
+fn stored(local: &LocalPull) -> Result<PullRecord, RecordError> {
+    let broken = |what: String| RecordError::Storage { message: what, class: ErrorClass::Bug };
+    let branch = |name: &str| name.parse::<BranchName>().map_err(|error| broken(error.to_string()));
+    let pull = &local.pull;
+    let comments = local.comments.iter().map(|comment| PullComment { author: comment.author.clone(), at: comment.at, body: comment.body.clone() });
+    Ok(PullRecord {
+        repository: local.repository.clone(),
+        number: pull.number,
+        head: branch(&pull.head)?,
+        base: branch(&pull.base)?,
+        head_commit: pull.head_commit.clone().ok_or_else(|| broken("a pull request without a commit".to_owned()))?,
+        state: to_stored(pull.state),
+        title: pull.title.clone(),
+        body: pull.body.clone(),
+        labels: pull.labels.clone(),
+        reviewers: pull.reviewers.iter().map(ToString::to_string).collect(),
+        approved_by: pull.approved_by.clone(),
+        merge_commit: pull.merge_commit.clone(),
+        closed_by: pull.closed_by.clone(),
+        comments: comments.collect(),
+        created_at: pull.created_at,
+        updated_at: pull.updated_at,
+        version: local.version,
+    })
+}
+
+fn to_stored(state: PullState) -> store::PullState {
+    match state {
+        PullState::Open => store::PullState::Open,
+        PullState::Closed => store::PullState::Closed,
+        PullState::Merged => store::PullState::Merged,
+    }
+}
+
+fn from_stored(state: store::PullState) -> PullState {
+    match state {
+        store::PullState::Open => PullState::Open,
+        store::PullState::Closed => PullState::Closed,
+        store::PullState::Merged => PullState::Merged,
+    }
+}
+
+fn failed(error: StoreError) -> RecordError {
+    match error {
+        StoreError::Conflict(_) => RecordError::Outdated,
+        other => RecordError::Storage { message: other.to_string(), class: other.class() },
+    }
+}

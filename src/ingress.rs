@@ -172,6 +172,11 @@ impl Source {
         self.kind.kind
     }
 
+    /// How its deliveries are proven: `none`, `hmac`, `bearer`, `basic` or `header`.
+    pub fn authentication(&self) -> &'static str {
+        self.proof.word()
+    }
+
     /// What it is for.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()

@@ -30,3 +30,5 @@ pub mod pipeline;
 pub mod worker;
 pub mod api;
 pub mod config;
+pub mod app;
+pub mod tls;

@@ -3,9 +3,10 @@
 use crate::api::{Incoming, Receipt, Receiver, Refusal};
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::ingress::{self, Headers, SecretLookup};
+use crate::ingress::{self, Headers, IngressError, SecretLookup};
 use crate::pipeline::{InForce, Rules};
-use crate::store::{Appended, Inbox, NewDelivery, StoreError};
+use crate::store::inbox::Inbox;
+use crate::store::{Appended, NewDelivery, StoreError};
 use crate::telemetry::Metrics;
 use crate::types::{DeliveryId, SecretName};
 use actix_web::http::header::{HeaderMap, HeaderName};
@@ -57,10 +58,10 @@ impl SecretLookup for Known<'_> {
 
 #[async_trait]
 impl Receiver for Intake {
-    fn body_limit(&self, source: &str) -> usize {
+    fn body_limit(&self, source: &str) -> Option<usize> {
         let rules = self.rules.current();
-        let limit = rules.set.sources.get(source).map(|source| source.max_body_bytes());
-        limit.map_or(crate::api::DEFAULT_BODY_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+        let limit = rules.set.sources.get(source)?.max_body_bytes();
+        Some(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
     async fn receive(&self, incoming: Incoming<'_>) -> Result<Receipt, Refusal> {
@@ -110,18 +111,25 @@ fn full(error: &StoreError) -> Refusal {
 }
 
 /// What a sender is told of an error of the source.
-fn refusal(error: &ingress::IngressError) -> Refusal {
-    use ingress::Refusal as Kind;
+fn refusal(error: &IngressError) -> Refusal {
+    tracing::info!(detail = %error.detail(), "a delivery was refused");
     let message = error.to_string();
     match error.refusal() {
-        Kind::Forbidden => Refusal::Forbidden(message),
-        Kind::Unauthorized => Refusal::Unauthenticated(message),
-        Kind::TooLarge => Refusal::TooLarge { limit: error.limit().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0) },
-        Kind::Unsupported => Refusal::Unsupported(message),
-        Kind::Unreadable => {
-            let (line, column) = error.place().unzip();
-            Refusal::Malformed { message, line, column }
+        ingress::Refusal::Forbidden => Refusal::Forbidden(message),
+        ingress::Refusal::Unauthorized => Refusal::Unauthenticated(message),
+        ingress::Refusal::UnsupportedMedia => Refusal::Unsupported(message),
+        ingress::Refusal::Unavailable => Refusal::Busy { message, retry_after: RETRY_AFTER },
+        ingress::Refusal::TooLarge => match error {
+            IngressError::TooLarge { limit, .. } => Refusal::TooLarge { limit: usize::try_from(*limit).unwrap_or(usize::MAX) },
+            _ => Refusal::Failed(message),
+        },
+        ingress::Refusal::Unreadable => {
+            let place = match error {
+                IngressError::Unreadable { line, column, .. } => Some((*line, *column)),
+                _ => None,
+            };
+            let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+            Refusal::Malformed { message, line: place.map(|(line, _)| number(line)), column: place.map(|(_, column)| number(column)) }
         }
-        Kind::Unavailable => Refusal::Busy { message, retry_after: RETRY_AFTER },
     }
 }

@@ -2,12 +2,16 @@
 
 use super::resources_dir;
 use crate::clock::Clock;
+use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
 use crate::pipeline::{InForce, Rules};
 use crate::render::{Catalogue, Renderer};
 use crate::resources::{Diagnostic, Level, ResourceSet};
 use crate::sandbox::ProcessRenderer;
 use crate::secrets::SecretProvider;
 use crate::telemetry::Metrics;
+use crate::types::SecretName;
+use secrecy::SecretString;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,11 +44,54 @@ impl Reloader {
         let files = resources_dir::read(&self.resources).map_err(|error| vec![whole(&self.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
         let set = ResourceSet::load(&files, Arc::clone(&catalogue))?;
-        let missing: Vec<Diagnostic> = set.secret_names().iter().filter_map(|name| self.secrets.secret(name).err()).map(|error| whole(&self.resources, error.to_string())).collect();
-        if !missing.is_empty() {
-            return Err(missing);
+        let secrets = self.secrets_of(&set)?;
+        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), since: self.clock.now() })
+    }
+
+    /// The first set; without one the start is refused.
+    ///
+    /// # Errors
+    /// Every diagnostic, a line each.
+    pub fn first(&self) -> anyhow::Result<InForce> {
+        match self.load() {
+            Ok(set) => {
+                report(&set.set.warnings);
+                self.metrics.resources_reloaded(true);
+                Ok(set)
+            }
+            Err(diagnostics) => {
+                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+                anyhow::bail!("the resources in {} are not valid:\n{}", self.resources.display(), lines.join("\n"))
+            }
         }
-        Ok(InForce { set, renderer: self.renderer(catalogue), since: self.clock.now() })
+    }
+
+    /// Every secret the set names; those of sources are kept, because deliveries are checked thousands of times a second.
+    fn secrets_of(&self, set: &ResourceSet) -> Result<HashMap<SecretName, SecretString>, Vec<Diagnostic>> {
+        let mut found = HashMap::new();
+        let mut problems = Vec::new();
+        for name in set.secret_names() {
+            match self.secrets.secret(&name) {
+                Ok(secret) => drop(found.insert(name, secret)),
+                Err(error) => problems.push(whole(&self.resources, error.to_string())),
+            }
+        }
+        for source in set.sources.values() {
+            for SecretFinding { name, problem, .. } in source.check_secrets(&Lookup(&found)) {
+                match problem {
+                    // Told above, with where it was looked for.
+                    SecretProblem::Missing => {}
+                    SecretProblem::TooShort { bytes, least } => {
+                        let message = format!("the secret {name} of source {} has {bytes} bytes; it must have at least {least}", source.name());
+                        problems.push(whole(&self.resources, message));
+                    }
+                    SecretProblem::Weak { bytes, advised } => {
+                        tracing::warn!("the secret {name} of source {} has {bytes} bytes and could be guessed; give it at least {advised}", source.name());
+                    }
+                }
+            }
+        }
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
 
     fn renderer(&self, catalogue: Arc<Catalogue>) -> Arc<dyn Renderer> {
@@ -58,13 +105,13 @@ impl Reloader {
                 report(&set.set.warnings);
                 tracing::info!(digest = %set.set.digest, automations = set.set.automations.iter().len(), "the resources were read again and are in force");
                 rules.replace(set);
-                self.metrics.resources_loaded(true);
+                self.metrics.resources_reloaded(true);
             }
             Err(diagnostics) => {
                 report(&diagnostics);
                 tracing::error!(errors = diagnostics.len(), "the changed resources are refused; those before stay in force");
                 rules.refuse(diagnostics);
-                self.metrics.resources_loaded(false);
+                self.metrics.resources_reloaded(false);
             }
         }
     }
@@ -112,4 +159,13 @@ fn report(diagnostics: &[Diagnostic]) {
 /// A diagnostic about a whole file or directory.
 fn whole(path: &Path, message: String) -> Diagnostic {
     Diagnostic { level: Level::Error, file: path.display().to_string(), line: 1, column: 1, resource: None, pointer: None, message, hint: None }
+}
+
+/// Secrets by name.
+struct Lookup<'a>(&'a HashMap<SecretName, SecretString>);
+
+impl SecretLookup for Lookup<'_> {
+    fn get(&self, name: &SecretName) -> Option<&SecretString> {
+        self.0.get(name)
+    }
 }

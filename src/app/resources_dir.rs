@@ -41,7 +41,7 @@ pub fn catalogue(own: Option<&Path>) -> Result<Catalogue, String> {
         files.push((relative, bytes));
     }
     let own = Catalogue::from_files(files).map_err(sentence)?;
-    Ok(Catalogue::layered([shipped, own]))
+    Catalogue::layered(vec![shipped, own]).map_err(sentence)
 }
 
 /// A digest of what the directories hold, by names, sizes and times of change: equal digests need no reading.

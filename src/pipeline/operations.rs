@@ -73,6 +73,8 @@ pub enum AskError {
 pub struct Asked {
     /// The request opened, or the live one that was joined.
     pub request: RequestId,
+    /// Whether it was opened by this; false when a live one was joined.
+    pub opened: bool,
 }
 
 impl Pipeline {
@@ -89,8 +91,9 @@ impl Pipeline {
         let correlation = correlation.unwrap_or_else(|| id.to_string());
         let mut event = asked_event(id.clone(), automation, &parameters, actor, now);
         event.subject.clone_from(&correlation);
+        let new = RequestId::from_parts(now, self.clock.random());
         let opening = Opening {
-            id: RequestId::from_parts(now, self.clock.random()),
+            id: new.clone(),
             automation: automation.clone(),
             correlation,
             repository: None,
@@ -104,7 +107,7 @@ impl Pipeline {
         };
         let opened = self.store.dispatch(&[entry], now).await?;
         match opened.into_iter().flatten().next() {
-            Some(request) => Ok(Asked { request }),
+            Some(request) => Ok(Asked { opened: request == new, request }),
             None => Err(AskError::Store(StoreError::Broken("the request was neither opened nor joined".to_owned()))),
         }
     }

@@ -2,13 +2,17 @@
 
 use crate::render::Renderer;
 use crate::resources::{Diagnostic, ResourceSet};
-use crate::types::Timestamp;
+use crate::types::{SecretName, Timestamp};
+use secrecy::SecretString;
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A set and the renderer of its catalogue.
 pub struct InForce {
     /// The set.
     pub set: ResourceSet,
+    /// The secrets its sources check deliveries with, as they were when the set came into force.
+    pub secrets: HashMap<SecretName, SecretString>,
     /// Renders the set's templates.
     pub renderer: Arc<dyn Renderer>,
     /// Since when.

@@ -1,0 +1,88 @@
+//! Glue: the resources in force, as the API shows them.
+
+use crate::api::{self, AutomationView, ClusterView, RepositoryView, ResourcesStatus, SourceView, TemplateView};
+use crate::inventory::ForgeSpec;
+use crate::pipeline::Rules;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Shows the resources in force.
+pub struct ResourcesInForce(pub Arc<Rules>);
+
+impl api::Inventory for ResourcesInForce {
+    fn automations(&self) -> Vec<AutomationView> {
+        let rules = self.0.current();
+        let view = |automation: &Arc<crate::automation::Automation>| AutomationView {
+            name: automation.name.clone(),
+            description: automation.spec.description.clone(),
+            sources: automation.spec.on.sources().cloned().collect(),
+            types: automation.spec.on.types.iter().map(ToString::to_string).collect(),
+            when: automation.spec.when.clone(),
+            parameters: automation.parameters().schema().clone(),
+            templates: automation.spec.render.iter().map(|step| step.template.clone()).collect(),
+            document: serde_json::to_value(&automation.spec).unwrap_or_default(),
+        };
+        rules.set.automations.iter().map(view).collect()
+    }
+
+    fn sources(&self) -> Vec<SourceView> {
+        let rules = self.0.current();
+        let view = |source: &Arc<crate::ingress::Source>| SourceView {
+            name: source.name().clone(),
+            kind: source.kind().as_str().to_owned(),
+            authentication: vec![source.authentication().to_owned()],
+            path: format!("/api/v1/webhooks/{}", source.name()),
+            max_body_bytes: source.max_body_bytes(),
+            warnings: source.warnings().iter().map(|warning| warning.message.clone()).collect(),
+        };
+        rules.set.sources.values().map(view).collect()
+    }
+
+    fn clusters(&self) -> Vec<ClusterView> {
+        let rules = self.0.current();
+        let clusters = rules.set.inventory.clusters.iter();
+        clusters
+            .map(|(name, spec)| ClusterView {
+                name: name.clone(),
+                labels: spec.labels.clone(),
+                repository: spec.repository.clone(),
+                path: spec.path.to_string(),
+                kubernetes_version: spec.kubernetes.to_string(),
+            })
+            .collect()
+    }
+
+    fn repositories(&self) -> Vec<RepositoryView> {
+        let rules = self.0.current();
+        let repositories = rules.set.inventory.repositories.values();
+        repositories
+            .map(|repository| RepositoryView {
+                name: repository.name.clone(),
+                forge: match repository.spec.forge {
+                    ForgeSpec::Local => "local".to_owned(),
+                    ForgeSpec::Github { .. } => "github".to_owned(),
+                },
+                url: repository.spec.url.to_string(),
+                base: repository.spec.branch.clone(),
+            })
+            .collect()
+    }
+
+    fn templates(&self) -> Vec<TemplateView> {
+        let rules = self.0.current();
+        let templates = rules.set.catalogue.templates();
+        templates
+            .map(|template| TemplateView {
+                name: template.name().clone(),
+                purpose: template.purpose().to_owned(),
+                parameters: template.schema().clone(),
+                digest: template.digest().to_owned(),
+                examples: template.examples().iter().map(|example| (example.name.clone(), Value::Object(example.parameters.clone()))).collect(),
+            })
+            .collect()
+    }
+
+    fn status(&self) -> ResourcesStatus {
+        ResourcesStatus { loaded_at: Some(self.0.current().since), problems: self.0.refused().iter().map(ToString::to_string).collect() }
+    }
+}

@@ -1,0 +1,194 @@
+//! The application put together: every adapter made from the settings, plugged into the flow, started, and stopped in order.
+//! Only here (and in `cli`) do settings, adapters and flow meet. It decides nothing about requests.
+
+mod forges;
+mod intake;
+mod inventory;
+mod operations;
+mod pulls;
+mod reload;
+pub mod resources_dir;
+
+pub use reload::Reloader;
+
+use crate::api::{AppState, Parts, ServeOptions, Server, serve};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
+use crate::git::{Libgit2, Mirrors};
+use crate::pipeline::{Dispatcher, Forges, Pipeline, Rules};
+use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
+use crate::store::Store;
+use crate::store::inbox::{Inbox, InboxOptions};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::telemetry::{AccessLog, Metrics};
+use crate::worker::{Worker, WorkerOptions};
+use anyhow::Context;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// The application, running.
+pub struct App {
+    /// What the API shares.
+    state: Arc<AppState>,
+    server: Server,
+    inbox: Arc<Inbox>,
+    store: Arc<dyn Store>,
+    stop: watch::Sender<bool>,
+    worker: JoinHandle<()>,
+    watcher: JoinHandle<()>,
+    waker: JoinHandle<()>,
+    graceful_timeout: Duration,
+}
+
+/// How long a claimed task is leased; a worker that dies is taken over after it.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long a step may take altogether.
+const STEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often open pull requests are looked at.
+const OBSERVE_EVERY: Duration = Duration::from_secs(60);
+/// Part of the graceful time that steps in flight may use; the rest is for answers in flight and the store.
+const GRACE_SHARE: f64 = 0.7;
+
+impl App {
+    /// Starts everything: store, resources, worker, server. `executable` is this program, for its render workers.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, the resources are not valid, or the address cannot be listened on.
+    pub async fn start(settings: &Settings, executable: PathBuf, access_log: Option<AccessLog>) -> anyhow::Result<Self> {
+        crate::tls::install_provider();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::new(settings.environment.as_str(), &settings.tags)?;
+        let shared_metrics = Arc::new(metrics.clone());
+        let secrets = secret_provider(&settings.secret_provider);
+        std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
+        let store = open_store(settings).await?;
+        let reloader = Arc::new(Reloader::new(
+            settings.resources_dir.clone(),
+            settings.templates_dir.clone(),
+            executable,
+            Arc::clone(&secrets),
+            Arc::clone(&clock),
+            Arc::clone(&shared_metrics),
+        ));
+        let rules = Arc::new(Rules::new(reloader.first()?));
+        let public_url = settings.public_url.as_str().to_owned();
+        let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url.clone()));
+        let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
+        let pipeline = Arc::new(Pipeline {
+            store: Arc::clone(&store),
+            rules: Arc::clone(&rules),
+            mirrors: Arc::new(mirrors),
+            forges,
+            secrets,
+            clock: Arc::clone(&clock),
+            public_url,
+        });
+        let inbox_options = InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
+        let inbox = Arc::new(Inbox::new(Arc::clone(&store), inbox_options));
+        let (stop, stopped) = watch::channel(false);
+        let wake = Arc::new(Notify::new());
+        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, stopped.clone());
+        let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
+        let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
+        let state = AppState::new(Parts {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            receiver: Arc::new(intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), clock, shared_metrics)),
+            operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
+            inventory: Arc::new(inventory::ResourcesInForce(rules)),
+            new_key,
+            metrics,
+            metrics_enabled: settings.enable_metrics,
+            access_log,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            body_timeout: settings.timeout,
+            call_timeout: settings.timeout,
+        });
+        let server = serve(&serve_options(settings), Arc::clone(&state))?;
+        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, graceful_timeout: settings.graceful_timeout })
+    }
+
+    /// Where the server listens; empty for a unix socket.
+    pub fn addresses(&self) -> &[std::net::SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Stops taking work, finishes or gives back what is in flight, and closes the store, within the graceful time.
+    pub async fn stop(self) {
+        self.state.start_draining();
+        let _ = self.stop.send(true);
+        let everything = async {
+            // Answers in flight wait for the inbox, so the inbox ends after the server.
+            let ((), _) = tokio::join!(self.server.stop(true), self.worker);
+            self.inbox.shutdown().await;
+            self.waker.abort();
+            self.watcher.abort();
+            self.store.close().await;
+        };
+        if tokio::time::timeout(self.graceful_timeout, everything).await.is_err() {
+            tracing::warn!("the graceful time is over; what was in flight is done again at the next start");
+        }
+    }
+}
+
+/// Opens the store the settings name.
+///
+/// # Errors
+/// When it cannot be opened, with what to do.
+pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let StoreUrl::Sqlite(path) = &settings.store_url;
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).with_context(|| format!("the store's directory {} cannot be made", directory.display()))?;
+    }
+    let store = SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// 256 bits of the system's generator, for a new token.
+pub fn new_key() -> [u8; 32] {
+    rand::random()
+}
+
+fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
+    match setting {
+        SecretSetting::Environment => Arc::new(EnvironmentSecrets),
+        SecretSetting::Directory(directory) => Arc::new(FileSecrets::new(directory.clone())),
+    }
+}
+
+fn start_worker(settings: &Settings, pipeline: &Arc<Pipeline>, metrics: &Arc<Metrics>, wake: &Arc<Notify>, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    let dispatcher =
+        Arc::new(Dispatcher { store: Arc::clone(&pipeline.store), rules: Arc::clone(&pipeline.rules), clock: Arc::clone(&pipeline.clock) });
+    let options = WorkerOptions {
+        owner: format!("{}-{:08x}", std::process::id(), pipeline.clock.random() as u32),
+        concurrency: settings.worker_concurrency,
+        max_attempts: settings.task_max_attempts,
+        lease: LEASE,
+        step_timeout: STEP_TIMEOUT,
+        observe_every: OBSERVE_EVERY,
+        retention: settings.retention,
+    };
+    let worker = Arc::new(Worker::new(Arc::clone(pipeline), dispatcher, Arc::clone(metrics), options, Arc::clone(wake)));
+    tokio::spawn(worker.run(stopped, settings.graceful_timeout.mul_f64(GRACE_SHARE)))
+}
+
+/// Wakes the worker after each commit of the inbox.
+async fn wake_on_delivery(mut written: watch::Receiver<u64>, wake: Arc<Notify>) {
+    while written.changed().await.is_ok() {
+        wake.notify_one();
+    }
+}
+
+fn serve_options(settings: &Settings) -> ServeOptions {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ServeOptions {
+        listen: settings.listen.clone(),
+        workers: settings.effective_workers(cores),
+        keep_alive: settings.keep_alive,
+        head_timeout: settings.timeout,
+        graceful_timeout: settings.graceful_timeout,
+    }
+}

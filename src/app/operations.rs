@@ -1,0 +1,176 @@
+//! Glue: what people ask for through the API, done by the pipeline and the local forge.
+
+use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, PullAction};
+use crate::forge::local::Person;
+use crate::forge::{ForgeError, Review};
+use crate::git::{self, ChangeKind};
+use crate::pipeline::{AskError, OperationError, Pipeline, StepError};
+use crate::request::Request;
+use crate::store::PullRecord;
+use crate::types::{ErrorClass, RepositoryName, RequestId};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The longest diff shown, in bytes.
+const MAX_DIFF_BYTES: usize = 1024 * 1024;
+/// What a caller is asked to wait when something is busy.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Does what people ask for.
+pub struct PeoplesOperations {
+    pipeline: Arc<Pipeline>,
+    wake: Arc<Notify>,
+}
+
+impl PeoplesOperations {
+    /// Operations over `pipeline`; `wake` tells the worker that there is something to do.
+    pub fn new(pipeline: Arc<Pipeline>, wake: Arc<Notify>) -> Self {
+        Self { pipeline, wake }
+    }
+
+    fn review(&self, repository: &RepositoryName) -> Result<Arc<dyn Review>, api::OperationError> {
+        let rules = self.pipeline.rules.current();
+        let known = rules.set.inventory.repositories.get(repository);
+        let known = known.ok_or_else(|| api::OperationError::NotFound(format!("repository {repository}")))?;
+        let elsewhere = || api::OperationError::Unsupported(format!("pull requests of {repository} are reviewed at its forge, not here"));
+        self.pipeline.forges.review(known).ok_or_else(elsewhere)
+    }
+}
+
+#[async_trait]
+impl api::Operations for PeoplesOperations {
+    async fn ask(&self, ask: Ask) -> Result<Asked, api::OperationError> {
+        // A repeated ask with one key is the same correlation, so it joins the request while that lives.
+        let correlation = ask.correlation.or(ask.idempotency_key);
+        let asked = self.pipeline.ask(&ask.automation, ask.parameters, correlation, &ask.actor).await.map_err(|error| match error {
+            AskError::NoAutomation(name) => api::OperationError::NotFound(format!("automation {name}")),
+            AskError::Parameters(errors) => api::OperationError::Invalid {
+                message: "the parameters are not valid".to_owned(),
+                problems: errors.into_iter().map(|error| api::Problem { field: format!("/parameters/{}", error.parameter), message: error.message }).collect(),
+            },
+            AskError::Store(error) => failed(&error.to_string(), error.class()),
+        })?;
+        self.wake.notify_one();
+        Ok(Asked { request: asked.request, opened: asked.opened })
+    }
+
+    async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, api::OperationError> {
+        let request = self.pipeline.retry(id, actor).await?;
+        self.wake.notify_one();
+        Ok(request)
+    }
+
+    async fn cancel(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, api::OperationError> {
+        let request = self.pipeline.cancel(id, reason.map(str::to_owned), actor).await?;
+        self.wake.notify_one();
+        Ok(request)
+    }
+
+    async fn request_diff(&self, id: &RequestId) -> Result<Diff, api::OperationError> {
+        let request = self.pipeline.store.request(id).await.map_err(OperationError::from)?;
+        let diff = self.pipeline.diff(id).await?;
+        let diff = diff.ok_or_else(|| api::OperationError::Conflict(format!("{id} is {}: nothing is planned yet", request.state)))?;
+        Ok(Diff { base: request.base, head: request.commit, files: files(&diff) })
+    }
+
+    async fn pull_diff(&self, repository: &RepositoryName, number: u64) -> Result<Diff, api::OperationError> {
+        let review = self.review(repository)?;
+        let pull = review.get(number).await.map_err(forge)?;
+        let text = review.diff(number, MAX_DIFF_BYTES).await.map_err(forge)?;
+        let paths = split(&text).into_iter().map(|(path, patch)| FileDiff { change: kind_of(&patch), path, patch });
+        Ok(Diff { base: None, head: pull.head_commit, files: paths.collect() })
+    }
+
+    async fn act_on_pull(&self, repository: &RepositoryName, number: u64, action: PullAction, actor: &str) -> Result<PullRecord, api::OperationError> {
+        let review = self.review(repository)?;
+        let person = Person { name: actor.to_owned(), email: format!("{}@users.kubeops.invalid", mailbox(actor)) };
+        match action {
+            PullAction::Approve => review.approve(number, &person).await,
+            PullAction::Merge => review.merge(number, &person).await,
+            PullAction::Close => review.decline(number, &person, None).await,
+        }
+        .map_err(forge)?;
+        let request = self.pipeline.store.request_of_pull(repository, number).await.map_err(OperationError::from)?;
+        if let Some(request) = request {
+            // Should this fail, the next look at open pull requests does it.
+            if let Err(error) = self.pipeline.observe(&request.id, actor).await {
+                tracing::warn!(request = %request.id, %error, "the request does not show yet what was done with its pull request");
+            }
+        }
+        let record = self.pipeline.store.pull(repository, number).await.map_err(OperationError::from)?;
+        record.ok_or_else(|| api::OperationError::NotFound(format!("pull request {repository}#{number}")))
+    }
+}
+
+/// The part of an address that may stand before the `@`, made of a person's name.
+fn mailbox(name: &str) -> String {
+    let kept: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
+    if kept.is_empty() { "person".to_owned() } else { kept }
+}
+
+fn files(diff: &git::Diff) -> Vec<FileDiff> {
+    let patches = split(&diff.text);
+    let patch_of = |path: &str| patches.iter().find(|(known, _)| known == path).map(|(_, patch)| patch.clone()).unwrap_or_default();
+    let kind = |kind: ChangeKind| match kind {
+        ChangeKind::Added => FileChangeKind::Added,
+        ChangeKind::Modified => FileChangeKind::Modified,
+        ChangeKind::Removed => FileChangeKind::Removed,
+    };
+    diff.paths.iter().map(|changed| FileDiff { path: changed.path.clone(), change: kind(changed.kind), patch: patch_of(&changed.path) }).collect()
+}
+
+/// The patches of a unified diff with the paths they are about.
+fn split(text: &str) -> Vec<(String, String)> {
+    let mut patches: Vec<(String, String)> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(rest) = line.strip_prefix("diff --git a/") {
+            let path = rest.trim_end().split(" b/").next().unwrap_or_default().to_owned();
+            patches.push((path, String::new()));
+        }
+        if let Some((_, patch)) = patches.last_mut() {
+            patch.push_str(line);
+        }
+    }
+    patches
+}
+
+fn kind_of(patch: &str) -> FileChangeKind {
+    if patch.contains("\n--- /dev/null") {
+        FileChangeKind::Added
+    } else if patch.contains("\n+++ /dev/null") {
+        FileChangeKind::Removed
+    } else {
+        FileChangeKind::Modified
+    }
+}
+
+fn forge(error: ForgeError) -> api::OperationError {
+    match error {
+        ForgeError::NoPull { number, .. } => api::OperationError::NotFound(format!("pull request {number}")),
+        ForgeError::NotOpen { .. } | ForgeError::Changed { .. } | ForgeError::Conflict { .. } | ForgeError::Outdated { .. } => {
+            api::OperationError::Conflict(error.to_string())
+        }
+        other => failed(&other.to_string(), other.class()),
+    }
+}
+
+fn failed(message: &str, class: ErrorClass) -> api::OperationError {
+    match class {
+        ErrorClass::Transient => api::OperationError::Busy { message: message.to_owned(), retry_after: RETRY_AFTER },
+        ErrorClass::User | ErrorClass::Permanent => api::OperationError::Conflict(message.to_owned()),
+        ErrorClass::Bug => api::OperationError::Failed(message.to_owned()),
+    }
+}
+
+impl From<OperationError> for api::OperationError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::NotFound(what) => Self::NotFound(what),
+            OperationError::Refused(message) => Self::Conflict(message),
+            OperationError::Step(StepError::Forge(error)) => forge(error),
+            OperationError::Step(error) => failed(&error.to_string(), error.class()),
+        }
+    }
+}

@@ -90,7 +90,6 @@ impl Write for Limited {
 }
 
 /// Writes any value as YAML on one line; every expression of a manifest ends in it.
-#[expect(clippy::needless_pass_by_value, reason = "the engine's filters take their arguments by value")]
 fn value_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value> {
     let mut out = String::new();
     if value.is_undefined() {
@@ -108,7 +107,6 @@ fn value_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value>
 }
 
 /// Lets through what `~` may join to a text; the engine itself would take a missing value for an empty one.
-#[expect(clippy::needless_pass_by_value, reason = "the engine's filters take their arguments by value")]
 pub(super) fn joined_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value> {
     if value.is_string() || value.is_number() || value.is_bool() {
         return Ok(value);
@@ -174,7 +172,6 @@ fn float(number: f64) -> TeraResult<String> {
 }
 
 /// Sets a component's or a partial's lines at the indentation of the line that calls it.
-#[expect(clippy::needless_pass_by_value, reason = "the engine's filters take their arguments by value")]
 fn block_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value> {
     let width = arguments.must_get::<usize>("width")?;
     let text = value.as_str().unwrap_or_default();
@@ -189,7 +186,6 @@ fn block_filter(value: Value, arguments: Kwargs, _: &State) -> TeraResult<Value>
     Ok(Value::safe_string(&out))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the engine's functions take their arguments by value")]
 fn range(arguments: Kwargs, _: &State) -> TeraResult<Vec<i64>> {
     let start = arguments.get::<i64>("start")?.unwrap_or_default();
     let end = arguments.must_get::<i64>("end")?;

@@ -5,6 +5,7 @@
 mod catalogue;
 mod engine;
 mod escape;
+mod folder;
 mod graph;
 mod lint;
 mod manifest;
@@ -16,10 +17,11 @@ mod source;
 mod tests;
 mod text;
 
-pub(crate) use catalogue::file_of;
-pub use catalogue::{Catalogue, Example, Template};
+pub use catalogue::Catalogue;
 pub(crate) use engine::Engine;
 pub use engine::MAX_OUTPUT_BYTES;
+pub(crate) use folder::file_of;
+pub use folder::{Example, Template};
 pub use text::{TextError, TextKind, TextTemplate};
 
 use crate::types::{ErrorClass, TemplateName};

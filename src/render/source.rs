@@ -88,7 +88,7 @@ pub(super) fn scan(source: &str) -> Result<Vec<Piece<'_>>, Fault> {
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < source.len() {
-        let start = source[at..].as_bytes().windows(2).position(|w| matches!(w, b"{{" | b"{%" | b"{#")).map_or(source.len(), |found| at + found);
+        let start = source.as_bytes()[at..].windows(2).position(|w| matches!(w, b"{{" | b"{%" | b"{#")).map_or(source.len(), |found| at + found);
         if start > at {
             pieces.push(Piece { kind: Kind::Text, start: at, end: start, inner: &source[at..start], tokens: Vec::new() });
         }

@@ -121,6 +121,12 @@ fn nothing_switches_escaping_off() {
 }
 
 #[test]
+fn braces_are_printed_as_a_string() {
+    let text = render("x: {{ \"{{ $labels.pod }} is down: \" ~ '\"%}\"' }}\n", json!({}));
+    assert_eq!(text.expect("rendered"), "x: \"{{ $labels.pod }} is down: \\\"%}\\\"\"\n");
+}
+
+#[test]
 fn a_tag_has_its_line_to_itself_and_leaves_no_trace_of_it() {
     assert!(refused("x: {% if parameters.a %}1{% endif %}\n").hint.contains("if condition else"));
     let source = "a: 1\n  {% if parameters.a %}\nb: {{ parameters.b }}\n  {# note\n on two lines #}\n{% else %}\nc: 1\n{% endif %}\nd: 1\n";
@@ -231,6 +237,8 @@ fn every_violation_of_the_schema_is_listed_with_its_pointer() {
     }
     let filled = catalogue.with_defaults(&"t".parse().expect("a name"), &serde_json::Map::new()).expect("known");
     assert_eq!(Value::Object(filled), json!({"size": 3}));
+    let given = json!({"a": 1, "cluster": "prod"}).as_object().cloned().expect("an object");
+    assert_eq!(Value::Object(catalogue.select(&"t".parse().expect("a name"), &given).expect("known")), json!({"a": 1, "size": 3}));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ impl Default for Limits {
 
 /// The busy time after which a worker is replaced, so that its CPU limit, which counts its whole life, never hits a request within its own time.
 const RETIRE_AFTER: Duration = Duration::from_secs(20);
-/// How long a worker may take to read the catalogue.
+/// How long a worker may take to start and to read the catalogue.
 const START_TIME: Duration = Duration::from_secs(10);
 
 /// Renders a catalogue's templates in worker processes. A changed catalogue gets a new one.
@@ -104,9 +104,10 @@ impl ProcessRenderer {
             Request { template: Cow::Borrowed(job.template.as_str()), file: Cow::Owned(file_of(&job.template)), context: Cow::Owned(context) };
         let frame = serde_json::to_vec(&request).map_err(|error| RenderError::Protocol(error.to_string()))?;
         let _slot = Slot::take(&self.shared, self.limits.workers.max(1));
-        // A worker that went idle may have ended by itself just now: only a fresh one's silence counts.
         let kept = self.shared.lock().idle.pop().map(|(worker, _)| worker);
+        // A worker may have ended while it was idle, or do so just now: that is no request's fault.
         if let Some(mut worker) = kept
+            && matches!(worker.child.try_wait(), Ok(None))
             && let Some(answer) = self.ask(&mut worker, job, &frame, true)
         {
             return self.give_back(worker, answer);
@@ -163,6 +164,8 @@ impl ProcessRenderer {
             .arg(WORKER_ARGUMENT)
             .env_clear()
             .current_dir("/")
+            // Its own group: a Ctrl-C at the terminal is the server's to handle, which first finishes what is in flight.
+            .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -171,7 +174,11 @@ impl ProcessRenderer {
         let worker = Worker { child, socket: ours, busy: Duration::ZERO };
         worker.socket.set_write_timeout(Some(START_TIME)).map_err(fail)?;
         write_frame(&mut &worker.socket, &self.hello).map_err(fail)?;
-        Ok(worker)
+        let mut ready = Deadline { socket: &worker.socket, until: Instant::now() + START_TIME, got: 0 };
+        match read_frame(&mut ready).map_err(fail)? {
+            Some(_) => Ok(worker),
+            None => Err(RenderError::Unavailable("the render worker ended before it was ready".to_owned())),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ fn serve() -> io::Result<()> {
     let engine = Engine::new(hello.sources.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(io::Error::other)?;
     socket.set_read_timeout(Some(Duration::from_millis(hello.idle_millis.max(1))))?;
     drop(hello);
+    // Ready: from here on the parent counts the template's time.
+    write_frame(&mut socket, &[])?;
     loop {
         let frame = match read_frame(&mut socket) {
             Ok(Some(frame)) => frame,

@@ -3,6 +3,7 @@
 mod arch;
 mod forge;
 mod git;
+mod render;
 mod sandbox;
 mod support;
 mod templates;

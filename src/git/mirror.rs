@@ -2,9 +2,10 @@
 //! The mirror holds the base branch; what we propose stands beside it in `proposals/<commit>` until it is pushed and
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
-use super::commit::{self, Built};
+use super::commit;
 use super::message::CommitMeta;
-use super::open::{MIRROR_CONFIG, open_mirror};
+use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
+use super::proposal::{Proposals, unique};
 use super::transport::{Expected, Place, Pushed, RefUpdate, Transport};
 use super::{Credentials, Diff, GitError, RemoteSpec, Snapshot, diff};
 use crate::types::{BranchName, CommitSha, RepositoryName};
@@ -15,11 +16,13 @@ use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
 const USES_PER_HANDLE: u32 = 256;
+/// After building so many bytes a handle is opened anew.
+const BYTES_PER_HANDLE: usize = 8 * 1024 * 1024;
 /// Written last when a mirror is made: a mirror without it is half-written. Holds the address it mirrors.
 const MARKER: &str = "kubeops-mirror";
 /// What a mirror's directory is called while it is being removed.
@@ -108,6 +111,8 @@ impl fmt::Debug for Mirror {
 struct Handle {
     repository: Repository,
     uses: u32,
+    /// What was built in memory so far, in bytes.
+    built: usize,
 }
 
 impl Mirror {
@@ -119,7 +124,7 @@ impl Mirror {
         let _one = lock(&self.network);
         let mut rebuilt = self.prepare()?;
         loop {
-            let fetched = self.transport.fetch(&self.place(None)).and_then(|tip| {
+            let fetched = self.transport.fetch(&self.place()).and_then(|tip| {
                 self.tree_of(&tip)?;
                 Ok(tip)
             });
@@ -144,17 +149,19 @@ impl Mirror {
     }
 
     /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
-    /// reference moves. The objects stand in one pack under `proposals/`, written without `fsync`: after a power loss the
+    /// reference moves. The objects stand in one file under `proposals/`, written without `fsync`: after a power loss the
     /// same call gives the same commit again.
     ///
     /// # Errors
     /// When the mirror does not hold `base` or cannot be read or written, or a path is no file in the base.
     pub fn commit(&self, base: &CommitSha, change: &ValidatedChange, meta: &CommitMeta) -> Result<CommitSha, GitError> {
-        self.with_handle(|repository| {
+        self.with_handle(|handle| {
+            let repository = &handle.repository;
             let base_id = self.find(repository, base)?;
             let Some(built) = commit::build(&self.remote.name, repository, base_id, change, meta)? else { return Ok(base.clone()) };
             let sha = sha(&built.commit);
-            self.write(repository, &built, &sha)?;
+            let odb = repository.odb().map_err(|error| self.local(&error))?;
+            handle.built += self.proposals().write(&odb, &built, &sha)?;
             Ok(sha)
         })
     }
@@ -165,7 +172,7 @@ impl Mirror {
     /// [`GitError::Moved`] when the branch is elsewhere, [`GitError::Rejected`] when the server says no, and what the network gives.
     pub fn push(&self, branch: &BranchName, commit: &CommitSha, expected: Expected) -> Result<Pushed, GitError> {
         let update = RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected };
-        let pushed = self.update(update, Some(commit));
+        let pushed = self.update(update);
         if matches!(pushed, Err(GitError::Corrupt { .. })) {
             // Perhaps our own pack did not survive a power loss; it is made again from the request.
             self.forget(commit);
@@ -178,7 +185,7 @@ impl Mirror {
     /// # Errors
     /// As [`Self::push`].
     pub fn delete_branch(&self, branch: &BranchName, expected: Expected) -> Result<Pushed, GitError> {
-        self.update(RefUpdate { branch: branch.clone(), commit: None, expected }, None)
+        self.update(RefUpdate { branch: branch.clone(), commit: None, expected })
     }
 
     /// Where the remote's `branch` is; none when there is no such branch.
@@ -188,7 +195,7 @@ impl Mirror {
     pub fn remote_tip(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
         let _one = lock(&self.network);
         self.prepare()?;
-        self.transport.tip(&self.place(None), branch)
+        self.transport.tip(&self.place(), branch)
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -196,7 +203,8 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold one of them or cannot be read.
     pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<Diff, GitError> {
-        self.with_handle(|repository| {
+        self.with_handle(|handle| {
+            let repository = &handle.repository;
             let (from, to) = (self.find(repository, base)?, self.find(repository, commit)?);
             diff::between(repository, from, to, limit).map_err(|error| self.local(&error))
         })
@@ -205,7 +213,7 @@ impl Mirror {
     /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
     pub fn forget(&self, commit: &CommitSha) {
         *lock(&self.handle) = None;
-        let _ = fs::remove_dir_all(self.proposal(commit));
+        self.proposals().forget(commit);
     }
 
     /// Removes our objects of every commit that `live` does not name, and what a killed process left half-written. Only the
@@ -214,47 +222,34 @@ impl Mirror {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
-        let entries = match fs::read_dir(self.path.join("proposals")) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(GitError::storage(&self.remote.name, &error)),
-        };
-        // No commit of this process is being written while the handle is held, so a scratch directory is a dead one's.
+        // No commit of this process is being written while the handle is held, so a scratch file is a dead one's.
         let mut handle = lock(&self.handle);
         *handle = None;
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let dead = name.starts_with('.') || name.parse().is_ok_and(|commit| !live(&commit));
-            if dead && let Err(error) = fs::remove_dir_all(entry.path()) {
-                tracing::warn!(repository = %self.remote.name, %error, "objects of a finished commit could not be removed");
-            }
-        }
-        Ok(())
+        self.proposals().prune(live)
     }
 
     pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
-        self.with_handle(|repository| read(repository).map_err(|error| self.local(&error)))
+        self.with_handle(|handle| read(&handle.repository).map_err(|error| self.local(&error)))
     }
 
-    fn update(&self, update: RefUpdate, commit: Option<&CommitSha>) -> Result<Pushed, GitError> {
+    fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
         let _one = lock(&self.network);
         self.prepare()?;
-        let results = self.transport.push(&self.place(commit), vec![update])?;
+        let results = self.transport.push(&self.place(), vec![update])?;
         let bug = || GitError::Bug { repository: self.remote.name.clone(), message: "the transport told nothing of the branch".to_owned() };
         results.into_iter().next().unwrap_or_else(|| Err(bug()))
     }
 
     /// Runs `work` with the open repository. Damage is remembered, so that the next fetch builds the mirror anew.
-    fn with_handle<T>(&self, work: impl FnOnce(&Repository) -> Result<T, GitError>) -> Result<T, GitError> {
+    fn with_handle<T>(&self, work: impl FnOnce(&mut Handle) -> Result<T, GitError>) -> Result<T, GitError> {
         let mut slot = lock(&self.handle);
-        if slot.as_ref().is_none_or(|handle| handle.uses >= USES_PER_HANDLE) {
+        if slot.as_ref().is_none_or(|handle| handle.uses >= USES_PER_HANDLE || handle.built >= BYTES_PER_HANDLE) {
             *slot = None;
-            *slot = Some(Handle { repository: self.open()?, uses: 0 });
+            *slot = Some(Handle { repository: self.open()?, uses: 0, built: 0 });
         }
         let Some(handle) = slot.as_mut() else { unreachable!("a handle was just put there") };
         handle.uses += 1;
-        let result = work(&handle.repository);
+        let result = work(handle);
         if matches!(result, Err(GitError::Corrupt { .. })) {
             self.damaged.store(true, Ordering::Relaxed);
             *slot = None;
@@ -262,69 +257,32 @@ impl Mirror {
         result
     }
 
-    /// A handle whose new objects stay in memory until they are written as a pack.
+    /// A handle whose new objects stay in memory until they are written as a proposal.
     fn open(&self) -> Result<Repository, GitError> {
-        let repository = open_mirror(&self.path, &[]).map_err(|error| match error.code() {
+        open_in_memory(&self.path).map_err(|error| match error.code() {
             // No mirror yet, or one that lost its head: a fetch makes it.
             git2::ErrorCode::NotFound => GitError::Corrupt { repository: self.remote.name.clone(), message: "there is no mirror yet".to_owned() },
             _ => self.local(&error),
-        })?;
-        repository.odb().and_then(|odb| odb.add_new_mempack_backend(1000).map(drop)).map_err(|error| self.local(&error))?;
-        Ok(repository)
-    }
-
-    /// The commit's id, with its proposal's objects made readable.
-    fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
-        let id = Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?;
-        let odb = repository.odb().map_err(|error| self.local(&error))?;
-        if !odb.exists(id) {
-            for directory in self.proposals(commit) {
-                let text = directory.to_string_lossy();
-                odb.add_disk_alternate(&text).map_err(|error| self.local(&error))?;
-            }
-            if !odb.exists(id) {
-                return Err(GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() });
-            }
-        }
-        Ok(id)
-    }
-
-    fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
-        self.with_handle(|repository| {
-            let id = self.find(repository, commit)?;
-            let tree = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|error| self.local(&error))?;
-            Ok(tree.id())
         })
     }
 
-    /// Writes the built objects as one pack into `proposals/<commit>`, whole or not at all.
-    fn write(&self, repository: &Repository, built: &Built, sha: &CommitSha) -> Result<(), GitError> {
-        let place = self.proposal(sha);
-        if place.exists() {
-            return Ok(());
-        }
-        let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
-        let scratch = self.path.join("proposals").join(format!(".{sha}-{}-{}", std::process::id(), unique()));
-        let packs = scratch.join("pack");
-        fs::create_dir_all(&packs).map_err(storage)?;
-        let mut pack = repository.packbuilder().map_err(|error| self.local(&error))?;
-        pack.set_threads(1);
-        for id in &built.objects {
-            pack.insert_object(*id, None).map_err(|error| self.local(&error))?;
-        }
-        pack.write(&packs, 0o444).map_err(|error| self.local(&error))?;
-        match fs::rename(&scratch, &place) {
-            Ok(()) => Ok(()),
-            // Another writer of the same commit was first; its bytes are ours.
-            Err(_) if place.exists() => fs::remove_dir_all(&scratch).map_err(storage),
-            Err(error) => Err(storage(error)),
-        }
+    fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
+        let found = self.proposals().load(repository, commit)?;
+        found.ok_or_else(|| GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })
+    }
+
+    fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
+        self.with_handle(|handle| {
+            let id = self.find(&handle.repository, commit)?;
+            let tree = handle.repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|error| self.local(&error))?;
+            Ok(tree.id())
+        })
     }
 
     /// Makes the mirror when there is none, and anew when it is damaged, half-written or of another address. Tells whether it did.
     fn prepare(&self) -> Result<bool, GitError> {
         let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|address| address == self.remote.url.as_str());
-        let sound = marked && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path, &[]).is_ok();
+        let sound = marked && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
         if !sound {
             self.rebuild()?;
         }
@@ -348,24 +306,18 @@ impl Mirror {
         }
         initialise(&self.path).map_err(|error| self.local(&error))?;
         fs::write(self.path.join("config"), MIRROR_CONFIG).map_err(storage)?;
-        fs::create_dir_all(self.path.join("proposals")).map_err(storage)?;
+        self.proposals().prepare()?;
         fs::write(self.path.join(MARKER), self.remote.url.as_str()).map_err(storage)?;
         self.damaged.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    fn place(&self, commit: Option<&CommitSha>) -> Place {
-        let remote = RemoteSpec { credentials: lock(&self.credentials).clone(), ..self.remote.clone() };
-        Place { path: self.path.clone(), objects: commit.map(|commit| self.proposals(commit)).unwrap_or_default(), remote }
+    fn place(&self) -> Place {
+        Place { path: self.path.clone(), remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ..self.remote.clone() } }
     }
 
-    fn proposal(&self, commit: &CommitSha) -> PathBuf {
-        self.path.join("proposals").join(commit.as_str())
-    }
-
-    /// Where the commit's own objects lie, when they are ours.
-    fn proposals(&self, commit: &CommitSha) -> Vec<PathBuf> {
-        Some(self.proposal(commit)).filter(|place| place.is_dir()).into_iter().collect()
+    fn proposals(&self) -> Proposals<'_> {
+        Proposals::of(&self.remote.name, &self.path)
     }
 
     fn local(&self, error: &git2::Error) -> GitError {
@@ -383,12 +335,6 @@ fn initialise(path: &Path) -> Result<(), git2::Error> {
 fn sha(id: &Oid) -> CommitSha {
     // A libgit2 object id prints as 40 lower-case hexadecimal digits.
     id.to_string().parse().unwrap_or_else(|_| unreachable!("an object id is 40 hexadecimal digits"))
-}
-
-/// A number no other call in this process gets; for names of scratch directories.
-fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.

@@ -8,6 +8,7 @@ mod error;
 mod message;
 mod mirror;
 mod open;
+mod proposal;
 mod remote;
 mod snapshot;
 pub mod transport;

@@ -1,7 +1,7 @@
 //! Opening repositories so that nothing of the machine's git set-up is obeyed.
 //! No configuration of the user or the system takes part: no `url.*.insteadOf`, no proxy, no hooks path, no attributes file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a mirror's own configuration file says. Redirects to another host are refused, because the token would follow.
 pub(super) const MIRROR_CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tlogAllRefUpdates = false\n\thooksPath = /dev/null\n\
@@ -18,18 +18,18 @@ pub fn open_isolated(path: &Path) -> Result<git2::Repository, git2::Error> {
     Ok(repository)
 }
 
-/// Opens a mirror with its own configuration alone, and with further object directories to read from.
-pub(super) fn open_mirror(path: &Path, objects: &[PathBuf]) -> Result<git2::Repository, git2::Error> {
+/// Opens a mirror with its own configuration alone.
+pub(super) fn open_mirror(path: &Path) -> Result<git2::Repository, git2::Error> {
     let repository = open_isolated(path)?;
     let mut config = git2::Config::new()?;
     config.add_file(&path.join("config"), git2::ConfigLevel::Local, false)?;
     repository.set_config(&config)?;
-    if !objects.is_empty() {
-        let odb = repository.odb()?;
-        for directory in objects {
-            let text = directory.to_str().ok_or_else(|| git2::Error::from_str("the data directory's path is not UTF-8"))?;
-            odb.add_disk_alternate(text)?;
-        }
-    }
+    Ok(repository)
+}
+
+/// Opens a mirror so that objects written to it stay in memory: they never become files of their own.
+pub(super) fn open_in_memory(path: &Path) -> Result<git2::Repository, git2::Error> {
+    let repository = open_mirror(path)?;
+    repository.odb()?.add_new_mempack_backend(1000).map(drop)?;
     Ok(repository)
 }

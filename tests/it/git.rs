@@ -62,10 +62,7 @@ impl Setting {
     /// Both sides hold nothing that git would complain of.
     fn fsck(&self) {
         self.upstream.fsck();
-        let proposals = self.mirror_path().join("proposals");
-        let objects =
-            std::fs::read_dir(proposals).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_else(|_| Vec::new());
-        fsck(&self.mirror_path(), &objects);
+        fsck(&self.mirror_path());
     }
 }
 
@@ -526,13 +523,52 @@ fn what_is_forgotten_can_be_committed_again() {
     mirror.prune(|live| *live == commit).expect("pruned");
     assert!(mirror.diff(&base, &commit, 100).is_ok(), "a live commit stays");
     let killed = setting.mirror_path().join("proposals/.half-written");
-    std::fs::create_dir(&killed).expect("made");
+    std::fs::write(&killed, b"blob 5").expect("written");
     mirror.prune(|_| false).expect("pruned");
     assert!(!killed.exists());
     assert!(matches!(mirror.diff(&base, &commit, 100), Err(GitError::NoCommit { .. })));
     assert!(matches!(mirror.push(&branch("kubeops/x"), &commit, Expected::Any), Err(GitError::NoCommit { .. })));
     assert_eq!(setting.commit("1").1, commit);
     mirror.push(&branch("kubeops/x"), &commit, Expected::Any).expect("pushed");
+    setting.fsck();
+}
+
+#[test]
+fn a_damaged_proposal_is_noticed_dropped_and_made_again() {
+    let setting = Setting::new(Way::File);
+    let (_, commit) = setting.commit("1");
+    let file = setting.mirror_path().join("proposals").join(commit.as_str());
+    let whole = std::fs::read(&file).expect("the proposal");
+    let flipped: Vec<u8> = whole.iter().enumerate().map(|(at, byte)| if at == whole.len() - 20 { byte ^ 1 } else { *byte }).collect();
+    let no_blob = whole[whole.windows(5).position(|window| window == b"tree ").expect("a tree")..].to_vec();
+    for damaged in
+        [Vec::new(), whole[..whole.len() / 2].to_vec(), whole[..whole.len() - 3].to_vec(), flipped, no_blob, b"blob 99999999999999999999\0".to_vec()]
+    {
+        std::fs::write(&file, &damaged).expect("written");
+        setting.mirrors.release();
+        let error = setting.mirror().push(&branch("kubeops/x"), &commit, Expected::Any).expect_err("damaged");
+        assert_eq!(error.class(), ErrorClass::Transient, "{error:?}");
+        assert_eq!(setting.upstream.tip("kubeops/x"), None);
+        assert_eq!(setting.commit("1").1, commit);
+        assert_eq!(std::fs::read(&file).expect("the proposal"), whole);
+    }
+    setting.mirror().push(&branch("kubeops/x"), &commit, Expected::Any).expect("pushed");
+    setting.fsck();
+}
+
+#[rstest]
+fn commits_of_ours_may_stand_on_each_other(#[values(Way::File, Way::Http)] way: Way) {
+    let setting = Setting::new(way);
+    let (base, mut commit) = setting.commit("1");
+    for value in ["2", "3"] {
+        setting.mirrors.release();
+        let change = validated(&setting.mirror(), &commit, &[(FILE, Some(&config_map("app", value)))]);
+        commit = setting.mirror().commit(&commit, &change, &meta("On top")).expect("a commit");
+    }
+    setting.mirrors.release();
+    setting.mirror().push(&branch("kubeops/x"), &commit, Expected::Absent).expect("pushed");
+    assert_eq!(setting.upstream.git(&["rev-list", "--count", &format!("{base}..kubeops/x")]).trim(), "3");
+    assert_eq!(setting.upstream.show(FILE, "kubeops/x"), config_map("app", "3"));
     setting.fsck();
 }
 
@@ -606,7 +642,7 @@ fn a_commit_costs_the_same_in_a_large_repository() {
             .skip(20)
             .collect();
         times.sort();
-        println!("{count} files: p50 {:?}, p99 {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
+        println!("{count} files: min {:?}, p50 {:?}, p99 {:?}", times[0], times[times.len() / 2], times[times.len() * 99 / 100]);
         medians.push(times[times.len() / 2]);
     }
     println!("100k/1k: {:.2}", medians[2].as_secs_f64() / medians[0].as_secs_f64());

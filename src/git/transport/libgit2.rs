@@ -2,7 +2,8 @@
 //! Tokens go to the configured origin alone, and only once per conversation: a refused token is not tried in a loop.
 
 use super::super::error::plain;
-use super::super::open::open_mirror;
+use super::super::open::{open_in_memory, open_mirror};
+use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
 use super::{Expected, Limits, Place, Pushed, RefUpdate, Transport, base_ref};
@@ -11,6 +12,7 @@ use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, Pu
 use secrecy::ExposeSecret;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// Talks with remotes through libgit2.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ impl Libgit2 {
             return Err(GitError::NoRepository { repository: place.remote.name, message });
         }
         self.deadline.run(&place.remote.name.clone(), move |pulse| {
-            let repository = open_mirror(&place.path, &place.objects).map_err(|error| GitError::local(&place.remote.name, &error))?;
-            talk(&Talk { repository, remote: place.remote, pulse, refused: RefCell::default() })
+            let repository = open_mirror(&place.path).map_err(|error| GitError::local(&place.remote.name, &error))?;
+            talk(&Talk { repository, path: place.path, remote: place.remote, pulse, refused: RefCell::default() })
         })
     }
 }
@@ -62,6 +64,7 @@ impl Transport for Libgit2 {
 /// One conversation.
 struct Talk<'p> {
     repository: Repository,
+    path: PathBuf,
     remote: RemoteSpec,
     pulse: &'p Pulse,
     /// Why the credentials callback gave up, when it did; libgit2 would lose the reason.
@@ -89,11 +92,13 @@ impl Talk<'_> {
     }
 
     fn push(&self, updates: &[RefUpdate]) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
-        let mut remote = self.repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
+        // What is read of our commits stays in memory; only a fetch writes to the mirror.
+        let repository = open_in_memory(&self.path).map_err(|error| GitError::local(&self.remote.name, &error))?;
+        let mut remote = repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
         let mut connection = remote.connect_auth(Direction::Push, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
         let heads = heads(&connection).map_err(|error| self.failed(&error))?;
         // The server compares each branch with what it told us here, so nothing can slip in between.
-        let mut results: Vec<Option<Result<Pushed, GitError>>> = updates.iter().map(|update| self.settled(update, &heads)).collect();
+        let mut results: Vec<Option<Result<Pushed, GitError>>> = updates.iter().map(|update| self.settled(&repository, update, &heads)).collect();
         let refspecs: Vec<String> = updates.iter().zip(&results).filter(|(_, result)| result.is_none()).map(|(update, _)| refspec(update)).collect();
         let (statuses, said) = (RefCell::new(HashMap::new()), RefCell::new(String::new()));
         if !refspecs.is_empty() {
@@ -122,7 +127,7 @@ impl Talk<'_> {
     }
 
     /// The result that needs no push: it is there already, or it is not where it was expected.
-    fn settled(&self, update: &RefUpdate, heads: &HashMap<String, Oid>) -> Option<Result<Pushed, GitError>> {
+    fn settled(&self, repository: &Repository, update: &RefUpdate, heads: &HashMap<String, Oid>) -> Option<Result<Pushed, GitError>> {
         let found = heads.get(&update.branch.full_ref()).map(commit_sha);
         if found == update.commit {
             return Some(Ok(Pushed::AlreadyThere));
@@ -136,8 +141,11 @@ impl Talk<'_> {
             return Some(Err(GitError::Moved { repository: self.remote.name.clone(), branch: update.branch.clone(), found }));
         }
         let commit = update.commit.as_ref()?;
-        let known = Oid::from_str(commit.as_str()).is_ok_and(|id| self.repository.find_commit(id).is_ok());
-        (!known).then(|| Err(GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }))
+        match Proposals::of(&self.remote.name, &self.path).load(repository, commit) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Err(GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// What the server's word about one branch means. `said` is what its hooks printed.

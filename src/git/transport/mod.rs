@@ -14,10 +14,8 @@ use std::path::PathBuf;
 /// A mirror on disk and its remote, for the length of one conversation.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The bare mirror.
+    /// The bare mirror; commits of ours that are not in its object store stand in `proposals/`.
     pub path: PathBuf,
-    /// Further object directories to read from: commits of ours that are not in the mirror proper.
-    pub objects: Vec<PathBuf>,
     /// The remote.
     pub remote: RemoteSpec,
 }

@@ -102,7 +102,7 @@ impl UpstreamRepo {
 
     /// `git fsck --strict` finds nothing.
     pub fn fsck(&self) {
-        fsck(&self.path, &[]);
+        fsck(&self.path);
     }
 
     /// A hook that refuses pushes with a word, and leaves a trace when it is run.
@@ -181,13 +181,9 @@ fn http_backend(root: &Path, request: &Request) -> Answer {
     answer
 }
 
-/// `git fsck --strict` on a bare repository, with further object directories.
-pub fn fsck(path: &Path, objects: &[PathBuf]) {
-    let alternates = std::env::join_paths(objects).expect("paths");
-    let output = command(path, &["fsck", "--strict", "--full", "--no-dangling"])
-        .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", alternates)
-        .output()
-        .expect("git fsck");
+/// `git fsck --strict` on a bare repository.
+pub fn fsck(path: &Path) {
+    let output = command(path, &["fsck", "--strict", "--full", "--no-dangling"]).output().expect("git fsck");
     assert!(output.status.success(), "git fsck: {}", said(&output));
 }
 

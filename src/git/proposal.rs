@@ -1,0 +1,131 @@
+//! Commits of ours that are not in the base: one file for each, holding the objects the commit adds.
+//! The file is those objects in git's own canonical form, `<type> <size>\0<content>`, one after the other, the commit last.
+//! One file is one inode: on a busy disk making inodes is most of a commit's price. Ids are made anew on reading, so damage shows.
+
+use super::GitError;
+use super::commit::Built;
+use crate::types::{CommitSha, RepositoryName};
+use git2::{ObjectType, Odb, Oid, Repository};
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many commits of ours may stand on each other.
+const MAX_STACK: usize = 64;
+
+/// The proposals of one mirror.
+pub(super) struct Proposals<'m> {
+    repository: &'m RepositoryName,
+    directory: PathBuf,
+}
+
+impl<'m> Proposals<'m> {
+    pub(super) fn of(repository: &'m RepositoryName, mirror: &Path) -> Self {
+        Self { repository, directory: mirror.join("proposals") }
+    }
+
+    pub(super) fn prepare(&self) -> Result<(), GitError> {
+        fs::create_dir_all(&self.directory).map_err(|error| GitError::storage(self.repository, &error))
+    }
+
+    /// Writes a built commit's objects, whole or not at all, and tells how many bytes they are. Not synced: see `docs/git.md`.
+    pub(super) fn write(&self, odb: &Odb<'_>, built: &Built, commit: &CommitSha) -> Result<usize, GitError> {
+        let place = self.place(commit);
+        if place.exists() {
+            return Ok(0);
+        }
+        let mut bytes = Vec::with_capacity(16 * 1024);
+        for id in &built.objects {
+            let object = odb.read(*id).map_err(|error| GitError::local(self.repository, &error))?;
+            bytes.extend_from_slice(format!("{} {}\0", object.kind().str(), object.len()).as_bytes());
+            bytes.extend_from_slice(object.data());
+        }
+        let scratch = self.directory.join(format!(".{commit}-{}-{}", std::process::id(), unique()));
+        let written = fs::File::create_new(&scratch).and_then(|mut file| file.write_all(&bytes)).and_then(|()| fs::rename(&scratch, &place));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&scratch);
+            GitError::storage(self.repository, &error)
+        })?;
+        Ok(bytes.len())
+    }
+
+    /// Makes `commit` readable in a repository whose new objects stay in memory, with those of ours it stands on. Tells its
+    /// id; none when neither the mirror nor a proposal holds it.
+    pub(super) fn load(&self, repository: &Repository, commit: &CommitSha) -> Result<Option<Oid>, GitError> {
+        let local = |error: git2::Error| GitError::local(self.repository, &error);
+        let odb = repository.odb().map_err(local)?;
+        let wanted = Oid::from_str(commit.as_str()).map_err(local)?;
+        let mut next = wanted;
+        for _ in 0..MAX_STACK {
+            if odb.exists(next) {
+                return Ok(Some(wanted));
+            }
+            let bytes = match fs::read(self.directory.join(next.to_string())) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(GitError::storage(self.repository, &error)),
+            };
+            let last = read_objects(&odb, &bytes).map_err(local)?;
+            if last != Some(next) {
+                let message = format!("the objects of commit {next} are damaged");
+                return Err(GitError::Corrupt { repository: self.repository.clone(), message });
+            }
+            match repository.find_commit(next).and_then(|commit| commit.parent_id(0)) {
+                Ok(parent) => next = parent,
+                Err(_) => return Ok(Some(wanted)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a commit's objects; what cannot be removed stays for a later pruning.
+    pub(super) fn forget(&self, commit: &CommitSha) {
+        let _ = fs::remove_file(self.place(commit));
+    }
+
+    /// Removes the objects of all commits that are not live, and half-written files.
+    pub(super) fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(GitError::storage(self.repository, &error)),
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let dead = name.starts_with('.') || name.parse().is_ok_and(|commit| !live(&commit));
+            if dead && let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(repository = %self.repository, %error, "objects of a finished commit could not be removed");
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, commit: &CommitSha) -> PathBuf {
+        self.directory.join(commit.as_str())
+    }
+}
+
+/// Gives every object of a proposal to the object store and tells the last one's id; none when there is no object.
+fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
+    let broken = || git2::Error::new(git2::ErrorCode::GenericError, git2::ErrorClass::Object, "a proposal's file is cut short or damaged");
+    let mut last = None;
+    while !bytes.is_empty() {
+        let end = bytes.iter().take(32).position(|byte| *byte == 0).ok_or_else(broken)?;
+        let header = std::str::from_utf8(&bytes[..end]).map_err(|_| broken())?;
+        let (kind, size) = header.split_once(' ').ok_or_else(broken)?;
+        let kind = ObjectType::from_str(kind).ok_or_else(broken)?;
+        let size: usize = size.parse().map_err(|_| broken())?;
+        let content = bytes[end + 1..].get(..size).ok_or_else(broken)?;
+        last = Some(odb.write(kind, content)?);
+        bytes = &bytes[end + 1 + size..];
+    }
+    Ok(last)
+}
+
+/// A number no other call in this process gets; for names of scratch files and directories.
+pub(super) fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,1 +1,3 @@
+//! One integration binary: each module tests one part through its public interface.
 
+mod store;

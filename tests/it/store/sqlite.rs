@@ -150,15 +150,47 @@ async fn reads_back(store: &dyn Store) {
     assert!(stats.requests.contains(&(State::Merged, 1)) && stats.requests.contains(&(State::Proposed, 1)), "{:?}", stats.requests);
 }
 
-/// Fills a store with a bit of everything; `KUBEOPS_STORE_FIXTURE=path cargo test --test it writes_a_fixture -- --ignored`
-/// keeps it as a file, to be dumped once per schema version.
+/// Makes the fixture of the newest schema version, once per version: `cargo test --test it writes_the_newest -- --ignored`.
 #[tokio::test]
-#[ignore = "makes the next fixture; see docs/store.md"]
-async fn writes_a_fixture() {
-    let path = std::env::var("KUBEOPS_STORE_FIXTURE").expect("KUBEOPS_STORE_FIXTURE names the file");
-    let store = opened(Path::new(&path)).await;
+#[ignore = "makes the fixture of a new schema version; see docs/store.md"]
+async fn writes_the_newest_fixture() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let version = std::fs::read_dir(root.join("migrations/sqlite")).expect("the migrations").count();
+    let target = root.join(format!("tests/it/store/fixtures/sqlite-{version:04}.sql"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let store = opened(&path).await;
     filled(&*store).await;
     store.close().await;
+    std::fs::write(target, dump(&mut raw(&path).await).await).expect("the fixture is written");
+}
+
+/// The database as SQL.
+async fn dump(connection: &mut SqliteConnection) -> String {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.expect("the application id");
+    let mut sql = format!("PRAGMA application_id = {application};\nPRAGMA foreign_keys = OFF;\nBEGIN;\n");
+    let things: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type <> 'table', type, rowid")
+            .fetch_all(&mut *connection)
+            .await
+            .expect("the schema");
+    for (kind, name, text) in things {
+        sql += &format!("{text};\n");
+        if kind != "table" {
+            continue;
+        }
+        let columns: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT name FROM pragma_table_xinfo('{name}') WHERE hidden = 0")))
+            .fetch_all(&mut *connection)
+            .await
+            .expect("the columns");
+        let quoted = columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join(" || ', ' || ");
+        let rows: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {quoted} FROM {name}"))).fetch_all(&mut *connection).await.expect("the rows");
+        for row in rows {
+            sql += &format!("INSERT INTO {name} ({}) VALUES ({row});\n", columns.join(", "));
+        }
+    }
+    sql + "COMMIT;\n"
 }
 
 #[tokio::test]
@@ -168,6 +200,7 @@ async fn what_the_fixture_is_made_of_reads_back() {
     reads_back(&*store).await;
 }
 
+/// Fills a store with a bit of everything.
 async fn filled(store: &dyn Store) {
     use kubeops::store::{Role, Settlement, TokenRecord, Verdict};
     let (_, first) = open_request(store, "OPS-1", Some("gitops"), at(1)).await;

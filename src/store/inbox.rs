@@ -3,6 +3,7 @@
 //! It holds a bounded number of deliveries and bytes, and refuses the next one at once when that is reached.
 
 use super::{Appended, NewDelivery, Store, StoreError};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -230,7 +231,7 @@ impl Writer {
         let (deliveries, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.delivery, Some((waiting.answer, waiting.place)))).unzip();
         let mut callers: Vec<Option<Caller>> = callers;
-        let mut parts = vec![0..deliveries.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..deliveries.len()).collect();
         while let Some(part) = parts.pop() {
             let result = self.store.append(&deliveries[part.clone()]).await;
             let in_it = |error: &StoreError| !matches!(error, StoreError::Full(_) | StoreError::Unavailable(_));

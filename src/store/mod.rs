@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use std::time::Duration;
 
 /// Why the store did not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full, or the database refuses to grow: callers answer 503 and try again.
     #[error("the store is full: {0}")]

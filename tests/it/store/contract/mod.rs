@@ -1,0 +1,88 @@
+//! What every store promises, as functions of a store. `contract_suite!(make)` turns them into tests of one implementation;
+//! `make` is an async function that returns an empty store as a [`super::support::Fixture`].
+
+pub mod deliveries;
+pub mod dispatch;
+pub mod forge;
+pub mod requests;
+pub mod tasks;
+pub mod upkeep;
+
+macro_rules! contract_suite {
+    ($make:path) => {
+        contract_suite!($make; deliveries:
+            a_batch_reads_back_in_order_byte_for_byte,
+            a_delivery_told_again_is_answered_with_the_first_id,
+            a_delivery_written_again_under_its_own_id_is_no_duplicate_of_itself,
+            a_batch_that_cannot_be_written_whole_leaves_nothing,
+            batches_of_every_size_are_written_whole,
+            deliveries_wait_in_order_until_they_are_dispatched,
+            what_nobody_handles_is_kept_but_never_waits,
+            listings_filter_by_source_and_state,
+            pages_are_complete_and_without_repeats_while_rows_are_added,
+            a_cursor_of_another_listing_is_refused,
+            many_writers_at_once_lose_nothing);
+        contract_suite!($make; dispatch:
+            an_event_opens_a_request_with_a_timeline_and_a_task,
+            a_second_event_joins_the_live_request,
+            an_event_told_again_is_marked_and_opens_nothing,
+            a_delivery_is_dispatched_once,
+            a_delivery_dispatched_by_many_at_once_opens_one_request,
+            after_an_end_the_next_generation_is_opened,
+            a_delivery_that_cannot_be_read_is_kept_with_its_error,
+            one_event_may_open_requests_of_several_automations,
+            a_person_may_ask_without_a_delivery,
+            a_storm_of_joins_does_not_fill_the_timeline,
+            events_filter_by_every_field);
+        contract_suite!($make; tasks:
+            claims_take_the_oldest_of_each_lane,
+            tasks_without_a_lane_do_not_wait_for_one_another,
+            a_task_that_is_not_due_is_not_claimed,
+            a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused,
+            a_lost_lease_is_taken_over_before_the_rest_of_its_lane,
+            an_extended_lease_holds,
+            settling_writes_request_timeline_and_follow_up_together,
+            a_settlement_on_a_stale_request_writes_nothing,
+            a_retry_waits_and_keeps_its_error,
+            a_dead_letter_is_kept_listed_and_never_claimed,
+            tasks_given_back_do_not_count_the_attempt,
+            a_task_added_again_is_due_at_the_earlier_time,
+            a_retried_task_and_one_added_meanwhile_become_one,
+            tasks_of_one_request_are_done_one_at_a_time,
+            parallel_claims_take_each_task_once,
+            the_next_due_time_knows_waiting_tasks_and_leases);
+        contract_suite!($make; requests:
+            every_field_of_a_request_reads_back,
+            of_two_writers_the_second_loses,
+            a_request_is_not_revived_beside_a_live_one_with_its_key,
+            an_update_drops_and_adds_tasks,
+            listings_filter_and_page_newest_first,
+            the_newest_request_of_a_pull_request_is_found,
+            what_is_not_there_is_not_found);
+        contract_suite!($make; forge:
+            pull_requests_are_numbered_within_their_repository,
+            an_open_head_branch_has_one_pull_request,
+            a_pull_request_is_replaced_by_the_version_read,
+            pull_requests_filter_and_page_newest_first,
+            a_token_is_found_by_its_hash_until_it_ends);
+        contract_suite!($make; upkeep:
+            an_empty_store_counts_nothing,
+            counts_follow_what_happens,
+            retention_removes_what_is_over_and_old,
+            retention_never_removes_what_a_live_request_needs,
+            retention_keeps_what_is_still_to_be_dispatched_and_dead_letters,
+            retention_works_in_slices,
+            a_check_writes);
+    };
+    ($make:path; $part:ident: $($name:ident),* $(,)?) => {
+        mod $part {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let (store, _keep) = $make().await;
+                    crate::store::contract::$part::$name(store).await;
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,263 @@
+//! The queue: leases, fences, lanes.
+
+use crate::store::support::{at, open_request, parsed, task};
+use kubeops::request::{State, TimelineEntry};
+use kubeops::store::{ClaimedTask, RequestUpdate, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::types::{RequestId, Timestamp};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn claim(store: &dyn Store, now: Timestamp, limit: u32) -> Vec<ClaimedTask> {
+    store.claim("worker", now, LEASE, limit).await.expect("a claim")
+}
+
+fn verdict(verdict: Verdict) -> Settlement {
+    Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict }
+}
+
+fn requests(claimed: &[ClaimedTask]) -> Vec<RequestId> {
+    claimed.iter().map(|claimed| claimed.request.id.clone()).collect()
+}
+
+async fn opened(store: &dyn Store, lane: Option<&str>, seconds: i64) -> RequestId {
+    let (_, id) = open_request(store, &format!("key-{seconds}-{lane:?}"), lane, at(seconds)).await;
+    id
+}
+
+async fn add(store: &dyn Store, request: &RequestId, kind: TaskKind, lane: &str, run_at: Timestamp) {
+    let read = store.request(request).await.expect("the request");
+    let update = RequestUpdate { tasks: vec![task(request, kind, lane, run_at)], ..Default::default() };
+    store.update_request(&read, &update, at(0)).await.expect("the task is added");
+}
+
+pub async fn claims_take_the_oldest_of_each_lane(store: Arc<dyn Store>) {
+    let late = opened(&*store, Some("b"), 2).await;
+    let first = opened(&*store, Some("a"), 0).await;
+    let second = opened(&*store, Some("a"), 1).await;
+    let third = opened(&*store, Some("b"), 3).await;
+    let claimed = claim(&*store, at(9), 10).await;
+    assert_eq!(requests(&claimed), [first.clone(), late.clone()]);
+    let (a, b) = (&claimed[0], &claimed[1]);
+    assert_eq!((a.task.state, a.task.attempts, a.fence, a.owner.as_str()), (TaskState::Leased, 1, 1, "worker"));
+    assert_eq!(a.request, store.request(&first).await.expect("the request"));
+    assert!(claim(&*store, at(9), 10).await.is_empty(), "both lanes are held");
+    store.settle(a, &verdict(Verdict::Done), at(9)).await.expect("done");
+    assert_eq!(requests(&claim(&*store, at(9), 10).await), [second]);
+    store.settle(b, &verdict(Verdict::Done), at(9)).await.expect("done");
+    assert_eq!(requests(&claim(&*store, at(9), 10).await), [third]);
+}
+
+pub async fn tasks_without_a_lane_do_not_wait_for_one_another(store: Arc<dyn Store>) {
+    let mut wanted = Vec::new();
+    for n in 0..5 {
+        wanted.push(opened(&*store, None, n).await);
+    }
+    assert_eq!(requests(&claim(&*store, at(9), 2).await), wanted[..2]);
+    assert_eq!(requests(&claim(&*store, at(9), 10).await), wanted[2..]);
+    assert!(claim(&*store, at(9), 0).await.is_empty());
+}
+
+pub async fn a_task_that_is_not_due_is_not_claimed(store: Arc<dyn Store>) {
+    let early = opened(&*store, None, 10).await;
+    let lane = opened(&*store, Some("a"), 10).await;
+    assert!(claim(&*store, at(9), 10).await.is_empty());
+    assert_eq!(requests(&claim(&*store, at(10), 10).await), [early, lane]);
+}
+
+pub async fn a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused(store: Arc<dyn Store>) {
+    let id = opened(&*store, Some("a"), 0).await;
+    let old = claim(&*store, at(0), 1).await.remove(0);
+    assert!(claim(&*store, at(29), 1).await.is_empty());
+    let new = store.claim("other", at(30), LEASE, 1).await.expect("a claim").remove(0);
+    assert_eq!((new.request.id.clone(), new.task.attempts, &new.task.id), (id.clone(), 2, &old.task.id));
+    assert!(new.fence > old.fence);
+    let mut late = verdict(Verdict::Done);
+    late.request = Some(old.request.clone());
+    late.timeline = vec![TimelineEntry { at: at(31), from: None, to: State::Failed, message: "late".to_owned(), actor: "worker".to_owned() }];
+    assert!(matches!(store.settle(&old, &late, at(31)).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.extend_lease(&old, at(99)).await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.request(&id).await.expect("the request").version, 1);
+    assert_eq!(store.timeline(&id).await.expect("the timeline").len(), 1);
+    store.settle(&new, &verdict(Verdict::Done), at(31)).await.expect("the new holder settles");
+    assert!(matches!(store.settle(&new, &verdict(Verdict::Done), at(31)).await, Err(StoreError::Conflict(_))), "done is done");
+}
+
+pub async fn a_lost_lease_is_taken_over_before_the_rest_of_its_lane(store: Arc<dyn Store>) {
+    let held = opened(&*store, Some("a"), 5).await;
+    let old = claim(&*store, at(5), 1).await.remove(0);
+    // Due before the one that is held, but it came later.
+    opened(&*store, Some("a"), 1).await;
+    let taken = claim(&*store, at(60), 10).await;
+    assert_eq!(requests(&taken), [held]);
+    assert!(matches!(store.settle(&old, &verdict(Verdict::Done), at(60)).await, Err(StoreError::Conflict(_))));
+}
+
+pub async fn an_extended_lease_holds(store: Arc<dyn Store>) {
+    opened(&*store, None, 0).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+    store.extend_lease(&held, at(100)).await.expect("extended");
+    assert!(claim(&*store, at(99), 1).await.is_empty());
+    assert_eq!(claim(&*store, at(100), 1).await.len(), 1);
+}
+
+pub async fn settling_writes_request_timeline_and_follow_up_together(store: Arc<dyn Store>) {
+    let id = opened(&*store, None, 0).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+    let mut request = held.request.clone();
+    request.state = State::Planned;
+    request.repository = Some(parsed("gitops"));
+    let entry =
+        TimelineEntry { at: at(1), from: Some(State::Accepted), to: State::Planned, message: "planned".to_owned(), actor: "kubeops".to_owned() };
+    let settlement = Settlement {
+        request: Some(request.clone()),
+        timeline: vec![entry.clone()],
+        follow_up: vec![task(&id, TaskKind::Propose, "gitops", at(1))],
+        verdict: Verdict::Done,
+    };
+    store.settle(&held, &settlement, at(1)).await.expect("settled");
+    request.version = 2;
+    request.updated_at = at(1);
+    assert_eq!(store.request(&id).await.expect("the request"), request);
+    assert_eq!(store.timeline(&id).await.expect("the timeline")[1], entry);
+    let next = claim(&*store, at(1), 9).await;
+    assert_eq!((next.len(), next[0].task.kind, next[0].task.attempts, next[0].task.lane.as_str()), (1, TaskKind::Propose, 1, "gitops"));
+    assert_eq!(next[0].request, request);
+}
+
+pub async fn a_settlement_on_a_stale_request_writes_nothing(store: Arc<dyn Store>) {
+    let id = opened(&*store, None, 0).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+    let mut cancelled = held.request.clone();
+    cancelled.state = State::Withdrawn;
+    store.update_request(&cancelled, &RequestUpdate::default(), at(1)).await.expect("cancelled meanwhile");
+    let mut settlement = verdict(Verdict::Done);
+    settlement.request = Some(held.request.clone());
+    settlement.follow_up = vec![task(&id, TaskKind::Propose, "", at(1))];
+    assert!(matches!(store.settle(&held, &settlement, at(1)).await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.request(&id).await.expect("the request").state, State::Withdrawn);
+    let tasks = store.tasks(&TaskFilter::default(), 9).await.expect("tasks");
+    assert_eq!((tasks.len(), tasks[0].state), (1, TaskState::Leased), "the holder still has it and may settle anew");
+    store.settle(&held, &verdict(Verdict::Done), at(1)).await.expect("settled without the request");
+}
+
+pub async fn a_retry_waits_and_keeps_its_error(store: Arc<dyn Store>) {
+    opened(&*store, Some("a"), 0).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+    store.settle(&held, &verdict(Verdict::Retry { run_at: at(50), error: "the forge is away".to_owned() }), at(1)).await.expect("settled");
+    let tasks = store.tasks(&TaskFilter { state: Some(TaskState::Waiting), request: None }, 9).await.expect("tasks");
+    assert_eq!((tasks[0].attempts, tasks[0].last_error.as_deref(), tasks[0].run_at), (1, Some("the forge is away"), at(50)));
+    assert!(claim(&*store, at(49), 1).await.is_empty());
+    let again = claim(&*store, at(50), 1).await.remove(0);
+    assert_eq!((again.task.attempts, again.task.last_error.as_deref()), (2, Some("the forge is away")));
+    assert!(again.fence > held.fence);
+}
+
+pub async fn a_dead_letter_is_kept_listed_and_never_claimed(store: Arc<dyn Store>) {
+    let id = opened(&*store, Some("a"), 0).await;
+    let next = opened(&*store, Some("a"), 1).await;
+    let held = claim(&*store, at(1), 1).await.remove(0);
+    store.settle(&held, &verdict(Verdict::Dead { error: "no permission".to_owned() }), at(1)).await.expect("settled");
+    let dead = store.tasks(&TaskFilter { state: Some(TaskState::Dead), request: None }, 9).await.expect("tasks");
+    assert_eq!((dead.len(), &dead[0].request, dead[0].last_error.as_deref()), (1, &id, Some("no permission")));
+    assert_eq!(requests(&claim(&*store, at(999), 9).await), [next], "the lane goes on");
+    assert_eq!(store.stats(at(999)).await.expect("stats").dead_tasks, 1);
+    let update = RequestUpdate { drop_tasks: true, tasks: vec![task(&id, TaskKind::Plan, "", at(2))], ..Default::default() };
+    store.update_request(&store.request(&id).await.expect("the request"), &update, at(2)).await.expect("retried");
+    assert_eq!(requests(&claim(&*store, at(2), 9).await), [id]);
+}
+
+pub async fn tasks_given_back_do_not_count_the_attempt(store: Arc<dyn Store>) {
+    opened(&*store, None, 0).await;
+    opened(&*store, None, 1).await;
+    let mine = claim(&*store, at(1), 1).await.remove(0);
+    store.claim("other", at(1), LEASE, 1).await.expect("a claim");
+    assert_eq!(store.release("worker").await.expect("released"), 1);
+    assert_eq!(store.release("worker").await.expect("released"), 0);
+    assert!(matches!(store.settle(&mine, &verdict(Verdict::Done), at(2)).await, Err(StoreError::Conflict(_))));
+    let again = claim(&*store, at(2), 9).await;
+    assert_eq!((again.len(), again[0].task.attempts), (1, 1));
+    assert!(again[0].fence > mine.fence);
+}
+
+pub async fn a_task_added_again_is_due_at_the_earlier_time(store: Arc<dyn Store>) {
+    let id = opened(&*store, None, 100).await;
+    add(&*store, &id, TaskKind::Plan, "gitops", at(50)).await;
+    add(&*store, &id, TaskKind::Plan, "gitops", at(200)).await;
+    add(&*store, &id, TaskKind::Withdraw, "gitops", at(300)).await;
+    let tasks = store.tasks(&TaskFilter { request: Some(id), state: None }, 9).await.expect("tasks");
+    let seen: Vec<_> = tasks.iter().map(|task| (task.kind, task.run_at)).collect();
+    assert_eq!(seen, [(TaskKind::Withdraw, at(300)), (TaskKind::Plan, at(50))]);
+}
+
+pub async fn a_retried_task_and_one_added_meanwhile_become_one(store: Arc<dyn Store>) {
+    let id = opened(&*store, None, 0).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+    add(&*store, &id, TaskKind::Plan, "", at(5)).await;
+    store.settle(&held, &verdict(Verdict::Retry { run_at: at(60), error: "busy".to_owned() }), at(1)).await.expect("settled");
+    let tasks = store.tasks(&TaskFilter::default(), 9).await.expect("tasks");
+    assert_eq!((tasks.len(), tasks[0].run_at, tasks[0].attempts), (1, at(5), 1));
+    let held = claim(&*store, at(5), 1).await.remove(0);
+    add(&*store, &id, TaskKind::Plan, "", at(7)).await;
+    assert_eq!(store.release(&held.owner).await.expect("released"), 1);
+    assert_eq!(store.tasks(&TaskFilter::default(), 9).await.expect("tasks").len(), 1);
+}
+
+pub async fn tasks_of_one_request_are_done_one_at_a_time(store: Arc<dyn Store>) {
+    let id = opened(&*store, None, 0).await;
+    add(&*store, &id, TaskKind::Propose, "gitops", at(1)).await;
+    let first = claim(&*store, at(9), 9).await;
+    assert_eq!((first.len(), first[0].task.kind), (1, TaskKind::Plan));
+    assert!(claim(&*store, at(9), 9).await.is_empty());
+    store.settle(&first[0], &verdict(Verdict::Done), at(9)).await.expect("done");
+    assert_eq!(claim(&*store, at(9), 9).await[0].task.kind, TaskKind::Propose);
+}
+
+pub async fn parallel_claims_take_each_task_once(store: Arc<dyn Store>) {
+    let mut wanted = HashSet::new();
+    for n in 0..30 {
+        // Ten lanes of two, and ten without a lane.
+        let lane = (n < 20).then(|| format!("lane-{}", n % 10));
+        wanted.insert(opened(&*store, lane.as_deref(), n).await);
+    }
+    let workers = (0..6).map(|worker| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut done = Vec::new();
+            loop {
+                let claimed = store.claim(&format!("worker-{worker}"), at(60), LEASE, 3).await.expect("a claim");
+                if claimed.is_empty() && store.next_due().await.expect("the next").is_none() {
+                    return done;
+                }
+                for held in claimed {
+                    store.settle(&held, &verdict(Verdict::Done), at(60)).await.expect("nobody else has it");
+                    done.push(held.request.id);
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let mut done = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        done.extend(worker.await.expect("a worker"));
+    }
+    assert_eq!(done.len(), 30);
+    assert_eq!(done.into_iter().collect::<HashSet<_>>(), wanted);
+}
+
+pub async fn the_next_due_time_knows_waiting_tasks_and_leases(store: Arc<dyn Store>) {
+    assert_eq!(store.next_due().await.expect("nothing"), None);
+    opened(&*store, Some("a"), 10).await;
+    opened(&*store, Some("a"), 20).await;
+    opened(&*store, None, 40).await;
+    assert_eq!(store.next_due().await.expect("due"), Some(at(10)));
+    let held = claim(&*store, at(10), 9).await.remove(0);
+    // The next one of the lane waits for the holder, or for the end of its lease at 40.
+    assert_eq!(store.next_due().await.expect("due"), Some(at(40)));
+    store.extend_lease(&held, at(100)).await.expect("extended");
+    assert_eq!(store.next_due().await.expect("due"), Some(at(40)), "the one without a lane");
+    store.settle(&held, &verdict(Verdict::Done), at(11)).await.expect("done");
+    assert_eq!(store.next_due().await.expect("due"), Some(at(20)));
+}

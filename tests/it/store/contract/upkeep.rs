@@ -1,0 +1,128 @@
+//! Counts and retention.
+
+use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening};
+use kubeops::request::State;
+use kubeops::store::{NewDelivery, PageQuery, Pruned, RequestUpdate, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::types::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn of<K: PartialEq + Copy>(counts: &[(K, u64)], wanted: K) -> u64 {
+    counts.iter().filter(|(key, _)| *key == wanted).map(|(_, count)| count).sum()
+}
+
+async fn stats(store: &dyn Store, now: Timestamp) -> Stats {
+    store.stats(now).await.expect("stats")
+}
+
+pub async fn an_empty_store_counts_nothing(store: Arc<dyn Store>) {
+    let stats = stats(&*store, at(0)).await;
+    assert_eq!((stats.pending_deliveries, stats.oldest_pending, stats.oldest_due, stats.dead_tasks), (0, None, None, 0));
+    assert!(stats.tasks.iter().all(|(_, count)| *count == 0));
+    assert_eq!(stats.requests.iter().filter(|(_, count)| *count == 0).count(), State::ALL.len(), "every state has its number");
+}
+
+pub async fn counts_follow_what_happens(store: Arc<dyn Store>) {
+    let (_, first) = open_request(&*store, "OPS-1", Some("a"), at(10)).await;
+    let (_, second) = open_request(&*store, "OPS-2", Some("a"), at(20)).await;
+    let waiting = [NewDelivery { received_at: at(31), ..delivery("x") }, NewDelivery { received_at: at(32), ..delivery("y") }];
+    store.append(&waiting).await.expect("written");
+    let now = stats(&*store, at(40)).await;
+    assert_eq!((now.pending_deliveries, now.oldest_pending), (2, Some(at(31))));
+    assert_eq!((of(&now.tasks, TaskKind::Plan), of(&now.tasks, TaskKind::Propose), now.oldest_due), (2, 0, Some(at(10))));
+    assert_eq!(of(&now.requests, State::Accepted), 2);
+    assert_eq!(stats(&*store, at(9)).await.oldest_due, None, "nothing is due yet");
+
+    let held = store.claim("w", at(40), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    assert_eq!(of(&stats(&*store, at(40)).await.tasks, TaskKind::Plan), 2, "a held task is still owed");
+    let verdict = Verdict::Dead { error: "no".to_owned() };
+    store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(40)).await.expect("settled");
+    end_request(&*store, &second, State::Merged, at(41)).await;
+    let now = stats(&*store, at(40)).await;
+    assert_eq!((of(&now.tasks, TaskKind::Plan), now.dead_tasks, now.oldest_due), (0, 1, None));
+    assert_eq!((of(&now.requests, State::Accepted), of(&now.requests, State::Merged)), (1, 1));
+    end_request(&*store, &first, State::Failed, at(42)).await;
+    store.prune(at(43), 100).await.expect("pruned");
+    let now = stats(&*store, at(40)).await;
+    assert!(now.requests.iter().all(|(_, count)| *count == 0), "{:?}", now.requests);
+}
+
+pub async fn retention_removes_what_is_over_and_old(store: Arc<dyn Store>) {
+    let (old, over) = open_request(&*store, "OPS-1", None, at(0)).await;
+    end_request(&*store, &over, State::Merged, at(1)).await;
+    let (young, fresh) = open_request(&*store, "OPS-2", None, at(100)).await;
+    end_request(&*store, &fresh, State::Merged, at(101)).await;
+    let failed = delivery("failed");
+    let ignored = NewDelivery { handled: false, ..delivery("ignored") };
+    store.append(&[failed.clone(), ignored.clone()]).await.expect("written");
+    let unreadable = kubeops::store::Dispatch { delivery: Some(failed.id.clone()), error: Some("x".to_owned()), events: vec![] };
+    store.dispatch(&[unreadable, dispatch(None, "filed", vec![])], at(2)).await.expect("dispatched");
+
+    let pruned = store.prune(at(50), 100).await.expect("pruned");
+    assert_eq!(pruned, Pruned { deliveries: 3, events: 2, requests: 1 });
+    for gone in [&old, &failed.id, &ignored.id] {
+        assert!(matches!(store.delivery(gone).await, Err(StoreError::NotFound(_))));
+    }
+    assert!(matches!(store.request(&over).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.delivery(&young).await.expect("it is young").id, young);
+    assert_eq!(store.timeline(&fresh).await.expect("it is young").len(), 1);
+    let events = store.events(&Default::default(), &PageQuery { limit: 9, after: None }).await.expect("events");
+    assert_eq!((events.items.len(), &events.items[0].requests[..]), (1, &[fresh][..]));
+    assert_eq!(store.prune(at(50), 100).await.expect("nothing is left to do"), Pruned::default());
+    // What is forgotten is new when it is told again.
+    store.append(&[failed]).await.expect("written");
+    assert_eq!(store.pending_deliveries(9).await.expect("pending").len(), 1);
+}
+
+pub async fn retention_never_removes_what_a_live_request_needs(store: Arc<dyn Store>) {
+    let (opened_by, live) = open_request(&*store, "OPS-1", None, at(0)).await;
+    let (joined_by, same) = open_request(&*store, "OPS-1", None, at(1)).await;
+    assert_eq!(live, same);
+    let filed = dispatch(None, "filed", vec![opening("OPS-2", None)]);
+    store.dispatch(std::slice::from_ref(&filed), at(2)).await.expect("dispatched");
+    assert_eq!(store.prune(at(1000), 100).await.expect("pruned"), Pruned::default());
+    for kept in [&opened_by, &joined_by] {
+        store.delivery(kept).await.expect("a live request was opened by it");
+    }
+    store.event(&filed.events[0].event.id).await.expect("a live request was opened by it");
+    end_request(&*store, &live, State::Withdrawn, at(3)).await;
+    let pruned = store.prune(at(1000), 100).await.expect("pruned");
+    assert_eq!(pruned, Pruned { deliveries: 2, events: 2, requests: 1 });
+}
+
+pub async fn retention_keeps_what_is_still_to_be_dispatched_and_dead_letters(store: Arc<dyn Store>) {
+    let waiting = delivery("waiting");
+    store.append(std::slice::from_ref(&waiting)).await.expect("written");
+    let (_, failed) = open_request(&*store, "OPS-1", None, at(0)).await;
+    let held = store.claim("w", at(0), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    let mut request = held.request.clone();
+    request.state = State::Failed;
+    let verdict = Verdict::Dead { error: "no".to_owned() };
+    store.settle(&held, &Settlement { request: Some(request), timeline: vec![], follow_up: vec![], verdict }, at(1)).await.expect("settled");
+    let pruned = store.prune(at(1000), 100).await.expect("pruned");
+    assert_eq!(pruned, Pruned { deliveries: 1, events: 1, requests: 0 });
+    assert_eq!(store.pending_deliveries(9).await.expect("pending")[0].id, waiting.id);
+    let dead = store.tasks(&TaskFilter { state: Some(TaskState::Dead), request: None }, 9).await.expect("tasks");
+    assert_eq!(dead[0].request, failed);
+    let update = RequestUpdate { drop_tasks: true, ..Default::default() };
+    store.update_request(&store.request(&failed).await.expect("kept"), &update, at(2)).await.expect("given up");
+    assert_eq!(store.prune(at(1000), 100).await.expect("pruned").requests, 1);
+}
+
+pub async fn retention_works_in_slices(store: Arc<dyn Store>) {
+    let batch: Vec<NewDelivery> = (0..25).map(|n| NewDelivery { handled: n == 3, received_at: at(n), ..delivery(&n.to_string()) }).collect();
+    store.append(&batch).await.expect("written");
+    let mut slices = Vec::new();
+    loop {
+        let pruned = store.prune(at(20), 6).await.expect("pruned");
+        if pruned == Pruned::default() {
+            break;
+        }
+        slices.push(pruned.deliveries);
+    }
+    assert_eq!(slices, [6, 6, 6, 1], "all that are old but the one that waits");
+}
+
+pub async fn a_check_writes(store: Arc<dyn Store>) {
+    store.check().await.expect("the store takes a write");
+}

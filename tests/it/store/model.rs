@@ -1,0 +1,285 @@
+//! The queue against a model: random commands, the same answers. The model is a list and the words of the trait.
+
+use super::sqlite::empty;
+use super::support::{at, open_request, task};
+use kubeops::store::{ClaimedTask, RequestUpdate, Settlement, Store, StoreError, TaskKind, Verdict};
+use kubeops::types::{RequestId, TaskId};
+use proptest::prelude::*;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+enum Command {
+    /// A request with a plan task in a lane.
+    Open {
+        lane: usize,
+    },
+    /// A task for one of the requests, due some seconds from now.
+    Add {
+        request: usize,
+        kind: usize,
+        lane: usize,
+        delay: i64,
+    },
+    /// Time passes.
+    Pass {
+        seconds: i64,
+    },
+    Claim {
+        owner: usize,
+        limit: u32,
+        lease: i64,
+    },
+    /// Any claim ever made, lost ones too.
+    Settle {
+        claim: usize,
+        how: usize,
+        delay: i64,
+    },
+    Extend {
+        claim: usize,
+        lease: i64,
+    },
+    Release {
+        owner: usize,
+    },
+}
+
+const LANES: [&str; 4] = ["", "", "a", "b"];
+const KINDS: [TaskKind; 3] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw];
+const OWNERS: [&str; 2] = ["one", "two"];
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (0..4_usize).prop_map(|lane| Command::Open { lane }),
+        2 => (0..8_usize, 0..3_usize, 0..4_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
+        3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
+        5 => (0..2_usize, 0..4_u32, 1..20_i64).prop_map(|(owner, limit, lease)| Command::Claim { owner, limit, lease }),
+        5 => (0..8_usize, 0..3_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
+        1 => (0..8_usize, 1..20_i64).prop_map(|(claim, lease)| Command::Extend { claim, lease }),
+        1 => (0..2_usize).prop_map(|owner| Command::Release { owner }),
+    ]
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Standing {
+    Waiting,
+    Held { owner: usize, until: i64 },
+    Dead,
+}
+
+#[derive(Debug, Clone)]
+struct Owed {
+    id: TaskId,
+    request: RequestId,
+    kind: TaskKind,
+    lane: String,
+    run_at: i64,
+    attempts: u32,
+    fence: u64,
+    standing: Standing,
+}
+
+/// Tasks in the order in which they came.
+#[derive(Default)]
+struct Model(Vec<Owed>);
+
+impl Model {
+    fn add(&mut self, new: Owed) {
+        let same = |owed: &&mut Owed| owed.standing == Standing::Waiting && owed.request == new.request && owed.kind == new.kind;
+        match self.0.iter_mut().find(same) {
+            Some(owed) => {
+                owed.run_at = owed.run_at.min(new.run_at);
+                if owed.lane.is_empty() {
+                    owed.lane = new.lane;
+                }
+            }
+            None => self.0.push(new),
+        }
+    }
+
+    fn blocks(&self, held: &Owed, wanted: &Owed) -> bool {
+        held.request == wanted.request || (!wanted.lane.is_empty() && held.lane == wanted.lane)
+    }
+
+    /// Indices of what a claim takes: lost leases first choose their lanes, then the waiting; the first of a lane that is not
+    /// free holds up its lane. The oldest of those are taken.
+    fn claimable(&self, now: i64, limit: u32) -> Vec<usize> {
+        let lost = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until <= now);
+        let held = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until > now);
+        let mut order: Vec<usize> = (0..self.0.len()).filter(|n| lost(&self.0[*n])).collect();
+        order.sort_by_key(|n| (self.0[*n].run_at, *n));
+        let mut waiting: Vec<usize> = (0..self.0.len()).filter(|n| self.0[*n].standing == Standing::Waiting && self.0[*n].run_at <= now).collect();
+        waiting.sort_by_key(|n| (self.0[*n].run_at, *n));
+        // Of a lane only its first stands for it.
+        let mut seen = Vec::new();
+        waiting.retain(|n| {
+            let lane = &self.0[*n].lane;
+            let first = lane.is_empty() || !seen.contains(lane);
+            seen.push(lane.clone());
+            first
+        });
+        order.extend(waiting);
+        let mut taken: Vec<usize> = Vec::new();
+        for n in order {
+            let wanted = &self.0[n];
+            let free = !self.0.iter().any(|owed| held(owed) && self.blocks(owed, wanted)) && !taken.iter().any(|m| self.blocks(&self.0[*m], wanted));
+            if free {
+                taken.push(n);
+            }
+        }
+        taken.sort_by_key(|n| (self.0[*n].run_at, *n));
+        taken.truncate(limit as usize);
+        taken
+    }
+
+    fn holder(&mut self, claim: &ClaimedTask) -> Option<usize> {
+        self.0.iter().position(|owed| owed.id == claim.task.id && owed.fence == claim.fence && matches!(owed.standing, Standing::Held { .. }))
+    }
+
+    fn wait_again(&mut self, n: usize, run_at: i64) {
+        let (request, kind) = (self.0[n].request.clone(), self.0[n].kind);
+        let same = |owed: &Owed| owed.standing == Standing::Waiting && owed.request == request && owed.kind == kind;
+        let other = self.0.iter().position(same);
+        self.0[n].standing = Standing::Waiting;
+        self.0[n].run_at = other.map_or(run_at, |other| self.0[other].run_at.min(run_at));
+        if let Some(other) = other {
+            self.0.remove(other);
+        }
+    }
+}
+
+struct Run {
+    store: std::sync::Arc<dyn Store>,
+    model: Model,
+    now: i64,
+    requests: Vec<RequestId>,
+    claims: Vec<ClaimedTask>,
+}
+
+impl Run {
+    async fn step(&mut self, command: &Command) {
+        match *command {
+            Command::Open { lane } => self.open(LANES[lane]).await,
+            Command::Add { request, kind, lane, delay } if !self.requests.is_empty() => {
+                let request = self.requests[request % self.requests.len()].clone();
+                let new = task(&request, KINDS[kind], LANES[lane], at(self.now + delay));
+                let read = self.store.request(&request).await.expect("the request");
+                let update = RequestUpdate { tasks: vec![new.clone()], ..Default::default() };
+                self.store.update_request(&read, &update, at(self.now)).await.expect("added");
+                self.owe(new.id, request, KINDS[kind], LANES[lane], self.now + delay);
+            }
+            Command::Pass { seconds } => self.now += seconds,
+            Command::Claim { owner, limit, lease } => self.claim(owner, limit, lease).await,
+            Command::Settle { claim, how, delay } if !self.claims.is_empty() => self.settle(claim, how, delay).await,
+            Command::Extend { claim, lease } if !self.claims.is_empty() => {
+                let claim = self.claims[claim % self.claims.len()].clone();
+                let result = self.store.extend_lease(&claim, at(self.now + lease)).await;
+                match self.model.holder(&claim) {
+                    Some(n) => {
+                        result.expect("it is held");
+                        if let Standing::Held { until, .. } = &mut self.model.0[n].standing {
+                            *until = self.now + lease;
+                        }
+                    }
+                    None => assert!(matches!(result, Err(StoreError::Conflict(_))), "a lost lease was extended"),
+                }
+            }
+            Command::Release { owner } => {
+                let mut released = 0;
+                while let Some(n) = self.model.0.iter().position(|owed| matches!(owed.standing, Standing::Held { owner: by, .. } if by == owner)) {
+                    self.model.0[n].attempts -= 1;
+                    let run_at = self.model.0[n].run_at;
+                    self.model.wait_again(n, run_at);
+                    released += 1;
+                }
+                assert_eq!(self.store.release(OWNERS[owner]).await.expect("released"), released);
+            }
+            Command::Add { .. } | Command::Settle { .. } | Command::Extend { .. } => {}
+        }
+    }
+
+    fn owe(&mut self, id: TaskId, request: RequestId, kind: TaskKind, lane: &str, run_at: i64) {
+        self.model.add(Owed { id, request, kind, lane: lane.to_owned(), run_at, attempts: 0, fence: 0, standing: Standing::Waiting });
+    }
+
+    async fn open(&mut self, lane: &str) {
+        let lane = (!lane.is_empty()).then_some(lane);
+        let (_, request) = open_request(&*self.store, &format!("key-{}", self.requests.len()), lane, at(self.now)).await;
+        let filter = kubeops::store::TaskFilter { request: Some(request.clone()), state: None };
+        let id = self.store.tasks(&filter, 1).await.expect("tasks").remove(0).id;
+        self.owe(id, request.clone(), TaskKind::Plan, lane.unwrap_or_default(), self.now);
+        self.requests.push(request);
+    }
+
+    async fn claim(&mut self, owner: usize, limit: u32, lease: i64) {
+        let expected = self.model.claimable(self.now, limit);
+        for n in &expected {
+            let owed = &mut self.model.0[*n];
+            owed.standing = Standing::Held { owner, until: self.now + lease };
+            owed.fence += 1;
+            owed.attempts += 1;
+        }
+        let lease = Duration::from_secs(lease.unsigned_abs());
+        let claimed = self.store.claim(OWNERS[owner], at(self.now), lease, limit).await.expect("a claim");
+        let seen: Vec<_> = claimed.iter().map(|claim| (&claim.task.id, claim.fence, claim.task.attempts, &claim.request.id)).collect();
+        let wanted: Vec<_> = expected.iter().map(|n| &self.model.0[*n]).map(|owed| (&owed.id, owed.fence, owed.attempts, &owed.request)).collect();
+        assert_eq!(seen, wanted);
+        self.claims.extend(claimed);
+    }
+
+    async fn settle(&mut self, claim: usize, how: usize, delay: i64) {
+        let claim = self.claims[claim % self.claims.len()].clone();
+        let run_at = self.now + delay;
+        let verdict = match how {
+            0 => Verdict::Done,
+            1 => Verdict::Retry { run_at: at(run_at), error: "again".to_owned() },
+            _ => Verdict::Dead { error: "over".to_owned() },
+        };
+        let settlement = Settlement { request: None, timeline: vec![], follow_up: vec![], verdict };
+        let result = self.store.settle(&claim, &settlement, at(self.now)).await;
+        let Some(n) = self.model.holder(&claim) else {
+            assert!(matches!(result, Err(StoreError::Conflict(_))), "a lost lease was settled");
+            return;
+        };
+        result.expect("it is held");
+        match how {
+            0 => drop(self.model.0.remove(n)),
+            1 => self.model.wait_again(n, run_at),
+            _ => self.model.0[n].standing = Standing::Dead,
+        }
+    }
+
+    async fn check(&self) {
+        let mut stored = self.store.tasks(&Default::default(), 500).await.expect("tasks");
+        stored.reverse();
+        let seen: Vec<_> = stored.iter().map(|task| (&task.id, task.run_at, task.attempts, task.lane.as_str())).collect();
+        let wanted: Vec<_> = self.model.0.iter().map(|owed| (&owed.id, at(owed.run_at), owed.attempts, owed.lane.as_str())).collect();
+        assert_eq!(seen, wanted);
+        // What is promised next is kept: at that moment, and not before, something can be claimed.
+        if let Some(next) = self.store.next_due().await.expect("the next") {
+            let next = (next.unix_millis() - at(0).unix_millis()) / 1000;
+            if next > self.now {
+                assert!(self.model.claimable(next - 1, 1).is_empty(), "something was due before {next}");
+            }
+        } else {
+            assert!(self.model.claimable(i64::MAX, 1).is_empty(), "a task waits");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_queue_does_what_the_model_does(commands in prop::collection::vec(command(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (store, _keep) = empty().await;
+            let mut run = Run { store, model: Model::default(), now: 0, requests: Vec::new(), claims: Vec::new() };
+            for command in &commands {
+                run.step(command).await;
+                run.check().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,137 @@
+//! Values to fill a store with. Every id is new; times are chosen by the test.
+
+use kubeops::event::Event;
+use kubeops::request::State;
+use kubeops::store::{Decision, Dispatch, DispatchedEvent, NewDelivery, NewTask, Opening, PullRecord, PullState, Store, TaskKind};
+use kubeops::types::{DeliveryId, EventId, RequestId, TaskId, Timestamp, TokenId};
+use std::any::Any;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A store and what must outlive it, such as its directory.
+pub type Fixture = (Arc<dyn Store>, Box<dyn Any + Send>);
+
+/// A moment, in seconds of a day in 2026.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_millis(1_795_000_000_000 + seconds * 1000)
+}
+
+/// A name, a type, a branch: anything that is parsed.
+pub fn parsed<T: FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("a valid value")
+}
+
+fn next() -> u128 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    u128::from(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn request_id() -> RequestId {
+    RequestId::from_parts(at(0), next())
+}
+
+pub fn token_id() -> TokenId {
+    TokenId::from_parts(at(0), next())
+}
+
+pub fn event_id() -> EventId {
+    EventId::from_parts(at(0), next())
+}
+
+/// A delivery of `service-desk` that somebody handles.
+pub fn delivery(key: &str) -> NewDelivery {
+    NewDelivery {
+        id: DeliveryId::from_parts(at(0), next()),
+        source: parsed("service-desk"),
+        received_at: at(0),
+        dedup_key: key.to_owned(),
+        attributes: serde_json::json!({ "content-type": "application/json" }),
+        body: format!("{{\"key\":\"{key}\"}}").into_bytes(),
+        handled: true,
+    }
+}
+
+/// An event about `subject`, read from `delivery`.
+pub fn event(delivery: Option<&DeliveryId>, subject: &str) -> Event {
+    Event {
+        id: event_id(),
+        delivery: delivery.cloned(),
+        source: delivery.map(|_| parsed("service-desk")),
+        kind: parsed("jira.issue.transitioned"),
+        subject: subject.to_owned(),
+        time: at(-5),
+        data: serde_json::json!({ "issue": { "key": subject, "labels": ["a", null, 1.5], "text": "päck \u{1F4E6}" } }),
+    }
+}
+
+/// An opening of the automation `namespace-request`.
+pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
+    Opening {
+        id: request_id(),
+        automation: parsed("namespace-request"),
+        correlation: correlation.to_owned(),
+        repository: repository.map(parsed),
+        parameters: None,
+        actor: "kubeops".to_owned(),
+    }
+}
+
+/// What one delivery said: one event under `key` with these openings.
+pub fn dispatch(delivery: Option<&DeliveryId>, key: &str, openings: Vec<Opening>) -> Dispatch {
+    let decisions = openings
+        .iter()
+        .map(|opening| Decision { automation: opening.automation.clone(), matched: true, explanation: None, message: Some("opened".to_owned()) })
+        .collect();
+    let told = DispatchedEvent { event: event(delivery, key), key: key.to_owned(), decisions, openings };
+    Dispatch { delivery: delivery.cloned(), error: None, events: vec![told] }
+}
+
+/// Writes a delivery and dispatches it with one opening; returns the delivery and the request.
+pub async fn open_request(store: &dyn Store, correlation: &str, repository: Option<&str>, now: Timestamp) -> (DeliveryId, RequestId) {
+    let key = format!("{correlation}-{}", next());
+    let new = NewDelivery { received_at: now, ..delivery(&key) };
+    store.append(std::slice::from_ref(&new)).await.expect("a delivery is written");
+    let mut told = dispatch(Some(&new.id), &key, vec![opening(correlation, repository)]);
+    told.events[0].event.subject = correlation.to_owned();
+    let requests = store.dispatch(&[told], now).await.expect("it is dispatched");
+    (new.id, requests[0][0].clone())
+}
+
+/// A task to add.
+pub fn task(request: &RequestId, kind: TaskKind, lane: &str, run_at: Timestamp) -> NewTask {
+    NewTask { id: TaskId::from_parts(at(0), next()), kind, request: request.clone(), lane: lane.to_owned(), run_at }
+}
+
+/// Moves a request to `state` outside any task, dropping its tasks.
+pub async fn end_request(store: &dyn Store, id: &RequestId, state: State, now: Timestamp) {
+    let mut request = store.request(id).await.expect("the request");
+    request.state = state;
+    let update = kubeops::store::RequestUpdate { drop_tasks: true, ..Default::default() };
+    store.update_request(&request, &update, now).await.expect("it is written");
+}
+
+/// An open pull request of the local forge.
+pub fn pull(repository: &str, head: &str) -> PullRecord {
+    PullRecord {
+        repository: parsed(repository),
+        number: 0,
+        head: parsed(head),
+        base: parsed("main"),
+        head_commit: parsed(&"1".repeat(40)),
+        state: PullState::Open,
+        title: "A namespace".to_owned(),
+        body: "For OPS-1".to_owned(),
+        labels: vec!["namespace".to_owned()],
+        reviewers: vec!["platform-team".to_owned()],
+        approved_by: Vec::new(),
+        merge_commit: None,
+        comments: Vec::new(),
+        created_at: at(0),
+        updated_at: at(0),
+        version: 1,
+    }
+}

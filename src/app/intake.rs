@@ -7,7 +7,6 @@ use crate::ingress::{self, Headers, IngressError, SecretLookup};
 use crate::pipeline::{InForce, Rules};
 use crate::store::inbox::Inbox;
 use crate::store::{Appended, NewDelivery, StoreError};
-use crate::telemetry::Metrics;
 use crate::types::{DeliveryId, SecretName};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use async_trait::async_trait;
@@ -24,13 +23,12 @@ pub struct Intake {
     rules: Arc<Rules>,
     inbox: Arc<Inbox>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
 }
 
 impl Intake {
     /// An intake that stores through `inbox`.
-    pub fn new(rules: Arc<Rules>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { rules, inbox, clock, metrics }
+    pub fn new(rules: Arc<Rules>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>) -> Self {
+        Self { rules, inbox, clock }
     }
 }
 
@@ -91,13 +89,11 @@ impl Receiver for Intake {
         };
         let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;
         failpoint::hit("inbox.committed");
-        let (receipt, outcome) = match appended {
-            Appended::Duplicate(first) => (Receipt::Duplicate(first), "duplicate"),
-            Appended::New if received.handled => (Receipt::Accepted(id), "accepted"),
-            Appended::New => (Receipt::Ignored(id), "ignored"),
-        };
-        self.metrics.delivery(source.name().as_str(), outcome);
-        Ok(receipt)
+        Ok(match appended {
+            Appended::Duplicate(first) => Receipt::Duplicate(first),
+            Appended::New if received.handled => Receipt::Accepted(id),
+            Appended::New => Receipt::Ignored(id),
+        })
     }
 }
 

@@ -96,7 +96,7 @@ impl App {
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            receiver: Arc::new(intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), clock, shared_metrics)),
+            receiver: Arc::new(intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), clock)),
             operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
             inventory: Arc::new(inventory::ResourcesInForce(rules)),
             new_key,

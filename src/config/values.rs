@@ -240,8 +240,8 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
 }
 
 pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
-    match raw.strip_prefix("1.").map(str::parse::<u16>) {
-        Some(Ok(minor)) if minor < 1000 => Ok(KubernetesVersion { minor }),
-        _ => refusal("it is not written so", "1.<minor>, such as 1.33"),
-    }
+    raw.parse().or_else(|_| {
+        let known: Vec<String> = KubernetesVersion::supported().iter().map(ToString::to_string).collect();
+        refusal("there are no schemas for it", format!("one of {}", known.join(", ")))
+    })
 }

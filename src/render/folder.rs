@@ -60,6 +60,16 @@ impl Template {
     pub fn schema(&self) -> &Value {
         &self.schema.document
     }
+    /// The names of its parameters.
+    pub fn property_names(&self) -> impl Iterator<Item = &str> {
+        self.schema.document.get("properties").and_then(Value::as_object).into_iter().flat_map(|properties| properties.keys().map(String::as_str))
+    }
+    /// The names of the parameters it cannot do without.
+    pub fn required_names(&self) -> impl Iterator<Item = &str> {
+        let required = self.schema.document.get("required").and_then(Value::as_array);
+        let has_default = |name: &str| self.schema.document.pointer(&format!("/properties/{name}/default")).is_some();
+        required.into_iter().flatten().filter_map(Value::as_str).filter(move |name| !has_default(name))
+    }
     /// Its examples, by name.
     pub fn examples(&self) -> &[Example] {
         &self.examples

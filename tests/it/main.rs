@@ -5,5 +5,6 @@ mod forge;
 mod git;
 mod render;
 mod sandbox;
+mod store;
 mod support;
 mod templates;

@@ -32,3 +32,4 @@ pub mod api;
 pub mod config;
 pub mod app;
 pub mod tls;
+pub mod cli;

@@ -11,16 +11,17 @@ pub mod resources_dir;
 
 pub use reload::Reloader;
 
-use crate::api::{AppState, Parts, ServeOptions, Server, serve};
+use crate::api::{AppState, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Libgit2, Mirrors};
 use crate::pipeline::{Dispatcher, Forges, Pipeline, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
-use crate::store::Store;
+use crate::store::{Role, Store, TokenRecord};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::telemetry::{AccessLog, Metrics};
+use crate::types::{Timestamp, TokenId};
 use crate::worker::{Worker, WorkerOptions};
 use anyhow::Context;
 use std::path::PathBuf;
@@ -116,6 +117,14 @@ impl App {
         self.server.addresses()
     }
 
+    /// Makes an API token and tells it; it is kept only as a hash.
+    ///
+    /// # Errors
+    /// When the store cannot write.
+    pub async fn create_token(&self, name: &str, role: Role) -> anyhow::Result<String> {
+        Ok(issue_token(self.store.as_ref(), &SystemClock, name, role, None).await?.1)
+    }
+
     /// Stops taking work, finishes or gives back what is in flight, and closes the store, within the graceful time.
     pub async fn stop(self) {
         self.state.start_draining();
@@ -145,6 +154,26 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     }
     let store = SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
     Ok(Arc::new(store))
+}
+
+/// Makes an API token: the record that is kept, and the token, which is not.
+///
+/// # Errors
+/// When the store cannot write.
+pub async fn issue_token(store: &dyn Store, clock: &dyn Clock, name: &str, role: Role, expires_at: Option<Timestamp>) -> anyhow::Result<(TokenRecord, String)> {
+    let token = Token::from_key(new_key());
+    let now = clock.now();
+    let record = TokenRecord {
+        id: TokenId::from_parts(now, clock.random()),
+        name: name.to_owned(),
+        role,
+        hash: token.hash(),
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+    };
+    store.insert_token(&record).await?;
+    Ok((record, token.expose().to_owned()))
 }
 
 /// 256 bits of the system's generator, for a new token.

@@ -10,6 +10,7 @@ use crate::resources::{Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
 use crate::types::{DeliveryId, SourceName};
 use anyhow::{Context, bail};
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +56,7 @@ impl Resources {
         match self.load()? {
             Ok(set) => {
                 let renderer = Arc::clone(&set.catalogue);
-                Ok(Rules::new(InForce { set, renderer, since: SystemClock.now() }))
+                Ok(Rules::new(InForce { set, secrets: HashMap::new(), renderer, since: SystemClock.now() }))
             }
             Err(diagnostics) => {
                 for diagnostic in &diagnostics {

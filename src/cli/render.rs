@@ -3,10 +3,10 @@
 use super::local::{Payload, Resources, read};
 use super::output::{self, Colour, OutputFormat, paint};
 use super::EXIT_REFUSED;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::pipeline::{Preview, Rules, preview, preview_asked};
-use crate::render::{RenderJob, Renderer};
+use crate::render::RenderJob;
 use crate::types::{AutomationName, TemplateName};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -73,22 +73,21 @@ pub(super) fn from_events(rules: &Rules, events: Vec<Event>, only: Option<&Autom
 
 fn by_template(arguments: &Arguments, template: &TemplateName) -> anyhow::Result<ExitCode> {
     let catalogue = arguments.resources.catalogue()?;
-    let Some(known) = catalogue.get(template) else {
-        let names: Vec<&str> = catalogue.names().map(TemplateName::as_str).collect();
+    if catalogue.get(template).is_none() {
+        let names: Vec<&str> = catalogue.templates().map(|template| template.name().as_str()).collect();
         bail!("there is no template {template}; known are: {}", names.join(", "));
-    };
-    let file = arguments.parameters.as_deref().context("--parameters FILE")?;
-    let parameters = known.with_defaults(&parameters(file)?);
-    let context = json!({ "parameters": parameters, "event": {}, "target": {} });
-    for rendered in catalogue.render(&[RenderJob { template: template.clone(), context }])? {
-        output::text(&String::from_utf8_lossy(&rendered.bytes));
     }
+    let file = arguments.parameters.as_deref().context("--parameters FILE")?;
+    let parameters = catalogue.with_defaults(template, &parameters(file)?)?;
+    let context = json!({ "parameters": parameters, "event": {}, "target": {} });
+    let rendered = catalogue.render_direct(&RenderJob { template: template.clone(), context })?;
+    output::text(&String::from_utf8_lossy(&rendered));
     Ok(ExitCode::SUCCESS)
 }
 
 fn parameters(file: &std::path::Path) -> anyhow::Result<Map<String, Value>> {
     let text = String::from_utf8(read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
-    let documents = crate::manifest::parse(&text, &crate::manifest::Limits::default())
+    let documents = crate::manifest::parse(&text, crate::manifest::Limits::default())
         .map_err(|error| anyhow::anyhow!("{}:{}:{}: {}", file.display(), error.line, error.column, error.message))?;
     match documents.into_iter().next().map(|document| document.value) {
         None => Ok(Map::new()),

@@ -1,0 +1,42 @@
+//! `kubeops serve`: the server.
+
+use super::output;
+use crate::app::App;
+use crate::config::Settings;
+use crate::telemetry::{self, LogOptions};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Settings come from the environment alone; docs/settings.md lists them.\nSIGTERM and SIGINT stop it, finishing what is in flight; SIGHUP reads the resources again.\n\nExamples:\n  RESOURCES_DIR=config/resources LOG_LEVEL=INFO kubeops serve\n  BIND=unix:/run/kubeops.sock ENABLE_METRICS=true kubeops serve"
+)]
+pub struct Arguments {}
+
+pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
+    let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
+    let access_log = telemetry::init(&LogOptions {
+        level: settings.log_level,
+        server_level: settings.server_log_level,
+        format: settings.log_format,
+        target: settings.error_log.clone(),
+        access: settings.access_log.clone(),
+    })?;
+    // Web workers have threads of their own; these two drive the worker, the inbox and signals.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("kubeops").enable_all().build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let app = App::start(&settings, std::env::current_exe()?, access_log).await?;
+        match app.addresses() {
+            [] => output::error(&format!("listening on {}", settings.listen)),
+            addresses => addresses.iter().for_each(|address| output::error(&format!("listening on http://{address}"))),
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        app.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,5 +1,6 @@
 //! From parser events to documents, in one pass: values and positions come from the same events and cannot disagree.
 
+use super::divergent;
 use super::plain::{self, Scalar};
 use super::positions::push_step;
 use super::{Document, Limits, Place, Positions, Span, SyntaxError};
@@ -29,11 +30,12 @@ pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, Synta
     if text.len() > limits.bytes {
         return Err(SyntaxError { message: format!("the text has {} bytes; {} are allowed", text.len(), limits.bytes), line: 1, column: 1 });
     }
-    refuse_divergent(text)?;
+    divergent::refuse(text)?;
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     options.disallow_directives = true;
     let mut composer = Composer::new(limits);
+    composer.open_end = (!text.ends_with('\n')).then(|| narrow(text.len()));
     for event in granit_parser::Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| at(place(error.marker()), error.info()))?;
         composer.take(event, span)?;
@@ -41,49 +43,11 @@ pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, Synta
     Ok(composer.documents)
 }
 
-/// Refuses characters and lines that YAML 1.1 and YAML 1.2 readers, or `kubectl`'s splitter, take differently: behind one of
-/// them a whole object can hide from one reader and be applied by another.
-fn refuse_divergent(text: &str) -> Result<(), SyntaxError> {
-    let bytes = text.as_bytes();
-    let mut line_start = true;
-    for (offset, byte) in bytes.iter().enumerate() {
-        let next = |ahead: usize| bytes.get(offset + ahead).copied().unwrap_or(0);
-        let fault = match byte {
-            b'\n' | b'\t' | b' '..=b'~' => None,
-            b'\r' => (next(1) != b'\n').then_some("a carriage return without a line feed"),
-            0..=0x1f | 0x7f => Some("a control character"),
-            0xc2 if next(1) < 0xa0 => Some("a control character"),
-            0xe2 if next(1) == 0x80 && matches!(next(2), 0xa8 | 0xa9) => Some("a line break that only YAML 1.1 knows"),
-            0xef if (next(1), next(2)) == (0xbb, 0xbf) && offset > 0 => Some("a byte order mark inside the text"),
-            0xef if next(1) == 0xbf && next(2) >= 0xbe => Some("a character that is none"),
-            _ => None,
-        };
-        if let Some(fault) = fault {
-            return Err(at(locate(text, offset), format!("{fault}; write it as an escape in double quotes, such as \"\\u0085\"")));
-        }
-        if line_start && *byte == b'-' && bytes[offset..].starts_with(b"---") {
-            let rest = text[offset + 3..].lines().next().unwrap_or("").trim();
-            if !rest.is_empty() && !rest.starts_with('#') {
-                return Err(at(locate(text, offset), "nothing but a comment may follow `---` on its line".to_owned()));
-            }
-        }
-        line_start = *byte == b'\n';
-    }
-    Ok(())
-}
-
-fn locate(text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    Place { offset: narrow(offset), line: narrow(line), column: narrow(column) }
-}
-
-fn at(place: Place, message: String) -> SyntaxError {
+pub(super) fn at(place: Place, message: String) -> SyntaxError {
     SyntaxError { message, line: place.line, column: place.column }
 }
 
-fn narrow(number: usize) -> u32 {
+pub(super) fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -123,6 +87,8 @@ struct Frame {
 
 struct Composer {
     limits: Limits,
+    /// The size of a text whose last line has no end.
+    open_end: Option<u32>,
     documents: Vec<Document>,
     /// Documents begun, empty ones included.
     begun: usize,
@@ -142,6 +108,7 @@ impl Composer {
     fn new(limits: Limits) -> Self {
         Self {
             limits,
+            open_end: None,
             documents: Vec::new(),
             begun: 0,
             size: Size::default(),
@@ -218,7 +185,14 @@ impl Composer {
         // The parser calls an absent value `~`.
         let absent = span.start.offset == span.end.offset && style == ScalarStyle::Plain;
         let plain = style == ScalarStyle::Plain && !text_tag;
-        let text: Cow<'_, str> = if absent { "".into() } else { text };
+        let text: Cow<'_, str> = match text {
+            _ if absent => "".into(),
+            // The parser ends a block scalar with a line feed even where the text ends without one; libyaml does not.
+            Cow::Owned(text) if self.open_end == Some(span.end.offset) && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) => {
+                text.strip_suffix('\n').map(str::to_owned).unwrap_or(text).into()
+            }
+            text => text,
+        };
         if let Some(Frame { items: Items::Map { fields, key: key @ None, .. }, .. }) = self.stack.last_mut() {
             if anchor != 0 {
                 return Err(at(span.start, "an anchor on a key is not allowed".to_owned()));

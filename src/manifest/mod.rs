@@ -4,6 +4,7 @@
 
 mod compose;
 mod diff;
+mod divergent;
 mod object;
 mod plain;
 mod positions;

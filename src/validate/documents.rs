@@ -22,7 +22,7 @@ pub(super) struct Contents {
 pub(super) fn inspect(path: &ManifestPath, bytes: &[u8], rules: &Rules) -> Contents {
     let mut contents = Contents::default();
     match read(path, bytes) {
-        Err(finding) => contents.findings.push(finding),
+        Err(finding) => contents.findings.push(*finding),
         Ok((text, documents)) => {
             contents.findings.extend(hidden_characters(path, text));
             for document in &documents {
@@ -35,10 +35,10 @@ pub(super) fn inspect(path: &ManifestPath, bytes: &[u8], rules: &Rules) -> Conte
     contents
 }
 
-fn read<'b>(path: &ManifestPath, bytes: &'b [u8]) -> Result<(&'b str, Vec<Document>), Finding> {
+fn read<'b>(path: &ManifestPath, bytes: &'b [u8]) -> Result<(&'b str, Vec<Document>), Box<Finding>> {
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!("the file has {} bytes; {MAX_FILE_BYTES} are allowed", bytes.len());
-        return Err(Finding::error("file.size", path, message));
+        return Err(Finding::error("file.size", path, message).into());
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -53,7 +53,7 @@ fn read<'b>(path: &ManifestPath, bytes: &'b [u8]) -> Result<(&'b str, Vec<Docume
     let documents = parse(text, Limits { bytes: MAX_FILE_BYTES, ..Limits::default() })
         .map_err(|error| Finding::error("yaml.syntax", path, format!("{} (column {})", error.message, error.column)).line(error.line))?;
     if documents.is_empty() {
-        return Err(Finding::error("file.empty", path, "the file holds no document").hint("remove the file instead"));
+        return Err(Finding::error("file.empty", path, "the file holds no document").hint("remove the file instead").into());
     }
     Ok((text, documents))
 }

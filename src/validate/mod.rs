@@ -132,6 +132,9 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
     Ok(ValidatedChange { files, templates: change.templates, warnings: findings, summary })
 }
 
+/// Group, kind, namespace and name.
+type ObjectKey = (String, String, Option<String>, String);
+
 /// The state of one validation.
 struct Gate<'a> {
     base: &'a dyn BaseTree,
@@ -141,7 +144,7 @@ struct Gate<'a> {
     findings: Vec<Finding>,
     summary: Vec<ObjectChange>,
     /// Every object the change writes, by group, kind, namespace and name, and where it stood first.
-    objects: HashMap<(String, String, Option<String>, String), (ManifestPath, u32)>,
+    objects: HashMap<ObjectKey, (ManifestPath, u32)>,
 }
 
 impl Gate<'_> {

@@ -362,7 +362,7 @@ fn kinds_that_kubernetes_does_not_have_are_told_apart_from_kinds_of_others() {
 
 #[test]
 fn the_schemas_follow_the_version_asked_for() {
-    // `DeviceTaintRule` of `resource.k8s.io/v1` came with a later minor than the oldest supported.
+    // `resource.k8s.io/v1` came with 1.34.
     let text = "apiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: { name: a }\nspec: {}\n";
     let at = |version: &str| {
         let rules = Rules { kubernetes: version.parse().expect("a version"), ..rules() };

@@ -72,6 +72,14 @@ fn keys_are_read_as_they_are_written() {
 }
 
 #[test]
+fn a_block_scalar_has_a_line_feed_at_its_end_only_if_the_text_has() {
+    assert_eq!(read_one("a: |\n  x\n"), json!({"a": "x\n"}));
+    for text in ["a: |\n  x", "a: >\n  x", "a: |+\n  x", "a: |-\n  x\n"] {
+        assert_eq!(read_one(text), json!({"a": "x"}), "{text:?}");
+    }
+}
+
+#[test]
 fn a_key_twice_is_an_error_at_the_second() {
     let error = refusal("a:\n  b: 1\n  c: 2\n  'b': 3\n");
     assert_eq!((error.line, error.column), (4, 3));

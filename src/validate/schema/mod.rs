@@ -19,7 +19,7 @@ static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
 /// Room for the unpacked text; the pack's own test says when it is too small.
 const MAX_TEXT: usize = 1 << 20;
 /// Compiled kinds that are kept; a cluster's manifests use two dozen.
-const MAX_COMPILED: usize = 64;
+const MAX_COMPILED: usize = 48;
 const REFERENCE: &str = "#/$defs/";
 
 /// What is known of an object's kind.

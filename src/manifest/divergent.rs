@@ -1,0 +1,42 @@
+//! Characters and lines that YAML readers take differently. Looked for in the text, before any reader of ours sees it.
+
+use super::compose::{at, narrow};
+use super::{Place, SyntaxError};
+
+/// Refuses characters and lines that YAML 1.1 and YAML 1.2 readers, or `kubectl`'s splitter, take differently: behind one of
+/// them a whole object can hide from one reader and be applied by another.
+pub(super) fn refuse(text: &str) -> Result<(), SyntaxError> {
+    let bytes = text.as_bytes();
+    let mut line_start = true;
+    for (offset, byte) in bytes.iter().enumerate() {
+        let next = |ahead: usize| bytes.get(offset + ahead).copied().unwrap_or(0);
+        let fault = match byte {
+            b'\n' | b'\t' | b' '..=b'~' => None,
+            b'\r' => (next(1) != b'\n').then_some("a carriage return without a line feed"),
+            0..=0x1f | 0x7f => Some("a control character"),
+            0xc2 if next(1) < 0xa0 => Some("a control character"),
+            0xe2 if next(1) == 0x80 && matches!(next(2), 0xa8 | 0xa9) => Some("a line break that only YAML 1.1 knows"),
+            0xef if (next(1), next(2)) == (0xbb, 0xbf) && offset > 0 => Some("a byte order mark inside the text"),
+            0xef if next(1) == 0xbf && next(2) >= 0xbe => Some("a character that is none"),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return Err(at(locate(text, offset), format!("{fault}; write it as an escape in double quotes, such as \"\\u0085\"")));
+        }
+        if line_start && *byte == b'-' && bytes[offset..].starts_with(b"---") {
+            let rest = text[offset + 3..].lines().next().unwrap_or("").trim();
+            if !rest.is_empty() && !rest.starts_with('#') {
+                return Err(at(locate(text, offset), "nothing but a comment may follow `---` on its line".to_owned()));
+            }
+        }
+        line_start = *byte == b'\n';
+    }
+    Ok(())
+}
+
+fn locate(text: &str, offset: usize) -> Place {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    Place { offset: narrow(offset), line: narrow(line), column: narrow(column) }
+}

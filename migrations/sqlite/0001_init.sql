@@ -152,7 +152,6 @@ CREATE TABLE outbox (
 CREATE UNIQUE INDEX outbox_id ON outbox (id);
 CREATE UNIQUE INDEX outbox_waiting ON outbox (request, kind) WHERE state = 'waiting';
 CREATE INDEX outbox_lane ON outbox (lane, run_at) WHERE state = 'waiting';
-CREATE INDEX outbox_leased ON outbox (lease_until) WHERE state = 'leased';
 CREATE INDEX outbox_state ON outbox (state, kind);
 CREATE INDEX outbox_request ON outbox (request);
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 /// The waiting task that comes first in every named lane, found by stepping from lane to lane in the index: the price is the
 /// number of lanes, however many tasks wait in each.
 const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
-        SELECT (SELECT min(lane) FROM outbox WHERE state = 'waiting' AND lane > '') \
+        SELECT (SELECT min(lane) FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '') \
         UNION ALL \
-        SELECT (SELECT min(o.lane) FROM outbox o WHERE o.state = 'waiting' AND o.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) \
+        SELECT (SELECT min(o.lane) FROM outbox o INDEXED BY outbox_lane WHERE o.state = 'waiting' AND o.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) \
     SELECT o.seq, o.lane, o.request, o.run_at FROM lanes CROSS JOIN outbox o \
-    ON o.seq = (SELECT i.seq FROM outbox i WHERE i.state = 'waiting' AND i.lane = lanes.lane ORDER BY i.run_at, i.seq LIMIT 1)";
+    ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane WHERE i.state = 'waiting' AND i.lane = lanes.lane ORDER BY i.run_at, i.seq LIMIT 1)";
 
 /// A task that may be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +47,12 @@ async fn leased(connection: &mut SqliteConnection) -> Result<Vec<Leased>, StoreE
 async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
     let mut rows = sqlx::query(HEADS).fetch_all(&mut *connection).await?;
     rows.extend(
-        sqlx::query("SELECT seq, lane, request, run_at FROM outbox WHERE state = 'waiting' AND lane = '' ORDER BY run_at, seq LIMIT ?")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(connection)
-            .await?,
+        sqlx::query(
+            "SELECT seq, lane, request, run_at FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane = '' ORDER BY run_at, seq LIMIT ?",
+        )
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?,
     );
     rows.iter().map(candidate).collect()
 }

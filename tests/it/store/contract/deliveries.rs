@@ -59,7 +59,13 @@ pub async fn a_batch_that_cannot_be_written_whole_leaves_nothing(store: Arc<dyn 
     let id_used_twice = NewDelivery { dedup_key: "c".to_owned(), ..first.clone() };
     let batch = [delivery("b"), id_used_twice];
     assert!(store.append(&batch).await.is_err());
-    assert_eq!(ids(&store.pending_deliveries(9).await.expect("pending")), [first.id]);
+    assert_eq!(ids(&store.pending_deliveries(9).await.expect("pending")), [first.id.clone()]);
+    // Far enough into the batch that an earlier statement has already written.
+    let mut long: Vec<NewDelivery> = (0..200).map(|n| delivery(&n.to_string())).collect();
+    long[170].id = first.id;
+    assert!(store.append(&long).await.is_err());
+    assert!(matches!(store.delivery(&long[0].id).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.pending_deliveries(9).await.expect("pending").len(), 1);
     store.append(&batch[..1]).await.expect("the store goes on");
 }
 
@@ -128,6 +134,7 @@ pub async fn pages_are_complete_and_without_repeats_while_rows_are_added(store: 
         assert!(page.items.len() <= 5);
         seen.extend(ids(&page.items));
         store.append(&[delivery(&format!("later-{}", event_id()))]).await.expect("added");
+        assert!(seen.len() < 100, "pages repeat");
         after = page.next;
         if after.is_none() {
             break;

@@ -66,6 +66,7 @@ pub async fn pull_requests_filter_and_page_newest_first(store: Arc<dyn Store>) {
         loop {
             let page = store.pulls(&filter, &PageQuery { limit: 2, after }).await.expect("a page");
             seen.extend(page.items.into_iter().map(|pull| (pull.repository.to_string(), pull.head.to_string())));
+            assert!(seen.len() < 100, "pages repeat");
             after = page.next;
             if after.is_none() {
                 break;

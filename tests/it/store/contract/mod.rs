@@ -56,6 +56,7 @@ macro_rules! contract_suite {
             of_two_writers_the_second_loses,
             a_request_is_not_revived_beside_a_live_one_with_its_key,
             an_update_drops_and_adds_tasks,
+            an_update_that_fails_half_way_leaves_nothing,
             listings_filter_and_page_newest_first,
             the_newest_request_of_a_pull_request_is_found,
             what_is_not_there_is_not_found);

@@ -96,6 +96,15 @@ pub async fn an_update_drops_and_adds_tasks(store: Arc<dyn Store>) {
     assert_eq!(kinds(&other.id).await, [TaskKind::Plan]);
 }
 
+pub async fn an_update_that_fails_half_way_leaves_nothing(store: Arc<dyn Store>) {
+    let request = opened(&*store, "OPS-1").await;
+    let moved = Request { state: State::Withdrawn, ..request.clone() };
+    let update = RequestUpdate { tasks: vec![task(&request_id(), TaskKind::Plan, "", at(1))], drop_tasks: true, ..Default::default() };
+    assert!(matches!(store.update_request(&moved, &update, at(1)).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.request(&request.id).await.expect("the request"), request);
+    assert_eq!(store.tasks(&TaskFilter::default(), 9).await.expect("tasks").len(), 1);
+}
+
 pub async fn listings_filter_and_page_newest_first(store: Arc<dyn Store>) {
     let mut ids = Vec::new();
     for n in 0..12 {
@@ -123,6 +132,7 @@ pub async fn listings_filter_and_page_newest_first(store: Arc<dyn Store>) {
             loop {
                 let page = store.requests(&filter, &PageQuery { limit, after }).await.expect("a page");
                 seen.extend(page.items.into_iter().map(|request| request.id));
+                assert!(seen.len() < 100, "pages repeat");
                 after = page.next;
                 if after.is_none() {
                     break;

@@ -12,7 +12,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::sync::{Mutex, PoisonError};
@@ -105,7 +105,7 @@ pub(super) async fn authenticate<B: MessageBody + 'static>(
         (Ok(caller), Some(state)) => (caller, TraceId::of(request.headers(), state)),
         (admitted, _) => {
             let error = admitted.err().unwrap_or_else(|| ApiError::internal("the application has no state"));
-            return Ok(request.into_response(HttpResponse::from_error(error)).map_into_right_body());
+            return Ok(request.error_response(error).map_into_right_body());
         }
     };
     let span = tracing::info_span!("api", trace_id = %trace.0, method = %request.method(), path = request.path(), actor = %caller.name);

@@ -222,7 +222,11 @@ impl ResponseError for ApiError {
     }
 }
 
-/// What the framework's own extractors refuse.
+/// What an extractor refuses, in our words: the error handler of each.
+pub(super) fn refused_by_extractor<E: Into<actix_web::Error>>(error: E, _: &actix_web::HttpRequest) -> actix_web::Error {
+    extractor_error(&error.into()).into()
+}
+
 fn extractor_error(error: &actix_web::Error) -> ApiError {
     use actix_web::error::{JsonPayloadError, PathError, PayloadError, QueryPayloadError};
     if let Some(PathError::Deserialize(e)) = error.as_error() {

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_token_makes_300_calls_a_minute_and_no_more() {
         let limiter = Limiter::default();
-        let at = |millis| Timestamp::from_unix_millis(1_000_000 + millis);
+        let at = |millis: i64| Timestamp::from_unix_millis(1_000_000 + millis);
         for _ in 0..CALLS_A_MINUTE {
             assert_eq!(limiter.take(&token(1), at(0)), Ok(()));
         }

@@ -57,7 +57,9 @@ pub fn app(
     let counting = Condition::new(state.parts.metrics_enabled, state.parts.metrics.http());
     App::new()
         .app_data(web::Data::from(Arc::clone(&state)))
-        .app_data(web::JsonConfig::default().limit(JSON_BODY_LIMIT))
+        .app_data(web::JsonConfig::default().limit(JSON_BODY_LIMIT).error_handler(error::refused_by_extractor))
+        .app_data(web::QueryConfig::default().error_handler(error::refused_by_extractor))
+        .app_data(web::PathConfig::default().error_handler(error::refused_by_extractor))
         .app_data(web::PayloadConfig::new(JSON_BODY_LIMIT))
         .into_utoipa_app()
         .configure(routes)

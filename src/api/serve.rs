@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
+/// The framework's clock for this ticks twice a second: with less, a client could be cut off at once.
+const SHORTEST_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Where the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
@@ -48,7 +51,7 @@ pub struct ServeOptions {
     pub workers: usize,
     /// How long an idle connection is kept; zero closes it after each answer.
     pub keep_alive: Duration,
-    /// The longest a client may take to send a request's headers.
+    /// The longest a client may take to send a request's headers; at least a second.
     pub head_timeout: Duration,
     /// The longest a graceful stop waits for what is in flight, in whole seconds.
     pub graceful_timeout: Duration,
@@ -106,7 +109,7 @@ pub fn serve(options: &ServeOptions, state: Arc<AppState>) -> Result<Server, Ser
     let server = HttpServer::new(move || super::app(Arc::clone(&state)))
         .workers(options.workers.max(1))
         .keep_alive(if options.keep_alive.is_zero() { KeepAlive::Disabled } else { KeepAlive::Timeout(options.keep_alive) })
-        .client_request_timeout(options.head_timeout)
+        .client_request_timeout(options.head_timeout.max(SHORTEST_HEAD_TIMEOUT))
         .shutdown_timeout(options.graceful_timeout.as_secs())
         .disable_signals();
     let mut socket = None;

@@ -10,12 +10,14 @@ use crate::types::{DirectoryPath, TemplateName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The variables of `with`.
 const WITH_VARIABLES: &[&str] = &["event", "parameters"];
 
 /// An automation's work, compiled.
 pub struct Recipe {
+    catalogue: Arc<Catalogue>,
     target: TargetTexts,
     steps: Vec<Step>,
     pull: PullTexts,
@@ -69,7 +71,7 @@ impl Recipe {
     ///
     /// # Errors
     /// Everything that is wrong, with pointers into the spec.
-    pub fn compile(spec: &AutomationSpec, catalogue: &Catalogue) -> Result<Self, Vec<SpecError>> {
+    pub fn compile(spec: &AutomationSpec, catalogue: &Arc<Catalogue>) -> Result<Self, Vec<SpecError>> {
         let mut errors = Vec::new();
         let target = compile_target(&spec.target, &mut errors);
         if spec.render.is_empty() {
@@ -79,7 +81,7 @@ impl Recipe {
         let steps: Vec<Option<Step>> = spec.render.iter().enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
         let pull = compile_pull(&spec.pull_request, &mut errors);
         match (target, pull) {
-            (Some(target), Some(pull)) if errors.is_empty() => Ok(Self { target, steps: steps.into_iter().flatten().collect(), pull }),
+            (Some(target), Some(pull)) if errors.is_empty() => Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), pull }),
             _ => Err(errors),
         }
     }
@@ -126,7 +128,7 @@ impl Recipe {
                     IfExists::Keep | IfExists::Replace => continue,
                 }
             }
-            let values = step.parameters(inputs.parameters, &scope)?;
+            let values = self.catalogue.with_defaults(&step.template, &step.parameters(inputs.parameters, &scope)?)?;
             change.templates.insert(step.template.to_string(), step.digest.clone());
             jobs.push(RenderJob { template: step.template.clone(), context: template_context(&context, values, target) });
             paths.push(path);

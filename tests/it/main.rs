@@ -1,5 +1,6 @@
 //! One integration binary: flows against the real program, its API, its command line, its parts behind real servers.
 
+mod api;
 mod arch;
 mod forge;
 mod git;

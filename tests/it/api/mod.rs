@@ -1,0 +1,17 @@
+//! The API, route by route, over small stand-ins for the store and for what the rest of the program does.
+
+mod access;
+mod deliveries;
+mod docs;
+mod errors;
+mod events;
+mod health;
+mod metrics;
+mod pulls;
+mod requests;
+mod resources;
+mod serve;
+mod store;
+mod tokens;
+mod webhooks;
+mod world;

@@ -1,0 +1,159 @@
+//! The server on a real socket: what needs a connection to be seen.
+
+use super::world::*;
+use kubeops::api::{Listen, ServeOptions, Server, serve};
+use kubeops::telemetry::{AccessLog, LogFormat};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+fn options(listen: Listen) -> ServeOptions {
+    ServeOptions {
+        listen,
+        workers: 1,
+        keep_alive: Duration::from_secs(5),
+        head_timeout: Duration::from_secs(1),
+        graceful_timeout: Duration::from_secs(5),
+    }
+}
+
+fn start(world: &World) -> (Server, SocketAddr) {
+    let server = serve(&options(Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }), world.state.clone()).expect("a server");
+    let address = server.addresses()[0];
+    (server, address)
+}
+
+/// Sends `bytes` and reads until the server closes.
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(bytes).await.expect("sent");
+    read_all(&mut stream).await
+}
+
+async fn read_all(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut answer = Vec::new();
+    // A server that closes with bytes unread may reset the connection after its answer.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[actix_web::test]
+async fn a_body_that_grows_too_large_is_refused_before_it_ends() {
+    let world = World::new();
+    let (server, address) = start(&world);
+    let announced = exchange(address, b"POST /api/v1/webhooks/tiny HTTP/1.1\r\nhost: x\r\ncontent-length: 17\r\n\r\n").await;
+    assert!(announced.starts_with("HTTP/1.1 413"), "{announced}");
+    let chunked = b"POST /api/v1/webhooks/tiny HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n8\r\n01234567\r\n9\r\n012345678\r\n";
+    let chunked = exchange(address, chunked).await;
+    assert!(
+        chunked.starts_with("HTTP/1.1 413") && chunked.contains("\"code\":\"too_large\"") && chunked.contains("strict-transport-security"),
+        "{chunked}"
+    );
+    assert!(world.receiver.seen.lock().expect("a lock").is_empty());
+    server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_body_in_pieces_arrives_whole() {
+    let world = World::new();
+    let (server, address) = start(&world);
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream
+        .write_all(b"POST /api/v1/webhooks/service-desk HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 60000\r\n\r\n")
+        .await
+        .expect("sent");
+    for piece in 0..6u8 {
+        stream.write_all(&[b'a' + piece; 10_000]).await.expect("sent");
+        stream.flush().await.expect("sent");
+        tokio::task::yield_now().await;
+    }
+    assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 202"));
+    let seen = world.receiver.seen.lock().expect("a lock").clone();
+    let expected: Vec<u8> = (0..6u8).flat_map(|piece| [b'a' + piece; 10_000]).collect();
+    assert!(seen[0].body == expected);
+    server.stop(true).await;
+}
+
+#[actix_web::test]
+async fn a_slow_body_and_slow_headers_time_out() {
+    let world = World::with(Wishes { body_timeout: Duration::from_millis(100), ..Wishes::default() });
+    let (server, address) = start(&world);
+    let body = exchange(address, b"POST /api/v1/webhooks/service-desk HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{").await;
+    assert!(body.starts_with("HTTP/1.1 408") && body.contains("\"code\":\"too_slow\""), "{body}");
+    let head = exchange(address, b"POST /api/v1/webhooks/service-desk HTT").await;
+    assert!(head.starts_with("HTTP/1.1 408"), "{head}");
+    assert!(world.receiver.seen.lock().expect("a lock").is_empty());
+    server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_unix_socket_serves_replaces_a_stale_one_and_is_taken_away() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("kubeops.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("a stale socket"));
+    let world = World::new();
+    let server = serve(&options(Listen::Unix(path.clone())), world.state.clone()).expect("a server");
+    assert!(server.addresses().is_empty());
+    let mut stream = UnixStream::connect(&path).await.expect("a connection");
+    let delivery = b"POST /api/v1/webhooks/service-desk HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-forwarded-for: 198.51.100.7\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(delivery).await.expect("sent");
+    assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 202"));
+    assert_eq!(world.receiver.seen.lock().expect("a lock")[0].client, "198.51.100.7".parse().ok());
+    let taken = serve(&options(Listen::Unix(path.clone())), world.state.clone()).expect_err("somebody listens there");
+    assert!(taken.to_string().contains("kubeops.sock"), "{taken}");
+    server.stop(true).await;
+    assert!(!path.exists());
+    std::fs::write(&path, "not a socket").expect("a file");
+    assert!(serve(&options(Listen::Unix(path.clone())), world.state.clone()).is_err());
+    assert!(path.exists(), "a file that is no socket is left alone");
+}
+
+#[actix_web::test]
+async fn an_address_that_is_taken_is_named() {
+    let world = World::new();
+    let (server, address) = start(&world);
+    let again = Listen::Tcp { host: "127.0.0.1".to_owned(), port: address.port() };
+    let error = serve(&options(again), world.state.clone()).expect_err("the port is taken");
+    assert!(error.to_string().starts_with(&format!("cannot listen on 127.0.0.1:{}", address.port())), "{error}");
+    server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_graceful_stop_answers_what_is_in_flight() {
+    let world = World::new();
+    let (server, address) = start(&world);
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream
+        .write_all(b"POST /api/v1/webhooks/service-desk HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).await.expect("the server has begun to read the body");
+    let stopping = tokio::spawn(server.stop(true));
+    tokio::task::yield_now().await;
+    stream.write_all(b"{}").await.expect("sent");
+    assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 202"));
+    stopping.await.expect("stopped");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[actix_web::test]
+async fn the_access_log_has_a_line_per_request_and_no_query() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let log = AccessLog::start(Box::new(file.reopen().expect("the file again")), LogFormat::Json).expect("a thread");
+    let world = World::with(Wishes { access_log: Some(log.clone()), ..Wishes::default() });
+    world.get("/api/v1/sources").await;
+    world.call(actix_web::test::TestRequest::post().uri("/api/v1/webhooks/service-desk?token=hunter2").set_payload("{}")).await;
+    log.flush();
+    let mut text = String::new();
+    file.read_to_string(&mut text).expect("lines");
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(
+        (lines[0]["path"].as_str(), lines[0]["status"].as_u64(), lines[0]["actor"].as_str()),
+        (Some("/api/v1/sources"), Some(200), Some("a viewer"))
+    );
+    assert_eq!((lines[1]["path"].as_str(), lines[1]["status"].as_u64()), (Some("/api/v1/webhooks/service-desk"), Some(202)));
+    assert!(!text.contains("hunter2") && !text.contains("kops_"));
+}

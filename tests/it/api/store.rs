@@ -1,0 +1,168 @@
+//! A store in memory, as far as the API reads it. What the API never calls fails.
+
+use async_trait::async_trait;
+use kubeops::request::{Request, TimelineEntry};
+use kubeops::store::*;
+use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+#[derive(Default)]
+pub struct FakeStore {
+    pub requests: Mutex<Vec<Request>>,
+    pub timeline: Mutex<Vec<TimelineEntry>>,
+    pub tasks: Mutex<Vec<Task>>,
+    pub deliveries: Mutex<Vec<Delivery>>,
+    pub events: Mutex<Vec<EventRecord>>,
+    pub pulls: Mutex<Vec<PullRecord>>,
+    pub tokens: Mutex<Vec<TokenRecord>>,
+    pub stats: Mutex<Stats>,
+    /// What every call fails with.
+    pub failure: Mutex<Option<StoreError>>,
+    pub token_lookups: AtomicUsize,
+    pub checks: AtomicUsize,
+    /// The last page asked for.
+    pub last_page: Mutex<Option<PageQuery>>,
+    /// The last filter of requests.
+    pub last_filter: Mutex<Option<RequestFilter>>,
+}
+
+fn never<T>() -> Result<T, StoreError> {
+    Err(StoreError::Broken("the API does not call this".to_owned()))
+}
+
+impl FakeStore {
+    fn well(&self) -> Result<(), StoreError> {
+        self.failure.lock().expect("a lock").clone().map_or(Ok(()), Err)
+    }
+
+    /// Pages by position: the cursor is the index of the next row.
+    fn page<T: Clone>(&self, rows: Vec<T>, query: &PageQuery) -> Result<Page<T>, StoreError> {
+        self.well()?;
+        *self.last_page.lock().expect("a lock") = Some(query.clone());
+        let from: usize = query.after.as_deref().map_or(0, |after| after.parse().expect("a cursor of this store"));
+        let to = (from + query.limit as usize).min(rows.len());
+        Ok(Page { items: rows[from..to].to_vec(), next: (to < rows.len()).then(|| to.to_string()) })
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn append(&self, _: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+        never()
+    }
+    async fn pending_deliveries(&self, _: u32) -> Result<Vec<Delivery>, StoreError> {
+        never()
+    }
+    async fn dispatch(&self, _: &[Dispatch], _: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        never()
+    }
+    async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: u32) -> Result<Vec<ClaimedTask>, StoreError> {
+        never()
+    }
+    async fn extend_lease(&self, _: &ClaimedTask, _: Timestamp) -> Result<(), StoreError> {
+        never()
+    }
+    async fn settle(&self, _: &ClaimedTask, _: &Settlement, _: Timestamp) -> Result<(), StoreError> {
+        never()
+    }
+    async fn release(&self, _: &str) -> Result<u64, StoreError> {
+        never()
+    }
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        never()
+    }
+    async fn tasks(&self, filter: &TaskFilter, _: u32) -> Result<Vec<Task>, StoreError> {
+        self.well()?;
+        let tasks = self.tasks.lock().expect("a lock");
+        Ok(tasks.iter().filter(|task| filter.request.as_ref().is_none_or(|of| *of == task.request)).cloned().collect())
+    }
+    async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {
+        self.well()?;
+        let requests = self.requests.lock().expect("a lock");
+        requests.iter().find(|request| request.id == *id).cloned().ok_or_else(|| StoreError::NotFound(format!("request {id}")))
+    }
+    async fn request_of_pull(&self, _: &RepositoryName, _: u64) -> Result<Option<Request>, StoreError> {
+        never()
+    }
+    async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
+        *self.last_filter.lock().expect("a lock") = Some(filter.clone());
+        let rows = self.requests.lock().expect("a lock").clone();
+        self.page(rows.into_iter().filter(|row| filter.states.is_empty() || filter.states.contains(&row.state)).collect(), page)
+    }
+    async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
+        self.well()?;
+        Ok(self.timeline.lock().expect("a lock").clone())
+    }
+    async fn update_request(&self, _: &Request, _: &RequestUpdate, _: Timestamp) -> Result<(), StoreError> {
+        never()
+    }
+    async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
+        self.well()?;
+        let deliveries = self.deliveries.lock().expect("a lock");
+        deliveries.iter().find(|delivery| delivery.id == *id).cloned().ok_or_else(|| StoreError::NotFound(format!("delivery {id}")))
+    }
+    async fn deliveries(&self, filter: &DeliveryFilter, page: &PageQuery) -> Result<Page<Delivery>, StoreError> {
+        let rows = self.deliveries.lock().expect("a lock").clone();
+        self.page(rows.into_iter().filter(|row| filter.state.is_none_or(|state| state == row.state)).collect(), page)
+    }
+    async fn event(&self, id: &EventId) -> Result<EventRecord, StoreError> {
+        self.well()?;
+        let events = self.events.lock().expect("a lock");
+        events.iter().find(|event| event.id == *id).cloned().ok_or_else(|| StoreError::NotFound(format!("event {id}")))
+    }
+    async fn events(&self, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError> {
+        let rows = self.events.lock().expect("a lock").clone();
+        self.page(rows.into_iter().filter(|row| filter.kind.as_ref().is_none_or(|kind| *kind == row.kind)).collect(), page)
+    }
+    async fn insert_pull(&self, _: &PullRecord) -> Result<u64, StoreError> {
+        never()
+    }
+    async fn update_pull(&self, _: &PullRecord) -> Result<(), StoreError> {
+        never()
+    }
+    async fn pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError> {
+        self.well()?;
+        Ok(self.pulls.lock().expect("a lock").iter().find(|pull| pull.repository == *repository && pull.number == number).cloned())
+    }
+    async fn pulls(&self, filter: &PullFilter, page: &PageQuery) -> Result<Page<PullRecord>, StoreError> {
+        let rows = self.pulls.lock().expect("a lock").clone();
+        self.page(rows.into_iter().filter(|row| filter.state.is_none_or(|state| state == row.state)).collect(), page)
+    }
+    async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+        self.well()?;
+        self.tokens.lock().expect("a lock").push(token.clone());
+        Ok(())
+    }
+    async fn token_by_hash(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
+        self.token_lookups.fetch_add(1, Ordering::SeqCst);
+        self.well()?;
+        let tokens = self.tokens.lock().expect("a lock");
+        let valid = |token: &&TokenRecord| token.revoked_at.is_none() && token.expires_at.is_none_or(|expiry| now < expiry);
+        Ok(tokens.iter().filter(valid).find(|token| token.hash == *hash).cloned())
+    }
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        self.well()?;
+        Ok(self.tokens.lock().expect("a lock").clone())
+    }
+    async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<(), StoreError> {
+        self.well()?;
+        let mut tokens = self.tokens.lock().expect("a lock");
+        let token = tokens.iter_mut().find(|token| token.id == *id).ok_or_else(|| StoreError::NotFound(format!("token {id}")))?;
+        token.revoked_at = Some(now);
+        Ok(())
+    }
+    async fn stats(&self, _: Timestamp) -> Result<Stats, StoreError> {
+        self.well()?;
+        Ok(self.stats.lock().expect("a lock").clone())
+    }
+    async fn prune(&self, _: Timestamp, _: u32) -> Result<Pruned, StoreError> {
+        never()
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.checks.fetch_add(1, Ordering::SeqCst);
+        self.well()
+    }
+    async fn close(&self) {}
+}

@@ -112,9 +112,9 @@ pub struct ClusterSpec {
     /// Directory of its manifests in the repository.
     #[serde(default = "DirectoryPath::root")]
     pub path: DirectoryPath,
-    /// Its Kubernetes version: changes are held against these schemas. By default the newest known.
-    #[serde(default)]
-    pub kubernetes: KubernetesVersion,
+    /// Its Kubernetes version: changes are held against these schemas. By default `KUBERNETES_VERSION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesVersion>,
     /// What to do with kinds that have no schema.
     #[serde(default)]
     pub unknown_kinds: UnknownKinds,
@@ -139,6 +139,8 @@ pub struct Inventory {
     pub repositories: BTreeMap<RepositoryName, Arc<Repository>>,
     /// Clusters by name.
     pub clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
+    /// The version of clusters that do not say theirs, and of bare repositories.
+    pub kubernetes: KubernetesVersion,
 }
 
 /// Where one change goes.
@@ -183,7 +185,7 @@ impl Inventory {
             path: spec.path.clone(),
             cluster: Some(cluster.clone()),
             labels: spec.labels.clone(),
-            kubernetes: spec.kubernetes,
+            kubernetes: spec.kubernetes.unwrap_or(self.kubernetes),
             unknown_kinds: spec.unknown_kinds,
         })
     }
@@ -199,7 +201,7 @@ impl Inventory {
             path,
             cluster: None,
             labels: BTreeMap::new(),
-            kubernetes: KubernetesVersion::default(),
+            kubernetes: self.kubernetes,
             unknown_kinds: UnknownKinds::default(),
         })
     }

@@ -236,6 +236,9 @@ impl Worker {
         let mut last_prune: Option<Timestamp> = None;
         while !*stop.borrow() {
             self.observe_open().await;
+            for (repository, remaining) in self.pipeline.forges.budgets() {
+                self.metrics.forge_budget(repository.as_str(), i64::try_from(remaining).unwrap_or(i64::MAX));
+            }
             let now = self.clock().now();
             if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
                 last_prune = Some(now);

@@ -1,16 +1,17 @@
 //! What was said: events with the decisions taken on them, and the deliveries they were read from.
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{At, State};
 use super::paging::{Listing, page};
 use super::views::{DeliveryView, EventView};
 use crate::event::EventType;
 use crate::store::{DeliveryFilter, DeliveryState, EventFilter};
-use crate::types::{DeliveryId, EventId, SourceName};
+use crate::types::{DeliveryId, EventId, RequestId, SourceName};
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
-use actix_web::{HttpResponse, get, web};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Which events are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -102,4 +103,21 @@ pub(super) async fn show_delivery_body(state: State, At(id): At<DeliveryId>) -> 
     answer.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{id}\"")));
     answer.insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"));
     Ok(answer.content_type("application/octet-stream").body(delivery.body))
+}
+
+/// What came of a delivery that was dispatched again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReplayedView {
+    /// The requests opened or joined.
+    #[schema(value_type = Vec<String>)]
+    requests: Vec<RequestId>,
+}
+
+/// Dispatches a stored delivery again, under the resources in force.
+#[utoipa::path(tag = "deliveries", params(("id" = String, Path, description = "The delivery's id.")),
+    responses((status = 200, description = "Dispatched again.", body = ReplayedView)))]
+#[post("/deliveries/{id}/replay")]
+pub(super) async fn replay_delivery(state: State, At(id): At<DeliveryId>, caller: Caller) -> Result<web::Json<ReplayedView>, ApiError> {
+    let requests = state.timed(state.parts.operations.replay(&id, &caller.name)).await?;
+    Ok(web::Json(ReplayedView { requests }))
 }

@@ -90,6 +90,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
             .service(events::list_deliveries)
             .service(events::show_delivery)
             .service(events::show_delivery_body)
+            .service(events::replay_delivery)
             .service(resources::list_automations)
             .service(resources::show_automation)
             .service(resources::list_sources)

@@ -113,6 +113,12 @@ pub trait Operations: Send + Sync + 'static {
     /// `NotFound`; `Conflict` when it has ended.
     async fn cancel(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError>;
 
+    /// Dispatches a stored delivery again under the resources in force, and tells the requests opened or joined.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it cannot be read any more.
+    async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError>;
+
     /// What a request changes.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl api::Inventory for ResourcesInForce {
                 labels: spec.labels.clone(),
                 repository: spec.repository.clone(),
                 path: spec.path.to_string(),
-                kubernetes_version: spec.kubernetes.to_string(),
+                kubernetes_version: spec.kubernetes.unwrap_or(rules.set.inventory.kubernetes).to_string(),
             })
             .collect()
     }

@@ -69,6 +69,7 @@ impl App {
         let reloader = Arc::new(Reloader::new(
             settings.resources_dir.clone(),
             settings.templates_dir.clone(),
+            settings.kubernetes_version,
             executable,
             Arc::clone(&secrets),
             Arc::clone(&clock),
@@ -76,7 +77,7 @@ impl App {
         ));
         let rules = Arc::new(Rules::new(reloader.first()?));
         let public_url = settings.public_url.as_str().to_owned();
-        let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url.clone()));
+        let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url.clone(), Arc::clone(&shared_metrics)));
         let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
         let pipeline = Arc::new(Pipeline {
             store: Arc::clone(&store),

@@ -7,7 +7,7 @@ use crate::git::{self, ChangeKind};
 use crate::pipeline::{AskError, OperationError, Pipeline, StepError};
 use crate::request::Request;
 use crate::store::PullRecord;
-use crate::types::{ErrorClass, RepositoryName, RequestId};
+use crate::types::{DeliveryId, ErrorClass, RepositoryName, RequestId};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +66,12 @@ impl api::Operations for PeoplesOperations {
         let request = self.pipeline.cancel(id, reason.map(str::to_owned), actor).await?;
         self.wake.notify_one();
         Ok(request)
+    }
+
+    async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, api::OperationError> {
+        let requests = self.pipeline.replay(id, actor).await?;
+        self.wake.notify_one();
+        Ok(requests)
     }
 
     async fn request_diff(&self, id: &RequestId) -> Result<Diff, api::OperationError> {

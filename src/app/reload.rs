@@ -9,7 +9,7 @@ use crate::resources::{Diagnostic, Level, ResourceSet};
 use crate::sandbox::ProcessRenderer;
 use crate::secrets::SecretProvider;
 use crate::telemetry::Metrics;
-use crate::types::SecretName;
+use crate::types::{KubernetesVersion, SecretName};
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 pub struct Reloader {
     resources: PathBuf,
     templates: Option<PathBuf>,
+    kubernetes: KubernetesVersion,
     executable: PathBuf,
     secrets: Arc<dyn SecretProvider>,
     clock: Arc<dyn Clock>,
@@ -30,8 +31,8 @@ pub struct Reloader {
 
 impl Reloader {
     /// Reads from `resources` and `templates`; templates are rendered by children of `executable`.
-    pub fn new(resources: PathBuf, templates: Option<PathBuf>, executable: PathBuf, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { resources, templates, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
+    pub fn new(resources: PathBuf, templates: Option<PathBuf>, kubernetes: KubernetesVersion, executable: PathBuf, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { resources, templates, kubernetes, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
     }
 
     /// A new set from the files, checked.
@@ -43,7 +44,7 @@ impl Reloader {
         let catalogue = resources_dir::catalogue(self.templates.as_deref()).map_err(|message| vec![whole(self.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
         let files = resources_dir::read(&self.resources).map_err(|error| vec![whole(&self.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
-        let set = ResourceSet::load(&files, Arc::clone(&catalogue))?;
+        let set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
         let secrets = self.secrets_of(&set)?;
         Ok(InForce { set, secrets, renderer: self.renderer(catalogue), since: self.clock.now() })
     }

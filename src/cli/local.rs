@@ -8,7 +8,7 @@ use crate::pipeline::{InForce, Rules, events_of};
 use crate::render::Catalogue;
 use crate::resources::{Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
-use crate::types::{DeliveryId, SourceName};
+use crate::types::{DeliveryId, KubernetesVersion, SourceName};
 use anyhow::{Context, bail};
 use std::collections::HashMap;
 use std::io::Read;
@@ -24,6 +24,9 @@ pub struct Resources {
     /// Directory of templates of one's own; they come before the shipped ones.
     #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR")]
     pub templates: Option<PathBuf>,
+    /// Kubernetes version of clusters that do not say theirs; by default the newest known.
+    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION")]
+    pub kubernetes: Option<KubernetesVersion>,
 }
 
 impl Resources {
@@ -37,7 +40,7 @@ impl Resources {
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
         }
-        Ok(ResourceSet::load(&files, catalogue))
+        Ok(ResourceSet::load(&files, catalogue, self.kubernetes.unwrap_or_default()))
     }
 
     /// The templates.

@@ -63,6 +63,21 @@ impl Dispatcher {
         Dispatch { delivery: Some(delivery.id.clone()), error: None, events: events.collect() }
     }
 
+    /// The same delivery as if its events were told for the first time: with ids and keys of their own, in the name of `actor`.
+    pub(super) fn read_anew(&self, delivery: &Delivery, actor: &str) -> Dispatch {
+        let mut entry = self.read(delivery);
+        // The delivery itself stays as it was dispatched.
+        entry.delivery = None;
+        for told in &mut entry.events {
+            told.event.id = EventId::from_parts(self.clock.now(), self.clock.random());
+            told.key = format!("replay/{}", told.event.id);
+            for opening in &mut told.openings {
+                opening.actor = actor.to_owned();
+            }
+        }
+        entry
+    }
+
     /// Which automations take the event, why others do not, and the requests to open.
     fn decide(&self, event: &Event) -> (Vec<Decision>, Vec<Opening>) {
         let rules = self.rules.current();

@@ -25,6 +25,7 @@ use crate::inventory::{Repository, Target};
 use crate::request::{PullRef, Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
+use crate::types::{BranchName, CommitSha, RepositoryName};
 use std::sync::Arc;
 use planning::{Stop, Wanted};
 use step::{Planned, outcome};
@@ -39,6 +40,9 @@ pub trait Forges: Send + Sync + 'static {
 
     /// The same, when it is the local forge, whose pull requests are reviewed here.
     fn review(&self, repository: &Repository) -> Option<Arc<dyn Review>>;
+
+    /// Calls that forges still allow, by repository, where they told.
+    fn budgets(&self) -> Vec<(RepositoryName, u64)>;
 }
 
 /// Everything a step needs of the world.
@@ -177,7 +181,7 @@ impl Pipeline {
 }
 
 /// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
-fn push(mirror: &Mirror, branch: &crate::types::BranchName, commit: &crate::types::CommitSha, known: Option<crate::types::CommitSha>) -> Result<Option<String>, StepError> {
+fn push(mirror: &Mirror, branch: &BranchName, commit: &CommitSha, known: Option<CommitSha>) -> Result<Option<String>, StepError> {
     let expected = known.map_or(Expected::Absent, Expected::At);
     match mirror.push(branch, commit, expected) {
         Ok(_) => Ok(None),

@@ -1,14 +1,14 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Pipeline, StepError, blocking, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
 use crate::git::Diff;
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskKind};
-use crate::types::{AutomationName, ErrorClass, EventId, RepositoryName, RequestId, Timestamp};
+use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -110,6 +110,23 @@ impl Pipeline {
             Some(request) => Ok(Asked { opened: request == new, request }),
             None => Err(AskError::Store(StoreError::Broken("the request was neither opened nor joined".to_owned()))),
         }
+    }
+
+    /// Dispatches a stored delivery again under the rules in force, its events being told anew, and tells the requests
+    /// opened or joined.
+    ///
+    /// # Errors
+    /// When there is no such delivery, or it cannot be read any more.
+    pub async fn replay(self: &Arc<Self>, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError> {
+        let delivery = self.store.delivery(id).await?;
+        let dispatcher = Dispatcher { store: Arc::clone(&self.store), rules: Arc::clone(&self.rules), clock: Arc::clone(&self.clock) };
+        let actor = actor.to_owned();
+        let entry = blocking(move || Ok(dispatcher.read_anew(&delivery, &actor))).await?;
+        if let Some(error) = &entry.error {
+            return Err(OperationError::Refused(format!("the delivery cannot be read: {error}")));
+        }
+        let opened = self.store.dispatch(&[entry], self.clock.now()).await?;
+        Ok(opened.into_iter().flatten().collect())
     }
 
     /// Asks again for what failed, was rejected or declined.

@@ -7,7 +7,7 @@ use crate::ingress::{Source, SourceSpec, SpecFinding};
 use crate::inventory::{Inventory, Repository};
 use crate::plan::Recipe;
 use crate::render::Catalogue;
-use crate::types::{AutomationName, SecretName, SourceName};
+use crate::types::{AutomationName, KubernetesVersion, SecretName, SourceName};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -41,17 +41,17 @@ pub struct Rule {
 }
 
 impl ResourceSet {
-    /// Checks `files` as one set.
+    /// Checks `files` as one set; `kubernetes` is the version of clusters that do not say theirs.
     ///
     /// # Errors
     /// Everything that is wrong, in the order of files and lines; then there is no set.
-    pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, kubernetes: KubernetesVersion) -> Result<Self, Vec<Diagnostic>> {
         let mut found = Vec::new();
         let documents: Vec<Document<'_>> = files.iter().flat_map(|file| read(file, &mut found)).collect();
         let documents = unique(documents, &mut found);
         let mut set = Self {
             sources: BTreeMap::new(),
-            inventory: Inventory::default(),
+            inventory: Inventory { kubernetes, ..Inventory::default() },
             automations: Automations::default(),
             rules: BTreeMap::new(),
             catalogue,

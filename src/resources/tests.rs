@@ -1,10 +1,11 @@
 use super::*;
 use crate::render::Catalogue;
+use crate::types::KubernetesVersion;
 use std::sync::Arc;
 
 fn load(files: &[(&str, &str)]) -> Result<ResourceSet, Vec<Diagnostic>> {
     let files: Vec<ResourceFile> = files.iter().map(|(path, text)| ResourceFile { path: (*path).to_owned(), text: (*text).to_owned() }).collect();
-    ResourceSet::load(&files, Arc::new(Catalogue::embedded().expect("the shipped templates")))
+    ResourceSet::load(&files, Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default())
 }
 
 fn errors(files: &[(&str, &str)]) -> Vec<String> {
@@ -125,7 +126,7 @@ fn the_generated_schemas_take_the_shipped_resources() {
         let path = entry.expect("an entry").path();
         ResourceFile { path: path.display().to_string(), text: std::fs::read_to_string(&path).expect("text") }
     });
-    let set = ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates"))).unwrap_or_else(|found| panic!("{found:#?}"));
+    let set = ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default()).unwrap_or_else(|found| panic!("{found:#?}"));
     assert_eq!(set.automations.iter().len(), 2);
     for kind in Kind::ALL {
         assert!(schema_of(kind).pointer("/properties/spec").is_some());

@@ -111,6 +111,10 @@ impl Operations for FakeOperations {
         self.note(format!("cancel {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(request(1, State::Withdrawn))
     }
+    async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError> {
+        self.note(format!("replay {id} by {actor}"))?;
+        Ok(vec![request_id(1)])
+    }
     async fn request_diff(&self, id: &RequestId) -> Result<Diff, OperationError> {
         self.note(format!("diff {id}"))?;
         Ok(diff())
@@ -132,7 +136,7 @@ impl Inventory for FakeInventory {
         vec![AutomationView {
             name: "namespace-request".parse().expect("a name"),
             description: Some("A team asks for a namespace.".to_owned()),
-            source: "service-desk".parse().ok(),
+            sources: vec!["service-desk".parse().expect("a name")],
             types: vec!["jira.issue.transitioned".to_owned()],
             when: None,
             parameters: json!({ "type": "object" }),

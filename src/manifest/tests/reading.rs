@@ -110,6 +110,7 @@ fn what_tools_read_differently_is_refused_with_its_place() {
         ("a: 1\n...\nb: 2\n", 3, 1, "begins with `---`"),
         ("%YAML 1.1\n---\na: 1\n", 1, 1, ""),
         ("# c\u{2028}kind: Secret\n", 1, 4, "YAML 1.1"),
+        ("a: 'x\u{2029}y'\n", 1, 6, "YAML 1.1"),
         ("a: 1 # \u{85}kind: Secret\n", 1, 8, "control"),
         ("a: 1\rb: 2\n", 1, 5, "carriage return"),
         ("a: \"x\u{feff}\"\n", 1, 6, "byte order mark"),

@@ -179,7 +179,8 @@ impl Inventory {
     /// When there is no such cluster.
     pub fn by_cluster(&self, name: &str) -> Result<Target, Unknown> {
         let (cluster, spec) = self.clusters.get_key_value(name).ok_or_else(|| unknown("cluster", name, self.clusters.keys()))?;
-        let repository = self.repositories.get(&spec.repository).ok_or_else(|| unknown("repository", spec.repository.as_str(), self.repositories.keys()))?;
+        let repository =
+            self.repositories.get(&spec.repository).ok_or_else(|| unknown("repository", spec.repository.as_str(), self.repositories.keys()))?;
         Ok(Target {
             repository: Arc::clone(repository),
             path: spec.path.clone(),
@@ -247,7 +248,8 @@ impl RepositorySpec {
             ForgeSpec::Github { repository, .. } => match repository.clone().or_else(|| self.url.owner_and_name()) {
                 Some(slug) if is_slug(&slug) => {}
                 _ => errors.push(
-                    SpecError::new("/forge", "which repository at GitHub this is cannot be read from the URL").hint("forge: { kind: github, repository: owner/name, token: GITHUB_TOKEN }"),
+                    SpecError::new("/forge", "which repository at GitHub this is cannot be read from the URL")
+                        .hint("forge: { kind: github, repository: owner/name, token: GITHUB_TOKEN }"),
                 ),
             },
             ForgeSpec::Local => {}

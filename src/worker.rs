@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::pipeline::{Dispatcher, Pipeline, StepError};
 use crate::request::{State, TimelineEntry};
-use crate::store::{ClaimedTask, RequestFilter, PageQuery, Settlement, Store, StoreError, TaskKind, Verdict};
+use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
 use crate::telemetry::Metrics;
 use crate::types::{ErrorClass, Timestamp};
 use std::sync::Arc;
@@ -215,13 +215,24 @@ impl Worker {
         if attempts < allowed {
             let run_at = now.plus(error.retry_after().unwrap_or_default().max(backoff(attempts, self.clock().random())));
             tracing::warn!(request = %request.id, attempt = attempts, of = allowed, %run_at, %error, "a step failed and is tried again");
-            return Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Retry { run_at, error: error.to_string() } };
+            return Settlement {
+                request: None,
+                timeline: Vec::new(),
+                follow_up: Vec::new(),
+                verdict: Verdict::Retry { run_at, error: error.to_string() },
+            };
         }
         tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
         let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
         let (mut after, mut timeline) = (None, Vec::new());
         if request.state.may_become(State::Failed) {
-            timeline.push(TimelineEntry { at: now, from: Some(request.state), to: State::Failed, message: message.clone(), actor: "kubeops".to_owned() });
+            timeline.push(TimelineEntry {
+                at: now,
+                from: Some(request.state),
+                to: State::Failed,
+                message: message.clone(),
+                actor: "kubeops".to_owned(),
+            });
             let mut changed = request.clone();
             changed.state = State::Failed;
             changed.message = Some(message);
@@ -271,7 +282,12 @@ impl Worker {
         loop {
             match self.store().prune(before, PRUNE_SLICE).await {
                 Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => return,
-                Ok(pruned) => tracing::info!(deliveries = pruned.deliveries, events = pruned.events, requests = pruned.requests, "removed what is past its retention"),
+                Ok(pruned) => tracing::info!(
+                    deliveries = pruned.deliveries,
+                    events = pruned.events,
+                    requests = pruned.requests,
+                    "removed what is past its retention"
+                ),
                 Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
             }
         }

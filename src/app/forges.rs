@@ -44,7 +44,13 @@ impl ConfiguredForges {
         Some(Arc::new(LocalForge::new(repository.name.clone(), path.to_owned(), tools, records, Arc::clone(&self.clock), pages)))
     }
 
-    fn github(&self, repository: &Repository, slug: &str, api_url: Option<&str>, token: &crate::types::SecretName) -> Result<Arc<GitHub>, ForgeError> {
+    fn github(
+        &self,
+        repository: &Repository,
+        slug: &str,
+        api_url: Option<&str>,
+        token: &crate::types::SecretName,
+    ) -> Result<Arc<GitHub>, ForgeError> {
         let made_for = format!("{slug} {api_url:?} {token}");
         let mut clients = self.github.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = clients.get(&repository.name)

@@ -17,9 +17,9 @@ use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Libgit2, Mirrors};
 use crate::pipeline::{Dispatcher, Forges, Pipeline, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
-use crate::store::{Role, Store, TokenRecord};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Role, Store, TokenRecord};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Timestamp, TokenId};
 use crate::worker::{Worker, WorkerOptions};
@@ -77,8 +77,15 @@ impl App {
         ));
         let rules = Arc::new(Rules::new(reloader.first()?));
         let public_url = settings.public_url.as_str().to_owned();
-        let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url.clone(), Arc::clone(&shared_metrics)));
-        let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
+        let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(
+            Arc::clone(&store),
+            Arc::clone(&secrets),
+            Arc::clone(&clock),
+            public_url.clone(),
+            Arc::clone(&shared_metrics),
+        ));
+        let mirrors =
+            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
         let pipeline = Arc::new(Pipeline {
             store: Arc::clone(&store),
             rules: Arc::clone(&rules),
@@ -88,7 +95,8 @@ impl App {
             clock: Arc::clone(&clock),
             public_url,
         });
-        let inbox_options = InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
+        let inbox_options =
+            InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
         let inbox = Arc::new(Inbox::new(Arc::clone(&store), inbox_options));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
@@ -153,7 +161,8 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(|| format!("the store's directory {} cannot be made", directory.display()))?;
     }
-    let store = SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
+    let store =
+        SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
     Ok(Arc::new(store))
 }
 
@@ -161,7 +170,13 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
 ///
 /// # Errors
 /// When the store cannot write.
-pub async fn issue_token(store: &dyn Store, clock: &dyn Clock, name: &str, role: Role, expires_at: Option<Timestamp>) -> anyhow::Result<(TokenRecord, String)> {
+pub async fn issue_token(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    name: &str,
+    role: Role,
+    expires_at: Option<Timestamp>,
+) -> anyhow::Result<(TokenRecord, String)> {
     let token = Token::from_key(new_key());
     let now = clock.now();
     let record = TokenRecord {
@@ -189,7 +204,13 @@ fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
     }
 }
 
-fn start_worker(settings: &Settings, pipeline: &Arc<Pipeline>, metrics: &Arc<Metrics>, wake: &Arc<Notify>, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+fn start_worker(
+    settings: &Settings,
+    pipeline: &Arc<Pipeline>,
+    metrics: &Arc<Metrics>,
+    wake: &Arc<Notify>,
+    stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
     let dispatcher =
         Arc::new(Dispatcher { store: Arc::clone(&pipeline.store), rules: Arc::clone(&pipeline.rules), clock: Arc::clone(&pipeline.clock) });
     let options = WorkerOptions {

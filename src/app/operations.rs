@@ -48,7 +48,10 @@ impl api::Operations for PeoplesOperations {
             AskError::NoAutomation(name) => api::OperationError::NotFound(format!("automation {name}")),
             AskError::Parameters(errors) => api::OperationError::Invalid {
                 message: "the parameters are not valid".to_owned(),
-                problems: errors.into_iter().map(|error| api::Problem { field: format!("/parameters/{}", error.parameter), message: error.message }).collect(),
+                problems: errors
+                    .into_iter()
+                    .map(|error| api::Problem { field: format!("/parameters/{}", error.parameter), message: error.message })
+                    .collect(),
             },
             AskError::Store(error) => failed(&error.to_string(), error.class()),
         })?;
@@ -89,7 +92,13 @@ impl api::Operations for PeoplesOperations {
         Ok(Diff { base: None, head: pull.head_commit, files: paths.collect() })
     }
 
-    async fn act_on_pull(&self, repository: &RepositoryName, number: u64, action: PullAction, actor: &str) -> Result<PullRecord, api::OperationError> {
+    async fn act_on_pull(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        action: PullAction,
+        actor: &str,
+    ) -> Result<PullRecord, api::OperationError> {
         let review = self.review(repository)?;
         let person = Person { name: actor.to_owned(), email: format!("{}@users.kubeops.invalid", mailbox(actor)) };
         match action {

@@ -84,7 +84,8 @@ impl PullRecords for StoredPulls {
 
     async fn list(&self, repository: &RepositoryName, state: Option<PullState>, limit: usize) -> Result<Vec<LocalPull>, RecordError> {
         let filter = PullFilter { repository: Some(repository.clone()), state: state.map(to_stored), head: None };
-        let page = self.store.pulls(&filter, &PageQuery { limit: u32::try_from(limit.min(500)).unwrap_or(500), after: None }).await.map_err(failed)?;
+        let page =
+            self.store.pulls(&filter, &PageQuery { limit: u32::try_from(limit.min(500)).unwrap_or(500), after: None }).await.map_err(failed)?;
         Ok(page.items.into_iter().map(|record| self.told(record)).collect())
     }
 }

@@ -31,7 +31,15 @@ pub struct Reloader {
 
 impl Reloader {
     /// Reads from `resources` and `templates`; templates are rendered by children of `executable`.
-    pub fn new(resources: PathBuf, templates: Option<PathBuf>, kubernetes: KubernetesVersion, executable: PathBuf, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        resources: PathBuf,
+        templates: Option<PathBuf>,
+        kubernetes: KubernetesVersion,
+        executable: PathBuf,
+        secrets: Arc<dyn SecretProvider>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self { resources, templates, kubernetes, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
     }
 
@@ -41,7 +49,8 @@ impl Reloader {
     /// Every diagnostic; a file that cannot be read is one of them.
     pub fn load(&self) -> Result<InForce, Vec<Diagnostic>> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.fingerprint();
-        let catalogue = resources_dir::catalogue(self.templates.as_deref()).map_err(|message| vec![whole(self.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
+        let catalogue = resources_dir::catalogue(self.templates.as_deref())
+            .map_err(|message| vec![whole(self.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
         let files = resources_dir::read(&self.resources).map_err(|error| vec![whole(&self.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
         let set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
@@ -87,7 +96,10 @@ impl Reloader {
                         problems.push(whole(&self.resources, message));
                     }
                     SecretProblem::Weak { bytes, advised } => {
-                        tracing::warn!("the secret {name} of source {} has {bytes} bytes and could be guessed; give it at least {advised}", source.name());
+                        tracing::warn!(
+                            "the secret {name} of source {} has {bytes} bytes and could be guessed; give it at least {advised}",
+                            source.name()
+                        );
                     }
                 }
             }

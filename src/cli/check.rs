@@ -1,14 +1,16 @@
 //! `kubeops check`: lint for a resources directory, for people and for pipelines.
 
+use super::EXIT_REFUSED;
 use super::local::Resources;
 use super::output::{self, Colour, OutputFormat, paint};
-use super::EXIT_REFUSED;
 use crate::resources::{Diagnostic, Level};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 when the set is valid, 3 when it is not.\n\nExamples:\n  kubeops check config/resources\n  kubeops check --output json | jq '.diagnostics[] | .message'")]
+#[command(
+    after_help = "Exit code: 0 when the set is valid, 3 when it is not.\n\nExamples:\n  kubeops check config/resources\n  kubeops check --output json | jq '.diagnostics[] | .message'"
+)]
 pub struct Arguments {
     /// Directory of resource files; the same as --resources.
     directory: Option<PathBuf>,

@@ -25,7 +25,11 @@ impl Server {
     pub async fn json(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<&Value>) -> anyhow::Result<Value> {
         let response = self.send(method, path, query, body).await?;
         let text = response.text().await.context("the server's answer broke off")?;
-        if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).context("the server's answer is not JSON; is --server a KubeOps server?") }
+        if text.is_empty() {
+            Ok(Value::Null)
+        } else {
+            serde_json::from_str(&text).context("the server's answer is not JSON; is --server a KubeOps server?")
+        }
     }
 
     /// Sends a request and reads text.
@@ -57,7 +61,9 @@ impl Server {
     }
 
     async fn checked(&self, sent: reqwest::Result<Response>) -> anyhow::Result<Response> {
-        let response = sent.with_context(|| format!("the server at {} cannot be reached\n  hint: is it running? `kubeops serve`, or name another with --server", self.server))?;
+        let response = sent.with_context(|| {
+            format!("the server at {} cannot be reached\n  hint: is it running? `kubeops serve`, or name another with --server", self.server)
+        })?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -69,7 +75,11 @@ impl Server {
             Some(Value::Array(details)) => details.iter().map(|detail| format!("\n  - {}", output::printable(&readable(detail)))).collect(),
             Some(details) => format!("\n  {}", output::printable(&details.to_string())),
         };
-        let hint = if status == StatusCode::UNAUTHORIZED && self.token.is_none() { "\n  hint: set KUBEOPS_TOKEN; on the server, `kubeops token create --name me --role operator` makes one" } else { "" };
+        let hint = if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
+            "\n  hint: set KUBEOPS_TOKEN; on the server, `kubeops token create --name me --role operator` makes one"
+        } else {
+            ""
+        };
         bail!("{} ({}){details}{hint}", output::printable(message), status.as_u16())
     }
 }

@@ -10,7 +10,9 @@ use serde_json::json;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  kubeops explain --payload ticket.json --source service-desk\n\nFor an event a server has seen: kubeops requests events --explain EVENT")]
+#[command(
+    after_help = "Example:\n  kubeops explain --payload ticket.json --source service-desk\n\nFor an event a server has seen: kubeops requests events --explain EVENT"
+)]
 pub struct Arguments {
     #[command(flatten)]
     resources: Resources,

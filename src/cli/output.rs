@@ -34,7 +34,8 @@ pub enum Colour {
 
 /// `text` in a colour, when standard output is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
 pub fn paint(colour: Colour, text: &str) -> String {
-    static COLOURS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+    static COLOURS: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     if !*COLOURS {
         return text.to_owned();
     }
@@ -81,7 +82,8 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return "nothing found".to_owned();
     }
-    let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |cell| visible(cell))).chain([heading[column].len()]).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |cell| visible(cell))).chain([heading[column].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..heading.len()).map(width).collect();
     let line = |cells: &[String]| -> String {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - visible(cell).min(*width))));

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A pull request is named by its repository and number.\n\nExamples:\n  kubeops pulls list\n  kubeops pulls diff gitops#1\n  kubeops pulls approve gitops#1\n  kubeops pulls merge gitops#1")]
+#[command(
+    after_help = "A pull request is named by its repository and number.\n\nExamples:\n  kubeops pulls list\n  kubeops pulls diff gitops#1\n  kubeops pulls approve gitops#1\n  kubeops pulls merge gitops#1"
+)]
 pub struct Arguments {
     #[command(flatten)]
     server: Server,
@@ -111,7 +113,15 @@ fn path(pull: &str) -> anyhow::Result<String> {
 
 fn list(page: &Value) -> String {
     let rows: Vec<Vec<String>> = items(page)
-        .map(|pull| vec![format!("{}#{}", cell(pull, "/repository"), cell(pull, "/number")), cell(pull, "/state"), cell(pull, "/title"), cell(pull, "/head"), cell(pull, "/updated_at")])
+        .map(|pull| {
+            vec![
+                format!("{}#{}", cell(pull, "/repository"), cell(pull, "/number")),
+                cell(pull, "/state"),
+                cell(pull, "/title"),
+                cell(pull, "/head"),
+                cell(pull, "/updated_at"),
+            ]
+        })
         .collect();
     with_next(table(&["pull", "state", "title", "branch", "updated"], &rows), page)
 }

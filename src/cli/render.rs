@@ -1,8 +1,8 @@
 //! `kubeops render`: the manifests an automation or a template makes, on standard output, without a server.
 
+use super::EXIT_REFUSED;
 use super::local::{Payload, Resources, read};
 use super::output::{self, Colour, OutputFormat, paint};
-use super::EXIT_REFUSED;
 use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::pipeline::{Preview, Rules, preview, preview_asked};
@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  kubeops render --automation namespace-request --payload ticket.json --source service-desk\n  kubeops render --automation namespace-request --parameters values.yaml\n  kubeops render --template namespace --parameters values.yaml")]
+#[command(
+    after_help = "Examples:\n  kubeops render --automation namespace-request --payload ticket.json --source service-desk\n  kubeops render --automation namespace-request --parameters values.yaml\n  kubeops render --template namespace --parameters values.yaml"
+)]
 pub struct Arguments {
     #[command(flatten)]
     resources: Resources,
@@ -98,12 +100,22 @@ fn parameters(file: &std::path::Path) -> anyhow::Result<Map<String, Value>> {
 
 /// One preview for a person.
 pub(super) fn human(preview: &Preview) -> String {
-    let mut lines = vec![format!("{} {} -> {}", paint(Colour::Bold, preview.automation.as_str()), preview.event.subject, preview.target.as_deref().unwrap_or("no target"))];
+    let mut lines = vec![format!(
+        "{} {} -> {}",
+        paint(Colour::Bold, preview.automation.as_str()),
+        preview.event.subject,
+        preview.target.as_deref().unwrap_or("no target")
+    )];
     if let Some(refused) = &preview.refused {
         lines.push(format!("{}: {refused}", paint(Colour::Red, "rejected")));
     }
     for finding in &preview.findings {
-        lines.push(format!("  {} {}: {}", if finding.severity == crate::validate::Severity::Error { paint(Colour::Red, "error") } else { paint(Colour::Yellow, "warning") }, finding.path, finding.message));
+        lines.push(format!(
+            "  {} {}: {}",
+            if finding.severity == crate::validate::Severity::Error { paint(Colour::Red, "error") } else { paint(Colour::Yellow, "warning") },
+            finding.path,
+            finding.message
+        ));
         lines.extend(finding.hint.iter().map(|hint| format!("    hint: {hint}")));
     }
     for (path, text) in &preview.files {
@@ -121,4 +133,3 @@ pub(super) fn human(preview: &Preview) -> String {
     lines.extend(preview.note.iter().map(|note| paint(Colour::Dim, note)));
     lines.join("\n")
 }
-

@@ -35,11 +35,17 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let stored: Option<DeliveryId> = arguments.delivery.parse().ok();
     if arguments.apply {
-        let id = stored.context("only a stored delivery can be applied: name its id, dlv_...; a recorded payload is sent to the webhook by its sender")?;
+        let id =
+            stored.context("only a stored delivery can be applied: name its id, dlv_...; a recorded payload is sent to the webhook by its sender")?;
         let applied = runtime()?.block_on(arguments.server.json(Method::POST, &format!("/deliveries/{id}/replay"), &[], Some(&json!({}))))?;
         output::value(format, &applied, || {
-            let requests: Vec<String> = applied.pointer("/requests").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-            if requests.is_empty() { "dispatched again; no automation takes it".to_owned() } else { format!("dispatched again: {}", requests.join(", ")) }
+            let requests: Vec<String> =
+                applied.pointer("/requests").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            if requests.is_empty() {
+                "dispatched again; no automation takes it".to_owned()
+            } else {
+                format!("dispatched again: {}", requests.join(", "))
+            }
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -58,7 +64,8 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         let previews = render::from_events(&rules, vec![event.clone()], None, false)?;
         shown.push((event, decisions, previews));
     }
-    let report: Vec<Value> = shown.iter().map(|(event, decisions, previews)| json!({ "event": event, "decisions": decisions, "previews": previews })).collect();
+    let report: Vec<Value> =
+        shown.iter().map(|(event, decisions, previews)| json!({ "event": event, "decisions": decisions, "previews": previews })).collect();
     output::value(format, &report, || {
         let parts = shown.iter().map(|(event, decisions, previews)| {
             let previews: Vec<String> = previews.iter().map(render::human).collect();

@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  kubeops requests list --state proposed\n  kubeops requests show req_01k...\n  kubeops requests ask namespace-request -p team=web -p cluster=prod-eu\n  kubeops requests retry req_01k...")]
+#[command(
+    after_help = "Examples:\n  kubeops requests list --state proposed\n  kubeops requests show req_01k...\n  kubeops requests ask namespace-request -p team=web -p cluster=prod-eu\n  kubeops requests retry req_01k..."
+)]
 pub struct Arguments {
     #[command(flatten)]
     server: Server,
@@ -134,7 +136,15 @@ fn list(page: &Value) -> String {
     let rows: Vec<Vec<String>> = items(page)
         .map(|request| {
             let pull = request.pointer("/pull/number").map_or_else(|| "-".to_owned(), |number| format!("#{number}"));
-            vec![cell(request, "/id"), state(&cell(request, "/state")), cell(request, "/automation"), cell(request, "/correlation"), cell(request, "/repository"), pull, cell(request, "/updated_at")]
+            vec![
+                cell(request, "/id"),
+                state(&cell(request, "/state")),
+                cell(request, "/automation"),
+                cell(request, "/correlation"),
+                cell(request, "/repository"),
+                pull,
+                cell(request, "/updated_at"),
+            ]
         })
         .collect();
     with_next(table(&["request", "state", "automation", "for", "repository", "pull", "updated"], &rows), page)
@@ -144,7 +154,14 @@ fn events(page: &Value) -> String {
     let rows: Vec<Vec<String>> = items(page)
         .map(|event| {
             let requests = event.pointer("/requests").and_then(Value::as_array).map_or(0, Vec::len);
-            vec![cell(event, "/id"), cell(event, "/source"), cell(event, "/type"), cell(event, "/subject"), cell(event, "/time"), requests.to_string()]
+            vec![
+                cell(event, "/id"),
+                cell(event, "/source"),
+                cell(event, "/type"),
+                cell(event, "/subject"),
+                cell(event, "/time"),
+                requests.to_string(),
+            ]
         })
         .collect();
     with_next(table(&["event", "source", "type", "subject", "time", "requests"], &rows), page)
@@ -152,10 +169,21 @@ fn events(page: &Value) -> String {
 
 async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<()> {
     let request = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
-    let diff = if request.pointer("/commit").is_some_and(|commit| !commit.is_null()) { server.text(&format!("/requests/{id}/diff"), "text/x-diff").await.ok() } else { None };
+    let diff = if request.pointer("/commit").is_some_and(|commit| !commit.is_null()) {
+        server.text(&format!("/requests/{id}/diff"), "text/x-diff").await.ok()
+    } else {
+        None
+    };
     output::value(format, &request, || {
         let mut lines = vec![format!("{} {}", paint(Colour::Bold, id), state(&cell(&request, "/state")))];
-        for (name, pointer) in [("automation", "/automation"), ("for", "/correlation"), ("repository", "/repository"), ("branch", "/branch"), ("pull", "/pull/url"), ("message", "/message")] {
+        for (name, pointer) in [
+            ("automation", "/automation"),
+            ("for", "/correlation"),
+            ("repository", "/repository"),
+            ("branch", "/branch"),
+            ("pull", "/pull/url"),
+            ("message", "/message"),
+        ] {
             lines.push(format!("  {:<11}{}", name, cell(&request, pointer)));
         }
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
@@ -163,7 +191,13 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         }
         lines.push(paint(Colour::Dim, "TIMELINE"));
         for entry in request.pointer("/timeline").and_then(Value::as_array).into_iter().flatten() {
-            lines.push(format!("  {}  {:<10} {} ({})", cell(entry, "/at"), state(&cell(entry, "/to")), cell(entry, "/message"), cell(entry, "/actor")));
+            lines.push(format!(
+                "  {}  {:<10} {} ({})",
+                cell(entry, "/at"),
+                state(&cell(entry, "/to")),
+                cell(entry, "/message"),
+                cell(entry, "/actor")
+            ));
         }
         lines.extend(diff.iter().map(|diff| output::diff(diff)));
         lines.join("\n")
@@ -174,8 +208,13 @@ fn decisions(event: &Value) -> String {
     let mut lines = vec![format!("{} {} about {}", paint(Colour::Bold, &cell(event, "/id")), cell(event, "/type"), cell(event, "/subject"))];
     for decision in event.pointer("/decisions").and_then(Value::as_array).into_iter().flatten() {
         let matched = decision.pointer("/matched") == Some(&Value::Bool(true));
-        lines.push(format!("  {} {}", cell(decision, "/automation"), if matched { paint(Colour::Green, "matched") } else { paint(Colour::Red, "did not match") }));
-        let explanation = decision.pointer("/explanation").cloned().and_then(|value| serde_json::from_value::<crate::expression::Explanation>(value).ok());
+        lines.push(format!(
+            "  {} {}",
+            cell(decision, "/automation"),
+            if matched { paint(Colour::Green, "matched") } else { paint(Colour::Red, "did not match") }
+        ));
+        let explanation =
+            decision.pointer("/explanation").cloned().and_then(|value| serde_json::from_value::<crate::expression::Explanation>(value).ok());
         for predicate in explanation.iter().flat_map(|explanation| &explanation.predicates) {
             lines.push(format!("    {} {}", if predicate.value == Some(true) { "✓" } else { "✗" }, printable(&predicate.in_a_line())));
         }

@@ -5,7 +5,9 @@ use crate::resources::{Kind, schema_of};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  kubeops schema Automation > automation.schema.json\n\nIn an editor with the YAML language server, put on a file's first line:\n  # yaml-language-server: $schema=./automation.schema.json")]
+#[command(
+    after_help = "Example:\n  kubeops schema Automation > automation.schema.json\n\nIn an editor with the YAML language server, put on a file's first line:\n  # yaml-language-server: $schema=./automation.schema.json"
+)]
 pub struct Arguments {
     /// Source, Repository, Cluster or Automation; without it one schema for all of them.
     #[arg(value_parser = parse_kind)]

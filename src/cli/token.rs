@@ -67,8 +67,19 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             Command::List => {
                 let tokens: Vec<Value> = store.tokens().await?.iter().map(view).collect();
                 output::value(format, &tokens, || {
-                    let rows: Vec<Vec<String>> =
-                        tokens.iter().map(|t| vec![cell(t, "/id"), cell(t, "/name"), cell(t, "/role"), cell(t, "/created_at"), cell(t, "/expires_at"), cell(t, "/revoked_at")]).collect();
+                    let rows: Vec<Vec<String>> = tokens
+                        .iter()
+                        .map(|t| {
+                            vec![
+                                cell(t, "/id"),
+                                cell(t, "/name"),
+                                cell(t, "/role"),
+                                cell(t, "/created_at"),
+                                cell(t, "/expires_at"),
+                                cell(t, "/revoked_at"),
+                            ]
+                        })
+                        .collect();
                     table(&["id", "name", "role", "created", "expires", "revoked"], &rows)
                 })?;
             }

@@ -23,7 +23,14 @@ pub(super) fn body(request: &Request, public_url: &str) -> String {
     let _ = writeln!(body, "\n### Why\n");
     let event = &request.event;
     let from = event.source.as_ref().map_or_else(|| "the API".to_owned(), |source| format!("source {}", code(source.as_str())));
-    let _ = writeln!(body, "{} about {} at {}, from {from}, taken by automation {}.", code(event.kind.as_str()), code(&event.subject), event.time, code(request.key.automation.as_str()));
+    let _ = writeln!(
+        body,
+        "{} about {} at {}, from {from}, taken by automation {}.",
+        code(event.kind.as_str()),
+        code(&event.subject),
+        event.time,
+        code(request.key.automation.as_str())
+    );
     let warnings: Vec<_> = request.findings.iter().filter(|finding| finding.severity == Severity::Warning).collect();
     if !warnings.is_empty() {
         let _ = writeln!(body, "\n### Worth a look\n");
@@ -31,7 +38,12 @@ pub(super) fn body(request: &Request, public_url: &str) -> String {
             let _ = writeln!(body, "- {}: {}", code(&finding.path), code(&finding.message));
         }
     }
-    let _ = writeln!(body, "\n---\nRequest [`{id}`]({public_url}/api/v1/requests/{id}), asked for by event `{event}`.", id = request.id, event = event.id);
+    let _ = writeln!(
+        body,
+        "\n---\nRequest [`{id}`]({public_url}/api/v1/requests/{id}), asked for by event `{event}`.",
+        id = request.id,
+        event = event.id
+    );
     body
 }
 

@@ -87,7 +87,12 @@ impl Dispatcher {
             .automations
             .explain(event, &matched, &scope, DECISIONS_KEPT)
             .into_iter()
-            .map(|considered| Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message: None })
+            .map(|considered| Decision {
+                automation: considered.automation,
+                matched: considered.matched,
+                explanation: considered.explanation,
+                message: None,
+            })
             .collect();
         let mut openings = Vec::new();
         for automation in matched {
@@ -125,13 +130,18 @@ impl Dispatcher {
 /// # Errors
 /// A sentence, when the source is gone or the delivery cannot be read.
 pub fn events_of(rules: &Rules, delivery: &Delivery) -> Result<Vec<Event>, String> {
-    Ok(occurrences(&rules.current(), delivery)?.into_iter().enumerate().map(|(index, (occurrence, _))| event_of(delivery, index, occurrence)).collect())
+    Ok(occurrences(&rules.current(), delivery)?
+        .into_iter()
+        .enumerate()
+        .map(|(index, (occurrence, _))| event_of(delivery, index, occurrence))
+        .collect())
 }
 
 /// What happened, each with what makes it the same when it is told again.
 fn occurrences(rules: &InForce, delivery: &Delivery) -> Result<Vec<(Occurrence, String)>, String> {
     let source = rules.set.sources.get(&delivery.source).ok_or_else(|| format!("the source {} is not configured", delivery.source))?;
-    let attributes: Attributes = serde_json::from_value(delivery.attributes.clone()).map_err(|error| format!("its headers cannot be read: {error}"))?;
+    let attributes: Attributes =
+        serde_json::from_value(delivery.attributes.clone()).map_err(|error| format!("its headers cannot be read: {error}"))?;
     let received = source.read(&attributes, &delivery.body, delivery.received_at).map_err(|error| error.to_string())?;
     Ok(received.occurrences.into_iter().zip(received.occurrence_keys).collect())
 }
@@ -162,9 +172,11 @@ pub fn explain(rules: &Rules, event: &Event, limit: usize) -> Vec<Decision> {
         .explain(event, &matched, &scope, limit)
         .into_iter()
         .map(|considered| {
-            let message = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten().and_then(|automation| match automation.correlation(&scope) {
-                Ok(correlation) => Some(format!("asks for a request with the key {correlation:?}")),
-                Err(message) => Some(format!("no request can be opened: {message}")),
+            let message = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten().and_then(|automation| {
+                match automation.correlation(&scope) {
+                    Ok(correlation) => Some(format!("asks for a request with the key {correlation:?}")),
+                    Err(message) => Some(format!("no request can be opened: {message}")),
+                }
             });
             Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message }
         })

@@ -26,8 +26,8 @@ use crate::request::{PullRef, Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::{BranchName, CommitSha, RepositoryName};
-use std::sync::Arc;
 use planning::{Stop, Wanted};
+use std::sync::Arc;
 use step::{Planned, outcome};
 
 /// Opens the forge of a repository.
@@ -113,7 +113,8 @@ impl Pipeline {
 
     /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.
     async fn propose(self: &Arc<Self>, request: &Request, attempt: u32) -> Result<Settlement, StepError> {
-        let (Some(repository), Some(branch), Some(commit), Some(text)) = (&request.repository, &request.branch, &request.commit, &request.text) else {
+        let (Some(repository), Some(branch), Some(commit), Some(text)) = (&request.repository, &request.branch, &request.commit, &request.text)
+        else {
             return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
         };
         let rules = self.rules.current();
@@ -175,7 +176,8 @@ impl Pipeline {
             let (secrets, secret) = (Arc::clone(&self.secrets), secret.clone());
             Credentials::new(username, move || secrets.secret(&secret).map_err(|error| error.to_string()))
         });
-        let remote = RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
+        let remote =
+            RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
         Ok(self.mirrors.get(&remote))
     }
 }

@@ -82,7 +82,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// See [`AskError`].
-    pub async fn ask(&self, automation: &AutomationName, parameters: Map<String, Value>, correlation: Option<String>, actor: &str) -> Result<Asked, AskError> {
+    pub async fn ask(
+        &self,
+        automation: &AutomationName,
+        parameters: Map<String, Value>,
+        correlation: Option<String>,
+        actor: &str,
+    ) -> Result<Asked, AskError> {
         let rules = self.rules.current();
         let known = rules.set.automations.get(automation).ok_or_else(|| AskError::NoAutomation(automation.clone()))?;
         let parameters = known.parameters().complete(parameters).map_err(AskError::Parameters)?;
@@ -153,7 +159,8 @@ impl Pipeline {
             return Err(OperationError::Refused(format!("{id} is {} already", request.state)));
         }
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
-        let tasks = if request.repository.is_some() { vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())] } else { Vec::new() };
+        let tasks =
+            if request.repository.is_some() { vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())] } else { Vec::new() };
         let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
         self.change(request, State::Withdrawn, message, actor, tasks).await
     }
@@ -164,7 +171,9 @@ impl Pipeline {
     /// When there is no such request, or git fails.
     pub async fn diff(self: &Arc<Self>, id: &RequestId) -> Result<Option<Diff>, OperationError> {
         let request = self.store.request(id).await?;
-        let (Some(repository), Some(base), Some(commit)) = (&request.repository, request.base.clone(), request.commit.clone()) else { return Ok(None) };
+        let (Some(repository), Some(base), Some(commit)) = (&request.repository, request.base.clone(), request.commit.clone()) else {
+            return Ok(None);
+        };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
             return Err(OperationError::Refused(format!("the repository {repository} is not configured any more")));
@@ -191,7 +200,14 @@ impl Pipeline {
         Ok(true)
     }
 
-    async fn change(&self, mut request: Request, state: State, message: String, actor: &str, tasks: Vec<crate::store::NewTask>) -> Result<Request, OperationError> {
+    async fn change(
+        &self,
+        mut request: Request,
+        state: State,
+        message: String,
+        actor: &str,
+        tasks: Vec<crate::store::NewTask>,
+    ) -> Result<Request, OperationError> {
         let now = self.clock.now();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
         request.state = state;
@@ -224,7 +240,9 @@ fn seen(pull: &Pull) -> Option<(State, String)> {
             Some((State::Merged, format!("pull request #{} was merged{commit}", pull.number)))
         }
         PullState::Closed => Some((State::Declined, format!("pull request #{} was closed without a merge", pull.number))),
-        PullState::Open if !pull.approved_by.is_empty() => Some((State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", ")))),
+        PullState::Open if !pull.approved_by.is_empty() => {
+            Some((State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", "))))
+        }
         PullState::Open => None,
     }
 }

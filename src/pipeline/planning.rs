@@ -1,7 +1,7 @@
 //! The pure half of planning: parameters, target, change, gate. Used by the flow and by previews, so that both say the same.
 
-use super::{InForce, StepError};
 use super::step::Planned;
+use super::{InForce, StepError};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;
 use crate::inventory::Target;

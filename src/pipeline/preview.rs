@@ -53,7 +53,13 @@ impl Preview {
 ///
 /// # Errors
 /// When a template or the temporary mirror fails.
-pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given: Option<&Map<String, Value>>, fetch: bool) -> Result<Preview, StepError> {
+pub fn preview(
+    rules: &Rules,
+    automation: &AutomationName,
+    event: &Event,
+    given: Option<&Map<String, Value>>,
+    fetch: bool,
+) -> Result<Preview, StepError> {
     let mut preview = Preview {
         automation: automation.clone(),
         event: event.clone(),
@@ -82,7 +88,13 @@ pub fn preview(rules: &Rules, automation: &AutomationName, event: &Event, given:
 ///
 /// # Errors
 /// As [`preview`].
-pub fn preview_asked(rules: &Rules, automation: &AutomationName, given: Map<String, Value>, fetch: bool, clock: &dyn Clock) -> Result<Preview, StepError> {
+pub fn preview_asked(
+    rules: &Rules,
+    automation: &AutomationName,
+    given: Map<String, Value>,
+    fetch: bool,
+    clock: &dyn Clock,
+) -> Result<Preview, StepError> {
     let id = EventId::from_parts(clock.now(), clock.random());
     let event = super::operations::asked_event(id, automation, &given, "kubeops render", clock.now());
     preview(rules, automation, &event, Some(&given), fetch)

@@ -78,10 +78,13 @@ impl Recipe {
             errors.push(SpecError::new("/render", "an automation writes at least one file"));
         }
         let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
-        let steps: Vec<Option<Step>> = spec.render.iter().enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
+        let steps: Vec<Option<Step>> =
+            spec.render.iter().enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
         let pull = compile_pull(&spec.pull_request, &mut errors);
         match (target, pull) {
-            (Some(target), Some(pull)) if errors.is_empty() => Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), pull }),
+            (Some(target), Some(pull)) if errors.is_empty() => {
+                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), pull })
+            }
             _ => Err(errors),
         }
     }
@@ -100,7 +103,9 @@ impl Recipe {
             TargetTexts::Repository { name, path } => {
                 let name = text(name, &context, "target.repository")?;
                 let path = match path {
-                    Some(path) => text(path, &context, "target.path")?.parse().map_err(|error: crate::types::ParseError| PlanError::Target(error.to_string()))?,
+                    Some(path) => text(path, &context, "target.path")?
+                        .parse()
+                        .map_err(|error: crate::types::ParseError| PlanError::Target(error.to_string()))?,
                     None => DirectoryPath::root(),
                 };
                 inventory.by_repository(&name, path).map_err(|unknown| PlanError::Target(unknown.to_string()))
@@ -158,11 +163,13 @@ impl Recipe {
 
 impl Step {
     fn parameters(&self, given: &Map<String, Value>, scope: &Scope) -> Result<Map<String, Value>, PlanError> {
-        let mut values: Map<String, Value> = self.inherited.iter().filter_map(|name| given.get(name).map(|value| (name.clone(), value.clone()))).collect();
+        let mut values: Map<String, Value> =
+            self.inherited.iter().filter_map(|name| given.get(name).map(|value| (name.clone(), value.clone()))).collect();
         for (name, expression) in &self.with {
-            let value = expression
-                .evaluate(scope)
-                .map_err(|error| PlanError::Text { place: format!("render.with.{name}"), message: format!("`{}` has no value: {error}", expression.source()) })?;
+            let value = expression.evaluate(scope).map_err(|error| PlanError::Text {
+                place: format!("render.with.{name}"),
+                message: format!("`{}` has no value: {error}", expression.source()),
+            })?;
             if value.is_null() {
                 values.remove(name);
             } else {
@@ -177,7 +184,10 @@ fn compile_target(spec: &TargetSpec, errors: &mut Vec<SpecError>) -> Option<Targ
     match (&spec.cluster, &spec.repository) {
         (Some(cluster), None) => {
             if spec.path.is_some() {
-                errors.push(SpecError::new("/target/path", "a cluster brings its own path").hint("leave `path` out, or name `repository` instead of `cluster`"));
+                errors.push(
+                    SpecError::new("/target/path", "a cluster brings its own path")
+                        .hint("leave `path` out, or name `repository` instead of `cluster`"),
+                );
             }
             compile_text(cluster, TextKind::Line, "/target/cluster", errors).map(TargetTexts::Cluster)
         }
@@ -187,7 +197,10 @@ fn compile_target(spec: &TargetSpec, errors: &mut Vec<SpecError>) -> Option<Targ
             Some(TargetTexts::Repository { name, path: path.flatten() })
         }
         _ => {
-            errors.push(SpecError::new("/target", "a target names either a cluster or a repository").hint("target: { cluster: prod } or target: { repository: gitops, path: clusters/prod }"));
+            errors.push(
+                SpecError::new("/target", "a target names either a cluster or a repository")
+                    .hint("target: { cluster: prod } or target: { repository: gitops, path: clusters/prod }"),
+            );
             None
         }
     }
@@ -198,7 +211,10 @@ fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalo
     let path = compile_text(&step.path, TextKind::Path, &format!("{at}/path"), errors);
     let Some(template) = catalogue.get(&step.template) else {
         let known: Vec<&str> = catalogue.templates().map(|template| template.name().as_str()).collect();
-        errors.push(SpecError::new(format!("{at}/template"), format!("there is no template {:?}", step.template.as_str())).hint(format!("known are: {}", known.join(", "))));
+        errors.push(
+            SpecError::new(format!("{at}/template"), format!("there is no template {:?}", step.template.as_str()))
+                .hint(format!("known are: {}", known.join(", "))),
+        );
         return None;
     };
     let properties: Vec<&str> = template.property_names().collect();
@@ -206,13 +222,17 @@ fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalo
     for (name, source) in &step.with {
         let place = format!("{at}/with/{}", crate::automation::escape_pointer(name));
         if !properties.contains(&name.as_str()) {
-            errors.push(SpecError::new(&place, format!("template {} has no parameter {name:?}", step.template)).hint(format!("it has: {}", properties.join(", "))));
+            errors.push(
+                SpecError::new(&place, format!("template {} has no parameter {name:?}", step.template))
+                    .hint(format!("it has: {}", properties.join(", "))),
+            );
         }
         if let Some(expression) = crate::automation::compile_at(source, &place, WITH_VARIABLES, errors) {
             with.insert(name.clone(), expression);
         }
     }
-    let inherited: Vec<String> = names.iter().filter(|name| properties.contains(name) && !with.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+    let inherited: Vec<String> =
+        names.iter().filter(|name| properties.contains(name) && !with.contains_key(**name)).map(|name| (*name).to_owned()).collect();
     for required in template.required_names() {
         if !with.contains_key(required) && !inherited.iter().any(|name| name == required) {
             errors.push(
@@ -243,12 +263,14 @@ fn compile_pull(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) -> Option<P
 
 fn compile_text(source: &str, kind: TextKind, pointer: &str, errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
     TextTemplate::compile(source, kind)
-        .map_err(|error| errors.push(SpecError {
+        .map_err(|error| {
+            errors.push(SpecError {
                 pointer: pointer.to_owned(),
                 message: error.message,
                 hint: None,
                 within: (error.line > 0).then_some((error.line, error.column)),
-            }))
+            })
+        })
         .ok()
 }
 

@@ -108,7 +108,11 @@ fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut 
             Some(other) => format!("apiVersion {other:?} is not known here"),
             None => "the document has no apiVersion".to_owned(),
         };
-        found.push(refuse("/apiVersion", message, format!("apiVersion: {API_VERSION}; Kubernetes manifests do not belong in the resources directory")));
+        found.push(refuse(
+            "/apiVersion",
+            message,
+            format!("apiVersion: {API_VERSION}; Kubernetes manifests do not belong in the resources directory"),
+        ));
         return None;
     }
     let Some(kind) = kind else {

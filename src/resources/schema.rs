@@ -103,7 +103,9 @@ fn explain(error: &jsonschema::ValidationError<'_>, problems: &mut Vec<Problem>)
             problems.push(problem(format!("a value of type {wanted} is wanted here, this is {}", kind_of(error.instance())), None));
         }
         ValidationErrorKind::Enum { options } => problems.push(problem(format!("{} is not one of {options}", error.instance()), None)),
-        ValidationErrorKind::Constant { expected_value } => problems.push(problem(format!("{} stands where {expected_value} is wanted", error.instance()), None)),
+        ValidationErrorKind::Constant { expected_value } => {
+            problems.push(problem(format!("{} stands where {expected_value} is wanted", error.instance()), None))
+        }
         ValidationErrorKind::Pattern { pattern } => {
             problems.push(problem(format!("{} does not have the form wanted here", error.instance()), Some(format!("it must match {pattern}"))));
         }
@@ -119,7 +121,8 @@ fn explain(error: &jsonschema::ValidationError<'_>, problems: &mut Vec<Problem>)
 }
 
 fn depth_of(error: &jsonschema::ValidationError<'_>) -> usize {
-    error.instance_path().to_string().matches('/').count() + usize::from(matches!(error.kind(), ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. }))
+    error.instance_path().to_string().matches('/').count()
+        + usize::from(matches!(error.kind(), ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. }))
 }
 
 fn depth(branch: &[jsonschema::ValidationError<'static>]) -> usize {

@@ -110,7 +110,9 @@ impl ResourceSet {
         let mut errors: Vec<SpecError> = Vec::new();
         for source in spec.on.sources().filter(|source| !self.sources.contains_key(*source)) {
             let known: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
-            errors.push(SpecError::new("/on/source", format!("there is no source {:?}", source.as_str())).hint(format!("known are: {}", known.join(", "))));
+            errors.push(
+                SpecError::new("/on/source", format!("there is no source {:?}", source.as_str())).hint(format!("known are: {}", known.join(", "))),
+            );
         }
         for (pointer, name, known) in [
             ("/target/cluster", &spec.target.cluster, self.inventory.clusters.keys().map(|name| name.as_str()).collect::<Vec<_>>()),

@@ -68,11 +68,19 @@ fn every_error_has_its_file_line_column_and_a_hint() {
     assert_eq!(found.len(), 1, "the schema comes first: {found:#?}");
     assert!(found[0].starts_with("rules/b.yaml:7:3: error: Automation/namespace-request: there is no field `correlte`"), "{}", found[0]);
 
-    let spec = GOOD.replace("event.data.transition.to == \"Approved\"", "event.data.transition.to = \"Approved\"").replace("template: namespace", "template: namespac");
+    let spec = GOOD
+        .replace("event.data.transition.to == \"Approved\"", "event.data.transition.to = \"Approved\"")
+        .replace("template: namespace", "template: namespac");
     let found = errors(&[("a.yaml", BASICS), ("rules/b.yaml", &automation(&spec))]);
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].starts_with("rules/b.yaml:6:99: error: Automation/namespace-request: not a valid CEL expression"), "{}", found[0]);
-    assert!(found[1].starts_with("rules/b.yaml:15:") && found[1].contains("there is no template \"namespac\"") && found[1].contains("hint: known are: access-grant"), "{}", found[1]);
+    assert!(
+        found[1].starts_with("rules/b.yaml:15:")
+            && found[1].contains("there is no template \"namespac\"")
+            && found[1].contains("hint: known are: access-grant"),
+        "{}",
+        found[1]
+    );
 }
 
 #[test]
@@ -89,7 +97,9 @@ fn a_place_in_a_folded_expression_is_found() {
 fn references_must_lead_somewhere() {
     let spec = GOOD.replace("source: service-desk", "source: servicedesk").replace("cluster: \"{{ parameters.cluster }}\"", "cluster: production");
     let found = errors(&[("a.yaml", &BASICS.replace("repository: gitops", "repository: git-ops")), ("b.yaml", &automation(&spec))]).join("\n");
-    for wanted in ["there is no source \"servicedesk\"", "known are: service-desk", "there is no \"production\"", "there is no repository \"git-ops\""] {
+    for wanted in
+        ["there is no source \"servicedesk\"", "known are: service-desk", "there is no \"production\"", "there is no repository \"git-ops\""]
+    {
         assert!(found.contains(wanted), "{wanted}: {found}");
     }
 }
@@ -103,8 +113,17 @@ fn a_template_s_needs_are_checked_before_any_event() {
 
 #[test]
 fn two_of_one_name_and_broken_yaml_and_foreign_documents_are_refused() {
-    let found = errors(&[("a.yaml", BASICS), ("b.yaml", BASICS), ("c.yaml", "kind: [\n"), ("d.yaml", "apiVersion: v1\nkind: ConfigMap\n"), ("e.yaml", "a: 1\na: 2\n")]).join("\n");
-    for wanted in ["b.yaml:3:", "a Source of this name stands at a.yaml:1 already", "c.yaml:", "d.yaml:1:", "apiVersion \"v1\" is not known here", "e.yaml:2:"] {
+    let found = errors(&[
+        ("a.yaml", BASICS),
+        ("b.yaml", BASICS),
+        ("c.yaml", "kind: [\n"),
+        ("d.yaml", "apiVersion: v1\nkind: ConfigMap\n"),
+        ("e.yaml", "a: 1\na: 2\n"),
+    ])
+    .join("\n");
+    for wanted in
+        ["b.yaml:3:", "a Source of this name stands at a.yaml:1 already", "c.yaml:", "d.yaml:1:", "apiVersion \"v1\" is not known here", "e.yaml:2:"]
+    {
         assert!(found.contains(wanted), "{wanted}: {found}");
     }
 }
@@ -126,7 +145,9 @@ fn the_generated_schemas_take_the_shipped_resources() {
         let path = entry.expect("an entry").path();
         ResourceFile { path: path.display().to_string(), text: std::fs::read_to_string(&path).expect("text") }
     });
-    let set = ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default()).unwrap_or_else(|found| panic!("{found:#?}"));
+    let set =
+        ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default())
+            .unwrap_or_else(|found| panic!("{found:#?}"));
     assert_eq!(set.automations.iter().len(), 2);
     for kind in Kind::ALL {
         assert!(schema_of(kind).pointer("/properties/spec").is_some());

@@ -173,7 +173,9 @@ fn modules_import_only_what_the_architecture_allows() {
             }
         }
         if PURE.contains(&module.as_str()) {
-            broken.extend(imports.impure.iter().map(|(path, line)| format!("src/{}:{line}: {module} is pure and must not use {path}", relative.display())));
+            broken.extend(
+                imports.impure.iter().map(|(path, line)| format!("src/{}:{line}: {module} is pure and must not use {path}", relative.display())),
+            );
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -202,7 +204,10 @@ fn only_the_edges_know_the_settings_and_the_application() {
 #[test]
 fn the_rules_notice_a_broken_import() {
     let mut imports = Imports::default();
-    imports.visit_file(&syn::parse_file("use crate::git::Mirror; fn f() { std::fs::read(\"x\"); } #[cfg(test)] mod tests { use crate::store::Store; }").expect("Rust"));
+    imports.visit_file(
+        &syn::parse_file("use crate::git::Mirror; fn f() { std::fs::read(\"x\"); } #[cfg(test)] mod tests { use crate::store::Store; }")
+            .expect("Rust"),
+    );
     assert!(imports.ours.contains_key("git"));
     assert!(!imports.ours.contains_key("store"));
     assert_eq!(imports.impure.len(), 1);

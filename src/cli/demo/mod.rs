@@ -33,7 +33,9 @@ const SHIPPED_URL: &str = "file:///srv/git/gitops.git";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  kubeops demo            stay up for exploring; Ctrl-C ends it and removes its directory\n  kubeops demo --once     end by itself; exit code 0 when both pull requests are there")]
+#[command(
+    after_help = "Examples:\n  kubeops demo            stay up for exploring; Ctrl-C ends it and removes its directory\n  kubeops demo --once     end by itself; exit code 0 when both pull requests are there"
+)]
 pub struct Arguments {
     /// End when both pull requests are there.
     #[arg(long)]

@@ -127,6 +127,16 @@ impl Settings {
         }
     }
 
+    /// The longest a client may take to send a request's headers: `TIMEOUT`, and never more than 10 seconds.
+    pub fn head_timeout(&self) -> Duration {
+        self.timeout.min(Duration::from_secs(10))
+    }
+
+    /// The longest a client may take to send a request's body: `TIMEOUT`, and never more than 30 seconds.
+    pub fn body_timeout(&self) -> Duration {
+        self.timeout.min(Duration::from_secs(30))
+    }
+
     /// How many threads serve HTTP on a machine with `cores` cores: `WEB_CONCURRENCY`, or else cores times `WORKERS_PER_CORE`,
     /// at least 2, at most `MAX_WORKERS`.
     pub fn effective_workers(&self, cores: usize) -> usize {

@@ -24,6 +24,17 @@ pub enum Environment {
     Pytest,
 }
 
+impl Environment {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Production => "production",
+            Self::Pytest => "pytest",
+        }
+    }
+}
+
 /// Where secrets named in resources are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretProvider {

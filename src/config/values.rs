@@ -2,7 +2,6 @@
 
 use crate::api::Listen;
 use crate::telemetry::{LogLevel, LogTarget};
-use crate::validate::KubernetesVersion;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -14,9 +13,10 @@ use std::time::Duration;
 pub(super) type Parsed<T> = Result<T, (String, String)>;
 
 /// Where the process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Environment {
     /// On a developer's machine.
+    #[default]
     Local,
     /// For real.
     Production,
@@ -36,9 +36,10 @@ impl Environment {
 }
 
 /// Where secrets named in resources are looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SecretProvider {
     /// In the environment.
+    #[default]
     Environment,
     /// In files of a directory, one secret a file, as Kubernetes mounts them.
     Directory(PathBuf),
@@ -239,9 +240,10 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
         .collect()
 }
 
-pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
+/// The minor of a Kubernetes version; the major is 1.
+pub(super) fn kubernetes_minor(raw: &str) -> Parsed<u16> {
     match raw.strip_prefix("1.").map(str::parse::<u16>) {
-        Some(Ok(minor)) if minor < 1000 => Ok(KubernetesVersion { minor }),
+        Some(Ok(minor)) if minor < 1000 => Ok(minor),
         _ => refusal("it is not written so", "1.<minor>, such as 1.33"),
     }
 }

@@ -121,10 +121,17 @@ impl Settings {
     pub fn from_env(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment)?;
         let settings = reader.settings();
-        match settings {
-            Some(settings) if reader.errors.is_empty() => Ok(settings),
-            _ => Err(ConfigError(reader.errors)),
-        }
+        if reader.errors.is_empty() { Ok(settings) } else { Err(ConfigError(reader.errors)) }
+    }
+
+    /// The longest a client may take to send a request's headers: `TIMEOUT`, and never more than 10 seconds.
+    pub fn head_timeout(&self) -> Duration {
+        self.timeout.min(Duration::from_secs(10))
+    }
+
+    /// The longest a client may take to send a request's body: `TIMEOUT`, and never more than 30 seconds.
+    pub fn body_timeout(&self) -> Duration {
+        self.timeout.min(Duration::from_secs(30))
     }
 
     /// How many threads serve HTTP on a machine with `cores` cores: `WEB_CONCURRENCY`, or else cores times `WORKERS_PER_CORE`,
@@ -184,105 +191,68 @@ impl<'a> Reader<'a> {
         self.errors.push(SettingError { name: name.to_owned(), value, problem: problem.into(), allowed: allowed.into() });
     }
 
-    /// The parsed value, or none after the mistake was noted.
-    fn get<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        match parse(&self.raw(name)) {
-            Ok(value) => Some(value),
-            Err((problem, allowed)) => {
-                self.refuse(name, problem, allowed);
-                None
-            }
-        }
-    }
-
-    /// Every setting is read before the first `?`, so that all mistakes are told at once.
-    fn settings(&mut self) -> Option<Settings> {
-        let listen = self.listen();
-        let workers_per_core = self.get("WORKERS_PER_CORE", values::factor);
-        let max_workers = self.get("MAX_WORKERS", optional(number(1, 4096)));
-        let web_concurrency = self.get("WEB_CONCURRENCY", optional(number(1, 4096)));
-        let keep_alive = self.get("KEEP_ALIVE", span(0, 3600, 1));
-        let timeout = self.get("TIMEOUT", span(1, 3600, 1));
-        let graceful_timeout = self.get("GRACEFUL_TIMEOUT", span(1, 3600, 1));
-        let log_level = self.get("LOG_LEVEL", values::level);
-        let server_log_level = self.get("GUNICORN_LOG_LEVEL", values::level);
-        let access_log = self.get("ACCESS_LOG", values::log_target);
-        let error_log = self.get("ERROR_LOG", values::log_target);
-        let log_format = self.log_format();
-        let enable_metrics = self.get("ENABLE_METRICS", values::flag);
-        let environment =
-            self.get("ENV", choice(&[("local", Environment::Local), ("production", Environment::Production), ("pytest", Environment::Pytest)]));
-        let tags = self.tags();
-        let app_ui_url = self.get("APP_UI_URL", optional(values::url));
-        let secret_provider = self.get("SECRET_PROVIDER", values::secret_provider);
-        let resources_dir = self.get("RESOURCES_DIR", text);
-        let resources_reload = self.get("RESOURCES_RELOAD_SECONDS", span(0, 86_400, 1));
-        let templates_dir = self.get("TEMPLATES_DIR", optional(text));
-        let data_dir = self.get("DATA_DIR", text).map(PathBuf::from);
-        let store_url = self.store_url(data_dir.as_ref());
-        let retention = self.get("RETENTION_DAYS", span(1, 36_500, 86_400));
-        let trusted_proxies = self.get("TRUSTED_PROXIES", values::networks);
-        let worker_concurrency = self.get("WORKER_CONCURRENCY", number(1, 256));
-        let task_max_attempts = self.get("TASK_MAX_ATTEMPTS", number(1, 1000));
-        let max_queued_deliveries = self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000));
-        let public_url = self.get("PUBLIC_URL", optional(values::url));
-        let kubernetes_version = self.get("KUBERNETES_VERSION", values::kubernetes_version);
-        let listen = listen?;
-        Some(Settings {
-            public_url: public_url?.unwrap_or_else(|| HttpUrl::of(&listen)),
-            listen,
-            workers_per_core: workers_per_core?,
-            max_workers: max_workers?,
-            web_concurrency: web_concurrency?,
-            keep_alive: keep_alive?,
-            timeout: timeout?,
-            graceful_timeout: graceful_timeout?,
-            log_level: log_level?,
-            server_log_level: server_log_level?,
-            access_log: access_log?,
-            error_log: error_log?,
-            log_format: log_format?,
-            enable_metrics: enable_metrics?,
-            environment: environment?,
-            tags,
-            app_ui_url: app_ui_url?,
-            secret_provider: secret_provider?,
-            resources_dir: resources_dir?.into(),
-            resources_reload: resources_reload.map(|every| Some(every).filter(|every| !every.is_zero()))?,
-            templates_dir: templates_dir?.map(PathBuf::from),
-            data_dir: data_dir?,
-            store_url: store_url?,
-            retention: retention?,
-            trusted_proxies: trusted_proxies?,
-            worker_concurrency: worker_concurrency?,
-            task_max_attempts: task_max_attempts?,
-            max_queued_deliveries: max_queued_deliveries?,
-            kubernetes_version: kubernetes_version?,
+    /// The parsed value. After a mistake, which is noted, it is any value: the settings are not used then.
+    fn get<T: Default>(&mut self, name: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> T {
+        parse(&self.raw(name)).unwrap_or_else(|(problem, allowed)| {
+            self.refuse(name, problem, allowed);
+            T::default()
         })
     }
 
-    /// `BIND` overrides `HOST` and `PORT`, which are read all the same, so that a mistake in them is told.
-    fn listen(&mut self) -> Option<Listen> {
-        let host = self.get("HOST", values::host);
-        let port = self.get("PORT", number(0, 65_535));
-        match self.get("BIND", optional(values::bind))? {
-            Some(bind) => Some(bind),
-            None => Some(Listen::Tcp { host: host?, port: port? }),
+    /// Every setting, in the order of the table. Mistakes stand in `errors` afterwards.
+    fn settings(&mut self) -> Settings {
+        let listen = self.listen();
+        let data_dir: PathBuf = self.get("DATA_DIR", text).into();
+        let environments = [("local", Environment::Local), ("production", Environment::Production), ("pytest", Environment::Pytest)];
+        Settings {
+            workers_per_core: self.get("WORKERS_PER_CORE", values::factor),
+            max_workers: self.get("MAX_WORKERS", optional(number(1, 4096))),
+            web_concurrency: self.get("WEB_CONCURRENCY", optional(number(1, 4096))),
+            keep_alive: self.get("KEEP_ALIVE", span(0, 3600, 1)),
+            timeout: self.get("TIMEOUT", span(1, 3600, 1)),
+            graceful_timeout: self.get("GRACEFUL_TIMEOUT", span(1, 3600, 1)),
+            log_level: self.get("LOG_LEVEL", values::level),
+            server_log_level: self.get("GUNICORN_LOG_LEVEL", values::level),
+            access_log: self.get("ACCESS_LOG", values::log_target),
+            error_log: self.get("ERROR_LOG", values::log_target),
+            log_format: self.log_format(),
+            enable_metrics: self.get("ENABLE_METRICS", values::flag),
+            environment: self.get("ENV", choice(&environments)),
+            tags: self.tags(),
+            app_ui_url: self.get("APP_UI_URL", optional(values::url)),
+            secret_provider: self.get("SECRET_PROVIDER", values::secret_provider),
+            resources_dir: self.get("RESOURCES_DIR", text).into(),
+            resources_reload: Some(self.get("RESOURCES_RELOAD_SECONDS", span(0, 86_400, 1))).filter(|every| !every.is_zero()),
+            templates_dir: self.get("TEMPLATES_DIR", optional(text)).map(PathBuf::from),
+            store_url: self.get("STORE_URL", optional(values::store_url)).unwrap_or_else(|| StoreUrl::Sqlite(data_dir.join("kubeops.db"))),
+            data_dir,
+            retention: self.get("RETENTION_DAYS", span(1, 36_500, 86_400)),
+            trusted_proxies: self.get("TRUSTED_PROXIES", values::networks),
+            worker_concurrency: self.get("WORKER_CONCURRENCY", number(1, 256)),
+            task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),
+            max_queued_deliveries: self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000)),
+            public_url: self.get("PUBLIC_URL", optional(values::url)).unwrap_or_else(|| HttpUrl::of(&listen)),
+            listen,
+            kubernetes_version: KubernetesVersion { minor: self.get("KUBERNETES_VERSION", values::kubernetes_minor) },
         }
     }
 
+    /// `BIND` overrides `HOST` and `PORT`, which are read all the same, so that a mistake in them is told.
+    fn listen(&mut self) -> Listen {
+        let (host, port) = (self.get("HOST", values::host), self.get("PORT", number(0, 65_535)));
+        self.get("BIND", optional(values::bind)).unwrap_or(Listen::Tcp { host, port })
+    }
+
     /// `LOG_FORMAT` and `JSON_LOGS` say the same thing; when both are given they must agree.
-    fn log_format(&mut self) -> Option<LogFormat> {
-        let json_logs = self.get("JSON_LOGS", choice(&[("0", LogFormat::Text), ("1", LogFormat::Json)]))?;
-        let named = self.get("LOG_FORMAT", optional(choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])))?;
-        match named {
-            Some(format) if self.is_given("JSON_LOGS") && format != json_logs => {
-                let problem = format!("JSON_LOGS={} says the contrary", self.raw("JSON_LOGS"));
-                self.refuse("LOG_FORMAT", problem, "text with JSON_LOGS=0, json with JSON_LOGS=1, or only one of the two");
-                None
-            }
-            named => Some(named.unwrap_or(json_logs)),
+    fn log_format(&mut self) -> LogFormat {
+        let mistakes = self.errors.len();
+        let json_logs = self.get("JSON_LOGS", choice(&[("0", LogFormat::Text), ("1", LogFormat::Json)]));
+        let named = self.get("LOG_FORMAT", optional(choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])));
+        if named.is_some_and(|format| format != json_logs) && self.is_given("JSON_LOGS") && self.errors.len() == mistakes {
+            let problem = format!("JSON_LOGS={} says the contrary", self.raw("JSON_LOGS"));
+            self.refuse("LOG_FORMAT", problem, "text with JSON_LOGS=0, json with JSON_LOGS=1, or only one of the two");
         }
+        named.unwrap_or(json_logs)
     }
 
     fn tags(&mut self) -> BTreeMap<String, String> {
@@ -306,12 +276,5 @@ impl<'a> Reader<'a> {
             }
         }
         tags
-    }
-
-    fn store_url(&mut self, data_dir: Option<&PathBuf>) -> Option<StoreUrl> {
-        match self.get("STORE_URL", optional(values::store_url))? {
-            Some(url) => Some(url),
-            None => Some(StoreUrl::Sqlite(data_dir?.join("kubeops.db"))),
-        }
     }
 }

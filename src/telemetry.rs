@@ -16,11 +16,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Failures alone.
     Error,
     /// Also what may become a failure.
+    #[default]
     Warn,
     /// Also what happens.
     Info,
@@ -44,9 +45,10 @@ impl LogLevel {
 }
 
 /// Where log lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LogTarget {
     /// Standard output for the access log, standard error for the log.
+    #[default]
     Standard,
     /// Nowhere.
     Off,
@@ -55,9 +57,10 @@ pub enum LogTarget {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// Lines for people; access lines in the combined log format.
+    #[default]
     Text,
     /// One JSON object a line.
     Json,

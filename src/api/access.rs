@@ -2,6 +2,7 @@
 //! [`needed_role`] is the one table of roles, used by the middleware, the OpenAPI document and the tests.
 
 use super::error::ApiError;
+use super::held;
 use super::shell::TraceId;
 use super::state::AppState;
 use super::token::Token;
@@ -93,7 +94,7 @@ impl TokenCache {
 
 /// Lets a call through when its token may make it; the caller goes with the request.
 pub(super) async fn authenticate<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let state = request.app_data::<web::Data<AppState>>().cloned();
@@ -105,12 +106,17 @@ pub(super) async fn authenticate<B: MessageBody + 'static>(
         (Ok(caller), Some(state)) => (caller, TraceId::of(request.headers(), state)),
         (admitted, _) => {
             let error = admitted.err().unwrap_or_else(|| ApiError::internal("the application has no state"));
+            let rest = request.take_payload();
+            held::hold(request.request(), rest);
             return Ok(request.error_response(error).map_into_right_body());
         }
     };
     let span = tracing::info_span!("api", trace_id = %trace.0, method = %request.method(), path = request.path(), actor = %caller.name);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(trace);
+    if let Some(state) = &state {
+        held::limit_time(&mut request, state.parts.body_timeout);
+    }
     Ok(next.call(request).instrument(span).await?.map_into_left_body())
 }
 

@@ -46,7 +46,10 @@ pub struct ErrorDetail {
 
 /// A failure on its way to the caller.
 #[derive(Debug, Clone)]
-pub struct ApiError {
+pub struct ApiError(Box<Failure>);
+
+#[derive(Debug, Clone)]
+struct Failure {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
@@ -59,7 +62,7 @@ pub struct ApiError {
 impl ApiError {
     /// A failure with this status, code and message.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), details: json!({}), header: None, close: false, cause: None }
+        Self(Box::new(Failure { status, code, message: message.into(), details: json!({}), header: None, close: false, cause: None }))
     }
 
     /// 400: what was sent cannot be read.
@@ -94,14 +97,14 @@ impl ApiError {
     pub fn too_large(limit: usize) -> Self {
         let mut error = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body is larger than the {limit} bytes allowed"))
             .with_details(json!({ "limit_bytes": limit }));
-        error.close = true;
+        error.0.close = true;
         error
     }
 
     /// 408. The connection is closed.
     pub fn too_slow() -> Self {
         let mut error = Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not arrive in time");
-        error.close = true;
+        error.0.close = true;
         error
     }
 
@@ -118,27 +121,27 @@ impl ApiError {
     /// 500: the cause is logged and never told.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; the log has it under this trace id");
-        error.cause = Some(cause.to_string());
+        error.0.cause = Some(cause.to_string());
         error
     }
 
     /// With what else is known.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
-        self.details = details;
+        self.0.details = details;
         self
     }
 
     /// With a cause for the log.
     #[must_use]
     fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.0.cause = Some(cause.to_string());
         self
     }
 
     #[must_use]
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.0.header = Some((name, value));
         self
     }
 
@@ -172,18 +175,18 @@ impl ApiError {
 
     /// The body, logged when it is ours to mend.
     pub(super) fn body(&self, trace_id: &str, now: Timestamp) -> Vec<u8> {
-        if self.status.is_server_error() {
-            let cause = self.cause.as_deref().unwrap_or(&self.message);
-            if self.status == StatusCode::INTERNAL_SERVER_ERROR {
-                tracing::error!(trace_id, code = self.code, cause, "a request failed");
+        if self.0.status.is_server_error() {
+            let cause = self.0.cause.as_deref().unwrap_or(&self.0.message);
+            if self.0.status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(trace_id, code = self.0.code, cause, "a request failed");
             } else {
-                tracing::warn!(trace_id, code = self.code, cause, "a request was put off");
+                tracing::warn!(trace_id, code = self.0.code, cause, "a request was put off");
             }
         }
         let error = ErrorDetail {
-            code: Cow::Borrowed(self.code),
-            message: self.message.clone(),
-            details: self.details.clone(),
+            code: Cow::Borrowed(self.0.code),
+            message: self.0.message.clone(),
+            details: self.0.details.clone(),
             trace_id: trace_id.to_owned(),
             timestamp: now,
         };
@@ -192,30 +195,35 @@ impl ApiError {
 
     /// The sentence for people.
     pub(super) fn message(&self) -> &str {
-        &self.message
+        &self.0.message
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
     }
 
     /// Whether nothing more is read from the connection.
     pub(super) fn closes(&self) -> bool {
-        self.close
+        self.0.close
     }
 }
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        write!(f, "{} ({})", self.0.message, self.0.code)
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Status and headers; the body is written by the outermost middleware.
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::new(self.status);
-        if let Some((name, value)) = &self.header {
+        let mut response = HttpResponse::new(self.0.status);
+        if let Some((name, value)) = &self.0.header {
             response.headers_mut().insert(name.clone(), value.clone());
         }
         response
@@ -243,15 +251,22 @@ fn extractor_error(error: &actix_web::Error) -> ApiError {
         Some(JsonPayloadError::Deserialize(e)) => {
             return ApiError::bad_request("invalid_body", e.to_string()).with_details(json!({ "line": e.line(), "column": e.column() }));
         }
+        Some(JsonPayloadError::Payload(PayloadError::Io(e))) if e.kind() == std::io::ErrorKind::TimedOut => return ApiError::too_slow(),
         Some(JsonPayloadError::Payload(PayloadError::Overflow)) => return ApiError::too_large(super::JSON_BODY_LIMIT),
         _ => {}
     }
-    if let Some(PayloadError::Overflow) = error.as_error() {
-        return ApiError::too_large(super::JSON_BODY_LIMIT);
+    match error.as_error() {
+        Some(PayloadError::Overflow) => return ApiError::too_large(super::JSON_BODY_LIMIT),
+        Some(PayloadError::Io(e)) if e.kind() == std::io::ErrorKind::TimedOut => return ApiError::too_slow(),
+        _ => {}
     }
     match error.as_response_error().status_code() {
         StatusCode::INTERNAL_SERVER_ERROR => ApiError::internal(error),
-        status => ApiError { message: error.to_string().into(), ..ApiError::of_status(status) },
+        status => {
+            let mut told = ApiError::of_status(status);
+            told.0.message = error.to_string().into();
+            told
+        }
     }
 }
 

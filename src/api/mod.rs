@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod extract;
 mod health;
+mod held;
 mod limit;
 mod paging;
 mod ports;
@@ -116,7 +117,8 @@ async fn to_docs() -> HttpResponse {
 }
 
 /// What no route takes: 405 where another method would be taken, else 404.
-async fn nowhere(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+async fn nowhere(request: HttpRequest, body: web::Payload) -> Result<HttpResponse, ApiError> {
+    held::hold(&request, body.into_inner());
     match request.match_pattern().and_then(|pattern| docs::allowed_methods(&pattern)) {
         Some(methods) => Err(ApiError::method_not_allowed(methods)),
         None => Err(ApiError::not_found("nothing stands here; see /api/v1/docs")),

@@ -4,6 +4,7 @@
 use super::access::Caller;
 use super::address::client_address;
 use super::error::ApiError;
+use super::held::{self, HoldingBody};
 use super::state::AppState;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
@@ -77,7 +78,7 @@ where
 
     forward_ready!(inner);
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let state = Arc::clone(&self.state);
         let started = state.parts.access_log.as_ref().map(|_| Instant::now());
         if !is_known(request.method()) {
@@ -85,6 +86,7 @@ where
             let answer = request.error_response(ApiError::method_not_allowed("")).map_into_right_body();
             return Box::pin(async move { Ok(finish(&state, answer, started)) });
         }
+        held::hold_unwanted(&mut request);
         let in_progress = state.metrics().map(|metrics| InProgress::new(metrics.http_in_progress().clone()));
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -122,7 +124,8 @@ fn finish<B: MessageBody + 'static>(
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let status = answer.status();
     let failed = status.is_client_error() || status.is_server_error();
-    if !failed && started.is_none() {
+    let rest = held::release(answer.request());
+    if !failed && started.is_none() && rest.is_none() {
         harden(answer.headers_mut());
         return answer;
     }
@@ -130,6 +133,9 @@ fn finish<B: MessageBody + 'static>(
     let trace = trace.unwrap_or_else(|| TraceId::of(answer.request().headers(), state));
     if failed {
         answer = with_error_body(state, answer, &trace);
+    }
+    if let Some(rest) = rest {
+        answer = answer.map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody::new(body.boxed(), rest))));
     }
     harden(answer.headers_mut());
     if let (Some(log), Some(started)) = (&state.parts.access_log, started) {
@@ -148,9 +154,10 @@ fn with_error_body<B: MessageBody + 'static>(
     answer: ServiceResponse<EitherBody<B, BoxBody>>,
     trace: &TraceId,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
-    let told = ApiError::of_response(answer.response()).map(|error| (error.body(&trace.0, state.now()), error.closes()));
-    let Some((body, closes)) = told else { return answer };
+    let told = ApiError::of_response(answer.response()).map(|error| (error.status(), error.body(&trace.0, state.now()), error.closes()));
+    let Some((status, body, closes)) = told else { return answer };
     let mut answer = answer.map_body(|_, _| EitherBody::right(BoxBody::new(body)));
+    *answer.response_mut().status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
     if closes {
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);

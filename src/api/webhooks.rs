@@ -4,6 +4,7 @@
 use super::address::client_address;
 use super::error::ApiError;
 use super::extract::State;
+use super::held::hold;
 use super::ports::{Incoming, Receipt, Refusal};
 use actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
 use actix_web::web::{Bytes, BytesMut, Payload};
@@ -48,11 +49,14 @@ pub(super) async fn deliver_by_put(state: State, request: HttpRequest, payload: 
     take(&state, &request, payload).await
 }
 
-async fn take(state: &State, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+async fn take(state: &State, request: &HttpRequest, mut payload: Payload) -> Result<HttpResponse, ApiError> {
     let source = request.match_info().get("source").unwrap_or_default();
     let limit = state.parts.receiver.body_limit(source);
     // A source that does not exist looks like any other until its body was read.
-    let outcome = receive(state, request, source, payload, limit.unwrap_or(DEFAULT_BODY_LIMIT)).await;
+    let outcome = receive(state, request, source, &mut payload, limit.unwrap_or(DEFAULT_BODY_LIMIT)).await;
+    if matches!(outcome, Err(Refused::By(Refusal::TooLarge { .. }) | Refused::Late)) {
+        hold(request, payload.into_inner());
+    }
     if let Some(metrics) = state.metrics() {
         // What a stranger put in the path must not become a label.
         metrics.delivery(limit.map_or("unknown", |_| source), word(&outcome));
@@ -78,7 +82,7 @@ enum Refused {
     Stuck,
 }
 
-async fn receive(state: &State, request: &HttpRequest, source: &str, payload: Payload, limit: usize) -> Result<Receipt, Refused> {
+async fn receive(state: &State, request: &HttpRequest, source: &str, payload: &mut Payload, limit: usize) -> Result<Receipt, Refused> {
     let parts = &state.parts;
     let reading = tokio::time::timeout(parts.body_timeout, read(payload, request.headers().get(CONTENT_LENGTH), limit));
     let body = reading.await.map_err(|_| Refused::Late)??;
@@ -95,7 +99,7 @@ async fn receive(state: &State, request: &HttpRequest, source: &str, payload: Pa
 }
 
 /// The whole body, or a refusal as soon as it is known to be too large. A body that arrived in one piece is not copied.
-async fn read(mut payload: Payload, length: Option<&HeaderValue>, limit: usize) -> Result<Bytes, Refused> {
+async fn read(payload: &mut Payload, length: Option<&HeaderValue>, limit: usize) -> Result<Bytes, Refused> {
     let announced = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
     if announced > limit {
         return Err(Refused::By(Refusal::TooLarge { limit }));

@@ -114,7 +114,7 @@ impl App {
             metrics_enabled: settings.enable_metrics,
             access_log,
             trusted_proxies: settings.trusted_proxies.clone(),
-            body_timeout: settings.timeout,
+            body_timeout: settings.body_timeout(),
             call_timeout: settings.timeout,
         });
         let server = serve(&serve_options(settings), Arc::clone(&state))?;
@@ -239,7 +239,7 @@ fn serve_options(settings: &Settings) -> ServeOptions {
         listen: settings.listen.clone(),
         workers: settings.effective_workers(cores),
         keep_alive: settings.keep_alive,
-        head_timeout: settings.timeout,
+        head_timeout: settings.head_timeout(),
         graceful_timeout: settings.graceful_timeout,
     }
 }

@@ -6,7 +6,7 @@ use crate::forge::{ForgeError, Review};
 use crate::git::{self, ChangeKind};
 use crate::pipeline::{AskError, OperationError, Pipeline, StepError};
 use crate::request::Request;
-use crate::store::PullRecord;
+use crate::store::{PageQuery, PullRecord, RequestFilter};
 use crate::types::{DeliveryId, ErrorClass, RepositoryName, RequestId};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -42,8 +42,16 @@ impl PeoplesOperations {
 #[async_trait]
 impl api::Operations for PeoplesOperations {
     async fn ask(&self, ask: Ask) -> Result<Asked, api::OperationError> {
-        // A repeated ask with one key is the same correlation, so it joins the request while that lives.
-        let correlation = ask.correlation.or(ask.idempotency_key);
+        // A repeated ask with one key gets the first one's request, also after that has ended.
+        if let Some(key) = &ask.idempotency_key {
+            let filter = RequestFilter { automation: Some(ask.automation.clone()), correlation: Some(key.clone()), ..RequestFilter::default() };
+            let page = PageQuery { limit: 1, after: None };
+            let known = self.pipeline.store.requests(&filter, &page).await.map_err(OperationError::from)?;
+            if let Some(first) = known.items.into_iter().next() {
+                return Ok(Asked { request: first.id, opened: false });
+            }
+        }
+        let correlation = ask.idempotency_key.or(ask.correlation);
         let asked = self.pipeline.ask(&ask.automation, ask.parameters, correlation, &ask.actor).await.map_err(|error| match error {
             AskError::NoAutomation(name) => api::OperationError::NotFound(format!("automation {name}")),
             AskError::Parameters(errors) => api::OperationError::Invalid {

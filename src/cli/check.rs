@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         }
         Err(diagnostics) => (diagnostics, None),
     };
-    let valid = counts.is_some() && !(arguments.strict && !diagnostics.is_empty());
+    let valid = counts.is_some() && (!arguments.strict || diagnostics.is_empty());
     let report = serde_json::json!({ "valid": valid, "diagnostics": diagnostics });
     output::value(format, &report, || human(&diagnostics, counts.as_deref()))?;
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })

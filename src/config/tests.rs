@@ -58,6 +58,13 @@ fn workers_are_reckoned_from_the_cores_unless_said_outright() {
 }
 
 #[test]
+fn a_client_never_has_longer_than_a_call() {
+    let (usual, short) = (settings(&[]), settings(&[("TIMEOUT", "3")]));
+    assert_eq!((usual.head_timeout(), usual.body_timeout()), (Duration::from_secs(10), Duration::from_secs(30)));
+    assert_eq!((short.head_timeout(), short.body_timeout()), (Duration::from_secs(3), Duration::from_secs(3)));
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_with_the_variable_its_value_and_what_is_allowed() {
     let errors = refusals(&[("PORT", "http"), ("LOG_LEVEL", "loud"), ("TIMEOUT", "0"), ("ENV", "staging"), ("TRUSTED_PROXIES", "10.0.0.0/8,lan")]);
     let names: Vec<&str> = errors.iter().map(|error| error.name.as_str()).collect();

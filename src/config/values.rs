@@ -2,7 +2,6 @@
 
 use crate::api::Listen;
 use crate::telemetry::{LogLevel, LogTarget};
-use crate::validate::KubernetesVersion;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -14,9 +13,10 @@ use std::time::Duration;
 pub(super) type Parsed<T> = Result<T, (String, String)>;
 
 /// Where the process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Environment {
     /// On a developer's machine.
+    #[default]
     Local,
     /// For real.
     Production,
@@ -25,7 +25,11 @@ pub enum Environment {
 }
 
 impl Environment {
+<<<<<<< HEAD
     /// The word as it is set.
+=======
+    /// The word for it.
+>>>>>>> shell
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -36,9 +40,10 @@ impl Environment {
 }
 
 /// Where secrets named in resources are looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SecretProvider {
     /// In the environment.
+    #[default]
     Environment,
     /// In files of a directory, one secret a file, as Kubernetes mounts them.
     Directory(PathBuf),
@@ -239,9 +244,18 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
         .collect()
 }
 
+<<<<<<< HEAD
 pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
     raw.parse().or_else(|_| {
         let known: Vec<String> = KubernetesVersion::supported().iter().map(ToString::to_string).collect();
         refusal("there are no schemas for it", format!("one of {}", known.join(", ")))
     })
+=======
+/// The minor of a Kubernetes version; the major is 1.
+pub(super) fn kubernetes_minor(raw: &str) -> Parsed<u16> {
+    match raw.strip_prefix("1.").map(str::parse::<u16>) {
+        Some(Ok(minor)) if minor < 1000 => Ok(minor),
+        _ => refusal("it is not written so", "1.<minor>, such as 1.33"),
+    }
+>>>>>>> shell
 }

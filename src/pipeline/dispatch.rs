@@ -172,11 +172,10 @@ pub fn explain(rules: &Rules, event: &Event, limit: usize) -> Vec<Decision> {
         .explain(event, &matched, &scope, limit)
         .into_iter()
         .map(|considered| {
-            let message = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten().and_then(|automation| {
-                match automation.correlation(&scope) {
-                    Ok(correlation) => Some(format!("asks for a request with the key {correlation:?}")),
-                    Err(message) => Some(format!("no request can be opened: {message}")),
-                }
+            let automation = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten();
+            let message = automation.map(|automation| match automation.correlation(&scope) {
+                Ok(correlation) => format!("asks for a request with the key {correlation:?}"),
+                Err(message) => format!("no request can be opened: {message}"),
             });
             Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message }
         })

@@ -34,9 +34,30 @@ async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 
 async fn read_all(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut answer = Vec::new();
-    // A server that closes with bytes unread may reset the connection after its answer.
-    let _ = stream.read_to_end(&mut answer).await;
+    // A server that closes with bytes unread may reset the connection after its answer; one that never closes fails the test.
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.expect("the server closes the connection");
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[actix_web::test]
+async fn a_chunked_body_nobody_reads_does_not_hold_the_connection() {
+    let world = World::with(Wishes { body_timeout: Duration::from_millis(100), ..Wishes::default() });
+    let (server, address) = start(&world);
+    let authorised = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", operator());
+    let asking = "POST /api/v1/automations/a/requests";
+    for (line, headers, status) in [
+        ("GET /healthz", "", "200"),
+        ("POST /nowhere", "", "404"),
+        ("POST /healthz", "", "405"),
+        (asking, "", "401"),
+        (asking, authorised.as_str(), "408"),
+        ("POST /api/v1/webhooks/service-desk", "", "408"),
+    ] {
+        let answer =
+            exchange(address, format!("{line} HTTP/1.1\r\nhost: x\r\n{headers}transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n").as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
+    }
+    server.stop(false).await;
 }
 
 #[actix_web::test]

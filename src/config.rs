@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
             max_queued_deliveries: self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000)),
             public_url: self.get("PUBLIC_URL", optional(values::url)).unwrap_or_else(|| HttpUrl::of(&listen)),
             listen,
-            kubernetes_version: KubernetesVersion { minor: self.get("KUBERNETES_VERSION", values::kubernetes_minor) },
+            kubernetes_version: self.get("KUBERNETES_VERSION", values::kubernetes_version),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::api::Listen;
 use crate::telemetry::{LogLevel, LogTarget};
+use crate::types::KubernetesVersion;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -25,11 +26,7 @@ pub enum Environment {
 }
 
 impl Environment {
-<<<<<<< HEAD
     /// The word as it is set.
-=======
-    /// The word for it.
->>>>>>> shell
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -244,18 +241,9 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
         .collect()
 }
 
-<<<<<<< HEAD
 pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
     raw.parse().or_else(|_| {
         let known: Vec<String> = KubernetesVersion::supported().iter().map(ToString::to_string).collect();
         refusal("there are no schemas for it", format!("one of {}", known.join(", ")))
     })
-=======
-/// The minor of a Kubernetes version; the major is 1.
-pub(super) fn kubernetes_minor(raw: &str) -> Parsed<u16> {
-    match raw.strip_prefix("1.").map(str::parse::<u16>) {
-        Some(Ok(minor)) if minor < 1000 => Ok(minor),
-        _ => refusal("it is not written so", "1.<minor>, such as 1.33"),
-    }
->>>>>>> shell
 }

@@ -129,6 +129,7 @@ pub fn pull(repository: &str, head: &str) -> PullRecord {
         reviewers: vec!["platform-team".to_owned()],
         approved_by: Vec::new(),
         merge_commit: None,
+        closed_by: None,
         comments: Vec::new(),
         created_at: at(0),
         updated_at: at(0),

@@ -173,7 +173,7 @@ pub(super) fn read_template(
     }
     let variables = engine.variables(&path(SOURCE));
     let digest = hex::encode(hash.finalize());
-    Ok(Template { name: name.clone(), purpose, readme: text(README).to_owned(), digest, schema, variables, examples })
+    Ok(Template { name: name.clone(), purpose, readme: text(README).to_owned(), digest, schema: schema.at_rest(), variables, examples })
 }
 
 /// The first line after the title that says something.

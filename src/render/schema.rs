@@ -1,9 +1,10 @@
-//! A template's parameter schema: JSON Schema 2020-12, closed, described, compiled once.
+//! A template's parameter schema: JSON Schema 2020-12, closed, described, checked at load and compiled at first use.
 //! It fetches nothing: a reference that leaves the document is an error. Patterns run in linear time.
 
 use super::Violation;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
+use std::sync::OnceLock;
 
 const PURPOSE_OF_DESCRIPTION: &str = "forms and editors show it to the person who fills it in";
 const MAX_VIOLATIONS: usize = 50;
@@ -11,7 +12,8 @@ const MAX_VIOLATIONS: usize = 50;
 /// A compiled schema.
 pub(super) struct ParameterSchema {
     pub document: Value,
-    validator: Validator,
+    /// Compiled when first used: it takes some 150 KiB, and few of a large catalogue's templates are in use.
+    validator: OnceLock<Option<Validator>>,
 }
 
 impl ParameterSchema {
@@ -34,18 +36,13 @@ impl ParameterSchema {
                 described(property, &format!("/properties/{name}"), &mut faults);
             }
         }
-        let built = jsonschema::draft202012::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
-            .should_validate_formats(true)
-            .offline()
-            .build(&document);
-        match built {
+        match build(&document) {
             Ok(validator) if faults.is_empty() => {
                 if let Err(error) = defaults_fit(&document, &validator) {
                     faults.push(error);
                     return Err(faults);
                 }
-                Ok(Self { document, validator })
+                Ok(Self { document, validator: OnceLock::from(Some(validator)) })
             }
             Ok(_) => Err(faults),
             Err(error) => {
@@ -55,9 +52,18 @@ impl ParameterSchema {
         }
     }
 
+    /// The same without its compiled form, which comes back when it is needed.
+    pub fn at_rest(self) -> Self {
+        Self { document: self.document, validator: OnceLock::new() }
+    }
+
     /// Every violation, at most 50.
     pub fn violations(&self, parameters: &Value) -> Vec<Violation> {
-        self.validator
+        let Some(validator) = self.validator.get_or_init(|| build(&self.document).ok()) else {
+            // It compiled when the catalogue was loaded.
+            return vec![Violation { pointer: String::new(), message: "the template's schema does not compile".to_owned() }];
+        };
+        validator
             .iter_errors(parameters)
             .take(MAX_VIOLATIONS)
             .map(|error| Violation { pointer: error.instance_path().to_string(), message: error.to_string().chars().take(300).collect() })
@@ -68,6 +74,11 @@ impl ParameterSchema {
     pub fn with_defaults(&self, parameters: &Map<String, Value>) -> Map<String, Value> {
         fill(&self.document, parameters)
     }
+}
+
+fn build(document: &Value) -> Result<Validator, jsonschema::ValidationError<'static>> {
+    let patterns = PatternOptions::regex().size_limit(1 << 20);
+    jsonschema::draft202012::options().with_pattern_options(patterns).should_validate_formats(true).offline().build(document)
 }
 
 fn described(schema: &Value, pointer: &str, faults: &mut Vec<(String, String, String)>) {

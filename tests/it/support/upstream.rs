@@ -218,7 +218,7 @@ pub fn validated(mirror: &Arc<Mirror>, base: &CommitSha, files: &[(&str, Option<
         let file = content.map_or(FileChange::Remove, |content| FileChange::Write(content.as_bytes().to_vec()));
         change.files.insert(path.parse().expect("a manifest path"), file);
     }
-    let rules = Rules { kubernetes: KubernetesVersion { minor: 33 }, within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
+    let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
     validate(change, &mirror.snapshot(base).expect("a snapshot"), &rules).expect("a valid change")
 }
 

@@ -33,6 +33,7 @@ fn allowed(module: &str) -> Option<BTreeSet<&'static str>> {
         "ingress" => vec!["types", "event", "expression"],
         _ if PURE.contains(&module) => pure().take_while(|name| *name != module).filter(|name| *name != "ingress" || module == "resources").collect(),
         "clock" => vec!["types"],
+        "tls" => vec![],
         "failpoint" => vec![],
         "telemetry" => pure().chain(["clock"]).collect(),
         _ if ADAPTERS.contains(&module) => pure().chain(["clock"]).collect(),

@@ -4,36 +4,6 @@
 use crate::types::{ErrorClass, SecretName};
 use std::net::IpAddr;
 
-/// Something wrong, or worth a word, in the `spec:` of a source.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {message}")]
-pub struct SpecFinding {
-    /// The place within the `spec:` as a JSON pointer (RFC 6901). Where a field is missing: the object that lacks it.
-    pub pointer: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Line and column within the text at the pointer, from 1, where it is an expression.
-    pub line_in_value: Option<(u32, u32)>,
-}
-
-impl SpecFinding {
-    pub(super) fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into(), hint: None, line_in_value: None }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
-    /// The class of a configuration error.
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::User
-    }
-}
-
 /// How a delivery is refused, for whoever words the answer: the API maps it to a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {

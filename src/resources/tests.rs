@@ -75,7 +75,7 @@ fn every_error_has_its_file_line_column_and_a_hint() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].starts_with("rules/b.yaml:6:99: error: Automation/namespace-request: not a valid CEL expression"), "{}", found[0]);
     assert!(
-        found[1].starts_with("rules/b.yaml:15:")
+        found[1].starts_with("rules/b.yaml:16:")
             && found[1].contains("there is no template \"namespac\"")
             && found[1].contains("hint: known are: access-grant"),
         "{}",

@@ -60,7 +60,7 @@ pub async fn a_batch_that_cannot_be_written_whole_leaves_nothing(store: Arc<dyn 
     let good = delivery("b");
     let batch = [good.clone(), id_used_twice];
     assert!(store.append(&batch).await.is_err());
-    assert_eq!(ids(&store.pending_deliveries(9).await.expect("pending")), [first.id.clone()]);
+    assert_eq!(ids(&store.pending_deliveries(9).await.expect("pending")), vec![first.id.clone()]);
     // Far enough into the batch that an earlier statement has already written.
     let mut long: Vec<NewDelivery> = (0..200).map(|n| delivery(&n.to_string())).collect();
     long[170].id = first.id;

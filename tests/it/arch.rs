@@ -12,7 +12,11 @@ const ADAPTERS: &[&str] = &["draft", "git", "forge", "feedback", "store", "sandb
 /// What a pure module may not name.
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],
-    &["std", "net"],
+    &["std", "net", "TcpStream"],
+    &["std", "net", "TcpListener"],
+    &["std", "net", "UdpSocket"],
+    &["std", "net", "ToSocketAddrs"],
+    &["std", "os"],
     &["std", "env"],
     &["std", "process"],
     &["std", "thread"],

@@ -17,7 +17,6 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use address::client_address;
 pub use error::{IngressError, Oversized, Refusal, Unproven};
 pub use model::{Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, SourceKind, SourceSpec};
 
@@ -69,7 +68,7 @@ pub struct Incoming<'a> {
     pub headers: &'a dyn Headers,
     /// Its body, byte for byte.
     pub body: &'a [u8],
-    /// Who sent it: see [`client_address`].
+    /// Who sent it, trusted proxies looked through by the caller.
     pub peer: IpAddr,
     /// When its last byte was received.
     pub received_at: Timestamp,

@@ -63,12 +63,9 @@ pub enum IngressError {
     /// The address is not in the source's `allowFrom`.
     #[error("this address may not send to this source")]
     Forbidden {
-        /// The address, as resolved by [`super::client_address`].
+        /// The address.
         address: IpAddr,
     },
-    /// `X-Forwarded-For`, where a trusted proxy adds to it, holds something that is not an address.
-    #[error("X-Forwarded-For holds something that is not an address")]
-    Forwarded,
     /// The proof is missing or wrong.
     #[error("the delivery is not authenticated: its signature or credentials are missing or wrong")]
     Unauthorized(Unproven),
@@ -130,7 +127,7 @@ impl IngressError {
             Self::SecretUnavailable { .. } => Refusal::Unavailable,
             Self::TooLarge { .. } => Refusal::TooLarge,
             Self::UnsupportedMedia(_) => Refusal::UnsupportedMedia,
-            Self::Forwarded | Self::Unreadable { .. } | Self::Malformed { .. } | Self::Mapping { .. } => Refusal::Unreadable,
+            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Mapping { .. } => Refusal::Unreadable,
         }
     }
 

@@ -4,9 +4,11 @@
 
 mod cursor;
 pub mod inbox;
+mod queries;
 mod records;
 pub mod sqlite;
 
+pub use queries::*;
 pub use records::*;
 
 use crate::request::{Request, TimelineEntry};

@@ -79,6 +79,8 @@ pub struct Settings {
     pub worker_concurrency: usize,
     /// `TASK_MAX_ATTEMPTS`.
     pub task_max_attempts: u32,
+    /// `OBSERVE_SECONDS`.
+    pub observe_every: Duration,
     /// `MAX_QUEUED_DELIVERIES`.
     pub max_queued_deliveries: u64,
     /// `PUBLIC_URL`.
@@ -230,6 +232,7 @@ impl<'a> Reader<'a> {
             trusted_proxies: self.get("TRUSTED_PROXIES", values::networks),
             worker_concurrency: self.get("WORKER_CONCURRENCY", number(1, 256)),
             task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),
+            observe_every: self.get("OBSERVE_SECONDS", span(1, 86_400, 1)),
             max_queued_deliveries: self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000)),
             public_url: self.get("PUBLIC_URL", optional(values::url)).unwrap_or_else(|| HttpUrl::of(&listen)),
             listen,

@@ -17,12 +17,11 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use address::client_address;
-pub use error::{IngressError, Oversized, Refusal, SpecFinding, Unproven};
+pub use error::{IngressError, Oversized, Refusal, Unproven};
 pub use model::{Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, SourceKind, SourceSpec};
 
 use crate::event::Occurrence;
-use crate::types::{SecretName, SourceName, Timestamp};
+use crate::types::{SecretName, SourceName, SpecError, Timestamp};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -69,7 +68,7 @@ pub struct Incoming<'a> {
     pub headers: &'a dyn Headers,
     /// Its body, byte for byte.
     pub body: &'a [u8],
-    /// Who sent it: see [`client_address`].
+    /// Who sent it, trusted proxies looked through by the caller.
     pub peer: IpAddr,
     /// When its last byte was received.
     pub received_at: Timestamp,
@@ -118,7 +117,7 @@ pub struct Source {
     limits: Limits,
     keep: Vec<String>,
     reader: Reader,
-    warnings: Vec<SpecFinding>,
+    warnings: Vec<SpecError>,
 }
 
 /// A secret that does not serve, or not well.
@@ -158,7 +157,7 @@ impl Source {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with its place.
-    pub fn compile(name: SourceName, spec: SourceSpec) -> Result<Self, Vec<SpecFinding>> {
+    pub fn compile(name: SourceName, spec: SourceSpec) -> Result<Self, Vec<SpecError>> {
         check::compile(name, spec)
     }
 
@@ -183,7 +182,7 @@ impl Source {
     }
 
     /// What is worth a word in its configuration, though it is accepted.
-    pub fn warnings(&self) -> &[SpecFinding] {
+    pub fn warnings(&self) -> &[SpecError] {
         &self.warnings
     }
 

@@ -1,8 +1,7 @@
 //! Where manifests live: repositories, and clusters as a name, labels and a path in a repository.
 //! Pure data with its checks. Secrets stand here only as names; nothing here connects to anything.
 
-use crate::automation::SpecError;
-use crate::types::{BranchName, ClusterName, DirectoryPath, KubernetesVersion, RemoteUrl, RepositoryName, SecretName, UnknownKinds};
+use crate::types::{BranchName, ClusterName, DirectoryPath, KubernetesVersion, RemoteUrl, RepositoryName, SecretName, SpecError, UnknownKinds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod names;
 mod paths;
 mod refs;
 mod remote_url;
+mod spec;
 mod timestamp;
 
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
@@ -16,6 +17,7 @@ pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceN
 pub use paths::{DirectoryPath, ManifestPath};
 pub use refs::{BranchName, CommitSha};
 pub use remote_url::{PlainHttp, RemoteUrl};
+pub use spec::SpecError;
 pub use timestamp::Timestamp;
 
 /// Why a text is not a value of the wanted type. The message names the value, the rule and, where there is one, the mend.

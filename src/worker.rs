@@ -172,9 +172,21 @@ impl Worker {
                 failpoint::hit("settled");
                 self.wake.notify_one();
             }
-            // Another worker took over, or a person changed the request: what it needs now is in the store.
-            Err(StoreError::Conflict(reason)) => tracing::warn!(%request, %reason, "the step's result was not taken; it is looked at again"),
+            Err(StoreError::Conflict(reason)) => {
+                tracing::warn!(%request, %reason, "the step's result was not taken; it is looked at again");
+                self.look_again(&claimed, reason).await;
+            }
             Err(error) => tracing::error!(%request, %error, "the step's result could not be kept; it is done again when the lease runs out"),
+        }
+    }
+
+    /// A person changed the request while the step ran: the task is done again on what the store holds now. If another
+    /// worker took over instead, the task is no longer ours to touch, and the store refuses this too.
+    async fn look_again(&self, claimed: &ClaimedTask, reason: String) {
+        let now = self.clock().now();
+        let again = Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Retry { run_at: now, error: reason } };
+        if self.store().settle(claimed, &again, now).await.is_ok() {
+            self.wake.notify_one();
         }
     }
 

@@ -51,6 +51,8 @@ pub struct RequestView {
     /// The commit that holds the change.
     #[schema(value_type = Option<String>)]
     pub commit: Option<CommitSha>,
+    /// What changes, a line for each object.
+    pub summary: Vec<String>,
     /// Its pull request.
     #[schema(value_type = Option<PullRefView>)]
     pub pull: Option<PullRef>,
@@ -295,7 +297,8 @@ pub struct TokenView {
 
 impl From<Request> for RequestView {
     fn from(request: Request) -> Self {
-        let Request { id, key, state, event, parameters, repository, branch, base, commit, pull, message, created_at, updated_at, .. } = request;
+        let Request { id, key, state, event, parameters, repository, branch, base, commit, summary, pull, message, created_at, updated_at, .. } =
+            request;
         let event = EventHead { id: event.id, kind: event.kind, subject: event.subject, source: event.source, delivery: event.delivery };
         Self {
             id,
@@ -310,6 +313,7 @@ impl From<Request> for RequestView {
             branch,
             base,
             commit,
+            summary,
             pull,
             created_at,
             updated_at,

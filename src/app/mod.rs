@@ -48,8 +48,6 @@ pub struct App {
 const LEASE: Duration = Duration::from_secs(30);
 /// How long a step may take altogether.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
-/// How often open pull requests are looked at.
-const OBSERVE_EVERY: Duration = Duration::from_secs(60);
 /// Part of the graceful time that steps in flight may use; the rest is for answers in flight and the store.
 const GRACE_SHARE: f64 = 0.7;
 
@@ -219,7 +217,7 @@ fn start_worker(
         max_attempts: settings.task_max_attempts,
         lease: LEASE,
         step_timeout: STEP_TIMEOUT,
-        observe_every: OBSERVE_EVERY,
+        observe_every: settings.observe_every,
         retention: settings.retention,
     };
     let worker = Arc::new(Worker::new(Arc::clone(pipeline), dispatcher, Arc::clone(metrics), options, Arc::clone(wake)));

@@ -16,39 +16,12 @@ pub(crate) use parameters::escape as escape_pointer;
 
 use crate::event::Event;
 use crate::expression::{EvaluationError, Expression, Scope};
-use crate::types::AutomationName;
+use crate::types::{AutomationName, SpecError};
 
 /// The variables of `when` and `correlate`.
 pub const EVENT_VARIABLES: &[&str] = &["event"];
 /// The longest correlation key, in characters.
 pub const MAX_CORRELATION: usize = 512;
-
-/// What is wrong with a field of a spec. The loader turns the pointer into a file, a line and a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpecError {
-    /// JSON pointer (RFC 6901) within the spec.
-    pub pointer: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Where within the field's text, line and column from 1, when the text is code.
-    pub within: Option<(u32, u32)>,
-}
-
-impl SpecError {
-    /// An error at `pointer`.
-    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into(), hint: None, within: None }
-    }
-
-    /// The same with a hint.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
 
 /// A compiled automation.
 #[derive(Debug)]

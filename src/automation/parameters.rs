@@ -1,7 +1,8 @@
 //! A request's parameters: read from the event, completed by defaults, held against their schema; every failure at once.
 
-use super::{SpecError, compile_at, model::ParameterSpec, no_value};
+use super::{compile_at, model::ParameterSpec, no_value};
 use crate::expression::{EvaluationError, Expression, Scope};
+use crate::types::SpecError;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

@@ -3,6 +3,7 @@
 use super::client::Server;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
 use super::runtime;
+use crate::manifest;
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -235,11 +236,19 @@ pub(super) fn with_next(listing: String, page: &Value) -> String {
     }
 }
 
+/// A value as YAML reads it; what is no YAML is text.
+fn yaml(text: &str) -> Value {
+    match manifest::parse(text, manifest::Limits::default()).as_deref() {
+        Ok([document]) => document.value.clone(),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
 fn assignments(given: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut parameters = Map::new();
     for assignment in given {
         let (name, value) = assignment.split_once('=').with_context(|| format!("{assignment:?} is not NAME=VALUE"))?;
-        let value: Value = serde_saphyr::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        let value = yaml(value);
         if parameters.insert(name.to_owned(), value).is_some() {
             bail!("the parameter {name} is given twice");
         }

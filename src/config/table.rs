@@ -75,6 +75,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),
     ("WORKER_CONCURRENCY", "Requests worked on at the same time."),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),
+    ("OBSERVE_SECONDS", "Seconds between looks at open pull requests, for merges and closes nobody told of."),
     ("MAX_QUEUED_DELIVERIES", "Deliveries that may wait; beyond it senders are answered 503 and try again."),
     (
         "PUBLIC_URL",

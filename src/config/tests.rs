@@ -26,6 +26,7 @@ fn with_an_empty_environment_every_default_holds() {
     assert_eq!(settings.public_url.as_str(), "http://localhost:8080");
     assert_eq!(settings.kubernetes_version, "1.33".parse().expect("a version"));
     assert!(!settings.enable_metrics);
+    assert_eq!(settings.observe_every, Duration::from_secs(60));
     assert_eq!(settings.retention, Duration::from_secs(90 * 86_400));
 }
 

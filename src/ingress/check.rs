@@ -5,7 +5,7 @@ use super::authentication::{Proof, Signature};
 use super::kinds::{self, Kind, MappingUse};
 use super::mapping::Compiled;
 use super::model::{Authentication, Hmac};
-use super::{Limits, Reader, Source, SourceSpec, SpecFinding, address, json};
+use super::{Limits, Reader, Source, SourceSpec, SpecError, address, json};
 use crate::types::{SecretName, SourceName};
 use ipnet::IpNet;
 use std::time::Duration;
@@ -20,22 +20,22 @@ const MOST_HEADERS: usize = 32;
 /// What was found so far.
 #[derive(Default)]
 struct Findings {
-    errors: Vec<SpecFinding>,
-    warnings: Vec<SpecFinding>,
+    errors: Vec<SpecError>,
+    warnings: Vec<SpecError>,
 }
 
 impl Findings {
     fn error(&mut self, pointer: impl Into<String>, message: impl Into<String>, hint: &str) {
-        self.errors.push(SpecFinding::new(pointer, message).hint(hint));
+        self.errors.push(SpecError::new(pointer, message).hint(hint));
     }
 
     fn warn(&mut self, pointer: impl Into<String>, message: impl Into<String>, hint: &str) {
-        self.warnings.push(SpecFinding::new(pointer, message).hint(hint));
+        self.warnings.push(SpecError::new(pointer, message).hint(hint));
     }
 }
 
 /// Checks `spec` and makes it ready to receive.
-pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<SpecFinding>> {
+pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<SpecError>> {
     let kind = kinds::row(spec.kind);
     let mut findings = Findings::default();
     let proof = proof(kind, spec.authentication, &mut findings);

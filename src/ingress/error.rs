@@ -4,36 +4,6 @@
 use crate::types::{ErrorClass, SecretName};
 use std::net::IpAddr;
 
-/// Something wrong, or worth a word, in the `spec:` of a source.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {message}")]
-pub struct SpecFinding {
-    /// The place within the `spec:` as a JSON pointer (RFC 6901). Where a field is missing: the object that lacks it.
-    pub pointer: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Line and column within the text at the pointer, from 1, where it is an expression.
-    pub line_in_value: Option<(u32, u32)>,
-}
-
-impl SpecFinding {
-    pub(super) fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into(), hint: None, line_in_value: None }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
-    /// The class of a configuration error.
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::User
-    }
-}
-
 /// How a delivery is refused, for whoever words the answer: the API maps it to a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -93,12 +63,9 @@ pub enum IngressError {
     /// The address is not in the source's `allowFrom`.
     #[error("this address may not send to this source")]
     Forbidden {
-        /// The address, as resolved by [`super::client_address`].
+        /// The address.
         address: IpAddr,
     },
-    /// `X-Forwarded-For`, where a trusted proxy adds to it, holds something that is not an address.
-    #[error("X-Forwarded-For holds something that is not an address")]
-    Forwarded,
     /// The proof is missing or wrong.
     #[error("the delivery is not authenticated: its signature or credentials are missing or wrong")]
     Unauthorized(Unproven),
@@ -160,7 +127,7 @@ impl IngressError {
             Self::SecretUnavailable { .. } => Refusal::Unavailable,
             Self::TooLarge { .. } => Refusal::TooLarge,
             Self::UnsupportedMedia(_) => Refusal::UnsupportedMedia,
-            Self::Forwarded | Self::Unreadable { .. } | Self::Malformed { .. } | Self::Mapping { .. } => Refusal::Unreadable,
+            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Mapping { .. } => Refusal::Unreadable,
         }
     }
 

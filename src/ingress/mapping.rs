@@ -3,7 +3,7 @@
 
 use super::identity::Identity;
 use super::kinds::{self, Document, Kind, MappingUse, Reading, Sighting, check_count, count_bytes, weight};
-use super::{IngressError, Mapping, SourceKind, SpecFinding};
+use super::{IngressError, Mapping, SourceKind, SpecError};
 use crate::event::{EventType, Occurrence};
 use crate::expression::{Expression, Scope};
 use crate::types::Timestamp;
@@ -40,7 +40,7 @@ impl Compiled {
     ///
     /// # Errors
     /// Everything that is wrong, with pointers below `/mapping`.
-    pub(super) fn compile(mapping: &Mapping) -> Result<Self, Vec<SpecFinding>> {
+    pub(super) fn compile(mapping: &Mapping) -> Result<Self, Vec<SpecError>> {
         let mut findings = Vec::new();
         let outside: &[&str] = &["body", "headers"];
         let inside: &[&str] = if mapping.each.is_some() { &["body", "headers", "item"] } else { outside };
@@ -151,10 +151,10 @@ impl Compiled {
     }
 }
 
-fn compile_one(field: &str, source: &str, variables: &[&str]) -> Result<Expression, SpecFinding> {
+fn compile_one(field: &str, source: &str, variables: &[&str]) -> Result<Expression, SpecError> {
     Expression::compile(source, variables).map_err(|error| {
-        let mut finding = SpecFinding::new(format!("/mapping/{field}"), error.message);
-        finding.line_in_value = Some((error.line, error.column));
+        let mut finding = SpecError::new(format!("/mapping/{field}"), error.message);
+        finding.within = Some((error.line, error.column));
         let word = source.trim();
         let bare = word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if bare { finding.hint(format!("a text is quoted within the expression: \"'{word}'\"")) } else { finding }
@@ -162,14 +162,14 @@ fn compile_one(field: &str, source: &str, variables: &[&str]) -> Result<Expressi
 }
 
 /// A type that is written out is checked at load.
-fn check_literal_type(kind: &Expression) -> Option<SpecFinding> {
+fn check_literal_type(kind: &Expression) -> Option<SpecError> {
     Expression::compile(kind.source(), &[]).ok()?;
     let message = match kind.evaluate(&Scope::new([])) {
         Ok(Value::String(text)) => text.parse::<EventType>().err()?.to_string(),
         Ok(_) => "an event type is a text".to_owned(),
         Err(error) => error.to_string(),
     };
-    Some(SpecFinding::new("/mapping/type", message).hint("for example \"'deploy.finished'\""))
+    Some(SpecError::new("/mapping/type", message).hint("for example \"'deploy.finished'\""))
 }
 
 fn wrong(field: &'static str, message: impl Into<String>) -> IngressError {

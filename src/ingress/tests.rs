@@ -36,7 +36,7 @@ fn source(value: Value) -> Source {
     Source::compile("service-desk".parse().expect("a name"), spec(value)).expect("a source")
 }
 
-fn findings(value: Value) -> Vec<SpecFinding> {
+fn findings(value: Value) -> Vec<SpecError> {
     Source::compile("service-desk".parse().expect("a name"), spec(value)).expect_err("findings")
 }
 

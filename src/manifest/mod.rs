@@ -17,6 +17,7 @@ pub use diff::{Action, FieldChange, ObjectChange, diff};
 pub use object::{IdentityError, ObjectRef, flatten};
 pub use plain::Scalar;
 pub use positions::{Location, Place, Positions, Span};
+pub(crate) use scalar::is_shown;
 pub use scalar::{write_scalar, write_value};
 
 use crate::types::ErrorClass;

@@ -7,6 +7,9 @@ use std::borrow::Cow;
 /// Words that some reader takes for something else than text, in any case of letters.
 const RESERVED: [&str; 14] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity", "nil"];
 
+/// Suffixes of Kubernetes quantities; no YAML reader takes digits before one of them for a number. `E` is left out: `1E` looks like an exponent.
+const QUANTITY: [&str; 12] = ["m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
 /// The YAML spelling of a string: the text itself where that is safe as a value, a key and a flow element; double quotes otherwise.
 ///
 /// Read back by a YAML 1.1 or YAML 1.2 reader it is the same string. As a key it must not be longer than the 1,024
@@ -69,11 +72,16 @@ fn write_number(number: &serde_json::Number) -> String {
 }
 
 /// A letter, then letters, digits and `_./-` only: no indicator of YAML, no number of any version, which all begin with a
-/// digit, a sign or a point. `:` and `@` are left out because flow collections and tools differ on them.
+/// digit, a sign or a point. `:` and `@` are left out because flow collections and tools differ on them. Or a Kubernetes
+/// quantity with a suffix, which a person would not quote.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let safe = |b: &u8| b.is_ascii_alphanumeric() || b"_./-".contains(b);
-    bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.iter().all(safe) && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
+    if bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+        return bytes.len() <= 128 && bytes.iter().all(safe) && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text));
+    }
+    let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    (1..=18).contains(&digits) && QUANTITY.contains(&&text[digits..])
 }
 
 fn quote(text: &str) -> String {
@@ -98,7 +106,7 @@ fn quote(text: &str) -> String {
 
 /// Whether a reader of the file sees the character for what it is, and every YAML reader takes it as content: no controls,
 /// line separators, marks that reorder or hide text, or code points that are no characters.
-pub(super) fn is_shown(c: char) -> bool {
+pub(crate) fn is_shown(c: char) -> bool {
     !matches!(u32::from(c),
         0..=0x1f | 0x7f..=0xa0 | 0xad | 0x034f | 0x061c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f
         | 0x200b..=0x200f | 0x2028..=0x202f | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xffff

@@ -40,9 +40,13 @@ impl Dispatcher {
         }
         let count = deliveries.len();
         let this = Arc::clone(self);
-        let entries = tokio::task::spawn_blocking(move || deliveries.iter().map(|delivery| this.read(delivery)).collect::<Vec<_>>())
-            .await
-            .map_err(|error| StoreError::Broken(format!("a delivery could not be read: {error}")))?;
+        let entries = tokio::task::spawn_blocking(move || {
+            // One set of rules from the first to the last of the batch.
+            let rules = this.rules.current();
+            deliveries.iter().map(|delivery| this.read(&rules, delivery)).collect::<Vec<_>>()
+        })
+        .await
+        .map_err(|error| StoreError::Broken(format!("a delivery could not be read: {error}")))?;
         failpoint::hit("dispatch.read");
         self.store.dispatch(&entries, self.clock.now()).await?;
         failpoint::hit("dispatch.recorded");
@@ -50,14 +54,14 @@ impl Dispatcher {
     }
 
     /// What one delivery says under the rules in force.
-    fn read(&self, delivery: &Delivery) -> Dispatch {
-        let occurrences = match occurrences(&self.rules.current(), delivery) {
+    fn read(&self, rules: &InForce, delivery: &Delivery) -> Dispatch {
+        let occurrences = match occurrences(rules, delivery) {
             Ok(occurrences) => occurrences,
             Err(error) => return Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() },
         };
         let events = occurrences.into_iter().enumerate().map(|(index, (occurrence, key))| {
             let event = event_of(delivery, index, occurrence);
-            let (decisions, openings) = self.decide(&event);
+            let (decisions, openings) = self.decide(rules, &event);
             DispatchedEvent { event, key, decisions, openings }
         });
         Dispatch { delivery: Some(delivery.id.clone()), error: None, events: events.collect() }
@@ -65,7 +69,7 @@ impl Dispatcher {
 
     /// The same delivery as if its events were told for the first time: with ids and keys of their own, in the name of `actor`.
     pub(super) fn read_anew(&self, delivery: &Delivery, actor: &str) -> Dispatch {
-        let mut entry = self.read(delivery);
+        let mut entry = self.read(&self.rules.current(), delivery);
         // The delivery itself stays as it was dispatched.
         entry.delivery = None;
         for told in &mut entry.events {
@@ -79,8 +83,7 @@ impl Dispatcher {
     }
 
     /// Which automations take the event, why others do not, and the requests to open.
-    fn decide(&self, event: &Event) -> (Vec<Decision>, Vec<Opening>) {
-        let rules = self.rules.current();
+    fn decide(&self, rules: &InForce, event: &Event) -> (Vec<Decision>, Vec<Opening>) {
         let (matched, scope) = rules.set.automations.matching(event);
         let mut decisions: Vec<Decision> = rules
             .set
@@ -99,7 +102,7 @@ impl Dispatcher {
             match automation.correlation(&scope) {
                 Ok(correlation) => openings.push(Opening {
                     id: RequestId::from_parts(self.clock.now(), self.clock.random()),
-                    repository: self.repository(&automation, event, &scope),
+                    repository: repository(rules, &automation, event, &scope),
                     automation: automation.name.clone(),
                     correlation,
                     parameters: None,
@@ -114,15 +117,14 @@ impl Dispatcher {
         }
         (decisions, openings)
     }
+}
 
-    /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
-    fn repository(&self, automation: &Automation, event: &Event, scope: &Scope) -> Option<RepositoryName> {
-        let rules = self.rules.current();
-        let parameters = automation.parameters().read(scope).ok()?;
-        let rule = rules.set.rules.get(&automation.name)?;
-        let target = rule.recipe.target(Inputs { event, parameters: &parameters }, &rules.set.inventory).ok()?;
-        Some(target.repository.name.clone())
-    }
+/// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
+fn repository(rules: &InForce, automation: &Automation, event: &Event, scope: &Scope) -> Option<RepositoryName> {
+    let parameters = automation.parameters().read(scope).ok()?;
+    let rule = rules.set.rules.get(&automation.name)?;
+    let target = rule.recipe.target(Inputs { event, parameters: &parameters }, &rules.set.inventory).ok()?;
+    Some(target.repository.name.clone())
 }
 
 /// The events a delivery tells under the rules in force, as its source reads it; its signature was looked at on arrival.

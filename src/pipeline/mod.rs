@@ -22,7 +22,7 @@ use crate::failpoint;
 use crate::forge::{Forge, ForgeError, PullSpec, Review};
 use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
-use crate::request::{PullRef, Request, State};
+use crate::request::{Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::{BranchName, CommitSha, RepositoryName};
@@ -147,20 +147,25 @@ impl Pipeline {
         Ok(outcome::proposed(request.clone(), &pull, note, self.clock.as_ref()))
     }
 
-    /// Closes the pull request and deletes the branch of a request that was withdrawn.
+    /// Closes the pull request and deletes the branch of a request that was withdrawn, also those that a step which was
+    /// overtaken by the withdrawal left behind.
     async fn withdraw(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
-        let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned() else {
-            return Ok(outcome::nothing());
+        let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
+        let (Some(repository), Some(branch)) = (repository, request.branch.clone()) else { return Ok(outcome::nothing()) };
+        let forge = self.forges.forge(&repository)?;
+        let number = match &request.pull {
+            Some(pull) => Some(pull.number),
+            None => forge.find(&branch).await?.map(|pull| pull.number),
         };
-        if let Some(PullRef { number, .. }) = request.pull {
+        if let Some(number) = number {
             let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-            self.forges.forge(&repository)?.close(number, Some(&reason)).await?;
+            forge.close(number, Some(&reason)).await?;
         }
         failpoint::hit("withdraw.closed");
-        if let (Some(branch), Some(pushed)) = (request.branch.clone(), request.pushed.clone()) {
+        if let Some(ours) = request.pushed.clone().or_else(|| request.commit.clone()) {
             let mirror = self.mirror(&repository)?;
-            blocking(move || match mirror.delete_branch(&branch, Expected::At(pushed)) {
+            blocking(move || match mirror.delete_branch(&branch, Expected::At(ours)) {
                 // A person has pushed to it: it is theirs now.
                 Ok(_) | Err(GitError::Moved { .. }) => Ok(()),
                 Err(error) => Err(error.into()),

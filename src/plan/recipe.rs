@@ -1,12 +1,12 @@
 //! How an automation's change is made: its target, files and pull request, compiled once at load.
 
 use super::{BaseTree, ChangeSet, FileChange, PlanError};
-use crate::automation::{AutomationSpec, IfExists, PullRequestSpec, RenderSpec, SpecError, TargetSpec};
+use crate::automation::{AutomationSpec, IfExists, PullRequestSpec, RenderSpec, TargetSpec};
 use crate::event::Event;
 use crate::expression::{Expression, Scope};
 use crate::inventory::{Inventory, Target};
 use crate::render::{Catalogue, RenderJob, Renderer, TextKind, TextTemplate};
-use crate::types::{DirectoryPath, TemplateName};
+use crate::types::{DirectoryPath, SpecError, TemplateName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Tera, fitted so that every value is written as data: strings as safe scalars, lists and maps in flow style.
 //! It gets translated sources only and knows no file, environment, clock or random source.
 
-use super::{RenderError, escape};
+use super::RenderError;
+use crate::manifest::write_scalar;
 use std::collections::BTreeSet;
 use std::io::Write;
 use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
@@ -26,7 +27,7 @@ impl Engine {
     pub(crate) fn new<'s>(sources: impl IntoIterator<Item = (&'s str, &'s str)>) -> TeraResult<Self> {
         let mut tera = Tera::new();
         tera.autoescape_on([".tera"]);
-        tera.set_escape_fn(|text, out| out.write_all(escape::write_scalar(text).as_bytes()));
+        tera.set_escape_fn(|text, out| out.write_all(write_scalar(text).as_bytes()));
         tera.register_filter("__value", value_filter);
         tera.register_filter("__joined", joined_filter);
         tera.register_filter("__block", block_filter);
@@ -120,7 +121,7 @@ pub(super) fn joined_filter(value: Value, arguments: Kwargs, _: &State) -> TeraR
 }
 
 fn write_key(key: &str, out: &mut String) -> TeraResult<()> {
-    let scalar = escape::write_scalar(key);
+    let scalar = write_scalar(key);
     if scalar.chars().count() > MAX_KEY {
         return Err(tera::Error::message(format!("a key of more than {MAX_KEY} characters")));
     }
@@ -130,7 +131,7 @@ fn write_key(key: &str, out: &mut String) -> TeraResult<()> {
 
 fn write_value(value: &Value, out: &mut String) -> TeraResult<()> {
     if let Some(text) = value.as_str() {
-        out.push_str(&escape::write_scalar(text));
+        out.push_str(&write_scalar(text));
     } else if let Some(items) = value.as_array() {
         out.push('[');
         for (at, item) in items.iter().enumerate() {

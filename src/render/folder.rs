@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::manifest::{self, Checked};
 use super::schema::ParameterSchema;
 use super::source::{Fault, Place};
+use crate::manifest::{Limits, parse};
 use crate::types::TemplateName;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -219,7 +220,7 @@ fn read_examples(
             errors.push(error_at(&file(""), "an example has parameters.yaml (or .json) and expected.yaml".into(), ""));
             continue;
         };
-        match serde_saphyr::from_str::<Map<String, Value>>(text) {
+        match one_mapping(text) {
             Ok(parameters) => {
                 let filled = schema.map(|schema| schema.violations(&Value::Object(schema.with_defaults(&parameters)))).unwrap_or_default();
                 errors.extend(
@@ -227,10 +228,20 @@ fn read_examples(
                 );
                 examples.push(Example { name: case.to_owned(), parameters, expected: expected.clone() });
             }
-            Err(error) => errors.push(error_at(&path, error.to_string(), "")),
+            Err(message) => errors.push(error_at(&path, message, "")),
         }
     }
     if errors.is_empty() { Ok(examples) } else { Err(errors) }
+}
+
+/// The one mapping a text holds.
+fn one_mapping(text: &str) -> Result<Map<String, Value>, String> {
+    let documents = parse(text, Limits::default()).map_err(|error| error.to_string())?;
+    match documents.into_iter().next().map(|document| document.value) {
+        None => Ok(Map::new()),
+        Some(Value::Object(mapping)) => Ok(mapping),
+        Some(_) => Err("parameters are one mapping".to_owned()),
+    }
 }
 
 pub(super) fn error_at(file: &str, message: String, hint: &str) -> TemplateError {

@@ -20,7 +20,7 @@ pub(super) fn inline(value: &str, code: bool, table: bool) -> String {
 /// A value as a fenced code block on lines of its own.
 pub(super) fn fence(value: &str) -> String {
     let fence = "`".repeat(longest_run(value).max(2) + 1);
-    let kept: String = value.replace("\r\n", "\n").chars().filter(|c| *c == '\n' || *c == '\t' || !super::escape::is_hidden(*c)).collect();
+    let kept: String = value.replace("\r\n", "\n").chars().filter(|c| *c == '\n' || *c == '\t' || crate::manifest::is_shown(*c)).collect();
     format!("\n{fence}text\n{}\n{fence}\n", kept.trim_end_matches('\n'))
 }
 

@@ -4,7 +4,6 @@
 
 mod catalogue;
 mod engine;
-mod escape;
 mod folder;
 mod graph;
 mod lint;

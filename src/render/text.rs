@@ -3,10 +3,10 @@
 //! A value never becomes markup, a mention, a line break in a title, or a directory level.
 
 use super::engine::{Limited, joined_filter};
-use super::escape::is_hidden;
 use super::lint::{self, Vocabulary};
 use super::markdown;
 use super::source::{Fault, Kind, Piece, Place, place, scan};
+use crate::manifest::is_shown;
 use crate::types::ErrorClass;
 use std::sync::LazyLock;
 use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
@@ -207,7 +207,7 @@ fn one_spaced(text: &str) -> String {
         .chars()
         .filter_map(|c| match c {
             c if c.is_whitespace() || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => Some(' '),
-            c => (!is_hidden(c)).then_some(c),
+            c => is_shown(c).then_some(c),
         })
         .collect();
     seen.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")

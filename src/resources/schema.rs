@@ -5,6 +5,7 @@ use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
 use crate::inventory::{ClusterSpec, RepositorySpec};
 use crate::types::{AutomationName, ClusterName, RepositoryName, SourceName};
+use crate::validate::nearest;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -20,15 +21,17 @@ pub(super) struct Problem {
     pub(super) hint: Option<String>,
 }
 
-static VALIDATORS: LazyLock<BTreeMap<Kind, jsonschema::Validator>> = LazyLock::new(|| {
+/// Each kind's schema with its validator.
+static VALIDATORS: LazyLock<BTreeMap<Kind, (Value, jsonschema::Validator)>> = LazyLock::new(|| {
     Kind::ALL
         .into_iter()
         .map(|kind| {
+            let schema = schema_of(kind);
             let validator = jsonschema::options()
                 .with_draft(jsonschema::Draft::Draft202012)
-                .build(&schema_of(kind))
+                .build(&schema)
                 .unwrap_or_else(|error| unreachable!("the generated schema of {} is a schema: {error}", kind.as_str()));
-            (kind, validator)
+            (kind, (schema, validator))
         })
         .collect()
 });
@@ -74,22 +77,28 @@ fn envelope<N: JsonSchema, S: JsonSchema>(kind: Kind) -> Value {
 /// Everything about `document` that does not fit the schema of `kind`.
 pub(super) fn check(kind: Kind, document: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Some(validator) = VALIDATORS.get(&kind) {
+    if let Some((schema, validator)) = VALIDATORS.get(&kind) {
         for error in validator.iter_errors(document) {
-            explain(&error, &mut problems);
+            explain(&error, schema, &mut problems);
         }
     }
     problems
 }
 
-fn explain(error: &jsonschema::ValidationError<'_>, problems: &mut Vec<Problem>) {
+fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &mut Vec<Problem>) {
     let pointer = error.instance_path().to_string();
     let problem = |message: String, hint: Option<String>| Problem { pointer: pointer.clone(), at_key: false, message, hint };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            let known = known_fields(error, schema);
             for name in unexpected {
                 let pointer = format!("{pointer}/{}", escape_pointer(name));
-                problems.push(Problem { pointer, at_key: true, message: format!("there is no field `{name}` here"), hint: None });
+                let hint = match nearest(name, known.iter().copied()) {
+                    Some(near) => Some(format!("did you mean `{near}`?")),
+                    None if known.is_empty() => None,
+                    None => Some(format!("known are: {}", known.join(", "))),
+                };
+                problems.push(Problem { pointer, at_key: true, message: format!("there is no field `{name}` here"), hint });
             }
         }
         ValidationErrorKind::Required { property } => {
@@ -112,12 +121,19 @@ fn explain(error: &jsonschema::ValidationError<'_>, problems: &mut Vec<Problem>)
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             // The branch that fits furthest tells most: an author meant that one.
             match context.iter().filter(|branch| !branch.is_empty()).max_by_key(|branch| depth(branch)) {
-                Some(branch) if depth(branch) > depth_of(error) => branch.iter().for_each(|error| explain(error, problems)),
+                Some(branch) if depth(branch) > depth_of(error) => branch.iter().for_each(|error| explain(error, schema, problems)),
                 _ => problems.push(problem(format!("{} fits none of the forms allowed here", error.instance()), Some(forms(context)))),
             }
         }
         _ => problems.push(problem(error.to_string(), None)),
     }
+}
+
+/// The fields an object may have where one too many was found.
+fn known_fields<'s>(error: &jsonschema::ValidationError<'_>, schema: &'s Value) -> Vec<&'s str> {
+    let parent = error.schema_path().as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
+    let properties = schema.pointer(parent).and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+    properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
 fn depth_of(error: &jsonschema::ValidationError<'_>) -> usize {

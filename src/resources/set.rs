@@ -2,12 +2,12 @@
 
 use super::document::{Document, Kind, read};
 use super::{Diagnostic, Level, ResourceFile};
-use crate::automation::{Automation, Automations, SpecError};
-use crate::ingress::{Source, SourceSpec, SpecFinding};
+use crate::automation::{Automation, Automations};
+use crate::ingress::{Source, SourceSpec};
 use crate::inventory::{Inventory, Repository};
 use crate::plan::Recipe;
 use crate::render::Catalogue;
-use crate::types::{AutomationName, KubernetesVersion, SecretName, SourceName};
+use crate::types::{AutomationName, KubernetesVersion, SecretName, SourceName, SpecError};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -86,10 +86,10 @@ impl ResourceSet {
         let Some((name, spec)) = typed::<SourceName, SourceSpec>(document, found) else { return };
         match Source::compile(name.clone(), spec) {
             Ok(source) => {
-                found.extend(source.warnings().iter().cloned().map(|warning| diagnostic(document, Level::Warning, warning.into())));
+                found.extend(source.warnings().iter().cloned().map(|warning| diagnostic(document, Level::Warning, warning)));
                 self.sources.insert(name, Arc::new(source));
             }
-            Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error.into()))),
+            Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
         }
     }
 
@@ -177,10 +177,4 @@ fn digest(files: &[ResourceFile]) -> String {
         }
     }
     hex::encode(hasher.finalize())
-}
-
-impl From<SpecFinding> for SpecError {
-    fn from(finding: SpecFinding) -> Self {
-        Self { pointer: finding.pointer, message: finding.message, hint: finding.hint, within: finding.line_in_value }
-    }
 }

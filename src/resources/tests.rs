@@ -67,6 +67,7 @@ fn every_error_has_its_file_line_column_and_a_hint() {
     let found = errors(&[("a.yaml", BASICS), ("rules/b.yaml", &automation(&spec))]);
     assert_eq!(found.len(), 1, "the schema comes first: {found:#?}");
     assert!(found[0].starts_with("rules/b.yaml:7:3: error: Automation/namespace-request: there is no field `correlte`"), "{}", found[0]);
+    assert!(found[0].ends_with("hint: did you mean `correlate`?"), "{}", found[0]);
 
     let spec = GOOD
         .replace("event.data.transition.to == \"Approved\"", "event.data.transition.to = \"Approved\"")
@@ -75,7 +76,7 @@ fn every_error_has_its_file_line_column_and_a_hint() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].starts_with("rules/b.yaml:6:99: error: Automation/namespace-request: not a valid CEL expression"), "{}", found[0]);
     assert!(
-        found[1].starts_with("rules/b.yaml:15:")
+        found[1].starts_with("rules/b.yaml:16:")
             && found[1].contains("there is no template \"namespac\"")
             && found[1].contains("hint: known are: access-grant"),
         "{}",

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,25 @@ struct Worker {
     child: Child,
     socket: UnixStream,
     busy: Duration,
+}
+
+/// How long a worker that closed its socket may take to end by itself, so that its own reason is told and not our kill.
+const ENDING: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// How the worker ended, once its socket is closed; one that does not end is killed.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + ENDING;
+        while Instant::now() < until {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => break,
+            }
+        }
+        let _ = self.child.kill();
+        self.child.wait().ok()
+    }
 }
 
 impl Drop for Worker {
@@ -146,9 +165,7 @@ impl ProcessRenderer {
                 Err(RenderError::TimeExceeded { template, millis: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX) })
             }
             Ok(None) | Err(_) => {
-                // A process that is already ending keeps its own reason.
-                let _ = worker.child.kill();
-                let ended = worker.child.wait().ok();
+                let ended = worker.ended();
                 if was_idle && got == 0 && ended.is_some_and(|status| status.success()) {
                     return None;
                 }
@@ -198,7 +215,7 @@ impl Drop for ProcessRenderer {
 }
 
 /// How a process ended, in words a template's author can use.
-fn reason(status: std::process::ExitStatus) -> String {
+fn reason(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         // SIGABRT: what an allocation beyond the limit ends in, and a stack overflow.
         (Some(6), _) => "it asked for more memory than a template may have".to_owned(),

@@ -4,9 +4,11 @@
 
 mod cursor;
 pub mod inbox;
+mod queries;
 mod records;
 pub mod sqlite;
 
+pub use queries::*;
 pub use records::*;
 
 use crate::request::{Request, TimelineEntry};
@@ -77,8 +79,9 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- tasks -------------------------------------------------------------------------------------------------
 
-    /// Leases up to `limit` due tasks to `owner` until `now + lease`: oldest first, at most one per lane, and none of a lane
-    /// in which another task is leased. A lease that ran out is free again. Each claim raises the task's fence.
+    /// Leases up to `limit` due tasks to `owner` until `now + lease`: oldest first, at most one per lane and per request, and none
+    /// of a lane or a request of which another task is leased. A lease that ran out is free again, and its task comes before the
+    /// others of its lane. Each claim raises the task's fence.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<ClaimedTask>, StoreError>;
 
     /// Makes the lease last until `until`.
@@ -88,7 +91,7 @@ pub trait Store: Send + Sync + 'static {
     async fn extend_lease(&self, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError>;
 
     /// In one transaction: the request's new state (checked against its version), its timeline entries, follow-up tasks,
-    /// and what becomes of the task itself.
+    /// and what becomes of the task itself. `updated_at` becomes `now` and the version is raised by the store.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the lease was lost (fence) or the request was changed by another writer; then nothing was written.
@@ -97,7 +100,8 @@ pub trait Store: Send + Sync + 'static {
     /// Gives every task leased to `owner` back at once, its attempt not counted: what a worker does when it shuts down.
     async fn release(&self, owner: &str) -> Result<u64, StoreError>;
 
-    /// When the next task becomes due; none when no task waits.
+    /// The moment before which no claim finds anything: when the first task that nothing stands before becomes due, or a lease
+    /// runs out; none when nothing waits and nothing is leased.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Tasks of a request, or dead letters of all requests, newest first.
@@ -118,7 +122,7 @@ pub trait Store: Send + Sync + 'static {
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;
 
     /// Writes a request changed outside a task (an approval, a retry, a cancellation) with its timeline entries and tasks;
-    /// `request.version` is the version read. Tasks still waiting for this request are dropped first when `drop_tasks` is set.
+    /// `request.version` is the version read; the store raises it and sets `updated_at` to `now`. Tasks still waiting for this request are dropped first when `drop_tasks` is set.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when another writer was first.
@@ -144,7 +148,10 @@ pub trait Store: Send + Sync + 'static {
     /// same head branch exists, nothing is added and that one's number is returned.
     async fn insert_pull(&self, pull: &PullRecord) -> Result<u64, StoreError>;
 
-    /// Replaces a record, if its `version` is still the one read.
+    /// Replaces a record, if its `version` is still the one read; the store raises it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another writer was first, or when it opens a second pull request of a head branch.
     async fn update_pull(&self, pull: &PullRecord) -> Result<(), StoreError>;
 
     /// One record; none when there is none.
@@ -156,6 +163,9 @@ pub trait Store: Send + Sync + 'static {
     // ---- tokens ------------------------------------------------------------------------------------------------
 
     /// Adds an API token (its hash, never the token).
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the id or the hash is there already.
     async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError>;
 
     /// The token with this hash, unless revoked or expired at `now`.
@@ -173,7 +183,8 @@ pub trait Store: Send + Sync + 'static {
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
 
     /// Removes up to `limit` deliveries received before `before` with their events, and ended requests last changed before
-    /// it; never one that is still to be dispatched, nor what a live request was opened by.
+    /// it, and events a person filed; never a delivery that is still to be dispatched or that a live request was opened or
+    /// joined by, nor a request that still has a task or a dead letter. Called again until it removes nothing.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError>;
 
     /// Whether a write would succeed now: what readiness asks.

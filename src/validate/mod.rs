@@ -19,7 +19,7 @@ pub use crate::types::{KubernetesVersion, UnknownKinds};
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
 use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
-use nearest::nearest;
+pub(crate) use nearest::nearest;
 use std::collections::{BTreeMap, HashMap};
 
 /// What a change is held against.

@@ -1,7 +1,7 @@
 //! "Did you mean ...?"
 
 /// The candidate that `text` was probably meant to be: few letters differ, case aside. None when nothing is near.
-pub(super) fn nearest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let wanted: Vec<char> = text.chars().take(64).flat_map(char::to_lowercase).collect();
     let allowed = (wanted.len() / 3).clamp(1, 4);
     candidates

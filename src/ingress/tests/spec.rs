@@ -125,7 +125,7 @@ fn a_source_without_proof_that_says_so_is_taken_with_a_warning() {
 fn a_mapping_that_does_not_compile_has_line_and_column_within_its_text() {
     let found =
         findings(generic(json!({"type": "deploy.finished", "subject": "body.x ==\n  && true", "id": "item.id", "time": "body.t", "data": "1 +"})));
-    let told: Vec<(&str, Option<(u32, u32)>)> = found.iter().map(|finding| (finding.pointer.as_str(), finding.line_in_value)).collect();
+    let told: Vec<(&str, Option<(u32, u32)>)> = found.iter().map(|finding| (finding.pointer.as_str(), finding.within)).collect();
     assert_eq!(
         told.iter().map(|(pointer, _)| *pointer).collect::<Vec<_>>(),
         ["/mapping/id", "/mapping/type", "/mapping/subject", "/mapping/data"],

@@ -156,3 +156,66 @@ fn a_number_is_one_under_yaml_1_1_too() {
         assert_eq!(write_value(&Value::from(number)), written);
     }
 }
+
+#[test]
+fn words_and_quantities_stay_plain() {
+    for plain in ["web", "platform-team", "kubernetes.io/os", "500m", "10Gi", "ReadWriteOnce", "v1"] {
+        assert_eq!(write_scalar(plain), plain);
+    }
+}
+
+#[test]
+fn what_a_reader_could_take_for_something_else_is_quoted() {
+    for text in [
+        "",
+        " ",
+        "yes",
+        "No",
+        "ON",
+        "y",
+        "null",
+        "~",
+        "1",
+        "1.0",
+        "1e3",
+        "1E",
+        "0x1f",
+        "0o7",
+        "017",
+        "1_000",
+        "12:30:45",
+        "2026-11-20",
+        "-",
+        "- a",
+        "a: b",
+        "a #b",
+        "#",
+        "*a",
+        "&a",
+        "!a",
+        "%a",
+        "@a",
+        "`a`",
+        "[",
+        "{",
+        "|",
+        ">",
+        "?",
+        "=",
+        "<<",
+        ".inf",
+        "a,b",
+        "ä",
+        "-1",
+        "+1",
+        "1.2Gi",
+    ] {
+        let written = write_scalar(text);
+        assert!(written.starts_with('"') && written.ends_with('"'), "{written}");
+    }
+}
+
+#[test]
+fn line_breaks_and_hidden_characters_are_escaped() {
+    assert_eq!(write_scalar("a\nb\r\t\u{0}\u{85}\u{2028}\u{202e}\u{feff}\u{1ffff}"), r#""a\nb\r\t\u0000\u0085\u2028\u202e\ufeff\U0001ffff""#);
+}

@@ -3,8 +3,8 @@
 use super::loopback::{Answer, Loopback, Request};
 use base64::Engine as _;
 use kubeops::git::{CommitMeta, Identity, Mirror};
-use kubeops::plan::{ChangeSet, FileChange};
-use kubeops::types::{CommitSha, DirectoryPath, EventId, RequestId, Timestamp};
+use kubeops::plan::{BaseTree, ChangeSet, EntryKind, FileChange, TreeError};
+use kubeops::types::{CommitSha, DirectoryPath, EventId, ManifestPath, RequestId, Timestamp};
 use kubeops::validate::{KubernetesVersion, Rules, UnknownKinds, ValidatedChange, validate};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -213,13 +213,42 @@ fn bare_command(program: &str) -> Command {
 
 /// A change that passed the gate: paths with their new content, or none to remove the file.
 pub fn validated(mirror: &Arc<Mirror>, base: &CommitSha, files: &[(&str, Option<&str>)]) -> ValidatedChange {
+    validated_on(&mirror.snapshot(base).expect("a snapshot"), files)
+}
+
+/// The same on any tree.
+pub fn validated_on(base: &dyn BaseTree, files: &[(&str, Option<&str>)]) -> ValidatedChange {
     let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]) };
     for (path, content) in files {
         let file = content.map_or(FileChange::Remove, |content| FileChange::Write(content.as_bytes().to_vec()));
         change.files.insert(path.parse().expect("a manifest path"), file);
     }
     let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
-    validate(change, &mirror.snapshot(base).expect("a snapshot"), &rules).expect("a valid change")
+    validate(change, base, &rules).expect("a valid change")
+}
+
+/// A base with nothing in it.
+pub struct EmptyTree(CommitSha);
+
+impl Default for EmptyTree {
+    fn default() -> Self {
+        Self("0".repeat(40).parse().expect("forty digits"))
+    }
+}
+
+impl BaseTree for EmptyTree {
+    fn commit(&self) -> &CommitSha {
+        &self.0
+    }
+    fn entry(&self, _: &str) -> Result<Option<EntryKind>, TreeError> {
+        Ok(None)
+    }
+    fn read(&self, _: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+        Ok(None)
+    }
+    fn spellings(&self, _: &str) -> Result<Vec<String>, TreeError> {
+        Ok(Vec::new())
+    }
 }
 
 /// A ConfigMap whose content tells `value`.

@@ -1,0 +1,79 @@
+//! What is asked of the store's listings: filters and pages.
+
+use super::{DeliveryState, PullState, TaskState};
+use crate::event::EventType;
+use crate::request::State;
+use crate::types::{AutomationName, BranchName, DeliveryId, RepositoryName, RequestId, SourceName};
+
+/// Which requests are wanted; an empty filter wants all.
+#[derive(Debug, Clone, Default)]
+pub struct RequestFilter {
+    /// In one of these states; empty for any.
+    pub states: Vec<State>,
+    /// Of this automation.
+    pub automation: Option<AutomationName>,
+    /// For this repository.
+    pub repository: Option<RepositoryName>,
+    /// With exactly this correlation key.
+    pub correlation: Option<String>,
+}
+
+/// Which deliveries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// From this source.
+    pub source: Option<SourceName>,
+    /// In this state.
+    pub state: Option<DeliveryState>,
+}
+
+/// Which events are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// From this source.
+    pub source: Option<SourceName>,
+    /// Of this type.
+    pub kind: Option<EventType>,
+    /// About exactly this subject.
+    pub subject: Option<String>,
+    /// Read from this delivery.
+    pub delivery: Option<DeliveryId>,
+}
+
+/// Which pull requests are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct PullFilter {
+    /// Of this repository.
+    pub repository: Option<RepositoryName>,
+    /// In this state.
+    pub state: Option<PullState>,
+    /// With this head branch.
+    pub head: Option<BranchName>,
+}
+
+/// Which tasks are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    /// Of this request.
+    pub request: Option<RequestId>,
+    /// In this state.
+    pub state: Option<TaskState>,
+}
+
+/// A stretch of a listing.
+#[derive(Debug, Clone)]
+pub struct PageQuery {
+    /// Rows wanted, 1 to 500.
+    pub limit: u32,
+    /// Where the page before ended: an opaque text from [`Page::next`].
+    pub after: Option<String>,
+}
+
+/// A stretch of a listing and where the next one begins.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// What to pass as `after` for the next page; none at the end.
+    pub next: Option<String>,
+}

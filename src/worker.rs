@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::pipeline::{Dispatcher, Pipeline, StepError};
 use crate::request::{State, TimelineEntry};
+use crate::store::inbox::Inbox;
 use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
 use crate::telemetry::Metrics;
 use crate::types::{ErrorClass, Timestamp};
@@ -39,8 +40,22 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     options: WorkerOptions,
     wake: Arc<Notify>,
+    inbox: Arc<Inbox>,
 }
 
+/// What came of a look around.
+struct Round {
+    /// Whether there was anything to do.
+    found: bool,
+    /// What the senders are owed before the next one.
+    courtesy: Option<Duration>,
+}
+
+/// While senders are pressing, dispatching pauses so many times as long as a batch took, and at most so long.
+const COURTESY: u32 = 9;
+const LONGEST_COURTESY: Duration = Duration::from_millis(250);
+/// How long a delivery may wait for its dispatch before senders are given way no more.
+const MOST_BEHIND: Duration = Duration::from_secs(30);
 /// Looks for work at least this often, in case a wake-up was missed or another process left some.
 const IDLE: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts.
@@ -56,8 +71,15 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// A worker; nothing runs before [`Self::run`].
-    pub fn new(pipeline: Arc<Pipeline>, dispatcher: Arc<Dispatcher>, metrics: Arc<Metrics>, options: WorkerOptions, wake: Arc<Notify>) -> Self {
-        Self { pipeline, dispatcher, metrics, options, wake }
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        dispatcher: Arc<Dispatcher>,
+        metrics: Arc<Metrics>,
+        options: WorkerOptions,
+        wake: Arc<Notify>,
+        inbox: Arc<Inbox>,
+    ) -> Self {
+        Self { pipeline, dispatcher, metrics, options, wake, inbox }
     }
 
     fn store(&self) -> &dyn Store {
@@ -73,8 +95,14 @@ impl Worker {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running: JoinSet<()> = JoinSet::new();
         while !*stop.borrow() {
-            let found = self.round(&mut running).await;
-            if found {
+            let round = self.round(&mut running).await;
+            if let Some(courtesy) = round.courtesy {
+                tokio::select! {
+                    () = tokio::time::sleep(courtesy) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+            if round.found {
                 continue;
             }
             let pause = self.until_due().await;
@@ -96,15 +124,29 @@ impl Worker {
         }
     }
 
-    /// Everything that can be done at once; false when nothing was found. A failing store is waited for.
-    async fn round(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
-        let dispatched = match self.dispatcher.run_batch().await {
-            Ok(count) => count > 0,
+    /// Everything that can be done at once. A failing store is waited for.
+    async fn round(self: &Arc<Self>, running: &mut JoinSet<()>) -> Round {
+        let begun = std::time::Instant::now();
+        let (dispatched, courtesy) = match self.dispatcher.run_batch().await {
+            Ok(None) => (false, None),
+            Ok(Some(oldest)) => (true, self.courtesy(oldest, begun.elapsed())),
             Err(error) => {
                 tracing::error!(%error, "deliveries could not be dispatched; they stay pending");
-                false
+                (false, None)
             }
         };
+        Round { found: self.claim(running).await || dispatched, courtesy }
+    }
+
+    /// How long to leave the machine to the senders after a batch that took `took`: a sender that is not answered gives up,
+    /// a delivery that is on disk can wait for a moment. But not for ever: who is far behind gives way to nobody.
+    fn courtesy(&self, oldest: Timestamp, took: Duration) -> Option<Duration> {
+        let patient = self.clock().now().since(oldest) < MOST_BEHIND;
+        (patient && self.inbox.is_pressed()).then(|| took.saturating_mul(COURTESY).min(LONGEST_COURTESY))
+    }
+
+    /// Starts on tasks that are due, as far as there is room; false when there were none.
+    async fn claim(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
         while running.try_join_next().is_some() {}
         let free = self.options.concurrency.saturating_sub(running.len());
         if free == 0 {
@@ -116,11 +158,11 @@ impl Worker {
                 for task in claimed {
                     running.spawn(Arc::clone(self).work(task));
                 }
-                dispatched || found
+                found
             }
             Err(error) => {
                 tracing::error!(%error, "tasks could not be claimed");
-                dispatched
+                false
             }
         }
     }
@@ -140,7 +182,7 @@ impl Worker {
         loop {
             let dispatched = self.dispatcher.run_batch().await?;
             let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, 1).await?;
-            if dispatched == 0 && claimed.is_empty() {
+            if dispatched.is_none() && claimed.is_empty() {
                 return Ok(());
             }
             for task in claimed {

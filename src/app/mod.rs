@@ -98,7 +98,7 @@ impl App {
         let inbox = Arc::new(Inbox::new(Arc::clone(&store), inbox_options));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
-        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, stopped.clone());
+        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, &inbox, stopped.clone());
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let state = AppState::new(Parts {
@@ -207,6 +207,7 @@ fn start_worker(
     pipeline: &Arc<Pipeline>,
     metrics: &Arc<Metrics>,
     wake: &Arc<Notify>,
+    inbox: &Arc<Inbox>,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let dispatcher =
@@ -220,7 +221,7 @@ fn start_worker(
         observe_every: settings.observe_every,
         retention: settings.retention,
     };
-    let worker = Arc::new(Worker::new(Arc::clone(pipeline), dispatcher, Arc::clone(metrics), options, Arc::clone(wake)));
+    let worker = Arc::new(Worker::new(Arc::clone(pipeline), dispatcher, Arc::clone(metrics), options, Arc::clone(wake), Arc::clone(inbox)));
     tokio::spawn(worker.run(stopped, settings.graceful_timeout.mul_f64(GRACE_SHARE)))
 }
 

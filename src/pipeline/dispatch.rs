@@ -9,7 +9,7 @@ use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
 use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
-use crate::types::{EventId, RepositoryName, RequestId};
+use crate::types::{EventId, RepositoryName, RequestId, Timestamp};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -29,16 +29,13 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Dispatches the next batch and tells how many deliveries it had; 0 when nothing waits.
+    /// Dispatches the next batch and tells when its oldest delivery was received; nothing when none waits.
     ///
     /// # Errors
     /// When the store fails; then the batch is still pending.
-    pub async fn run_batch(self: &Arc<Self>) -> Result<usize, StoreError> {
+    pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Timestamp>, StoreError> {
         let deliveries = self.store.pending_deliveries(BATCH).await?;
-        if deliveries.is_empty() {
-            return Ok(0);
-        }
-        let count = deliveries.len();
+        let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else { return Ok(None) };
         let this = Arc::clone(self);
         let entries = tokio::task::spawn_blocking(move || {
             // One set of rules from the first to the last of the batch.
@@ -50,7 +47,7 @@ impl Dispatcher {
         failpoint::hit("dispatch.read");
         self.store.dispatch(&entries, self.clock.now()).await?;
         failpoint::hit("dispatch.recorded");
-        Ok(count)
+        Ok(Some(oldest))
     }
 
     /// What one delivery says under the rules in force.

@@ -97,6 +97,10 @@ pub trait Store: Send + Sync + 'static {
     /// Gives every task leased to `owner` back at once, its attempt not counted: what a worker does when it shuts down.
     async fn release(&self, owner: &str) -> Result<u64, StoreError>;
 
+    /// As [`Self::release`], but with the attempt counted: what a process does at its start for the one before it of the same
+    /// name, which died. What it held may have been done in part, and a step that kills its process must not be tried for ever.
+    async fn take_back(&self, owner: &str) -> Result<u64, StoreError>;
+
     /// When the next task becomes due; none when no task waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 

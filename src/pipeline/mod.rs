@@ -153,12 +153,19 @@ impl Pipeline {
         let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned() else {
             return Ok(outcome::nothing());
         };
-        if let Some(PullRef { number, .. }) = request.pull {
+        let forge = self.forges.forge(&repository)?;
+        let number = match (&request.pull, &request.branch) {
+            (Some(PullRef { number, .. }), _) => Some(*number),
+            // Withdrawn while it was being proposed: it may have a pull request whose number nobody wrote down.
+            (None, Some(branch)) => forge.find(branch).await?.map(|pull| pull.number),
+            (None, None) => None,
+        };
+        if let Some(number) = number {
             let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-            self.forges.forge(&repository)?.close(number, Some(&reason)).await?;
+            forge.close(number, Some(&reason)).await?;
         }
         failpoint::hit("withdraw.closed");
-        if let (Some(branch), Some(pushed)) = (request.branch.clone(), request.pushed.clone()) {
+        if let (Some(branch), Some(pushed)) = (request.branch.clone(), request.pushed.clone().or_else(|| request.commit.clone())) {
             let mirror = self.mirror(&repository)?;
             blocking(move || match mirror.delete_branch(&branch, Expected::At(pushed)) {
                 // A person has pushed to it: it is theirs now.

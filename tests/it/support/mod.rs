@@ -2,4 +2,5 @@
 
 pub mod fake_github;
 pub mod loopback;
+pub mod server;
 pub mod upstream;

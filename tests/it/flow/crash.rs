@@ -147,9 +147,10 @@ fn ten_kills_at_random_times_lose_nothing_and_double_nothing() {
     for kill in 0..KILLS {
         rounds.send(kill).expect("the sender");
         // The moment of a kill is what is random here; nothing is waited for.
-        std::thread::sleep(Duration::from_millis(dice.below(150)));
+        let pause = dice.below(150);
+        std::thread::sleep(Duration::from_millis(pause));
         server.kill();
-        println!("kill {kill}: {} tickets were acknowledged", ledger.lock().expect("the ledger").len());
+        println!("kill {kill} after {pause} ms: {} tickets were acknowledged", ledger.lock().expect("the ledger").len());
         server.run();
         *at.write().expect("the connection") = server.at().clone();
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// The name its leases are held under; unique per process.
+    /// The name its leases are held under; no other living process has it.
     pub owner: String,
     /// Steps done at the same time.
     pub concurrency: usize,
@@ -153,9 +153,12 @@ impl Worker {
     async fn work(self: Arc<Self>, claimed: ClaimedTask) {
         let kind = claimed.task.kind;
         let begun = std::time::Instant::now();
-        let settlement = match self.attempt(&claimed).await {
-            Ok(settlement) => settlement,
-            Err(error) => self.failed(&claimed, &error),
+        let settlement = if claimed.task.attempts > self.options.max_attempts {
+            // Its process died each time before it could settle: it must not take down every one to come.
+            let message = "every attempt was begun and none came to its end; the process may have died of it".to_owned();
+            self.failed(&claimed, &StepError::Permanent(message))
+        } else {
+            self.attempt(&claimed).await.unwrap_or_else(|error| self.failed(&claimed, &error))
         };
         self.metrics.stage(kind.as_str(), begun.elapsed());
         failpoint::hit(match kind {

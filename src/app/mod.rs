@@ -4,6 +4,7 @@
 mod forges;
 mod intake;
 mod inventory;
+mod lease_owner;
 mod operations;
 mod pulls;
 mod reload;
@@ -24,6 +25,7 @@ use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Timestamp, TokenId};
 use crate::worker::{Worker, WorkerOptions};
 use anyhow::Context;
+use lease_owner::LeaseOwner;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub struct App {
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
     waker: JoinHandle<()>,
+    /// Held until everything has stopped.
+    _lease_owner: LeaseOwner,
     graceful_timeout: Duration,
 }
 
@@ -98,7 +102,14 @@ impl App {
         let inbox = Arc::new(Inbox::new(Arc::clone(&store), inbox_options));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
-        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, stopped.clone());
+        let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
+        if lease_owner.inherits() {
+            let taken = store.take_back(lease_owner.name()).await.context("the tasks of the process before this one could not be taken back")?;
+            if taken > 0 {
+                tracing::warn!(tasks = taken, "the process before this one did not end in order; its tasks go on here");
+            }
+        }
+        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, lease_owner.name(), stopped.clone());
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let state = AppState::new(Parts {
@@ -116,7 +127,7 @@ impl App {
             call_timeout: settings.timeout,
         });
         let server = serve(&serve_options(settings), Arc::clone(&state))?;
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, graceful_timeout: settings.graceful_timeout })
+        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, _lease_owner: lease_owner, graceful_timeout: settings.graceful_timeout })
     }
 
     /// Where the server listens; empty for a unix socket.
@@ -207,12 +218,13 @@ fn start_worker(
     pipeline: &Arc<Pipeline>,
     metrics: &Arc<Metrics>,
     wake: &Arc<Notify>,
+    owner: &str,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let dispatcher =
         Arc::new(Dispatcher { store: Arc::clone(&pipeline.store), rules: Arc::clone(&pipeline.rules), clock: Arc::clone(&pipeline.clock) });
     let options = WorkerOptions {
-        owner: format!("{}-{:08x}", std::process::id(), pipeline.clock.random() as u32),
+        owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
         max_attempts: settings.task_max_attempts,
         lease: LEASE,

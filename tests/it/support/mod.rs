@@ -3,4 +3,5 @@
 pub mod fake_github;
 pub mod github_openapi;
 pub mod loopback;
+pub mod server;
 pub mod upstream;

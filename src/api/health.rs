@@ -80,6 +80,7 @@ pub(super) async fn metrics(state: State) -> Result<HttpResponse, ApiError> {
     if let Ok(stats) = state.store_stats().await {
         metrics.record_stats(&stats, state.now());
     }
+    metrics.record_inbox(&state.parts.receiver.counts());
     let text = metrics.text().map_err(ApiError::internal)?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

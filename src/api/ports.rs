@@ -3,6 +3,7 @@
 
 use crate::request::Request;
 use crate::store::PullRecord;
+use crate::store::inbox::InboxCounts;
 use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, Timestamp};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
@@ -26,6 +27,11 @@ pub trait Receiver: Send + Sync + 'static {
     /// # Errors
     /// When it was not stored, and why.
     async fn receive(&self, incoming: Incoming<'_>) -> Result<Receipt, Refusal>;
+
+    /// What the inbox behind it did so far; nothing where there is none.
+    fn counts(&self) -> InboxCounts {
+        InboxCounts::default()
+    }
 }
 
 /// One webhook request, read to its end.

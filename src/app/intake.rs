@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::ingress::{self, Headers, IngressError, SecretLookup};
 use crate::pipeline::{InForce, Rules};
-use crate::store::inbox::Inbox;
+use crate::store::inbox::{Inbox, InboxCounts};
 use crate::store::{Appended, NewDelivery, StoreError};
 use crate::types::{DeliveryId, SecretName};
 use actix_web::http::header::{HeaderMap, HeaderName};
@@ -94,6 +94,10 @@ impl Receiver for Intake {
             Appended::New if received.handled => Receipt::Accepted(id),
             Appended::New => Receipt::Ignored(id),
         })
+    }
+
+    fn counts(&self) -> InboxCounts {
+        self.inbox.counts()
     }
 }
 

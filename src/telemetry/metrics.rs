@@ -2,12 +2,14 @@
 
 use super::TelemetryError;
 use crate::request::State;
+use crate::store::inbox::InboxCounts;
 use crate::store::{Stats, TaskKind};
 use crate::types::Timestamp;
 use actix_web_prom::{PrometheusMetrics, PrometheusMetricsBuilder};
 use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Labels our metrics have themselves, so that none of them can be a tag.
@@ -34,6 +36,19 @@ pub struct Metrics {
     reloads: IntCounterVec,
     resources_valid: IntGauge,
     tasks_dead: IntGauge,
+    inbox: Inbox,
+}
+
+/// What the inbox did. It counts by itself; the metrics follow when they are asked for.
+#[derive(Clone)]
+struct Inbox {
+    commits: IntCounter,
+    deliveries: IntCounter,
+    duplicates: IntCounter,
+    refused: IntCounter,
+    waiting: IntGauge,
+    /// Two who ask at once must not both add the same.
+    following: Arc<Mutex<()>>,
 }
 
 fn refused(e: impl std::fmt::Display) -> TelemetryError {
@@ -61,6 +76,7 @@ impl Metrics {
         let counters = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
         let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(opts(name, help), labels));
         let gauge = |name: &str, help: &str| register(&registry, IntGauge::with_opts(opts(name, help)));
+        let counter = |name: &str, help: &str| register(&registry, IntCounter::with_opts(opts(name, help)));
         let build = gauges("build_info", "The version that runs, and where.", &["version", "environment"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), environment]).set(1);
         let stages = HistogramOpts::new("kubeops_stage_duration_seconds", "How long a stage of a request took.").buckets(STAGE_BUCKETS.to_vec());
@@ -78,6 +94,14 @@ impl Metrics {
             reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
             resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
             tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
+            inbox: Inbox {
+                commits: counter("inbox_commits_total", "Transactions that wrote deliveries, each synced to disk once.")?,
+                deliveries: counter("inbox_deliveries_total", "Deliveries written.")?,
+                duplicates: counter("inbox_duplicates_total", "Deliveries that had been written before.")?,
+                refused: counter("inbox_refused_total", "Deliveries refused because too much was waiting to be written.")?,
+                waiting: gauge("inbox_waiting", "Deliveries that wait to be written.")?,
+                following: Arc::default(),
+            },
             registry,
         };
         metrics.record_stats(&Stats::default(), Timestamp::from_unix_millis(0));
@@ -136,6 +160,18 @@ impl Metrics {
         }
     }
 
+    /// What the inbox did since the process started.
+    pub fn record_inbox(&self, counts: &InboxCounts) {
+        let inbox = &self.inbox;
+        let _alone = inbox.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let follow = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        follow(&inbox.commits, counts.batches);
+        follow(&inbox.deliveries, counts.deliveries);
+        follow(&inbox.duplicates, counts.duplicates);
+        follow(&inbox.refused, counts.refused);
+        inbox.waiting.set(i64::try_from(counts.queued).unwrap_or(i64::MAX));
+    }
+
     /// All metrics in Prometheus' text format, version 0.0.4.
     ///
     /// # Errors
@@ -180,6 +216,9 @@ mod tests {
         metrics.delivery("service-desk", "accepted");
         metrics.stage("render", Duration::from_millis(2));
         metrics.resources_reloaded(false);
+        for batches in [2, 7] {
+            metrics.record_inbox(&InboxCounts { batches, deliveries: 40, duplicates: 3, queued: 1, ..InboxCounts::default() });
+        }
         let text = String::from_utf8(metrics.text().expect("text")).expect("UTF-8");
         for line in [
             "kubeops_pending_deliveries{team=\"platform\"} 3",
@@ -190,6 +229,9 @@ mod tests {
             "kubeops_tasks_dead{team=\"platform\"} 1",
             "kubeops_deliveries_total{outcome=\"accepted\",source=\"service-desk\",team=\"platform\"} 1",
             "kubeops_resources_reload_total{outcome=\"refused\",team=\"platform\"} 1",
+            "kubeops_inbox_commits_total{team=\"platform\"} 7",
+            "kubeops_inbox_deliveries_total{team=\"platform\"} 40",
+            "kubeops_inbox_waiting{team=\"platform\"} 1",
             "kubeops_resources_valid{team=\"platform\"} 0",
         ] {
             assert!(text.lines().any(|told| told == line), "{line}\n{text}");

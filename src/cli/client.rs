@@ -72,6 +72,7 @@ impl Server {
         let message = error.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
         let details = match error.pointer("/error/details") {
             None | Some(Value::Null) => String::new(),
+            Some(Value::Object(details)) if details.is_empty() => String::new(),
             Some(Value::Array(details)) => details.iter().map(|detail| format!("\n  - {}", output::printable(&readable(detail)))).collect(),
             Some(details) => format!("\n  {}", output::printable(&details.to_string())),
         };

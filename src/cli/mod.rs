@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod health;
 mod local;
 mod output;
 mod pulls;
@@ -58,6 +59,8 @@ enum Command {
     Pulls(pulls::Arguments),
     /// Make, list and revoke API tokens
     Token(token::Arguments),
+    /// Ask the server on this machine whether it is ready
+    Health(health::Arguments),
     /// Print the JSON Schema of a kind of resource, for editors
     Schema(schema::Arguments),
     /// Print a completion script for a shell
@@ -104,6 +107,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Requests(arguments) => requests::run(arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
         Command::Token(arguments) => token::run(arguments, format),
+        Command::Health(arguments) => health::run(&arguments, format),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kubeops", &mut std::io::stdout());

@@ -296,7 +296,7 @@ impl Worker {
         let before = now.minus(self.options.retention);
         loop {
             match self.store().prune(before, PRUNE_SLICE).await {
-                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => return,
+                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => break,
                 Ok(pruned) => tracing::info!(
                     deliveries = pruned.deliveries,
                     events = pruned.events,
@@ -305,6 +305,9 @@ impl Worker {
                 ),
                 Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
             }
+        }
+        if let Err(error) = self.pipeline.tidy_mirrors().await {
+            tracing::warn!(%error, "the mirrors could not be tidied");
         }
     }
 }

@@ -10,6 +10,7 @@ mod planning;
 mod preview;
 mod rules;
 mod step;
+mod tidy;
 
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;

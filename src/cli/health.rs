@@ -77,7 +77,9 @@ fn read(answer: &str) -> Option<(u16, Value)> {
 /// The word, then whatever is not well.
 fn human(body: &Value) -> String {
     let checks = body.pointer("/checks").and_then(Value::as_object).into_iter().flatten();
-    let unwell = checks.filter(|(_, said)| said.as_str() != Some("ok")).map(|(name, _)| format!("\n  {name}: {}", output::cell(body, &format!("/checks/{name}"))));
+    let unwell = checks
+        .filter(|(_, said)| said.as_str() != Some("ok"))
+        .map(|(name, _)| format!("\n  {name}: {}", output::cell(body, &format!("/checks/{name}"))));
     std::iter::once(output::cell(body, "/status")).chain(unwell).collect()
 }
 

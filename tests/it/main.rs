@@ -2,6 +2,7 @@
 
 mod api;
 mod arch;
+mod cli;
 mod forge;
 mod git;
 mod render;

@@ -23,6 +23,7 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List pull requests, newest first
+    #[command(after_help = "Example:\n  kubeops pulls list --state open")]
     List {
         /// Of this repository.
         #[arg(long)]
@@ -38,26 +39,31 @@ enum Command {
         after: Option<String>,
     },
     /// Show one with its diff
+    #[command(after_help = "Example:\n  kubeops pulls show gitops#1")]
     Show {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Show what one changes
+    #[command(after_help = "Example:\n  kubeops pulls diff gitops#1 | less -R")]
     Diff {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Approve one
+    #[command(after_help = "Example:\n  kubeops pulls approve gitops#1")]
     Approve {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Merge one into its base branch
+    #[command(after_help = "Example:\n  kubeops pulls merge gitops#1")]
     Merge {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Close one without a merge: a veto
+    #[command(after_help = "Example:\n  kubeops pulls close gitops#1 --comment 'not this quarter'")]
     Close {
         /// The pull request, `repository#number`.
         pull: String,

@@ -2,6 +2,7 @@
 
 mod api;
 mod arch;
+mod cli;
 mod flow;
 mod forge;
 mod git;

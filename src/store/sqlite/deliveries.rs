@@ -1,5 +1,6 @@
 //! Deliveries: written in batches, read back one by one or in pages. A row is never updated; see the schema.
 
+use super::batch::{Batched, CHUNK};
 use super::connection::Database;
 use super::rows::{Columns, digest, page_limit, to_json};
 use crate::store::cursor::Listing;
@@ -9,35 +10,19 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::collections::HashMap;
-use std::sync::Arc;
 
-/// Rows one statement inserts at most.
-const CHUNK: usize = 128;
-
-/// The texts of the insert statements for 1, 2, 4, ... [`CHUNK`] rows, so that each is compiled once per connection. Rows
-/// beyond the batch are bound to nothing and left out by the statement.
-pub(super) struct AppendStatements(Vec<Arc<str>>);
-
-impl AppendStatements {
-    pub(super) fn new() -> Self {
-        Self((0..=CHUNK.ilog2()).map(|power| insert_sql(1 << power).into()).collect())
-    }
-
-    fn for_rows(&self, rows: usize) -> Arc<str> {
-        self.0[rows.next_power_of_two().ilog2() as usize].clone()
-    }
-}
-
-fn insert_sql(rows: usize) -> String {
-    let values = vec!["(?,?,?,?,?,?,?)"; rows].join(",");
-    format!(
-        "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, body) \
-         SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL ON CONFLICT (dedup) DO NOTHING"
-    )
+/// The statement that inserts deliveries.
+pub(super) fn insert_statement() -> Batched {
+    Batched::new(7, |rows| {
+        format!(
+            "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, body) \
+             SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL ON CONFLICT (dedup) DO NOTHING"
+        )
+    })
 }
 
 /// See [`crate::store::Store::append`].
-pub(super) async fn append(database: &Database, statements: &AppendStatements, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+pub(super) async fn append(database: &Database, statements: &Batched, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
     if batch.is_empty() {
         return Ok(Vec::new());
     }
@@ -52,12 +37,7 @@ pub(super) async fn append(database: &Database, statements: &AppendStatements, b
 }
 
 /// Inserts what is new and returns how many rows that were.
-async fn insert(
-    connection: &mut SqliteConnection,
-    statements: &AppendStatements,
-    batch: &[NewDelivery],
-    keys: &[[u8; 16]],
-) -> Result<usize, StoreError> {
+async fn insert(connection: &mut SqliteConnection, statements: &Batched, batch: &[NewDelivery], keys: &[[u8; 16]]) -> Result<usize, StoreError> {
     let (mut first_seq, mut last_seq, mut written) = (i64::MAX, 0, 0);
     for (rows, keys) in batch.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
         let mut query = sqlx::query(AssertSqlSafe(statements.for_rows(rows.len())));

@@ -1,84 +1,152 @@
 //! From a delivery to its events and the requests they open or join, in the caller's transaction.
 //! It decides nothing: what matched was decided before, whether a live request exists is the only question asked here.
 
+use super::batch::{Batched, CHUNK};
 use super::requests::{add_timeline, create};
 use super::rows::{Columns, digest, to_json};
 use super::tasks::add_task;
 use crate::request::{Request, RequestKey, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind};
-use crate::types::{RequestId, TaskId, Timestamp};
-use sqlx::{Row, SqliteConnection};
+use crate::types::{DeliveryId, RequestId, TaskId, Timestamp};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use std::collections::HashMap;
 
 /// Joins that leave a note; a storm of alerts must not fill a timeline.
 const NOTED_JOINS: i64 = 50;
 /// Characters of a subject that are quoted in a timeline.
 const QUOTED: usize = 120;
 
-/// See [`crate::store::Store::dispatch`].
-pub(super) async fn dispatch(connection: &mut SqliteConnection, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
-    let mut all = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let mut requests = Vec::new();
-        if take_pending(connection, entry).await? {
-            for event in &entry.events {
-                record(connection, event, now, &mut requests).await?;
+/// The statements that read and write events.
+pub(super) struct Statements {
+    known: Batched,
+    insert: Batched,
+}
+
+impl Statements {
+    pub(super) fn new() -> Self {
+        let known = |rows: &str| format!("SELECT e.dedup, e.id FROM (VALUES {rows}) k CROSS JOIN events e ON e.dedup = k.column1");
+        let insert = |rows: &str| {
+            format!(
+                "INSERT INTO events (id, delivery, source, kind, subject, time, recorded_at, dedup, repeats, decisions) \
+                 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
+            )
+        };
+        Self { known: Batched::new(1, known), insert: Batched::new(10, insert) }
+    }
+}
+
+/// See [`crate::store::Store::dispatch`]. The many events nobody wanted cost a few statements together; only a request that
+/// is opened or joined costs statements of its own.
+pub(super) async fn dispatch(
+    connection: &mut SqliteConnection,
+    statements: &Statements,
+    entries: &[Dispatch],
+    now: Timestamp,
+) -> Result<Vec<Vec<RequestId>>, StoreError> {
+    let mut pending = take_pending(connection, entries).await?;
+    let mut all = vec![Vec::new(); entries.len()];
+    let mut told = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(delivery) = &entry.delivery {
+            // Taken out: should a delivery stand twice in a batch, it is dispatched once.
+            let Some(seq) = pending.remove(delivery.as_str()) else { continue };
+            if let Some(error) = &entry.error {
+                let failed = sqlx::query("INSERT INTO deliveries_failed (seq, error) VALUES (?, ?)");
+                failed.bind(seq).bind(error.as_str()).execute(&mut *connection).await?;
             }
         }
-        all.push(requests);
+        told.extend(entry.events.iter().map(|event| (index, event)));
+    }
+    for told in told.chunks(CHUNK) {
+        let recorded = record(connection, statements, told, now).await?;
+        for ((index, event), seq) in told.iter().zip(recorded) {
+            let Some(seq) = seq else { continue };
+            for opening in &event.openings {
+                all[*index].push(open_or_join(connection, event, seq, opening, now).await?);
+            }
+        }
     }
     Ok(all)
 }
 
-/// Whether the entry is still to be dispatched; from here on it is not.
-async fn take_pending(connection: &mut SqliteConnection, entry: &Dispatch) -> Result<bool, StoreError> {
-    let Some(delivery) = &entry.delivery else { return Ok(true) };
-    let seq: Option<i64> = sqlx::query_scalar("DELETE FROM deliveries_pending WHERE seq = (SELECT seq FROM deliveries WHERE id = ?) RETURNING seq")
-        .bind(delivery.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-    if let (Some(seq), Some(error)) = (seq, &entry.error) {
-        sqlx::query("INSERT INTO deliveries_failed (seq, error) VALUES (?, ?)").bind(seq).bind(error.as_str()).execute(connection).await?;
+/// Which of the deliveries were still to be dispatched, each with its number; from here on they are not.
+async fn take_pending(connection: &mut SqliteConnection, entries: &[Dispatch]) -> Result<HashMap<String, i64>, StoreError> {
+    let ids: Vec<&str> = entries.iter().filter_map(|entry| entry.delivery.as_ref()).map(DeliveryId::as_str).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
     }
-    Ok(seq.is_some())
+    let rows = sqlx::query(
+        "DELETE FROM deliveries_pending WHERE seq IN (SELECT d.seq FROM json_each(?) j CROSS JOIN deliveries d ON d.id = j.value) \
+         RETURNING seq, (SELECT d.id FROM deliveries d WHERE d.seq = deliveries_pending.seq) AS id",
+    )
+    .bind(to_json(&ids)?)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("id")?, row.number("seq")?))).collect()
 }
 
-async fn record(connection: &mut SqliteConnection, told: &DispatchedEvent, now: Timestamp, requests: &mut Vec<RequestId>) -> Result<(), StoreError> {
-    let event = &told.event;
-    let key = digest(event.source.as_ref().map_or("", |source| source.as_str()), &told.key);
-    let first: Option<String> = sqlx::query_scalar("SELECT id FROM events WHERE dedup = ?").bind(&key[..]).fetch_optional(&mut *connection).await?;
-    let repeats = first.is_some();
-    let seq = sqlx::query(
-        "INSERT INTO events (id, delivery, source, kind, subject, time, recorded_at, dedup, repeats, decisions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(event.id.as_str())
-    .bind(event.delivery.as_ref().map(|id| id.as_str()))
-    .bind(event.source.as_ref().map(|name| name.as_str()))
-    .bind(event.kind.as_str())
-    .bind(event.subject.as_str())
-    .bind(event.time.unix_millis())
-    .bind(now.unix_millis())
-    .bind((!repeats).then_some(&key[..]))
-    .bind(first)
-    .bind(to_json(&told.decisions)?)
-    .execute(&mut *connection)
-    .await?
-    .last_insert_rowid();
-    if repeats {
-        return Ok(());
+/// Writes events, at most [`CHUNK`], and tells the number of each that is told for the first time; of others nothing.
+async fn record(
+    connection: &mut SqliteConnection,
+    statements: &Statements,
+    told: &[(usize, &DispatchedEvent)],
+    now: Timestamp,
+) -> Result<Vec<Option<i64>>, StoreError> {
+    let key = |told: &DispatchedEvent| digest(told.event.source.as_ref().map_or("", |source| source.as_str()), &told.key);
+    let keys: Vec<[u8; 16]> = told.iter().map(|(_, told)| key(told)).collect();
+    let mut known = first_told(connection, statements, &keys).await?;
+    let mut query = sqlx::query(AssertSqlSafe(statements.insert.for_rows(told.len())));
+    let mut is_first = Vec::with_capacity(told.len());
+    for ((_, told), key) in told.iter().zip(&keys) {
+        let event = &told.event;
+        let first = known.get(&key[..]).cloned();
+        is_first.push(first.is_none());
+        query = query
+            .bind(event.id.as_str())
+            .bind(event.delivery.as_ref().map(|id| id.as_str()))
+            .bind(event.source.as_ref().map(|name| name.as_str()))
+            .bind(event.kind.as_str())
+            .bind(event.subject.as_str())
+            .bind(event.time.unix_millis())
+            .bind(now.unix_millis())
+            .bind(first.is_none().then_some(&key[..]))
+            .bind(first)
+            .bind(to_json(&told.decisions)?);
+        known.entry(key.to_vec()).or_insert_with(|| event.id.to_string());
     }
-    for opening in &told.openings {
-        let (request, id) = match live(connection, opening).await? {
-            Some(found) => join(connection, found, told, opening, now).await?,
-            None => open(connection, told, opening, now).await?,
-        };
-        sqlx::query("INSERT INTO event_requests (event, request) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(seq)
-            .bind(request)
-            .execute(&mut *connection)
-            .await?;
-        requests.push(id);
+    let done = query.execute(connection).await?;
+    // New rows of one statement have consecutive numbers, in their order, and nobody else writes in between.
+    let begin = done.last_insert_rowid() + 1 - i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
+    Ok((begin..).zip(is_first).map(|(seq, is_first)| is_first.then_some(seq)).collect())
+}
+
+/// The events that stand under some of the keys, by key.
+async fn first_told(connection: &mut SqliteConnection, statements: &Statements, keys: &[[u8; 16]]) -> Result<HashMap<Vec<u8>, String>, StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(statements.known.for_rows(keys.len())));
+    for key in keys {
+        query = query.bind(&key[..]);
     }
-    Ok(())
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get("dedup")?, row.text("id")?))).collect()
+}
+
+async fn open_or_join(
+    connection: &mut SqliteConnection,
+    told: &DispatchedEvent,
+    seq: i64,
+    opening: &Opening,
+    now: Timestamp,
+) -> Result<RequestId, StoreError> {
+    let (request, id) = match live(connection, opening).await? {
+        Some(found) => join(connection, found, told, opening, now).await?,
+        None => open(connection, told, opening, now).await?,
+    };
+    sqlx::query("INSERT INTO event_requests (event, request) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .bind(seq)
+        .bind(request)
+        .execute(connection)
+        .await?;
+    Ok(id)
 }
 
 struct Live {

@@ -2,6 +2,7 @@
 //! One connection writes, others read beside it; several processes may share the file (a command beside the server).
 //! SQL stands in this folder only, and every write is one short immediate transaction.
 
+mod batch;
 mod connection;
 mod deliveries;
 mod dispatch;
@@ -44,7 +45,8 @@ impl Default for SqliteOptions {
 /// A store in one SQLite file.
 pub struct SqliteStore {
     database: Database,
-    append: deliveries::AppendStatements,
+    append: batch::Batched,
+    record: dispatch::Statements,
 }
 
 impl SqliteStore {
@@ -58,7 +60,7 @@ impl SqliteStore {
     pub async fn open(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = path_of(address)?;
         create_private(&path)?;
-        Ok(Self { database: Database::open(&path, &options).await?, append: deliveries::AppendStatements::new() })
+        Ok(Self { database: Database::open(&path, &options).await?, append: deliveries::insert_statement(), record: dispatch::Statements::new() })
     }
 }
 
@@ -112,7 +114,7 @@ impl Store for SqliteStore {
 
     async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
         let mut write = self.database.write().await?;
-        let result = dispatch::dispatch(write.connection(), entries, now).await;
+        let result = dispatch::dispatch(write.connection(), &self.record, entries, now).await;
         write.finish(result).await
     }
 

@@ -82,6 +82,41 @@ pub async fn a_delivery_is_dispatched_once(store: Arc<dyn Store>) {
     assert!(matches!(store.event(&again.events[0].event.id).await, Err(StoreError::NotFound(_))));
 }
 
+pub async fn a_large_batch_is_recorded_as_if_one_by_one(store: Arc<dyn Store>) {
+    const COUNT: usize = 300;
+    let new: Vec<NewDelivery> = (0..COUNT).map(|number| delivery(&format!("{number}"))).collect();
+    store.append(&new).await.expect("written");
+    // Every third tells what the one before it told, every seventh could not be read, and one stands in the batch twice.
+    let mut batch: Vec<Dispatch> = (0..COUNT)
+        .map(|number| {
+            let key = format!("OPS-{}", number - usize::from(number % 3 == 2));
+            let mut told = dispatch(Some(&new[number].id), &key, vec![opening(&key, None)]);
+            if number % 7 == 6 {
+                (told.events, told.error) = (Vec::new(), Some("broken".to_owned()));
+            }
+            told
+        })
+        .collect();
+    batch.push(dispatch(Some(&new[0].id), "OPS-again", vec![opening("OPS-again", None)]));
+    let opened = store.dispatch(&batch, at(1)).await.expect("dispatched");
+    assert_eq!(opened.len(), COUNT + 1);
+    let broken = |number: usize| number % 7 == 6;
+    for (number, opened) in opened.iter().take(COUNT).enumerate() {
+        // A repeat of one that could not be read is the first to tell it.
+        let repeats = number % 3 == 2 && !broken(number - 1);
+        let wanted: Vec<_> = batch[number].events.iter().filter(|_| !repeats).map(|told| told.openings[0].id.clone()).collect();
+        assert_eq!(opened, &wanted, "{number}");
+        for told in &batch[number].events {
+            let event = store.event(&told.event.id).await.expect("the event");
+            assert_eq!((&event.requests, &event.delivery, &event.subject), (&wanted, &told.event.delivery, &told.event.subject), "{number}");
+            assert_eq!(event.repeats, repeats.then(|| batch[number - 1].events[0].event.id.clone()), "{number}");
+        }
+        let state = if broken(number) { DeliveryState::Failed } else { DeliveryState::Dispatched };
+        assert_eq!(store.delivery(&new[number].id).await.expect("the delivery").state, state, "{number}");
+    }
+    assert!(opened[COUNT].is_empty(), "a delivery is dispatched once");
+}
+
 pub async fn a_delivery_dispatched_by_many_at_once_opens_one_request(store: Arc<dyn Store>) {
     let id = written(&*store, "OPS-1").await;
     let dispatchers = (0..8).map(|_| {

@@ -27,6 +27,7 @@ macro_rules! contract_suite {
             a_second_event_joins_the_live_request,
             an_event_told_again_is_marked_and_opens_nothing,
             a_delivery_is_dispatched_once,
+            a_large_batch_is_recorded_as_if_one_by_one,
             a_delivery_dispatched_by_many_at_once_opens_one_request,
             after_an_end_the_next_generation_is_opened,
             a_delivery_that_cannot_be_read_is_kept_with_its_error,

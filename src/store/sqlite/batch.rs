@@ -1,0 +1,37 @@
+//! One statement for many rows: a statement a row would spend its time on the way between this task and the database's thread.
+//! The statements are the store's own texts; values are bound, never written into them.
+
+use std::sync::Arc;
+
+/// Rows one statement takes at most.
+pub(super) const CHUNK: usize = 128;
+
+/// The texts of a statement for 1, 2, 4, ... [`CHUNK`] rows, so that each is compiled once per connection. What is left of the
+/// rows is bound to nothing, that is to NULL: the statement leaves such rows out.
+pub(super) struct Batched(Vec<Arc<str>>);
+
+impl Batched {
+    /// The statement `text` makes around the rows, each of so many `columns`: `(?,?),(?,?),...`.
+    pub(super) fn new(columns: usize, text: impl Fn(&str) -> String) -> Self {
+        let row = format!("({})", vec!["?"; columns].join(","));
+        Self((0..=CHUNK.ilog2()).map(|power| text(&vec![row.as_str(); 1 << power].join(",")).into()).collect())
+    }
+
+    /// The statement for so many rows, at least 1 and at most [`CHUNK`].
+    pub(super) fn for_rows(&self, rows: usize) -> Arc<str> {
+        self.0[rows.next_power_of_two().ilog2() as usize].clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_has_room_for_all_rows_and_is_one_of_few() {
+        let statements = Batched::new(2, |rows| rows.to_owned());
+        for (rows, room) in [(1, 1), (2, 2), (3, 4), (64, 64), (65, 128), (CHUNK, CHUNK)] {
+            assert_eq!(&*statements.for_rows(rows), vec!["(?,?)"; room].join(","), "{rows}");
+        }
+    }
+}

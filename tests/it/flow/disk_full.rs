@@ -83,8 +83,8 @@ fn a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost() {
             other => panic!("{other}: {}", answered.text()),
         }
     }
-    let ready = server.at().plain("/ready");
-    assert_eq!(ready.status, 503, "{}", ready.text());
+    // What readiness writes is smaller than a delivery: it may still find room for a few seconds.
+    let ready = eventually("it says that it is not ready", || Some(server.at().plain("/ready")).filter(|ready| ready.status == 503));
     assert_ne!(ready.json()["checks"]["store"], "ok", "{}", ready.text());
     assert!(!server.has_ended(), "it bears a full disk");
 

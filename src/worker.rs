@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::pipeline::{Dispatcher, Pipeline, StepError};
 use crate::request::{State, TimelineEntry};
+use crate::store::inbox::Inbox;
 use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
 use crate::telemetry::Metrics;
-use crate::types::{ErrorClass, Timestamp};
+use crate::types::{ErrorClass, RepositoryName, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -39,16 +40,32 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     options: WorkerOptions,
     wake: Arc<Notify>,
+    inbox: Arc<Inbox>,
 }
 
+/// What came of a look around.
+struct Round {
+    /// Whether there was anything to do.
+    found: bool,
+    /// What the senders are owed before the next one.
+    courtesy: Option<Duration>,
+}
+
+/// While senders are pressing, dispatching pauses so many times as long as a batch took, and at most so long.
+const COURTESY: u32 = 9;
+const LONGEST_COURTESY: Duration = Duration::from_millis(250);
+/// How long a delivery may wait for its dispatch before senders are given way no more.
+const MOST_BEHIND: Duration = Duration::from_secs(30);
 /// Looks for work at least this often, in case a wake-up was missed or another process left some.
 const IDLE: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Attempts at a step that fails for a reason of ours.
 const BUG_ATTEMPTS: u32 = 3;
-/// Open pull requests looked at in one round.
+/// Open requests listed at once.
 const OBSERVED: u32 = 100;
+/// Calls of a forge's budget that looking at open pull requests leaves alone.
+const BUDGET_KEPT: u64 = 1000;
 /// Rows removed in one slice.
 const PRUNE_SLICE: u32 = 500;
 /// How often old rows are removed.
@@ -56,8 +73,15 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// A worker; nothing runs before [`Self::run`].
-    pub fn new(pipeline: Arc<Pipeline>, dispatcher: Arc<Dispatcher>, metrics: Arc<Metrics>, options: WorkerOptions, wake: Arc<Notify>) -> Self {
-        Self { pipeline, dispatcher, metrics, options, wake }
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        dispatcher: Arc<Dispatcher>,
+        metrics: Arc<Metrics>,
+        options: WorkerOptions,
+        wake: Arc<Notify>,
+        inbox: Arc<Inbox>,
+    ) -> Self {
+        Self { pipeline, dispatcher, metrics, options, wake, inbox }
     }
 
     fn store(&self) -> &dyn Store {
@@ -73,11 +97,17 @@ impl Worker {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running: JoinSet<()> = JoinSet::new();
         while !*stop.borrow() {
-            let found = self.round(&mut running).await;
-            if found {
+            let round = self.round(&mut running).await;
+            if let Some(courtesy) = round.courtesy {
+                tokio::select! {
+                    () = tokio::time::sleep(courtesy) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+            if round.found {
                 continue;
             }
-            let pause = self.until_due().await;
+            let pause = if running.len() < self.options.concurrency { self.until_due().await } else { IDLE };
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -96,15 +126,29 @@ impl Worker {
         }
     }
 
-    /// Everything that can be done at once; false when nothing was found. A failing store is waited for.
-    async fn round(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
-        let dispatched = match self.dispatcher.run_batch().await {
-            Ok(count) => count > 0,
+    /// Everything that can be done at once. A failing store is waited for.
+    async fn round(self: &Arc<Self>, running: &mut JoinSet<()>) -> Round {
+        let begun = std::time::Instant::now();
+        let (dispatched, courtesy) = match self.dispatcher.run_batch().await {
+            Ok(None) => (false, None),
+            Ok(Some(oldest)) => (true, self.courtesy(oldest, begun.elapsed())),
             Err(error) => {
                 tracing::error!(%error, "deliveries could not be dispatched; they stay pending");
-                false
+                (false, None)
             }
         };
+        Round { found: self.claim(running).await || dispatched, courtesy }
+    }
+
+    /// How long to leave the machine to the senders after a batch that took `took`: a sender that is not answered gives up,
+    /// a delivery that is on disk can wait for a moment. But not for ever: who is far behind gives way to nobody.
+    fn courtesy(&self, oldest: Timestamp, took: Duration) -> Option<Duration> {
+        let patient = self.clock().now().since(oldest) < MOST_BEHIND;
+        (patient && self.inbox.is_pressed()).then(|| took.saturating_mul(COURTESY).min(LONGEST_COURTESY))
+    }
+
+    /// Starts on tasks that are due, as far as there is room; false when there were none.
+    async fn claim(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
         while running.try_join_next().is_some() {}
         let free = self.options.concurrency.saturating_sub(running.len());
         if free == 0 {
@@ -116,11 +160,11 @@ impl Worker {
                 for task in claimed {
                     running.spawn(Arc::clone(self).work(task));
                 }
-                dispatched || found
+                found
             }
             Err(error) => {
                 tracing::error!(%error, "tasks could not be claimed");
-                dispatched
+                false
             }
         }
     }
@@ -140,7 +184,7 @@ impl Worker {
         loop {
             let dispatched = self.dispatcher.run_batch().await?;
             let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, 1).await?;
-            if dispatched == 0 && claimed.is_empty() {
+            if dispatched.is_none() && claimed.is_empty() {
                 return Ok(());
             }
             for task in claimed {
@@ -202,7 +246,7 @@ impl Worker {
         loop {
             tokio::select! {
                 done = &mut step => {
-                    return done.unwrap_or_else(|_| Err(StepError::Permanent(format!("the step took longer than {} s", self.options.step_timeout.as_secs()))));
+                    return done.unwrap_or_else(|_| Err(StepError::TimedOut(self.options.step_timeout.as_secs())));
                 }
                 _ = heartbeat.tick() => {
                     let until = self.clock().now().plus(self.options.lease);
@@ -277,17 +321,26 @@ impl Worker {
         }
     }
 
-    /// Looks at the pull requests of open requests: a merge or a close that nobody told us.
+    /// Looks at the pull requests of open requests, page by page: a merge or a close that nobody told us. A forge whose
+    /// budget runs low is left to the steps that need it.
     async fn observe_open(&self) {
+        let short: Vec<RepositoryName> =
+            self.pipeline.forges.budgets().into_iter().filter(|(_, left)| *left < BUDGET_KEPT).map(|(name, _)| name).collect();
         let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let page = PageQuery { limit: OBSERVED, after: None };
-        let open = match self.store().requests(&filter, &page).await {
-            Ok(page) => page.items,
-            Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
-        };
-        for request in open {
-            if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
-                tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
+        let mut query = PageQuery { limit: OBSERVED, after: None };
+        loop {
+            let page = match self.store().requests(&filter, &query).await {
+                Ok(page) => page,
+                Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
+            };
+            for request in page.items.iter().filter(|request| !request.repository.as_ref().is_some_and(|name| short.contains(name))) {
+                if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
+                    tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return,
             }
         }
     }

@@ -190,6 +190,8 @@ pub struct Diff {
     pub head: Option<CommitSha>,
     /// The files, by path.
     pub files: Vec<FileDiff>,
+    /// Whether patches were cut because the whole is too long: then this is not all there is to review.
+    pub truncated: bool,
 }
 
 /// What happens to one file.

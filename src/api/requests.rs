@@ -87,7 +87,10 @@ pub(super) fn diff_answer(diff: &Diff, json: &WantsJson) -> HttpResponse {
     if json.0 {
         return answer.json(diff);
     }
-    let patches: String = diff.files.iter().map(|file| file.patch.as_str()).collect();
+    let mut patches: String = diff.files.iter().map(|file| file.patch.as_str()).collect();
+    if diff.truncated {
+        patches.push_str("# The diff is too long and was cut here: look at the branch itself.\n");
+    }
     answer.content_type("text/x-diff; charset=utf-8").body(patches)
 }
 

@@ -10,7 +10,7 @@ mod pulls;
 mod reload;
 pub mod resources_dir;
 
-pub use reload::Reloader;
+pub use reload::{Places, Reloader};
 
 use crate::api::{AppState, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
@@ -69,8 +69,11 @@ impl App {
         std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
         let store = open_store(settings).await?;
         let reloader = Arc::new(Reloader::new(
-            settings.resources_dir.clone(),
-            settings.templates_dir.clone(),
+            Places {
+                resources: settings.resources_dir.clone(),
+                templates: settings.templates_dir.clone(),
+                secrets: secret_directory(&settings.secret_provider),
+            },
             settings.kubernetes_version,
             executable,
             Arc::clone(&secrets),
@@ -79,6 +82,7 @@ impl App {
         ));
         let rules = Arc::new(Rules::new(reloader.first()?));
         let public_url = settings.public_url.as_str().to_owned();
+        let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
         let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(
             Arc::clone(&store),
             Arc::clone(&secrets),
@@ -95,7 +99,7 @@ impl App {
             forges,
             secrets,
             clock: Arc::clone(&clock),
-            public_url,
+            people_at,
         });
         let inbox_options =
             InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
@@ -109,13 +113,19 @@ impl App {
                 tracing::warn!(tasks = taken, "the process before this one did not end in order; its tasks go on here");
             }
         }
-        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, lease_owner.name(), stopped.clone());
+        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            receiver: Arc::new(intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), clock)),
+            receiver: Arc::new(intake::Intake::new(
+                Arc::clone(&rules),
+                Arc::clone(&inbox),
+                clock,
+                Arc::clone(&store),
+                settings.max_queued_deliveries,
+            )),
             operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
             inventory: Arc::new(inventory::ResourcesInForce(rules)),
             new_key,
@@ -206,6 +216,14 @@ pub fn new_key() -> [u8; 32] {
     rand::random()
 }
 
+/// The directory whose changes mean rotated secrets.
+fn secret_directory(setting: &SecretSetting) -> Option<PathBuf> {
+    match setting {
+        SecretSetting::Environment => None,
+        SecretSetting::Directory(directory) => Some(directory.clone()),
+    }
+}
+
 fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
     match setting {
         SecretSetting::Environment => Arc::new(EnvironmentSecrets),
@@ -219,6 +237,7 @@ fn start_worker(
     metrics: &Arc<Metrics>,
     wake: &Arc<Notify>,
     owner: &str,
+    inbox: &Arc<Inbox>,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let dispatcher =
@@ -232,7 +251,7 @@ fn start_worker(
         observe_every: settings.observe_every,
         retention: settings.retention,
     };
-    let worker = Arc::new(Worker::new(Arc::clone(pipeline), dispatcher, Arc::clone(metrics), options, Arc::clone(wake)));
+    let worker = Arc::new(Worker::new(Arc::clone(pipeline), dispatcher, Arc::clone(metrics), options, Arc::clone(wake), Arc::clone(inbox)));
     tokio::spawn(worker.run(stopped, settings.graceful_timeout.mul_f64(GRACE_SHARE)))
 }
 

@@ -15,6 +15,8 @@ const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 const OVERHEAD_BYTES: usize = 512;
 /// How often the writer gives way to callers that are about to hand in the next delivery, before it commits without them.
 const GIVE_WAY: u32 = 20;
+/// Deliveries that wait when senders are pressing: fewer is what a handful of senders leave behind at any time.
+const PRESSED: usize = 8;
 
 /// The inbox's limits.
 #[derive(Debug, Clone)]
@@ -148,6 +150,11 @@ impl Inbox {
     /// Changes whenever new deliveries were written: what the dispatcher waits for. The value is the number written so far.
     pub fn written(&self) -> watch::Receiver<u64> {
         self.shared.written.subscribe()
+    }
+
+    /// Whether senders are coming faster than deliveries are written: many wait at this moment.
+    pub fn is_pressed(&self) -> bool {
+        self.shared.queued.load(Ordering::Relaxed) >= PRESSED
     }
 
     /// What happened so far.

@@ -36,6 +36,7 @@ fn spec() -> PullSpec {
         reviewers: vec!["ada".parse().expect("a reviewer"), "acme/platform".parse().expect("a reviewer")],
         head_commit: "1".repeat(40).parse().expect("a commit"),
         asked_before: false,
+        former: None,
     }
 }
 

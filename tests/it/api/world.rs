@@ -398,6 +398,7 @@ pub fn pull(number: u64) -> PullRecord {
 
 pub fn diff() -> Diff {
     Diff {
+        truncated: false,
         base: "b".repeat(40).parse().ok(),
         head: "c".repeat(40).parse().ok(),
         files: vec![FileDiff {

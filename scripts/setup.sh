@@ -73,3 +73,15 @@ if [ "$what" = test ]; then
     echo "$openapi" >"$contracts/version"
   fi
 fi
+
+# The API's fuzzing client. A virtual environment of its own under target/, kept between runs.
+if [ "$what" = test ]; then
+  schemathesis=4.32.5
+  venv=$(dirname "$0")/../target/venv
+  if [ "$("$venv/bin/python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null)" != "$schemathesis" ]; then
+    echo "setup: installing schemathesis $schemathesis into target/venv"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis" ||
+      echo "setup: schemathesis cannot be installed; the fuzzing of the API will fail and say so" >&2
+  fi
+fi

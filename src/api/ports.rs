@@ -169,14 +169,14 @@ pub struct Asked {
 }
 
 /// What to do with a pull request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullAction {
     /// Approve it.
     Approve,
     /// Merge its head into its base.
     Merge,
-    /// Close it without a merge.
-    Close,
+    /// Close it without a merge, and say why.
+    Close(Option<String>),
 }
 
 /// A change, file by file.

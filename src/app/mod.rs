@@ -135,6 +135,7 @@ impl App {
             trusted_proxies: settings.trusted_proxies.clone(),
             body_timeout: settings.body_timeout(),
             call_timeout: settings.timeout,
+            calls_a_minute: settings.api_calls_per_minute,
         });
         let server = serve(&serve_options(settings), Arc::clone(&state))?;
         Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, _lease_owner: lease_owner, graceful_timeout: settings.graceful_timeout })

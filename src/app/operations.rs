@@ -117,7 +117,7 @@ impl api::Operations for PeoplesOperations {
         match action {
             PullAction::Approve => review.approve(number, &person).await,
             PullAction::Merge => review.merge(number, &person).await,
-            PullAction::Close => review.decline(number, &person, None).await,
+            PullAction::Close(comment) => review.decline(number, &person, comment.as_deref()).await,
         }
         .map_err(forge)?;
         let request = self.pipeline.store.request_of_pull(repository, number).await.map_err(OperationError::from)?;

@@ -137,6 +137,9 @@ fn show(pull: &str, found: &Value, diff: &str) -> String {
     lines.push(format!("  {} -> {}", cell(found, "/head"), cell(found, "/base")));
     let body = found.pointer("/body").and_then(Value::as_str).unwrap_or_default();
     lines.extend(body.lines().map(|line| format!("  {}", output::printable(line))));
+    for comment in found.pointer("/comments").and_then(Value::as_array).into_iter().flatten() {
+        lines.push(format!("  {} said: {}", cell(comment, "/author"), cell(comment, "/body")));
+    }
     lines.push(output::diff(diff));
     lines.join("\n")
 }

@@ -72,6 +72,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("DATA_DIR", "Directory of the store and of the mirrors of the repositories."),
     ("STORE_URL", "The store: `sqlite:<file>`; empty for kubeops.db in DATA_DIR."),
     ("RETENTION_DAYS", "Days deliveries, events and ended requests are kept; never removes what a live request needs."),
+    ("API_CALLS_PER_MINUTE", "Calls one API token may make a minute; beyond it is answered 429. Webhooks are not limited."),
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),
     ("WORKER_CONCURRENCY", "Requests worked on at the same time."),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),

@@ -43,6 +43,8 @@ impl From<StoreError> for OperationError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::NotFound(what),
+            // Trying again would not help: somebody was first, or another live request has the key.
+            StoreError::Conflict(why) => Self::Refused(why),
             other => Self::Step(other.into()),
         }
     }

@@ -283,6 +283,7 @@ impl World {
             metrics_enabled: wishes.metrics,
             access_log: wishes.access_log,
             trusted_proxies: wishes.trusted_proxies,
+            calls_a_minute: CALLS_A_MINUTE,
             body_timeout: wishes.body_timeout,
             call_timeout: Duration::from_secs(10),
         });

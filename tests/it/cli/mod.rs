@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod documents;
 mod help;
+mod packaging;
 mod render;
 mod replay;
 mod requests;

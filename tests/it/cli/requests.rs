@@ -60,8 +60,13 @@ fn a_person_asks_is_refused_with_every_reason_cancels_and_a_veto_is_kept() {
     let request = server.until("ME-2", "proposed");
     let pull = format!("gitops#{}", request["pull"]["number"]);
     assert!(server.run(&["pulls", "close", &pull, "--comment", "not this quarter"]).ok().contains("closed"));
+    assert!(server.run(&["pulls", "show", &pull]).ok().contains("admin said: not this quarter"));
     let declined = server.until("ME-2", "declined");
     let id = declined["id"].as_str().expect("an id");
+    let again = server.json(&["requests", "ask", "volume", "-p", "name=logs", "-p", "size=10Gi", "--correlation", "ME-2"]);
+    let told = server.run(&["requests", "retry", id]).fails(1);
+    assert!(told.contains("(409)") && told.contains("another live request has the key"), "{told}");
+    server.run(&["requests", "cancel", again["id"].as_str().expect("an id")]).ok();
     assert!(server.run(&["requests", "retry", id]).ok().contains("accepted"), "a person may ask again");
 }
 

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The program under test.
@@ -118,9 +119,15 @@ impl World {
 
     /// The server of this world, listening.
     pub fn serve(&self) -> Server<'_> {
+        self.serve_with(&[])
+    }
+
+    /// The same with further settings.
+    pub fn serve_with(&self, settings: &[(&str, &str)]) -> Server<'_> {
         let mut child = std::process::Command::new(PROGRAM)
             .env_clear()
             .envs(self.environment())
+            .envs(settings.iter().copied())
             .current_dir(self.directory.path())
             .arg("serve")
             .stdin(Stdio::null())
@@ -139,8 +146,14 @@ impl World {
             said.push_str(&line);
         };
         // Somebody has to read on, or the server would block on a full pipe.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        let mut server = Server { world: self, child, address, token: String::new() };
+        let said = Arc::new(Mutex::new(said));
+        let into = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                into.lock().expect("a lock").push_str(&format!("{line}\n"));
+            }
+        });
+        let mut server = Server { world: self, child, address, token: String::new(), said };
         server.token = self.token("admin");
         server
     }
@@ -153,6 +166,7 @@ pub struct Server<'w> {
     pub address: String,
     /// An admin's.
     pub token: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Drop for Server<'_> {
@@ -163,6 +177,11 @@ impl Drop for Server<'_> {
 }
 
 impl Server<'_> {
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        self.said.lock().expect("a lock").clone()
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -72,3 +72,23 @@ fn an_idle_server_ends_at_once() {
     assert_eq!(server.terminate().code(), Some(0));
     assert!(asked.elapsed().as_secs() < 3, "it took {:?}", asked.elapsed());
 }
+
+#[test]
+fn a_remote_that_says_nothing_does_not_hold_up_the_end() {
+    // It takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let mut server = TestServer::prepare();
+    server.edit_resource("inventory.yaml", |text| {
+        let forge = "forge:\n    kind: github\n    repository: acme/gitops\n    token: GITHUB_TOKEN";
+        let lines: Vec<String> = text.lines().map(|line| if line.trim_start().starts_with("url:") { format!("  url: http://127.0.0.1:{port}/gitops.git") } else { line.to_owned() }).collect();
+        format!("{}\n", lines.join("\n")).replace("forge:\n    kind: local", forge)
+    });
+    server.secret("GITHUB_TOKEN", "ghp_0123456789abcdef0123456789abcdef");
+    server.set("GRACEFUL_TIMEOUT", "2").run();
+    assert_eq!(server.at().ticket(&ticket("OPS-1", "payments")).status, 202);
+    let (_step, _) = silent.accept().expect("the step fetches");
+    let asked = Instant::now();
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(asked.elapsed().as_secs() < 5, "it took {:?}", asked.elapsed());
+}

@@ -120,7 +120,9 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             Command::Ask { automation, parameters, correlation } => {
                 let body = json!({ "parameters": assignments(&parameters)?, "correlation": correlation });
                 let request = server.json(Method::POST, &format!("/automations/{automation}/requests"), &[], Some(&body)).await?;
-                output::value(format, &request, || format!("asked for: {}", cell(&request, "/id")))?;
+                output::value(format, &request, || {
+                    format!("asked for: {id}\nsee what becomes of it: kubeops requests show {id}", id = cell(&request, "/id"))
+                })?;
             }
             Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
             Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,

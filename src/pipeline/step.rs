@@ -58,7 +58,7 @@ pub(super) mod outcome {
                 settle(request, State::Unchanged, message, Vec::new(), clock)
             }
             Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
-                let message = format!("planned on {} as {}", short(base.as_str()), short(commit.as_str()));
+                let message = format!("computed on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);

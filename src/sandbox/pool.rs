@@ -122,8 +122,7 @@ impl ProcessRenderer {
         let request =
             Request { template: Cow::Borrowed(job.template.as_str()), file: Cow::Owned(file_of(&job.template)), context: Cow::Owned(context) };
         let frame = serde_json::to_vec(&request).map_err(|error| RenderError::Protocol(error.to_string()))?;
-        let slot = Slot::take(&self.shared, self.limits.workers.max(1));
-        let kept = self.shared.lock().idle.pop().map(|(worker, _)| worker);
+        let (slot, kept) = Slot::take(&self.shared, self.limits.workers.max(1));
         // A worker may have ended while it was idle, or do so just now: that is no request's fault.
         if let Some(mut worker) = kept
             && matches!(worker.child.try_wait(), Ok(None))
@@ -253,13 +252,14 @@ struct Slot<'s> {
 }
 
 impl<'s> Slot<'s> {
-    fn take(shared: &'s Shared, most: usize) -> Self {
+    /// Waits for a slot; an idle worker comes with it in the same moment, so that no worker is counted twice.
+    fn take(shared: &'s Shared, most: usize) -> (Self, Option<Worker>) {
         let mut pool = shared.lock();
         while pool.running >= most {
             pool = shared.freed.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
         pool.running += 1;
-        Self { shared, held: true }
+        (Self { shared, held: true }, pool.idle.pop().map(|(worker, _)| worker))
     }
 
     /// Given back in the same moment in which its worker becomes idle, so that no worker is counted twice.

@@ -97,7 +97,10 @@ async fn show(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         () = &mut stopped => Err(anyhow::anyhow!("stopped")),
     };
     let code = match shown {
-        Ok(()) if arguments.once => ExitCode::SUCCESS,
+        Ok(()) if arguments.once => {
+            output::text("\nDone: two pull requests, as they would wait for a review. `kubeops demo` without --once stays up for exploring.");
+            ExitCode::SUCCESS
+        }
         Ok(()) => {
             explore(&world, &repository);
             stopped.await;

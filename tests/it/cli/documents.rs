@@ -152,7 +152,7 @@ fn the_first_automation_in_the_readme_works_when_it_is_typed() {
     let world = World::new();
     let readme = project().join("README.md");
     let typed: Vec<String> = blocks(&readme, "sh").into_iter().map(|(_, block)| block).collect();
-    assert!(typed.len() >= 8 && typed[0].contains("/tmp/kubeops-first"), "{typed:?}");
+    assert!(typed.len() >= 8 && typed[0].contains("mktemp -d"), "{typed:?}");
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let mut script = format!(
         "set -euo pipefail\nexport PORT={port} KUBEOPS_SERVER=http://localhost:{port}\ntrap 'kill %1 2>/dev/null; wait' EXIT\nwait_for() {{ for _ in $(seq 600); do \"$@\" >/dev/null 2>&1 && return; sleep 0.05; done; echo \"waited in vain: $*\" >&2; exit 1; }}\n"

@@ -23,6 +23,7 @@ pub use model::{Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, Header
 use crate::event::Occurrence;
 use crate::types::{SecretName, SourceName, SpecError, Timestamp};
 use ipnet::IpNet;
+use json::Part;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -87,6 +88,17 @@ pub struct Received {
     /// False when it is well-formed and nobody handles what it says: to be answered 200 and forgotten.
     pub handled: bool,
     /// The headers worth keeping. Never one that carries a proof.
+    pub attributes: Attributes,
+}
+
+/// What is told of a delivery when it arrives: enough to keep it and to answer. What it says is read when it is dispatched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// As [`Received::dedup_key`].
+    pub dedup_key: String,
+    /// As [`Received::handled`].
+    pub handled: bool,
+    /// As [`Received::attributes`].
     pub attributes: Attributes,
 }
 
@@ -217,14 +229,23 @@ impl Source {
     /// # Errors
     /// In this order: the address, the size, the content type and encoding, the proof, the JSON, the shape.
     pub fn receive(&self, incoming: &Incoming<'_>, secrets: &dyn SecretLookup) -> Result<Received, IngressError> {
-        if !self.allow_from.is_empty() && !address::contains(&self.allow_from, incoming.peer) {
-            return Err(IngressError::Forbidden { address: incoming.peer });
-        }
-        self.check_size(incoming.body)?;
-        body::check_content_type(incoming.headers)?;
-        body::is_packed(incoming.headers, self.limits.unpacked_bytes)?;
-        self.proof.verify(incoming.headers, incoming.body, incoming.received_at, secrets)?;
+        self.prove(incoming, secrets)?;
         self.read(incoming.headers, incoming.body, incoming.received_at)
+    }
+
+    /// Comes to the same as [`Self::receive`], and to the same errors, without taking apart what is only needed later.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn accept(&self, incoming: &Incoming<'_>, secrets: &dyn SecretLookup) -> Result<Accepted, IngressError> {
+        self.prove(incoming, secrets)?;
+        let part = match &self.reader {
+            Reader::Own(_) => self.kind.judged_by,
+            Reader::Mapped(..) => Part::Whole,
+        };
+        let attributes = self.attributes(incoming.headers);
+        let (dedup_key, reading) = self.interpret(incoming.headers, &attributes, incoming.body, incoming.received_at, part)?;
+        Ok(Accepted { dedup_key, handled: reading.handled, attributes })
     }
 
     /// Reads a request **without** asking who sent it: for deliveries that were authenticated before, such as a stored one
@@ -235,19 +256,8 @@ impl Source {
     pub fn read(&self, headers: &dyn Headers, body: &[u8], received_at: Timestamp) -> Result<Received, IngressError> {
         self.check_size(body)?;
         body::check_content_type(headers)?;
-        let json = body::unpack(headers, body, self.limits.unpacked_bytes)?;
         let attributes = self.attributes(headers);
-        let document = kinds::Document {
-            body: json::read(&json, self.limits.max_depth)?,
-            attributes: &attributes,
-            received_at,
-            signed: self.proof.signs_body(),
-        };
-        let reading = match &self.reader {
-            Reader::Own(read) => read(document)?,
-            Reader::Mapped(mapping, check_subject) => mapping.read(document, *check_subject)?,
-        };
-        let dedup_key = identity::delivery_key(&self.name, &reading.identity, &json);
+        let (dedup_key, reading) = self.interpret(headers, &attributes, body, received_at, Part::Whole)?;
         let mut occurrences = Vec::with_capacity(reading.sightings.len());
         let mut occurrence_keys = Vec::with_capacity(reading.sightings.len());
         for (index, sighting) in reading.sightings.into_iter().enumerate() {
@@ -258,6 +268,36 @@ impl Source {
             occurrences.push(sighting.occurrence);
         }
         Ok(Received { dedup_key, occurrences, occurrence_keys, handled: reading.handled, attributes })
+    }
+
+    /// Whether it comes from where it may, and proves it.
+    fn prove(&self, incoming: &Incoming<'_>, secrets: &dyn SecretLookup) -> Result<(), IngressError> {
+        if !self.allow_from.is_empty() && !address::contains(&self.allow_from, incoming.peer) {
+            return Err(IngressError::Forbidden { address: incoming.peer });
+        }
+        self.check_size(incoming.body)?;
+        body::check_content_type(incoming.headers)?;
+        body::is_packed(incoming.headers, self.limits.unpacked_bytes)?;
+        self.proof.verify(incoming.headers, incoming.body, incoming.received_at, secrets)
+    }
+
+    /// The body's key and what `part` of it says.
+    fn interpret(
+        &self,
+        headers: &dyn Headers,
+        attributes: &Attributes,
+        body: &[u8],
+        received_at: Timestamp,
+        part: Part,
+    ) -> Result<(String, kinds::Reading), IngressError> {
+        let json = body::unpack(headers, body, self.limits.unpacked_bytes)?;
+        let body = json::read(&json, self.limits.max_depth, part)?;
+        let document = kinds::Document { body, attributes, received_at, signed: self.proof.signs_body() };
+        let reading = match &self.reader {
+            Reader::Own(read) => read(document)?,
+            Reader::Mapped(mapping, check_subject) => mapping.read(document, *check_subject)?,
+        };
+        Ok((identity::delivery_key(&self.name, &reading.identity, &json), reading))
     }
 
     fn check_size(&self, body: &[u8]) -> Result<(), IngressError> {

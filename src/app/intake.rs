@@ -94,8 +94,8 @@ impl Receiver for Intake {
     async fn receive(&self, incoming: Incoming<'_>) -> Result<Receipt, Refusal> {
         let rules = self.rules.current();
         let Some(source) = rules.set.sources.get(incoming.source) else { return Err(Refusal::UnknownSource) };
-        let received = source
-            .receive(
+        let accepted = source
+            .accept(
                 &ingress::Incoming {
                     headers: &WebHeaders(incoming.headers),
                     body: &incoming.body,
@@ -115,16 +115,16 @@ impl Receiver for Intake {
             id: id.clone(),
             source: source.name().clone(),
             received_at: incoming.received_at,
-            dedup_key: received.dedup_key,
-            attributes: serde_json::to_value(&received.attributes).unwrap_or_default(),
+            dedup_key: accepted.dedup_key,
+            attributes: serde_json::to_value(&accepted.attributes).unwrap_or_default(),
             body: incoming.body.to_vec(),
-            handled: received.handled,
+            handled: accepted.handled,
         };
         let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;
         failpoint::hit("inbox.committed");
         Ok(match appended {
             Appended::Duplicate(first) => Receipt::Duplicate(first),
-            Appended::New if received.handled => Receipt::Accepted(id),
+            Appended::New if accepted.handled => Receipt::Accepted(id),
             Appended::New => Receipt::Ignored(id),
         })
     }

@@ -3,6 +3,7 @@
 //! <https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>
 
 use super::identity::Identity;
+use super::json::Part;
 use super::kinds::{Document, Kind, MappingUse, Reading, Sighting, check_count, count_bytes, event_type, weight};
 use super::{IngressError, SourceKind};
 use crate::event::Occurrence;
@@ -18,6 +19,7 @@ pub(super) static KIND: Kind = Kind {
     keep: &["content-type", "content-encoding", "user-agent"],
     mapping: MappingUse::Refused,
     read,
+    judged_by: Part::Whole,
     check_subject: check_fingerprint,
 };
 

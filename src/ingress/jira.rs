@@ -3,6 +3,7 @@
 //! <https://developer.atlassian.com/cloud/jira/platform/webhooks/>
 
 use super::identity::Identity;
+use super::json::Part;
 use super::kinds::{Document, Kind, MappingUse, Reading, Sighting, event_type};
 use super::{IngressError, SourceKind};
 use crate::event::Occurrence;
@@ -27,6 +28,13 @@ pub(super) static KIND: Kind = Kind {
     ],
     mapping: MappingUse::Optional,
     read,
+    judged_by: Part::Fields(&[
+        ("timestamp", Part::Whole),
+        ("webhookEvent", Part::Whole),
+        ("issue", Part::Fields(&[("key", Part::Whole), ("fields", Part::Fields(&[("status", Part::Whole)]))])),
+        ("changelog", Part::Fields(&[("items", Part::Whole)])),
+        ("transition", Part::Whole),
+    ]),
     check_subject: check_key,
 };
 

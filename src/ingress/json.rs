@@ -4,7 +4,7 @@
 use super::IngressError;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, map::Entry};
-use std::{cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
 
 /// The deepest nesting that can be allowed: serde_json itself stops at 128.
 pub(super) const DEEPEST: u32 = 127;
@@ -16,15 +16,47 @@ const OBJECT: u32 = 19;
 /// Room for the fields of a usual object, which saves growing its table three times.
 const USUAL_FIELDS: usize = 8;
 
-/// Reads `bytes` as one JSON value with at most `max_depth` objects and lists inside one another.
-pub(super) fn read(bytes: &[u8], max_depth: u32) -> Result<Value, IngressError> {
+/// Keys that are compared one by one; more are looked up.
+const FEW_KEYS: usize = 32;
+
+/// How much of a body is kept. All of it is checked all the same, and by the same rules.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// All.
+    Whole,
+    /// Nothing: `null` stands for it.
+    Nothing,
+    /// Of an object these fields; a list without its items; anything else as it is.
+    Fields(&'static [(&'static str, Part)]),
+}
+
+impl Part {
+    fn of(self, key: &str) -> Self {
+        match self {
+            Part::Fields(fields) => fields.iter().find(|(name, _)| *name == key).map_or(Part::Nothing, |(_, part)| *part),
+            part => part,
+        }
+    }
+
+    /// What is kept of the items of a list.
+    fn items(self) -> Self {
+        if matches!(self, Part::Whole) { Part::Whole } else { Part::Nothing }
+    }
+
+    fn is_kept(self) -> bool {
+        !matches!(self, Part::Nothing)
+    }
+}
+
+/// Reads `bytes` as one JSON value with at most `max_depth` objects and lists inside one another, and keeps `part` of it.
+pub(super) fn read(bytes: &[u8], max_depth: u32, part: Part) -> Result<Value, IngressError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = place(bytes, error.valid_up_to());
         IngressError::Unreadable { message: "this is not UTF-8".to_owned(), line, column }
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let budget = Cell::new(BUDGET);
-    let value = Strict { left: max_depth.min(DEEPEST), budget: &budget }.deserialize(&mut deserializer).map_err(|error| unreadable(&error))?;
+    let value = Strict { left: max_depth.min(DEEPEST), budget: &budget, part }.deserialize(&mut deserializer).map_err(|error| unreadable(&error))?;
     deserializer.end().map_err(|error| unreadable(&error))?;
     Ok(value)
 }
@@ -45,18 +77,19 @@ fn unreadable(error: &serde_json::Error) -> IngressError {
     IngressError::Unreadable { message, line, column }
 }
 
-/// Builds a [`Value`] with `left` more levels and `budget` more cost allowed.
+/// Builds `part` of a [`Value`] with `left` more levels and `budget` more cost allowed.
 #[derive(Clone, Copy)]
 struct Strict<'b> {
     left: u32,
     budget: &'b Cell<u32>,
+    part: Part,
 }
 
 impl Strict<'_> {
     /// What reads the inside of a list or an object.
     fn inner<E: Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
-            Some(left) => Ok(Self { left, budget: self.budget }),
+            Some(left) => Ok(Self { left, ..self }),
             None => Err(E::custom("objects and lists stand too deep inside one another")),
         }
     }
@@ -107,7 +140,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+        Ok(if self.part.is_kept() { Value::String(value.to_owned()) } else { Value::Null })
     }
 
     fn visit_string<E>(self, value: String) -> Result<Value, E> {
@@ -115,19 +148,24 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let inner = self.inner()?;
+        let inner = Self { part: self.part.items(), ..self.inner()? };
         self.charge(LIST)?;
         let mut items = Vec::new();
         while let Some(item) = access.next_element_seed(inner)? {
             self.charge(1)?;
-            items.push(item);
+            if inner.part.is_kept() {
+                items.push(item);
+            }
         }
-        Ok(Value::Array(items))
+        Ok(if self.part.is_kept() { Value::Array(items) } else { Value::Null })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
         self.charge(OBJECT)?;
+        if !matches!(self.part, Part::Whole) {
+            return inner.parts_of(access);
+        }
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             self.charge(1)?;
@@ -136,15 +174,89 @@ impl<'de> Visitor<'de> for Strict<'_> {
             }
             match fields.entry(key) {
                 // Refused before its value is read, so that the place in the error is the key's.
-                Entry::Occupied(known) => {
-                    let key: String = known.key().chars().take(80).collect();
-                    return Err(A::Error::custom(format_args!("the key {key:?} stands here a second time")));
-                }
+                Entry::Occupied(known) => return Err(twice(known.key())),
                 Entry::Vacant(new) => {
                     new.insert(access.next_value_seed(inner)?);
                 }
             }
         }
         Ok(Value::Object(fields))
+    }
+}
+
+impl Strict<'_> {
+    /// An object of which only some fields are kept, or none: the keys of the others are borrowed from the body.
+    fn parts_of<'de, A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut seen = Keys::default();
+        let mut fields = Map::new();
+        while let Some(key) = access.next_key_seed(Key)? {
+            self.charge(1)?;
+            let part = self.part.of(&key);
+            let name = part.is_kept().then(|| key.to_string());
+            if let Err(key) = seen.insert(key) {
+                return Err(twice(&key));
+            }
+            let value = access.next_value_seed(Self { part, ..self })?;
+            if let Some(name) = name {
+                fields.insert(name, value);
+            }
+        }
+        Ok(if self.part.is_kept() { Value::Object(fields) } else { Value::Null })
+    }
+}
+
+fn twice<E: Error>(key: &str) -> E {
+    let key: String = key.chars().take(80).collect();
+    E::custom(format_args!("the key {key:?} stands here a second time"))
+}
+
+/// The keys of one object.
+#[derive(Default)]
+struct Keys<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Keys<'de> {
+    /// Adds a key, or gives it back when it is there already.
+    fn insert(&mut self, key: Cow<'de, str>) -> Result<(), Cow<'de, str>> {
+        if self.few.contains(&key) || (!self.many.is_empty() && self.many.contains(&key)) {
+            return Err(key);
+        }
+        if self.few.len() < FEW_KEYS {
+            if self.few.is_empty() {
+                self.few.reserve(USUAL_FIELDS);
+            }
+            self.few.push(key);
+        } else {
+            self.many.insert(key);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a key without copying it where it stands in the body as it is.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
     }
 }

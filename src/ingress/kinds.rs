@@ -2,6 +2,7 @@
 //! A new kind is a variant of `SourceKind`, a file with its row and its reader, and a line in [`row`]; nothing else knows kinds.
 
 use super::identity::Identity;
+use super::json::Part;
 use super::{Attributes, IngressError, SourceKind, alertmanager, jira, mapping};
 use crate::event::{EventType, Occurrence};
 use crate::types::Timestamp;
@@ -30,6 +31,9 @@ pub(super) struct Kind {
     pub(super) mapping: MappingUse,
     /// Reads a delivery without a mapping.
     pub(super) read: fn(Document<'_>) -> Result<Reading, IngressError>,
+    /// What of a body tells whether a delivery can be read, is handled and was there before: `read` comes to the same from this
+    /// part alone, but for the data of what happened.
+    pub(super) judged_by: Part,
     /// Whether a subject given by a mapping is one of this kind's; the error is the rule.
     pub(super) check_subject: fn(&str) -> Result<(), &'static str>,
 }

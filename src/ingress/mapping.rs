@@ -2,6 +2,7 @@
 //! A field the mapping needs and the body lacks refuses the delivery, naming the expression; nothing is guessed.
 
 use super::identity::Identity;
+use super::json::Part;
 use super::kinds::{self, Document, Kind, MappingUse, Reading, Sighting, check_count, count_bytes, weight};
 use super::{IngressError, Mapping, SourceKind, SpecError};
 use crate::event::{EventType, Occurrence};
@@ -18,6 +19,7 @@ pub(super) static KIND: Kind = Kind {
     keep: &["content-type", "content-encoding", "user-agent"],
     mapping: MappingUse::Required,
     read: |_| Err(IngressError::malformed("", "a generic source reads nothing without `mapping`")),
+    judged_by: Part::Whole,
     check_subject: |_| Ok(()),
 };
 

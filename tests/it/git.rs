@@ -622,39 +622,3 @@ fn the_machines_configuration_is_not_obeyed() {
         .expect("the child runs");
     assert!(child.status.success(), "{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
 }
-
-/// Prints how long a commit takes in repositories of 1,000, 20,000 and 100,000 files, taken in turns so that what else the
-/// machine does weighs on all three alike. Run it optimised:
-/// `cargo test --profile quick --test it -- --ignored --nocapture a_commit_costs_the_same`.
-#[test]
-#[ignore = "a measurement: it needs an optimised build and about a minute"]
-fn a_commit_costs_the_same_in_a_large_repository() {
-    let path = "clusters/c00/team-3/app-301.yaml";
-    let mut repositories: Vec<_> = [1_000, 20_000, 100_000]
-        .map(|count| {
-            let setting = Setting::around(UpstreamRepo::with_files(count), Way::File);
-            let base = setting.mirror().fetch().expect("fetched");
-            (count, setting, base, Vec::new())
-        })
-        .into();
-    for number in 0..600 {
-        for (_, setting, base, times) in &mut repositories {
-            let mirror = setting.mirror();
-            let change = validated(&mirror, base, &[(path, Some(&config_map("app", &number.to_string())))]);
-            let begun = Instant::now();
-            mirror.commit(base, &change, &meta("Measured")).expect("a commit");
-            times.push(begun.elapsed());
-        }
-    }
-    let medians: Vec<Duration> = repositories
-        .iter_mut()
-        .map(|(count, _, _, times)| {
-            times.sort();
-            let at = |percent: usize| times[times.len() * percent / 100];
-            println!("{count} files: min {:?}, p50 {:?}, p99 {:?}", times[0], at(50), at(99));
-            at(50)
-        })
-        .collect();
-    println!("100k/1k: {:.2}", medians[2].as_secs_f64() / medians[0].as_secs_f64());
-    assert!(medians[2] < medians[0] * 2);
-}

@@ -1,6 +1,10 @@
 use super::*;
-use crate::ingress::json::read;
+use crate::ingress::json::Part;
 use proptest::prelude::*;
+
+fn read(bytes: &[u8], max_depth: u32) -> Result<Value, IngressError> {
+    crate::ingress::json::read(bytes, max_depth, Part::Whole)
+}
 
 fn error_of(bytes: &[u8]) -> (String, usize, usize) {
     match read(bytes, 64) {
@@ -168,5 +172,64 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let strict = read(&bytes, 64);
         prop_assert_eq!(strict.is_ok(), serde_json::from_slice::<Value>(&bytes).is_ok());
+    }
+}
+
+/// What [`PART`] leaves of a value.
+fn left_of(value: &Value) -> Value {
+    let Value::Object(fields) = value else { return if value.is_array() { json!([]) } else { value.clone() } };
+    let inner = |name: &str, value: &Value| match name {
+        "a" => Some(value.clone()),
+        "b" => Some(match value {
+            Value::Object(fields) => {
+                Value::Object(fields.iter().filter(|(name, _)| *name == "c").map(|(name, value)| (name.clone(), value.clone())).collect())
+            }
+            Value::Array(_) => json!([]),
+            other => other.clone(),
+        }),
+        _ => None,
+    };
+    Value::Object(fields.iter().filter_map(|(name, value)| Some((name.clone(), inner(name, value)?))).collect())
+}
+
+const PART: Part = Part::Fields(&[("a", Part::Whole), ("b", Part::Fields(&[("c", Part::Whole)]))]);
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let key = prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just("c".to_owned()), "[a-z\"\\\\é]{0,3}"];
+    let leaf =
+        prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), ".{0,8}".prop_map(Value::from)];
+    leaf.prop_recursive(4, 200, 50, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..50).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_part_is_what_the_whole_has_there(value in any_json()) {
+        let text = value.to_string();
+        prop_assert_eq!(crate::ingress::json::read(text.as_bytes(), 64, PART).expect("a part"), left_of(&value));
+    }
+
+    #[test]
+    fn what_is_wrong_is_wrong_in_a_part_as_well(value in any_json(), at in any::<prop::sample::Index>(), byte in any::<u8>(), depth in 1_u32..6) {
+        let mut bytes = value.to_string().into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let (whole, part) = (read(&bytes, depth), crate::ingress::json::read(&bytes, depth, PART));
+        prop_assert_eq!(whole.map(drop), part.map(drop));
+    }
+}
+
+#[test]
+fn a_second_key_is_found_among_many_that_are_not_kept() {
+    let many: Vec<String> = (0..100).map(|number| format!("\"k{number}\":0")).collect();
+    for again in [3, 31, 32, 33, 90] {
+        let text = format!("{{\"x\":{{{},\"\\u006b{again}\":1}}}}", many.join(","));
+        let (whole, part) = (read(text.as_bytes(), 64), crate::ingress::json::read(text.as_bytes(), 64, PART));
+        assert!(whole.is_err());
+        assert_eq!(whole.map(drop), part.map(drop), "{again}");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-/// Rows one statement takes at most.
-pub(super) const CHUNK: usize = 128;
+/// Rows one statement takes at most: what the inbox writes at once by default.
+pub(super) const CHUNK: usize = 512;
 
 /// The texts of a statement for 1, 2, 4, ... [`CHUNK`] rows, so that each is compiled once per connection. What is left of the
 /// rows is bound to nothing, that is to NULL: the statement leaves such rows out.

@@ -5,7 +5,8 @@
 use super::{SqliteOptions, migrations};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, Sqlite, SqliteConnection, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,15 +79,31 @@ impl Database {
         Ok(self.readers.acquire().await?)
     }
 
+    /// Runs a statement that is a write transaction by itself: one way to the database's thread and back, where a transaction
+    /// around it takes three.
+    pub(super) async fn write_one(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<SqliteQueryResult, StoreError> {
+        let mut write = self.take_writer().await?;
+        // It failed as a whole or not at all, but what is wrong with the connection itself nobody knows: then it goes.
+        let done = statement.execute(write.connection()).await?;
+        write.give_back();
+        Ok(done)
+    }
+
     /// Begins a write transaction; waits for the one before, and for another process's up to the busy time-out.
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
+        let mut write = self.take_writer().await?;
+        write.connection.execute("BEGIN IMMEDIATE").await?;
+        Ok(write)
+    }
+
+    /// The one connection that writes.
+    async fn take_writer(&self) -> Result<Write<'_>, StoreError> {
         let mut slot = self.writer.lock().await;
         // Taken out of its place: it is put back when it is known to be in no transaction.
-        let mut connection = match slot.take() {
+        let connection = match slot.take() {
             Some(connection) => connection,
             None => self.writer_options.connect().await?,
         };
-        connection.execute("BEGIN IMMEDIATE").await?;
         Ok(Write { slot, connection, committed: &self.committed })
     }
 
@@ -119,7 +136,8 @@ impl Write<'_> {
         match &result {
             Ok(_) => {
                 self.connection.execute("COMMIT").await?;
-                self.committed.notify_one();
+                self.give_back();
+                return result;
             }
             // After these the transaction's fate is SQLite's secret: the connection goes, and the transaction with it.
             Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Broken(_)) => return result,
@@ -131,6 +149,12 @@ impl Write<'_> {
         }
         *self.slot = Some(self.connection);
         result
+    }
+
+    /// Puts the connection back in its place after a commit.
+    fn give_back(mut self) {
+        self.committed.notify_one();
+        *self.slot = Some(self.connection);
     }
 }
 

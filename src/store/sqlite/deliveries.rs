@@ -21,43 +21,37 @@ pub(super) fn insert_statement() -> Batched {
     })
 }
 
-/// See [`crate::store::Store::append`].
-pub(super) async fn append(database: &Database, statements: &Batched, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
-    if batch.is_empty() {
-        return Ok(Vec::new());
-    }
+/// See [`crate::store::Store::append`]. What is to be dispatched waits from now on, by a trigger of the schema.
+pub(super) async fn append(database: &Database, statement: &Batched, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
     let keys: Vec<[u8; 16]> = batch.iter().map(|delivery| digest(delivery.source.as_str(), &delivery.dedup_key)).collect();
-    let mut write = database.write().await?;
-    let result = insert(write.connection(), statements, batch, &keys).await;
-    let written = write.finish(result).await?;
-    if written == batch.len() {
+    let mut inserts = Vec::new();
+    for (rows, keys) in batch.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
+        let mut insert = sqlx::query(AssertSqlSafe(statement.for_rows(rows.len())));
+        for (delivery, key) in rows.iter().zip(keys) {
+            insert = bind(insert, delivery, key)?;
+        }
+        inserts.push(insert);
+    }
+    let written = match inserts.len() {
+        0 => return Ok(Vec::new()),
+        1 => database.write_one(inserts.remove(0)).await?.rows_affected(),
+        _ => {
+            let mut write = database.write().await?;
+            let result = insert_all(write.connection(), inserts).await;
+            write.finish(result).await?
+        }
+    };
+    if usize::try_from(written) == Ok(batch.len()) {
         return Ok(vec![Appended::New; batch.len()]);
     }
     outcomes(&mut *database.read().await?, batch, &keys).await
 }
 
-/// Inserts what is new and returns how many rows that were.
-async fn insert(connection: &mut SqliteConnection, statements: &Batched, batch: &[NewDelivery], keys: &[[u8; 16]]) -> Result<usize, StoreError> {
-    let (mut first_seq, mut last_seq, mut written) = (i64::MAX, 0, 0);
-    for (rows, keys) in batch.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
-        let mut query = sqlx::query(AssertSqlSafe(statements.for_rows(rows.len())));
-        for (delivery, key) in rows.iter().zip(keys) {
-            query = bind(query, delivery, key)?;
-        }
-        let done = query.execute(&mut *connection).await?;
-        if done.rows_affected() > 0 {
-            // New rows of one statement have consecutive numbers, and nobody else writes in between.
-            last_seq = done.last_insert_rowid();
-            first_seq = first_seq.min(last_seq + 1 - i64::try_from(done.rows_affected()).unwrap_or(i64::MAX));
-            written += usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
-        }
-    }
-    if written > 0 {
-        sqlx::query("INSERT INTO deliveries_pending (seq) SELECT seq FROM deliveries WHERE seq BETWEEN ? AND ? AND handled = 1")
-            .bind(first_seq)
-            .bind(last_seq)
-            .execute(connection)
-            .await?;
+/// Runs the inserts in the caller's transaction and returns how many rows they wrote.
+async fn insert_all(connection: &mut SqliteConnection, inserts: Vec<Query<'_, Sqlite, SqliteArguments>>) -> Result<u64, StoreError> {
+    let mut written = 0;
+    for insert in inserts {
+        written += insert.execute(&mut *connection).await?.rows_affected();
     }
     Ok(written)
 }

@@ -43,20 +43,6 @@ impl UpstreamRepo {
         upstream
     }
 
-    /// A repository with `count` small manifests in a believable layout (100 per directory), made with `git fast-import`.
-    pub fn with_files(count: usize) -> Self {
-        let upstream = Self::new();
-        let mut stream =
-            String::from("commit refs/heads/main\ncommitter Seed <seed@example.com> 1700000001 +0000\ndata 4\nmany\nfrom refs/heads/main^0\n");
-        for number in 0..count {
-            let body = format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app-{number}\n  namespace: team-{}\n", number / 100);
-            let path = format!("clusters/c{:02}/team-{}/app-{number}.yaml", number / 5_000, number / 100);
-            stream.push_str(&format!("M 100644 inline {path}\ndata {}\n{body}\n", body.len()));
-        }
-        upstream.fast_import(&stream);
-        upstream
-    }
-
     /// Feeds `git fast-import`.
     pub fn fast_import(&self, stream: &str) {
         let mut child = command(&self.path, &["fast-import", "--quiet", "--force"]).stdin(Stdio::piped()).spawn().expect("git fast-import");

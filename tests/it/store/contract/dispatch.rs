@@ -83,7 +83,7 @@ pub async fn a_delivery_is_dispatched_once(store: Arc<dyn Store>) {
 }
 
 pub async fn a_large_batch_is_recorded_as_if_one_by_one(store: Arc<dyn Store>) {
-    const COUNT: usize = 300;
+    const COUNT: usize = 1100;
     let new: Vec<NewDelivery> = (0..COUNT).map(|number| delivery(&format!("{number}"))).collect();
     store.append(&new).await.expect("written");
     // Every third tells what the one before it told, every seventh could not be read, and one stands in the batch twice.

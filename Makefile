@@ -34,7 +34,7 @@ test: setup lint ## Everything that CI runs
 
 lint: ## Formatting, clippy, licences and advisories
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --features failpoints -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features failpoints,bench -- -D warnings
 	@scripts/deny.sh
 
 bench: ## Figures against references measured in the same run; one JSON line each in target/bench/summary.jsonl

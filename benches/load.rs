@@ -134,10 +134,8 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Re
         if stream.read_buf(answer).await? == 0 {
             bail!("the connection was closed in the middle of an answer");
         }
-        if let Some(length) = whole(answer)? {
-            if answer.len() >= length {
-                return Ok(());
-            }
+        if whole(answer)?.is_some_and(|length| answer.len() >= length) {
+            return Ok(());
         }
     }
 }

@@ -7,7 +7,6 @@ what=${1:-build}
 build_commands=(cc cmake pkg-config perl)
 build_packages=(gcc libc6-dev cmake pkg-config perl libssl-dev zlib1g-dev)
 test_packages=(git prometheus-alertmanager python3 python3-venv curl)
-bench_packages=(git webhook wrk)
 
 missing=()
 need() { # a command that shows the package is there, then the package
@@ -36,7 +35,6 @@ fi
 if [ "$what" = bench ]; then
   need git git
   need webhook webhook
-  need wrk wrk
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

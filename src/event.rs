@@ -65,13 +65,15 @@ pub struct Event {
 impl Event {
     /// The event as the variable `event` of expressions and templates: `id, source, type, subject, time, data`.
     pub fn to_value(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut value = serde_json::json!({
             "id": self.id,
             "source": self.source,
             "type": self.kind,
             "subject": self.subject,
             "time": self.time,
-            "data": self.data,
-        })
+        });
+        // Cloned, not written anew like the rest: the payload is the large part, and this is done for every event.
+        value["data"] = self.data.clone();
+        value
     }
 }

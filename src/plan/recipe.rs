@@ -119,9 +119,9 @@ impl Recipe {
     /// See [`PlanError`].
     pub fn change(&self, inputs: Inputs<'_>, target: &Target, base: &dyn BaseTree, renderer: &dyn Renderer) -> Result<ChangeSet, PlanError> {
         let context = context(inputs);
-        let event = inputs.event.to_value();
-        let parameters = Value::Object(inputs.parameters.clone());
-        let scope = Scope::new([("event", &event), ("parameters", &parameters)]);
+        // Only `with` reads the scope.
+        let has_expressions = self.steps.iter().any(|step| !step.with.is_empty());
+        let scope = Scope::new(WITH_VARIABLES.iter().filter(|_| has_expressions).map(|name| (*name, &context[*name])));
         let mut change = ChangeSet::default();
         let (mut paths, mut jobs) = (Vec::new(), Vec::new());
         for step in &self.steps {
@@ -315,13 +315,15 @@ fn text(template: &TextTemplate, context: &Value, place: &str) -> Result<String,
 }
 
 fn context(inputs: Inputs<'_>) -> Value {
-    json!({ "event": inputs.event.to_value(), "parameters": inputs.parameters })
+    object([("event", inputs.event.to_value()), ("parameters", Value::Object(inputs.parameters.clone()))])
 }
 
 fn template_context(context: &Value, parameters: Map<String, Value>, target: &Target) -> Value {
-    json!({
-        "parameters": parameters,
-        "event": context["event"],
-        "target": { "cluster": target.cluster, "path": target.path, "labels": target.labels },
-    })
+    let place = json!({ "cluster": target.cluster, "path": target.path, "labels": target.labels });
+    object([("parameters", Value::Object(parameters)), ("event", context["event"].clone()), ("target", place)])
+}
+
+/// What `json!` makes, without copying the values once more.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

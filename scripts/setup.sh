@@ -29,6 +29,9 @@ if [ "$what" = test ]; then
   need prometheus-alertmanager prometheus-alertmanager
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
+if [ "$what" = test ]; then
+  need npm npm
+fi
 if [ "$what" = bench ]; then
   need git git
   need webhook webhook
@@ -53,4 +56,30 @@ if [ ${#missing[@]} -gt 0 ]; then
   trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if [ "$what" = test ]; then
+  # GitHub's own OpenAPI description (MIT), which the tests hold our requests against. Kept under target/, never committed.
+  openapi=23.0.2
+  contracts=target/contracts
+  if [ ! -s "$contracts/api.github.com.json" ] || [ "$(cat "$contracts/version" 2>/dev/null)" != "$openapi" ]; then
+    echo "setup: fetching @octokit/openapi $openapi"
+    mkdir -p "$contracts"
+    (cd "$contracts" && npm pack "@octokit/openapi@$openapi" --silent >/dev/null)
+    tar -xzf "$contracts/octokit-openapi-$openapi.tgz" -C "$contracts" --strip-components=2 package/generated/api.github.com.json
+    rm -f "$contracts/octokit-openapi-$openapi.tgz"
+    echo "$openapi" >"$contracts/version"
+  fi
+fi
+
+# The API's fuzzing client. A virtual environment of its own under target/, kept between runs.
+if [ "$what" = test ]; then
+  schemathesis=4.32.5
+  venv=$(dirname "$0")/../target/venv
+  if [ "$("$venv/bin/python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null)" != "$schemathesis" ]; then
+    echo "setup: installing schemathesis $schemathesis into target/venv"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis" ||
+      echo "setup: schemathesis cannot be installed; the fuzzing of the API will fail and say so" >&2
+  fi
 fi

@@ -73,6 +73,8 @@ pub struct Settings {
     pub store_url: StoreUrl,
     /// `RETENTION_DAYS`.
     pub retention: Duration,
+    /// `API_CALLS_PER_MINUTE`: calls one API token may make.
+    pub api_calls_per_minute: u32,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<IpNet>,
     /// `WORKER_CONCURRENCY`.
@@ -229,6 +231,7 @@ impl<'a> Reader<'a> {
             store_url: self.get("STORE_URL", optional(values::store_url)).unwrap_or_else(|| StoreUrl::Sqlite(data_dir.join("kubeops.db"))),
             data_dir,
             retention: self.get("RETENTION_DAYS", span(1, 36_500, 86_400)),
+            api_calls_per_minute: self.get("API_CALLS_PER_MINUTE", number(1, 1_000_000)),
             trusted_proxies: self.get("TRUSTED_PROXIES", values::networks),
             worker_concurrency: self.get("WORKER_CONCURRENCY", number(1, 256)),
             task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),

@@ -110,8 +110,7 @@ impl Expression {
     /// # Errors
     /// See [`EvaluationError`].
     pub fn evaluate(&self, scope: &Scope) -> Result<serde_json::Value, EvaluationError> {
-        let value = self.run(scope)?;
-        value.json().map_err(|_| EvaluationError::Failed(format!("its value is a {}, which JSON cannot hold", value.type_of())))
+        to_json(&self.run(scope)?)
     }
 
     /// Whether the condition holds: true only for the value `true`; a missing field, an error or another type is
@@ -190,5 +189,19 @@ fn to_cel(value: &serde_json::Value) -> Value {
                 fields.iter().map(|(key, value)| (key.clone().into(), to_cel(value))).collect();
             Value::Map(map.into())
         }
+    }
+}
+
+/// A value of CEL as JSON. A map's keys are sorted: CEL keeps them in no order, and the same expression on the same event
+/// must give the same bytes every time.
+fn to_json(value: &Value) -> Result<serde_json::Value, EvaluationError> {
+    match value {
+        Value::List(items) => items.iter().map(to_json).collect::<Result<Vec<_>, _>>().map(Into::into),
+        Value::Map(map) => {
+            let fields: Result<std::collections::BTreeMap<String, serde_json::Value>, _> =
+                map.map.iter().map(|(key, value)| Ok((key.to_string(), to_json(value)?))).collect();
+            Ok(serde_json::Value::Object(fields?.into_iter().collect()))
+        }
+        other => other.json().map_err(|_| EvaluationError::Failed(format!("its value is a {}, which JSON cannot hold", other.type_of()))),
     }
 }

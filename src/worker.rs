@@ -8,7 +8,7 @@ use crate::request::{State, TimelineEntry};
 use crate::store::inbox::Inbox;
 use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
 use crate::telemetry::Metrics;
-use crate::types::{ErrorClass, Timestamp};
+use crate::types::{ErrorClass, RepositoryName, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// The name its leases are held under; unique per process.
+    /// The name its leases are held under; no other living process has it.
     pub owner: String,
     /// Steps done at the same time.
     pub concurrency: usize,
@@ -62,8 +62,10 @@ const IDLE: Duration = Duration::from_secs(1);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Attempts at a step that fails for a reason of ours.
 const BUG_ATTEMPTS: u32 = 3;
-/// Open pull requests looked at in one round.
+/// Open requests listed at once.
 const OBSERVED: u32 = 100;
+/// Calls of a forge's budget that looking at open pull requests leaves alone.
+const BUDGET_KEPT: u64 = 1000;
 /// Rows removed in one slice.
 const PRUNE_SLICE: u32 = 500;
 /// How often old rows are removed.
@@ -105,7 +107,7 @@ impl Worker {
             if round.found {
                 continue;
             }
-            let pause = self.until_due().await;
+            let pause = if running.len() < self.options.concurrency { self.until_due().await } else { IDLE };
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -195,9 +197,12 @@ impl Worker {
     async fn work(self: Arc<Self>, claimed: ClaimedTask) {
         let kind = claimed.task.kind;
         let begun = std::time::Instant::now();
-        let settlement = match self.attempt(&claimed).await {
-            Ok(settlement) => settlement,
-            Err(error) => self.failed(&claimed, &error),
+        let settlement = if claimed.task.attempts > self.options.max_attempts {
+            // Its process died each time before it could settle: it must not take down every one to come.
+            let message = "every attempt was begun and none came to its end; the process may have died of it".to_owned();
+            self.failed(&claimed, &StepError::Permanent(message))
+        } else {
+            self.attempt(&claimed).await.unwrap_or_else(|error| self.failed(&claimed, &error))
         };
         self.metrics.stage(kind.as_str(), begun.elapsed());
         failpoint::hit(match kind {
@@ -241,7 +246,7 @@ impl Worker {
         loop {
             tokio::select! {
                 done = &mut step => {
-                    return done.unwrap_or_else(|_| Err(StepError::Permanent(format!("the step took longer than {} s", self.options.step_timeout.as_secs()))));
+                    return done.unwrap_or_else(|_| Err(StepError::TimedOut(self.options.step_timeout.as_secs())));
                 }
                 _ = heartbeat.tick() => {
                     let until = self.clock().now().plus(self.options.lease);
@@ -316,17 +321,26 @@ impl Worker {
         }
     }
 
-    /// Looks at the pull requests of open requests: a merge or a close that nobody told us.
+    /// Looks at the pull requests of open requests, page by page: a merge or a close that nobody told us. A forge whose
+    /// budget runs low is left to the steps that need it.
     async fn observe_open(&self) {
+        let short: Vec<RepositoryName> =
+            self.pipeline.forges.budgets().into_iter().filter(|(_, left)| *left < BUDGET_KEPT).map(|(name, _)| name).collect();
         let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let page = PageQuery { limit: OBSERVED, after: None };
-        let open = match self.store().requests(&filter, &page).await {
-            Ok(page) => page.items,
-            Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
-        };
-        for request in open {
-            if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
-                tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
+        let mut query = PageQuery { limit: OBSERVED, after: None };
+        loop {
+            let page = match self.store().requests(&filter, &query).await {
+                Ok(page) => page,
+                Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
+            };
+            for request in page.items.iter().filter(|request| !request.repository.as_ref().is_some_and(|name| short.contains(name))) {
+                if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
+                    tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return,
             }
         }
     }
@@ -335,7 +349,7 @@ impl Worker {
         let before = now.minus(self.options.retention);
         loop {
             match self.store().prune(before, PRUNE_SLICE).await {
-                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => return,
+                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => break,
                 Ok(pruned) => tracing::info!(
                     deliveries = pruned.deliveries,
                     events = pruned.events,
@@ -344,6 +358,9 @@ impl Worker {
                 ),
                 Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
             }
+        }
+        if let Err(error) = self.pipeline.tidy_mirrors().await {
+            tracing::warn!(%error, "the mirrors could not be tidied");
         }
     }
 }

@@ -122,7 +122,7 @@ pub(super) async fn authenticate<B: MessageBody + 'static>(
 
 async fn admit(state: &AppState, request: &ServiceRequest) -> Result<Caller, ApiError> {
     let caller = identify(state, request).await?;
-    state.limiter.take(&caller.token, state.now()).map_err(|seconds| ApiError::too_many(super::limit::CALLS_A_MINUTE, seconds))?;
+    state.limiter.take(&caller.token, state.now()).map_err(|seconds| ApiError::too_many(state.limiter.calls_a_minute(), seconds))?;
     let needed = needed_role(request.method(), &request.match_pattern().unwrap_or_default());
     if caller.role < needed {
         let (has, needs) = (role_name(caller.role), role_name(needed));

@@ -19,16 +19,16 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
     /// From this source.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     source: Option<SourceName>,
     /// Of this type.
     #[serde(rename = "type")]
-    #[param(value_type = Option<String>, example = "alert.firing")]
+    #[param(value_type = Option<String>, pattern = "^[a-z][a-z0-9_-]*(\\.[a-z][a-z0-9_-]*)*$", max_length = 120, example = "alert.firing")]
     kind: Option<EventType>,
     /// About exactly this subject.
     subject: Option<String>,
     /// Read from this delivery.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^dlv_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     delivery: Option<DeliveryId>,
     /// Rows wanted.
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -61,7 +61,7 @@ pub(super) async fn show_event(state: State, At(id): At<EventId>) -> Result<web:
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveriesQuery {
     /// From this source.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     source: Option<SourceName>,
     /// pending, dispatched, ignored or failed.
     #[param(value_type = Option<String>, example = "failed")]

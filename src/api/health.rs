@@ -62,7 +62,10 @@ pub(super) async fn ready(state: State) -> HttpResponse {
     let store = state.store_health().await.err().map(|error| error.message().to_owned());
     let status = state.parts.inventory.status();
     let unloaded = status.loaded_at.is_none().then(|| "not loaded".to_owned());
-    let stale = (!status.problems.is_empty()).then(|| format!("refused with {} problems; an older set is in force", status.problems.len()));
+    let stale = (!status.problems.is_empty()).then(|| match status.problems.len() {
+        1 => "refused with 1 problem; an older set is in force".to_owned(),
+        many => format!("refused with {many} problems; an older set is in force"),
+    });
     let draining = state.is_draining().then(|| "shutting down".to_owned());
     let is_ready = store.is_none() && unloaded.is_none() && draining.is_none();
     let checks = Checks { store: store.unwrap_or_else(ok), resources: unloaded.or(stale).unwrap_or_else(ok), process: draining.unwrap_or_else(ok) };

@@ -169,14 +169,14 @@ pub struct Asked {
 }
 
 /// What to do with a pull request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullAction {
     /// Approve it.
     Approve,
     /// Merge its head into its base.
     Merge,
-    /// Close it without a merge.
-    Close,
+    /// Close it without a merge, and say why.
+    Close(Option<String>),
 }
 
 /// A change, file by file.
@@ -190,6 +190,8 @@ pub struct Diff {
     pub head: Option<CommitSha>,
     /// The files, by path.
     pub files: Vec<FileDiff>,
+    /// Whether patches were cut because the whole is too long: then this is not all there is to review.
+    pub truncated: bool,
 }
 
 /// What happens to one file.

@@ -5,13 +5,13 @@ use super::error::ApiError;
 use super::extract::{At, State, WantsJson};
 use super::paging::{Listing, page};
 use super::ports::{Diff, PullAction};
-use super::requests::diff_answer;
+use super::requests::{check_text, diff_answer, parse_body};
 use super::views::PullView;
 use crate::store::{PullFilter, PullState};
 use crate::types::{BranchName, RepositoryName};
 use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Which pull requests are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -19,10 +19,10 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub(super) struct PullsQuery {
     /// Of this repository.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     repository: Option<RepositoryName>,
     /// open, closed or merged.
-    #[param(value_type = Option<String>, example = "open")]
+    #[param(value_type = Option<String>, pattern = "^(open|closed|merged)$", example = "open")]
     state: Option<PullState>,
     /// With this head branch.
     #[param(value_type = Option<String>)]
@@ -78,12 +78,30 @@ pub(super) async fn merge_pull(state: State, At(pull): At<(RepositoryName, u64)>
     act(&state, pull, PullAction::Merge, &caller).await
 }
 
+/// Why a pull request is closed.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Closing {
+    /// A sentence for whoever asked.
+    #[schema(max_length = 500, example = "not this quarter")]
+    comment: Option<String>,
+}
+
 /// Closes a pull request without a merge: a veto that is remembered.
 #[utoipa::path(tag = "pulls", params(("repository" = String, Path, description = "The repository's name."), ("number" = u64, Path, description = "Its number.")),
+    request_body = Option<Closing>,
     responses((status = 200, description = "It is closed.", body = PullView), (status = 409, description = "It is not open, or its forge is not ours.", body = super::error::ErrorBody)))]
 #[post("/pulls/{repository}/{number}/close")]
-pub(super) async fn close_pull(state: State, At(pull): At<(RepositoryName, u64)>, caller: Caller) -> Result<web::Json<PullView>, ApiError> {
-    act(&state, pull, PullAction::Close, &caller).await
+pub(super) async fn close_pull(
+    state: State,
+    At(pull): At<(RepositoryName, u64)>,
+    caller: Caller,
+    body: web::Bytes,
+) -> Result<web::Json<PullView>, ApiError> {
+    let given: Option<Closing> = if body.is_empty() { None } else { parse_body(&body)? };
+    let comment = given.unwrap_or_default().comment;
+    check_text("comment", comment.as_deref())?;
+    act(&state, pull, PullAction::Close(comment), &caller).await
 }
 
 async fn act(

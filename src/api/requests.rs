@@ -28,10 +28,10 @@ pub(super) struct RequestsQuery {
     #[param(example = "proposed,approved")]
     state: Option<String>,
     /// Of this automation.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     automation: Option<AutomationName>,
     /// For this repository.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     repository: Option<RepositoryName>,
     /// With exactly this correlation key.
     correlation: Option<String>,
@@ -87,7 +87,10 @@ pub(super) fn diff_answer(diff: &Diff, json: &WantsJson) -> HttpResponse {
     if json.0 {
         return answer.json(diff);
     }
-    let patches: String = diff.files.iter().map(|file| file.patch.as_str()).collect();
+    let mut patches: String = diff.files.iter().map(|file| file.patch.as_str()).collect();
+    if diff.truncated {
+        patches.push_str("# The diff is too long and was cut here: look at the branch itself.\n");
+    }
     answer.content_type("text/x-diff; charset=utf-8").body(patches)
 }
 
@@ -116,18 +119,19 @@ pub(super) struct Cancellation {
               (status = 409, description = "It has ended.", body = super::error::ErrorBody)))]
 #[post("/requests/{id}/cancel")]
 pub(super) async fn cancel_request(state: State, At(id): At<RequestId>, caller: Caller, body: web::Bytes) -> Result<HttpResponse, ApiError> {
-    let given: Cancellation = if body.is_empty() { Cancellation::default() } else { parse_body(&body)? };
+    let given: Option<Cancellation> = if body.is_empty() { None } else { parse_body(&body)? };
+    let given = given.unwrap_or_default();
     check_text("reason", given.reason.as_deref())?;
     let request = state.timed(state.parts.operations.cancel(&id, &caller.name, given.reason.as_deref())).await?;
     Ok(HttpResponse::Accepted().json(RequestView::from(request)))
 }
 
-fn parse_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request("invalid_body", e.to_string()).with_details(serde_json::json!({ "line": e.line(), "column": e.column() })))
 }
 
-fn check_text(what: &str, text: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check_text(what: &str, text: Option<&str>) -> Result<(), ApiError> {
     match text {
         Some(text) if text.len() > TEXT_LIMIT || text.chars().any(char::is_control) => {
             Err(ApiError::bad_request("invalid_body", format!("{what} has {TEXT_LIMIT} bytes at most and no control characters")))
@@ -163,7 +167,7 @@ pub(super) struct AskedView {
 /// Asks for an automation directly. The same `Idempotency-Key` from the same token never opens a second request.
 #[utoipa::path(tag = "requests",
     params(("name" = String, Path, description = "The automation's name."),
-           ("Idempotency-Key" = Option<String>, Header, description = "Makes asking again harmless; 1 to 255 visible ASCII characters.")),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes asking again harmless; 1 to 255 visible ASCII characters.", pattern = "^[!-~]{1,255}$")),
     responses((status = 201, description = "A request was opened.", body = AskedView, headers(("Location" = String, description = "The request."))),
               (status = 200, description = "There is such a request already.", body = AskedView, headers(("Location" = String, description = "The request."))),
               (status = 422, description = "The parameters are not the automation's: `details.problems` has each.", body = super::error::ErrorBody)))]

@@ -100,6 +100,9 @@ impl Server {
     }
 }
 
+/// Connections one worker holds: with a body of 1 MiB under way on each, what strangers can make it remember stays bounded.
+const MAX_CONNECTIONS: usize = 4096;
+
 /// Starts to serve. Needs a tokio runtime; workers have threads of their own.
 ///
 /// # Errors
@@ -111,6 +114,7 @@ pub fn serve(options: &ServeOptions, state: Arc<AppState>) -> Result<Server, Ser
         .keep_alive(if options.keep_alive.is_zero() { KeepAlive::Disabled } else { KeepAlive::Timeout(options.keep_alive) })
         .client_request_timeout(options.head_timeout.max(SHORTEST_HEAD_TIMEOUT))
         .shutdown_timeout(options.graceful_timeout.as_secs())
+        .max_connections(MAX_CONNECTIONS)
         .disable_signals();
     let mut socket = None;
     let server = match &options.listen {

@@ -43,6 +43,8 @@ pub struct Parts {
     pub body_timeout: Duration,
     /// The longest a call may take.
     pub call_timeout: Duration,
+    /// How many calls a token may make a minute.
+    pub calls_a_minute: u32,
 }
 
 /// The state behind all routes.
@@ -62,9 +64,9 @@ impl AppState {
     /// The state made of `parts`.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            limiter: Limiter::new(parts.calls_a_minute),
             parts,
             tokens: TokenCache::default(),
-            limiter: Limiter::default(),
             draining: AtomicBool::new(false),
             health: Mutex::default(),
             stats: Mutex::default(),

@@ -6,13 +6,13 @@ use crate::failpoint;
 use crate::ingress::{self, Headers, IngressError, SecretLookup};
 use crate::pipeline::{InForce, Rules};
 use crate::store::inbox::{Inbox, InboxCounts};
-use crate::store::{Appended, NewDelivery, StoreError};
-use crate::types::{DeliveryId, SecretName};
+use crate::store::{Appended, NewDelivery, Store, StoreError};
+use crate::types::{DeliveryId, SecretName, Timestamp};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a sender is asked to wait when the inbox or the store is full.
@@ -23,12 +23,41 @@ pub struct Intake {
     rules: Arc<Rules>,
     inbox: Arc<Inbox>,
     clock: Arc<dyn Clock>,
+    backlog: Backlog,
 }
 
 impl Intake {
-    /// An intake that stores through `inbox`.
-    pub fn new(rules: Arc<Rules>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>) -> Self {
-        Self { rules, inbox, clock }
+    /// An intake that stores through `inbox`, and takes no more while `most` deliveries wait in `store` for their dispatch.
+    pub fn new(rules: Arc<Rules>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>, store: Arc<dyn Store>, most: u64) -> Self {
+        Self { rules, inbox, clock, backlog: Backlog { store, most, seen: Mutex::new(None) } }
+    }
+}
+
+/// How long what the store said of its backlog is believed, in milliseconds.
+const BACKLOG_MILLIS: i64 = 1000;
+
+/// The deliveries that wait in the store, looked at once a second.
+struct Backlog {
+    store: Arc<dyn Store>,
+    most: u64,
+    seen: Mutex<Option<(Timestamp, bool)>>,
+}
+
+impl Backlog {
+    /// Whether more wait than may. A store that does not answer is told by the write that follows.
+    async fn is_full(&self, now: Timestamp) -> bool {
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            match *seen {
+                Some((at, full)) if (now.unix_millis() - at.unix_millis()).abs() < BACKLOG_MILLIS => return full,
+                // The others go by the last answer while this one asks.
+                Some((_, full)) => *seen = Some((now, full)),
+                None => *seen = Some((now, false)),
+            }
+        }
+        let full = self.store.stats(now).await.is_ok_and(|stats| stats.pending_deliveries >= self.most);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, full));
+        full
     }
 }
 
@@ -77,6 +106,10 @@ impl Receiver for Intake {
                 &Known(&rules),
             )
             .map_err(|error| refusal(&error))?;
+        if self.backlog.is_full(incoming.received_at).await {
+            let message = format!("{} deliveries wait already; send it again later", self.backlog.most);
+            return Err(Refusal::Busy { message, retry_after: RETRY_AFTER });
+        }
         let id = DeliveryId::from_parts(incoming.received_at, self.clock.random());
         let delivery = NewDelivery {
             id: id.clone(),

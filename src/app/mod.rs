@@ -4,12 +4,13 @@
 mod forges;
 mod intake;
 mod inventory;
+mod lease_owner;
 mod operations;
 mod pulls;
 mod reload;
 pub mod resources_dir;
 
-pub use reload::Reloader;
+pub use reload::{Places, Reloader};
 
 use crate::api::{AppState, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
@@ -24,6 +25,7 @@ use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Timestamp, TokenId};
 use crate::worker::{Worker, WorkerOptions};
 use anyhow::Context;
+use lease_owner::LeaseOwner;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub struct App {
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
     waker: JoinHandle<()>,
+    /// Held until everything has stopped.
+    _lease_owner: LeaseOwner,
     graceful_timeout: Duration,
 }
 
@@ -65,8 +69,11 @@ impl App {
         std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
         let store = open_store(settings).await?;
         let reloader = Arc::new(Reloader::new(
-            settings.resources_dir.clone(),
-            settings.templates_dir.clone(),
+            Places {
+                resources: settings.resources_dir.clone(),
+                templates: settings.templates_dir.clone(),
+                secrets: secret_directory(&settings.secret_provider),
+            },
             settings.kubernetes_version,
             executable,
             Arc::clone(&secrets),
@@ -75,6 +82,7 @@ impl App {
         ));
         let rules = Arc::new(Rules::new(reloader.first()?));
         let public_url = settings.public_url.as_str().to_owned();
+        let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
         let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(
             Arc::clone(&store),
             Arc::clone(&secrets),
@@ -91,20 +99,33 @@ impl App {
             forges,
             secrets,
             clock: Arc::clone(&clock),
-            public_url,
+            people_at,
         });
         let inbox_options =
             InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
         let inbox = Arc::new(Inbox::new(Arc::clone(&store), inbox_options));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
-        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, &inbox, stopped.clone());
+        let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
+        if lease_owner.inherits() {
+            let taken = store.take_back(lease_owner.name()).await.context("the tasks of the process before this one could not be taken back")?;
+            if taken > 0 {
+                tracing::warn!(tasks = taken, "the process before this one did not end in order; its tasks go on here");
+            }
+        }
+        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            receiver: Arc::new(intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), clock)),
+            receiver: Arc::new(intake::Intake::new(
+                Arc::clone(&rules),
+                Arc::clone(&inbox),
+                clock,
+                Arc::clone(&store),
+                settings.max_queued_deliveries,
+            )),
             operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
             inventory: Arc::new(inventory::ResourcesInForce(rules)),
             new_key,
@@ -114,9 +135,10 @@ impl App {
             trusted_proxies: settings.trusted_proxies.clone(),
             body_timeout: settings.body_timeout(),
             call_timeout: settings.timeout,
+            calls_a_minute: settings.api_calls_per_minute,
         });
         let server = serve(&serve_options(settings), Arc::clone(&state))?;
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, graceful_timeout: settings.graceful_timeout })
+        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, _lease_owner: lease_owner, graceful_timeout: settings.graceful_timeout })
     }
 
     /// Where the server listens; empty for a unix socket.
@@ -195,6 +217,14 @@ pub fn new_key() -> [u8; 32] {
     rand::random()
 }
 
+/// The directory whose changes mean rotated secrets.
+fn secret_directory(setting: &SecretSetting) -> Option<PathBuf> {
+    match setting {
+        SecretSetting::Environment => None,
+        SecretSetting::Directory(directory) => Some(directory.clone()),
+    }
+}
+
 fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
     match setting {
         SecretSetting::Environment => Arc::new(EnvironmentSecrets),
@@ -207,13 +237,14 @@ fn start_worker(
     pipeline: &Arc<Pipeline>,
     metrics: &Arc<Metrics>,
     wake: &Arc<Notify>,
+    owner: &str,
     inbox: &Arc<Inbox>,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let dispatcher =
         Arc::new(Dispatcher { store: Arc::clone(&pipeline.store), rules: Arc::clone(&pipeline.rules), clock: Arc::clone(&pipeline.clock) });
     let options = WorkerOptions {
-        owner: format!("{}-{:08x}", std::process::id(), pipeline.clock.random() as u32),
+        owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
         max_attempts: settings.task_max_attempts,
         lease: LEASE,

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 
 /// The longest diff shown, in bytes.
 const MAX_DIFF_BYTES: usize = 1024 * 1024;
+/// A diff that ends this near to the limit may have been cut.
+const LONGEST_LINE: usize = 64 * 1024;
 /// What a caller is asked to wait when something is busy.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -42,8 +44,9 @@ impl PeoplesOperations {
 #[async_trait]
 impl api::Operations for PeoplesOperations {
     async fn ask(&self, ask: Ask) -> Result<Asked, api::OperationError> {
-        // A repeated ask with one key gets the first one's request, also after that has ended.
-        if let Some(key) = &ask.idempotency_key {
+        // A repeated ask with one key gets the first one's request, also after that has ended; one with a correlation of its
+        // own joins that request while it lives.
+        if let (Some(key), None) = (&ask.idempotency_key, &ask.correlation) {
             let filter = RequestFilter { automation: Some(ask.automation.clone()), correlation: Some(key.clone()), ..RequestFilter::default() };
             let page = PageQuery { limit: 1, after: None };
             let known = self.pipeline.store.requests(&filter, &page).await.map_err(OperationError::from)?;
@@ -51,7 +54,7 @@ impl api::Operations for PeoplesOperations {
                 return Ok(Asked { request: first.id, opened: false });
             }
         }
-        let correlation = ask.idempotency_key.or(ask.correlation);
+        let correlation = ask.correlation.or(ask.idempotency_key);
         let asked = self.pipeline.ask(&ask.automation, ask.parameters, correlation, &ask.actor).await.map_err(|error| match error {
             AskError::NoAutomation(name) => api::OperationError::NotFound(format!("automation {name}")),
             AskError::Parameters(errors) => api::OperationError::Invalid {
@@ -89,7 +92,7 @@ impl api::Operations for PeoplesOperations {
         let request = self.pipeline.store.request(id).await.map_err(OperationError::from)?;
         let diff = self.pipeline.diff(id).await?;
         let diff = diff.ok_or_else(|| api::OperationError::Conflict(format!("{id} is {}: nothing is planned yet", request.state)))?;
-        Ok(Diff { base: request.base, head: request.commit, files: files(&diff) })
+        Ok(Diff { base: request.base, head: request.commit, truncated: diff.truncated, files: files(&diff) })
     }
 
     async fn pull_diff(&self, repository: &RepositoryName, number: u64) -> Result<Diff, api::OperationError> {
@@ -97,7 +100,9 @@ impl api::Operations for PeoplesOperations {
         let pull = review.get(number).await.map_err(forge)?;
         let text = review.diff(number, MAX_DIFF_BYTES).await.map_err(forge)?;
         let paths = split(&text).into_iter().map(|(path, patch)| FileDiff { change: kind_of(&patch), path, patch });
-        Ok(Diff { base: None, head: pull.head_commit, files: paths.collect() })
+        // The cut is made at whole lines below the limit.
+        let truncated = text.len() + LONGEST_LINE > MAX_DIFF_BYTES;
+        Ok(Diff { base: None, head: pull.head_commit, truncated, files: paths.collect() })
     }
 
     async fn act_on_pull(
@@ -112,7 +117,7 @@ impl api::Operations for PeoplesOperations {
         match action {
             PullAction::Approve => review.approve(number, &person).await,
             PullAction::Merge => review.merge(number, &person).await,
-            PullAction::Close => review.decline(number, &person, None).await,
+            PullAction::Close(comment) => review.decline(number, &person, comment.as_deref()).await,
         }
         .map_err(forge)?;
         let request = self.pipeline.store.request_of_pull(repository, number).await.map_err(OperationError::from)?;

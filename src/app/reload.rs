@@ -17,10 +17,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Where the files are that make a set.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The resources.
+    pub resources: PathBuf,
+    /// Templates of one's own.
+    pub templates: Option<PathBuf>,
+    /// Secrets in files: a change there means that one was rotated.
+    pub secrets: Option<PathBuf>,
+}
+
 /// Reads resources and puts them in force.
 pub struct Reloader {
-    resources: PathBuf,
-    templates: Option<PathBuf>,
+    places: Places,
     kubernetes: KubernetesVersion,
     executable: PathBuf,
     secrets: Arc<dyn SecretProvider>,
@@ -30,17 +40,16 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads from `resources` and `templates`; templates are rendered by children of `executable`.
+    /// Reads what is at `places`; templates are rendered by children of `executable`.
     pub fn new(
-        resources: PathBuf,
-        templates: Option<PathBuf>,
+        places: Places,
         kubernetes: KubernetesVersion,
         executable: PathBuf,
         secrets: Arc<dyn SecretProvider>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { resources, templates, kubernetes, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
+        Self { places, kubernetes, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
     }
 
     /// A new set from the files, checked.
@@ -49,9 +58,9 @@ impl Reloader {
     /// Every diagnostic; a file that cannot be read is one of them.
     pub fn load(&self) -> Result<InForce, Vec<Diagnostic>> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.fingerprint();
-        let catalogue = resources_dir::catalogue(self.templates.as_deref())
-            .map_err(|message| vec![whole(self.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
-        let files = resources_dir::read(&self.resources).map_err(|error| vec![whole(&self.resources, error.to_string())])?;
+        let catalogue = resources_dir::catalogue(self.places.templates.as_deref())
+            .map_err(|message| vec![whole(self.places.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
+        let files = resources_dir::read(&self.places.resources).map_err(|error| vec![whole(&self.places.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
         let set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
         let secrets = self.secrets_of(&set)?;
@@ -71,7 +80,7 @@ impl Reloader {
             }
             Err(diagnostics) => {
                 let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-                anyhow::bail!("the resources in {} are not valid:\n{}", self.resources.display(), lines.join("\n"))
+                anyhow::bail!("the resources in {} are not valid:\n{}", self.places.resources.display(), lines.join("\n"))
             }
         }
     }
@@ -83,7 +92,7 @@ impl Reloader {
         for name in set.secret_names() {
             match self.secrets.secret(&name) {
                 Ok(secret) => drop(found.insert(name, secret)),
-                Err(error) => problems.push(whole(&self.resources, error.to_string())),
+                Err(error) => problems.push(whole(&self.places.resources, error.to_string())),
             }
         }
         for source in set.sources.values() {
@@ -93,7 +102,7 @@ impl Reloader {
                     SecretProblem::Missing => {}
                     SecretProblem::TooShort { bytes, least } => {
                         let message = format!("the secret {name} of source {} has {bytes} bytes; it must have at least {least}", source.name());
-                        problems.push(whole(&self.resources, message));
+                        problems.push(whole(&self.places.resources, message));
                     }
                     SecretProblem::Weak { bytes, advised } => {
                         tracing::warn!(
@@ -153,8 +162,9 @@ impl Reloader {
     }
 
     fn fingerprint(&self) -> [u8; 32] {
-        let mut directories = vec![self.resources.as_path()];
-        directories.extend(self.templates.as_deref());
+        let mut directories = vec![self.places.resources.as_path()];
+        directories.extend(self.places.templates.as_deref());
+        directories.extend(self.places.secrets.as_deref());
         resources_dir::fingerprint(&directories)
     }
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Server {
     /// Address of the server.
-    #[arg(long, env = "KUBEOPS_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
+    #[arg(long, env = "KUBEOPS_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true, help_heading = "Server")]
     server: String,
     /// The API token; `kubeops token create` makes one.
-    #[arg(long, env = "KUBEOPS_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
+    #[arg(long, env = "KUBEOPS_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true, help_heading = "Server")]
     token: Option<SecretString>,
 }
 
@@ -72,6 +72,10 @@ impl Server {
         let message = error.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
         let details = match error.pointer("/error/details") {
             None | Some(Value::Null) => String::new(),
+            Some(Value::Object(details)) if details.is_empty() => String::new(),
+            Some(Value::Object(details)) if details.get("problems").is_some_and(Value::is_array) => {
+                details["problems"].as_array().into_iter().flatten().map(|detail| format!("\n  - {}", output::printable(&readable(detail)))).collect()
+            }
             Some(Value::Array(details)) => details.iter().map(|detail| format!("\n  - {}", output::printable(&readable(detail)))).collect(),
             Some(details) => format!("\n  {}", output::printable(&details.to_string())),
         };
@@ -84,10 +88,11 @@ impl Server {
     }
 }
 
-/// `team: is required` from an object with a subject and a message.
+/// `team: is required` from an object with a field and a message.
 fn readable(detail: &Value) -> String {
     let text = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str);
-    match (text("/parameter").or_else(|| text("/path")), text("/message")) {
+    let subject = text("/field").map(|field| field.trim_start_matches("/parameters").trim_start_matches('/')).filter(|field| !field.is_empty());
+    match (subject, text("/message")) {
         (Some(subject), Some(message)) => format!("{subject}: {message}"),
         (None, Some(message)) => message.to_owned(),
         _ => detail.as_str().map_or_else(|| detail.to_string(), str::to_owned),

@@ -3,6 +3,7 @@
 use super::output;
 use crate::app::resources_dir;
 use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
 use crate::event::Event;
 use crate::pipeline::{InForce, Rules, events_of};
 use crate::render::Catalogue;
@@ -19,13 +20,13 @@ use std::sync::Arc;
 #[derive(Debug, clap::Args)]
 pub struct Resources {
     /// Directory of resource files.
-    #[arg(long, short, env = "RESOURCES_DIR", default_value = "config/resources", value_name = "DIR")]
+    #[arg(long, short, env = "RESOURCES_DIR", default_value = "config/resources", value_name = "DIR", help_heading = "Resources")]
     pub resources: PathBuf,
     /// Directory of templates of one's own; they come before the shipped ones.
-    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR")]
+    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
     pub templates: Option<PathBuf>,
-    /// Kubernetes version of clusters that do not say theirs; by default the newest known.
-    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION")]
+    /// Kubernetes version of clusters that do not say theirs; by default the server's default.
+    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", help_heading = "Resources")]
     pub kubernetes: Option<KubernetesVersion>,
 }
 
@@ -40,7 +41,12 @@ impl Resources {
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
         }
-        Ok(ResourceSet::load(&files, catalogue, self.kubernetes.unwrap_or_default()))
+        let kubernetes = match self.kubernetes {
+            Some(version) => version,
+            // What a server without settings of its own would take.
+            None => Settings::from_env(&|_| None)?.kubernetes_version,
+        };
+        Ok(ResourceSet::load(&files, catalogue, kubernetes))
     }
 
     /// The templates.
@@ -98,7 +104,7 @@ impl Payload {
                 bail!("which source sent it? --source is one of: {}", known.join(", "))
             }
         };
-        events_of(rules, &recorded(source, body)).map_err(|error| anyhow::anyhow!("{}: {error}", self.payload.display()))
+        events_of(rules, &recorded(source, body)).map_err(|error| anyhow::anyhow!("{}: {error}", name(&self.payload)))
     }
 }
 
@@ -115,6 +121,11 @@ pub fn recorded(source: SourceName, body: Vec<u8>) -> Delivery {
         state: DeliveryState::Pending,
         error: None,
     }
+}
+
+/// What a file is called in messages.
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 /// A file, or standard input for `-`.

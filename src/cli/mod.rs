@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod health;
 mod local;
 mod output;
 mod pulls;
@@ -27,12 +28,13 @@ pub const EXIT_REFUSED: u8 = 3;
     name = "kubeops",
     version,
     about = "Tickets and alerts in, reviewed pull requests that change Kubernetes manifests out.",
-    after_help = "Examples:\n  kubeops demo                      see the whole job on this machine\n  kubeops check config/resources    lint sources, repositories, clusters and automations\n  kubeops serve                     run the server; settings come from the environment, see docs/settings.md",
-    disable_help_subcommand = true
+    after_help = "Examples:\n  kubeops demo                      see the whole job on this machine\n  kubeops check config/resources    lint sources, repositories, clusters and automations\n  kubeops serve                     run the server; settings come from the environment",
+    disable_help_subcommand = true,
+    max_term_width = 100
 )]
 struct Cli {
-    /// How results are printed.
-    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    /// How to print results.
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
     output: OutputFormat,
     #[command(subcommand)]
     command: Command,
@@ -58,16 +60,18 @@ enum Command {
     Pulls(pulls::Arguments),
     /// Make, list and revoke API tokens
     Token(token::Arguments),
+    /// Ask the server on this machine whether it is ready
+    Health(health::Arguments),
     /// Print the JSON Schema of a kind of resource, for editors
     Schema(schema::Arguments),
     /// Print a completion script for a shell
+    #[command(
+        after_help = "Examples:\n  source <(kubeops completions bash)\n  kubeops completions zsh > \"${fpath[1]}/_kubeops\"\n  kubeops completions fish > ~/.config/fish/completions/kubeops.fish"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Render templates for the server, under limits; not for people
-    #[command(hide = true)]
-    RenderWorker,
 }
 
 /// Runs the program with this process's arguments.
@@ -104,12 +108,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Requests(arguments) => requests::run(arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
         Command::Token(arguments) => token::run(arguments, format),
+        Command::Health(arguments) => health::run(&arguments, format),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "kubeops", &mut std::io::stdout());
+            // Written whole first: the generator panics when a pipe is closed.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kubeops", &mut script);
+            output::text(&String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
-        Command::RenderWorker => Ok(crate::sandbox::worker_main()),
     }
 }
 

@@ -4,14 +4,12 @@ use serde::Serialize;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 
-/// How results are printed.
+/// How results are printed: aligned columns for people, JSON or YAML for programs. (The variants have no comments, so that
+/// help stays one line.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OutputFormat {
-    /// Aligned columns.
     Table,
-    /// JSON.
     Json,
-    /// YAML.
     Yaml,
 }
 

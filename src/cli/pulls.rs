@@ -23,6 +23,7 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List pull requests, newest first
+    #[command(after_help = "Example:\n  kubeops pulls list --state open")]
     List {
         /// Of this repository.
         #[arg(long)]
@@ -38,26 +39,31 @@ enum Command {
         after: Option<String>,
     },
     /// Show one with its diff
+    #[command(after_help = "Example:\n  kubeops pulls show gitops#1")]
     Show {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Show what one changes
+    #[command(after_help = "Example:\n  kubeops pulls diff gitops#1 | less -R")]
     Diff {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Approve one
+    #[command(after_help = "Example:\n  kubeops pulls approve gitops#1")]
     Approve {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Merge one into its base branch
+    #[command(after_help = "Example:\n  kubeops pulls merge gitops#1")]
     Merge {
         /// The pull request, `repository#number`.
         pull: String,
     },
     /// Close one without a merge: a veto
+    #[command(after_help = "Example:\n  kubeops pulls close gitops#1 --comment 'not this quarter'")]
     Close {
         /// The pull request, `repository#number`.
         pull: String,
@@ -131,6 +137,9 @@ fn show(pull: &str, found: &Value, diff: &str) -> String {
     lines.push(format!("  {} -> {}", cell(found, "/head"), cell(found, "/base")));
     let body = found.pointer("/body").and_then(Value::as_str).unwrap_or_default();
     lines.extend(body.lines().map(|line| format!("  {}", output::printable(line))));
+    for comment in found.pointer("/comments").and_then(Value::as_array).into_iter().flatten() {
+        lines.push(format!("  {} said: {}", cell(comment, "/author"), cell(comment, "/body")));
+    }
     lines.push(output::diff(diff));
     lines.join("\n")
 }

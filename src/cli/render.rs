@@ -6,8 +6,8 @@ use super::output::{self, Colour, OutputFormat, paint};
 use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::pipeline::{Preview, Rules, preview, preview_asked};
-use crate::render::RenderJob;
-use crate::types::{AutomationName, TemplateName};
+use crate::render::{RenderError, RenderJob};
+use crate::types::{AutomationName, ErrorClass, TemplateName};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -80,11 +80,26 @@ fn by_template(arguments: &Arguments, template: &TemplateName) -> anyhow::Result
         bail!("there is no template {template}; known are: {}", names.join(", "));
     }
     let file = arguments.parameters.as_deref().context("--parameters FILE")?;
-    let parameters = catalogue.with_defaults(template, &parameters(file)?)?;
+    let parameters = match catalogue.with_defaults(template, &parameters(file)?) {
+        Ok(parameters) => parameters,
+        Err(error) => return refused(error),
+    };
     let context = json!({ "parameters": parameters, "event": {}, "target": {} });
-    let rendered = catalogue.render_direct(&RenderJob { template: template.clone(), context })?;
+    let rendered = match catalogue.render_direct(&RenderJob { template: template.clone(), context }) {
+        Ok(rendered) => rendered,
+        Err(error) => return refused(error),
+    };
     output::text(&String::from_utf8_lossy(&rendered));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the author of the parameters can mend is a refusal; anything else is a failure.
+fn refused(error: RenderError) -> anyhow::Result<ExitCode> {
+    if error.class() == ErrorClass::User {
+        output::error(&error.to_string());
+        return Ok(ExitCode::from(EXIT_REFUSED));
+    }
+    Err(error.into())
 }
 
 fn parameters(file: &std::path::Path) -> anyhow::Result<Map<String, Value>> {

@@ -23,6 +23,9 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List requests, newest first
+    #[command(
+        after_help = "Examples:\n  kubeops requests list --state failed --state rejected\n  kubeops requests list --correlation OPS-42 --output json"
+    )]
     List {
         /// In this state; may be given several times.
         #[arg(long)]
@@ -44,20 +47,25 @@ enum Command {
         after: Option<String>,
     },
     /// Show one with its timeline and diff
+    #[command(after_help = "Example:\n  kubeops requests show req_01k...")]
     Show {
         /// The request.
         id: String,
     },
     /// Show what one changes
+    #[command(after_help = "Example:\n  kubeops requests diff req_01k... | less -R")]
     Diff {
         /// The request.
         id: String,
     },
     /// Ask for an automation directly
+    #[command(
+        after_help = "Examples:\n  kubeops requests ask namespace-request -p team=web -p cluster=prod-eu\n  kubeops requests ask namespace-request -p team=web -p cpu='\"8\"' --correlation OPS-42"
+    )]
     Ask {
         /// The automation.
         automation: String,
-        /// A parameter, `name=value`; the value is read as YAML, so `replicas=3` is a number and `cpu='"4"'` a text.
+        /// A parameter. The value is read as YAML: `replicas=3` is a number, `cpu='"4"'` a text.
         #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE")]
         parameters: Vec<String>,
         /// Asking twice with one key asks for one request.
@@ -65,11 +73,13 @@ enum Command {
         correlation: Option<String>,
     },
     /// Ask again for what failed, was rejected or declined
+    #[command(after_help = "Example:\n  kubeops requests retry req_01k...")]
     Retry {
         /// The request.
         id: String,
     },
     /// Withdraw a live one: its pull request is closed
+    #[command(after_help = "Example:\n  kubeops requests cancel req_01k... --reason 'asked for by mistake'")]
     Cancel {
         /// The request.
         id: String,
@@ -78,6 +88,7 @@ enum Command {
         reason: Option<String>,
     },
     /// List events, or show what was decided on one
+    #[command(after_help = "Examples:\n  kubeops requests events --subject OPS-42\n  kubeops requests events --explain evt_01k...")]
     Events {
         /// The event to show.
         #[arg(long, value_name = "EVENT")]
@@ -109,7 +120,9 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             Command::Ask { automation, parameters, correlation } => {
                 let body = json!({ "parameters": assignments(&parameters)?, "correlation": correlation });
                 let request = server.json(Method::POST, &format!("/automations/{automation}/requests"), &[], Some(&body)).await?;
-                output::value(format, &request, || format!("asked for: {}", cell(&request, "/id")))?;
+                output::value(format, &request, || {
+                    format!("asked for: {id}\nsee what becomes of it: kubeops requests show {id}", id = cell(&request, "/id"))
+                })?;
             }
             Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
             Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,

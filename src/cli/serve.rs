@@ -13,6 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 )]
 pub struct Arguments {}
 
+/// How long threads that still work are waited for when everything else has ended.
+const LAST_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
+
 pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
     let access_log = telemetry::init(&LogOptions {
@@ -24,7 +27,7 @@ pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
     })?;
     // Web workers have threads of their own; these two drive the worker, the inbox and signals.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("kubeops").enable_all().build()?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let app = App::start(&settings, std::env::current_exe()?, access_log).await?;
         match app.addresses() {
@@ -38,5 +41,8 @@ pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
         tracing::info!("stopping");
         app.stop().await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A step that hangs on a silent remote would be waited for; it is done again at the next start.
+    runtime.shutdown_timeout(LAST_WAIT);
+    code
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It opens the store that STORE_URL and DATA_DIR name, so it runs where the server runs; the server may be up.\n\nExamples:\n  export KUBEOPS_TOKEN=$(kubeops token create --name me --role operator)\n  kubeops token list\n  kubeops token revoke tok_01k..."
+    after_help = "It opens the store that STORE_URL and DATA_DIR name, so it runs where the server runs; the server\nmay be up.\n\nExamples:\n  export KUBEOPS_TOKEN=$(kubeops token create --name me --role operator)\n  kubeops token list\n  kubeops token revoke tok_01k..."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -23,6 +23,9 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Make a token; it is printed once and kept only as a hash
+    #[command(
+        after_help = "Examples:\n  export KUBEOPS_TOKEN=$(kubeops token create --name me --role operator)\n  kubeops token create --name ci --role viewer --expires 30 --output json"
+    )]
     Create {
         /// What to call it; appears in timelines as who did something.
         #[arg(long)]
@@ -35,8 +38,10 @@ enum Command {
         expires: Option<u32>,
     },
     /// List tokens
+    #[command(after_help = "Example:\n  kubeops token list --output json")]
     List,
     /// Revoke a token
+    #[command(after_help = "Example:\n  kubeops token revoke tok_01k...")]
     Revoke {
         /// The token's id, not the token.
         id: TokenId,

@@ -1,6 +1,6 @@
 //! Why a condition holds or does not, predicate by predicate.
 
-use super::{EvaluationError, Expression, Scope, failure};
+use super::{EvaluationError, Expression, Scope, failure, to_json};
 use cel::common::ast::{Expr, LiteralValue, operators};
 use cel::{IdedExpr, Value};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ fn predicate(part: &IdedExpr, text: String, scope: &Scope) -> Predicate {
         .into_iter()
         .map(|(path, at)| {
             let value = match Value::resolve(at, &scope.context).map_err(|error| failure(&error)) {
-                Ok(value) => value.json().ok().map(shortened),
+                Ok(value) => to_json(&value).ok().map(shortened),
                 Err(EvaluationError::Missing(_) | EvaluationError::TooCostly { .. } | EvaluationError::Failed(_)) => None,
             };
             Operand { path, value }

@@ -81,3 +81,15 @@ fn values_keep_their_types() {
         assert_eq!(compile(source).evaluate(&scope(&event)), Ok(value), "{source}");
     }
 }
+
+#[test]
+fn a_map_has_its_keys_in_the_same_order_every_time() {
+    let keys: Vec<String> = (0..40).map(|n| format!("\"k{n:02}\": {n}")).collect();
+    let expression = compile(&format!("{{{}}}", keys.join(", ")));
+    let event = json!({});
+    let first = expression.evaluate(&scope(&event)).expect("a map").to_string();
+    assert!(first.starts_with(r#"{"k00":0,"k01":1,"#), "{first}");
+    for _ in 0..20 {
+        assert_eq!(expression.evaluate(&scope(&event)).expect("a map").to_string(), first);
+    }
+}

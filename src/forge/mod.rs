@@ -69,6 +69,8 @@ pub struct PullSpec {
     /// Whether an earlier attempt may have asked for it already. Only when the caller has recorded nothing of the kind
     /// may this be false: then the search is spared, and the forge's own refusal of a second open one is the guard.
     pub asked_before: bool,
+    /// The pull request the branch had before it was asked for again: closed then, and not what is looked for now.
+    pub former: Option<u64>,
 }
 
 /// Who is asked to review: `user` or `organisation/team`.

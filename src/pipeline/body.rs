@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const MAX_LINES: usize = 50;
 
 /// The body in Markdown. Everything that may come from a ticket stands in code spans or was escaped before.
-pub(super) fn body(request: &Request, public_url: &str) -> String {
+pub(super) fn body(request: &Request, people_at: &str) -> String {
     let mut body = String::new();
     if let Some(own) = request.text.as_ref().and_then(|text| text.body.as_deref()) {
         let _ = writeln!(body, "{own}\n");
@@ -38,12 +38,7 @@ pub(super) fn body(request: &Request, public_url: &str) -> String {
             let _ = writeln!(body, "- {}: {}", code(&finding.path), code(&finding.message));
         }
     }
-    let _ = writeln!(
-        body,
-        "\n---\nRequest [`{id}`]({public_url}/api/v1/requests/{id}), asked for by event `{event}`.",
-        id = request.id,
-        event = event.id
-    );
+    let _ = writeln!(body, "\n---\nRequest [`{id}`]({people_at}/requests/{id}), asked for by event `{event}`.", id = request.id, event = event.id);
     body
 }
 

@@ -11,6 +11,7 @@ use crate::plan::Inputs;
 use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
 use crate::types::{EventId, RepositoryName, RequestId, Timestamp};
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Deliveries dispatched in one transaction.
@@ -36,18 +37,39 @@ impl Dispatcher {
     pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Timestamp>, StoreError> {
         let deliveries = self.store.pending_deliveries(BATCH).await?;
         let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else { return Ok(None) };
-        let this = Arc::clone(self);
-        let entries = tokio::task::spawn_blocking(move || {
-            // One set of rules from the first to the last of the batch.
-            let rules = this.rules.current();
-            deliveries.iter().map(|delivery| this.read(&rules, delivery)).collect::<Vec<_>>()
-        })
-        .await
-        .map_err(|error| StoreError::Broken(format!("a delivery could not be read: {error}")))?;
+        let deliveries = Arc::new(deliveries);
+        let entries = match self.read_all(&deliveries, 0..deliveries.len()).await {
+            Some(entries) => entries,
+            None => self.read_each(&deliveries).await,
+        };
         failpoint::hit("dispatch.read");
         self.store.dispatch(&entries, self.clock.now()).await?;
         failpoint::hit("dispatch.recorded");
         Ok(Some(oldest))
+    }
+
+    /// What these deliveries say, under one set of rules from the first to the last; none when reading one of them panicked.
+    async fn read_all(self: &Arc<Self>, deliveries: &Arc<Vec<Delivery>>, range: Range<usize>) -> Option<Vec<Dispatch>> {
+        let (this, deliveries) = (Arc::clone(self), Arc::clone(deliveries));
+        let read = tokio::task::spawn_blocking(move || {
+            let rules = this.rules.current();
+            deliveries[range].iter().map(|delivery| this.read(&rules, delivery)).collect()
+        });
+        read.await.ok()
+    }
+
+    /// The same one by one, so that a delivery whose reading panics (which is a fault of ours) stops none but itself.
+    async fn read_each(self: &Arc<Self>, deliveries: &Arc<Vec<Delivery>>) -> Vec<Dispatch> {
+        let mut entries = Vec::with_capacity(deliveries.len());
+        for (at, delivery) in deliveries.iter().enumerate() {
+            let read = self.read_all(deliveries, at..at + 1).await.and_then(|mut read| read.pop());
+            entries.push(read.unwrap_or_else(|| {
+                tracing::error!(delivery = %delivery.id, "reading this delivery failed unexpectedly; please report it");
+                let error = "reading it failed unexpectedly, which is a fault of KubeOps".to_owned();
+                Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() }
+            }));
+        }
+        entries
     }
 
     /// What one delivery says under the rules in force.

@@ -22,6 +22,9 @@ pub enum StepError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The step took longer than a step may.
+    #[error("the step took longer than {0} s")]
+    TimedOut(u64),
     /// Waiting does not help; a person must change something.
     #[error("{0}")]
     Permanent(String),
@@ -38,6 +41,7 @@ impl StepError {
             Self::Git(error) => error.class(),
             Self::Forge(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::TimedOut(_) => ErrorClass::Transient,
             Self::Permanent(_) => ErrorClass::Permanent,
             Self::Bug(_) => ErrorClass::Bug,
         }

@@ -10,6 +10,7 @@ mod planning;
 mod preview;
 mod rules;
 mod step;
+mod tidy;
 
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
@@ -19,7 +20,7 @@ pub use rules::{InForce, Rules};
 
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::forge::{Forge, ForgeError, PullSpec, Review};
+use crate::forge::{Forge, ForgeError, PullSpec, PullState, Review};
 use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
 use crate::request::{Request, State};
@@ -59,8 +60,8 @@ pub struct Pipeline {
     pub secrets: Arc<dyn SecretProvider>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Where people reach this server, without a slash at the end: for links.
-    pub public_url: String,
+    /// Below this address people look at requests, without a slash at its end: `<address>/requests/<id>`.
+    pub people_at: String,
 }
 
 impl Pipeline {
@@ -125,8 +126,8 @@ impl Pipeline {
             let (mirror, branch, commit, known) = (self.mirror(&repository)?, branch.clone(), commit.clone(), request.pushed.clone());
             blocking(move || push(&mirror, &branch, &commit, known)).await
         };
-        let note = match pushed {
-            Ok(note) => note,
+        let Branch { tip, note } = match pushed {
+            Ok(branch) => branch,
             // The mirror was built anew since: the same plan makes the same commit again.
             Err(StepError::Git(GitError::NoCommit { .. })) => return Ok(outcome::plan_again(request.clone(), self.clock.as_ref())),
             Err(error) => return Err(error),
@@ -135,12 +136,13 @@ impl Pipeline {
         let spec = PullSpec {
             head: branch.clone(),
             base: repository.spec.branch.clone(),
-            head_commit: commit.clone(),
+            head_commit: tip,
             title: text.title.clone(),
-            body: body::body(request, &self.public_url),
+            body: body::body(request, &self.people_at),
             labels: text.labels.clone(),
             reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
             asked_before: attempt > 1,
+            former: request.pull.as_ref().map(|pull| pull.number),
         };
         let pull = self.forges.forge(&repository)?.ensure_pull(&spec).await?;
         failpoint::hit("propose.opened");
@@ -154,11 +156,18 @@ impl Pipeline {
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
         let (Some(repository), Some(branch)) = (repository, request.branch.clone()) else { return Ok(outcome::nothing()) };
         let forge = self.forges.forge(&repository)?;
-        let number = match &request.pull {
-            Some(pull) => Some(pull.number),
-            None => forge.find(&branch).await?.map(|pull| pull.number),
-        };
-        if let Some(number) = number {
+        // The branch tells which pull request is the present one, also when nobody wrote its number down.
+        let found = forge.find(&branch).await?.map(|pull| pull.number);
+        let mut settlement = outcome::nothing();
+        if let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) {
+            if forge.get(number).await?.state == PullState::Merged {
+                settlement.timeline.push(outcome::note(
+                    request,
+                    format!("pull request #{number} had been merged before: its change is in the base"),
+                    self.clock.as_ref(),
+                ));
+                return Ok(settlement);
+            }
             let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
             forge.close(number, Some(&reason)).await?;
         }
@@ -172,7 +181,7 @@ impl Pipeline {
             })
             .await?;
         }
-        Ok(outcome::nothing())
+        Ok(settlement)
     }
 
     /// The repository's mirror, with the credentials in force.
@@ -187,18 +196,29 @@ impl Pipeline {
     }
 }
 
+/// Where the branch is after a push.
+struct Branch {
+    tip: CommitSha,
+    /// Said when a person has pushed to the branch, and it was left alone.
+    note: Option<String>,
+}
+
 /// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
-fn push(mirror: &Mirror, branch: &BranchName, commit: &CommitSha, known: Option<CommitSha>) -> Result<Option<String>, StepError> {
+fn push(mirror: &Mirror, branch: &BranchName, commit: &CommitSha, known: Option<CommitSha>) -> Result<Branch, StepError> {
+    let ours = |tip: &CommitSha| Branch { tip: tip.clone(), note: None };
     let expected = known.map_or(Expected::Absent, Expected::At);
     match mirror.push(branch, commit, expected) {
-        Ok(_) => Ok(None),
-        // Somebody deleted the branch: the request still stands.
-        Err(GitError::Moved { found: None, .. }) if matches!(mirror.remote_tip(branch), Ok(None)) => {
-            mirror.push(branch, commit, Expected::Absent)?;
-            Ok(None)
+        Ok(_) => return Ok(ours(commit)),
+        Err(GitError::Moved { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match mirror.remote_tip(branch)? {
+        // Never pushed, or deleted by somebody: the request still stands.
+        None => mirror.push(branch, commit, Expected::Absent).map(|_| ours(commit)).map_err(Into::into),
+        Some(tip) => {
+            let note = format!("the branch {branch} holds commits that are not ours; it was left as it is");
+            Ok(Branch { tip, note: Some(note) })
         }
-        Err(GitError::Moved { found: Some(_), .. }) => Ok(Some(format!("the branch {branch} holds commits that are not ours; it was left as it is"))),
-        Err(error) => Err(error.into()),
     }
 }
 

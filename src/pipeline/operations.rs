@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
 use crate::git::Diff;
 use crate::request::{Request, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskKind};
+use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ impl From<StoreError> for OperationError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::NotFound(what),
+            // Trying again would not help: somebody was first, or another live request has the key.
+            StoreError::Conflict(why) => Self::Refused(why),
             other => Self::Step(other.into()),
         }
     }
@@ -141,12 +143,32 @@ impl Pipeline {
     /// When there is no such request, or it is in another state.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         let request = self.store.request(id).await?;
+        if request.state == State::Withdrawn && self.has_dead_task(id).await? {
+            return self.withdraw_again(request, actor).await;
+        }
         if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
             return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
         }
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
+    }
+
+    /// Whether a step of the request gave up.
+    async fn has_dead_task(&self, id: &RequestId) -> Result<bool, OperationError> {
+        let dead = TaskFilter { request: Some(id.clone()), state: Some(TaskState::Dead) };
+        Ok(!self.store.tasks(&dead, 1).await?.is_empty())
+    }
+
+    /// Closing the pull request and deleting the branch gave up: they are tried again, the request stays withdrawn.
+    async fn withdraw_again(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
+        let now = self.clock.now();
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        let message = "cleaning up is tried again".to_owned();
+        let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
+        let tasks = vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())];
+        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true }, now).await?;
+        Ok(self.store.request(&request.id).await?)
     }
 
     /// Withdraws a live request: its pull request is closed and its branch deleted.

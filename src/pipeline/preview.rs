@@ -2,7 +2,7 @@
 
 use super::planning::{self, Made, Stop, Wanted};
 use super::{Rules, StepError};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::git::{CommitMeta, Identity, Libgit2, Mirrors, RemoteSpec};
 use crate::inventory::Target;
@@ -12,6 +12,7 @@ use crate::validate::{Finding, Severity};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 /// What an automation would do about an event.
@@ -148,7 +149,10 @@ impl Drop for ScratchDirectory {
 
 impl Scratch {
     fn fetch(target: &Target) -> Result<Self, String> {
-        let directory = ScratchDirectory(std::env::temp_dir().join(format!("kubeops-preview-{}", std::process::id())));
+        let name = format!("kubeops-preview-{:032x}", SystemClock.random());
+        let path = std::env::temp_dir().join(name);
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let directory = ScratchDirectory(path);
         let mirrors = Mirrors::new(directory.0.clone(), Arc::new(Libgit2::default())).map_err(|error| error.to_string())?;
         let spec = &target.repository.spec;
         let remote = RemoteSpec { name: target.repository.name.clone(), url: spec.url.clone(), base: spec.branch.clone(), credentials: None };

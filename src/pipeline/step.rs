@@ -38,6 +38,11 @@ pub(super) mod outcome {
         Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Done }
     }
 
+    /// A line of the timeline that changes nothing.
+    pub(in super::super) fn note(request: &Request, message: String, clock: &dyn Clock) -> TimelineEntry {
+        TimelineEntry { at: clock.now(), from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() }
+    }
+
     /// After planning.
     pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
         match planned {
@@ -53,13 +58,15 @@ pub(super) mod outcome {
                 settle(request, State::Unchanged, message, Vec::new(), clock)
             }
             Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
-                let message = format!("planned on {} as {}", short(base.as_str()), short(commit.as_str()));
+                let message = format!("computed on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 request.branch = Some(branch);
                 request.base = Some(base);
-                request.commit = Some(commit);
+                // A commit planned before may be on the branch, though nobody could record that: it is ours as well.
+                let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
+                request.pushed = request.pushed.take().or(before);
                 request.summary = summary;
                 request.text = Some(text);
                 request.findings = warnings;

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::expression::{Expression, Scope};
 use crate::inventory::{Inventory, Target};
 use crate::render::{Catalogue, RenderJob, Renderer, TextKind, TextTemplate};
-use crate::types::{DirectoryPath, SpecError, TemplateName};
+use crate::types::{DirectoryPath, ManifestPath, SpecError, TemplateName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -73,14 +73,14 @@ impl Recipe {
     /// Everything that is wrong, with pointers into the spec.
     pub fn compile(spec: &AutomationSpec, catalogue: &Arc<Catalogue>) -> Result<Self, Vec<SpecError>> {
         let mut errors = Vec::new();
-        let target = compile_target(&spec.target, &mut errors);
+        let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
+        let target = compile_target(&spec.target, &names, &mut errors);
         if spec.render.is_empty() {
             errors.push(SpecError::new("/render", "an automation writes at least one file"));
         }
-        let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
         let steps: Vec<Option<Step>> =
             spec.render.iter().enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
-        let pull = compile_pull(&spec.pull_request, &mut errors);
+        let pull = compile_pull(&spec.pull_request, &names, &mut errors);
         match (target, pull) {
             (Some(target), Some(pull)) if errors.is_empty() => {
                 Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), pull })
@@ -180,7 +180,7 @@ impl Step {
     }
 }
 
-fn compile_target(spec: &TargetSpec, errors: &mut Vec<SpecError>) -> Option<TargetTexts> {
+fn compile_target(spec: &TargetSpec, names: &[&str], errors: &mut Vec<SpecError>) -> Option<TargetTexts> {
     match (&spec.cluster, &spec.repository) {
         (Some(cluster), None) => {
             if spec.path.is_some() {
@@ -189,11 +189,11 @@ fn compile_target(spec: &TargetSpec, errors: &mut Vec<SpecError>) -> Option<Targ
                         .hint("leave `path` out, or name `repository` instead of `cluster`"),
                 );
             }
-            compile_text(cluster, TextKind::Line, "/target/cluster", errors).map(TargetTexts::Cluster)
+            compile_text(cluster, TextKind::Line, "/target/cluster", names, errors).map(TargetTexts::Cluster)
         }
         (None, Some(repository)) => {
-            let path = spec.path.as_deref().map(|path| compile_text(path, TextKind::Path, "/target/path", errors));
-            let name = compile_text(repository, TextKind::Line, "/target/repository", errors)?;
+            let path = spec.path.as_deref().map(|path| compile_text(path, TextKind::Path, "/target/path", names, errors));
+            let name = compile_text(repository, TextKind::Line, "/target/repository", names, errors)?;
             Some(TargetTexts::Repository { name, path: path.flatten() })
         }
         _ => {
@@ -208,7 +208,8 @@ fn compile_target(spec: &TargetSpec, errors: &mut Vec<SpecError>) -> Option<Targ
 
 fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalogue, errors: &mut Vec<SpecError>) -> Option<Step> {
     let at = format!("/render/{at}");
-    let path = compile_text(&step.path, TextKind::Path, &format!("{at}/path"), errors);
+    let path = compile_text(&step.path, TextKind::Path, &format!("{at}/path"), names, errors);
+    check_path(&step.path, &format!("{at}/path"), errors);
     let Some(template) = catalogue.get(&step.template) else {
         let known: Vec<&str> = catalogue.templates().map(|template| template.name().as_str()).collect();
         errors.push(
@@ -244,9 +245,9 @@ fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalo
     Some(Step { template: step.template.clone(), digest: template.digest().to_owned(), path: path?, with, inherited, if_exists: step.if_exists })
 }
 
-fn compile_pull(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) -> Option<PullTexts> {
-    let title = compile_text(&spec.title, TextKind::Line, "/pullRequest/title", errors);
-    let body = spec.body.as_deref().map(|body| compile_text(body, TextKind::Markdown, "/pullRequest/body", errors));
+fn compile_pull(spec: &PullRequestSpec, names: &[&str], errors: &mut Vec<SpecError>) -> Option<PullTexts> {
+    let title = compile_text(&spec.title, TextKind::Line, "/pullRequest/title", names, errors);
+    let body = spec.body.as_deref().map(|body| compile_text(body, TextKind::Markdown, "/pullRequest/body", names, errors));
     for (at, label) in spec.labels.iter().enumerate() {
         if label.is_empty() || label.chars().count() > 50 || label.chars().any(char::is_control) {
             errors.push(SpecError::new(format!("/pullRequest/labels/{at}"), "a label has 1 to 50 characters"));
@@ -261,7 +262,42 @@ fn compile_pull(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) -> Option<P
     Some(PullTexts { title: title?, body: body.flatten(), labels: spec.labels.clone(), reviewers: spec.reviewers.clone() })
 }
 
-fn compile_text(source: &str, kind: TextKind, pointer: &str, errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
+/// Refuses a path that no value could make one: every gap is taken for a plain word.
+fn check_path(source: &str, pointer: &str, errors: &mut Vec<SpecError>) {
+    if source.contains("{%") {
+        return;
+    }
+    let mut parts = source.split("{{");
+    let mut tried = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        tried.push('x');
+        tried.push_str(part.split_once("}}").map_or("", |(_, rest)| rest));
+    }
+    if let Err(error) = tried.parse::<ManifestPath>() {
+        errors.push(SpecError::new(pointer, format!("this can never be a path of a manifest: {}", error.rule)));
+    }
+}
+
+/// The fields of `event`.
+const EVENT_FIELDS: &[&str] = &["id", "source", "type", "subject", "time", "data"];
+
+/// Names after `parameters.` and `event.` in a text that stand for nothing.
+fn check_names(source: &str, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) {
+    for (variable, known) in [("parameters.", parameters), ("event.", EVENT_FIELDS)] {
+        let gaps = source.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(gap, _)| gap);
+        for (before, after) in gaps.flat_map(|gap| gap.match_indices(variable).map(|(at, _)| (&gap[..at], &gap[at + variable.len()..]))) {
+            let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let part_of_another = before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_.\"'".contains(c));
+            if !part_of_another && !known.contains(&name.as_str()) {
+                let message = format!("there is no `{variable}{name}`");
+                errors.push(SpecError::new(pointer, message).hint(format!("known are: {}", known.join(", "))));
+            }
+        }
+    }
+}
+
+fn compile_text(source: &str, kind: TextKind, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
+    check_names(source, pointer, parameters, errors);
     TextTemplate::compile(source, kind)
         .map_err(|error| {
             errors.push(SpecError {

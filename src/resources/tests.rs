@@ -154,3 +154,16 @@ fn the_generated_schemas_take_the_shipped_resources() {
         assert!(schema_of(kind).pointer("/properties/spec").is_some());
     }
 }
+
+#[test]
+fn a_text_that_names_nothing_and_a_path_that_never_is_one_are_refused_before_any_event() {
+    for (from, to, wanted) in [
+        ("{{ parameters.team }} (", "{{ parameters.taem }} (", "there is no `parameters.taem`"),
+        ("({{ event.subject }})", "({{ event.subjct }})", "there is no `event.subjct`"),
+        ("\"namespaces/{{ parameters.team }}.yaml\"", "\"../{{ parameters.team }}.yaml\"", "this can never be a path of a manifest"),
+        ("\"namespaces/{{ parameters.team }}.yaml\"", "\"namespaces/{{ parameters.team }}.txt\"", "it ends with .yaml, .yml or .json"),
+    ] {
+        let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&GOOD.replace(from, to)))]).join("\n");
+        assert!(found.contains(wanted), "{to}: {found}");
+    }
+}

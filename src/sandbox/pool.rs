@@ -122,27 +122,27 @@ impl ProcessRenderer {
         let request =
             Request { template: Cow::Borrowed(job.template.as_str()), file: Cow::Owned(file_of(&job.template)), context: Cow::Owned(context) };
         let frame = serde_json::to_vec(&request).map_err(|error| RenderError::Protocol(error.to_string()))?;
-        let _slot = Slot::take(&self.shared, self.limits.workers.max(1));
-        let kept = self.shared.lock().idle.pop().map(|(worker, _)| worker);
+        let (slot, kept) = Slot::take(&self.shared, self.limits.workers.max(1));
         // A worker may have ended while it was idle, or do so just now: that is no request's fault.
         if let Some(mut worker) = kept
             && matches!(worker.child.try_wait(), Ok(None))
             && let Some(answer) = self.ask(&mut worker, job, &frame, true)
         {
-            return self.give_back(worker, answer);
+            return self.give_back(slot, worker, answer);
         }
         let mut worker = self.start()?;
         match self.ask(&mut worker, job, &frame, false) {
-            Some(answer) => self.give_back(worker, answer),
+            Some(answer) => self.give_back(slot, worker, answer),
             None => Err(RenderError::Protocol("the worker ended without an answer".to_owned())),
         }
     }
 
-    fn give_back(&self, worker: Worker, answer: Result<Vec<u8>, RenderError>) -> Result<Vec<u8>, RenderError> {
+    fn give_back(&self, slot: Slot<'_>, worker: Worker, answer: Result<Vec<u8>, RenderError>) -> Result<Vec<u8>, RenderError> {
         let healthy = !matches!(answer, Err(RenderError::TimeExceeded { .. } | RenderError::Crashed { .. } | RenderError::Protocol(_)));
         if healthy && worker.busy < RETIRE_AFTER {
             let mut pool = self.shared.lock();
             if !pool.closed {
+                slot.hand_over(&mut pool);
                 pool.idle.push((worker, Instant::now()));
                 self.shared.reap_later(&mut pool, self.limits.idle);
             }
@@ -246,23 +246,36 @@ impl Read for Deadline<'_> {
 }
 
 /// The right to use a worker, given back when dropped.
-struct Slot<'s>(&'s Shared);
+struct Slot<'s> {
+    shared: &'s Shared,
+    held: bool,
+}
 
 impl<'s> Slot<'s> {
-    fn take(shared: &'s Shared, most: usize) -> Self {
+    /// Waits for a slot; an idle worker comes with it in the same moment, so that no worker is counted twice.
+    fn take(shared: &'s Shared, most: usize) -> (Self, Option<Worker>) {
         let mut pool = shared.lock();
         while pool.running >= most {
             pool = shared.freed.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
         pool.running += 1;
-        Self(shared)
+        (Self { shared, held: true }, pool.idle.pop().map(|(worker, _)| worker))
+    }
+
+    /// Given back in the same moment in which its worker becomes idle, so that no worker is counted twice.
+    fn hand_over(mut self, pool: &mut Pool) {
+        self.held = false;
+        pool.running -= 1;
+        self.shared.freed.notify_one();
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
-        self.0.freed.notify_one();
+        if self.held {
+            self.shared.lock().running -= 1;
+            self.shared.freed.notify_one();
+        }
     }
 }
 

@@ -100,6 +100,10 @@ pub trait Store: Send + Sync + 'static {
     /// Gives every task leased to `owner` back at once, its attempt not counted: what a worker does when it shuts down.
     async fn release(&self, owner: &str) -> Result<u64, StoreError>;
 
+    /// As [`Self::release`], but with the attempt counted: what a process does at its start for the one before it of the same
+    /// name, which died. What it held may have been done in part, and a step that kills its process must not be tried for ever.
+    async fn take_back(&self, owner: &str) -> Result<u64, StoreError>;
+
     /// The moment before which no claim finds anything: when the first task that nothing stands before becomes due, or a lease
     /// runs out; none when nothing waits and nothing is leased.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;

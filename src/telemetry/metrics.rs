@@ -13,8 +13,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Labels our metrics have themselves, so that none of them can be a tag.
-pub const RESERVED_LABELS: &[&str] =
-    &["source", "outcome", "kind", "stage", "state", "forge", "operation", "endpoint", "method", "status", "le", "version", "environment"];
+pub const RESERVED_LABELS: &[&str] = &[
+    "source",
+    "outcome",
+    "kind",
+    "stage",
+    "state",
+    "forge",
+    "repository",
+    "operation",
+    "endpoint",
+    "method",
+    "status",
+    "le",
+    "version",
+    "environment",
+];
 
 /// Stages last from a millisecond (render) to minutes (a forge that makes us wait).
 const STAGE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -29,6 +43,7 @@ pub struct Metrics {
     queue_tasks: IntGaugeVec,
     queue_oldest: Gauge,
     pending_deliveries: IntGauge,
+    pending_oldest: Gauge,
     stage_duration: HistogramVec,
     requests: IntGaugeVec,
     forge_calls: IntCounterVec,
@@ -87,10 +102,14 @@ impl Metrics {
             queue_tasks: gauges("queue_tasks", "Tasks that wait or are worked on.", &["kind"])?,
             queue_oldest: register(&registry, Gauge::with_opts(opts("queue_oldest_seconds", "Age of the longest waiting task that is due.")))?,
             pending_deliveries: gauge("pending_deliveries", "Deliveries stored but not yet read.")?,
+            pending_oldest: register(
+                &registry,
+                Gauge::with_opts(opts("pending_oldest_seconds", "Age of the oldest delivery that was stored but not yet read.")),
+            )?,
             stage_duration: register(&registry, HistogramVec::new(stages, &["stage"]))?,
             requests: gauges("requests", "Service requests, by state.", &["state"])?,
             forge_calls: counters("forge_calls_total", "Calls to a forge.", &["forge", "operation", "outcome"])?,
-            forge_budget: gauges("forge_budget_remaining", "Calls the forge still allows in its current window.", &["forge"])?,
+            forge_budget: gauges("forge_budget_remaining", "Calls the forge still allows in its current window.", &["repository"])?,
             reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
             resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
             tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
@@ -134,8 +153,8 @@ impl Metrics {
     }
 
     /// How many calls the forge still allows.
-    pub fn forge_budget(&self, forge: &str, remaining: i64) {
-        self.forge_budget.with_label_values(&[forge]).set(remaining);
+    pub fn forge_budget(&self, repository: &str, remaining: i64) {
+        self.forge_budget.with_label_values(&[repository]).set(remaining);
     }
 
     /// The resources were loaded, or refused.
@@ -149,6 +168,7 @@ impl Metrics {
         let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.pending_deliveries.set(count(stats.pending_deliveries));
         self.tasks_dead.set(count(stats.dead_tasks));
+        self.pending_oldest.set(stats.oldest_pending.map_or(0.0, |arrived| now.since(arrived).as_secs_f64()));
         self.queue_oldest.set(stats.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64()));
         for kind in [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw] {
             let tasks = stats.tasks.iter().find(|(of, _)| *of == kind).map_or(0, |(_, tasks)| *tasks);

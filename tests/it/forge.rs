@@ -1,6 +1,7 @@
 //! The forges: GitHub against a fake with state and faults, the local forge against a real bare repository.
 
-use crate::support::fake_github::{FakeGithub, Fault, TOKEN};
+use crate::support::fake_github::{FakeGithub, Fault, Seen, TOKEN};
+use crate::support::github_openapi::violations;
 use crate::support::upstream::{UpstreamRepo, config_map};
 use kubeops::clock::Clock;
 use kubeops::forge::local::{LocalPull, Person, RecordError};
@@ -35,6 +36,7 @@ fn spec() -> PullSpec {
         reviewers: vec!["ada".parse().expect("a reviewer"), "acme/platform".parse().expect("a reviewer")],
         head_commit: "1".repeat(40).parse().expect("a commit"),
         asked_before: false,
+        former: None,
     }
 }
 
@@ -494,4 +496,38 @@ async fn a_declined_pull_request_is_a_veto() {
     assert!(matches!(local.forge.approve(number, &ada()).await, Err(ForgeError::NotOpen { .. })));
     assert!(matches!(local.forge.get(9).await, Err(ForgeError::NoPull { .. })));
     assert_eq!(local.records.records.lock().expect("records")[0].comments[0].body, "Not this quarter.");
+}
+
+#[tokio::test]
+async fn what_we_send_is_what_github_describes() {
+    let fake = FakeGithub::start();
+    let github = github(&fake);
+    let pull = github.ensure_pull(&spec()).await.expect("a pull request");
+    let changed = PullSpec { title: "Another".to_owned(), body: "Other words.".to_owned(), labels: vec!["more".to_owned()], ..again(&spec()) };
+    github.ensure_pull(&changed).await.expect("brought up to date");
+    github.get(pull.number).await.expect("the pull request");
+    github.find(&spec().head).await.expect("the pull request");
+    github.comment(pull.number, "A word.").await.expect("a comment");
+    github.close(pull.number, Some("Why.")).await.expect("closed");
+    let ledger = fake.ledger();
+    assert!(ledger.len() >= 9, "every operation was called: {ledger:?}");
+    let wrong: Vec<String> = ledger.iter().flat_map(violations).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_description_notices_what_github_does_not_take() {
+    let seen = |method: &str, path: &str, body: serde_json::Value| Seen { method: method.to_owned(), path: path.to_owned(), body };
+    let pulls = "/repos/acme/gitops/pulls";
+    assert!(violations(&seen("POST", pulls, serde_json::json!({ "title": "t", "head": "h", "base": "b" }))).is_empty());
+    for wrong in [
+        seen("POST", pulls, serde_json::json!({ "title": 1, "head": "h", "base": "b" })),
+        seen("POST", pulls, serde_json::json!({ "title": "t" })),
+        seen("POST", pulls, serde_json::json!({ "title": "t", "head": "h", "base": "b", "labels": ["x"] })),
+        seen("PUT", pulls, serde_json::json!({})),
+        seen("GET", "/repos/acme/gitops/pulls?hed=x", serde_json::Value::Null),
+        seen("GET", "/repos/acme/gitops/nothing", serde_json::Value::Null),
+    ] {
+        assert!(!violations(&wrong).is_empty(), "{wrong:?}");
+    }
 }

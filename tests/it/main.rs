@@ -2,6 +2,8 @@
 
 mod api;
 mod arch;
+mod cli;
+mod flow;
 mod forge;
 mod git;
 mod render;

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::collections::HashMap;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 const TICKET: &str = include_str!("ticket.json");
 const ALERT: &str = include_str!("alert.json");
@@ -82,12 +84,26 @@ async fn show(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let token = app.create_token("demo", crate::store::Role::Admin).await?;
     step("the server", &server);
     let world = World { client: Client::builder().timeout(Duration::from_secs(10)).build()?, server, token };
-    let shown = play(&world, &secrets).await;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stopped = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::pin!(stopped);
+    let shown = tokio::select! {
+        shown = play(&world, &secrets) => shown,
+        () = &mut stopped => Err(anyhow::anyhow!("stopped")),
+    };
     let code = match shown {
-        Ok(()) if arguments.once => ExitCode::SUCCESS,
+        Ok(()) if arguments.once => {
+            output::text("\nDone: two pull requests, as they would wait for a review. `kubeops demo` without --once stays up for exploring.");
+            ExitCode::SUCCESS
+        }
         Ok(()) => {
             explore(&world, &repository);
-            tokio::signal::ctrl_c().await?;
+            stopped.await;
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -116,7 +132,7 @@ fn place(named: Option<&Path>) -> anyhow::Result<Place> {
         return Ok(Place { path: path.canonicalize()?, temporary: false });
     }
     let path = std::env::temp_dir().join(format!("kubeops-demo-{}", hex::encode(&new_key()[..6])));
-    std::fs::create_dir(&path).with_context(|| format!("the directory {} cannot be made", path.display()))?;
+    std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("the directory {} cannot be made", path.display()))?;
     Ok(Place { path, temporary: true })
 }
 

@@ -193,6 +193,8 @@ impl Forge for GitHub {
     async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError> {
         let found = if spec.asked_before { self.find(&spec.head).await? } else { None };
         match found {
+            // What was closed before the request was asked for again is not what is looked for.
+            Some(pull) if pull.state != PullState::Open && Some(pull.number) == spec.former => self.create(spec).await,
             Some(pull) => self.bring_up(pull, spec).await,
             None => self.create(spec).await,
         }

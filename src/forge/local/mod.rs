@@ -223,7 +223,9 @@ impl Forge for LocalForge {
         let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;
         let record = match found {
             // What a person closed stays closed, unless the request was asked for again since.
-            Some(record) if record.pull.state != PullState::Open && spec.asked_before => return Ok(record.pull),
+            Some(record) if record.pull.state != PullState::Open && spec.asked_before && Some(record.pull.number) != spec.former => {
+                return Ok(record.pull);
+            }
             Some(record) if record.pull.state == PullState::Open => record,
             _ => match self.records.insert(&self.opened(spec)).await {
                 Ok(record) => return Ok(record.pull),

@@ -39,7 +39,8 @@ impl MergeOrder {
     pub(super) fn of(pull: &Pull, who: &Person, at: Timestamp) -> Option<Self> {
         let head = pull.head_commit.clone()?;
         let title = pull.title.split_whitespace().collect::<Vec<_>>().join(" ");
-        let message = format!("Merge pull request {} from {}\n\n{title}\n", pull.number, pull.head);
+        // The last paragraph is ours: what stands in the title can be no trailer.
+        let message = format!("Merge pull request {} from {}\n\n{title}\n\nKubeops-Pull: {}\n", pull.number, pull.head, pull.number);
         Some(Self { number: pull.number, base: pull.base.clone(), head, message, who: who.clone(), at })
     }
 }

@@ -146,6 +146,12 @@ impl Store for SqliteStore {
         write.finish(result).await
     }
 
+    async fn take_back(&self, owner: &str) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::take_back(write.connection(), owner).await;
+        write.finish(result).await
+    }
+
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         tasks::next_due(&mut *self.database.read().await?).await
     }

@@ -229,10 +229,13 @@ async fn wait_again(connection: &mut SqliteConnection, seq: i64, run_at: i64, er
 
 /// See [`crate::store::Store::release`].
 pub(super) async fn release(connection: &mut SqliteConnection, owner: &str) -> Result<u64, StoreError> {
-    let held = sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ? RETURNING seq, run_at")
-        .bind(owner)
-        .fetch_all(&mut *connection)
-        .await?;
+    sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?").bind(owner).execute(&mut *connection).await?;
+    take_back(connection, owner).await
+}
+
+/// See [`crate::store::Store::take_back`].
+pub(super) async fn take_back(connection: &mut SqliteConnection, owner: &str) -> Result<u64, StoreError> {
+    let held = sqlx::query("SELECT seq, run_at FROM outbox WHERE state = 'leased' AND owner = ?").bind(owner).fetch_all(&mut *connection).await?;
     for row in &held {
         wait_again(connection, row.number("seq")?, row.number("run_at")?, None).await?;
     }

@@ -47,7 +47,7 @@ async fn an_author_s_mistake_shows_but_does_not_stop_deliveries() {
     world.inventory.0.lock().expect("a lock").problems = vec!["secret/path.yaml:1:1: broken".to_owned()];
     let answer = ready(&world).await;
     assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.json()["checks"]["resources"], "refused with 1 problems; an older set is in force");
+    assert_eq!(answer.json()["checks"]["resources"], "refused with 1 problem; an older set is in force");
     assert!(!answer.text().contains("path.yaml"), "the route is open to anybody");
 }
 

@@ -5,6 +5,7 @@ mod deliveries;
 mod docs;
 mod errors;
 mod events;
+mod fuzz;
 mod health;
 mod metrics;
 mod pulls;

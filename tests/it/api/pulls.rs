@@ -24,5 +24,5 @@ async fn a_pull_request_is_approved_merged_and_closed_by_name() {
         assert_eq!(world.post(&format!("/api/v1/pulls/gitops/7/{action}"), &json!({})).await.status, StatusCode::OK);
     }
     let done = world.operations.done.lock().expect("a lock").clone();
-    assert_eq!(done, ["Approve gitops#7 by an operator", "Merge gitops#7 by an operator", "Close gitops#7 by an operator"]);
+    assert_eq!(done, ["Approve gitops#7 by an operator", "Merge gitops#7 by an operator", "Close(None) gitops#7 by an operator"]);
 }

@@ -70,6 +70,9 @@ impl Store for FakeStore {
     async fn release(&self, _: &str) -> Result<u64, StoreError> {
         never()
     }
+    async fn take_back(&self, _: &str) -> Result<u64, StoreError> {
+        never()
+    }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         never()
     }

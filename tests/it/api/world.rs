@@ -283,6 +283,7 @@ impl World {
             metrics_enabled: wishes.metrics,
             access_log: wishes.access_log,
             trusted_proxies: wishes.trusted_proxies,
+            calls_a_minute: CALLS_A_MINUTE,
             body_timeout: wishes.body_timeout,
             call_timeout: Duration::from_secs(10),
         });
@@ -398,6 +399,7 @@ pub fn pull(number: u64) -> PullRecord {
 
 pub fn diff() -> Diff {
     Diff {
+        truncated: false,
         base: "b".repeat(40).parse().ok(),
         head: "c".repeat(40).parse().ok(),
         files: vec![FileDiff {

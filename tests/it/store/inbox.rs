@@ -54,6 +54,7 @@ store_that_only_appends! {
     fn extend_lease(task: &ClaimedTask, until: Timestamp) -> ();
     fn settle(task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> ();
     fn release(owner: &str) -> u64;
+    fn take_back(owner: &str) -> u64;
     fn next_due() -> Option<Timestamp>;
     fn tasks(filter: &TaskFilter, limit: u32) -> Vec<Task>;
     fn request(id: &RequestId) -> Request;

@@ -47,6 +47,7 @@ macro_rules! contract_suite {
             a_retry_waits_and_keeps_its_error,
             a_dead_letter_is_kept_listed_and_never_claimed,
             tasks_given_back_do_not_count_the_attempt,
+            tasks_taken_back_from_the_dead_count_the_attempt,
             a_task_added_again_is_due_at_the_earlier_time,
             a_retried_task_and_one_added_meanwhile_become_one,
             tasks_of_one_request_are_done_one_at_a_time,

@@ -182,6 +182,19 @@ pub async fn tasks_given_back_do_not_count_the_attempt(store: Arc<dyn Store>) {
     assert!(again[0].fence > mine.fence);
 }
 
+pub async fn tasks_taken_back_from_the_dead_count_the_attempt(store: Arc<dyn Store>) {
+    opened(&*store, None, 0).await;
+    opened(&*store, None, 1).await;
+    let dead = claim(&*store, at(1), 1).await.remove(0);
+    store.claim("other", at(1), LEASE, 1).await.expect("a claim");
+    assert_eq!(store.take_back("worker").await.expect("taken back"), 1);
+    assert_eq!(store.take_back("worker").await.expect("taken back"), 0);
+    assert!(matches!(store.settle(&dead, &verdict(Verdict::Done), at(2)).await, Err(StoreError::Conflict(_))));
+    let again = claim(&*store, at(2), 9).await;
+    assert_eq!((again.len(), again[0].task.attempts), (1, 2));
+    assert!(again[0].fence > dead.fence);
+}
+
 pub async fn a_task_added_again_is_due_at_the_earlier_time(store: Arc<dyn Store>) {
     let id = opened(&*store, None, 100).await;
     add(&*store, &id, TaskKind::Plan, "gitops", at(50)).await;

@@ -1,0 +1,14 @@
+//! The command line: the real program, called as a user calls it, in an environment that holds nothing else.
+
+mod check;
+mod demo;
+mod documents;
+mod help;
+mod packaging;
+mod render;
+mod replay;
+mod requests;
+mod schema;
+mod settings;
+mod token;
+pub mod world;

@@ -1,0 +1,91 @@
+//! The image's recipe, as far as it can be held against the project without a container engine.
+
+use super::world::project;
+use std::path::Path;
+use std::process::Command;
+
+/// What the build stage copies, without `Cargo.toml` and its companions' flags: source and destination are the same there.
+fn copied() -> Vec<String> {
+    let recipe = std::fs::read_to_string(project().join("Dockerfile")).expect("the Dockerfile");
+    let stage = recipe.split("\nFROM ").nth(1).expect("a build stage");
+    let lines = stage.lines().filter_map(|line| line.strip_prefix("COPY "));
+    lines.flat_map(|line| line.split_whitespace().collect::<Vec<_>>().split_last().expect("a destination").1.to_vec()).map(str::to_owned).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().expect("a directory")).expect("a directory");
+    if !from.is_dir() {
+        std::fs::copy(from, to).expect("copied");
+        return;
+    }
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let name = entry.expect("an entry").file_name();
+        copy(&from.join(&name), &to.join(&name));
+    }
+}
+
+fn sources(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_image_is_built_from_all_that_the_program_is_made_of_and_nothing_is_ignored_that_is_copied() {
+    let allowed = std::fs::read_to_string(project().join(".dockerignore")).expect(".dockerignore");
+    let context = tempfile::tempdir().expect("a directory");
+    let copied = copied();
+    assert!(copied.iter().any(|name| name == "src"), "{copied:?}");
+    for name in &copied {
+        assert!(allowed.lines().any(|line| line == format!("!{name}")), "{name} is ignored");
+        copy(&project().join(name), &context.path().join(name));
+    }
+    // Cargo reads the manifest there: a target whose file is missing and not named by its path is an error.
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(context.path())
+        .output()
+        .expect("cargo");
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    // And every file that a source takes in is there.
+    let include = regex::Regex::new(r#"include_(?:str|bytes)!\("([^"]+)"\)"#).expect("a pattern");
+    let mut files = Vec::new();
+    sources(&context.path().join("src"), &mut files);
+    let mut seen = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        for found in include.captures_iter(&text) {
+            let wanted = file.parent().expect("a directory").join(&found[1]);
+            assert!(wanted.exists(), "{} takes in {}, which the image's build does not have", file.display(), &found[1]);
+            seen += 1;
+        }
+    }
+    assert!(seen > 5);
+}
+
+#[test]
+fn the_compose_file_locks_the_container_down() {
+    let text = std::fs::read_to_string(project().join("docker-compose.yml")).expect("the compose file");
+    let compose: serde_json::Value = serde_yaml_ng::from_str(&text).expect("YAML");
+    let app = &compose["services"]["app"];
+    assert_eq!(app["read_only"], true);
+    assert_eq!(app["cap_drop"], serde_json::json!(["ALL"]));
+    assert_eq!(app["security_opt"], serde_json::json!(["no-new-privileges:true"]));
+    assert_eq!(app["user"], "10001:10001");
+    assert_eq!(app["healthcheck"]["test"], serde_json::json!(["CMD", "kubeops", "health"]));
+    // Every setting in it is one.
+    let known: Vec<&str> = kubeops::config::table().iter().map(|row| row.name).collect();
+    for name in app["environment"].as_object().expect("settings").keys() {
+        assert!(known.contains(&name.as_str()), "{name} is no setting");
+    }
+    // Every secret the shipped resources need is there.
+    let sources = std::fs::read_to_string(project().join("config/resources/sources.yaml")).expect("the sources");
+    for secret in compose["secrets"].as_object().expect("secrets").keys() {
+        assert!(sources.contains(secret.as_str()), "{secret} is named by no source");
+    }
+}

@@ -1,0 +1,113 @@
+//! `kubeops render` and `kubeops explain`: no server, no store.
+
+use super::world::{World, project, ticket};
+use serde_json::json;
+
+#[test]
+fn a_template_is_rendered_from_parameters_alone() {
+    let world = World::new();
+    let example = project().join("templates/manifests/namespace/examples");
+    for case in std::fs::read_dir(example).expect("the examples") {
+        let case = case.expect("an example").path();
+        let parameters = case.join("parameters.yaml").display().to_string();
+        let rendered = world.run(&["render", "--template", "namespace", "--parameters", &parameters]).ok();
+        assert_eq!(rendered, std::fs::read_to_string(case.join("expected.yaml")).expect("what is expected"), "{}", case.display());
+    }
+}
+
+#[test]
+fn an_unknown_template_names_those_there_are_and_wrong_parameters_are_refused() {
+    let world = World::new();
+    world.write("values.yaml", "team: Not A Name\nsurplus: 1\n");
+    assert!(world.run(&["render", "--template", "namespaces", "--parameters", "values.yaml"]).fails(1).contains("known are: access-grant"));
+    let told = world.run(&["render", "--template", "namespace", "--parameters", "values.yaml"]).fails(3);
+    assert!(told.contains("team") && told.contains("surplus"), "both are told: {told}");
+}
+
+#[test]
+fn a_payload_becomes_files_and_a_diff_against_the_repository() {
+    let world = World::new();
+    world.upstream.write("main", "clusters/prod/volumes/ledger.yaml", "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: ledger\n  namespace: payments\n  labels:\n    app.kubernetes.io/managed-by: kubeops\nspec:\n  accessModes: [ReadWriteOnce]\n  volumeMode: Filesystem\n  resources:\n    requests:\n      storage: 10Gi\n");
+    world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
+    let told = world.run(&["render", "--automation", "volume", "--payload", "ticket.json"]).ok();
+    assert!(told.contains("volume OPS-1 -> gitops:clusters/prod"), "{told}");
+    assert!(told.contains("# clusters/prod/volumes/ledger.yaml\napiVersion: v1\n"), "{told}");
+    assert!(told.contains("-      storage: 10Gi\n+      storage: 50Gi"), "the base was read: {told}");
+
+    let preview = world.run(&["--output", "json", "render", "--payload", "ticket.json"]).json();
+    assert_eq!(preview[0]["title"], "Volume ledger (OPS-1)");
+    assert_eq!(preview[0]["parameters"], json!({ "name": "ledger", "namespace": "payments", "size": "50Gi" }));
+    assert!(world.path("data").metadata().is_err(), "nothing was written where a server would");
+}
+
+#[test]
+fn what_is_in_the_repository_already_differs_in_nothing() {
+    let world = World::new();
+    let payload = ticket("OPS-1", "ledger").to_string();
+    world.write("ticket.json", &payload);
+    let preview = world.run(&["--output", "json", "render", "--payload", "ticket.json"]).json();
+    let text = preview[0]["files"]["clusters/prod/volumes/ledger.yaml"].as_str().expect("a file").to_owned();
+    world.upstream.write("main", "clusters/prod/volumes/ledger.yaml", &text);
+    assert!(world.run(&["render", "--payload", "ticket.json"]).ok().contains("nothing differs from the base"));
+}
+
+#[test]
+fn refused_parameters_are_all_named_and_end_with_3() {
+    let world = World::new();
+    world.write("ticket.json", &json!({ "ticket": "OPS-2", "approved": true, "name": "No Name", "size": "1Ti" }).to_string());
+    let told = world.run(&["render", "--payload", "ticket.json"]).fails(3);
+    assert!(told.contains("parameters.name: \"No Name\" does not match"), "{told}");
+    assert!(told.contains("parameters.size: \"1Ti\" is not one of \"10Gi\" or \"50Gi\""), "{told}");
+}
+
+#[test]
+fn parameters_of_a_file_take_the_place_of_a_payload() {
+    let world = World::new();
+    world.write("values.yaml", "name: ledger\nsize: 10Gi\n");
+    let told = world.run(&["render", "--automation", "volume", "--parameters", "values.yaml", "--no-diff"]).ok();
+    assert!(told.contains("storage: 10Gi") && told.contains("not compared with the repository"), "{told}");
+    world.write("values.yaml", "name: ledger\n");
+    assert!(world.run(&["render", "--automation", "volume", "--parameters", "values.yaml"]).fails(3).contains("size"));
+}
+
+#[test]
+fn a_payload_nobody_takes_ends_with_3_and_points_to_explain() {
+    let world = World::new();
+    let refused = json!({ "ticket": "OPS-3", "approved": false, "name": "ledger", "size": "10Gi" }).to_string();
+    world.write("ticket.json", &refused);
+    assert!(world.run(&["render", "--payload", "ticket.json"]).fails(3).contains("kubeops explain"));
+}
+
+#[test]
+fn explain_says_why_and_why_not() {
+    let world = World::new();
+    world.write("ticket.json", &ticket("OPS-4", "ledger").to_string());
+    let told = world.run(&["explain", "--payload", "ticket.json"]).ok();
+    assert!(told.contains("event volume.requested about OPS-4\n  volume matches"), "{told}");
+    assert!(told.contains("asks for a request with the key \"OPS-4\""), "{told}");
+
+    let mut command = world.kubeops(&["explain", "--payload", "-", "--source", "portal"]);
+    let told = super::world::Ran::of(command.write_stdin(r#"{"ticket": "OPS-5", "approved": false}"#)).ok();
+    assert!(told.contains("volume does not match"), "{told}");
+    assert!(told.contains("✗ `event.data.approved == true` is false: event.data.approved is false"), "{told}");
+    assert!(told.contains("there is no field `size`"), "{told}");
+
+    let report = world.run(&["--output", "json", "explain", "--payload", "ticket.json"]).json();
+    assert_eq!(report[0]["decisions"][0]["automation"], "volume");
+    assert_eq!(report[0]["decisions"][0]["matched"], true);
+    let yaml = world.run(&["--output", "yaml", "explain", "--payload", "ticket.json"]).ok();
+    let read: serde_json::Value = serde_yaml_ng::from_str(&yaml).expect("YAML");
+    assert_eq!(read[0]["decisions"], report[0]["decisions"]);
+}
+
+#[test]
+fn a_payload_that_cannot_be_read_is_named_with_its_place() {
+    let world = World::new();
+    world.write("ticket.json", "{\"ticket\": 1,\n \"ticket\": 2}");
+    let told = world.run(&["explain", "--payload", "ticket.json"]).fails(1);
+    assert!(told.contains("ticket.json: ") && told.contains("line 2"), "{told}");
+    assert!(world.run(&["explain", "--payload", "nowhere.json"]).fails(1).contains("nowhere.json cannot be read"));
+    let mut command = world.kubeops(&["explain", "--payload", "-"]);
+    assert!(super::world::Ran::of(command.write_stdin("no")).fails(1).contains("standard input: "));
+    assert!(world.run(&["explain", "--payload", "ticket.json", "--source", "nobody"]).fails(1).contains("nobody"));
+}

@@ -1,0 +1,60 @@
+//! `kubeops replay`: of a recorded payload, and of a stored delivery.
+
+use super::world::{World, ticket};
+use serde_json::json;
+
+#[test]
+fn a_recorded_payload_is_looked_at_and_nothing_is_done() {
+    let world = World::new();
+    world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
+    let told = world.run(&["replay", "ticket.json", "--source", "portal"]).ok();
+    assert!(told.contains("volume matches") && told.contains("+      storage: 50Gi"), "{told}");
+    assert!(world.path("data").metadata().is_err(), "no store was made");
+    assert_eq!(world.upstream.git(&["for-each-ref", "--format=%(refname)"]).trim(), "refs/heads/main");
+    assert!(world.run(&["replay", "ticket.json"]).fails(1).contains("--source"));
+    assert!(world.run(&["replay", "ticket.json", "--apply"]).fails(1).contains("only a stored delivery can be applied"));
+}
+
+#[test]
+fn a_stored_delivery_is_tried_under_changed_resources_and_then_applied() {
+    let world = World::new();
+    let server = world.serve();
+    // Nobody takes it as things stand.
+    let (status, answer) = server.deliver(&json!({ "ticket": "OPS-2", "approved": false, "name": "ledger", "size": "10Gi" }));
+    assert_eq!(status, 202, "{answer}");
+    let id = answer["id"].as_str().expect("an id").to_owned();
+    assert!(server.run(&["replay", &id]).ok().contains("volume does not match"));
+    let applied = server.run(&["replay", &id, "--apply"]).ok();
+    assert_eq!(applied.trim(), "dispatched again; no automation takes it");
+
+    // The same under resources that are only here.
+    std::fs::create_dir(world.path("changed")).expect("a directory");
+    for name in ["portal.yaml", "gitops.yaml"] {
+        let text = std::fs::read_to_string(world.path("resources").join(name)).expect("a file");
+        world.write(&format!("changed/{name}"), &text.replace("event.data.approved == true && ", ""));
+    }
+    let told = server.run(&["replay", &id, "--resources", "changed"]).ok();
+    assert!(told.contains("volume matches") && told.contains("storage: 10Gi"), "{told}");
+    assert_eq!(server.json(&["requests", "list"])["items"], json!([]), "it was dry");
+
+    // A delivery that was taken opens one more request when it is applied after the first has ended.
+    let (_, answer) = server.deliver(&ticket("OPS-3", "ledger"));
+    let id = answer["id"].as_str().expect("an id").to_owned();
+    let first = server.until("OPS-3", "proposed");
+    server.run(&["requests", "cancel", first["id"].as_str().expect("an id")]).ok();
+    server.until("OPS-3", "withdrawn");
+    let applied = server.json(&["replay", &id, "--apply"]);
+    let opened = applied["requests"][0].as_str().unwrap_or_else(|| panic!("a request: {applied}"));
+    let second = server.until("OPS-3", "proposed");
+    assert_eq!(second["id"], opened);
+    assert_ne!(second["id"], first["id"]);
+}
+
+#[test]
+fn a_delivery_that_is_not_there_is_said_to_be_missing() {
+    let world = World::new();
+    let server = world.serve();
+    let id = "dlv_01k00000000000000000000000";
+    assert!(server.run(&["replay", id]).fails(1).contains(id));
+    assert!(server.run(&["replay", id, "--apply"]).fails(1).contains("(404)"));
+}

@@ -1,0 +1,30 @@
+//! How settings that cannot be used are told.
+
+use super::world::{Ran, World};
+
+#[test]
+fn a_setting_that_cannot_be_used_is_told_with_its_value_and_what_is_allowed() {
+    let world = World::new();
+    let told = Ran::of(world.kubeops(&["serve"]).env("PORT", "http").env("LOG_LEVEL", "loud").env("ENABLE_METRICS", "maybe")).fails(1);
+    for part in ["PORT=\"http\"", "a whole number from 0 to 65535", "LOG_LEVEL=\"loud\"", "DEBUG", "ENABLE_METRICS=\"maybe\"", "true"] {
+        assert!(told.contains(part), "{part:?} in {told}");
+    }
+    assert!(world.path("data").metadata().is_err(), "nothing was begun");
+}
+
+#[test]
+fn a_server_with_broken_resources_does_not_start_and_says_where() {
+    let world = World::new();
+    world.write("resources/wrong.yaml", "apiVersion: kubeops.dev/v1alpha1\nkind: Cluster\nmetadata: { name: dev }\nspec: { repository: nowhere }\n");
+    let told = Ran::of(&mut world.kubeops(&["serve"])).fails(1);
+    assert!(told.contains("wrong.yaml:4:") && told.contains("nowhere"), "{told}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let told = Ran::of(world.kubeops(&["serve"]).env("PORT", &port)).fails(1);
+    assert!(told.contains(&port), "{told}");
+}

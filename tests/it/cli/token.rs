@@ -1,0 +1,42 @@
+//! `kubeops token`.
+
+use super::world::World;
+
+#[test]
+fn a_token_is_shown_once_listed_without_its_text_and_revoked() {
+    let world = World::new();
+    let made = world.run(&["--output", "json", "token", "create", "--name", "ci", "--role", "viewer", "--expires", "30"]).json();
+    let (id, token) = (made["id"].as_str().expect("an id"), made["token"].as_str().expect("a token"));
+    assert!(token.starts_with("kops_") && made["expires_at"].is_string(), "{made}");
+    let plain = world.run(&["token", "create", "--name", "me", "--role", "admin"]).ok();
+    assert!(plain.starts_with("kops_") && plain.lines().count() == 1, "only the token, ready for $(...): {plain}");
+
+    let list = world.run(&["token", "list"]).ok();
+    assert!(list.contains(id) && list.contains("viewer") && list.contains("me"), "{list}");
+    assert!(!list.contains(token), "{list}");
+    assert!(world.run(&["token", "revoke", id]).ok().contains(&format!("{id} is revoked")));
+    let tokens = world.run(&["--output", "json", "token", "list"]).json();
+    let revoked = tokens.as_array().into_iter().flatten().find(|t| t["id"] == id).expect("the token");
+    assert!(revoked["revoked_at"].is_string() && revoked.get("hash").is_none(), "{revoked}");
+}
+
+#[test]
+fn a_revoked_token_opens_nothing_and_a_new_one_does() {
+    let world = World::new();
+    let server = world.serve();
+    let list = server.json(&["token", "list"]);
+    let id = list[0]["id"].as_str().expect("an id").to_owned();
+    world.run(&["token", "revoke", &id]).ok();
+    let other = world.token("viewer");
+    let mut command = world.kubeops(&["requests", "list"]);
+    super::world::Ran::of(command.env("KUBEOPS_SERVER", server.url()).env("KUBEOPS_TOKEN", other)).ok();
+    assert!(server.run(&["requests", "list"]).fails(1).contains("(401)"));
+}
+
+#[test]
+fn what_is_no_token_or_role_is_told_with_what_is() {
+    let world = World::new();
+    assert!(world.run(&["token", "create", "--name", "x", "--role", "root"]).fails(2).contains("one of viewer, operator, admin"));
+    assert!(world.run(&["token", "revoke", "tok_01k00000000000000000000000"]).fails(1).contains("tok_01k00000000000000000000000"));
+    world.run(&["token", "revoke", "me"]).fails(2);
+}

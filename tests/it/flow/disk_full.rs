@@ -1,0 +1,109 @@
+//! A disk with no room left: nothing is acknowledged that is not kept, and everything goes on when there is room again.
+
+use crate::support::server::{TestServer, eventually, ticket};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file system of a few megabytes in memory, unmounted whatever happens.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where mounting is not allowed.
+    fn mount(at: PathBuf) -> Option<Self> {
+        std::fs::create_dir(&at).expect("a mount point");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            _ => None,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.ballast()).expect("a file");
+        // Ever smaller pieces, to the last byte.
+        for size in [64 * 1024, 4096, 1] {
+            while ballast.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.ballast()).expect("removed");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} could not be unmounted", self.0.display());
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost() {
+    let mut server = TestServer::prepare();
+    let Some(disk) = SmallDisk::mount(server.place("disk")) else {
+        println!("SKIPPED: mounting a small tmpfs needs root; this test showed nothing");
+        return;
+    };
+    let data = disk.path().join("data");
+    server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();
+    let mut acknowledged = BTreeSet::new();
+    let first = server.at().ticket(&ticket("OPS-1000", "first"));
+    assert_eq!(first.word(), "202 accepted");
+    acknowledged.insert(first.id());
+    server.at().settled("OPS-1000", "proposed");
+
+    disk.fill();
+    // Some still find room in the log of the store; then there is none.
+    let mut refused = 0;
+    let mut number = 0;
+    while refused < 5 {
+        number += 1;
+        assert!(number < 2_000, "the store went on taking deliveries on a full disk");
+        let answered = server.at().ticket(&ticket(&format!("OPS-{number}"), &format!("team-{number}")));
+        match answered.status {
+            202 => drop(acknowledged.insert(answered.id())),
+            503 => {
+                assert!(answered.headers.contains_key("retry-after"), "{}", answered.text());
+                refused += 1;
+            }
+            other => panic!("{other}: {}", answered.text()),
+        }
+    }
+    // What readiness writes is smaller than a delivery: it may still find room for a few seconds.
+    let ready = eventually("it says that it is not ready", || Some(server.at().plain("/ready")).filter(|ready| ready.status == 503));
+    assert_ne!(ready.json()["checks"]["store"], "ok", "{}", ready.text());
+    assert!(!server.has_ended(), "it bears a full disk");
+
+    disk.make_room();
+    let after = ticket("OPS-2000", "after");
+    let again = eventually("deliveries are taken again", || Some(server.at().ticket(&after)).filter(|answered| answered.status == 202));
+    acknowledged.insert(again.id());
+    eventually("it is ready again", || (server.at().plain("/ready").status == 200).then_some(()));
+    server.at().settled("OPS-2000", "proposed");
+    eventually("what was acknowledged is dispatched", || {
+        let dispatched = server.at().all("/deliveries").into_iter().filter(|delivery| delivery["state"] == "dispatched");
+        let dispatched: BTreeSet<String> = dispatched.filter_map(|delivery| delivery["id"].as_str().map(str::to_owned)).collect();
+        acknowledged.is_subset(&dispatched).then_some(())
+    });
+
+    // The store is whole for a process that did not live through this.
+    server.kill();
+    server.run();
+    assert!(server.at().all("/deliveries").len() >= acknowledged.len());
+    // It must let go of the disk before that is taken away.
+    server.terminate();
+}

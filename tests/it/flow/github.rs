@@ -1,0 +1,126 @@
+//! The same job where pull requests are kept by GitHub: a stateful fake of it, and the repository behind real smart HTTP.
+
+use crate::support::fake_github::{FakeGithub, FakePull, Fault, TOKEN};
+use crate::support::server::{TestServer, eventually, files_with, ticket};
+use crate::support::upstream::HttpUpstream;
+
+/// A server whose repository is at GitHub, and GitHub.
+struct World {
+    server: TestServer,
+    github: FakeGithub,
+    _git: HttpUpstream,
+}
+
+impl World {
+    fn start() -> Self {
+        let github = FakeGithub::start();
+        let mut server = TestServer::prepare();
+        let git = server.upstream.serve(Some(TOKEN));
+        server.secret("GITHUB_TOKEN", TOKEN);
+        let local = format!("file://{}", server.upstream.path().display());
+        server.edit_resource("inventory.yaml", |text| {
+            let text = text.replace(&local, &git.url).replace(
+                "  forge:\n    kind: local\n",
+                &format!(
+                    "  credentials: {{ username: bot, secret: GITHUB_TOKEN }}\n  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}\", token: GITHUB_TOKEN }}\n",
+                    github.url()
+                ),
+            );
+            assert!(text.contains("kind: github") && text.contains(&git.url), "{text}");
+            text
+        });
+        server.set("OBSERVE_SECONDS", "1").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE").run();
+        Self { server, github, _git: git }
+    }
+
+    /// A ticket is sent, and has exactly one pull request in the end.
+    fn proposed(&self, key: &str, team: &str) -> FakePull {
+        assert_eq!(self.server.at().ticket(&ticket(key, team)).word(), "202 accepted");
+        let request = self.server.at().settled(key, "proposed");
+        let branch = request["branch"].as_str().expect("a branch");
+        let pulls: Vec<FakePull> = self.github.pulls().into_iter().filter(|pull| pull.head == branch).collect();
+        assert_eq!(pulls.len(), 1, "{pulls:#?}");
+        assert_eq!(request["pull"]["number"], pulls[0].number);
+        assert_eq!(self.server.upstream.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
+        pulls.into_iter().next().expect("one")
+    }
+
+    /// The token is in no log line, no file and no object of git.
+    fn keeps_the_token(&mut self) {
+        self.server.terminate();
+        let log = self.server.log();
+        let telling: Vec<&str> = log.lines().filter(|line| line.contains(TOKEN)).collect();
+        assert_eq!(telling, [] as [&str; 0]);
+        assert_eq!(files_with(&self.server.data(), &[TOKEN]), [] as [std::path::PathBuf; 0]);
+        assert_eq!(super::objects_with(&self.server.data().join("mirrors"), &[TOKEN]), [] as [String; 0]);
+        assert_eq!(super::objects_with(self.server.upstream.path(), &[TOKEN]), [] as [String; 0]);
+        self.server.upstream.fsck();
+    }
+}
+
+#[test]
+fn a_ticket_becomes_a_pull_request_at_github_and_its_merge_is_noticed() {
+    let mut world = World::start();
+    let pull = world.proposed("OPS-1", "payments");
+    assert_eq!((pull.title.as_str(), pull.base.as_str(), pull.state), ("Namespace payments (OPS-1)", "main", "open"));
+    assert_eq!((pull.labels, pull.reviewers), (vec!["namespace".to_owned()], vec!["platform-team".to_owned()]));
+    assert!(pull.body.contains("http://kubeops.test/api/v1/requests/req_"), "{}", pull.body);
+
+    // A person reviews and merges it over there; nobody tells us.
+    world.github.person(pull.number, |pull| pull.reviews.push(("ada".to_owned(), "APPROVED".to_owned())));
+    let approved = world.server.at().settled("OPS-1", "approved");
+    assert!(approved["message"].as_str().is_some_and(|message| message.contains("ada")), "{approved:#}");
+    world.github.person(pull.number, |pull| {
+        pull.merged = true;
+        pull.state = "closed";
+    });
+    world.server.at().settled("OPS-1", "merged");
+
+    // Another one is closed without a merge: that is a veto.
+    let vetoed = world.proposed("OPS-2", "search");
+    world.github.person(vetoed.number, |pull| pull.state = "closed");
+    world.server.at().settled("OPS-2", "declined");
+    world.keeps_the_token();
+}
+
+#[test]
+fn whatever_goes_wrong_at_github_there_is_one_pull_request() {
+    let mut world = World::start();
+    let faults = [
+        (0, Fault::BadGateway),
+        (0, Fault::DroppedAfter),
+        (0, Fault::DroppedBefore),
+        (0, Fault::Truncated),
+        (0, Fault::Secondary(Some(1))),
+        // After it was made: while labels are set, and while reviewers are asked.
+        (1, Fault::BadGateway),
+        (2, Fault::Secondary(Some(1))),
+    ];
+    for (number, (skip, fault)) in faults.iter().enumerate() {
+        world.github.fail_after(*skip, fault.clone());
+        let pull = world.proposed(&format!("OPS-{number}"), &format!("team-{number}"));
+        assert_eq!((pull.labels.len(), pull.reviewers.len()), (1, 1), "{fault:?}: labels and reviewers are there in the end: {pull:#?}");
+    }
+    assert_eq!(world.github.pulls().len(), faults.len());
+    world.keeps_the_token();
+}
+
+#[test]
+fn a_request_cancelled_while_it_is_being_proposed_leaves_no_pull_request_open() {
+    let mut world = World::start();
+    // The pull request is made, but the answer is lost: nobody has written its number down when the request is cancelled.
+    world.github.fail(Fault::DroppedAfter);
+    world.server.at().ticket(&ticket("OPS-1", "payments"));
+    let id = eventually("the attempt failed", || {
+        let request = world.server.at().requests_of("OPS-1").into_iter().next()?;
+        let id = request["id"].as_str()?.to_owned();
+        let detail = world.server.at().get(&format!("/requests/{id}"));
+        (detail["state"] == "planned" && detail["tasks"][0]["attempts"] == 1 && detail["tasks"][0]["state"] == "waiting").then_some(id)
+    });
+    assert_eq!(world.github.pulls().len(), 1);
+    assert_eq!(world.server.at().api("POST", &format!("/requests/{id}/cancel"), None).status, 202);
+    world.server.at().settled("OPS-1", "withdrawn");
+    eventually("the pull request is closed", || (world.github.pulls()[0].state == "closed").then_some(()));
+    eventually("the branch is gone", || super::branches(&world.server.upstream).is_empty().then_some(()));
+    world.keeps_the_token();
+}

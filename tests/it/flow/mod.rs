@@ -1,0 +1,54 @@
+//! The whole job, told as stories against the real program: from what a sender sends to what stands in git afterwards,
+//! through crashes, full disks and refusals. A story looks only at what people can see: answers, the API, git, logs.
+
+mod alert;
+mod crash;
+mod deliveries;
+mod disk_full;
+mod github;
+mod reload;
+mod secrets;
+mod shutdown;
+mod ticket;
+
+use crate::support::server::TestServer;
+use crate::support::upstream::{UpstreamRepo, command, run};
+use serde_json::Value;
+use std::path::Path;
+
+/// The branches KubeOps made, with their commits.
+fn branches(upstream: &UpstreamRepo) -> Vec<(String, String)> {
+    let lines = upstream.git(&["for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads/kubeops"]);
+    lines.lines().filter_map(|line| line.split_once(' ')).map(|(name, commit)| (name.to_owned(), commit.to_owned())).collect()
+}
+
+/// The objects of the bare repositories at or below a path that hold one of these texts, unpacked.
+fn objects_with(path: &Path, texts: &[&str]) -> Vec<String> {
+    if !path.join("objects").is_dir() {
+        let below = std::fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").path());
+        return below.filter(|path| path.is_dir()).flat_map(|path| objects_with(&path, texts)).collect();
+    }
+    let listed = run(path, &["cat-file", "--batch-check=%(objectname) %(objecttype)", "--batch-all-objects"]);
+    assert!(!listed.is_empty(), "{} has objects", path.display());
+    let holds = |name: &str, kind: &str| {
+        let content = command(path, &["cat-file", kind, name]).output().expect("git").stdout;
+        texts.iter().any(|text| content.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    listed.lines().filter_map(|line| line.split_once(' ')).filter(|(name, kind)| holds(name, kind)).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// A ticket left exactly one request in this state, one branch with one commit on it, and one pull request; git is whole.
+fn left_exactly_one(server: &TestServer, key: &str, state: &str) {
+    let requests = server.at().requests_of(key);
+    assert_eq!(requests.len(), 1, "{requests:#?}");
+    let request = &requests[0];
+    assert_eq!(request["state"], state, "{request:#}");
+    let branch = request["branch"].as_str().expect("a branch");
+    assert_eq!(branches(&server.upstream), [(branch.to_owned(), request["commit"].as_str().expect("a commit").to_owned())]);
+    assert_eq!(server.upstream.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
+    let pulls: Vec<Value> = server.at().all("/pulls");
+    assert_eq!(pulls.len(), 1, "{pulls:#?}");
+    assert_eq!((&pulls[0]["number"], &pulls[0]["head"]), (&request["pull"]["number"], &request["branch"]));
+    assert_eq!(pulls[0]["state"], "open");
+    server.upstream.fsck();
+}

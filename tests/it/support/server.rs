@@ -1,0 +1,476 @@
+//! The real program as a child process, on a directory, a repository and a port of its own: started, spoken to over plain
+//! sockets, killed, started again on the same data. Everything it ever logged is kept, and shown when the test fails.
+
+use super::upstream::UpstreamRepo;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up. Far longer than it takes: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The ticket every story starts from: a namespace request that was just approved, as Jira Cloud sends it.
+const TICKET: &str = include_str!("../../fixtures/ingress/jira-cloud-transitioned.json");
+/// The URL in the shipped inventory.
+const SHIPPED_URL: &str = "file:///srv/git/gitops.git";
+
+/// Asks again and again, at growing intervals, until there is an answer.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(4);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(200));
+    }
+}
+
+/// An approved ticket asking for a namespace of this team's in production.
+pub fn ticket(key: &str, team: &str) -> Value {
+    let mut ticket: Value = serde_json::from_str(TICKET).expect("the fixture is JSON");
+    ticket["issue"]["key"] = json!(key);
+    ticket["issue"]["fields"]["customfield_10050"] = json!(team);
+    ticket
+}
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Answered {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
+    }
+
+    /// The delivery's id, of an answer that has one.
+    pub fn id(&self) -> String {
+        self.json()["id"].as_str().unwrap_or_else(|| panic!("an id in {}", self.text())).to_owned()
+    }
+
+    /// Status and word: `202 accepted`.
+    pub fn word(&self) -> String {
+        format!("{} {}", self.status, self.json()["status"].as_str().unwrap_or("-"))
+    }
+}
+
+/// One HTTP/1.1 call on a connection of its own.
+pub fn call(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answered> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head.push_str("\r\n");
+    // A server may answer and hang up before it has read everything: what it said counts.
+    let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let mut raw = Vec::new();
+    let read = stream.read_to_end(&mut raw);
+    match parse(&raw) {
+        Some(answered) => Ok(answered),
+        None => Err(written.err().or(read.err()).unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+/// A whole answer; none when it was cut short.
+fn parse(raw: &[u8]) -> Option<Answered> {
+    let split = raw.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&raw[..split]).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers: BTreeMap<String, String> =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    let rest = &raw[split + 4..];
+    let body = if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        unchunk(rest)?
+    } else {
+        let length: usize = headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?;
+        rest.get(..length)?.to_vec()
+    };
+    Some(Answered { status, headers, body })
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
+        rest = rest.get(end + 4 + size..)?;
+    }
+}
+
+/// A way to speak to a running server: cheap to copy into threads.
+#[derive(Clone)]
+pub struct Connection {
+    pub address: SocketAddr,
+    token: String,
+    jira: String,
+    alertmanager: String,
+}
+
+impl Connection {
+    /// Sends a delivery with these headers.
+    pub fn deliver(&self, source: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answered> {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        call(self.address, "POST", &format!("/api/v1/webhooks/{source}"), &all, body)
+    }
+
+    /// The signature Jira would send with this body.
+    pub fn signature(&self, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.jira.as_bytes()).expect("a key");
+        mac.update(body);
+        format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    }
+
+    /// Sends bytes signed as Jira signs them.
+    pub fn jira(&self, body: &[u8]) -> std::io::Result<Answered> {
+        self.deliver("service-desk", &[("x-hub-signature", &self.signature(body))], body)
+    }
+
+    /// Sends a ticket that must be answered.
+    pub fn ticket(&self, ticket: &Value) -> Answered {
+        self.jira(ticket.to_string().as_bytes()).expect("an answer")
+    }
+
+    /// Sends what Alertmanager would, with its token.
+    pub fn alert(&self, payload: &Value) -> Answered {
+        let token = format!("Bearer {}", self.alertmanager);
+        self.deliver("alertmanager", &[("authorization", &token)], payload.to_string().as_bytes()).expect("an answer")
+    }
+
+    /// Calls the API with the token.
+    pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Answered {
+        let token = format!("Bearer {}", self.token);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        call(self.address, method, &format!("/api/v1{path}"), &headers, body.as_bytes()).expect("an answer of the API")
+    }
+
+    /// What the API shows at a path.
+    pub fn get(&self, path: &str) -> Value {
+        let answered = self.api("GET", path, None);
+        assert_eq!(answered.status, 200, "{path}: {}", answered.text());
+        answered.json()
+    }
+
+    /// Every item of a listing.
+    pub fn all(&self, path: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.get(&format!("{path}?limit=500{after}"));
+            items.extend(page["items"].as_array().expect("items").iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return items,
+            }
+        }
+    }
+
+    /// The requests with this correlation key, newest first.
+    pub fn requests_of(&self, key: &str) -> Vec<Value> {
+        self.all("/requests").into_iter().filter(|request| request["correlation"] == key).collect()
+    }
+
+    /// Waits until the newest request with this key is in a state, and shows it with everything about it.
+    pub fn settled(&self, key: &str, state: &str) -> Value {
+        let mut last = Value::Null;
+        let id = eventually(&format!("the request of {key} is {state}"), || {
+            last = self.requests_of(key).into_iter().next()?;
+            (last["state"] == state).then(|| last["id"].as_str().map(str::to_owned))?
+        });
+        self.get(&format!("/requests/{id}"))
+    }
+
+    /// What a path outside the API answers.
+    pub fn plain(&self, path: &str) -> Answered {
+        call(self.address, "GET", path, &[], b"").expect("an answer")
+    }
+
+    /// A metric's value, summed over the lines that hold all of `labels`.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.plain("/metrics").text();
+        let of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|l| line.contains(l));
+        text.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+/// A child, and the threads that read what it says.
+struct Process {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// A server with everything it needs.
+pub struct TestServer {
+    directory: tempfile::TempDir,
+    pub upstream: UpstreamRepo,
+    environment: BTreeMap<String, String>,
+    process: Option<Process>,
+    connection: Option<Connection>,
+    token: String,
+    jira: String,
+    alertmanager: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl TestServer {
+    /// Directory, repository, resources and secrets, with nothing running yet.
+    pub fn prepare() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let upstream = UpstreamRepo::new();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir(path("resources")).expect("resources");
+        std::fs::create_dir(path("secrets")).expect("secrets");
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config/resources")).expect("the shipped resources") {
+            let file = entry.expect("an entry").path();
+            let text = std::fs::read_to_string(&file).expect("a resource file");
+            let text = text.replace(SHIPPED_URL, &format!("file://{}", upstream.path().display()));
+            std::fs::write(path("resources").join(file.file_name().expect("a name")), text).expect("written");
+        }
+        let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
+        let environment = [
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("HOME", text(path("home"))),
+            ("HOST", "127.0.0.1".to_owned()),
+            ("PORT", "0".to_owned()),
+            ("PUBLIC_URL", "http://kubeops.test".to_owned()),
+            ("DATA_DIR", text(path("data"))),
+            ("RESOURCES_DIR", text(path("resources"))),
+            ("SECRET_PROVIDER", format!("file:{}", text(path("secrets")))),
+            ("ENABLE_METRICS", "true".to_owned()),
+            ("GRACEFUL_TIMEOUT", "20".to_owned()),
+            ("LOG_LEVEL", "INFO".to_owned()),
+        ];
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let secret = || hex::encode(kubeops::app::new_key());
+        let server = Self {
+            directory,
+            upstream,
+            environment,
+            process: None,
+            connection: None,
+            token: String::new(),
+            jira: secret(),
+            alertmanager: secret(),
+            log: Arc::default(),
+        };
+        server.secret("JIRA_WEBHOOK_SECRET", &server.jira);
+        server.secret("ALERTMANAGER_TOKEN", &server.alertmanager);
+        server
+    }
+
+    /// A running server.
+    pub fn start() -> Self {
+        let mut server = Self::prepare();
+        server.run();
+        server
+    }
+
+    /// Sets a variable of its environment; an empty value unsets it.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Puts a secret where the server looks for it.
+    pub fn secret(&self, name: &str, value: &str) {
+        std::fs::write(self.place("secrets").join(name), value).expect("a secret");
+    }
+
+    /// The secrets of the two sources and the API token.
+    pub fn secrets(&self) -> [&str; 3] {
+        [&self.jira, &self.alertmanager, &self.token]
+    }
+
+    /// The token Alertmanager shows.
+    pub fn alertmanager_token(&self) -> &str {
+        &self.alertmanager
+    }
+
+    /// A path in the server's own directory.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        PathBuf::from(&self.environment["DATA_DIR"])
+    }
+
+    /// Reads a resource file, lets it be changed, and writes it back in one step, as an editor does.
+    pub fn edit_resource(&self, file: &str, edit: impl FnOnce(String) -> String) {
+        let path = self.place("resources").join(file);
+        let beside = self.place(&format!("{file}.new"));
+        std::fs::write(&beside, edit(std::fs::read_to_string(&path).unwrap_or_default())).expect("written");
+        std::fs::rename(beside, path).expect("put in place");
+    }
+
+    /// Everything the server said so far, over all its lives.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubeops"));
+        command.args(arguments).env_clear().current_dir(self.directory.path());
+        command.envs(self.environment.iter().filter(|(_, value)| !value.is_empty()));
+        command
+    }
+
+    /// Starts the server, waits until it listens, and makes a token when there is none yet.
+    pub fn run(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let mut child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        let (listening, heard) = mpsc::channel();
+        let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().expect("stdout")), Box::new(child.stderr.take().expect("stderr"))];
+        let readers = streams.into_iter().map(|stream| {
+            let (log, listening) = (Arc::clone(&self.log), listening.clone());
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if let Some(address) = line.strip_prefix("kubeops: listening on http://").and_then(|address| address.parse::<SocketAddr>().ok()) {
+                        let _ = listening.send(address);
+                    }
+                    let mut log = log.lock().expect("the log");
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            })
+        });
+        self.process = Some(Process { child, readers: readers.collect() });
+        drop(listening);
+        let address = heard.recv_timeout(PATIENCE).expect("the server listens");
+        if self.token.is_empty() {
+            let made = self.cli(&["token", "create", "--name", "flow", "--role", "admin"]);
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            self.token = String::from_utf8(made.stdout).expect("UTF-8").trim().to_owned();
+        }
+        self.connection = Some(Connection { address, token: self.token.clone(), jira: self.jira.clone(), alertmanager: self.alertmanager.clone() });
+    }
+
+    /// Starts a server that is expected to give up by itself, and tells what it said.
+    pub fn run_refused(&self) -> Output {
+        let mut child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        let ended = ended_within(&mut child, PATIENCE);
+        if ended.is_none() {
+            let _ = child.kill();
+        }
+        let output = child.wait_with_output().expect("it ended");
+        assert!(ended.is_some(), "the server did not refuse to start: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Runs a command of the program beside the server, with the server's address and the token.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.env_remove("KUBEOPS_FAILPOINT").env("KUBEOPS_TOKEN", &self.token);
+        if let Some(connection) = &self.connection {
+            command.env("KUBEOPS_SERVER", format!("http://{}", connection.address));
+        }
+        command.output().expect("the program")
+    }
+
+    /// The running server, to be spoken to.
+    pub fn at(&self) -> &Connection {
+        self.connection.as_ref().expect("it was started")
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let process = self.process.as_ref().expect("it runs");
+        let sent = Command::new("kill").args([&format!("-{name}"), &process.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success(), "the signal was sent");
+    }
+
+    /// `kill -9`, and whatever was left of its output.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.child.kill().expect("killed");
+        process.child.wait().expect("reaped");
+        process.readers.into_iter().for_each(|reader| reader.join().expect("a reader"));
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("it runs");
+        let Some(status) = ended_within(&mut process.child, PATIENCE) else {
+            self.process = Some(process);
+            panic!("the server did not end within {} s", PATIENCE.as_secs());
+        };
+        process.readers.into_iter().for_each(|reader| reader.join().expect("a reader"));
+        status
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.child.try_wait().expect("its state").is_some())
+    }
+}
+
+fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        match child.try_wait().expect("its state") {
+            Some(status) => return Some(status),
+            None if begun.elapsed() > patience => return None,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- what the server said\n{}---", self.log.lock().map(|log| log.clone()).unwrap_or_default());
+        }
+    }
+}
+
+/// The files below a directory that hold one of these texts.
+pub fn files_with(directory: &Path, texts: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_with(&path, texts));
+        } else if path.is_file() {
+            let bytes = std::fs::read(&path).expect("a file");
+            if texts.iter().any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes())) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}

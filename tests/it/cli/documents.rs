@@ -153,7 +153,9 @@ fn the_first_automation_in_the_readme_works_when_it_is_typed() {
     let readme = project().join("README.md");
     let typed: Vec<String> = blocks(&readme, "sh").into_iter().map(|(_, block)| block).collect();
     assert!(typed.len() >= 8 && typed[0].contains("mktemp -d"), "{typed:?}");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    // Below the ports the system gives to connections: nobody else takes it between this look and the server's start.
+    let begin = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
+    let port = (begin..32_000).find(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_ok()).expect("a free port");
     let mut script = format!(
         "set -euo pipefail\nexport PORT={port} KUBEOPS_SERVER=http://localhost:{port}\ntrap 'kill %1 2>/dev/null; wait' EXIT\nwait_for() {{ for _ in $(seq 600); do \"$@\" >/dev/null 2>&1 && return; sleep 0.05; done; echo \"waited in vain: $*\" >&2; exit 1; }}\n"
     );

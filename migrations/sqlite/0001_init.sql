@@ -4,8 +4,21 @@
 -- "KOps" in ASCII: tells a KubeOps store from any other SQLite file.
 PRAGMA application_id = 1263497331;
 
--- Written once and never updated: a change of state would rewrite the body. Where a delivery stands is told by the two
--- small tables below and by `handled`.
+-- Which inbox file belongs to this store; the same stands in both.
+CREATE TABLE pair (
+    id  INTEGER PRIMARY KEY CHECK (id = 1),
+    key BLOB NOT NULL
+) STRICT;
+INSERT INTO pair (id, key) VALUES (1, randomblob(16));
+
+-- Arrivals of the inbox up to and including `upto` are filed below.
+CREATE TABLE arrivals_filed (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    upto INTEGER NOT NULL
+) STRICT;
+INSERT INTO arrivals_filed (id, upto) VALUES (1, 0);
+
+-- Written once and never updated: where a delivery stands is told by the two small tables below and by `handled`.
 CREATE TABLE deliveries (
     seq         INTEGER PRIMARY KEY,
     id          TEXT    NOT NULL,
@@ -16,18 +29,25 @@ CREATE TABLE deliveries (
     -- random places, so it is kept small.
     dedup       BLOB    NOT NULL,
     attributes  TEXT    NOT NULL,
-    body        BLOB    NOT NULL
+    -- Where its body is: bytes `start` to `start + length` of the bodies of an arrival of the inbox.
+    arrival     INTEGER NOT NULL,
+    start       INTEGER NOT NULL,
+    length      INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX deliveries_id ON deliveries (id);
 CREATE UNIQUE INDEX deliveries_dedup ON deliveries (dedup);
 CREATE INDEX deliveries_source ON deliveries (source);
 CREATE INDEX deliveries_received ON deliveries (received_at);
 CREATE INDEX deliveries_ignored ON deliveries (handled) WHERE handled = 0;
+CREATE INDEX deliveries_arrival ON deliveries (arrival);
 
 -- Deliveries nobody has dispatched yet.
 CREATE TABLE deliveries_pending (
     seq INTEGER PRIMARY KEY
 ) STRICT;
+CREATE TRIGGER deliveries_wait AFTER INSERT ON deliveries WHEN NEW.handled = 1 BEGIN
+    INSERT INTO deliveries_pending (seq) VALUES (NEW.seq);
+END;
 
 -- Deliveries that could not be read.
 CREATE TABLE deliveries_failed (

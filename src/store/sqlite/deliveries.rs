@@ -1,100 +1,16 @@
-//! Deliveries: written in batches, read back one by one or in pages. A row is never updated; see the schema.
+//! Filed deliveries, read back one by one or in pages. A row is never updated; see the schema. What is not filed yet is seen
+//! only by [`pending`]; the callers of the others file it before.
 
-use super::batch::{Batched, CHUNK};
-use super::connection::Database;
-use super::rows::{Columns, digest, page_limit, to_json};
+use super::arrivals;
+use super::rows::{Columns, broken, page_limit, to_json};
 use crate::store::cursor::Listing;
-use crate::store::{Appended, Delivery, DeliveryFilter, DeliveryState, NewDelivery, Page, PageQuery, StoreError};
+use crate::store::{Delivery, DeliveryFilter, DeliveryState, Page, PageQuery, StoreError};
 use crate::types::DeliveryId;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
-use std::collections::HashMap;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
+use std::collections::{BTreeSet, HashMap};
 
-/// The statement that inserts deliveries.
-pub(super) fn insert_statement() -> Batched {
-    Batched::new(7, |rows| {
-        format!(
-            "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, body) \
-             SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL ON CONFLICT (dedup) DO NOTHING"
-        )
-    })
-}
-
-/// See [`crate::store::Store::append`]. What is to be dispatched waits from now on, by a trigger of the schema.
-pub(super) async fn append(database: &Database, statement: &Batched, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
-    let keys: Vec<[u8; 16]> = batch.iter().map(|delivery| digest(delivery.source.as_str(), &delivery.dedup_key)).collect();
-    let mut inserts = Vec::new();
-    for (rows, keys) in batch.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
-        let mut insert = sqlx::query(AssertSqlSafe(statement.for_rows(rows.len())));
-        for (delivery, key) in rows.iter().zip(keys) {
-            insert = bind(insert, delivery, key)?;
-        }
-        inserts.push(insert);
-    }
-    let written = match inserts.len() {
-        0 => return Ok(Vec::new()),
-        1 => database.write_one(inserts.remove(0)).await?.rows_affected(),
-        _ => {
-            let mut write = database.write().await?;
-            let result = insert_all(write.connection(), inserts).await;
-            write.finish(result).await?
-        }
-    };
-    if usize::try_from(written) == Ok(batch.len()) {
-        return Ok(vec![Appended::New; batch.len()]);
-    }
-    outcomes(&mut *database.read().await?, batch, &keys).await
-}
-
-/// Runs the inserts in the caller's transaction and returns how many rows they wrote.
-async fn insert_all(connection: &mut SqliteConnection, inserts: Vec<Query<'_, Sqlite, SqliteArguments>>) -> Result<u64, StoreError> {
-    let mut written = 0;
-    for insert in inserts {
-        written += insert.execute(&mut *connection).await?.rows_affected();
-    }
-    Ok(written)
-}
-
-fn bind<'q>(
-    query: Query<'q, Sqlite, SqliteArguments>,
-    delivery: &NewDelivery,
-    key: &[u8; 16],
-) -> Result<Query<'q, Sqlite, SqliteArguments>, StoreError> {
-    Ok(query
-        .bind(delivery.id.as_str())
-        .bind(delivery.source.as_str())
-        .bind(delivery.received_at.unix_millis())
-        .bind(delivery.handled)
-        .bind(&key[..])
-        .bind(to_json(&delivery.attributes)?)
-        .bind(&delivery.body[..]))
-}
-
-/// Which delivery stands under each key, after the batch was written.
-async fn outcomes(connection: &mut SqliteConnection, batch: &[NewDelivery], keys: &[[u8; 16]]) -> Result<Vec<Appended>, StoreError> {
-    let mut standing: HashMap<Vec<u8>, DeliveryId> = HashMap::with_capacity(keys.len());
-    for keys in keys.chunks(500) {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT dedup, id FROM deliveries WHERE dedup IN (");
-        let mut list = query.separated(", ");
-        for key in keys {
-            list.push_bind(key.to_vec());
-        }
-        query.push(")");
-        for row in query.build().persistent(false).fetch_all(&mut *connection).await? {
-            standing.insert(row.try_get("dedup")?, row.parsed("id")?);
-        }
-    }
-    let outcome = |(delivery, key): (&NewDelivery, &[u8; 16])| match standing.get(&key[..]) {
-        Some(id) if *id == delivery.id => Ok(Appended::New),
-        Some(id) => Ok(Appended::Duplicate(id.clone())),
-        // Pruned in this very moment: the sender tells it again.
-        None => Err(StoreError::Unavailable("the first delivery of a duplicate was removed just now".to_owned())),
-    };
-    batch.iter().zip(keys).map(outcome).collect()
-}
-
-const COLUMNS: &str = "d.seq, d.id, d.source, d.received_at, d.attributes, length(d.body) AS body_bytes, d.handled, f.error, \
+const COLUMNS: &str = "d.seq, d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, f.error, \
     EXISTS (SELECT 1 FROM deliveries_pending p WHERE p.seq = d.seq) AS pending";
 
 fn read(row: &SqliteRow, body: Vec<u8>) -> Result<Delivery, StoreError> {
@@ -117,25 +33,55 @@ fn read(row: &SqliteRow, body: Vec<u8>) -> Result<Delivery, StoreError> {
     })
 }
 
-/// See [`crate::store::Store::pending_deliveries`].
+/// See [`crate::store::Store::pending_deliveries`]: first what was filed and still waits, then what is not filed.
 pub(super) async fn pending(connection: &mut SqliteConnection, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    // One view of the database: a delivery that is filed meanwhile would be seen twice or not at all.
+    let mut view = connection.begin().await?;
     let rows = sqlx::query(
-        "SELECT d.seq, d.id, d.source, d.received_at, d.attributes, length(d.body) AS body_bytes, d.handled, NULL AS error, 1 AS pending, d.body \
+        "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1 AS pending, d.arrival, d.start \
          FROM deliveries_pending p JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?",
     )
     .bind(limit)
-    .fetch_all(connection)
+    .fetch_all(&mut *view)
     .await?;
-    rows.iter().map(|row| read(row, row.try_get("body")?)).collect()
+    let arrivals = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
+    let mut bodies = HashMap::with_capacity(arrivals.len());
+    let found = sqlx::query("SELECT seq, bodies FROM arrivals WHERE seq IN (SELECT value FROM json_each(?))");
+    for row in found.bind(to_json(&arrivals)?).fetch_all(&mut *view).await? {
+        bodies.insert(row.number("seq")?, row);
+    }
+    let mut pending = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let bodies: &[u8] = bodies.get(&row.number("arrival")?).ok_or_else(|| broken("arrival"))?.try_get("bodies")?;
+        let (start, length) = (row.count("start")?, row.count("body_bytes")?);
+        let place = usize::try_from(start).ok().zip(usize::try_from(start + length).ok());
+        let body = place.and_then(|(start, end)| bodies.get(start..end)).ok_or_else(|| broken("bodies"))?;
+        pending.push(read(row, body.to_vec())?);
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if pending.len() < limit {
+        pending.extend(arrivals::waiting(&mut view, limit - pending.len()).await?);
+    }
+    view.commit().await?;
+    Ok(pending)
 }
 
-/// See [`crate::store::Store::delivery`].
-pub(super) async fn one(connection: &mut SqliteConnection, id: &DeliveryId) -> Result<Delivery, StoreError> {
-    let sql = format!("SELECT {COLUMNS}, d.body FROM deliveries d LEFT JOIN deliveries_failed f ON f.seq = d.seq WHERE d.id = ?");
+/// See [`crate::store::Store::delivery`]; none when it is not filed.
+pub(super) async fn one(connection: &mut SqliteConnection, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, substr(a.bodies, d.start + 1, d.length) AS body \
+         FROM deliveries d JOIN arrivals a ON a.seq = d.arrival LEFT JOIN deliveries_failed f ON f.seq = d.seq WHERE d.id = ?"
+    );
     let row = sqlx::query(AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(connection).await?;
-    let row = row.ok_or_else(|| StoreError::NotFound(format!("delivery {id}")))?;
-    let body = row.try_get("body")?;
-    read(&row, body)
+    row.map(|row| read(&row, row.try_get("body")?)).transpose()
+}
+
+/// Whether all of these are filed.
+pub(super) async fn are_filed(connection: &mut SqliteConnection, ids: &[&DeliveryId]) -> Result<bool, StoreError> {
+    let ids = to_json(&ids.iter().map(|id| id.as_str()).collect::<Vec<_>>())?;
+    let missing =
+        sqlx::query("SELECT EXISTS (SELECT 1 FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = j.value)) AS missing");
+    Ok(missing.bind(ids).fetch_one(connection).await?.number("missing")? == 0)
 }
 
 /// See [`crate::store::Store::deliveries`].

@@ -1,7 +1,8 @@
-//! The store in one SQLite file: the write-ahead log is synced at every commit, so what is acknowledged survives a power cut.
-//! One connection writes, others read beside it; several processes may share the file (a command beside the server).
+//! The store in SQLite, a file and its inbox: the write-ahead log is synced at every commit, so what is acknowledged survives a power cut.
+//! One connection writes each, others read beside them; several processes may share the files (a command beside the server).
 //! SQL stands in this folder only, and every write is one short immediate transaction.
 
+mod arrivals;
 mod batch;
 mod connection;
 mod deliveries;
@@ -42,10 +43,11 @@ impl Default for SqliteOptions {
     }
 }
 
-/// A store in one SQLite file.
+/// A store in SQLite.
 pub struct SqliteStore {
     database: Database,
     append: batch::Batched,
+    unfiled: arrivals::Unfiled,
     record: dispatch::Statements,
 }
 
@@ -59,8 +61,41 @@ impl SqliteStore {
     /// what the database says.
     pub async fn open(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = path_of(address)?;
+        let inbox = inbox_of(&path);
         create_private(&path)?;
-        Ok(Self { database: Database::open(&path, &options).await?, append: deliveries::insert_statement(), record: dispatch::Statements::new() })
+        create_private(&inbox)?;
+        Ok(Self {
+            database: Database::open(&path, &inbox, &options).await?,
+            append: arrivals::insert_statement(),
+            unfiled: arrivals::Unfiled::default(),
+            record: dispatch::Statements::new(),
+        })
+    }
+
+    /// Files the oldest deliveries that are not; tells whether there were any.
+    async fn file_some(&self) -> Result<bool, StoreError> {
+        let slice = arrivals::unfiled(&mut *self.database.read().await?).await?;
+        if slice.is_empty() {
+            return Ok(false);
+        }
+        let mut write = self.database.write().await?;
+        let result = arrivals::file(write.connection(), &slice).await;
+        write.finish(result).await?;
+        self.unfiled.forget(slice.keys()).await;
+        Ok(true)
+    }
+
+    /// Files every delivery that is not, a slice at a time so that nobody waits long for the writer.
+    async fn file_all(&self) -> Result<(), StoreError> {
+        while self.file_some().await? {}
+        Ok(())
+    }
+
+    /// Files at least the deliveries of these entries.
+    async fn file_those_of(&self, entries: &[Dispatch]) -> Result<(), StoreError> {
+        let ids: Vec<&DeliveryId> = entries.iter().filter_map(|entry| entry.delivery.as_ref()).collect();
+        while !deliveries::are_filed(&mut *self.database.read().await?, &ids).await? && self.file_some().await? {}
+        Ok(())
     }
 }
 
@@ -84,6 +119,13 @@ fn path_of(address: &str) -> Result<PathBuf, StoreError> {
     Ok(PathBuf::from(path))
 }
 
+/// The file beside it that deliveries are written to first.
+fn inbox_of(path: &Path) -> PathBuf {
+    let mut inbox = path.as_os_str().to_owned();
+    inbox.push("-inbox");
+    inbox.into()
+}
+
 /// Creates the file, if it is missing, so that only its owner reads tickets and token hashes; SQLite gives the log beside it
 /// the same mode.
 fn create_private(path: &Path) -> Result<(), StoreError> {
@@ -105,14 +147,20 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
-        deliveries::append(&self.database, &self.append, batch).await
+        arrivals::append(&self.database, &self.unfiled, &self.append, batch).await
     }
 
     async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        deliveries::pending(&mut *self.database.read().await?, limit).await
+        let pending = deliveries::pending(&mut *self.database.read().await?, limit).await?;
+        if pending.is_empty() {
+            // What nobody handles is never dispatched: it is filed when nothing else is to be done.
+            self.file_all().await?;
+        }
+        Ok(pending)
     }
 
     async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        self.file_those_of(entries).await?;
         let mut write = self.database.write().await?;
         let result = dispatch::dispatch(write.connection(), &self.record, entries, now).await;
         write.finish(result).await
@@ -183,10 +231,16 @@ impl Store for SqliteStore {
     }
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
-        deliveries::one(&mut *self.database.read().await?, id).await
+        if let Some(delivery) = deliveries::one(&mut *self.database.read().await?, id).await? {
+            return Ok(delivery);
+        }
+        self.file_all().await?;
+        let filed = deliveries::one(&mut *self.database.read().await?, id).await?;
+        filed.ok_or_else(|| StoreError::NotFound(format!("delivery {id}")))
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: &PageQuery) -> Result<Page<Delivery>, StoreError> {
+        self.file_all().await?;
         deliveries::list(&mut *self.database.read().await?, filter, page).await
     }
 
@@ -243,9 +297,15 @@ impl Store for SqliteStore {
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+        self.file_all().await?;
         let mut write = self.database.write().await?;
         let result = upkeep::prune(write.connection(), before, limit).await;
-        write.finish(result).await
+        let (pruned, arrivals) = write.finish(result).await?;
+        // After the rows that point to them: a crash in between leaves bodies nobody needs, which the next call removes.
+        let mut write = self.database.write_inbox().await?;
+        let result = arrivals::remove(write.connection(), &arrivals).await;
+        write.finish(result).await?;
+        Ok(pruned)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -70,6 +70,7 @@ impl Columns for SqliteRow {
     }
 }
 
+/// The error of a column that does not parse.
 pub(super) fn broken(column: &str) -> StoreError {
     StoreError::Broken(format!("the column `{column}` holds what this version of kubeops cannot read"))
 }

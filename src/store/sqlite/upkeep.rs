@@ -7,12 +7,15 @@ use crate::request::State;
 use crate::store::{Pruned, Stats, StoreError, TaskKind};
 use crate::types::Timestamp;
 use sqlx::SqliteConnection;
+use std::collections::BTreeSet;
 
 /// See [`crate::store::Store::stats`].
 pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> Result<Stats, StoreError> {
     let pending = sqlx::query(
-        "SELECT (SELECT count(*) FROM deliveries_pending) AS pending, \
-         (SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)) AS oldest",
+        "WITH unfiled AS (SELECT seq, waiting, received_at FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0) \
+         SELECT (SELECT count(*) FROM deliveries_pending) + (SELECT coalesce(sum(waiting), 0) FROM unfiled) AS pending, \
+         coalesce((SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)), \
+                  (SELECT received_at FROM unfiled ORDER BY seq LIMIT 1)) AS oldest",
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -37,12 +40,12 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     Ok(stats)
 }
 
-/// See [`crate::store::Store::prune`].
-pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+/// See [`crate::store::Store::prune`]; also tells the arrivals whose deliveries were removed, some or all.
+pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<(Pruned, BTreeSet<i64>), StoreError> {
     let mut pruned = Pruned::default();
     let before = before.unix_millis();
     let rows = sqlx::query(
-        "SELECT d.seq, d.id FROM deliveries d INDEXED BY deliveries_received \
+        "SELECT d.seq, d.id, d.arrival FROM deliveries d INDEXED BY deliveries_received \
          WHERE d.received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries_pending p WHERE p.seq = d.seq) \
          AND NOT EXISTS (SELECT 1 FROM events e JOIN event_requests l ON l.event = e.seq JOIN requests r ON r.seq = l.request \
                          WHERE e.delivery = d.id AND r.live = 1) \
@@ -54,6 +57,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .await?;
     let seqs = rows.iter().map(|row| row.number("seq")).collect::<Result<Vec<_>, _>>()?;
     let ids = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
+    let arrivals = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
     let (seqs, ids) = (to_json(&seqs)?, to_json(&ids)?);
     pruned.events += affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
     affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
@@ -78,7 +82,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .execute(connection)
     .await?
     .rows_affected();
-    Ok(pruned)
+    Ok((pruned, arrivals))
 }
 
 async fn affected(connection: &mut SqliteConnection, sql: &'static str, list: &str) -> Result<u64, StoreError> {

@@ -53,23 +53,6 @@ pub async fn a_delivery_written_again_under_its_own_id_is_no_duplicate_of_itself
     assert_eq!(store.pending_deliveries(9).await.expect("pending").len(), 1);
 }
 
-pub async fn a_batch_that_cannot_be_written_whole_leaves_nothing(store: Arc<dyn Store>) {
-    let first = delivery("a");
-    store.append(std::slice::from_ref(&first)).await.expect("written");
-    let id_used_twice = NewDelivery { dedup_key: "c".to_owned(), ..first.clone() };
-    let good = delivery("b");
-    let batch = [good.clone(), id_used_twice];
-    assert!(store.append(&batch).await.is_err());
-    assert_eq!(ids(&store.pending_deliveries(9).await.expect("pending")), vec![first.id.clone()]);
-    // Far enough into the batch that an earlier statement has already written.
-    let mut long: Vec<NewDelivery> = (0..200).map(|n| delivery(&n.to_string())).collect();
-    long[170].id = first.id;
-    assert!(store.append(&long).await.is_err());
-    assert!(matches!(store.delivery(&long[0].id).await, Err(StoreError::NotFound(_))));
-    assert_eq!(store.pending_deliveries(9).await.expect("pending").len(), 1);
-    store.append(&[good]).await.expect("the store goes on");
-}
-
 pub async fn batches_of_every_size_are_written_whole(store: Arc<dyn Store>) {
     let mut written = 0;
     for size in [1, 2, 3, 5, 64, 127, 128, 129, 300] {

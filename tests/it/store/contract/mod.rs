@@ -14,7 +14,6 @@ macro_rules! contract_suite {
             a_batch_reads_back_in_order_byte_for_byte,
             a_delivery_told_again_is_answered_with_the_first_id,
             a_delivery_written_again_under_its_own_id_is_no_duplicate_of_itself,
-            a_batch_that_cannot_be_written_whole_leaves_nothing,
             batches_of_every_size_are_written_whole,
             deliveries_wait_in_order_until_they_are_dispatched,
             what_nobody_handles_is_kept_but_never_waits,

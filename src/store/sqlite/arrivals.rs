@@ -1,0 +1,405 @@
+//! What the inbox writes: the deliveries of a commit as one row, so that a commit touches no page but the last ones of a table.
+//! Filing them (a row for each, under its id and its deduplication key) is left to whoever dispatches them, many at once.
+//! Until then a delivery's key is known in memory only; nothing is acknowledged whose key was not looked for in both places.
+
+use super::batch::{Batched, CHUNK};
+use super::connection::Database;
+use super::rows::{Columns, broken, digest, to_json};
+use crate::store::{Appended, Delivery, DeliveryState, NewDelivery, StoreError};
+use crate::types::{DeliveryId, SourceName, Timestamp};
+use serde::{Deserialize, Serialize};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use tokio::sync::Mutex;
+
+/// Bytes of bodies in one arrival, unless a single body is larger: whoever reads one of its deliveries reads all of it.
+const ARRIVAL_BYTES: usize = 1024 * 1024;
+/// How often an append looks again at what another process wrote meanwhile.
+const ATTEMPTS: u32 = 8;
+/// Deliveries filed by one statement, unless a single arrival has more: the inbox waits as long.
+const FILED_AT_ONCE: i64 = 512;
+
+/// The first 16 bytes of SHA-256 over source and deduplication key; see the schema.
+pub(super) type Key = [u8; 16];
+
+/// One delivery of an arrival, as `arrivals.heads` has it.
+#[derive(Serialize, Deserialize)]
+struct Head<I, S, A> {
+    id: I,
+    source: S,
+    received_at: i64,
+    handled: u8,
+    attributes: A,
+    start: usize,
+    length: usize,
+}
+
+type StoredHead = Head<DeliveryId, SourceName, serde_json::Value>;
+
+impl StoredHead {
+    /// The delivery, of the bodies of its arrival.
+    fn delivery(self, bodies: &[u8]) -> Result<Delivery, StoreError> {
+        let body = bodies.get(self.start..).and_then(|rest| rest.get(..self.length)).ok_or_else(|| broken("bodies"))?;
+        Ok(Delivery {
+            id: self.id,
+            source: self.source,
+            received_at: Timestamp::from_unix_millis(self.received_at),
+            attributes: self.attributes,
+            body: body.to_vec(),
+            body_bytes: self.length as u64,
+            state: DeliveryState::Pending,
+            error: None,
+        })
+    }
+}
+
+/// The deliveries that were written but not filed yet, by key. Anything may be missing after an error or a cancelled caller:
+/// then it is read again before the next write.
+#[derive(Default)]
+pub(super) struct Unfiled(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The last arrival when this was up to date; none before it was ever read.
+    last: Option<i64>,
+    /// The arrival each stands in.
+    arrivals: HashMap<Key, i64>,
+}
+
+/// The statement that writes an arrival, but only behind the arrival that is known as the last, and when none of its
+/// deliveries is filed already.
+pub(super) fn insert_statement() -> Batched {
+    Batched::new(1, |rows| {
+        format!(
+            "INSERT INTO arrivals (count, waiting, received_at, keys, heads, bodies) SELECT ?, ?, ?, ?, ?, ? \
+             WHERE (SELECT coalesce(max(seq), 0) FROM arrivals) = ? \
+             AND NOT EXISTS (SELECT 1 FROM (VALUES {rows}) k CROSS JOIN deliveries d ON d.dedup = k.column1)"
+        )
+    })
+}
+
+/// See [`crate::store::Store::append`].
+pub(super) async fn append(database: &Database, unfiled: &Unfiled, statement: &Batched, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+    let keys: Vec<Key> = batch.iter().map(|delivery| digest(delivery.source.as_str(), &delivery.dedup_key)).collect();
+    let mut known = unfiled.0.lock().await;
+    // Keys of which only the database knew.
+    let mut filed = HashMap::new();
+    for _ in 0..ATTEMPTS {
+        let Some(last) = known.last else {
+            known.read(&mut *database.read().await?).await?;
+            continue;
+        };
+        let mut in_batch = HashMap::with_capacity(keys.len());
+        let mut is_new = |key: &Key, index: usize| {
+            !known.arrivals.contains_key(key) && !filed.contains_key(key) && *in_batch.entry(*key).or_insert(index) == index
+        };
+        let new: Vec<usize> = keys.iter().enumerate().filter(|(index, key)| is_new(key, *index)).map(|(index, _)| index).collect();
+        // Until it is known how the write ended, nothing is.
+        known.last = None;
+        if write(database, statement, batch, &keys, &new, last).await? {
+            known.note(last, &new, batch, &keys);
+            if new.len() == batch.len() {
+                return Ok(vec![Appended::New; batch.len()]);
+            }
+            let outcomes = outcomes(&mut *database.read().await?, batch, &keys, &known.arrivals).await;
+            if outcomes.is_err() {
+                known.last = None;
+            }
+            return outcomes;
+        }
+        filed = ids_of(&mut *database.read().await?, &keys).await?;
+    }
+    Err(StoreError::Unavailable("other processes are writing to the store without a pause".to_owned()))
+}
+
+impl Unfiled {
+    /// Forgets what is filed now.
+    pub(super) async fn forget(&self, keys: &[Key]) {
+        if !keys.is_empty() {
+            let mut known = self.0.lock().await;
+            for key in keys {
+                known.arrivals.remove(key);
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Reads what is not filed.
+    async fn read(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.arrivals.clear();
+        let rows =
+            sqlx::query("SELECT seq, keys FROM arrivals WHERE seq >= (SELECT upto FROM arrivals_filed) ORDER BY seq").fetch_all(connection).await?;
+        let mut last = 0;
+        for row in &rows {
+            last = row.number("seq")?;
+            self.arrivals.extend(each_key(row.try_get("keys")?).map(|key| (key, last)));
+        }
+        self.last = Some(last);
+        Ok(())
+    }
+
+    /// Notes what was written behind `last`.
+    fn note(&mut self, last: i64, new: &[usize], batch: &[NewDelivery], keys: &[Key]) {
+        let mut arrival = last;
+        for part in parts(new, batch) {
+            arrival += 1;
+            self.arrivals.extend(new[part].iter().map(|index| (keys[*index], arrival)));
+        }
+        self.last = Some(arrival);
+    }
+}
+
+/// The keys in `arrivals.keys`.
+pub(super) fn each_key(keys: &[u8]) -> impl Iterator<Item = Key> {
+    keys.as_chunks().0.iter().copied()
+}
+
+/// How the deliveries `new` of a batch are divided into arrivals.
+fn parts(new: &[usize], batch: &[NewDelivery]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::with_capacity(1);
+    let mut bytes = 0;
+    for (at, index) in new.iter().enumerate() {
+        let more = batch[*index].body.len();
+        match parts.last_mut() {
+            Some(part) if part.len() < CHUNK && bytes + more <= ARRIVAL_BYTES => {
+                part.end = at + 1;
+                bytes += more;
+            }
+            _ => {
+                parts.push(at..at + 1);
+                bytes = more;
+            }
+        }
+    }
+    parts
+}
+
+/// Writes the deliveries `new` behind the arrival `last`, all or none; tells whether it did: it does not when another process
+/// wrote meanwhile, or when one of them is filed.
+async fn write(database: &Database, statement: &Batched, batch: &[NewDelivery], keys: &[Key], new: &[usize], last: i64) -> Result<bool, StoreError> {
+    let parts = parts(new, batch);
+    let mut inserts = Vec::with_capacity(parts.len());
+    for (part, last) in parts.iter().zip(last..) {
+        inserts.push(insert(statement, batch, keys, &new[part.clone()], last)?);
+    }
+    if inserts.len() <= 1 {
+        let Some(insert) = inserts.pop() else { return Ok(true) };
+        return Ok(database.write_arrival(insert).await?.rows_affected() == 1);
+    }
+    let mut write = database.write_inbox().await?;
+    let mut written = Ok(true);
+    for insert in inserts {
+        match insert.execute(write.connection()).await {
+            Ok(done) if done.rows_affected() == 1 => {}
+            Ok(_) => written = Ok(false),
+            Err(error) => written = Err(error.into()),
+        }
+        if !matches!(written, Ok(true)) {
+            break;
+        }
+    }
+    match written {
+        // Dropped, the transaction is undone.
+        Ok(false) => Ok(false),
+        written => write.finish(written).await,
+    }
+}
+
+/// The statement that writes one arrival.
+fn insert<'q>(
+    statement: &Batched,
+    batch: &[NewDelivery],
+    keys: &[Key],
+    new: &[usize],
+    last: i64,
+) -> Result<Query<'q, Sqlite, SqliteArguments>, StoreError> {
+    let mut bodies = Vec::with_capacity(new.iter().map(|index| batch[*index].body.len()).sum());
+    let mut heads = Vec::with_capacity(new.len());
+    for delivery in new.iter().map(|index| &batch[*index]) {
+        heads.push(Head {
+            id: delivery.id.as_str(),
+            source: delivery.source.as_str(),
+            received_at: delivery.received_at.unix_millis(),
+            handled: u8::from(delivery.handled),
+            attributes: &delivery.attributes,
+            start: bodies.len(),
+            length: delivery.body.len(),
+        });
+        bodies.extend_from_slice(&delivery.body);
+    }
+    let first = heads.first().map_or(0, |head| head.received_at);
+    let waiting: i64 = heads.iter().map(|head| i64::from(head.handled)).sum();
+    let mut query = sqlx::query(AssertSqlSafe(statement.for_rows(new.len())))
+        .bind(i64::try_from(new.len()).unwrap_or(i64::MAX))
+        .bind(waiting)
+        .bind(first)
+        .bind(new.iter().flat_map(|index| keys[*index]).collect::<Vec<u8>>())
+        .bind(to_json(&heads)?)
+        .bind(bodies)
+        .bind(last);
+    for index in new {
+        query = query.bind(keys[*index].to_vec());
+    }
+    Ok(query)
+}
+
+/// Which delivery stands under each key, after the batch was written.
+async fn outcomes(
+    connection: &mut SqliteConnection,
+    batch: &[NewDelivery],
+    keys: &[Key],
+    unfiled: &HashMap<Key, i64>,
+) -> Result<Vec<Appended>, StoreError> {
+    let mut standing = ids_of(connection, keys).await?;
+    let arrivals: BTreeSet<i64> = keys.iter().filter(|key| !standing.contains_key(*key)).filter_map(|key| unfiled.get(key)).copied().collect();
+    for arrival in arrivals {
+        let row = sqlx::query("SELECT keys, heads FROM arrivals WHERE seq = ?").bind(arrival).fetch_optional(&mut *connection).await?;
+        let Some(row) = row else { continue };
+        let heads: Vec<StoredHead> = row.json("heads")?;
+        standing.extend(each_key(row.try_get("keys")?).zip(heads.into_iter().map(|head| head.id)));
+    }
+    let outcome = |(delivery, key): (&NewDelivery, &Key)| match standing.get(key) {
+        // A writer that never learned whether its commit came through tried the same again.
+        Some(id) if *id == delivery.id => Ok(Appended::New),
+        Some(id) => Ok(Appended::Duplicate(id.clone())),
+        // Pruned in this very moment: the sender tells it again.
+        None => Err(StoreError::Unavailable("the first delivery of a duplicate was removed just now".to_owned())),
+    };
+    batch.iter().zip(keys).map(outcome).collect()
+}
+
+/// The filed deliveries under some of the keys.
+async fn ids_of(connection: &mut SqliteConnection, keys: &[Key]) -> Result<HashMap<Key, DeliveryId>, StoreError> {
+    let mut filed = HashMap::new();
+    for keys in keys.chunks(500) {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT dedup, id FROM deliveries WHERE dedup IN (");
+        let mut list = query.separated(", ");
+        for key in keys {
+            list.push_bind(key.to_vec());
+        }
+        query.push(")");
+        for row in query.build().persistent(false).fetch_all(&mut *connection).await? {
+            let key: &[u8] = row.try_get("dedup")?;
+            filed.insert(key.try_into().map_err(|_| broken("dedup"))?, row.parsed("id")?);
+        }
+    }
+    Ok(filed)
+}
+
+/// Arrivals to be filed.
+pub(super) struct Slice {
+    after: i64,
+    upto: i64,
+    keys: Vec<Key>,
+    /// `[[seq, keys in hexadecimal, heads], ...]`
+    rows: String,
+}
+
+impl Slice {
+    /// Whether there is nothing to file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys of its deliveries.
+    pub(super) fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+}
+
+/// The oldest arrivals that are not filed.
+pub(super) async fn unfiled(connection: &mut SqliteConnection) -> Result<Slice, StoreError> {
+    let mut view = connection.begin().await?;
+    let after = sqlx::query("SELECT upto FROM arrivals_filed").fetch_one(&mut *view).await?.number("upto")?;
+    let rows = sqlx::query(
+        "SELECT seq, keys, heads FROM (SELECT seq, keys, heads, sum(count) OVER (ORDER BY seq) - count AS before FROM \
+         (SELECT seq, keys, heads, count FROM arrivals WHERE seq > ?1 ORDER BY seq LIMIT ?2)) WHERE before < ?2",
+    )
+    .bind(after)
+    .bind(FILED_AT_ONCE)
+    .fetch_all(&mut *view)
+    .await?;
+    view.commit().await?;
+    let mut slice = Slice { after, upto: after, keys: Vec::new(), rows: String::from("[") };
+    for row in &rows {
+        slice.upto = row.number("seq")?;
+        let keys: &[u8] = row.try_get("keys")?;
+        slice.keys.extend(each_key(keys));
+        let comma = if slice.rows.len() > 1 { "," } else { "" };
+        slice.rows += &format!("{comma}[{},\"{}\",{}]", slice.upto, hex::encode(keys), row.try_get::<&str, _>("heads")?);
+    }
+    slice.rows.push(']');
+    Ok(slice)
+}
+
+/// Files a slice in the caller's transaction, unless somebody did.
+pub(super) async fn file(connection: &mut SqliteConnection, slice: &Slice) -> Result<(), StoreError> {
+    let turn = sqlx::query("UPDATE arrivals_filed SET upto = ? WHERE upto = ?").bind(slice.upto).bind(slice.after).execute(&mut *connection).await?;
+    if turn.rows_affected() == 0 {
+        return Ok(());
+    }
+    let filed = sqlx::query(
+        "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, arrival, start, length) \
+         SELECT h.value ->> 'id', h.value ->> 'source', h.value ->> 'received_at', h.value ->> 'handled', \
+                unhex(substr(a.value ->> 1, 32 * h.key + 1, 32)), h.value -> 'attributes', a.value ->> 0, h.value ->> 'start', h.value ->> 'length' \
+         FROM json_each(?) a CROSS JOIN json_each(a.value, '$[2]') h WHERE true ORDER BY a.key, h.key ON CONFLICT DO NOTHING",
+    )
+    .bind(slice.rows.as_str())
+    .execute(connection)
+    .await?;
+    if filed.rows_affected() != slice.keys.len() as u64 {
+        tracing::error!(
+            filed = filed.rows_affected(),
+            arrived = slice.keys.len(),
+            "deliveries had an id or a key that another one has, which is a fault of KubeOps; please report it"
+        );
+    }
+    Ok(())
+}
+
+/// Removes the arrivals of which no delivery is kept, among these and at the beginning. The very last one stays: the next is
+/// numbered after it.
+pub(super) async fn remove(connection: &mut SqliteConnection, arrivals: &BTreeSet<i64>) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM arrivals WHERE seq IN (SELECT j.value FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.arrival = j.value)) \
+         AND seq < (SELECT max(seq) FROM arrivals)",
+    )
+    .bind(to_json(arrivals)?)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "DELETE FROM arrivals WHERE seq < (SELECT upto FROM arrivals_filed) \
+         AND seq < coalesce((SELECT min(arrival) FROM deliveries), (SELECT max(seq) FROM arrivals))",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The oldest deliveries that wait among the arrivals that are not filed; fewer than `limit` when their bodies are large.
+pub(super) async fn waiting(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+    let (mut waiting, mut bytes, mut after) = (Vec::new(), 0, -1);
+    while waiting.len() < limit && bytes <= 16 * ARRIVAL_BYTES {
+        let rows = sqlx::query(
+            "SELECT seq, heads, bodies FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND seq > ? AND waiting > 0 ORDER BY seq LIMIT 8",
+        )
+        .bind(after)
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = rows.last() else { break };
+        after = last.number("seq")?;
+        for row in &rows {
+            let bodies: &[u8] = row.try_get("bodies")?;
+            bytes += bodies.len();
+            let heads = row.json::<Vec<StoredHead>>("heads")?.into_iter().filter(|head| head.handled == 1);
+            for head in heads.take(limit - waiting.len()) {
+                waiting.push(head.delivery(bodies)?);
+            }
+        }
+    }
+    Ok(waiting)
+}

@@ -4,14 +4,23 @@
 -- "KOps" in ASCII: tells a KubeOps store from any other SQLite file.
 PRAGMA application_id = 1263497331;
 
--- Which inbox file belongs to this store; the same stands in both.
-CREATE TABLE pair (
-    id  INTEGER PRIMARY KEY CHECK (id = 1),
-    key BLOB NOT NULL
+-- What the inbox writes: the deliveries of one commit as one row, and nothing at a random place. Filing them under their
+-- keys is done when they are dispatched, many at once, when no sender waits for it. Written once, never updated.
+CREATE TABLE arrivals (
+    seq         INTEGER PRIMARY KEY,
+    -- How many deliveries, how many of them somebody handles, and when the first arrived.
+    count       INTEGER NOT NULL,
+    waiting     INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    -- Their deduplication keys, 16 bytes each, in order; see `deliveries.dedup`.
+    keys        BLOB    NOT NULL,
+    -- [{id, source, received_at, handled, attributes, start, length}], in order.
+    heads       TEXT    NOT NULL,
+    -- Their bodies, one behind the other. They stay here when the deliveries are filed.
+    bodies      BLOB    NOT NULL
 ) STRICT;
-INSERT INTO pair (id, key) VALUES (1, randomblob(16));
 
--- Arrivals of the inbox up to and including `upto` are filed below.
+-- Arrivals up to and including `upto` are filed.
 CREATE TABLE arrivals_filed (
     id   INTEGER PRIMARY KEY CHECK (id = 1),
     upto INTEGER NOT NULL
@@ -29,8 +38,8 @@ CREATE TABLE deliveries (
     -- random places, so it is kept small.
     dedup       BLOB    NOT NULL,
     attributes  TEXT    NOT NULL,
-    -- Where its body is: bytes `start` to `start + length` of the bodies of an arrival of the inbox.
-    arrival     INTEGER NOT NULL,
+    -- Where its body is: bytes `start` to `start + length` of the bodies of an arrival.
+    arrival     INTEGER NOT NULL REFERENCES arrivals (seq),
     start       INTEGER NOT NULL,
     length      INTEGER NOT NULL
 ) STRICT;

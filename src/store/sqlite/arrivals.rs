@@ -10,7 +10,7 @@ use crate::types::{DeliveryId, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use tokio::sync::Mutex;
@@ -188,9 +188,9 @@ async fn write(database: &Database, statement: &Batched, batch: &[NewDelivery], 
     }
     if inserts.len() <= 1 {
         let Some(insert) = inserts.pop() else { return Ok(true) };
-        return Ok(database.write_arrival(insert).await?.rows_affected() == 1);
+        return Ok(database.write_one(insert).await?.rows_affected() == 1);
     }
-    let mut write = database.write_inbox().await?;
+    let mut write = database.write().await?;
     let mut written = Ok(true);
     for insert in inserts {
         match insert.execute(write.connection()).await {
@@ -290,75 +290,43 @@ async fn ids_of(connection: &mut SqliteConnection, keys: &[Key]) -> Result<HashM
     Ok(filed)
 }
 
-/// Arrivals to be filed.
-pub(super) struct Slice {
-    after: i64,
-    upto: i64,
-    keys: Vec<Key>,
-    /// `[[seq, keys in hexadecimal, heads], ...]`
-    rows: String,
+/// Whether there is an arrival that is not filed.
+pub(super) async fn any_unfiled(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let more = sqlx::query("SELECT coalesce(max(seq), 0) > (SELECT upto FROM arrivals_filed) AS more FROM arrivals").fetch_one(connection).await?;
+    Ok(more.number("more")? == 1)
 }
 
-impl Slice {
-    /// Whether there is nothing to file.
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The keys of its deliveries.
-    pub(super) fn keys(&self) -> &[Key] {
-        &self.keys
-    }
-}
-
-/// The oldest arrivals that are not filed.
-pub(super) async fn unfiled(connection: &mut SqliteConnection) -> Result<Slice, StoreError> {
-    let mut view = connection.begin().await?;
-    let after = sqlx::query("SELECT upto FROM arrivals_filed").fetch_one(&mut *view).await?.number("upto")?;
+/// Files the oldest arrivals that are not, in the caller's transaction, and tells the keys of their deliveries.
+pub(super) async fn file(connection: &mut SqliteConnection) -> Result<Vec<Key>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, keys, heads FROM (SELECT seq, keys, heads, sum(count) OVER (ORDER BY seq) - count AS before FROM \
-         (SELECT seq, keys, heads, count FROM arrivals WHERE seq > ?1 ORDER BY seq LIMIT ?2)) WHERE before < ?2",
+        "SELECT seq, keys FROM (SELECT seq, keys, sum(count) OVER (ORDER BY seq) - count AS before FROM \
+         (SELECT seq, keys, count FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) ORDER BY seq LIMIT ?1)) WHERE before < ?1",
     )
-    .bind(after)
     .bind(FILED_AT_ONCE)
-    .fetch_all(&mut *view)
+    .fetch_all(&mut *connection)
     .await?;
-    view.commit().await?;
-    let mut slice = Slice { after, upto: after, keys: Vec::new(), rows: String::from("[") };
-    for row in &rows {
-        slice.upto = row.number("seq")?;
-        let keys: &[u8] = row.try_get("keys")?;
-        slice.keys.extend(each_key(keys));
-        let comma = if slice.rows.len() > 1 { "," } else { "" };
-        slice.rows += &format!("{comma}[{},\"{}\",{}]", slice.upto, hex::encode(keys), row.try_get::<&str, _>("heads")?);
-    }
-    slice.rows.push(']');
-    Ok(slice)
-}
-
-/// Files a slice in the caller's transaction, unless somebody did.
-pub(super) async fn file(connection: &mut SqliteConnection, slice: &Slice) -> Result<(), StoreError> {
-    let turn = sqlx::query("UPDATE arrivals_filed SET upto = ? WHERE upto = ?").bind(slice.upto).bind(slice.after).execute(&mut *connection).await?;
-    if turn.rows_affected() == 0 {
-        return Ok(());
-    }
+    let Some(last) = rows.last() else { return Ok(Vec::new()) };
+    let upto = last.number("seq")?;
     let filed = sqlx::query(
         "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, arrival, start, length) \
-         SELECT h.value ->> 'id', h.value ->> 'source', h.value ->> 'received_at', h.value ->> 'handled', \
-                unhex(substr(a.value ->> 1, 32 * h.key + 1, 32)), h.value -> 'attributes', a.value ->> 0, h.value ->> 'start', h.value ->> 'length' \
-         FROM json_each(?) a CROSS JOIN json_each(a.value, '$[2]') h WHERE true ORDER BY a.key, h.key ON CONFLICT DO NOTHING",
+         SELECT h.value ->> 'id', h.value ->> 'source', h.value ->> 'received_at', h.value ->> 'handled', substr(a.keys, 16 * h.key + 1, 16), \
+                h.value -> 'attributes', a.seq, h.value ->> 'start', h.value ->> 'length' \
+         FROM arrivals a CROSS JOIN json_each(a.heads) h WHERE a.seq > (SELECT upto FROM arrivals_filed) AND a.seq <= ? ORDER BY a.seq, h.key \
+         ON CONFLICT DO NOTHING",
     )
-    .bind(slice.rows.as_str())
-    .execute(connection)
-    .await?;
-    if filed.rows_affected() != slice.keys.len() as u64 {
-        tracing::error!(
-            filed = filed.rows_affected(),
-            arrived = slice.keys.len(),
-            "deliveries had an id or a key that another one has, which is a fault of KubeOps; please report it"
-        );
+    .bind(upto)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    sqlx::query("UPDATE arrivals_filed SET upto = ?").bind(upto).execute(connection).await?;
+    let mut keys = Vec::new();
+    for row in &rows {
+        keys.extend(each_key(row.try_get("keys")?));
     }
-    Ok(())
+    if filed != keys.len() as u64 {
+        tracing::error!(filed, arrived = keys.len(), "a delivery had the id or the key of another, which is a fault of KubeOps; please report it");
+    }
+    Ok(keys)
 }
 
 /// Removes the arrivals of which no delivery is kept, among these and at the beginning. The very last one stays: the next is

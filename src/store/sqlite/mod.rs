@@ -1,5 +1,5 @@
-//! The store in SQLite, a file and its inbox: the write-ahead log is synced at every commit, so what is acknowledged survives a power cut.
-//! One connection writes each, others read beside them; several processes may share the files (a command beside the server).
+//! The store in one SQLite file: the write-ahead log is synced at every commit, so what is acknowledged survives a power cut.
+//! One connection writes, others read beside it; several processes may share the file (a command beside the server).
 //! SQL stands in this folder only, and every write is one short immediate transaction.
 
 mod arrivals;
@@ -43,7 +43,7 @@ impl Default for SqliteOptions {
     }
 }
 
-/// A store in SQLite.
+/// A store in one SQLite file.
 pub struct SqliteStore {
     database: Database,
     append: batch::Batched,
@@ -61,11 +61,9 @@ impl SqliteStore {
     /// what the database says.
     pub async fn open(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = path_of(address)?;
-        let inbox = inbox_of(&path);
         create_private(&path)?;
-        create_private(&inbox)?;
         Ok(Self {
-            database: Database::open(&path, &inbox, &options).await?,
+            database: Database::open(&path, &options).await?,
             append: arrivals::insert_statement(),
             unfiled: arrivals::Unfiled::default(),
             record: dispatch::Statements::new(),
@@ -74,14 +72,12 @@ impl SqliteStore {
 
     /// Files the oldest deliveries that are not; tells whether there were any.
     async fn file_some(&self) -> Result<bool, StoreError> {
-        let slice = arrivals::unfiled(&mut *self.database.read().await?).await?;
-        if slice.is_empty() {
+        if !arrivals::any_unfiled(&mut *self.database.read().await?).await? {
             return Ok(false);
         }
         let mut write = self.database.write().await?;
-        let result = arrivals::file(write.connection(), &slice).await;
-        write.finish(result).await?;
-        self.unfiled.forget(slice.keys()).await;
+        let result = arrivals::file(write.connection()).await;
+        self.unfiled.forget(&write.finish(result).await?).await;
         Ok(true)
     }
 
@@ -117,13 +113,6 @@ fn path_of(address: &str) -> Result<PathBuf, StoreError> {
         return refuse("options in the address are not understood");
     }
     Ok(PathBuf::from(path))
-}
-
-/// The file beside it that deliveries are written to first.
-fn inbox_of(path: &Path) -> PathBuf {
-    let mut inbox = path.as_os_str().to_owned();
-    inbox.push("-inbox");
-    inbox.into()
 }
 
 /// Creates the file, if it is missing, so that only its owner reads tickets and token hashes; SQLite gives the log beside it
@@ -300,12 +289,7 @@ impl Store for SqliteStore {
         self.file_all().await?;
         let mut write = self.database.write().await?;
         let result = upkeep::prune(write.connection(), before, limit).await;
-        let (pruned, arrivals) = write.finish(result).await?;
-        // After the rows that point to them: a crash in between leaves bodies nobody needs, which the next call removes.
-        let mut write = self.database.write_inbox().await?;
-        let result = arrivals::remove(write.connection(), &arrivals).await;
-        write.finish(result).await?;
-        Ok(pruned)
+        write.finish(result).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

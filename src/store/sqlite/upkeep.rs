@@ -1,6 +1,7 @@
 //! Counts, retention and the write that readiness asks for. Nothing here looks at a whole big table: counts come from small
 //! tables and partial indexes, and retention removes a slice at a time so that deliveries never wait long for the writer.
 
+use super::arrivals;
 use super::rows::{Columns, to_json};
 use super::tasks::oldest_due;
 use crate::request::State;
@@ -40,8 +41,8 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     Ok(stats)
 }
 
-/// See [`crate::store::Store::prune`]; also tells the arrivals whose deliveries were removed, some or all.
-pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<(Pruned, BTreeSet<i64>), StoreError> {
+/// See [`crate::store::Store::prune`].
+pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
     let before = before.unix_millis();
     let rows = sqlx::query(
@@ -57,11 +58,12 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .await?;
     let seqs = rows.iter().map(|row| row.number("seq")).collect::<Result<Vec<_>, _>>()?;
     let ids = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
-    let arrivals = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
+    let gone = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
     let (seqs, ids) = (to_json(&seqs)?, to_json(&ids)?);
     pruned.events += affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
     affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
     pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
+    arrivals::remove(connection, &gone).await?;
     // Events a person filed have no delivery to go with.
     pruned.events += sqlx::query(
         "DELETE FROM events WHERE seq IN (SELECT e.seq FROM events e INDEXED BY events_filed WHERE e.delivery IS NULL AND e.recorded_at < ? \
@@ -82,7 +84,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .execute(connection)
     .await?
     .rows_affected();
-    Ok((pruned, arrivals))
+    Ok(pruned)
 }
 
 async fn affected(connection: &mut SqliteConnection, sql: &'static str, list: &str) -> Result<u64, StoreError> {

@@ -46,36 +46,36 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
         if n % 13 != 0 {
             continue;
         }
-        // The files as a killed process leaves them: nothing is closed, the logs are not copied into the databases. A log is
+        // The files as a killed process leaves them: nothing is closed, the log is not copied into the database. The log is
         // copied last: a checkpoint in between moves pages out of it, never into it.
-        for file in ["", "-wal", "-inbox", "-inbox-wal"] {
+        for file in ["", "-wal"] {
             std::fs::copy(directory.path().join(format!("store.db{file}")), directory.path().join(format!("crashed.db{file}"))).expect("a copy");
         }
         let again = opened(&crashed).await;
         let pending: Vec<_> = again.pending_deliveries(1000).await.expect("pending").into_iter().map(|delivery| delivery.id).collect();
         assert_eq!(pending, acknowledged);
         again.close().await;
-        for file in ["", "-wal", "-shm", "-inbox", "-inbox-wal", "-inbox-shm"] {
+        for file in ["", "-wal", "-shm"] {
             std::fs::remove_file(directory.path().join(format!("crashed.db{file}"))).ok();
         }
     }
 }
 
 #[tokio::test]
-async fn a_closed_store_leaves_two_files_that_only_their_owner_reads() {
+async fn a_closed_store_leaves_one_file_that_only_its_owner_reads() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("made/on/the/way/store.db");
     let store = opened(&path).await;
     store.append(&[delivery("a")]).await.expect("written");
     store.pending_deliveries(1).await.expect("pending");
     #[cfg(unix)]
-    for file in ["db", "db-wal", "db-inbox", "db-inbox-wal"].map(|extension| path.with_extension(extension)) {
+    for file in ["db", "db-wal"].map(|extension| path.with_extension(extension)) {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600, "{}", file.display());
     }
     store.close().await;
     let left: Vec<_> = std::fs::read_dir(path.parent().expect("a directory")).expect("files").map(|file| file.expect("a file").file_name()).collect();
-    assert_eq!(left.len(), 2, "the logs are copied into the databases: {left:?}");
+    assert_eq!(left.len(), 1, "the log is copied into the database: {left:?}");
     assert_eq!(opened(&path).await.pending_deliveries(9).await.expect("pending").len(), 1);
 }
 
@@ -107,30 +107,11 @@ async fn a_newer_schema_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_store_and_an_inbox_that_do_not_belong_together_are_refused() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let [one, two] = ["one.db", "two.db"].map(|name| directory.path().join(name));
-    for path in [&one, &two] {
-        let store = opened(path).await;
-        store.append(&[delivery("a")]).await.expect("written");
-        store.deliveries(&Default::default(), &PageQuery { limit: 9, after: None }).await.expect("filed");
-        store.close().await;
-    }
-    let inbox = |path: &Path| path.with_extension("db-inbox");
-    std::fs::copy(inbox(&two), inbox(&one)).expect("a copy");
-    let Err(StoreError::Unusable(message)) = try_open(&one).await else { panic!("it was opened with another's inbox") };
-    assert!(message.contains("another store") && message.contains("same backup"), "{message}");
-    std::fs::remove_file(inbox(&two)).expect("removed");
-    let Err(StoreError::Unusable(message)) = try_open(&two).await else { panic!("it was opened without its inbox") };
-    assert!(message.contains("lacks deliveries"), "{message}");
-}
-
-#[tokio::test]
 async fn a_batch_of_several_arrivals_is_written_whole_or_not_at_all() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("store.db");
     let store = opened(&path).await;
-    let mut inbox = raw(&path.with_extension("db-inbox")).await;
+    let mut inbox = raw(&path).await;
     sqlx::raw_sql("CREATE TRIGGER refuses BEFORE INSERT ON arrivals WHEN NEW.count = 3 BEGIN SELECT RAISE(ABORT, 'no'); END")
         .execute(&mut inbox)
         .await
@@ -158,7 +139,7 @@ async fn bodies_go_when_none_of_their_deliveries_is_kept() {
         store.append(&told).await.expect("written");
         store.dispatch(&told.map(|new| dispatch(Some(&new.id), &new.dedup_key, Vec::new())), at(100)).await.expect("dispatched");
     }
-    let mut inbox = raw(&path.with_extension("db-inbox")).await;
+    let mut inbox = raw(&path).await;
     for (before, kept) in [(1, vec![1, 2, 3, 4]), (11, vec![2, 3, 4]), (100, vec![4])] {
         while store.prune(at(before), 3).await.expect("pruned").deliveries > 0 {}
         let arrivals: Vec<i64> = sqlx::query_scalar("SELECT seq FROM arrivals ORDER BY seq").fetch_all(&mut inbox).await.expect("the arrivals");
@@ -194,12 +175,9 @@ async fn a_filled_database_of_every_schema_version_is_brought_up_to_date() {
     for version in 1..=migrations {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.db");
-        for half in ["", "-inbox"] {
-            let dump = root.join(format!("tests/it/store/fixtures/sqlite{half}-{version:04}.sql"));
-            let dump = std::fs::read_to_string(&dump).unwrap_or_else(|error| panic!("{}: {error}; see docs/store.md", dump.display()));
-            let file = directory.path().join(format!("store.db{half}"));
-            sqlx::raw_sql(sqlx::AssertSqlSafe(dump)).execute(&mut raw(&file).await).await.expect("the dump is read");
-        }
+        let dump = root.join(format!("tests/it/store/fixtures/sqlite-{version:04}.sql"));
+        let dump = std::fs::read_to_string(&dump).unwrap_or_else(|error| panic!("{}: {error}; see docs/store.md", dump.display()));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(dump)).execute(&mut raw(&path).await).await.expect("the dump is read");
         let store = opened(&path).await;
         reads_back(&*store).await;
         let (_, next) = open_request(&*store, "OPS-1", None, at(900)).await;
@@ -244,10 +222,8 @@ async fn writes_the_newest_fixture() {
     let store = opened(&path).await;
     filled(&*store).await;
     store.close().await;
-    for half in ["", "-inbox"] {
-        let dump = dump(&mut raw(&directory.path().join(format!("store.db{half}"))).await).await;
-        std::fs::write(root.join(format!("tests/it/store/fixtures/sqlite{half}-{version:04}.sql")), dump).expect("the fixture is written");
-    }
+    let target = root.join(format!("tests/it/store/fixtures/sqlite-{version:04}.sql"));
+    std::fs::write(target, dump(&mut raw(&path).await).await).expect("the fixture is written");
 }
 
 /// The database as SQL.

@@ -116,8 +116,8 @@ impl Receiver for Intake {
             source: source.name().clone(),
             received_at: incoming.received_at,
             dedup_key: accepted.dedup_key,
-            attributes: serde_json::to_value(&accepted.attributes).unwrap_or_default(),
-            body: incoming.body.to_vec(),
+            attributes: accepted.attributes.into_iter().map(|(name, value)| (name, serde_json::Value::String(value))).collect(),
+            body: incoming.body.into(),
             handled: accepted.handled,
         };
         let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;

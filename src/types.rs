@@ -5,6 +5,7 @@
 mod ids;
 mod kubernetes;
 mod names;
+mod nearest;
 mod paths;
 mod refs;
 mod remote_url;
@@ -14,6 +15,7 @@ mod timestamp;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
+pub(crate) use nearest::nearest;
 pub use paths::{DirectoryPath, ManifestPath};
 pub use refs::{BranchName, CommitSha};
 pub use remote_url::{PlainHttp, RemoteUrl};

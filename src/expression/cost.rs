@@ -1,6 +1,6 @@
 //! What an expression may cost, bounded from its shape and the sizes of what it looks at.
 
-use super::EvaluationError;
+use super::{EvaluationError, functions};
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use std::collections::BTreeSet;
@@ -46,7 +46,8 @@ impl Cost {
             }
             Expr::Call(call) => {
                 bounded_growth(&call.func_name, &call.args)?;
-                for part in call.target.as_deref().into_iter().chain(&call.args) {
+                let target = call.target.as_deref().filter(|target| !functions::is_namespace(target));
+                for part in target.into_iter().chain(&call.args) {
                     self.visit(part, nesting, bound)?;
                 }
             }

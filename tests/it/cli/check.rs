@@ -48,6 +48,20 @@ fn everything_wrong_is_told_with_file_line_column_and_hint_and_ends_with_3() {
 }
 
 #[test]
+fn a_function_that_there_is_not_is_refused_at_its_place_before_anything_runs() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    let line = 1 + text.lines().position(|line| line.contains("when:")).expect("a condition");
+    let file = world.write("resources/portal.yaml", &text.replace("event.data.approved == true", "event.subject.startWith('V')"));
+    let told = world.run(&["check"]).fails(3);
+    let place = format!("{}:{line}:23: error: Automation/volume: ", file.display());
+    assert!(told.contains(&format!("{place}not a valid CEL expression: there is no function startWith(); did you mean startsWith()?")), "{told}");
+    world.write("resources/portal.yaml", &text.replace("id: body.ticket", "id: string(body.ticket, 10)"));
+    let told = world.run(&["check"]).fails(3);
+    assert!(told.contains("error: Source/portal: string() takes 1 argument; here it has 2 (at /spec/mapping/id)"), "{told}");
+}
+
+#[test]
 fn a_warning_is_let_through_unless_strict() {
     let world = World::new();
     world.write(

@@ -36,6 +36,17 @@ fn a_request_is_listed_shown_reviewed_and_merged() {
 }
 
 #[test]
+fn a_request_asked_for_waits_in_the_line_of_its_repository_from_the_beginning() {
+    let world = World::new();
+    let server = world.serve();
+    // Nothing can be planned, so nothing but the asking itself can have told the repository.
+    std::fs::rename(world.upstream.path(), world.path("elsewhere.git")).expect("moved");
+    let asked = server.json(&["requests", "ask", "volume", "-p", "name=logs", "-p", "size=10Gi"]);
+    let shown = server.json(&["requests", "show", asked["id"].as_str().expect("an id")]);
+    assert_eq!((&shown["repository"], &shown["commit"]), (&json!("gitops"), &json!(null)), "{shown:#}");
+}
+
+#[test]
 fn a_person_asks_is_refused_with_every_reason_cancels_and_a_veto_is_kept() {
     let world = World::new();
     let server = world.serve();

@@ -35,7 +35,7 @@ pub use ports::{
 };
 pub use serve::{Listen, ServeError, ServeOptions, Server, serve};
 pub use state::{AppState, Parts};
-pub use token::Token;
+pub use token::{Token, token_name};
 pub use views::*;
 pub use webhooks::DEFAULT_BODY_LIMIT;
 

@@ -6,8 +6,8 @@ use serde_json::json;
 #[test]
 fn a_valid_set_is_counted_and_ends_with_0() {
     let world = World::new();
-    assert_eq!(world.run(&["check"]).ok().trim(), "valid: 1 sources, 1 repositories, 1 clusters, 1 automations; 0 warnings");
-    let report = world.run(&["--output", "json", "check"]).json();
+    assert_eq!(world.run(&["check"]).ok().trim(), "valid: 1 source, 1 repository, 1 cluster, 1 automation; 0 warnings");
+    let report = world.run(&["check", "-o", "json"]).json();
     assert_eq!(report, json!({ "valid": true, "diagnostics": [] }));
 }
 

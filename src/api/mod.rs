@@ -33,7 +33,7 @@ pub use ports::{
     Ask, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt, Receiver, Refusal,
     ResourcesStatus,
 };
-pub use serve::{Listen, ServeError, ServeOptions, Server, serve};
+pub use serve::{Bound, Listen, ServeError, ServeOptions, Server, serve};
 pub use state::{AppState, Parts};
 pub use token::{Token, token_name};
 pub use views::*;

@@ -98,9 +98,12 @@ fn a_place_in_a_folded_expression_is_found() {
 fn references_must_lead_somewhere() {
     let spec = GOOD.replace("source: service-desk", "source: servicedesk").replace("cluster: \"{{ parameters.cluster }}\"", "cluster: production");
     let found = errors(&[("a.yaml", &BASICS.replace("repository: gitops", "repository: git-ops")), ("b.yaml", &automation(&spec))]).join("\n");
-    for wanted in
-        ["there is no source \"servicedesk\"", "did you mean \"service-desk\"?", "there is no cluster \"production\"", "there is no repository \"git-ops\""]
-    {
+    for wanted in [
+        "there is no source \"servicedesk\"",
+        "did you mean \"service-desk\"?",
+        "there is no cluster \"production\"",
+        "there is no repository \"git-ops\"",
+    ] {
         assert!(found.contains(wanted), "{wanted}: {found}");
     }
 }
@@ -130,7 +133,10 @@ fn a_choice_of_forms_is_explained_as_an_author_writes_it() {
     assert_eq!(authentication("{ none: {} }"), format!("`none` stands alone, without anything in it {at}\n  hint: write none"));
     assert_eq!(authentication("hmac"), format!("`hmac` does not stand alone {at}\n  hint: write {{ hmac: ... }}"));
     assert_eq!(authentication("nono"), format!("\"nono\" is none of the forms allowed here {at}\n  hint: did you mean none?"));
-    assert_eq!(authentication("{ baerer: { secrets: [A] } }"), format!("exactly one of several forms is wanted here {at}\n  hint: did you mean {{ bearer: ... }}?"));
+    assert_eq!(
+        authentication("{ baerer: { secrets: [A] } }"),
+        format!("exactly one of several forms is wanted here {at}\n  hint: did you mean {{ bearer: ... }}?")
+    );
     let all = "one of: none, { hmac: ... }, { bearer: ... }, { basic: ... }, { header: ... }";
     assert_eq!(authentication("7"), format!("7 is none of the forms allowed here {at}\n  hint: {all}"));
     assert_eq!(authentication("{ hmac: SECRET }"), "a value of type object is wanted here, this is a string (at /spec/authentication/hmac)");

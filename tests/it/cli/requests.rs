@@ -24,6 +24,8 @@ fn a_request_is_listed_shown_reviewed_and_merged() {
     assert!(server.run(&["requests", "diff", id]).ok().contains("+kind: PersistentVolumeClaim"));
 
     assert!(server.run(&["pulls", "list"]).ok().contains("gitops#1  open"));
+    // The server chose its port itself; links have that one.
+    assert_eq!(server.json(&["requests", "show", id])["pull"]["url"], format!("{}/api/v1/pulls/gitops/1", server.url()));
     let pull = server.run(&["pulls", "show", "gitops#1"]).ok();
     assert!(pull.starts_with("gitops#1 Volume ledger (OPS-7) (open)"), "{pull}");
     assert!(server.run(&["pulls", "diff", "gitops/1"]).ok().contains("+  name: ledger"));

@@ -95,9 +95,11 @@ impl Expression {
         })?;
         functions::check(&program)?;
         let cost = cost::Cost::of(program.expression()).map_err(whole)?;
-        let unknown = cost.free_variables.iter().find(|name| !variables.contains(&name.as_str()));
-        if let Some(name) = unknown {
-            return Err(whole(format!("there is no variable `{name}` here; known are: {}", variables.join(", "))));
+        let unknown = cost.free_variables.iter().find(|(name, _)| !variables.contains(&name.as_str()));
+        if let Some((name, id)) = unknown {
+            let start = program.source_info().offset_for(*id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
+            let (line, column) = line_and_column(source, start);
+            return Err(CompileError { message: format!("there is no variable `{name}` here; known are: {}", variables.join(", ")), line, column });
         }
         Ok(Self { source: source.to_owned(), program, cost })
     }

@@ -40,6 +40,8 @@ fn an_explanation_shows_each_part_as_written_with_its_values() {
 fn an_unknown_variable_is_refused_with_those_there_are() {
     let error = Expression::compile("evnt.type == 'x'", &["event", "parameters"]).expect_err("unknown");
     assert_eq!(error.message, "there is no variable `evnt` here; known are: event, parameters");
+    let error = Expression::compile("event.a == 'ä' &&\n  (true || [1].all(x, x == evnt.b))", &["event"]).expect_err("unknown");
+    assert_eq!((error.line, error.column), (2, 28));
 }
 
 #[test]

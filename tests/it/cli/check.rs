@@ -1,6 +1,6 @@
 //! `kubeops check`.
 
-use super::world::World;
+use super::world::{Ran, World};
 use serde_json::json;
 
 #[test]
@@ -79,4 +79,13 @@ fn a_directory_without_resources_says_so() {
     let told = world.run(&["check", "home"]).fails(1);
     assert!(told.contains("there are no .yaml or .yml files in home"), "{told}");
     assert!(world.run(&["check", "nowhere"]).fails(1).contains("nowhere"));
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_told_where_it_is_named() {
+    let world = World::new();
+    let told = Ran::of(world.kubeops(&["serve"]).env_remove("PORTAL_SECRET")).fails(1);
+    let file = world.path("resources/portal.yaml");
+    let place = format!("{}:7:23: error: Source/portal: the secret PORTAL_SECRET is not there", file.display());
+    assert!(told.contains(&place) && told.contains("set the environment variable PORTAL_SECRET"), "{told}");
 }

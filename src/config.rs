@@ -85,8 +85,8 @@ pub struct Settings {
     pub observe_every: Duration,
     /// `MAX_QUEUED_DELIVERIES`.
     pub max_queued_deliveries: u64,
-    /// `PUBLIC_URL`.
-    pub public_url: HttpUrl,
+    /// `PUBLIC_URL`; none when it follows from where the server listens.
+    pub public_url: Option<HttpUrl>,
     /// `KUBERNETES_VERSION`.
     pub kubernetes_version: KubernetesVersion,
 }
@@ -126,6 +126,11 @@ impl Settings {
         let mut reader = Reader::new(environment)?;
         let settings = reader.settings();
         if reader.errors.is_empty() { Ok(settings) } else { Err(ConfigError(reader.errors)) }
+    }
+
+    /// Where people reach a server that listens at `bound`, which has the port that the system chose for port 0.
+    pub fn public_url_at(&self, bound: &Listen) -> HttpUrl {
+        self.public_url.clone().unwrap_or_else(|| HttpUrl::of(bound))
     }
 
     /// The longest a client may take to send a request's headers: `TIMEOUT`, and never more than 10 seconds.
@@ -237,7 +242,7 @@ impl<'a> Reader<'a> {
             task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),
             observe_every: self.get("OBSERVE_SECONDS", span(1, 86_400, 1)),
             max_queued_deliveries: self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000)),
-            public_url: self.get("PUBLIC_URL", optional(values::url)).unwrap_or_else(|| HttpUrl::of(&listen)),
+            public_url: self.get("PUBLIC_URL", optional(values::url)),
             listen,
             kubernetes_version: self.get("KUBERNETES_VERSION", values::kubernetes_version),
         }

@@ -4,6 +4,7 @@
 
 mod cost;
 mod explain;
+mod functions;
 mod required;
 #[cfg(test)]
 mod tests;
@@ -76,7 +77,7 @@ impl Expression {
     /// Compiles `source`. `variables` are the names it may use; another name is an error that lists them.
     ///
     /// # Errors
-    /// A syntax error, an unknown variable, a text over [`Self::MAX_BYTES`], or macros nested too deeply to be bounded.
+    /// A syntax error, an unknown variable or function, a number of arguments that a function does not take, a text over [`Self::MAX_BYTES`], or macros nested too deeply to be bounded.
     pub fn compile(source: &str, variables: &[&str]) -> Result<Self, CompileError> {
         let whole = |message: String| CompileError { message, line: 1, column: 1 };
         if source.len() > Self::MAX_BYTES {
@@ -92,10 +93,13 @@ impl Expression {
                 },
             )
         })?;
+        functions::check(&program)?;
         let cost = cost::Cost::of(program.expression()).map_err(whole)?;
-        let unknown = cost.free_variables.iter().find(|name| !variables.contains(&name.as_str()));
-        if let Some(name) = unknown {
-            return Err(whole(format!("there is no variable `{name}` here; known are: {}", variables.join(", "))));
+        let unknown = cost.free_variables.iter().find(|(name, _)| !variables.contains(&name.as_str()));
+        if let Some((name, id)) = unknown {
+            let start = program.source_info().offset_for(*id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
+            let (line, column) = line_and_column(source, start);
+            return Err(CompileError { message: format!("there is no variable `{name}` here; known are: {}", variables.join(", ")), line, column });
         }
         Ok(Self { source: source.to_owned(), program, cost })
     }
@@ -147,6 +151,14 @@ fn failure(error: &cel::ExecutionError) -> EvaluationError {
         cel::ExecutionError::FunctionError { function, .. } => EvaluationError::Failed(format!("{function}() failed")),
         _ => EvaluationError::Failed("the types of its parts do not fit together".to_owned()),
     }
+}
+
+/// Line and column, from 1, of the byte `at` in `text`. A column counts characters.
+fn line_and_column(text: &str, at: usize) -> (u32, u32) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    (number(before.matches('\n').count() + 1), number(before[line_start..].chars().count() + 1))
 }
 
 /// The variables an expression may read. Built once per event and shared by every expression.

@@ -2,18 +2,22 @@
 //! Past the edge nobody checks again: a function that takes a [`ManifestPath`] needs no path check of its own.
 //! Pure: no I/O, no clock, no environment.
 
+mod diff;
 mod ids;
 mod kubernetes;
 mod names;
+mod nearest;
 mod paths;
 mod refs;
 mod remote_url;
 mod spec;
 mod timestamp;
 
+pub use diff::{ChangeKind, FilePatch, TreeDiff};
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
+pub(crate) use nearest::nearest;
 pub use paths::{DirectoryPath, ManifestPath};
 pub use refs::{BranchName, CommitSha};
 pub use remote_url::{PlainHttp, RemoteUrl};

@@ -1,6 +1,8 @@
 //! Keeps requests moving: dispatches what arrived, claims tasks that are due, retries by error class, shuts down without loss.
 //! It decides when a step is done again, never what a step does. Whatever it holds is in the store too: it may die at any line.
 
+mod retry;
+
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::pipeline::{Dispatcher, Pipeline, StepError};
@@ -8,7 +10,8 @@ use crate::request::{State, TimelineEntry};
 use crate::store::inbox::Inbox;
 use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
 use crate::telemetry::Metrics;
-use crate::types::{ErrorClass, RepositoryName, Timestamp};
+use crate::types::{RepositoryName, Timestamp};
+use retry::{AfterFailure, Failure};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -58,10 +61,6 @@ const LONGEST_COURTESY: Duration = Duration::from_millis(250);
 const MOST_BEHIND: Duration = Duration::from_secs(30);
 /// Looks for work at least this often, in case a wake-up was missed or another process left some.
 const IDLE: Duration = Duration::from_secs(1);
-/// First and longest pause between attempts.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// Attempts at a step that fails for a reason of ours.
-const BUG_ATTEMPTS: u32 = 3;
 /// Open requests listed at once.
 const OBSERVED: u32 = 100;
 /// Calls of a forge's budget that looking at open pull requests leaves alone.
@@ -265,15 +264,10 @@ impl Worker {
     fn failed(&self, claimed: &ClaimedTask, error: &StepError) -> Settlement {
         let now = self.clock().now();
         let attempts = claimed.task.attempts;
-        let allowed = match error.class() {
-            ErrorClass::Transient => self.options.max_attempts,
-            ErrorClass::Bug => BUG_ATTEMPTS.min(self.options.max_attempts),
-            ErrorClass::Permanent | ErrorClass::User => 1,
-        };
         let request = &claimed.request;
-        if attempts < allowed {
-            let run_at = now.plus(error.retry_after().unwrap_or_default().max(backoff(attempts, self.clock().random())));
-            tracing::warn!(request = %request.id, attempt = attempts, of = allowed, %run_at, %error, "a step failed and is tried again");
+        let failure = Failure { class: error.class(), retry_after: error.retry_after(), attempts };
+        if let AfterFailure::Again { run_at, of } = retry::after(failure, self.options.max_attempts, now, self.clock().random()) {
+            tracing::warn!(request = %request.id, attempt = attempts, of, %run_at, %error, "a step failed and is tried again");
             return Settlement {
                 request: None,
                 timeline: Vec::new(),
@@ -362,30 +356,5 @@ impl Worker {
         if let Err(error) = self.pipeline.tidy_mirrors().await {
             tracing::warn!(%error, "the mirrors could not be tidied");
         }
-    }
-}
-
-/// The pause before the next attempt: doubled each time, half of it left to chance, so that many do not come back at once.
-fn backoff(attempts: u32, random: u128) -> Duration {
-    let (first, longest) = BACKOFF;
-    let whole = first.saturating_mul(1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX)).min(longest);
-    let half = whole / 2;
-    let jitter = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
-    half + Duration::from_millis(u64::try_from(random % u128::from(jitter)).unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_bounded() {
-        for attempts in 1..40 {
-            for random in [0, 1, u128::MAX] {
-                let pause = backoff(attempts, random);
-                assert!(pause >= Duration::from_millis(500) && pause <= Duration::from_secs(300), "{attempts}: {pause:?}");
-            }
-        }
-        assert!(backoff(8, 0) > backoff(3, u128::MAX));
     }
 }

@@ -33,9 +33,9 @@ pub use ports::{
     Ask, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt, Receiver, Refusal,
     ResourcesStatus,
 };
-pub use serve::{Listen, ServeError, ServeOptions, Server, serve};
+pub use serve::{Bound, Listen, ServeError, ServeOptions, Server, serve};
 pub use state::{AppState, Parts};
-pub use token::Token;
+pub use token::{Token, token_name};
 pub use views::*;
 pub use webhooks::DEFAULT_BODY_LIMIT;
 

@@ -29,6 +29,10 @@ pub(super) struct ShellService<S> {
     inner: S,
 }
 
+/// A request that came as HEAD.
+#[derive(Clone, Copy)]
+struct AskedByHead;
+
 /// The trace a request belongs to, where a middleware further in needed it.
 #[derive(Clone)]
 pub(super) struct TraceId(pub(super) String);
@@ -87,6 +91,12 @@ where
             return Box::pin(async move { Ok(finish(&state, answer, started)) });
         }
         held::hold_unwanted(&mut request);
+        if request.method() == Method::HEAD {
+            // Answered as GET is; the connection knows that it must leave the body out.
+            // <https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2>
+            request.head_mut().method = Method::GET;
+            request.extensions_mut().insert(AskedByHead);
+        }
         let in_progress = state.metrics().map(|metrics| InProgress::new(metrics.http_in_progress().clone()));
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -179,7 +189,7 @@ fn write_access_line<B: MessageBody>(
         at: state.now(),
         client: client_address(request.peer_addr().map(|peer| peer.ip()), request.headers(), &state.parts.trusted_proxies),
         actor: extensions.get::<Caller>().map(|caller| caller.name.as_str()),
-        method: request.method().as_str(),
+        method: if extensions.contains::<AskedByHead>() { Method::HEAD.as_str() } else { request.method().as_str() },
         path: request.path(),
         version: if request.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
         status: answer.status().as_u16(),

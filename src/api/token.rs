@@ -11,6 +11,20 @@ const KEY_CHARACTERS: usize = 43;
 const CHECK_CHARACTERS: usize = 6;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/// The longest name of a token, in characters.
+const NAME_LIMIT: usize = 100;
+
+/// A name for a token: the actor in timelines.
+///
+/// # Errors
+/// The rule it breaks, as the rest of a sentence about it.
+pub fn token_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().count() > NAME_LIMIT || text.chars().any(char::is_control) {
+        return Err(format!("has 1 to {NAME_LIMIT} characters and no control characters"));
+    }
+    Ok(text.to_owned())
+}
+
 /// A token in clear, as its owner has it. Its `Debug` shows nothing.
 #[derive(Debug, Clone)]
 pub struct Token(SecretString);

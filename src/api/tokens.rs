@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use super::extract::{At, State};
 use super::paging::Listing;
-use super::token::Token;
+use super::token::{Token, token_name};
 use super::views::TokenView;
 use crate::store::{Role, TokenRecord};
 use crate::types::{Timestamp, TokenId};
@@ -11,9 +11,6 @@ use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// The longest name of a token, in characters.
-const NAME_LIMIT: usize = 100;
 
 /// Lists every token, newest first. No token is shown.
 #[utoipa::path(tag = "tokens", responses((status = 200, description = "The tokens.", body = Listing<TokenView>)))]
@@ -56,9 +53,7 @@ pub(super) struct MadeToken {
 pub(super) async fn create_token(state: State, body: web::Json<NewToken>) -> Result<HttpResponse, ApiError> {
     let NewToken { name, role, expires_at } = body.into_inner();
     let now = state.now();
-    if name.trim().is_empty() || name.chars().count() > NAME_LIMIT || name.chars().any(char::is_control) {
-        return Err(ApiError::bad_request("invalid_body", format!("name has 1 to {NAME_LIMIT} characters and no control characters")));
-    }
+    let name = token_name(&name).map_err(|rule| ApiError::bad_request("invalid_body", format!("name {rule}")))?;
     if expires_at.is_some_and(|expiry| expiry <= now) {
         return Err(ApiError::bad_request("invalid_body", "expires_at lies in the past"));
     }

@@ -4,7 +4,7 @@ use super::pulls::StoredPulls;
 use crate::clock::Clock;
 use crate::forge::local::Tools;
 use crate::forge::{Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Pull, PullSpec, Review};
-use crate::git::{open_isolated, unified_diff};
+use crate::git::{open_isolated, tree_diff};
 use crate::inventory::{ForgeSpec, Repository};
 use crate::pipeline::Forges;
 use crate::secrets::SecretProvider;
@@ -40,7 +40,7 @@ impl ConfiguredForges {
         let path = repository.spec.url.local_path().filter(|_| matches!(repository.spec.forge, ForgeSpec::Local))?;
         let pages = format!("{}/api/v1/pulls", self.public_url);
         let records = Arc::new(StoredPulls::new(Arc::clone(&self.store), pages.clone()));
-        let tools = Tools { open: open_isolated, diff: unified_diff };
+        let tools = Tools { open: open_isolated, diff: tree_diff };
         Some(Arc::new(LocalForge::new(repository.name.clone(), path.to_owned(), tools, records, Arc::clone(&self.clock), pages)))
     }
 

@@ -12,11 +12,11 @@ pub mod resources_dir;
 
 pub use reload::{Places, Reloader};
 
-use crate::api::{AppState, Parts, ServeOptions, Server, Token, serve};
+use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Libgit2, Mirrors};
-use crate::pipeline::{Dispatcher, Forges, Pipeline, Rules};
+use crate::pipeline::{Dispatcher, Pipeline, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -62,74 +62,33 @@ impl App {
     /// When the store cannot be opened, the resources are not valid, or the address cannot be listened on.
     pub async fn start(settings: &Settings, executable: PathBuf, access_log: Option<AccessLog>) -> anyhow::Result<Self> {
         crate::tls::install_provider();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = Metrics::new(settings.environment.as_str(), &settings.tags)?;
-        let shared_metrics = Arc::new(metrics.clone());
-        let secrets = secret_provider(&settings.secret_provider);
-        std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
-        let store = open_store(settings).await?;
-        let reloader = Arc::new(Reloader::new(
-            Places {
-                resources: settings.resources_dir.clone(),
-                templates: settings.templates_dir.clone(),
-                secrets: secret_directory(&settings.secret_provider),
-            },
-            settings.kubernetes_version,
-            executable,
-            Arc::clone(&secrets),
-            Arc::clone(&clock),
-            Arc::clone(&shared_metrics),
-        ));
+        let shared = Shared::of(settings).await?;
+        let Shared { store, clock, metrics, .. } = &shared;
+        let reloader = shared.reloader(settings, executable);
         let rules = Arc::new(Rules::new(reloader.first()?));
-        let public_url = settings.public_url.as_str().to_owned();
-        let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
-        let forges: Arc<dyn Forges> = Arc::new(forges::ConfiguredForges::new(
-            Arc::clone(&store),
-            Arc::clone(&secrets),
-            Arc::clone(&clock),
-            public_url.clone(),
-            Arc::clone(&shared_metrics),
-        ));
-        let mirrors =
-            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
-        let pipeline = Arc::new(Pipeline {
-            store: Arc::clone(&store),
-            rules: Arc::clone(&rules),
-            mirrors: Arc::new(mirrors),
-            forges,
-            secrets,
-            clock: Arc::clone(&clock),
-            people_at,
-        });
+        // Taken before links are made, because the system may choose the port.
+        let bound = Bound::to(&settings.listen)?;
+        let pipeline = shared.pipeline(settings, &bound, &rules)?;
         let inbox_options =
             InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
-        let inbox = Arc::new(Inbox::new(Arc::clone(&store), inbox_options));
+        let inbox = Arc::new(Inbox::new(Arc::clone(store), inbox_options));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
-        if lease_owner.inherits() {
-            let taken = store.take_back(lease_owner.name()).await.context("the tasks of the process before this one could not be taken back")?;
-            if taken > 0 {
-                tracing::warn!(tasks = taken, "the process before this one did not end in order; its tasks go on here");
-            }
-        }
-        let worker = start_worker(settings, &pipeline, &shared_metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
-        let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
+        take_back(store.as_ref(), &lease_owner).await?;
+        let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
+        let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
+        let intake =
+            intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), Arc::clone(clock), Arc::clone(store), settings.max_queued_deliveries);
         let state = AppState::new(Parts {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            receiver: Arc::new(intake::Intake::new(
-                Arc::clone(&rules),
-                Arc::clone(&inbox),
-                clock,
-                Arc::clone(&store),
-                settings.max_queued_deliveries,
-            )),
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            receiver: Arc::new(intake),
             operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
             inventory: Arc::new(inventory::ResourcesInForce(rules)),
             new_key,
-            metrics,
+            metrics: metrics.as_ref().clone(),
             metrics_enabled: settings.enable_metrics,
             access_log,
             trusted_proxies: settings.trusted_proxies.clone(),
@@ -137,8 +96,9 @@ impl App {
             call_timeout: settings.timeout,
             calls_a_minute: settings.api_calls_per_minute,
         });
-        let server = serve(&serve_options(settings), Arc::clone(&state))?;
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, _lease_owner: lease_owner, graceful_timeout: settings.graceful_timeout })
+        let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
+        let (store, graceful_timeout) = (shared.store, settings.graceful_timeout);
+        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, _lease_owner: lease_owner, graceful_timeout })
     }
 
     /// Where the server listens; empty for a unix socket.
@@ -170,6 +130,60 @@ impl App {
             tracing::warn!("the graceful time is over; what was in flight is done again at the next start");
         }
     }
+}
+
+/// What everything else is made with.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    secrets: Arc<dyn SecretProvider>,
+}
+
+impl Shared {
+    async fn of(settings: &Settings) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
+        Ok(Self {
+            store: open_store(settings).await?,
+            clock: Arc::new(SystemClock),
+            metrics: Arc::new(Metrics::new(settings.environment.as_str(), &settings.tags)?),
+            secrets: secret_provider(&settings.secret_provider),
+        })
+    }
+
+    fn reloader(&self, settings: &Settings, executable: PathBuf) -> Arc<Reloader> {
+        let places = Places {
+            resources: settings.resources_dir.clone(),
+            templates: settings.templates_dir.clone(),
+            secrets: secret_directory(&settings.secret_provider),
+        };
+        let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        Arc::new(Reloader::new(places, settings.kubernetes_version, executable, secrets, clock, metrics))
+    }
+
+    /// The flow, with the links that lead people to where `bound` is served.
+    fn pipeline(&self, settings: &Settings, bound: &Bound, rules: &Arc<Rules>) -> anyhow::Result<Arc<Pipeline>> {
+        let public_url = settings.public_url_at(&bound.listen()).as_str().to_owned();
+        let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
+        let (store, secrets, clock) = (Arc::clone(&self.store), Arc::clone(&self.secrets), Arc::clone(&self.clock));
+        let forges =
+            forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url, Arc::clone(&self.metrics));
+        let mirrors =
+            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
+        let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
+        Ok(Arc::new(Pipeline { store, rules, mirrors, forges: Arc::new(forges), secrets, clock, people_at }))
+    }
+}
+
+/// The tasks a process of the same name left when it died go on here.
+async fn take_back(store: &dyn Store, lease_owner: &LeaseOwner) -> anyhow::Result<()> {
+    if lease_owner.inherits() {
+        let taken = store.take_back(lease_owner.name()).await.context("the tasks of the process before this one could not be taken back")?;
+        if taken > 0 {
+            tracing::warn!(tasks = taken, "the process before this one did not end in order; its tasks go on here");
+        }
+    }
+    Ok(())
 }
 
 /// Opens the store the settings name.
@@ -266,7 +280,6 @@ async fn wake_on_delivery(mut written: watch::Receiver<u64>, wake: Arc<Notify>) 
 fn serve_options(settings: &Settings) -> ServeOptions {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     ServeOptions {
-        listen: settings.listen.clone(),
         workers: settings.effective_workers(cores),
         keep_alive: settings.keep_alive,
         head_timeout: settings.head_timeout(),

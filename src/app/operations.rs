@@ -3,20 +3,15 @@
 use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, PullAction};
 use crate::forge::local::Person;
 use crate::forge::{ForgeError, Review};
-use crate::git::{self, ChangeKind};
-use crate::pipeline::{AskError, OperationError, Pipeline, StepError};
+use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError};
 use crate::request::Request;
 use crate::store::{PageQuery, PullRecord, RequestFilter};
-use crate::types::{DeliveryId, ErrorClass, RepositoryName, RequestId};
+use crate::types::{ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, TreeDiff};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The longest diff shown, in bytes.
-const MAX_DIFF_BYTES: usize = 1024 * 1024;
-/// A diff that ends this near to the limit may have been cut.
-const LONGEST_LINE: usize = 64 * 1024;
 /// What a caller is asked to wait when something is busy.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -92,17 +87,14 @@ impl api::Operations for PeoplesOperations {
         let request = self.pipeline.store.request(id).await.map_err(OperationError::from)?;
         let diff = self.pipeline.diff(id).await?;
         let diff = diff.ok_or_else(|| api::OperationError::Conflict(format!("{id} is {}: nothing is planned yet", request.state)))?;
-        Ok(Diff { base: request.base, head: request.commit, truncated: diff.truncated, files: files(&diff) })
+        Ok(Diff { base: request.base, head: request.commit, truncated: diff.truncated, files: files(diff) })
     }
 
     async fn pull_diff(&self, repository: &RepositoryName, number: u64) -> Result<Diff, api::OperationError> {
         let review = self.review(repository)?;
         let pull = review.get(number).await.map_err(forge)?;
-        let text = review.diff(number, MAX_DIFF_BYTES).await.map_err(forge)?;
-        let paths = split(&text).into_iter().map(|(path, patch)| FileDiff { change: kind_of(&patch), path, patch });
-        // The cut is made at whole lines below the limit.
-        let truncated = text.len() + LONGEST_LINE > MAX_DIFF_BYTES;
-        Ok(Diff { base: None, head: pull.head_commit, truncated, files: paths.collect() })
+        let diff = review.diff(number, MAX_DIFF_BYTES).await.map_err(forge)?;
+        Ok(Diff { base: None, head: pull.head_commit, truncated: diff.truncated, files: files(diff) })
     }
 
     async fn act_on_pull(
@@ -138,40 +130,13 @@ fn mailbox(name: &str) -> String {
     if kept.is_empty() { "person".to_owned() } else { kept }
 }
 
-fn files(diff: &git::Diff) -> Vec<FileDiff> {
-    let patches = split(&diff.text);
-    let patch_of = |path: &str| patches.iter().find(|(known, _)| known == path).map(|(_, patch)| patch.clone()).unwrap_or_default();
+fn files(diff: TreeDiff) -> Vec<FileDiff> {
     let kind = |kind: ChangeKind| match kind {
         ChangeKind::Added => FileChangeKind::Added,
         ChangeKind::Modified => FileChangeKind::Modified,
         ChangeKind::Removed => FileChangeKind::Removed,
     };
-    diff.paths.iter().map(|changed| FileDiff { path: changed.path.clone(), change: kind(changed.kind), patch: patch_of(&changed.path) }).collect()
-}
-
-/// The patches of a unified diff with the paths they are about.
-fn split(text: &str) -> Vec<(String, String)> {
-    let mut patches: Vec<(String, String)> = Vec::new();
-    for line in text.split_inclusive('\n') {
-        if let Some(rest) = line.strip_prefix("diff --git a/") {
-            let path = rest.trim_end().split(" b/").next().unwrap_or_default().to_owned();
-            patches.push((path, String::new()));
-        }
-        if let Some((_, patch)) = patches.last_mut() {
-            patch.push_str(line);
-        }
-    }
-    patches
-}
-
-fn kind_of(patch: &str) -> FileChangeKind {
-    if patch.contains("\n--- /dev/null") {
-        FileChangeKind::Added
-    } else if patch.contains("\n+++ /dev/null") {
-        FileChangeKind::Removed
-    } else {
-        FileChangeKind::Modified
-    }
+    diff.files.into_iter().map(|file| FileDiff { path: file.path, change: kind(file.kind), patch: file.patch }).collect()
 }
 
 fn forge(error: ForgeError) -> api::OperationError {

@@ -90,9 +90,9 @@ impl Reloader {
         let mut found = HashMap::new();
         let mut problems = Vec::new();
         for name in set.secret_names() {
-            match self.secrets.secret(&name) {
-                Ok(secret) => drop(found.insert(name, secret)),
-                Err(error) => problems.push(whole(&self.places.resources, error.to_string())),
+            match self.secrets.secret(name) {
+                Ok(secret) => drop(found.insert(name.clone(), secret)),
+                Err(error) => problems.extend(set.secret_problem(name, &error.to_string())),
             }
         }
         for source in set.sources.values() {
@@ -102,7 +102,8 @@ impl Reloader {
                     SecretProblem::Missing => {}
                     SecretProblem::TooShort { bytes, least } => {
                         let message = format!("the secret {name} of source {} has {bytes} bytes; it must have at least {least}", source.name());
-                        problems.push(whole(&self.places.resources, message));
+                        let resource = Some(format!("Source/{}", source.name()));
+                        problems.extend(set.secret_problem(&name, &message).into_iter().filter(|problem| problem.resource == resource));
                     }
                     SecretProblem::Weak { bytes, advised } => {
                         tracing::warn!(
@@ -181,7 +182,7 @@ fn report(diagnostics: &[Diagnostic]) {
 
 /// A diagnostic about a whole file or directory.
 fn whole(path: &Path, message: String) -> Diagnostic {
-    Diagnostic { level: Level::Error, file: path.display().to_string(), line: 1, column: 1, resource: None, pointer: None, message, hint: None }
+    Diagnostic { level: Level::Error, file: path.display().to_string(), line: 0, column: 0, resource: None, pointer: None, message, hint: None }
 }
 
 /// Secrets by name.

@@ -29,13 +29,13 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     };
     let (diagnostics, counts) = match resources.load()? {
         Ok(set) => {
-            let counts = format!(
-                "{} sources, {} repositories, {} clusters, {} automations",
-                set.sources.len(),
-                set.inventory.repositories.len(),
-                set.inventory.clusters.len(),
-                set.automations.iter().len()
-            );
+            let counts = [
+                counted(set.sources.len(), "source", "sources"),
+                counted(set.inventory.repositories.len(), "repository", "repositories"),
+                counted(set.inventory.clusters.len(), "cluster", "clusters"),
+                counted(set.automations.iter().len(), "automation", "automations"),
+            ]
+            .join(", ");
             (set.warnings, Some(counts))
         }
         Err(diagnostics) => (diagnostics, None),
@@ -50,9 +50,15 @@ fn human(diagnostics: &[Diagnostic], counts: Option<&str>) -> String {
     let mut lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.level == Level::Error).count();
     let warnings = diagnostics.len() - errors;
+    let warnings = counted(warnings, "warning", "warnings");
     lines.push(match counts {
-        Some(counts) => format!("{}: {counts}; {warnings} warnings", paint(Colour::Green, "valid")),
-        None => format!("{}: {errors} errors, {warnings} warnings", paint(Colour::Red, "not valid")),
+        Some(counts) => format!("{}: {counts}; {warnings}", paint(Colour::Green, "valid")),
+        None => format!("{}: {}, {warnings}", paint(Colour::Red, "not valid"), counted(errors, "error", "errors")),
     });
     lines.join("\n")
+}
+
+/// `1 source`, `2 sources`.
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -25,9 +25,14 @@ pub struct Resources {
     /// Directory of templates of one's own; they come before the shipped ones.
     #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
     pub templates: Option<PathBuf>,
-    /// Kubernetes version of clusters that do not say theirs; by default the server's default.
-    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", help_heading = "Resources")]
-    pub kubernetes: Option<KubernetesVersion>,
+    /// Kubernetes version of clusters that do not say theirs.
+    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
+    pub kubernetes: KubernetesVersion,
+}
+
+/// What a server without settings of its own takes.
+fn usual_version() -> KubernetesVersion {
+    Settings::from_env(&|_| None).map(|settings| settings.kubernetes_version).unwrap_or_default()
 }
 
 impl Resources {
@@ -41,12 +46,7 @@ impl Resources {
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
         }
-        let kubernetes = match self.kubernetes {
-            Some(version) => version,
-            // What a server without settings of its own would take.
-            None => Settings::from_env(&|_| None)?.kubernetes_version,
-        };
-        Ok(ResourceSet::load(&files, catalogue, kubernetes))
+        Ok(ResourceSet::load(&files, catalogue, self.kubernetes))
     }
 
     /// The templates.

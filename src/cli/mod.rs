@@ -34,7 +34,7 @@ pub const EXIT_REFUSED: u8 = 3;
 )]
 struct Cli {
     /// How to print results.
-    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
+    #[arg(long, short, global = true, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
     output: OutputFormat,
     #[command(subcommand)]
     command: Command,

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A stored delivery is fetched from the server (as admin) and looked at with the resources here, so\nthat a changed automation can be tried on what really came. With --apply the server dispatches it\nagain, under the resources in force there.\n\nExamples:\n  kubeops replay dlv_01k...                      what would come of it now\n  kubeops replay dlv_01k... --apply              let the server do it\n  kubeops replay ticket.json --source service-desk"
+    after_help = "A stored delivery is fetched from the server and looked at with the resources here, so that a\nchanged automation can be tried on what really came: this needs a token of the role admin, who\nalone reads what senders sent. With --apply the server dispatches it again, under the resources\nin force there: this needs the role operator. A recorded payload in a file needs no server.\n\nExamples:\n  kubeops replay dlv_01k...                      what would come of it now\n  kubeops replay dlv_01k... --apply              let the server do it\n  kubeops replay ticket.json --source service-desk"
 )]
 pub struct Arguments {
     /// A delivery's id, or a file with a recorded payload.

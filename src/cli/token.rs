@@ -2,6 +2,7 @@
 
 use super::output::{self, Colour, OutputFormat, cell, paint, table};
 use super::runtime;
+use crate::api::token_name;
 use crate::app::{issue_token, open_store};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
@@ -28,7 +29,7 @@ enum Command {
     )]
     Create {
         /// What to call it; appears in timelines as who did something.
-        #[arg(long)]
+        #[arg(long, value_parser = token_name)]
         name: String,
         /// What it may do: viewer reads, operator also asks and merges, admin also makes tokens.
         #[arg(long, value_parser = parse_role)]

@@ -28,6 +28,8 @@ pub fn settings_page() -> String {
     let mut page = String::from(
         "# Settings\n\nThe process is configured by environment variables and nothing else. An empty variable counts as not set. A value that cannot be\n\
          used stops the start; every mistake is told at once, with the variable, its value and what is allowed.\n\n\
+         Commands that read the same variables as defaults of their options (`--resources`, `--templates`, `--kubernetes`, and `KUBEOPS_SERVER`\n\
+         and `KUBEOPS_TOKEN` for `--server` and `--token`) take an empty one as the empty value: unset it instead.\n\n\
          | Variable | Default | Meaning |\n|---|---|---|\n",
     );
     for Row { name, default, meaning } in table() {

@@ -23,7 +23,7 @@ fn with_an_empty_environment_every_default_holds() {
     assert_eq!((settings.log_level, settings.server_log_level), (LogLevel::Warn, LogLevel::Info));
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.store_url, StoreUrl::Sqlite("data/kubeops.db".into()));
-    assert_eq!(settings.public_url.as_str(), "http://localhost:8080");
+    assert_eq!(settings.public_url_at(&settings.listen).as_str(), "http://localhost:8080");
     assert_eq!(settings.kubernetes_version, "1.33".parse().expect("a version"));
     assert!(!settings.enable_metrics);
     assert_eq!(settings.observe_every, Duration::from_secs(60));

@@ -1,9 +1,9 @@
 //! What an expression may cost, bounded from its shape and the sizes of what it looks at.
 
-use super::EvaluationError;
+use super::{EvaluationError, functions};
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Comprehensions (`all`, `exists`, `map`, `filter`) may stand inside one another this deep.
 const MAX_NESTING: u32 = 2;
@@ -17,7 +17,8 @@ const MAX_LITERAL: usize = 64;
 pub(super) struct Cost {
     nodes: u64,
     nesting: u32,
-    pub(super) free_variables: BTreeSet<String>,
+    /// Each name it reads that nothing in it binds, with the id of the node where it stands first.
+    pub(super) free_variables: BTreeMap<String, u64>,
 }
 
 impl Cost {
@@ -41,12 +42,13 @@ impl Cost {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) => {
                 if !bound.contains(&name.as_str()) {
-                    self.free_variables.insert(name.clone());
+                    self.free_variables.entry(name.clone()).or_insert(at.id);
                 }
             }
             Expr::Call(call) => {
                 bounded_growth(&call.func_name, &call.args)?;
-                for part in call.target.as_deref().into_iter().chain(&call.args) {
+                let target = call.target.as_deref().filter(|target| !functions::is_namespace(target));
+                for part in target.into_iter().chain(&call.args) {
                     self.visit(part, nesting, bound)?;
                 }
             }

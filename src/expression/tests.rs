@@ -40,6 +40,8 @@ fn an_explanation_shows_each_part_as_written_with_its_values() {
 fn an_unknown_variable_is_refused_with_those_there_are() {
     let error = Expression::compile("evnt.type == 'x'", &["event", "parameters"]).expect_err("unknown");
     assert_eq!(error.message, "there is no variable `evnt` here; known are: event, parameters");
+    let error = Expression::compile("event.a == 'ä' &&\n  (true || [1].all(x, x == evnt.b))", &["event"]).expect_err("unknown");
+    assert_eq!((error.line, error.column), (2, 28));
 }
 
 #[test]
@@ -91,5 +93,65 @@ fn a_map_has_its_keys_in_the_same_order_every_time() {
     assert!(first.starts_with(r#"{"k00":0,"k01":1,"#), "{first}");
     for _ in 0..20 {
         assert_eq!(expression.evaluate(&scope(&event)).expect("a map").to_string(), first);
+    }
+}
+
+#[test]
+fn a_function_there_is_not_is_refused_where_it_stands_with_the_nearest_there_is() {
+    for (source, message, place) in [
+        ("event.name.lowerAsci() == 'x'", "there is no function lowerAsci(); did you mean lowerAscii()?", (1, 12)),
+        ("true &&\n  event.name .startswith('x')", "there is no function startswith(); did you mean startsWith()?", (2, 15)),
+        ("frobnicate(event.a)", "there is no function frobnicate()", (1, 1)),
+        ("[1].map(x, sise(x))", "there is no function sise(); did you mean size()?", (1, 12)),
+        ("{'ä': math.flor(1.5)}", "there is no function math.flor(); did you mean math.floor()?", (1, 12)),
+        ("event.a.int()", "int() is not called on a value: write int(...)", (1, 9)),
+        ("contains(event.a, 'b')", "contains() is called on a value: write value.contains(...)", (1, 1)),
+    ] {
+        let error = Expression::compile(source, &["event"]).expect_err(source);
+        assert_eq!((error.message.as_str(), (error.line, error.column)), (message, place), "{source}");
+    }
+}
+
+#[test]
+fn a_function_with_a_wrong_number_of_arguments_is_refused_where_it_stands() {
+    for (source, message, column) in [
+        ("event.name.contains()", "contains() takes 1 argument; here it has 0", 12),
+        ("event.a.trim().split(',', 2, 3)[0]", "split() takes 1 or 2 arguments; here it has 3", 16),
+        ("event.a.trim('x')", "trim() takes no arguments; here it has 1", 9),
+        ("int(event.a, 10)", "int() takes 1 argument; here it has 2", 1),
+        ("event.list.exists(x)", "exists() takes 2 arguments; here it has 1", 12),
+        ("has(event.a, event.b)", "has() takes 1 argument; here it has 2", 1),
+        ("math.sqrt()", "math.sqrt() takes 1 argument; here it has 0", 6),
+    ] {
+        let error = Expression::compile(source, &["event"]).expect_err(source);
+        assert_eq!((error.message.as_str(), error.line, error.column), (message, 1, column), "{source}");
+    }
+}
+
+#[test]
+fn every_function_there_is_can_be_called() {
+    let event = json!({});
+    for source in [
+        "size('ab') + 'ab'.size() == 4 && matches('ab', 'a') && 'ab'.matches('b')",
+        "bool('true') && bytes('a') == b'a' && double('1') == 1.0 && duration('1h') < duration('2h') && dyn(1) == 1",
+        "int('1') == 1 && string(1) == '1' && uint(1) == 1u && timestamp('2024-01-02T03:04:05Z').getFullYear() == 2024 && type(1) == type(2)",
+        "has({'a': 1}.a) && [1].all(x, x == 1) && [1].exists(x, x == 1) && [1].exists_one(x, x == 1) && [1].existsOne(x, x == 1)",
+        "[1].filter(x, x > 1) == [] && [1].map(x, x) == [1] && [1].map(x, x > 1, x) == []",
+        "optional.of(1).optMap(x, x + 1).value() == 2 && optional.of(1).optFlatMap(x, optional.of(x)).hasValue()",
+        "optional.none().or(optional.of(2)).orValue(3) == 2 && !optional.ofNonZeroValue(0).hasValue()",
+        "'abc'.contains('b') && 'abc'.endsWith('c') && 'abc'.startsWith('a') && 'abc'.charAt(0) == 'a' && '%d'.format([1]) == '1'",
+        "'abc'.indexOf('b') == 1 && 'abc'.indexOf('b', 1) == 1 && 'abc'.lastIndexOf('b') == 1 && 'abc'.lastIndexOf('b', 2) == 1",
+        "['a'].join() == 'a' && ['a', 'b'].join('-') == 'a-b' && 'A'.lowerAscii() == 'a' && 'a'.upperAscii() == 'A' && ' a '.trim() == 'a'",
+        "'aa'.replace('a', 'b') == 'bb' && 'aa'.replace('a', 'b', 1) == 'ba' && 'ab'.reverse() == 'ba'",
+        "'a,b'.split(',') == ['a', 'b'] && 'a,b'.split(',', 1) == ['a,b'] && 'abc'.substring(1) == 'bc' && 'abc'.substring(1, 2) == 'b'",
+        "strings.quote('a') == '\"a\"' && timestamp(0).getMonth('UTC') == 0 && duration('90m').getMinutes() == 90",
+        "[timestamp(0)].all(t, t.getDate() == 1 && t.getDayOfMonth() == 0 && t.getDayOfWeek() == 4 && t.getDayOfYear() == 0)",
+        "[timestamp(0)].all(t, t.getHours('UTC') == 0 && t.getMilliseconds() == 0 && t.getMinutes() == 0 && t.getSeconds() == 0)",
+        "math.abs(-1) == 1 && math.bitAnd(3, 1) == 1 && math.bitNot(0) == -1 && math.bitOr(1, 2) == 3 && math.bitXor(1, 1) == 0",
+        "math.bitShiftLeft(1, 2) == 4 && math.bitShiftRight(4, 2) == 1 && math.ceil(0.5) == 1.0 && math.floor(1.5) == 1.0",
+        "math.greatest(1, 2, 3) == 3 && math.least([1, 2]) == 1 && math.greatest(1, 2) == 2 && math.isFinite(1.0) && !math.isInf(1.0)",
+        "!math.isNaN(1.0) && math.round(1.4) == 1.0 && math.sign(-2) == -1 && math.sqrt(4) == 2.0 && math.trunc(1.9) == 1.0",
+    ] {
+        assert_eq!(compile(source).evaluate(&scope(&event)), Ok(json!(true)), "{source}");
     }
 }

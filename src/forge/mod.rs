@@ -165,6 +165,14 @@ pub struct Pull {
     pub notes: Vec<String>,
 }
 
+impl Pull {
+    /// Whether it was opened for this very commit, and not before the request was asked for again. A commit names its
+    /// request, so no other request has the same.
+    fn is_of(&self, spec: &PullSpec) -> bool {
+        self.head_commit.as_ref() == Some(&spec.head_commit) && Some(self.number) != spec.former
+    }
+}
+
 /// Where a pull request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]

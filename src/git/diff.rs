@@ -1,53 +1,20 @@
-//! What a commit changes, as text for a person and as a list of paths.
+//! What a commit changes, file by file, as text for a person.
 //! The text is made here and not by libgit2, whose diff would obey attribute files of the machine; its size is bounded.
 
 use crate::plan::MAX_FILE_BYTES;
+use crate::types::{ChangeKind, FilePatch, TreeDiff};
 use git2::{Delta, Oid, Repository};
 
-/// The difference between two commits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diff {
-    /// Unified diff with three lines of context, as `git diff` writes it; cut at the limit asked for.
-    pub text: String,
-    /// Whether `text` was cut.
-    pub truncated: bool,
-    /// Every changed path, in order; never cut.
-    pub paths: Vec<ChangedPath>,
-}
-
-/// One changed path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangedPath {
-    /// The path in the repository. It need not be a manifest: a person's commit may change anything.
-    pub path: String,
-    /// What happened to it.
-    pub kind: ChangeKind,
-}
-
-/// What happened to a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It is new.
-    Added,
-    /// Its bytes or its mode differ.
-    Modified,
-    /// It is gone.
-    Removed,
-}
-
-/// The text of the difference between two commits of a repository, of at most `limit` bytes; whole lines.
+/// The difference between two commits of a repository, with at most `limit` bytes of patches altogether.
 ///
 /// # Errors
 /// What libgit2 says when one of the commits or its objects cannot be read.
-pub fn unified_diff(repository: &Repository, from: Oid, to: Oid, limit: usize) -> Result<String, git2::Error> {
-    between(repository, from, to, limit).map(|diff| diff.text)
-}
-
-pub(super) fn between(repository: &Repository, from: Oid, to: Oid, limit: usize) -> Result<Diff, git2::Error> {
+pub fn tree_diff(repository: &Repository, from: Oid, to: Oid, limit: usize) -> Result<TreeDiff, git2::Error> {
     let old = repository.find_commit(from)?.tree()?;
     let new = repository.find_commit(to)?.tree()?;
     let diff = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
-    let mut out = Diff { text: String::new(), truncated: false, paths: Vec::new() };
+    let mut out = TreeDiff::default();
+    let mut left = limit;
     for delta in diff.deltas() {
         let kind = match delta.status() {
             Delta::Added => ChangeKind::Added,
@@ -56,14 +23,16 @@ pub(super) fn between(repository: &Repository, from: Oid, to: Oid, limit: usize)
         };
         let file = if kind == ChangeKind::Removed { delta.old_file() } else { delta.new_file() };
         let path = String::from_utf8_lossy(file.path_bytes().unwrap_or_default()).into_owned();
+        let mut patch = String::new();
         if !out.truncated {
             let before = content(repository, delta.old_file().id())?;
             let after = content(repository, delta.new_file().id())?;
             let modes = (i32::from(delta.old_file().mode()), i32::from(delta.new_file().mode()));
-            append(&mut out.text, &path, kind, modes, before.as_deref(), after.as_deref());
-            cut(&mut out, limit);
+            append(&mut patch, &path, kind, modes, before.as_deref(), after.as_deref());
+            out.truncated = cut(&mut patch, left);
+            left -= patch.len();
         }
-        out.paths.push(ChangedPath { path, kind });
+        out.files.push(FilePatch { path, kind, patch });
     }
     Ok(out)
 }
@@ -107,15 +76,12 @@ fn quoted(path: &str) -> String {
     if path.chars().any(|c| c.is_control() || c == '"' || c == '\\') { path.escape_default().to_string() } else { path.to_owned() }
 }
 
-fn cut(diff: &mut Diff, limit: usize) {
-    if diff.text.len() > limit {
-        let mut end = limit;
-        while !diff.text.is_char_boundary(end) {
-            end -= 1;
-        }
-        // Whole lines only.
-        end = diff.text[..end].rfind('\n').map_or(0, |at| at + 1);
-        diff.text.truncate(end);
-        diff.truncated = true;
+/// Cuts `patch` to whole lines of at most `limit` bytes, and tells whether it had to.
+fn cut(patch: &mut String, limit: usize) -> bool {
+    if patch.len() <= limit {
+        return false;
     }
+    let end = patch.as_bytes()[..limit].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    patch.truncate(end);
+    true
 }

@@ -7,8 +7,8 @@ use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
 use super::proposal::{Proposals, unique};
 use super::transport::{Expected, Place, Pushed, RefUpdate, Transport};
-use super::{Credentials, Diff, GitError, RemoteSpec, Snapshot, diff};
-use crate::types::{BranchName, CommitSha, RepositoryName};
+use super::{Credentials, GitError, RemoteSpec, Snapshot, diff};
+use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
 use git2::{Oid, Repository};
 use std::collections::HashMap;
@@ -159,7 +159,7 @@ impl Mirror {
             let repository = &handle.repository;
             let base_id = self.find(repository, base)?;
             let Some(built) = commit::build(&self.remote.name, repository, base_id, change, meta)? else { return Ok(base.clone()) };
-            let sha = sha(&built.commit);
+            let sha = CommitSha::from_bytes(built.commit.as_bytes());
             let odb = repository.odb().map_err(|error| self.local(&error))?;
             handle.built += self.proposals().write(&odb, &built, &sha)?;
             Ok(sha)
@@ -202,11 +202,11 @@ impl Mirror {
     ///
     /// # Errors
     /// When the mirror does not hold one of them or cannot be read.
-    pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<Diff, GitError> {
+    pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<TreeDiff, GitError> {
         self.with_handle(|handle| {
             let repository = &handle.repository;
             let (from, to) = (self.find(repository, base)?, self.find(repository, commit)?);
-            diff::between(repository, from, to, limit).map_err(|error| self.local(&error))
+            diff::tree_diff(repository, from, to, limit).map_err(|error| self.local(&error))
         })
     }
 
@@ -330,11 +330,6 @@ fn initialise(path: &Path) -> Result<(), git2::Error> {
     // No template directory of the machine: it could bring hooks.
     options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
     Repository::init_opts(path, &options).map(drop)
-}
-
-fn sha(id: &Oid) -> CommitSha {
-    // A libgit2 object id prints as 40 lower-case hexadecimal digits.
-    id.to_string().parse().unwrap_or_else(|_| unreachable!("an object id is 40 hexadecimal digits"))
 }
 
 /// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.

@@ -13,7 +13,7 @@ mod remote;
 mod snapshot;
 pub mod transport;
 
-pub use diff::{ChangeKind, ChangedPath, Diff, unified_diff};
+pub use diff::tree_diff;
 pub use error::GitError;
 pub use message::{CommitMeta, Identity, commit_message};
 pub use mirror::{Mirror, Mirrors};

@@ -93,7 +93,7 @@ pub enum IngressError {
         message: String,
         /// Line of the unpacked body, from 1.
         line: usize,
-        /// Column in bytes, from 1; 0 at the very beginning of a line.
+        /// Column in bytes, from 1.
         column: usize,
     },
     /// The JSON does not have the sender's documented shape.

@@ -56,8 +56,9 @@ pub(super) fn read(bytes: &[u8], max_depth: u32, part: Part) -> Result<Value, In
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let budget = Cell::new(BUDGET);
-    let value = Strict { left: max_depth.min(DEEPEST), budget: &budget, part }.deserialize(&mut deserializer).map_err(|error| unreadable(&error))?;
-    deserializer.end().map_err(|error| unreadable(&error))?;
+    let value =
+        Strict { left: max_depth.min(DEEPEST), budget: &budget, part }.deserialize(&mut deserializer).map_err(|error| unreadable(bytes, &error))?;
+    deserializer.end().map_err(|error| unreadable(bytes, &error))?;
     Ok(value)
 }
 
@@ -68,12 +69,20 @@ fn place(bytes: &[u8], offset: usize) -> (usize, usize) {
     (1 + before.iter().filter(|byte| **byte == b'\n').count(), 1 + offset - line_start)
 }
 
-fn unreadable(error: &serde_json::Error) -> IngressError {
+fn unreadable(bytes: &[u8], error: &serde_json::Error) -> IngressError {
     let (line, column) = (error.line(), error.column());
     let mut message = error.to_string();
     if let Some(bare) = message.strip_suffix(&format!(" at line {line} column {column}")) {
         message.truncate(bare.len());
     }
+    let (line, column) = match column {
+        // The offending byte is the end of the line before; of an empty body there is none.
+        0 => {
+            let line_start = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum::<usize>();
+            place(bytes, line_start.saturating_sub(1))
+        }
+        _ => (line, column),
+    };
     IngressError::Unreadable { message, line, column }
 }
 

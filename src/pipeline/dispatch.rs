@@ -9,7 +9,8 @@ use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
 use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
-use crate::types::{EventId, RepositoryName, RequestId, Timestamp};
+use crate::types::{AutomationName, EventId, RepositoryName, RequestId, Timestamp};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
@@ -141,8 +142,13 @@ impl Dispatcher {
 /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
 fn repository(rules: &InForce, automation: &Automation, event: &Event, scope: &Scope) -> Option<RepositoryName> {
     let parameters = automation.parameters().read(scope).ok()?;
-    let rule = rules.set.rules.get(&automation.name)?;
-    let target = rule.recipe.target(Inputs { event, parameters: &parameters }, &rules.set.inventory).ok()?;
+    lane(rules, &automation.name, event, &parameters)
+}
+
+/// The same, where the parameters are known.
+pub(super) fn lane(rules: &InForce, automation: &AutomationName, event: &Event, parameters: &Map<String, Value>) -> Option<RepositoryName> {
+    let rule = rules.set.rules.get(automation)?;
+    let target = rule.recipe.target(Inputs { event, parameters }, &rules.set.inventory).ok()?;
     Some(target.repository.name.clone())
 }
 

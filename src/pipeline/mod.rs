@@ -14,14 +14,14 @@ mod tidy;
 
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
-pub use operations::{AskError, Asked, OperationError};
+pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, preview, preview_asked};
 pub use rules::{InForce, Rules};
 
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, PullSpec, PullState, Review};
-use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, RemoteSpec};
+use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, Pushed, RemoteSpec};
 use crate::inventory::{Repository, Target};
 use crate::request::{Request, State};
 use crate::secrets::SecretProvider;
@@ -126,7 +126,7 @@ impl Pipeline {
             let (mirror, branch, commit, known) = (self.mirror(&repository)?, branch.clone(), commit.clone(), request.pushed.clone());
             blocking(move || push(&mirror, &branch, &commit, known)).await
         };
-        let Branch { tip, note } = match pushed {
+        let Branch { tip, note, was_there } = match pushed {
             Ok(branch) => branch,
             // The mirror was built anew since: the same plan makes the same commit again.
             Err(StepError::Git(GitError::NoCommit { .. })) => return Ok(outcome::plan_again(request.clone(), self.clock.as_ref())),
@@ -141,7 +141,8 @@ impl Pipeline {
             body: body::body(request, &self.people_at),
             labels: text.labels.clone(),
             reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
-            asked_before: attempt > 1,
+            // An attempt that a shutdown cut short is not counted, but it may have pushed and asked.
+            asked_before: attempt > 1 || was_there,
             former: request.pull.as_ref().map(|pull| pull.number),
         };
         let pull = self.forges.forge(&repository)?.ensure_pull(&spec).await?;
@@ -201,23 +202,25 @@ struct Branch {
     tip: CommitSha,
     /// Said when a person has pushed to the branch, and it was left alone.
     note: Option<String>,
+    /// Whether our commit stood there before this push.
+    was_there: bool,
 }
 
 /// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
 fn push(mirror: &Mirror, branch: &BranchName, commit: &CommitSha, known: Option<CommitSha>) -> Result<Branch, StepError> {
-    let ours = |tip: &CommitSha| Branch { tip: tip.clone(), note: None };
+    let ours = |pushed: Pushed| Branch { tip: commit.clone(), note: None, was_there: pushed == Pushed::AlreadyThere };
     let expected = known.map_or(Expected::Absent, Expected::At);
     match mirror.push(branch, commit, expected) {
-        Ok(_) => return Ok(ours(commit)),
+        Ok(pushed) => return Ok(ours(pushed)),
         Err(GitError::Moved { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     match mirror.remote_tip(branch)? {
         // Never pushed, or deleted by somebody: the request still stands.
-        None => mirror.push(branch, commit, Expected::Absent).map(|_| ours(commit)).map_err(Into::into),
+        None => mirror.push(branch, commit, Expected::Absent).map(ours).map_err(Into::into),
         Some(tip) => {
             let note = format!("the branch {branch} holds commits that are not ours; it was left as it is");
-            Ok(Branch { tip, note: Some(note) })
+            Ok(Branch { tip, note: Some(note), was_there: true })
         }
     }
 }

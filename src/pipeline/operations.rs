@@ -1,19 +1,18 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
-use crate::git::Diff;
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
-use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp};
+use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The longest diff shown, in bytes.
-const MAX_DIFF_BYTES: usize = 1024 * 1024;
+pub const MAX_DIFF_BYTES: usize = 1024 * 1024;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +103,7 @@ impl Pipeline {
             id: new.clone(),
             automation: automation.clone(),
             correlation,
-            repository: None,
+            repository: lane(&rules, automation, &event, &parameters),
             parameters: Some(parameters),
             actor: actor.to_owned(),
         };
@@ -191,7 +190,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// When there is no such request, or git fails.
-    pub async fn diff(self: &Arc<Self>, id: &RequestId) -> Result<Option<Diff>, OperationError> {
+    pub async fn diff(self: &Arc<Self>, id: &RequestId) -> Result<Option<TreeDiff>, OperationError> {
         let request = self.store.request(id).await?;
         let (Some(repository), Some(base), Some(commit)) = (&request.repository, request.base.clone(), request.commit.clone()) else {
             return Ok(None);

@@ -6,8 +6,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::git::{CommitMeta, Identity, Libgit2, Mirrors, RemoteSpec};
 use crate::inventory::Target;
-use crate::plan::{BaseTree, EntryKind, FileChange, TreeError};
-use crate::types::{AutomationName, CommitSha, EventId, ManifestPath, RequestId};
+use crate::plan::{EmptyTree, FileChange};
+use crate::types::{AutomationName, CommitSha, EventId, RequestId};
 use crate::validate::{Finding, Severity};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -178,31 +178,6 @@ impl Scratch {
             event: wanted.event.id.clone(),
         };
         let commit = self.mirror.commit(&self.base, &made.change, &meta)?;
-        Ok(self.mirror.diff(&self.base, &commit, 4 * 1024 * 1024)?.text)
-    }
-}
-
-/// A base with nothing in it.
-#[derive(Debug)]
-struct EmptyTree(CommitSha);
-
-impl Default for EmptyTree {
-    fn default() -> Self {
-        Self("0".repeat(40).parse().unwrap_or_else(|_| unreachable!("forty digits")))
-    }
-}
-
-impl BaseTree for EmptyTree {
-    fn commit(&self) -> &CommitSha {
-        &self.0
-    }
-    fn entry(&self, _: &str) -> Result<Option<EntryKind>, TreeError> {
-        Ok(None)
-    }
-    fn read(&self, _: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        Ok(None)
-    }
-    fn spellings(&self, _: &str) -> Result<Vec<String>, TreeError> {
-        Ok(Vec::new())
+        Ok(self.mirror.diff(&self.base, &commit, 4 * 1024 * 1024)?.text())
     }
 }

@@ -1,8 +1,10 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
 //! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
 
+mod empty;
 mod recipe;
 
+pub use empty::EmptyTree;
 pub use recipe::{Inputs, PullText, Recipe};
 
 use crate::render::RenderError;

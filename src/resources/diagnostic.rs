@@ -20,9 +20,9 @@ pub struct Diagnostic {
     pub level: Level,
     /// The file.
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 when it is about the file or directory as a whole.
     pub line: u32,
-    /// Column, from 1.
+    /// Column, from 1; 0 where the line is.
     pub column: u32,
     /// `Automation/namespace-request`, where it is known.
     pub resource: Option<String>,
@@ -40,7 +40,10 @@ impl fmt::Display for Diagnostic {
             Level::Error => "error",
             Level::Warning => "warning",
         };
-        write!(f, "{}:{}:{}: {level}: ", self.file, self.line, self.column)?;
+        match self.line {
+            0 => write!(f, "{}: {level}: ", self.file)?,
+            line => write!(f, "{}:{line}:{}: {level}: ", self.file, self.column)?,
+        }
         if let Some(resource) = &self.resource {
             write!(f, "{resource}: ")?;
         }

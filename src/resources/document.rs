@@ -1,6 +1,7 @@
 //! A document's envelope: `apiVersion`, `kind`, `metadata`, `spec`.
 
 use super::{Diagnostic, Level, ResourceFile, schema};
+use crate::automation::escape_pointer;
 use crate::manifest::{self, Span};
 use serde::Serialize;
 use serde_json::Value;
@@ -64,6 +65,19 @@ impl Document<'_> {
             message,
             hint,
         }
+    }
+
+    /// The pointer to where `text` stands as a value of the spec; to the spec when it does not.
+    pub(super) fn pointer_to(&self, text: &str) -> String {
+        fn search(value: &Value, text: &str, at: String) -> Option<String> {
+            match value {
+                Value::String(found) => (found == text).then_some(at),
+                Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| search(item, text, format!("{at}/{index}"))),
+                Value::Object(fields) => fields.iter().find_map(|(name, field)| search(field, text, format!("{at}/{}", escape_pointer(name)))),
+                _ => None,
+            }
+        }
+        search(&self.spec, text, "/spec".to_owned()).unwrap_or_else(|| "/spec".to_owned())
     }
 
     /// `file:line` of the document's beginning.

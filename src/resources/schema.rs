@@ -4,8 +4,7 @@ use super::document::{API_VERSION, Kind};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
 use crate::inventory::{ClusterSpec, RepositorySpec};
-use crate::types::{AutomationName, ClusterName, RepositoryName, SourceName};
-use crate::validate::nearest;
+use crate::types::{AutomationName, ClusterName, RepositoryName, SourceName, nearest};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -102,7 +101,9 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
             }
         }
         ValidationErrorKind::Required { property } => {
-            problems.push(problem(format!("the field `{}` is missing", property.as_str().unwrap_or_default()), None));
+            let name = property.as_str().unwrap_or_default();
+            let hint = beside(error, schema).and_then(|schema| schema["properties"][name]["description"].as_str());
+            problems.push(problem(format!("the field `{name}` is missing"), hint.map(|text| format!("{name}: {}", text.trim_end_matches('.')))));
         }
         ValidationErrorKind::Type { kind } => {
             let wanted = match kind {
@@ -118,6 +119,9 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
         ValidationErrorKind::Pattern { pattern } => {
             problems.push(problem(format!("{} does not have the form wanted here", error.instance()), Some(format!("it must match {pattern}"))));
         }
+        ValidationErrorKind::OneOfNotValid { context } if let Some(choices) = Choice::all(error, schema) => {
+            choose(error, &choices, context, schema, problems);
+        }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             // The branch that fits furthest tells most: an author meant that one.
             match context.iter().filter(|branch| !branch.is_empty()).max_by_key(|branch| depth(branch)) {
@@ -131,9 +135,89 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
 
 /// The fields an object may have where one too many was found.
 fn known_fields<'s>(error: &jsonschema::ValidationError<'_>, schema: &'s Value) -> Vec<&'s str> {
-    let parent = error.schema_path().as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-    let properties = schema.pointer(parent).and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+    let properties = beside(error, schema).and_then(|schema| schema.get("properties")).and_then(Value::as_object);
     properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+}
+
+/// The schema that holds the keyword which was violated.
+fn beside<'s>(error: &jsonschema::ValidationError<'_>, schema: &'s Value) -> Option<&'s Value> {
+    schema.pointer(error.schema_path().as_str().rsplit_once('/').map_or("", |(parent, _)| parent))
+}
+
+/// One of several forms a value may have: how serde writes an enum.
+enum Choice<'s> {
+    /// A word.
+    Word(&'s str),
+    /// An object with this one field.
+    Field(&'s str),
+}
+
+impl<'s> Choice<'s> {
+    /// The forms, when each is a word or an object of one field.
+    fn all(error: &jsonschema::ValidationError<'_>, schema: &'s Value) -> Option<Vec<Self>> {
+        beside(error, schema)?.get("oneOf")?.as_array()?.iter().map(Self::of).collect()
+    }
+
+    fn of(form: &'s Value) -> Option<Self> {
+        let field = || match form.get("required")?.as_array()?.as_slice() {
+            [field] if form["properties"].as_object().is_some_and(|fields| fields.len() == 1) => field.as_str(),
+            _ => None,
+        };
+        match form.get("const") {
+            Some(word) => word.as_str().map(Self::Word),
+            // Several forms with one field that tells them apart are another thing.
+            None => field().filter(|field| form["properties"][field].get("const").is_none()).map(Self::Field),
+        }
+    }
+
+    fn name(&self) -> &'s str {
+        match self {
+            Self::Word(name) | Self::Field(name) => name,
+        }
+    }
+
+    /// As an author writes it.
+    fn written(&self) -> String {
+        match self {
+            Self::Word(name) => (*name).to_owned(),
+            Self::Field(name) => format!("{{ {name}: ... }}"),
+        }
+    }
+}
+
+/// What is wrong with a value that should be one of `choices`; `context` has what speaks against each.
+fn choose(
+    error: &jsonschema::ValidationError<'_>,
+    choices: &[Choice<'_>],
+    context: &[Vec<jsonschema::ValidationError<'static>>],
+    schema: &Value,
+    problems: &mut Vec<Problem>,
+) {
+    let instance: &Value = error.instance();
+    let meant = match instance {
+        Value::String(word) => Some(word.as_str()),
+        Value::Object(fields) if fields.len() == 1 => fields.keys().next().map(String::as_str),
+        _ => None,
+    };
+    let chosen = meant.and_then(|meant| choices.iter().position(|choice| choice.name() == meant));
+    let message = match (instance, chosen.map(|at| (at, &choices[at]))) {
+        // The author meant this one: what is wrong lies within.
+        (Value::Object(_), Some((at, Choice::Field(_)))) => {
+            return context.get(at).into_iter().flatten().for_each(|error| explain(error, schema, problems));
+        }
+        (Value::Object(_), Some((_, Choice::Word(word)))) => format!("`{word}` stands alone, without anything in it"),
+        (_, Some((_, Choice::Field(field)))) => format!("`{field}` does not stand alone"),
+        (Value::Object(_) | Value::Array(_), _) => "exactly one of several forms is wanted here".to_owned(),
+        _ => format!("{instance} is none of the forms allowed here"),
+    };
+    let near = || meant.and_then(|meant| nearest(meant, choices.iter().map(Choice::name)));
+    let wanted = chosen.map(|at| &choices[at]).or_else(|| near().and_then(|near| choices.iter().find(|choice| choice.name() == near)));
+    let hint = match (chosen, wanted) {
+        (Some(_), Some(choice)) => format!("write {}", choice.written()),
+        (None, Some(choice)) => format!("did you mean {}?", choice.written()),
+        _ => format!("one of: {}", choices.iter().map(Choice::written).collect::<Vec<_>>().join(", ")),
+    };
+    problems.push(Problem { pointer: error.instance_path().to_string(), at_key: false, message, hint: Some(hint) });
 }
 
 fn depth_of(error: &jsonschema::ValidationError<'_>) -> usize {

@@ -7,10 +7,10 @@ use crate::ingress::{Source, SourceSpec};
 use crate::inventory::{Inventory, Repository};
 use crate::plan::Recipe;
 use crate::render::Catalogue;
-use crate::types::{AutomationName, KubernetesVersion, SecretName, SourceName, SpecError};
+use crate::types::{AutomationName, KubernetesVersion, SecretName, SourceName, SpecError, nearest};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ pub struct ResourceSet {
     pub digest: String,
     /// What somebody should look at.
     pub warnings: Vec<Diagnostic>,
+    /// Where each secret is named.
+    secrets: BTreeMap<SecretName, Vec<Diagnostic>>,
 }
 
 /// An automation's work and where it is written.
@@ -57,6 +59,7 @@ impl ResourceSet {
             catalogue,
             digest: digest(files),
             warnings: Vec::new(),
+            secrets: BTreeMap::new(),
         };
         // What others refer to comes first.
         let of = |kind: Kind| documents.iter().filter(move |document| document.kind == kind);
@@ -74,12 +77,22 @@ impl ResourceSet {
     }
 
     /// Every secret the set names.
-    pub fn secret_names(&self) -> Vec<SecretName> {
-        let mut names: Vec<SecretName> = self.sources.values().flat_map(|source| source.secret_names().iter().cloned()).collect();
-        names.extend(self.inventory.repositories.values().flat_map(|repository| repository.spec.secret_names()));
-        names.sort();
-        names.dedup();
-        names
+    pub fn secret_names(&self) -> impl Iterator<Item = &SecretName> {
+        self.secrets.keys()
+    }
+
+    /// The same problem with a secret, at every place that names it.
+    pub fn secret_problem(&self, name: &SecretName, message: &str) -> Vec<Diagnostic> {
+        let places = self.secrets.get(name).into_iter().flatten();
+        places.map(|place| Diagnostic { message: message.to_owned(), ..place.clone() }).collect()
+    }
+
+    fn add_secrets(&mut self, document: &Document<'_>, names: impl IntoIterator<Item = SecretName>) {
+        for name in names.into_iter().collect::<BTreeSet<_>>() {
+            let pointer = document.pointer_to(name.as_str());
+            let place = document.diagnostic(Level::Error, &pointer, String::new(), None, None);
+            self.secrets.entry(name).or_default().push(place);
+        }
     }
 
     fn add_source(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
@@ -87,6 +100,7 @@ impl ResourceSet {
         match Source::compile(name.clone(), spec) {
             Ok(source) => {
                 found.extend(source.warnings().iter().cloned().map(|warning| diagnostic(document, Level::Warning, warning)));
+                self.add_secrets(document, source.secret_names().iter().cloned());
                 self.sources.insert(name, Arc::new(source));
             }
             Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
@@ -96,30 +110,33 @@ impl ResourceSet {
     fn add_repository(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
         let Some((name, spec)) = typed::<crate::types::RepositoryName, crate::inventory::RepositorySpec>(document, found) else { return };
         found.extend(spec.check().into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        self.add_secrets(document, spec.secret_names());
         self.inventory.repositories.insert(name.clone(), Arc::new(Repository { name, spec }));
     }
 
     fn add_cluster(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
-        let Some((name, spec)) = typed(document, found) else { return };
-        found.extend(self.inventory.check_cluster(&spec).into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        let Some((name, spec)) = typed::<_, crate::inventory::ClusterSpec>(document, found) else { return };
+        if !is_broken(found, Kind::Repository, spec.repository.as_str()) {
+            found.extend(self.inventory.check_cluster(&spec).into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        }
         self.inventory.clusters.insert(name, Arc::new(spec));
     }
 
     fn add_automation(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<Automation> {
         let (name, spec) = typed::<AutomationName, crate::automation::AutomationSpec>(document, found)?;
         let mut errors: Vec<SpecError> = Vec::new();
-        for source in spec.on.sources().filter(|source| !self.sources.contains_key(*source)) {
-            let known: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
-            errors.push(
-                SpecError::new("/on/source", format!("there is no source {:?}", source.as_str())).hint(format!("known are: {}", known.join(", "))),
-            );
-        }
-        for (pointer, name, known) in [
-            ("/target/cluster", &spec.target.cluster, self.inventory.clusters.keys().map(|name| name.as_str()).collect::<Vec<_>>()),
-            ("/target/repository", &spec.target.repository, self.inventory.repositories.keys().map(|name| name.as_str()).collect()),
-        ] {
-            if let Some(name) = name.as_deref().filter(|name| !name.contains("{{") && !known.contains(name)) {
-                errors.push(SpecError::new(pointer, format!("there is no {name:?}")).hint(format!("known are: {}", known.join(", "))));
+        let sources: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
+        let clusters: Vec<&str> = self.inventory.clusters.keys().map(|name| name.as_str()).collect();
+        let repositories: Vec<&str> = self.inventory.repositories.keys().map(|name| name.as_str()).collect();
+        let target = |name: &'_ Option<String>| name.clone().filter(|name| !name.contains("{{"));
+        let references = spec.on.sources().map(|source| ("/on/source", Kind::Source, source.to_string(), &sources));
+        let targets = [
+            target(&spec.target.cluster).map(|name| ("/target/cluster", Kind::Cluster, name, &clusters)),
+            target(&spec.target.repository).map(|name| ("/target/repository", Kind::Repository, name, &repositories)),
+        ];
+        for (pointer, kind, name, known) in references.chain(targets.into_iter().flatten()) {
+            if !known.contains(&name.as_str()) && !is_broken(found, kind, &name) {
+                errors.push(no_such(pointer, kind, &name, known));
             }
         }
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
@@ -132,6 +149,24 @@ impl ResourceSet {
         self.rules.insert(name, Arc::new(Rule { recipe: recipe?, place: document.place() }));
         automation
     }
+}
+
+/// Whether a document of this kind and name is there, but refused, so that its absence is no finding of its own. A file
+/// that cannot be read at all may have held it.
+fn is_broken(found: &[Diagnostic], kind: Kind, name: &str) -> bool {
+    let resource = format!("{}/{name}", kind.as_str());
+    found.iter().any(|found| found.level == Level::Error && found.resource.as_ref().is_none_or(|broken| *broken == resource))
+}
+
+/// A reference that leads nowhere.
+fn no_such(pointer: &str, kind: Kind, name: &str, known: &[&str]) -> SpecError {
+    let word = kind.as_str().to_lowercase();
+    let hint = match (nearest(name, known.iter().copied()), known) {
+        (Some(near), _) => format!("did you mean {near:?}?"),
+        (None, []) => format!("there is none at all: add a document of kind {}", kind.as_str()),
+        (None, _) => format!("known are: {}", known.join(", ")),
+    };
+    SpecError::new(pointer, format!("there is no {word} {name:?}")).hint(hint)
 }
 
 /// Name and spec as their types; what the schema cannot say is said here.

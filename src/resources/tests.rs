@@ -54,7 +54,7 @@ const GOOD: &str = r#"  on: { source: service-desk, types: [jira.issue.transitio
 fn the_shape_an_author_writes_is_taken() {
     let set = load(&[("a.yaml", BASICS), ("b.yaml", &automation(GOOD))]).unwrap_or_else(|found| panic!("{found:?}"));
     assert_eq!(set.automations.iter().len(), 1);
-    assert_eq!(set.secret_names().iter().map(ToString::to_string).collect::<Vec<_>>(), ["JIRA_SECRET"]);
+    assert_eq!(set.secret_names().map(ToString::to_string).collect::<Vec<_>>(), ["JIRA_SECRET"]);
     assert!(set.warnings.is_empty(), "{:?}", set.warnings);
 }
 
@@ -98,11 +98,61 @@ fn a_place_in_a_folded_expression_is_found() {
 fn references_must_lead_somewhere() {
     let spec = GOOD.replace("source: service-desk", "source: servicedesk").replace("cluster: \"{{ parameters.cluster }}\"", "cluster: production");
     let found = errors(&[("a.yaml", &BASICS.replace("repository: gitops", "repository: git-ops")), ("b.yaml", &automation(&spec))]).join("\n");
-    for wanted in
-        ["there is no source \"servicedesk\"", "known are: service-desk", "there is no \"production\"", "there is no repository \"git-ops\""]
-    {
+    for wanted in [
+        "there is no source \"servicedesk\"",
+        "did you mean \"service-desk\"?",
+        "there is no cluster \"production\"",
+        "there is no repository \"git-ops\"",
+    ] {
         assert!(found.contains(wanted), "{wanted}: {found}");
     }
+}
+
+#[test]
+fn what_follows_from_a_broken_document_is_not_told_beside_it() {
+    let broken = BASICS.replace("hmac: { secrets", "hmac: { secret");
+    let found = errors(&[("a.yaml", &broken), ("b.yaml", &automation(GOOD))]);
+    assert!(found.iter().all(|error| error.contains("Source/service-desk")) && !found.is_empty(), "{found:#?}");
+    let broken = BASICS.replace("kind: Repository", "kind: Repository\nspecs: {}");
+    let found = errors(&[("a.yaml", &broken), ("b.yaml", &automation(GOOD))]);
+    assert!(found.iter().all(|error| error.contains("Repository/gitops")) && !found.is_empty(), "{found:#?}");
+    // A file that cannot be read may have held anything.
+    let found = errors(&[("a.yaml", "kind: [\n"), ("b.yaml", &automation(GOOD))]);
+    assert!(found.len() == 1 && found[0].starts_with("a.yaml:"), "{found:#?}");
+}
+
+#[test]
+fn a_choice_of_forms_is_explained_as_an_author_writes_it() {
+    let authentication = |text: &str| {
+        let found = errors(&[("a.yaml", &BASICS.replace("{ hmac: { secrets: [JIRA_SECRET] } }", text))]);
+        assert_eq!(found.len(), 1, "{text}: {found:#?}");
+        let (_, told) = found[0].split_once(": error: Source/service-desk: ").expect("an error of the source");
+        told.to_owned()
+    };
+    let at = "(at /spec/authentication)";
+    assert_eq!(authentication("{ none: {} }"), format!("`none` stands alone, without anything in it {at}\n  hint: write none"));
+    assert_eq!(authentication("hmac"), format!("`hmac` does not stand alone {at}\n  hint: write {{ hmac: ... }}"));
+    assert_eq!(authentication("nono"), format!("\"nono\" is none of the forms allowed here {at}\n  hint: did you mean none?"));
+    assert_eq!(
+        authentication("{ baerer: { secrets: [A] } }"),
+        format!("exactly one of several forms is wanted here {at}\n  hint: did you mean {{ bearer: ... }}?")
+    );
+    let all = "one of: none, { hmac: ... }, { bearer: ... }, { basic: ... }, { header: ... }";
+    assert_eq!(authentication("7"), format!("7 is none of the forms allowed here {at}\n  hint: {all}"));
+    assert_eq!(authentication("{ hmac: SECRET }"), "a value of type object is wanted here, this is a string (at /spec/authentication/hmac)");
+    let missing = errors(&[("a.yaml", &BASICS.replace(", authentication: { hmac: { secrets: [JIRA_SECRET] } }", ""))]);
+    assert!(missing[0].contains("the field `authentication` is missing (at /spec)\n  hint: authentication: How a delivery proves"), "{missing:#?}");
+}
+
+#[test]
+fn a_problem_with_a_secret_stands_where_the_secret_is_named() {
+    let set = load(&[("a.yaml", BASICS)]).unwrap_or_else(|found| panic!("{found:?}"));
+    let problems = set.secret_problem(&"JIRA_SECRET".parse().expect("a name"), "the secret JIRA_SECRET is not there");
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let line = 1 + BASICS.lines().position(|line| line.contains("JIRA_SECRET")).expect("a line");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with(&format!("a.yaml:{line}:")), "{told:?}");
+    assert!(told[0].contains("error: Source/service-desk: the secret JIRA_SECRET is not there (at /spec/authentication/hmac/secrets/0)"), "{told:?}");
 }
 
 #[test]

@@ -56,6 +56,15 @@ impl FromStr for CommitSha {
     }
 }
 
+impl CommitSha {
+    /// The commit whose id is these bytes: 20 of them (SHA-1). Repositories of another object format cannot be opened, so
+    /// another number is a fault of ours, and a panic.
+    pub fn from_bytes(id: &[u8]) -> Self {
+        let id: [u8; 20] = id.try_into().unwrap_or_else(|_| unreachable!("an object id has 20 bytes"));
+        Self(hex::encode(id))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +79,13 @@ mod tests {
         {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_commit_is_the_same_from_its_bytes_and_from_its_digits() {
+        let digits = "0123456789abcdef00ff0123456789abcdef00ff";
+        let mut bytes = [0; 20];
+        hex::decode_to_slice(digits, &mut bytes).expect("digits");
+        assert_eq!(Ok(CommitSha::from_bytes(&bytes)), digits.parse());
     }
 }

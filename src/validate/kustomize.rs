@@ -1,10 +1,10 @@
 //! Kustomize's own files: `kustomization.yaml`, and the patches it names, which are parts of objects and not whole ones.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use super::nearest::nearest;
 use crate::manifest::{Document, Limits, parse};
 use crate::plan::{BaseTree, FileChange, TreeError};
 use crate::types::ManifestPath;
+use crate::types::nearest;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

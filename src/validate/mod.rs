@@ -5,7 +5,6 @@
 mod documents;
 mod finding;
 mod kustomize;
-mod nearest;
 mod paths;
 mod schema;
 mod secrets;
@@ -18,8 +17,8 @@ pub use crate::types::{KubernetesVersion, UnknownKinds};
 
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
 use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
+pub(crate) use crate::types::nearest;
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
-pub(crate) use nearest::nearest;
 use std::collections::{BTreeMap, HashMap};
 
 /// What a change is held against.

@@ -6,7 +6,7 @@ use crate::support::upstream::{UpstreamRepo, config_map};
 use kubeops::clock::Clock;
 use kubeops::forge::local::{LocalPull, Person, RecordError};
 use kubeops::forge::{Forge, ForgeError, GitHub, GitHubSettings, LocalForge, PullRecords, PullSpec, PullState, Review, Tools};
-use kubeops::types::{BranchName, CommitSha, ErrorClass, RepositoryName, Timestamp};
+use kubeops::types::{BranchName, ChangeKind, CommitSha, ErrorClass, RepositoryName, Timestamp};
 use rstest::rstest;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -185,6 +185,25 @@ async fn a_refusal_because_there_is_one_finds_it_even_when_nothing_was_recorded(
     assert_eq!(fake.pulls()[0].labels, ["namespace", "kubeops"]);
 }
 
+#[tokio::test]
+async fn a_refusal_because_it_is_merged_already_tells_the_merged_one() {
+    let fake = FakeGithub::start();
+    let github = github(&fake);
+    github.ensure_pull(&spec()).await.expect("a pull request");
+    fake.person(1, |pull| {
+        pull.merged = true;
+        pull.state = "closed";
+    });
+    // Nothing was recorded, and the branch was deleted with the merge and pushed again.
+    fake.fail(Fault::Unprocessable);
+    let pull = github.ensure_pull(&spec()).await.expect("found");
+    assert_eq!((pull.number, pull.state), (1, PullState::Merged));
+    // Another commit is not what was merged.
+    fake.fail(Fault::Unprocessable);
+    let other = PullSpec { head_commit: "2".repeat(40).parse().expect("a commit"), ..spec() };
+    assert!(matches!(github.ensure_pull(&other).await, Err(ForgeError::Refused { .. })));
+}
+
 #[rstest]
 #[case(Fault::Secondary(Some(17)), Some(17))]
 #[case(Fault::Secondary(None), Some(60))]
@@ -342,7 +361,7 @@ struct Local {
 fn local() -> Local {
     let upstream = UpstreamRepo::new();
     let records = Arc::new(Memory::default());
-    let tools = Tools { open: kubeops::git::open_isolated, diff: kubeops::git::unified_diff };
+    let tools = Tools { open: kubeops::git::open_isolated, diff: kubeops::git::tree_diff };
     let forge = LocalForge::new(
         "gitops".parse().expect("a name"),
         upstream.path().to_path_buf(),
@@ -380,7 +399,9 @@ async fn a_local_pull_request_is_opened_once_shown_approved_and_merged() {
     assert_eq!((same.number, same.url.as_str()), (1, "http://localhost/pulls/gitops/1"));
     assert_eq!(local.records.records.lock().expect("records")[0].version, 1, "nothing was written");
     let diff = local.forge.diff(number, 10_000).await.expect("a diff");
-    assert!(diff.contains(&format!("+++ b/{APP}")) && diff.contains("+  name: app"), "{diff}");
+    let [file] = diff.files.as_slice() else { panic!("one file: {diff:?}") };
+    assert_eq!((file.path.as_str(), file.kind), (APP, ChangeKind::Added));
+    assert!(file.patch.contains(&format!("+++ b/{APP}")) && file.patch.contains("+  name: app"), "{}", file.patch);
     let approved = local.forge.approve(number, &ada()).await.expect("approved");
     assert_eq!((approved.approved_by.as_slice(), approved.reviewers.len()), (["ada".to_owned()].as_slice(), 1));
     let merged = local.forge.merge(number, &ada()).await.expect("merged");
@@ -392,7 +413,9 @@ async fn a_local_pull_request_is_opened_once_shown_approved_and_merged() {
     assert_eq!(local.upstream.show(APP, "main"), config_map("app", "1"));
     assert_eq!(local.forge.merge(number, &ada()).await.expect("told"), merged, "merging again does nothing");
     assert_eq!(local.forge.diff(number, 10_000).await.expect("a diff"), diff);
+    assert_eq!(local.upstream.tip("kubeops/one"), None, "the merged branch is gone");
     assert_eq!(local.forge.ensure_pull(&again(&spec)).await.expect("told").state, PullState::Merged);
+    assert_eq!(local.forge.ensure_pull(&spec).await.expect("told").state, PullState::Merged, "the commit tells that it was asked for before");
     local.upstream.fsck();
 }
 
@@ -468,9 +491,9 @@ async fn a_merge_that_was_not_recorded_is_found_again() {
     let (_, number) = local.propose("kubeops/one", APP, &config_map("app", "1")).await;
     let kept = local.records.records.lock().expect("records").clone();
     let merged = local.forge.merge(number, &ada()).await.expect("merged");
-    // The record is lost with the crash, and the branch was cleaned up already.
+    // The record is lost with the crash; the branch is gone already.
     *local.records.records.lock().expect("records") = kept;
-    local.upstream.git(&["branch", "-D", "kubeops/one"]);
+    assert_eq!(local.upstream.tip("kubeops/one"), None);
     let tip = local.upstream.tip("main");
     assert_eq!(local.forge.merge(number, &ada()).await.expect("found").merge_commit, merged.merge_commit);
     assert_eq!(local.upstream.tip("main"), tip);
@@ -483,6 +506,17 @@ async fn what_was_merged_with_git_alone_is_seen() {
     local.upstream.git(&["update-ref", "refs/heads/main", spec.head_commit.as_str()]);
     let pull = local.forge.get(number).await.expect("the pull request");
     assert_eq!((pull.state, pull.merge_commit), (PullState::Merged, Some(spec.head_commit)));
+    assert_eq!(local.upstream.tip("kubeops/one"), None, "its branch goes as well");
+}
+
+#[tokio::test]
+async fn a_merged_branch_that_a_person_has_pushed_to_since_stays() {
+    let local = local();
+    let (spec, number) = local.propose("kubeops/one", APP, &config_map("app", "1")).await;
+    local.upstream.git(&["update-ref", "refs/heads/main", spec.head_commit.as_str()]);
+    let theirs = local.upstream.write("kubeops/one", APP, &config_map("app", "2"));
+    assert_eq!(local.forge.get(number).await.expect("the pull request").state, PullState::Merged);
+    assert_eq!(local.upstream.tip("kubeops/one"), Some(theirs));
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! The git adapter against real repositories: over the file system and behind `git http-backend`.
 
 use crate::support::loopback::{Answer, Loopback};
-use crate::support::upstream::{EmptyTree, HttpUpstream, UpstreamRepo, command, config_map, fsck, meta, run, validated, validated_on};
-use kubeops::git::{ChangeKind, CommitMeta, Credentials, Expected, GitError, Libgit2, Limits, Mirror, Mirrors, Pushed, RemoteSpec, commit_message};
-use kubeops::plan::{BaseTree, EntryKind};
-use kubeops::types::{CommitSha, ErrorClass};
+use crate::support::upstream::{HttpUpstream, UpstreamRepo, command, config_map, fsck, meta, run, validated, validated_on};
+use kubeops::git::{CommitMeta, Credentials, Expected, GitError, Libgit2, Limits, Mirror, Mirrors, Pushed, RemoteSpec, commit_message};
+use kubeops::plan::{BaseTree, EmptyTree, EntryKind};
+use kubeops::types::{ChangeKind, CommitSha, ErrorClass};
 use rstest::rstest;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -496,7 +496,7 @@ fn a_diff_shows_what_the_commit_changes_and_is_bounded() {
     );
     let commit = mirror.commit(&base, &change, &meta("Three")).expect("a commit");
     let diff = mirror.diff(&base, &commit, 64 * 1024).expect("a diff");
-    let kinds: Vec<_> = diff.paths.iter().map(|path| (path.path.as_str(), path.kind)).collect();
+    let kinds: Vec<_> = diff.files.iter().map(|path| (path.path.as_str(), path.kind)).collect();
     assert_eq!(
         kinds,
         [
@@ -509,11 +509,11 @@ fn a_diff_shows_what_the_commit_changes_and_is_bounded() {
     mirror.push(&branch("kubeops/x"), &commit, Expected::Absent).expect("pushed");
     let checkout = setting.upstream.scratch("checkout");
     run(setting.upstream.path(), &["clone", "--quiet", "--branch", "main", ".", checkout.to_str().expect("UTF-8")]);
-    std::fs::write(checkout.join("change.patch"), &diff.text).expect("written");
+    std::fs::write(checkout.join("change.patch"), diff.text()).expect("written");
     run(&checkout, &["apply", "--index", "change.patch"]);
     assert_eq!(run(&checkout, &["write-tree"]), setting.upstream.git(&["rev-parse", &format!("{commit}^{{tree}}")]));
     let cut = mirror.diff(&base, &commit, 200).expect("a diff");
-    assert!(cut.truncated && cut.text.len() <= 200 && cut.text.ends_with('\n') && cut.paths.len() == 3, "{cut:?}");
+    assert!(cut.truncated && cut.text().len() <= 200 && cut.text().ends_with('\n') && cut.files.len() == 3, "{cut:?}");
 }
 
 #[test]

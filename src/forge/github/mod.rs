@@ -132,6 +132,8 @@ impl GitHub {
             // 422: usually because there is one, made by an attempt whose answer was lost.
             Err(refused @ ForgeError::Refused { .. }) => match self.find(&spec.head).await? {
                 Some(pull) if pull.state == PullState::Open => self.bring_up(pull, spec).await,
+                // Or because its change is in the base already: the one that was merged is the one asked for.
+                Some(pull) if pull.is_of(spec) => Ok(pull),
                 _ => Err(refused),
             },
             Err(error) => Err(error),

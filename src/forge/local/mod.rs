@@ -10,7 +10,7 @@ pub use repository::{Merged, Tools};
 
 use super::{Forge, ForgeError, Pull, PullSpec, PullState, cut};
 use crate::clock::Clock;
-use crate::types::{BranchName, RepositoryName};
+use crate::types::{BranchName, RepositoryName, TreeDiff};
 use repository::{MergeOrder, Upstream};
 use std::{path::PathBuf, sync::Arc};
 
@@ -37,7 +37,7 @@ pub trait Review: Forge {
     /// [`ForgeError::NotOpen`] when it is closed or merged, [`ForgeError::Changed`] when the branch has other commits by now.
     async fn approve(&self, number: u64, who: &Person) -> Result<Pull, ForgeError>;
 
-    /// Merges the branch into its base with a merge commit. Merging what is merged tells it.
+    /// Merges the branch into its base with a merge commit, and deletes it. Merging what is merged tells it.
     ///
     /// # Errors
     /// [`ForgeError::Conflict`] with the files, [`ForgeError::Changed`] when the branch has other commits than the record,
@@ -56,11 +56,11 @@ pub trait Review: Forge {
     /// When the records cannot be read.
     async fn list(&self, state: Option<PullState>, limit: usize) -> Result<Vec<Pull>, ForgeError>;
 
-    /// What merging it would change, as a unified diff of at most `limit` bytes, and what it did once it is merged.
+    /// What merging it would change, with at most `limit` bytes of patches, and what it did once it is merged.
     ///
     /// # Errors
     /// When a commit is gone or the repository cannot be read.
-    async fn diff(&self, number: u64, limit: usize) -> Result<String, ForgeError>;
+    async fn diff(&self, number: u64, limit: usize) -> Result<TreeDiff, ForgeError>;
 }
 
 /// The local forge of one repository.
@@ -143,7 +143,14 @@ impl LocalForge {
         self.blocking(move |upstream| upstream.merged_already(&base, &head)).await
     }
 
+    /// Notes a merge; its branch goes with it. Before the note, so that a crash in between leaves no branch behind.
     async fn record_merge(&self, mut record: LocalPull, merged: Merged, who: &str) -> Result<Pull, ForgeError> {
+        if let Some(head) = record.pull.head_commit.clone() {
+            let branch = record.pull.head.clone();
+            if let Err(error) = self.blocking(move |upstream| upstream.delete_merged(&branch, &head)).await {
+                tracing::warn!(pull = record.pull.number, branch = record.pull.head, %error, "the merged branch could not be deleted");
+            }
+        }
         record.pull.state = PullState::Merged;
         record.pull.merge_commit = Some(merged.commit);
         record.pull.closed_by = Some(who.to_owned());
@@ -223,7 +230,10 @@ impl Forge for LocalForge {
         let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;
         let record = match found {
             // What a person closed stays closed, unless the request was asked for again since.
-            Some(record) if record.pull.state != PullState::Open && spec.asked_before && Some(record.pull.number) != spec.former => {
+            Some(record)
+                if record.pull.state != PullState::Open
+                    && (record.pull.is_of(spec) || spec.asked_before && Some(record.pull.number) != spec.former) =>
+            {
                 return Ok(record.pull);
             }
             Some(record) if record.pull.state == PullState::Open => record,
@@ -313,7 +323,7 @@ impl Review for LocalForge {
         Ok(records.into_iter().map(|record| record.pull).collect())
     }
 
-    async fn diff(&self, number: u64, limit: usize) -> Result<String, ForgeError> {
+    async fn diff(&self, number: u64, limit: usize) -> Result<TreeDiff, ForgeError> {
         let pull = self.record(number).await?.pull;
         self.blocking(move |upstream| upstream.diff(&pull, limit)).await
     }

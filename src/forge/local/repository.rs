@@ -3,18 +3,18 @@
 
 use super::Person;
 use crate::forge::{ForgeError, Pull, PullState};
-use crate::types::{CommitSha, ErrorClass, Timestamp};
+use crate::types::{CommitSha, ErrorClass, Timestamp, TreeDiff};
 use git2::{ErrorCode, Oid, Repository, Signature, Time};
 use std::path::{Path, PathBuf};
 
 /// How a repository is opened and how two commits' difference is told; given by `app`, because adapters do not import
-/// each other. Both come from the git adapter (`open_isolated` and `unified_diff`).
+/// each other. Both come from the git adapter (`open_isolated` and `tree_diff`).
 #[derive(Clone, Copy)]
 pub struct Tools {
     /// Opens a bare repository so that no configuration of the machine is obeyed.
     pub open: fn(&Path) -> Result<Repository, git2::Error>,
-    /// The unified diff between two commits, of at most so many bytes.
-    pub diff: fn(&Repository, Oid, Oid, usize) -> Result<String, git2::Error>,
+    /// The difference between two commits, of at most so many bytes.
+    pub diff: fn(&Repository, Oid, Oid, usize) -> Result<TreeDiff, git2::Error>,
 }
 
 /// What a merge made.
@@ -60,14 +60,14 @@ impl Upstream {
     /// Where a branch is.
     pub(super) fn tip(&self, branch: &str) -> Result<Option<CommitSha>, ForgeError> {
         match self.open()?.refname_to_id(&format!("refs/heads/{branch}")) {
-            Ok(id) => Ok(Some(sha(id))),
+            Ok(id) => Ok(Some(CommitSha::from_bytes(id.as_bytes()))),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
             Err(error) => Err(self.failed(&error)),
         }
     }
 
     /// What merging changes: the head against where it left the base; once merged, the merge against its first parent.
-    pub(super) fn diff(&self, pull: &Pull, limit: usize) -> Result<String, ForgeError> {
+    pub(super) fn diff(&self, pull: &Pull, limit: usize) -> Result<TreeDiff, ForgeError> {
         let repository = self.open()?;
         let told = match (&pull.merge_commit, &pull.head_commit) {
             (Some(merge), _) if pull.state == PullState::Merged => Oid::from_str(merge.as_str())
@@ -77,7 +77,7 @@ impl Upstream {
                 let base = repository.refname_to_id(&format!("refs/heads/{}", pull.base))?;
                 (self.tools.diff)(&repository, repository.merge_base(base, head)?, head, limit)
             }),
-            _ => Ok(String::new()),
+            _ => Ok(TreeDiff::default()),
         };
         told.map_err(|error| self.failed(&error))
     }
@@ -106,7 +106,7 @@ impl Upstream {
             }
             Ok(Some(head))
         };
-        find().map(|found| found.map(|id| Merged { commit: sha(id) })).map_err(|error| self.failed(&error))
+        find().map(|found| found.map(|id| Merged { commit: CommitSha::from_bytes(id.as_bytes()) })).map_err(|error| self.failed(&error))
     }
 
     /// Merges the head into the base.
@@ -120,13 +120,27 @@ impl Upstream {
             let base = repository.refname_to_id(&reference).map_err(|error| self.failed(&error))?;
             let commit = self.commit(&repository, order, base)?;
             match repository.reference_matching(&reference, commit, true, base, "merge") {
-                Ok(_) => return Ok(Merged { commit: sha(commit) }),
+                Ok(_) => return Ok(Merged { commit: CommitSha::from_bytes(commit.as_bytes()) }),
                 // Another was faster; its commit is merged with, never lost.
                 Err(error) if matches!(error.code(), ErrorCode::Modified | ErrorCode::Locked) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
         }
         Err(ForgeError::Busy { forge: self.forge.clone(), number: order.number })
+    }
+
+    /// Deletes a branch that is merged. One that has moved on since, or that somebody deleted, is left as it is.
+    pub(super) fn delete_merged(&self, branch: &str, head: &CommitSha) -> Result<(), ForgeError> {
+        let repository = self.open()?;
+        let reference = format!("refs/heads/{branch}");
+        let delete = || match repository.find_reference(&reference) {
+            // libgit2 deletes it only where it stood when it was looked up.
+            Ok(mut found) if found.target().is_some_and(|id| CommitSha::from_bytes(id.as_bytes()) == *head) => found.delete(),
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        delete().map_err(|error| self.failed(&error))
     }
 
     /// The merge commit, not yet on the base.
@@ -174,9 +188,4 @@ fn conflicts(index: &git2::Index) -> Result<Vec<String>, git2::Error> {
         }
     }
     Ok(files.into_iter().collect())
-}
-
-fn sha(id: Oid) -> CommitSha {
-    // A libgit2 object id prints as 40 lower-case hexadecimal digits.
-    id.to_string().parse().unwrap_or_else(|_| unreachable!("an object id is 40 hexadecimal digits"))
 }

@@ -57,7 +57,7 @@ impl Transport for Libgit2 {
 
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
         let branch = branch.clone();
-        self.run(place, move |talk| Ok(talk.advertised(Direction::Fetch)?.get(&branch.full_ref()).map(commit_sha)))
+        self.run(place, move |talk| Ok(talk.advertised(Direction::Fetch)?.get(&branch.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()))))
     }
 }
 
@@ -88,7 +88,7 @@ impl Talk<'_> {
             let refspec = format!("+{}:{reference}", base.full_ref());
             connection.remote().fetch(&[refspec.as_str()], Some(&mut options), None).map_err(|error| self.failed(&error))?;
         }
-        Ok(commit_sha(&tip))
+        Ok(CommitSha::from_bytes(tip.as_bytes()))
     }
 
     fn push(&self, updates: &[RefUpdate]) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
@@ -128,7 +128,7 @@ impl Talk<'_> {
 
     /// The result that needs no push: it is there already, or it is not where it was expected.
     fn settled(&self, repository: &Repository, update: &RefUpdate, heads: &HashMap<String, Oid>) -> Option<Result<Pushed, GitError>> {
-        let found = heads.get(&update.branch.full_ref()).map(commit_sha);
+        let found = heads.get(&update.branch.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()));
         if found == update.commit {
             return Some(Ok(Pushed::AlreadyThere));
         }
@@ -230,9 +230,4 @@ fn refspec(update: &RefUpdate) -> String {
     let source = update.commit.as_ref().map_or("", CommitSha::as_str);
     let force = if update.commit.is_some() { "+" } else { "" };
     format!("{force}{source}:{}", update.branch.full_ref())
-}
-
-fn commit_sha(id: &Oid) -> CommitSha {
-    // A libgit2 object id prints as 40 lower-case hexadecimal digits.
-    id.to_string().parse().unwrap_or_else(|_| unreachable!("an object id is 40 hexadecimal digits"))
 }

@@ -50,7 +50,7 @@ fn a_small_body_cannot_take_much_memory() {
 #[test]
 fn what_is_not_whole_json_is_refused_with_line_and_column() {
     for (bytes, line, column, word) in [
-        (&b""[..], 1, 0, "EOF"),
+        (&b""[..], 1, 1, "EOF"),
         (b"{}\n x", 2, 2, "trailing characters"),
         (b"{} {}", 1, 4, "trailing characters"),
         (b"{\n\"a\":\n}", 3, 1, "expected value"),
@@ -59,7 +59,9 @@ fn what_is_not_whole_json_is_refused_with_line_and_column() {
         (b"{\"a\":\n\"x\xff\"}", 2, 3, "UTF-8"),
         (b"{\"a\":1}\n\xc3", 2, 1, "UTF-8"),
         (b"\"\\ud800\"", 1, 8, ""),
-        (b"\"a\nb\"", 2, 0, "control character"),
+        (b"\"a\nb\"", 1, 3, "control character"),
+        (b"{\"a\": 1,\n\"b\n", 2, 3, "control character"),
+        (b"[1,\n", 1, 4, "EOF"),
         (b"NaN", 1, 1, "expected value"),
         (b"1e999", 1, 5, "out of range"),
     ] {

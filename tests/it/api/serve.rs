@@ -1,7 +1,7 @@
 //! The server on a real socket: what needs a connection to be seen.
 
 use super::world::*;
-use kubeops::api::{Listen, ServeOptions, Server, serve};
+use kubeops::api::{Bound, Listen, ServeError, ServeOptions, Server, serve};
 use kubeops::telemetry::{AccessLog, LogFormat};
 use std::io::Read;
 use std::net::SocketAddr;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-fn options(listen: Listen) -> ServeOptions {
-    ServeOptions {
-        listen,
+fn serve_at(listen: &Listen, world: &World) -> Result<Server, ServeError> {
+    let options = ServeOptions {
         workers: 1,
         keep_alive: Duration::from_secs(5),
         head_timeout: Duration::from_secs(1),
         graceful_timeout: Duration::from_secs(5),
-    }
+    };
+    serve(Bound::to(listen)?, &options, world.state.clone())
 }
 
 fn start(world: &World) -> (Server, SocketAddr) {
-    let server = serve(&options(Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }), world.state.clone()).expect("a server");
+    let server = serve_at(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, world).expect("a server");
     let address = server.addresses()[0];
     (server, address)
 }
@@ -115,20 +115,48 @@ async fn a_unix_socket_serves_replaces_a_stale_one_and_is_taken_away() {
     let path = directory.path().join("kubeops.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a stale socket"));
     let world = World::new();
-    let server = serve(&options(Listen::Unix(path.clone())), world.state.clone()).expect("a server");
+    let server = serve_at(&Listen::Unix(path.clone()), &world).expect("a server");
     assert!(server.addresses().is_empty());
     let mut stream = UnixStream::connect(&path).await.expect("a connection");
     let delivery = b"POST /api/v1/webhooks/service-desk HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-forwarded-for: 198.51.100.7\r\ncontent-length: 2\r\n\r\n{}";
     stream.write_all(delivery).await.expect("sent");
     assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 202"));
     assert_eq!(world.receiver.seen.lock().expect("a lock")[0].client, "198.51.100.7".parse().ok());
-    let taken = serve(&options(Listen::Unix(path.clone())), world.state.clone()).expect_err("somebody listens there");
+    let taken = serve_at(&Listen::Unix(path.clone()), &world).expect_err("somebody listens there");
     assert!(taken.to_string().contains("kubeops.sock"), "{taken}");
     server.stop(true).await;
     assert!(!path.exists());
     std::fs::write(&path, "not a socket").expect("a file");
-    assert!(serve(&options(Listen::Unix(path.clone())), world.state.clone()).is_err());
+    assert!(serve_at(&Listen::Unix(path.clone()), &world).is_err());
     assert!(path.exists(), "a file that is no socket is left alone");
+}
+
+#[actix_web::test]
+async fn head_is_answered_as_get_is_without_the_body() {
+    let world = World::new();
+    let (server, address) = start(&world);
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/ready", 200),
+        ("/", 307),
+        ("/api/v1/docs", 307),
+        ("/api/v1/docs/", 200),
+        ("/api/v1/docs/openapi.json", 200),
+        ("/no", 404),
+    ] {
+        let ask =
+            async |method: &str| exchange(address, format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        let (get, head) = (ask("GET").await, ask("HEAD").await);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+        assert!(head.ends_with("\r\n\r\n") && head.matches("\r\n\r\n").count() == 1, "{path} has no body: {head}");
+        let length = |answer: &str| answer.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+        if status != 404 {
+            assert_eq!(length(&head), length(&get), "{path}");
+        }
+    }
+    let refused = exchange(address, b"HEAD /api/v1/requests HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    server.stop(false).await;
 }
 
 #[actix_web::test]
@@ -136,7 +164,7 @@ async fn an_address_that_is_taken_is_named() {
     let world = World::new();
     let (server, address) = start(&world);
     let again = Listen::Tcp { host: "127.0.0.1".to_owned(), port: address.port() };
-    let error = serve(&options(again), world.state.clone()).expect_err("the port is taken");
+    let error = serve_at(&again, &world).expect_err("the port is taken");
     assert!(error.to_string().starts_with(&format!("cannot listen on 127.0.0.1:{}", address.port())), "{error}");
     server.stop(false).await;
 }
@@ -167,6 +195,7 @@ async fn the_access_log_has_a_line_per_request_and_no_query() {
     let world = World::with(Wishes { access_log: Some(log.clone()), ..Wishes::default() });
     world.get("/api/v1/sources").await;
     world.call(actix_web::test::TestRequest::post().uri("/api/v1/webhooks/service-desk?token=hunter2").set_payload("{}")).await;
+    world.call(actix_web::test::TestRequest::default().method(actix_web::http::Method::HEAD).uri("/healthz")).await;
     log.flush();
     let mut text = String::new();
     file.read_to_string(&mut text).expect("lines");
@@ -176,5 +205,6 @@ async fn the_access_log_has_a_line_per_request_and_no_query() {
         (Some("/api/v1/sources"), Some(200), Some("a viewer"))
     );
     assert_eq!((lines[1]["path"].as_str(), lines[1]["status"].as_u64()), (Some("/api/v1/webhooks/service-desk"), Some(202)));
+    assert_eq!((lines[2]["method"].as_str(), lines[2]["status"].as_u64()), (Some("HEAD"), Some(200)));
     assert!(!text.contains("hunter2") && !text.contains("kops_"));
 }

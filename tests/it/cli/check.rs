@@ -1,13 +1,13 @@
 //! `kubeops check`.
 
-use super::world::World;
+use super::world::{Ran, World};
 use serde_json::json;
 
 #[test]
 fn a_valid_set_is_counted_and_ends_with_0() {
     let world = World::new();
-    assert_eq!(world.run(&["check"]).ok().trim(), "valid: 1 sources, 1 repositories, 1 clusters, 1 automations; 0 warnings");
-    let report = world.run(&["--output", "json", "check"]).json();
+    assert_eq!(world.run(&["check"]).ok().trim(), "valid: 1 source, 1 repository, 1 cluster, 1 automation; 0 warnings");
+    let report = world.run(&["check", "-o", "json"]).json();
     assert_eq!(report, json!({ "valid": true, "diagnostics": [] }));
 }
 
@@ -48,6 +48,20 @@ fn everything_wrong_is_told_with_file_line_column_and_hint_and_ends_with_3() {
 }
 
 #[test]
+fn a_function_that_there_is_not_is_refused_at_its_place_before_anything_runs() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    let line = 1 + text.lines().position(|line| line.contains("when:")).expect("a condition");
+    let file = world.write("resources/portal.yaml", &text.replace("event.data.approved == true", "event.subject.startWith('V')"));
+    let told = world.run(&["check"]).fails(3);
+    let place = format!("{}:{line}:23: error: Automation/volume: ", file.display());
+    assert!(told.contains(&format!("{place}not a valid CEL expression: there is no function startWith(); did you mean startsWith()?")), "{told}");
+    world.write("resources/portal.yaml", &text.replace("id: body.ticket", "id: string(body.ticket, 10)"));
+    let told = world.run(&["check"]).fails(3);
+    assert!(told.contains("error: Source/portal: string() takes 1 argument; here it has 2 (at /spec/mapping/id)"), "{told}");
+}
+
+#[test]
 fn a_warning_is_let_through_unless_strict() {
     let world = World::new();
     world.write(
@@ -65,4 +79,13 @@ fn a_directory_without_resources_says_so() {
     let told = world.run(&["check", "home"]).fails(1);
     assert!(told.contains("there are no .yaml or .yml files in home"), "{told}");
     assert!(world.run(&["check", "nowhere"]).fails(1).contains("nowhere"));
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_told_where_it_is_named() {
+    let world = World::new();
+    let told = Ran::of(world.kubeops(&["serve"]).env_remove("PORTAL_SECRET")).fails(1);
+    let file = world.path("resources/portal.yaml");
+    let place = format!("{}:7:23: error: Source/portal: the secret PORTAL_SECRET is not there", file.display());
+    assert!(told.contains(&place) && told.contains("set the environment variable PORTAL_SECRET"), "{told}");
 }

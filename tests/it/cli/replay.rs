@@ -16,6 +16,20 @@ fn a_recorded_payload_is_looked_at_and_nothing_is_done() {
 }
 
 #[test]
+fn the_help_says_which_roles_it_needs_and_a_lower_one_is_told_so() {
+    let world = World::new();
+    let help = world.run(&["replay", "--help"]).ok();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("this needs a token of the role admin") && words.contains("this needs the role operator"), "{help}");
+    let server = world.serve();
+    let (_, answer) = server.deliver(&ticket("OPS-9", "ledger"));
+    let id = answer["id"].as_str().expect("an id");
+    let mut command = world.kubeops(&["replay", id]);
+    let told = super::world::Ran::of(command.env("KUBEOPS_SERVER", server.url()).env("KUBEOPS_TOKEN", world.token("operator"))).fails(1);
+    assert!(told.contains("this needs the role admin"), "{told}");
+}
+
+#[test]
 fn a_stored_delivery_is_tried_under_changed_resources_and_then_applied() {
     let world = World::new();
     let server = world.serve();

@@ -24,6 +24,8 @@ fn a_request_is_listed_shown_reviewed_and_merged() {
     assert!(server.run(&["requests", "diff", id]).ok().contains("+kind: PersistentVolumeClaim"));
 
     assert!(server.run(&["pulls", "list"]).ok().contains("gitops#1  open"));
+    // The server chose its port itself; links have that one.
+    assert_eq!(server.json(&["requests", "show", id])["pull"]["url"], format!("{}/api/v1/pulls/gitops/1", server.url()));
     let pull = server.run(&["pulls", "show", "gitops#1"]).ok();
     assert!(pull.starts_with("gitops#1 Volume ledger (OPS-7) (open)"), "{pull}");
     assert!(server.run(&["pulls", "diff", "gitops/1"]).ok().contains("+  name: ledger"));
@@ -33,6 +35,17 @@ fn a_request_is_listed_shown_reviewed_and_merged() {
     server.until("OPS-7", "merged");
     assert!(server.run(&["pulls", "merge", "gitops#1"]).ok().contains("merged"), "merging again is no mistake");
     assert!(server.run(&["pulls", "close", "gitops#1"]).fails(1).contains("no longer open"));
+}
+
+#[test]
+fn a_request_asked_for_waits_in_the_line_of_its_repository_from_the_beginning() {
+    let world = World::new();
+    let server = world.serve();
+    // Nothing can be planned, so nothing but the asking itself can have told the repository.
+    std::fs::rename(world.upstream.path(), world.path("elsewhere.git")).expect("moved");
+    let asked = server.json(&["requests", "ask", "volume", "-p", "name=logs", "-p", "size=10Gi"]);
+    let shown = server.json(&["requests", "show", asked["id"].as_str().expect("an id")]);
+    assert_eq!((&shown["repository"], &shown["commit"]), (&json!("gitops"), &json!(null)), "{shown:#}");
 }
 
 #[test]

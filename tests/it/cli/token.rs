@@ -39,4 +39,8 @@ fn what_is_no_token_or_role_is_told_with_what_is() {
     assert!(world.run(&["token", "create", "--name", "x", "--role", "root"]).fails(2).contains("one of viewer, operator, admin"));
     assert!(world.run(&["token", "revoke", "tok_01k00000000000000000000000"]).fails(1).contains("tok_01k00000000000000000000000"));
     world.run(&["token", "revoke", "me"]).fails(2);
+    for name in ["", "  ", "two\nlines", &"x".repeat(101)] {
+        let told = world.run(&["token", "create", "--name", name, "--role", "viewer"]).fails(2);
+        assert!(told.contains("has 1 to 100 characters and no control characters"), "{name:?}: {told}");
+    }
 }

@@ -29,7 +29,7 @@ impl World {
             assert!(text.contains("kind: github") && text.contains(&git.url), "{text}");
             text
         });
-        server.set("OBSERVE_SECONDS", "1").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE").run();
+        server.set("OBSERVE_SECONDS", "1").set("GRACEFUL_TIMEOUT", "2").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE").run();
         Self { server, github, _git: git }
     }
 
@@ -102,6 +102,26 @@ fn whatever_goes_wrong_at_github_there_is_one_pull_request() {
         assert_eq!((pull.labels.len(), pull.reviewers.len()), (1, 1), "{fault:?}: labels and reviewers are there in the end: {pull:#?}");
     }
     assert_eq!(world.github.pulls().len(), faults.len());
+    world.keeps_the_token();
+}
+
+#[test]
+fn a_proposal_cut_short_by_a_shutdown_finds_what_became_of_its_pull_request() {
+    let mut world = World::start();
+    // The pull request is made, but its answer does not arrive before the server has to end.
+    world.github.fail(Fault::Silent);
+    world.server.at().ticket(&ticket("OPS-1", "payments"));
+    eventually("the pull request is made", || world.github.pulls().first().map(drop));
+    assert_eq!(world.server.terminate().code(), Some(0));
+    // Meanwhile a person merges it.
+    world.github.person(1, |pull| {
+        pull.merged = true;
+        pull.state = "closed";
+    });
+    world.server.run();
+    let request = world.server.at().settled("OPS-1", "merged");
+    assert_eq!(request["pull"]["number"], 1, "{request:#}");
+    assert_eq!(world.github.pulls().len(), 1, "no second one is opened");
     world.keeps_the_token();
 }
 

@@ -10,6 +10,7 @@ mod reload;
 mod secrets;
 mod shutdown;
 mod ticket;
+mod timeouts;
 
 use crate::support::server::TestServer;
 use crate::support::upstream::{UpstreamRepo, command, run};

@@ -3,8 +3,8 @@
 use super::loopback::{Answer, Loopback, Request};
 use base64::Engine as _;
 use kubeops::git::{CommitMeta, Identity, Mirror};
-use kubeops::plan::{BaseTree, ChangeSet, EntryKind, FileChange, TreeError};
-use kubeops::types::{CommitSha, DirectoryPath, EventId, ManifestPath, RequestId, Timestamp};
+use kubeops::plan::{BaseTree, ChangeSet, FileChange};
+use kubeops::types::{CommitSha, DirectoryPath, EventId, RequestId, Timestamp};
 use kubeops::validate::{KubernetesVersion, Rules, UnknownKinds, ValidatedChange, validate};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -211,30 +211,6 @@ pub fn validated_on(base: &dyn BaseTree, files: &[(&str, Option<&str>)]) -> Vali
     }
     let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
     validate(change, base, &rules).expect("a valid change")
-}
-
-/// A base with nothing in it.
-pub struct EmptyTree(CommitSha);
-
-impl Default for EmptyTree {
-    fn default() -> Self {
-        Self("0".repeat(40).parse().expect("forty digits"))
-    }
-}
-
-impl BaseTree for EmptyTree {
-    fn commit(&self) -> &CommitSha {
-        &self.0
-    }
-    fn entry(&self, _: &str) -> Result<Option<EntryKind>, TreeError> {
-        Ok(None)
-    }
-    fn read(&self, _: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        Ok(None)
-    }
-    fn spellings(&self, _: &str) -> Result<Vec<String>, TreeError> {
-        Ok(Vec::new())
-    }
 }
 
 /// A ConfigMap whose content tells `value`.

@@ -1,0 +1,88 @@
+//! What Kubernetes' own schemas say.
+
+use super::*;
+
+#[test]
+fn a_schema_fault_has_its_line_what_was_expected_and_what_was_meant() {
+    let told = |from: &str, to: &str| {
+        assert!(DEPLOYMENT.contains(from), "{from}");
+        let finding = only(&DEPLOYMENT.replacen(from, to, 1));
+        (finding.rule, finding.pointer.unwrap_or_default(), finding.line.unwrap_or_default(), finding.message, finding.hint.unwrap_or_default())
+    };
+    let (rule, pointer, line, message, hint) = told("replicas: 2", "replicas: '2'");
+    assert_eq!((rule.as_str(), pointer.as_str(), line), ("schema.type", "/spec/replicas", 7));
+    assert_eq!(message, "Deployment web/api: `spec.replicas`: expected a whole number, found the text \"2\"");
+    assert_eq!(hint, "write it without quotes");
+    let (rule, pointer, line, message, hint) = told("replicas: 2", "replica: 2");
+    assert_eq!((rule.as_str(), pointer.as_str(), line), ("schema.unknown_field", "/spec/replica", 7));
+    assert_eq!((message.as_str(), hint.as_str()), ("Deployment web/api: `spec` has no field `replica`", "did you mean `replicas`?"));
+    let (rule, pointer, line, _, hint) = told("          image:", "          imaeg:");
+    assert_eq!((rule.as_str(), pointer.as_str(), line), ("schema.unknown_field", "/spec/template/spec/containers/0/imaeg", 14));
+    assert_eq!(hint, "did you mean `image`?");
+    let (rule, pointer, line, message, _) = told("        - name: api", "        - workingDir: /x");
+    assert_eq!((rule.as_str(), pointer.as_str(), line), ("schema.required", "/spec/template/spec/containers/0", 13));
+    assert!(message.contains("`name` is missing in `spec.template.spec.containers.0`"), "{message}");
+    let (rule, _, _, message, hint) = told("cpu: 500m", "cpu: 4 cores");
+    assert_eq!((rule.as_str(), hint.contains("500m")), ("schema.value", true), "{message}");
+    let (rule, _, _, message, _) = told("replicas: 2", "replicas: 3000000000");
+    assert!(rule == "schema.value" && message.contains("2147483647"), "{message}");
+    let (rule, _, _, _, hint) = told("app: api", "app: 1");
+    assert_eq!((rule.as_str(), hint.as_str()), ("schema.type", "put it in quotes"));
+    let (rule, pointer, ..) = told("  selector: { matchLabels: { app: api } }\n", "");
+    assert_eq!((rule.as_str(), pointer.as_str()), ("schema.required", "/spec"));
+    let (rule, pointer, ..) = told("metadata:\n  name: api", "spek: {}\nmetadata:\n  name: api");
+    assert_eq!((rule.as_str(), pointer.as_str()), ("schema.unknown_field", "/spek"));
+}
+
+#[test]
+fn quantities_and_ports_may_be_numbers_or_text() {
+    for cpu in ["1", "0.5", "'2'", "500m", "1e3", "1Gi", "+1", "null"] {
+        assert_eq!(broken(&DEPLOYMENT.replace("cpu: 500m", &format!("cpu: {cpu}"))), Vec::<String>::new(), "{cpu}");
+    }
+    for cpu in ["''", "'1 '", "true", "1GiB", "[]"] {
+        assert_eq!(broken(&DEPLOYMENT.replace("cpu: 500m", &format!("cpu: {cpu}"))).len(), 1, "{cpu}");
+    }
+    for port in ["80", "http", "'80'"] {
+        let service = format!("apiVersion: v1\nkind: Service\nmetadata: {{ name: a }}\nspec: {{ ports: [{{ port: 80, targetPort: {port} }}] }}\n");
+        assert_eq!(broken(&service), Vec::<String>::new(), "{port}");
+    }
+}
+
+#[test]
+fn kinds_that_kubernetes_does_not_have_are_told_apart_from_kinds_of_others() {
+    let wrong = only("apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: { name: a }\n");
+    assert_eq!((wrong.rule.as_str(), wrong.hint.as_deref()), ("schema.kind", Some("there is `Ingress` of `networking.k8s.io/v1`")));
+    let wrong = only("apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: { name: a }\n");
+    assert_eq!(
+        (wrong.rule.as_str(), wrong.severity, wrong.hint.as_deref()),
+        ("schema.kind", Severity::Error, Some("there is `Deployment` of `apps/v1`"))
+    );
+    let wrong = only("apiVersion: v1\nkind: Deployment\nmetadata: { name: a }\n");
+    assert_eq!(wrong.hint.as_deref(), Some("there is `Deployment` of `apps/v1`"));
+    let wrong = only("apiVersion: v1\nkind: Namespcae\nmetadata: { name: a }\n");
+    assert_eq!(wrong.hint.as_deref(), Some("there is `Namespace` of `v1`"));
+    let foreign = "apiVersion: example.com/v1\nkind: Widget\nmetadata: { name: a }\nspec: { any: thing }\n";
+    for (setting, severity) in
+        [(UnknownKinds::Deny, Some(Severity::Error)), (UnknownKinds::Warn, Some(Severity::Warning)), (UnknownKinds::Allow, None)]
+    {
+        let found = findings(change(&[("a.yaml", foreign)]), &FakeTree::new(), &Rules { unknown_kinds: setting, ..rules() });
+        assert_eq!(found.first().map(|finding| finding.severity), severity);
+        assert!(found.iter().all(|finding| finding.rule == "schema.unknown_kind"));
+    }
+}
+
+#[test]
+fn the_schemas_follow_the_version_asked_for() {
+    // `resource.k8s.io/v1` came with 1.34.
+    let text = "apiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: { name: a }\nspec: {}\n";
+    let at = |version: &str| {
+        let rules = Rules { kubernetes: version.parse().expect("a version"), ..rules() };
+        findings(change(&[("a.yaml", text)]), &FakeTree::new(), &rules).into_iter().map(|finding| finding.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(at("1.33"), ["schema.kind"]);
+    assert_eq!(at("1.34"), Vec::<String>::new());
+    assert!("1.20".parse::<KubernetesVersion>().expect_err("old").to_string().contains("1.33, 1.34, 1.35, 1.36, 1.37"));
+    assert_eq!(KubernetesVersion::default().to_string(), "1.37");
+    assert_eq!(serde_json::to_string(&KubernetesVersion::default()).expect("JSON"), "\"1.37\"");
+    assert!(serde_json::from_str::<KubernetesVersion>("\"1.99\"").is_err());
+}

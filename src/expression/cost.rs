@@ -17,6 +17,8 @@ const MAX_LITERAL: usize = 64;
 pub(super) struct Cost {
     nodes: u64,
     nesting: u32,
+    /// Whether it selects a field whose name has a dot in it, written in backquotes.
+    pub(super) dotted_fields: bool,
     pub(super) free_variables: BTreeSet<String>,
 }
 
@@ -29,9 +31,12 @@ impl Cost {
     }
 
     /// Refuses an evaluation over data whose longest list or map has `widest` entries when it could take too long.
-    pub(super) fn check(&self, widest: u64) -> Result<(), EvaluationError> {
-        let steps = self.nodes.saturating_mul(widest.max(1).saturating_pow(self.nesting));
-        if self.nesting > 0 && steps > MAX_STEPS { Err(EvaluationError::TooCostly { steps, limit: MAX_STEPS }) } else { Ok(()) }
+    pub(super) fn check(&self, widest: impl Fn() -> u64) -> Result<(), EvaluationError> {
+        if self.nesting == 0 {
+            return Ok(());
+        }
+        let steps = self.nodes.saturating_mul(widest().max(1).saturating_pow(self.nesting));
+        if steps > MAX_STEPS { Err(EvaluationError::TooCostly { steps, limit: MAX_STEPS }) } else { Ok(()) }
     }
 
     fn visit<'e>(&mut self, at: &'e IdedExpr, nesting: u32, bound: &mut Vec<&'e str>) -> Result<(), String> {
@@ -50,7 +55,10 @@ impl Cost {
                     self.visit(part, nesting, bound)?;
                 }
             }
-            Expr::Select(select) => self.visit(&select.operand, nesting, bound)?,
+            Expr::Select(select) => {
+                self.dotted_fields |= select.field.contains('.');
+                self.visit(&select.operand, nesting, bound)?;
+            }
             Expr::List(list) => {
                 for element in &list.elements {
                     self.visit(element, nesting, bound)?;

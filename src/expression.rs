@@ -15,7 +15,7 @@ pub use required::Equality;
 pub use scope::Scope;
 pub use variables::{Variable, Variables};
 
-use cel::{Env, IdedExpr, Program, Value};
+use cel::{Env, Program, Value};
 use std::sync::{Arc, LazyLock};
 
 /// The environment of every expression: CEL's standard library, with its string and math extensions.
@@ -135,12 +135,7 @@ impl Expression {
 
     fn run(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         self.cost.check(|| scope.widest())?;
-        self.resolve(self.program.expression(), scope).map_err(|error| failure(&error))
-    }
-
-    /// The value of a part of this expression, or of the whole.
-    fn resolve(&self, part: &IdedExpr, scope: &Scope<'_>) -> Result<Value, cel::ExecutionError> {
-        scope.resolve(part, self.cost.dotted_fields)
+        scope.resolve(self.program.expression()).map_err(|error| failure(&error))
     }
 }
 

@@ -17,8 +17,6 @@ const MAX_LITERAL: usize = 64;
 pub(super) struct Cost {
     nodes: u64,
     nesting: u32,
-    /// Whether it selects a field whose name has a dot in it, written in backquotes.
-    pub(super) dotted_fields: bool,
     pub(super) free_variables: BTreeSet<String>,
 }
 
@@ -55,10 +53,7 @@ impl Cost {
                     self.visit(part, nesting, bound)?;
                 }
             }
-            Expr::Select(select) => {
-                self.dotted_fields |= select.field.contains('.');
-                self.visit(&select.operand, nesting, bound)?;
-            }
+            Expr::Select(select) => self.visit(&select.operand, nesting, bound)?,
             Expr::List(list) => {
                 for element in &list.elements {
                     self.visit(element, nesting, bound)?;

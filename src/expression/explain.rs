@@ -83,14 +83,14 @@ pub(super) fn explain(expression: &Expression, scope: &Scope<'_>) -> Explanation
         .enumerate()
         .map(|(at, part)| {
             let text = if matched { texts[at].clone() } else { expression.source.clone() };
-            predicate(expression, part, text, scope)
+            predicate(part, text, scope)
         })
         .collect();
     Explanation { holds, predicates }
 }
 
-fn predicate(expression: &Expression, part: &IdedExpr, text: String, scope: &Scope<'_>) -> Predicate {
-    let (value, error) = match expression.resolve(part, scope) {
+fn predicate(part: &IdedExpr, text: String, scope: &Scope<'_>) -> Predicate {
+    let (value, error) = match scope.resolve(part) {
         Ok(Value::Bool(value)) => (Some(value), None),
         Ok(other) => (None, Some(format!("a condition is true or false, this is a {}", other.type_of()))),
         Err(error) => (None, Some(failure(&error).to_string())),
@@ -100,7 +100,7 @@ fn predicate(expression: &Expression, part: &IdedExpr, text: String, scope: &Sco
     let operands = paths
         .into_iter()
         .map(|(path, at)| {
-            let value = match expression.resolve(at, scope).map_err(|error| failure(&error)) {
+            let value = match scope.resolve(at).map_err(|error| failure(&error)) {
                 Ok(value) => to_json(&value).ok().map(shortened),
                 Err(EvaluationError::Missing(_) | EvaluationError::TooCostly { .. } | EvaluationError::Failed(_)) => None,
             };

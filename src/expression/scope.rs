@@ -68,9 +68,9 @@ impl<'v> Scope<'v> {
         self.widest.max(*self.widest_lent.get_or_init(of_lent)).max(1)
     }
 
-    /// The value of an expression. With `dotted_fields` it has names of fields with a dot in them, so paths cannot be told from names.
-    pub(super) fn resolve(&self, expression: &IdedExpr, dotted_fields: bool) -> Result<cel::Value, ExecutionError> {
-        let reader = Reader { scope: self, paths: !dotted_fields };
+    /// The value of an expression, or of a part of one.
+    pub(super) fn resolve(&self, expression: &IdedExpr) -> Result<cel::Value, ExecutionError> {
+        let reader = Reader(self);
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&reader);
         cel::Value::resolve(expression, &context)
@@ -95,20 +95,14 @@ impl<'v> Scope<'v> {
 
 /// Answers the interpreter, which asks for `event.data.issue.key`, then for `event.data.issue`, and so on down to `event`, and selects from
 /// the first that it gets what was left out.
-struct Reader<'s, 'v> {
-    scope: &'s Scope<'v>,
-    paths: bool,
-}
+struct Reader<'s, 'v>(&'s Scope<'v>);
 
 impl VariableResolver for Reader<'_, '_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         if !variable.contains('.') {
-            return self.scope.whole(variable).map(|whole| CowVal::Borrowed(whole));
+            return self.0.whole(variable).map(CowVal::Borrowed);
         }
-        if !self.paths {
-            return None;
-        }
-        match self.scope.lent.find(variable.split('.'))? {
+        match self.0.lent.find(variable.split('.'))? {
             // Lists and maps come with the whole variable, which is converted once however often it is asked for.
             Cow::Borrowed(Value::Array(_) | Value::Object(_)) => None,
             Cow::Borrowed(value) => Some(CowVal::Owned(lend(value))),

@@ -396,3 +396,68 @@ fn text_error(error: &tera::Error) -> TextError {
 fn without_place(message: String) -> TextError {
     TextError { message, line: 0, column: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const KINDS: [TextKind; 3] = [TextKind::Line, TextKind::Markdown, TextKind::Path];
+
+    fn with(value: &serde_json::Value) -> serde_json::Value {
+        json!({ "parameters": { "a": value, "team": "web" }, "event": { "subject": "OPS-42", "data": { "x": value } } })
+    }
+
+    #[test]
+    fn text_and_plain_fields_need_no_engine() {
+        for source in ["", "x", "{{ parameters.a }}", "{{parameters.a}}/{{ event.data.x  }}.yaml", "a `{{ parameters.a }}` b"] {
+            assert!(TextTemplate::compile(source, TextKind::Markdown).expect("sound").parts.is_some(), "{source}");
+        }
+        for source in ["{{ parameters }}", "{{ parameters.a | upper }}", "{{ parameters[\"a\"] }}", "{# x #}", "{% if parameters.a %}x{% endif %}"] {
+            assert!(TextTemplate::compile(source, TextKind::Markdown).expect("sound").parts.is_none(), "{source}");
+        }
+    }
+
+    fn same(source: &str, value: &serde_json::Value) {
+        let variables = with(value);
+        for kind in KINDS {
+            let Ok(template) = TextTemplate::compile(source, kind) else { continue };
+            let by_engine = template.render_by_engine(&Variables::from(&variables));
+            match template.joined(&Variables::from(&variables)) {
+                Some(text) => assert_eq!(Ok(text), by_engine, "{source} {kind:?}"),
+                None => assert!(template.parts.is_none() || by_engine.is_err(), "{source} {kind:?}: {by_engine:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_type_of_value_is_written_as_the_engine_writes_it() {
+        let nested = json!({"b": [1, "x", {"c": null}]});
+        for value in [json!(null), json!(true), json!(-7), json!(u64::MAX), json!(0.1), json!(1e300), json!(1.0), json!(""), json!([]), nested] {
+            same("{{ parameters.a }}", &value);
+            same("{{ parameters.a.b }} {{ parameters.gone.x }}", &value);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn without_the_engine_a_text_is_the_same(pieces in prop::collection::vec(piece(), 0..6), value in "\\PC{0,12}|[`@#<a|.\\n -]{0,8}") {
+            same(&pieces.concat(), &json!(value));
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z |`./#@\\n]{0,6}".prop_map(String::from),
+            Just("{{ parameters.a }}".to_owned()),
+            Just("{{parameters.team}}".to_owned()),
+            Just("`{{ event.data.x }}`".to_owned()),
+            Just("{{  event.subject }}".to_owned()),
+            Just("{{ event . subject }}".to_owned()),
+            Just("{{ event.data }}".to_owned()),
+            Just("{{ parameters.a.b }}".to_owned()),
+            Just("{# note #}\n".to_owned()),
+        ]
+    }
+}

@@ -114,3 +114,51 @@ pub(super) fn decode_answer(mut frame: Vec<u8>) -> Result<Vec<u8>, RenderError> 
         _ => Err(RenderError::Protocol("an empty answer".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives its bytes in pieces of one size.
+    struct Pieces<'b>(&'b [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let size = self.1.min(buffer.len());
+            (&mut self.0).take(size as u64).read(buffer)
+        }
+    }
+
+    #[test]
+    fn a_frame_is_read_back_however_it_is_cut() {
+        for length in [0, 1, 4, 100, CHUNK - HEADER - 1, CHUNK - HEADER, CHUNK, 3 * CHUNK] {
+            let output: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).expect("small")).collect();
+            let frame = answer_frame(&Ok(output.clone())).expect("a frame");
+            for size in [1, 3, 4, 5, 1000, CHUNK, usize::MAX] {
+                let payload = read_frame(&mut Pieces(&frame, size)).expect("read").expect("a frame");
+                assert_eq!(decode_answer(payload).as_ref(), Ok(&output), "{length} bytes, {size} at a time");
+            }
+        }
+        assert_eq!(read_frame(&mut Pieces(&ready_frame(), 4)).expect("read"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_off_too_large_or_followed_by_more_is_an_error() {
+        assert!(read_frame(&mut Pieces(&[], 4)).expect("the end").is_none());
+        let frame = answer_frame(&Ok(b"kind: Pod".to_vec())).expect("a frame");
+        for end in 1..frame.len() {
+            assert!(read_frame(&mut Pieces(&frame[..end], 100)).is_err(), "{end}");
+        }
+        assert!(read_frame(&mut Pieces(&u32::MAX.to_le_bytes(), 4)).is_err());
+        assert!(read_frame(&mut Pieces(&[frame.as_slice(), b"x"].concat(), 100)).is_err());
+        assert!(json_frame(&"x".repeat(MAX_FRAME)).is_err());
+    }
+
+    #[test]
+    fn an_error_arrives_as_it_was_sent() {
+        let error = RenderError::OutputTooLarge { template: "t".to_owned(), limit: 7 };
+        let frame = answer_frame(&Err(error.clone())).expect("a frame");
+        let payload = read_frame(&mut frame.as_slice()).expect("read").expect("a frame");
+        assert_eq!(decode_answer(payload), Err(error));
+    }
+}

@@ -4,6 +4,8 @@
 
 use crate::types::{DeliveryId, EventId, ParseError, SourceName, Timestamp, text_type};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::str::FromStr;
 
 text_type!(
@@ -63,17 +65,20 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event as the variable `event` of expressions and templates: `id, source, type, subject, time, data`.
-    pub fn to_value(&self) -> serde_json::Value {
-        let mut value = serde_json::json!({
-            "id": self.id,
-            "source": self.source,
-            "type": self.kind,
-            "subject": self.subject,
-            "time": self.time,
-        });
-        // Cloned, not written anew like the rest: the payload is the large part, and this is done for every event.
-        value["data"] = self.data.clone();
-        value
+    /// The fields of the variable `event` in expressions and templates.
+    pub const FIELDS: [&'static str; 6] = ["id", "source", "type", "subject", "time", "data"];
+
+    /// One of [`Self::FIELDS`]; none of another name. The payload is lent: it is the large part.
+    pub fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
+        let text = |text: &str| Cow::Owned(Value::from(text));
+        Some(match name {
+            "id" => text(self.id.as_str()),
+            "source" => self.source.as_ref().map_or(Cow::Owned(Value::Null), |source| text(source.as_str())),
+            "type" => text(self.kind.as_str()),
+            "subject" => text(&self.subject),
+            "time" => text(&self.time.to_string()),
+            "data" => Cow::Borrowed(&self.data),
+            _ => return None,
+        })
     }
 }

@@ -6,13 +6,17 @@ mod cost;
 mod explain;
 mod functions;
 mod required;
+mod scope;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use explain::{Explanation, Operand, Predicate};
 pub use required::Equality;
+pub use scope::Scope;
+pub use variables::{Variable, Variables};
 
-use cel::{Context, Env, Program, Value};
+use cel::{Env, Program, Value};
 use std::sync::{Arc, LazyLock};
 
 /// The environment of every expression: CEL's standard library, with its string and math extensions.
@@ -113,18 +117,18 @@ impl Expression {
     ///
     /// # Errors
     /// See [`EvaluationError`].
-    pub fn evaluate(&self, scope: &Scope) -> Result<serde_json::Value, EvaluationError> {
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<serde_json::Value, EvaluationError> {
         to_json(&self.run(scope)?)
     }
 
     /// Whether the condition holds: true only for the value `true`; a missing field, an error or another type is
     /// "does not hold", told by [`Self::explain`].
-    pub fn holds(&self, scope: &Scope) -> bool {
+    pub fn holds(&self, scope: &Scope<'_>) -> bool {
         matches!(self.run(scope), Ok(Value::Bool(true)))
     }
 
     /// Why the condition holds or does not: every predicate with its value and the values it looked at.
-    pub fn explain(&self, scope: &Scope) -> Explanation {
+    pub fn explain(&self, scope: &Scope<'_>) -> Explanation {
         explain::explain(self, scope)
     }
 
@@ -133,9 +137,9 @@ impl Expression {
         required::equalities(self.program.expression())
     }
 
-    fn run(&self, scope: &Scope) -> Result<Value, EvaluationError> {
-        self.cost.check(scope.widest)?;
-        self.program.execute(&scope.context).map_err(|error| failure(&error))
+    fn run(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        self.cost.check(|| scope.widest())?;
+        scope.resolve(self.program.expression()).map_err(|error| failure(&error))
     }
 }
 
@@ -159,49 +163,6 @@ fn line_and_column(text: &str, at: usize) -> (u32, u32) {
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     (number(before.matches('\n').count() + 1), number(before[line_start..].chars().count() + 1))
-}
-
-/// The variables an expression may read. Built once per event and shared by every expression.
-pub struct Scope {
-    context: Context<'static, 'static>,
-    widest: u64,
-}
-
-impl Scope {
-    /// A scope that holds `variables`, each a name and its value.
-    pub fn new<'a>(variables: impl IntoIterator<Item = (&'a str, &'a serde_json::Value)>) -> Self {
-        let mut scope = Self { context: Context::with_env(Arc::clone(&ENVIRONMENT)), widest: 1 };
-        for (name, value) in variables {
-            scope.insert(name, value);
-        }
-        scope
-    }
-
-    /// Adds or replaces one variable.
-    pub fn insert(&mut self, name: &str, value: &serde_json::Value) {
-        self.widest = self.widest.max(cost::widest(value));
-        self.context.add_variable_from_value(name, to_cel(value));
-    }
-}
-
-/// JSON as CEL has it: integers stay integers, other numbers are doubles.
-fn to_cel(value: &serde_json::Value) -> Value {
-    match value {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(flag) => Value::Bool(*flag),
-        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(int), _) => Value::Int(int),
-            (None, Some(uint)) => Value::UInt(uint),
-            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        serde_json::Value::String(text) => Value::String(Arc::new(text.clone())),
-        serde_json::Value::Array(items) => Value::List(Arc::new(items.iter().map(to_cel).collect())),
-        serde_json::Value::Object(fields) => {
-            let map: std::collections::HashMap<cel::objects::Key, Value> =
-                fields.iter().map(|(key, value)| (key.clone().into(), to_cel(value))).collect();
-            Value::Map(map.into())
-        }
-    }
 }
 
 /// A value of CEL as JSON. A map's keys are sorted: CEL keeps them in no order, and the same expression on the same event

@@ -1,7 +1,7 @@
 //! Which automations take an event. Thousands of rules stay cheap: they are found by source, type and one equality of
 //! their condition, and only those are evaluated.
 
-use super::Automation;
+use super::{Automation, scope_of};
 use crate::event::Event;
 use crate::expression::{Equality, Explanation, Scope};
 use crate::types::{AutomationName, SourceName};
@@ -57,12 +57,11 @@ impl Automations {
     }
 
     /// The automations that take the event, by name, and the scope they were evaluated in.
-    pub fn matching(&self, event: &Event) -> (Vec<Arc<Automation>>, Scope) {
-        let value = event.to_value();
-        let scope = Scope::new([("event", &value)]);
+    pub fn matching<'e>(&self, event: &'e Event) -> (Vec<Arc<Automation>>, Scope<'e>) {
+        let scope = scope_of(event);
         let mut matched: Vec<Arc<Automation>> = Vec::new();
         let listeners = event.source.as_ref().and_then(|source| self.by_source.get(source));
-        for automation in listeners.into_iter().flat_map(|listeners| listeners.candidates(&value)) {
+        for automation in listeners.into_iter().flat_map(|listeners| listeners.candidates(&scope)) {
             if automation.spec.on.takes(&event.kind) && automation.when.as_ref().is_none_or(|when| when.holds(&scope)) {
                 matched.push(Arc::clone(automation));
             }
@@ -72,7 +71,7 @@ impl Automations {
     }
 
     /// Automations whose `on` fits the event, with their conditions explained: those that `matched`, then others, at most `limit`.
-    pub fn explain(&self, event: &Event, matched: &[Arc<Automation>], scope: &Scope, limit: usize) -> Vec<Considered> {
+    pub fn explain(&self, event: &Event, matched: &[Arc<Automation>], scope: &Scope<'_>, limit: usize) -> Vec<Considered> {
         let is_matched = |automation: &Arc<Automation>| matched.iter().any(|other| other.name == automation.name);
         let others = self.all.values().filter(|automation| automation.listens_to(event) && !is_matched(automation));
         matched.iter().chain(others).take(limit).map(|automation| automation.consider(scope)).collect()
@@ -88,10 +87,10 @@ impl Listeners {
         }
     }
 
-    fn candidates<'a>(&'a self, event: &'a serde_json::Value) -> impl Iterator<Item = &'a Arc<Automation>> {
-        let indexed = self.by_field.iter().filter_map(move |(path, by_literal)| {
-            let found = path.iter().skip(1).try_fold(event, |at, field| at.get(field))?.as_str()?;
-            by_literal.get(found)
+    fn candidates<'a>(&'a self, scope: &'a Scope<'_>) -> impl Iterator<Item = &'a Arc<Automation>> {
+        let indexed = self.by_field.iter().filter_map(|(path, by_literal)| {
+            let found = scope.variables().find(path.iter().map(String::as_str))?;
+            by_literal.get(found.as_str()?)
         });
         self.unconditional.iter().chain(indexed.flatten())
     }

@@ -15,7 +15,7 @@ pub use parameters::{ParameterError, Parameters};
 pub(crate) use parameters::escape as escape_pointer;
 
 use crate::event::Event;
-use crate::expression::{EvaluationError, Expression, Scope};
+use crate::expression::{EvaluationError, Expression, Scope, Variable, Variables};
 use crate::types::{AutomationName, SpecError};
 
 /// The variables of `when` and `correlate`.
@@ -66,7 +66,7 @@ impl Automation {
     ///
     /// # Errors
     /// A sentence for the author when the expression has no value, or no text as its value.
-    pub fn correlation(&self, scope: &Scope) -> Result<String, String> {
+    pub fn correlation(&self, scope: &Scope<'_>) -> Result<String, String> {
         let text = match self.correlate.evaluate(scope) {
             Ok(serde_json::Value::String(text)) => text,
             Ok(serde_json::Value::Number(number)) => number.to_string(),
@@ -86,15 +86,15 @@ impl Automation {
     }
 
     /// Looks at one event in full: every predicate with its values.
-    pub fn consider(&self, scope: &Scope) -> Considered {
+    pub fn consider(&self, scope: &Scope<'_>) -> Considered {
         let explanation = self.when.as_ref().map(|when| when.explain(scope));
         Considered { automation: self.name.clone(), matched: explanation.as_ref().is_none_or(|e| e.holds), explanation }
     }
 }
 
 /// The variables an event gives to expressions.
-pub fn scope_of(event: &Event) -> Scope {
-    Scope::new([("event", &event.to_value())])
+pub fn scope_of(event: &Event) -> Scope<'_> {
+    Scope::lending(Variables::new([("event", Variable::Event(event))]))
 }
 
 /// Compiles the expression at `pointer`, or adds what is wrong to `errors`.

@@ -86,7 +86,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Every parameter that is missing or does not fit its schema.
-    pub fn read(&self, scope: &Scope) -> Result<Map<String, Value>, Vec<ParameterError>> {
+    pub fn read(&self, scope: &Scope<'_>) -> Result<Map<String, Value>, Vec<ParameterError>> {
         let mut values = Map::new();
         let mut errors = Vec::new();
         for parameter in &self.each {

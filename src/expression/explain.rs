@@ -68,9 +68,9 @@ impl Predicate {
     }
 }
 
-pub(super) fn explain(expression: &Expression, scope: &Scope) -> Explanation {
+pub(super) fn explain(expression: &Expression, scope: &Scope<'_>) -> Explanation {
     let holds = expression.holds(scope);
-    if let Err(error) = expression.cost.check(scope.widest) {
+    if let Err(error) = expression.cost.check(|| scope.widest()) {
         let whole = Predicate { text: expression.source.clone(), value: None, error: Some(error.to_string()), operands: Vec::new() };
         return Explanation { holds, predicates: vec![whole] };
     }
@@ -89,8 +89,8 @@ pub(super) fn explain(expression: &Expression, scope: &Scope) -> Explanation {
     Explanation { holds, predicates }
 }
 
-fn predicate(part: &IdedExpr, text: String, scope: &Scope) -> Predicate {
-    let (value, error) = match Value::resolve(part, &scope.context) {
+fn predicate(part: &IdedExpr, text: String, scope: &Scope<'_>) -> Predicate {
+    let (value, error) = match scope.resolve(part) {
         Ok(Value::Bool(value)) => (Some(value), None),
         Ok(other) => (None, Some(format!("a condition is true or false, this is a {}", other.type_of()))),
         Err(error) => (None, Some(failure(&error).to_string())),
@@ -100,7 +100,7 @@ fn predicate(part: &IdedExpr, text: String, scope: &Scope) -> Predicate {
     let operands = paths
         .into_iter()
         .map(|(path, at)| {
-            let value = match Value::resolve(at, &scope.context).map_err(|error| failure(&error)) {
+            let value = match scope.resolve(at).map_err(|error| failure(&error)) {
                 Ok(value) => to_json(&value).ok().map(shortened),
                 Err(EvaluationError::Missing(_) | EvaluationError::TooCostly { .. } | EvaluationError::Failed(_)) => None,
             };

@@ -1,7 +1,9 @@
 use super::*;
+use crate::event::Event;
+use crate::types::{EventId, Timestamp};
 use serde_json::json;
 
-fn scope(event: &serde_json::Value) -> Scope {
+fn scope(event: &serde_json::Value) -> Scope<'static> {
     Scope::new([("event", event)])
 }
 
@@ -153,5 +155,108 @@ fn every_function_there_is_can_be_called() {
         "!math.isNaN(1.0) && math.round(1.4) == 1.0 && math.sign(-2) == -1 && math.sqrt(4) == 2.0 && math.trunc(1.9) == 1.0",
     ] {
         assert_eq!(compile(source).evaluate(&scope(&event)), Ok(json!(true)), "{source}");
+    }
+}
+
+/// An event whose payload has every type, and keys that look like paths.
+fn told() -> Event {
+    Event {
+        id: EventId::from_parts(Timestamp::from_unix_millis(1), 1),
+        delivery: None,
+        source: None,
+        kind: "jira.issue.transitioned".parse().expect("a type"),
+        subject: "OPS-42".to_owned(),
+        time: Timestamp::from_unix_millis(1_795_262_400_250),
+        data: json!({
+            "a": {"b": 1, "list": [1, 2, 3], "text": "x", "none": null, "on": true, "ratio": 0.5, "large": u64::MAX},
+            "a.b": {"c": "dotted"},
+            "list": [{"name": "one", "on": true}, {"name": "two", "on": false}],
+            "event": "inner",
+            "empty": {},
+        }),
+    }
+}
+
+#[test]
+fn what_is_lent_has_the_value_it_would_have_converted_beforehand() {
+    let (event, parameters) = (told(), json!({"a": {"b": "c"}, "size": 7}));
+    let whole = Variable::Event(&event).to_value();
+    let beforehand = Scope::new([("event", &whole), ("parameters", &parameters)]);
+    let fields = parameters.as_object().expect("an object");
+    let lent = || Scope::lending(Variables::new([("event", Variable::Event(&event)), ("parameters", Variable::Fields(fields))]));
+    // One scope for all of them as well: an earlier expression may have had a variable converted as a whole.
+    let shared = lent();
+    for source in [
+        "event.data.a.b",
+        "event.data.a.b + parameters.size",
+        "event.data.a.text + event.subject + event.type + event.id + event.time",
+        "event.source",
+        "event.source.x",
+        "event.source == null",
+        "event.subject.x",
+        "event.delivery",
+        "event.data.a.none",
+        "event.data.a.none.x",
+        "event.data.a.large",
+        "event.data.a.ratio",
+        "event.data.a.on ? 'yes' : 'no'",
+        "event.data.a.b.c",
+        "event.data.missing.deeper",
+        "event.data.empty",
+        "event.data.empty.x",
+        "event.missing",
+        "has(event.missing)",
+        "has(event.subject)",
+        "has(event.data.a.b)",
+        "has(event.data.a.c)",
+        "has(event.data.a.text.x)",
+        "has(parameters.a.b) && parameters.a.b == 'c'",
+        "event.data['a.b'].c",
+        "event.data['a'].b",
+        "event['data'].a.b",
+        "event.data.a.list[1]",
+        "event.data.a.list",
+        "event.data.list.b",
+        "event.data.list[0].name",
+        "event.data.list.exists(x, x.name == event.data.event + '')",
+        "event.data.list.filter(x, x.on).map(x, x.name)",
+        "event.data.list.map(event, event.name)",
+        "event.data.list.all(x, has(x.name) && x.name != event.subject)",
+        "event.data",
+        "event",
+        "event == event",
+        "event.data.a == {'b': 1}",
+        "'b' in event.data.a",
+        "size(event.data.a)",
+        "size(event)",
+        "{'x': event.data.a, 'y': parameters}",
+        "parameters",
+        "parameters.gone",
+        "event.data.a.b == 2 && event.data.gone == 3",
+        "event.data.a.text.startsWith('x')",
+    ] {
+        let expression = compile(source);
+        let wanted = (expression.evaluate(&beforehand), expression.explain(&beforehand));
+        assert_eq!((expression.evaluate(&lent()), expression.explain(&lent())), wanted, "{source}");
+        assert_eq!((expression.evaluate(&shared), expression.explain(&shared)), wanted, "{source}, one scope for all");
+    }
+    assert_eq!(compile("event.data.a.b + parameters.size").evaluate(&lent()), Ok(json!(8)));
+    assert_eq!(compile("event.data['a.b'].c").evaluate(&lent()), Ok(json!("dotted")));
+    assert_eq!(lent().widest(), beforehand.widest());
+}
+
+#[test]
+fn a_long_list_that_is_lent_is_refused_as_well() {
+    let event = Event { data: json!({"list": (0..20_000).collect::<Vec<u32>>()}), ..told() };
+    let scope = Scope::lending(Variables::new([("event", Variable::Event(&event))]));
+    let when = compile("event.data.list.all(x, event.data.list.exists(y, y == x))");
+    assert!(matches!(when.evaluate(&scope), Err(EvaluationError::TooCostly { .. })));
+}
+
+#[test]
+fn a_field_whose_name_has_a_dot_is_reached_in_brackets_only() {
+    // A scope is asked for `event.data.a.b` and takes every dot for a step; a name in backquotes would be taken for two.
+    for source in ["event.data.`a.b`", "event.`data.a`", "has(event.data.`a.b`)"] {
+        assert!(Expression::compile(source, &["event"]).is_err(), "{source}");
     }
 }

@@ -4,7 +4,7 @@ use super::divergent;
 use super::plain::{self, Scalar};
 use super::positions::push_step;
 use super::{Document, Limits, Place, Positions, Span, SyntaxError};
-use granit_parser::{Event, Marker, ScalarStyle, Tag};
+use granit_parser::{Event, Marker, ScalarStyle, Tag, TryLoadError, TrySpannedEventReceiver};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -36,11 +36,20 @@ pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, Synta
     options.disallow_directives = true;
     let mut composer = Composer::new(limits);
     composer.open_end = (!text.ends_with('\n')).then(|| narrow(text.len()));
-    for event in granit_parser::Parser::new_from_str_with_options(text, options) {
-        let (event, span) = event.map_err(|error| at(place(error.marker()), error.info()))?;
-        composer.take(event, span)?;
-    }
+    // Handed from the parser to the composer as they come: an iterator would copy each event, which is large, several times.
+    granit_parser::Parser::new_from_str_with_options(text, options).try_load(&mut composer, true).map_err(|error| match error {
+        TryLoadError::Scan(error) => at(place(error.marker()), error.info()),
+        TryLoadError::Receiver(error) => error,
+    })?;
     Ok(composer.documents)
+}
+
+impl<'t> TrySpannedEventReceiver<'t> for Composer {
+    type Error = SyntaxError;
+
+    fn on_event(&mut self, event: Event<'t>, span: granit_parser::Span) -> Result<(), SyntaxError> {
+        self.take(event, span)
+    }
 }
 
 pub(super) fn at(place: Place, message: String) -> SyntaxError {
@@ -116,7 +125,7 @@ impl Composer {
             anchors: HashMap::new(),
             stack: Vec::new(),
             pending: None,
-            positions: Positions::new(),
+            positions: Positions::with_capacity(DOCUMENT_NODES),
             root: Value::Null,
             disputed: Vec::new(),
         }
@@ -332,9 +341,11 @@ impl Composer {
     }
 
     fn end_document(&mut self) {
-        let positions = std::mem::replace(&mut self.positions, Positions::new());
         let disputed = std::mem::take(&mut self.disputed);
         let value = self.root.take();
+        // The next document is taken to be about as large as this one.
+        let room = self.positions.len().min(DOCUMENT_NODES);
+        let positions = std::mem::replace(&mut self.positions, Positions::with_capacity(room));
         if !value.is_null() {
             let start_line = positions.find("").value.start.line;
             self.documents.push(Document { value, positions, index: self.documents.len(), start_line, disputed });
@@ -342,6 +353,8 @@ impl Composer {
     }
 }
 
+/// Nodes that room is made for before a document is read.
+const DOCUMENT_NODES: usize = 32;
 /// Disagreements that are kept per document; more say nothing new.
 const MAX_DISPUTED: usize = 100;
 

@@ -16,6 +16,7 @@ pub use compose::Disputed;
 pub use diff::{Action, FieldChange, ObjectChange, diff};
 pub use object::{IdentityError, ObjectRef, flatten};
 pub use plain::Scalar;
+pub(crate) use positions::push_step;
 pub use positions::{Location, Place, Positions, Span};
 pub(crate) use scalar::is_shown;
 pub use scalar::{write_scalar, write_value};

@@ -63,8 +63,14 @@ struct Node {
 }
 
 impl Positions {
-    pub(super) fn new() -> Self {
-        Self { nodes: Vec::new() }
+    /// Nothing yet, with room for as many nodes.
+    pub(super) fn with_capacity(nodes: usize) -> Self {
+        Self { nodes: Vec::with_capacity(nodes) }
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Adds a node below the one opened last and gives its number.
@@ -160,15 +166,15 @@ impl Positions {
 }
 
 /// Adds one step to a pointer, escaped.
-pub(super) fn push_step(pointer: &mut String, step: &str) {
+pub(crate) fn push_step(pointer: &mut String, step: &str) {
     pointer.push('/');
-    for c in step.chars() {
-        match c {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            c => pointer.push(c),
-        }
+    let mut rest = step;
+    while let Some(at) = rest.find(['~', '/']) {
+        pointer.push_str(&rest[..at]);
+        pointer.push_str(if rest.as_bytes()[at] == b'~' { "~0" } else { "~1" });
+        rest = &rest[at + 1..];
     }
+    pointer.push_str(rest);
 }
 
 /// A step of a pointer as the key it stands for.

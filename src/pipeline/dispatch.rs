@@ -140,7 +140,7 @@ impl Dispatcher {
 }
 
 /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
-fn repository(rules: &InForce, automation: &Automation, event: &Event, scope: &Scope) -> Option<RepositoryName> {
+fn repository(rules: &InForce, automation: &Automation, event: &Event, scope: &Scope<'_>) -> Option<RepositoryName> {
     let parameters = automation.parameters().read(scope).ok()?;
     lane(rules, &automation.name, event, &parameters)
 }

@@ -3,7 +3,7 @@
 use super::{BaseTree, ChangeSet, FileChange, PlanError};
 use crate::automation::{AutomationSpec, IfExists, PullRequestSpec, RenderSpec, TargetSpec};
 use crate::event::Event;
-use crate::expression::{Expression, Scope};
+use crate::expression::{Expression, Scope, Variable, Variables};
 use crate::inventory::{Inventory, Target};
 use crate::render::{Catalogue, RenderJob, Renderer, TextKind, TextTemplate};
 use crate::types::{DirectoryPath, ManifestPath, SpecError, TemplateName};
@@ -35,6 +35,8 @@ struct Step {
     with: BTreeMap<String, Expression>,
     inherited: Vec<String>,
     if_exists: IfExists,
+    reads_event: bool,
+    reads_target: bool,
 }
 
 struct PullTexts {
@@ -94,7 +96,7 @@ impl Recipe {
     /// # Errors
     /// When the texts have no value, or name nothing there is.
     pub fn target(&self, inputs: Inputs<'_>, inventory: &Inventory) -> Result<Target, PlanError> {
-        let context = context(inputs);
+        let context = variables(inputs);
         match &self.target {
             TargetTexts::Cluster(name) => {
                 let name = text(name, &context, "target.cluster")?;
@@ -118,10 +120,8 @@ impl Recipe {
     /// # Errors
     /// See [`PlanError`].
     pub fn change(&self, inputs: Inputs<'_>, target: &Target, base: &dyn BaseTree, renderer: &dyn Renderer) -> Result<ChangeSet, PlanError> {
-        let context = context(inputs);
-        // Only `with` reads the scope.
-        let has_expressions = self.steps.iter().any(|step| !step.with.is_empty());
-        let scope = Scope::new(WITH_VARIABLES.iter().filter(|_| has_expressions).map(|name| (*name, &context[*name])));
+        let context = variables(inputs);
+        let scope = Scope::lending(context.clone());
         let mut change = ChangeSet::default();
         let (mut paths, mut jobs) = (Vec::new(), Vec::new());
         for step in &self.steps {
@@ -135,7 +135,7 @@ impl Recipe {
             }
             let values = self.catalogue.with_defaults(&step.template, &step.parameters(inputs.parameters, &scope)?)?;
             change.templates.insert(step.template.to_string(), step.digest.clone());
-            jobs.push(RenderJob { template: step.template.clone(), context: template_context(&context, values, target) });
+            jobs.push(RenderJob { template: step.template.clone(), context: step.context(inputs.event, values, target) });
             paths.push(path);
         }
         for (path, bytes) in paths.into_iter().zip(renderer.render(&jobs)?) {
@@ -151,7 +151,7 @@ impl Recipe {
     /// # Errors
     /// When a text has no value.
     pub fn pull_text(&self, inputs: Inputs<'_>) -> Result<PullText, PlanError> {
-        let context = context(inputs);
+        let context = variables(inputs);
         Ok(PullText {
             title: text(&self.pull.title, &context, "pullRequest.title")?,
             body: self.pull.body.as_ref().map(|body| text(body, &context, "pullRequest.body")).transpose()?,
@@ -162,7 +162,7 @@ impl Recipe {
 }
 
 impl Step {
-    fn parameters(&self, given: &Map<String, Value>, scope: &Scope) -> Result<Map<String, Value>, PlanError> {
+    fn parameters(&self, given: &Map<String, Value>, scope: &Scope<'_>) -> Result<Map<String, Value>, PlanError> {
         let mut values: Map<String, Value> =
             self.inherited.iter().filter_map(|name| given.get(name).map(|value| (name.clone(), value.clone()))).collect();
         for (name, expression) in &self.with {
@@ -177,6 +177,19 @@ impl Step {
             }
         }
         Ok(values)
+    }
+
+    /// What the template is given: its parameters, and of the rest what it reads.
+    fn context(&self, event: &Event, parameters: Map<String, Value>, target: &Target) -> Value {
+        let mut context = json!({});
+        context["parameters"] = Value::Object(parameters);
+        if self.reads_event {
+            context["event"] = Variable::Event(event).to_value();
+        }
+        if self.reads_target {
+            context["target"] = json!({ "cluster": target.cluster, "path": target.path, "labels": target.labels });
+        }
+        context
     }
 }
 
@@ -242,7 +255,16 @@ fn compile_step(step: &RenderSpec, at: usize, names: &[&str], catalogue: &Catalo
             );
         }
     }
-    Some(Step { template: step.template.clone(), digest: template.digest().to_owned(), path: path?, with, inherited, if_exists: step.if_exists })
+    Some(Step {
+        template: step.template.clone(),
+        digest: template.digest().to_owned(),
+        path: path?,
+        with,
+        inherited,
+        if_exists: step.if_exists,
+        reads_event: template.reads("event"),
+        reads_target: template.reads("target"),
+    })
 }
 
 fn compile_pull(spec: &PullRequestSpec, names: &[&str], errors: &mut Vec<SpecError>) -> Option<PullTexts> {
@@ -278,12 +300,9 @@ fn check_path(source: &str, pointer: &str, errors: &mut Vec<SpecError>) {
     }
 }
 
-/// The fields of `event`.
-const EVENT_FIELDS: &[&str] = &["id", "source", "type", "subject", "time", "data"];
-
 /// Names after `parameters.` and `event.` in a text that stand for nothing.
 fn check_names(source: &str, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) {
-    for (variable, known) in [("parameters.", parameters), ("event.", EVENT_FIELDS)] {
+    for (variable, known) in [("parameters.", parameters), ("event.", Event::FIELDS.as_slice())] {
         let gaps = source.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(gap, _)| gap);
         for (before, after) in gaps.flat_map(|gap| gap.match_indices(variable).map(|(at, _)| (&gap[..at], &gap[at + variable.len()..]))) {
             let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
@@ -310,20 +329,11 @@ fn compile_text(source: &str, kind: TextKind, pointer: &str, parameters: &[&str]
         .ok()
 }
 
-fn text(template: &TextTemplate, context: &Value, place: &str) -> Result<String, PlanError> {
-    template.render(context).map_err(|error| PlanError::Text { place: place.to_owned(), message: error.to_string() })
+fn text(template: &TextTemplate, context: &Variables<'_>, place: &str) -> Result<String, PlanError> {
+    template.render(context.clone()).map_err(|error| PlanError::Text { place: place.to_owned(), message: error.to_string() })
 }
 
-fn context(inputs: Inputs<'_>) -> Value {
-    object([("event", inputs.event.to_value()), ("parameters", Value::Object(inputs.parameters.clone()))])
-}
-
-fn template_context(context: &Value, parameters: Map<String, Value>, target: &Target) -> Value {
-    let place = json!({ "cluster": target.cluster, "path": target.path, "labels": target.labels });
-    object([("parameters", Value::Object(parameters)), ("event", context["event"].clone()), ("target", place)])
-}
-
-/// What `json!` makes, without copying the values once more.
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+/// What texts and `with` read.
+fn variables<'i>(inputs: Inputs<'i>) -> Variables<'i> {
+    Variables::new([("event", Variable::Event(inputs.event)), ("parameters", Variable::Fields(inputs.parameters))])
 }

@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::{RenderError, RenderJob, Renderer, TemplateError};
 use crate::types::TemplateName;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -144,12 +145,16 @@ impl Catalogue {
     }
 
     /// The checked parameters, and of the context only what the template reads.
-    pub(crate) fn prepare(&self, job: &RenderJob) -> Result<Value, RenderError> {
+    pub(crate) fn prepare<'j>(&self, job: &'j RenderJob) -> Result<Cow<'j, Value>, RenderError> {
         let template = self.known(&job.template)?;
         let empty = Value::Object(Map::new());
         self.validate(&job.template, job.context.get("parameters").unwrap_or(&empty))?;
-        let read = |(name, value): (&String, &Value)| template.variables.contains(name).then(|| (name.clone(), value.clone()));
-        Ok(Value::Object(job.context.as_object().into_iter().flatten().filter_map(read).collect()))
+        let Value::Object(given) = &job.context else { return Ok(Cow::Owned(empty)) };
+        if given.keys().all(|name| template.reads(name)) {
+            return Ok(Cow::Borrowed(&job.context));
+        }
+        let read = given.iter().filter(|(name, _)| template.reads(name)).map(|(name, value)| (name.clone(), value.clone()));
+        Ok(Cow::Owned(Value::Object(read.collect())))
     }
 
     /// The translated sources, by name: what a process needs to render.

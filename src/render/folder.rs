@@ -61,6 +61,10 @@ impl Template {
     pub fn schema(&self) -> &Value {
         &self.schema.document
     }
+    /// Whether it reads that variable: `parameters`, `event`, `target`.
+    pub fn reads(&self, variable: &str) -> bool {
+        self.variables.contains(variable)
+    }
     /// The names of its parameters.
     pub fn property_names(&self) -> impl Iterator<Item = &str> {
         self.schema.document.get("properties").and_then(Value::as_object).into_iter().flat_map(|properties| properties.keys().map(String::as_str))

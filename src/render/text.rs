@@ -1,13 +1,15 @@
 //! Small templates for titles, bodies and paths: text with values in it, conditions, and nothing that loops.
-//! It holds only its source and compiles when it renders, so that thousands cost little.
+//! It holds its source and the places of the values in it; what has filters or conditions compiles when it renders, so that thousands cost little.
 //! A value never becomes markup, a mention, a line break in a title, or a directory level.
 
 use super::engine::{Limited, joined_filter};
 use super::lint::{self, Vocabulary};
 use super::markdown;
-use super::source::{Fault, Kind, Piece, Place, place, scan};
+use super::source::{Fault, Kind, Piece, Place, TokenKind, place, scan};
+use crate::expression::Variables;
 use crate::manifest::is_shown;
 use crate::types::ErrorClass;
+use std::ops::Range;
 use std::sync::LazyLock;
 use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
 
@@ -83,6 +85,32 @@ impl TextError {
 pub struct TextTemplate {
     translated: Box<str>,
     kind: TextKind,
+    /// The whole of it where it is made of text and plain fields alone, which most are: such a text needs no engine.
+    parts: Option<Box<[Part]>>,
+}
+
+/// A stretch of `translated`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// It stands in the output as it is.
+    Text(Range<usize>),
+    /// Names joined by dots, the path of a value.
+    Field(Range<usize>, Style),
+}
+
+/// How a value is written into Markdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Style {
+    /// The author wrapped it in backticks.
+    code: bool,
+    /// The text has tables.
+    table: bool,
+}
+
+/// A source in which every expression ends in the filter that writes its value.
+struct Translated {
+    text: String,
+    parts: Option<Vec<Part>>,
 }
 
 impl TextTemplate {
@@ -99,7 +127,7 @@ impl TextTemplate {
         // The engine's own syntax check, on the source as written, for true columns.
         match Tera::new().add_raw_template("text", source) {
             Err(error) if matches!(error.kind(), ErrorKind::SyntaxError(_)) => Err(text_error(&error)),
-            _ => Ok(Self { translated: translated.into(), kind }),
+            _ => Ok(Self { translated: translated.text.into(), kind, parts: translated.parts.map(Vec::into_boxed_slice) }),
         }
     }
 
@@ -108,16 +136,42 @@ impl TextTemplate {
         self.kind
     }
 
-    /// The text for these variables, given as an object.
+    /// The text for these variables.
     ///
     /// # Errors
     /// A missing variable, by name; a value that cannot stand in a path; a text that is too long.
-    pub fn render(&self, variables: &serde_json::Value) -> Result<String, TextError> {
+    pub fn render<'v>(&self, variables: impl Into<Variables<'v>>) -> Result<String, TextError> {
+        let variables = variables.into();
+        // What has no text this way has none with the engine either, which says why.
+        let text = match self.joined(&variables) {
+            Some(text) => text,
+            None => self.render_by_engine(&variables)?,
+        };
+        Ok(if self.kind == TextKind::Line { one_line(&text) } else { text })
+    }
+
+    /// Text and values joined, for a template that has nothing else; none when a value is missing or may not stand there.
+    fn joined(&self, variables: &Variables<'_>) -> Option<String> {
+        let mut out = String::with_capacity(128);
+        for part in self.parts.as_deref()? {
+            match part {
+                Part::Text(range) => out.push_str(&self.translated[range.clone()]),
+                Part::Field(range, style) => {
+                    let value = variables.find(self.translated[range.clone()].split('.'))?;
+                    let value = Value::try_from_serializable(value.as_ref()).ok()?;
+                    out.push_str(finish(self.kind, value, *style)?.as_str()?);
+                }
+            }
+        }
+        (out.len() <= MAX_TEXT).then_some(out)
+    }
+
+    fn render_by_engine(&self, variables: &Variables<'_>) -> Result<String, TextError> {
         let mut context = Context::new();
-        for (name, value) in variables.as_object().into_iter().flatten() {
+        for (name, variable) in variables.iter() {
             // A payload can be large: what the source never names is not converted.
-            if self.translated.contains(name.as_str()) {
-                context.insert(name.clone(), value);
+            if self.translated.contains(name) {
+                context.insert(name.to_owned(), &variable);
             }
         }
         let engine = match self.kind {
@@ -131,20 +185,28 @@ impl TextTemplate {
             Err(error) => return Err(text_error(&error)),
             Ok(()) => {}
         }
-        let text = String::from_utf8(out.bytes).map_err(|_| without_place("the text is not UTF-8".to_owned()))?;
-        Ok(if self.kind == TextKind::Line { one_line(&text) } else { text })
+        String::from_utf8(out.bytes).map_err(|_| without_place("the text is not UTF-8".to_owned()))
     }
 }
 
-static LINE: LazyLock<Tera> = LazyLock::new(|| engine(|value, _, _| Ok(Value::safe_string(&plain(&value)))));
-static MARKDOWN: LazyLock<Tera> = LazyLock::new(|| {
-    let mut tera = engine(|value, arguments, _| {
-        if value.is_string() && value.is_safe() {
-            return Ok(value);
+/// A value as it may stand in a text of this kind; none when it may not.
+fn finish(kind: TextKind, value: Value, style: Style) -> Option<Value> {
+    match kind {
+        TextKind::Line => Some(Value::safe_string(&plain(&value))),
+        TextKind::Markdown if value.is_string() && value.is_safe() => Some(value),
+        TextKind::Markdown => Some(Value::safe_string(&markdown::inline(&plain(&value), style.code, style.table))),
+        TextKind::Path => {
+            let text = value.to_string();
+            let scalar = value.is_string() || value.is_number() || value.is_bool();
+            let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+            (scalar && plain && !text.is_empty() && text != "." && text != ".." && text.len() <= 200).then(|| Value::safe_string(&text))
         }
-        let (code, table) = (arguments.must_get::<bool>("code")?, arguments.must_get::<bool>("table")?);
-        Ok(Value::safe_string(&markdown::inline(&plain(&value), code, table)))
-    });
+    }
+}
+
+static LINE: LazyLock<Tera> = LazyLock::new(|| engine(TextKind::Line));
+static MARKDOWN: LazyLock<Tera> = LazyLock::new(|| {
+    let mut tera = engine(TextKind::Markdown);
     tera.register_filter("fence", |value: Value, _: Kwargs, _: &State| {
         if value.is_undefined() {
             return Err(tera::Error::message("the value for `fence` is not defined"));
@@ -153,29 +215,22 @@ static MARKDOWN: LazyLock<Tera> = LazyLock::new(|| {
     });
     tera
 });
-static PATH: LazyLock<Tera> = LazyLock::new(|| {
-    engine(|value, arguments, _| {
-        let text = value.to_string();
-        let scalar = value.is_string() || value.is_number() || value.is_bool();
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if scalar && plain && !text.is_empty() && text != "." && text != ".." && text.len() <= 200 {
-            return Ok(Value::safe_string(&text));
-        }
-        let of = arguments.must_get::<&str>("of")?;
-        Err(tera::Error::message(format!(
-            "`{of}` cannot stand in a path: it takes letters, digits, `.`, `_` and `-`, and is neither empty, `.` nor `..`"
-        )))
-    })
-});
+static PATH: LazyLock<Tera> = LazyLock::new(|| engine(TextKind::Path));
 
-/// An engine whose every expression ends in `finish`; filters that could multiply a value are bounded.
-fn engine(finish: fn(Value, &Kwargs, &State) -> TeraResult<Value>) -> Tera {
+/// An engine whose every expression ends in [`finish`]; filters that could multiply a value are bounded.
+fn engine(kind: TextKind) -> Tera {
     let mut tera = Tera::new();
-    tera.register_filter("__text", move |value: Value, arguments: Kwargs, state: &State| {
+    tera.register_filter("__text", move |value: Value, arguments: Kwargs, _: &State| {
+        let of = arguments.must_get::<&str>("of")?;
         if value.is_undefined() {
-            return Err(tera::Error::message(format!("`{}` is not defined", arguments.must_get::<&str>("of")?)));
+            return Err(tera::Error::message(format!("`{of}` is not defined")));
         }
-        finish(value, &arguments, state)
+        let style = Style { code: arguments.must_get::<bool>("code")?, table: arguments.must_get::<bool>("table")? };
+        finish(kind, value, style).ok_or_else(|| {
+            tera::Error::message(format!(
+                "`{of}` cannot stand in a path: it takes letters, digits, `.`, `_` and `-`, and is neither empty, `.` nor `..`"
+            ))
+        })
     });
     tera.register_filter("__joined", joined_filter);
     tera.register_filter("replace", |value: &str, arguments: Kwargs, _: &State| {
@@ -222,7 +277,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Checks a template and makes each expression end in the filter that writes its value.
-fn translate(source: &str, kind: TextKind) -> Result<String, Fault> {
+fn translate(source: &str, kind: TextKind) -> Result<Translated, Fault> {
     let start = Place { line: 1, column: 1 };
     if source.len() > MAX_SOURCE {
         return Err(Fault::new(start, format!("the template is longer than {MAX_SOURCE} bytes")));
@@ -232,6 +287,8 @@ fn translate(source: &str, kind: TextKind) -> Result<String, Fault> {
     let table = kind == TextKind::Markdown && pieces.iter().any(|piece| piece.kind == Kind::Text && piece.inner.contains('|'));
     let mut out = String::with_capacity(source.len() * 2);
     let mut strip = 0;
+    // A tag takes the white space around it away, and decides what is there at all.
+    let mut parts = pieces.iter().all(|piece| matches!(piece.kind, Kind::Text | Kind::Expression)).then(Vec::new);
     for (at, piece) in pieces.iter().enumerate() {
         let mut faults = Vec::new();
         match piece.kind {
@@ -242,6 +299,9 @@ fn translate(source: &str, kind: TextKind) -> Result<String, Fault> {
                     text = &text[..text.len() - ticks];
                 }
                 out.push_str(text);
+                if let Some(parts) = &mut parts {
+                    parts.push(Part::Text(out.len() - text.len()..out.len()));
+                }
             }
             Kind::Comment => strip = vanish(source, piece, &mut out),
             Kind::Tag => {
@@ -256,14 +316,28 @@ fn translate(source: &str, kind: TextKind) -> Result<String, Fault> {
                 let of = super::manifest::literal(piece.inner);
                 let guarded = lint::guard_joins(piece, source);
                 let inner = guarded.strip_prefix(' ').unwrap_or(&guarded);
-                out.push_str(&format!("{{{{({inner})|__text(code={},table={table},of={of})}}}}", code.is_some()));
+                let style = Style { code: code.is_some(), table };
+                let start = out.len() + "{{(".len();
+                parts = parts.zip(field(piece)).map(|(mut parts, length)| {
+                    parts.push(Part::Field(start..start + length, style));
+                    parts
+                });
+                out.push_str(&format!("{{{{({inner})|__text(code={},table={table},of={of})}}}}", style.code));
             }
         }
         if let Some(fault) = faults.into_iter().next() {
             return Err(fault);
         }
     }
-    Ok(out)
+    Ok(Translated { text: out, parts })
+}
+
+/// The length of the path that is all of an expression: `{{ event.subject }}`, with one space at most before it.
+fn field(piece: &Piece<'_>) -> Option<usize> {
+    let names = piece.tokens.len() >= 3 && piece.tokens.len() % 2 == 1;
+    let alternate = piece.tokens.iter().enumerate().all(|(at, token)| if at % 2 == 0 { token.kind == TokenKind::Name } else { token.is_sign(".") });
+    let path = piece.inner.strip_prefix(' ').unwrap_or(piece.inner).trim_end();
+    (names && alternate && !path.contains(|c: char| c.is_ascii_whitespace())).then_some(path.len())
 }
 
 /// A tag or comment with its line to itself leaves no empty line: gives the bytes of the next text that go with it.
@@ -321,4 +395,69 @@ fn text_error(error: &tera::Error) -> TextError {
 
 fn without_place(message: String) -> TextError {
     TextError { message, line: 0, column: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const KINDS: [TextKind; 3] = [TextKind::Line, TextKind::Markdown, TextKind::Path];
+
+    fn with(value: &serde_json::Value) -> serde_json::Value {
+        json!({ "parameters": { "a": value, "team": "web" }, "event": { "subject": "OPS-42", "data": { "x": value } } })
+    }
+
+    #[test]
+    fn text_and_plain_fields_need_no_engine() {
+        for source in ["", "x", "{{ parameters.a }}", "{{parameters.a}}/{{ event.data.x  }}.yaml", "a `{{ parameters.a }}` b"] {
+            assert!(TextTemplate::compile(source, TextKind::Markdown).expect("sound").parts.is_some(), "{source}");
+        }
+        for source in ["{{ parameters }}", "{{ parameters.a | upper }}", "{{ parameters[\"a\"] }}", "{# x #}", "{% if parameters.a %}x{% endif %}"] {
+            assert!(TextTemplate::compile(source, TextKind::Markdown).expect("sound").parts.is_none(), "{source}");
+        }
+    }
+
+    fn same(source: &str, value: &serde_json::Value) {
+        let variables = with(value);
+        for kind in KINDS {
+            let Ok(template) = TextTemplate::compile(source, kind) else { continue };
+            let by_engine = template.render_by_engine(&Variables::from(&variables));
+            match template.joined(&Variables::from(&variables)) {
+                Some(text) => assert_eq!(Ok(text), by_engine, "{source} {kind:?}"),
+                None => assert!(template.parts.is_none() || by_engine.is_err(), "{source} {kind:?}: {by_engine:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_type_of_value_is_written_as_the_engine_writes_it() {
+        let nested = json!({"b": [1, "x", {"c": null}]});
+        for value in [json!(null), json!(true), json!(-7), json!(u64::MAX), json!(0.1), json!(1e300), json!(1.0), json!(""), json!([]), nested] {
+            same("{{ parameters.a }}", &value);
+            same("{{ parameters.a.b }} {{ parameters.gone.x }}", &value);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn without_the_engine_a_text_is_the_same(pieces in prop::collection::vec(piece(), 0..6), value in "\\PC{0,12}|[`@#<a|.\\n -]{0,8}") {
+            same(&pieces.concat(), &json!(value));
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z |`./#@\\n]{0,6}".prop_map(String::from),
+            Just("{{ parameters.a }}".to_owned()),
+            Just("{{parameters.team}}".to_owned()),
+            Just("`{{ event.data.x }}`".to_owned()),
+            Just("{{  event.subject }}".to_owned()),
+            Just("{{ event . subject }}".to_owned()),
+            Just("{{ event.data }}".to_owned()),
+            Just("{{ parameters.a.b }}".to_owned()),
+            Just("{# note #}\n".to_owned()),
+        ]
+    }
 }

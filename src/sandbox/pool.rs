@@ -2,10 +2,10 @@
 //! A worker's death is one request's error. The pool never holds a lock while a template renders.
 
 use super::WORKER_ARGUMENT;
-use super::wire::{Hello, Request, decode_answer, read_frame, write_frame};
+use super::wire::{Hello, Request, decode_answer, json_frame, read_frame};
 use crate::render::{Catalogue, RenderError, RenderJob, Renderer, file_of};
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -106,7 +106,7 @@ impl ProcessRenderer {
             cpu_seconds: (RETIRE_AFTER + limits.time).as_secs() * 2,
             idle_millis: u64::try_from((limits.idle * 2).as_millis()).unwrap_or(u64::MAX),
         };
-        let hello = serde_json::to_vec(&hello).unwrap_or_default();
+        let hello = json_frame(&hello).unwrap_or_default();
         let shared = Arc::new(Shared { pool: Mutex::new(Pool::default()), freed: Condvar::new(), closing: Condvar::new() });
         Self { shared, catalogue, executable, hello, limits }
     }
@@ -119,9 +119,8 @@ impl ProcessRenderer {
 
     fn render_one(&self, job: &RenderJob) -> Result<Vec<u8>, RenderError> {
         let context = self.catalogue.prepare(job)?;
-        let request =
-            Request { template: Cow::Borrowed(job.template.as_str()), file: Cow::Owned(file_of(&job.template)), context: Cow::Owned(context) };
-        let frame = serde_json::to_vec(&request).map_err(|error| RenderError::Protocol(error.to_string()))?;
+        let request = Request { template: Cow::Borrowed(job.template.as_str()), file: Cow::Owned(file_of(&job.template)), context };
+        let frame = json_frame(&request).map_err(|error| RenderError::Protocol(error.to_string()))?;
         let (slot, kept) = Slot::take(&self.shared, self.limits.workers.max(1));
         // A worker may have ended while it was idle, or do so just now: that is no request's fault.
         if let Some(mut worker) = kept
@@ -154,7 +153,7 @@ impl ProcessRenderer {
     fn ask(&self, worker: &mut Worker, job: &RenderJob, frame: &[u8], was_idle: bool) -> Option<Result<Vec<u8>, RenderError>> {
         let started = Instant::now();
         let mut stream = Deadline { socket: &worker.socket, until: started + self.limits.time, got: 0 };
-        let written = worker.socket.set_write_timeout(Some(self.limits.time)).and_then(|()| write_frame(&mut &worker.socket, frame));
+        let written = (&worker.socket).write_all(frame);
         let answer = written.and_then(|()| read_frame(&mut stream));
         let got = stream.got;
         worker.busy += started.elapsed();
@@ -190,10 +189,14 @@ impl ProcessRenderer {
             .map_err(fail)?;
         let worker = Worker { child, socket: ours, busy: Duration::ZERO };
         worker.socket.set_write_timeout(Some(START_TIME)).map_err(fail)?;
-        write_frame(&mut &worker.socket, &self.hello).map_err(fail)?;
+        (&worker.socket).write_all(&self.hello).map_err(fail)?;
         let mut ready = Deadline { socket: &worker.socket, until: Instant::now() + START_TIME, got: 0 };
         match read_frame(&mut ready).map_err(fail)? {
-            Some(_) => Ok(worker),
+            Some(_) => {
+                // From here on it only gets requests.
+                worker.socket.set_write_timeout(Some(self.limits.time)).map_err(fail)?;
+                Ok(worker)
+            }
             None => Err(RenderError::Unavailable("the render worker ended before it was ready".to_owned())),
         }
     }

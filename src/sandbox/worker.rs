@@ -1,10 +1,10 @@
 //! The child's side: give up what is not needed, read the templates, answer requests one at a time until nobody asks.
 //! It runs before any thread, runtime or log exists, and must never touch a file or the network.
 
-use super::wire::{Hello, Request, encode_answer, read_frame, write_frame};
+use super::wire::{Hello, Request, answer_frame, read_frame, ready_frame};
 use crate::render::Engine;
 use rlimit::{Resource, setrlimit};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ fn serve() -> io::Result<()> {
     socket.set_read_timeout(Some(Duration::from_millis(hello.idle_millis.max(1))))?;
     drop(hello);
     // Ready: from here on the parent counts the template's time.
-    write_frame(&mut socket, &[])?;
+    socket.write_all(&ready_frame())?;
     loop {
         let frame = match read_frame(&mut socket) {
             Ok(Some(frame)) => frame,
@@ -43,7 +43,7 @@ fn serve() -> io::Result<()> {
         let request: Request<'_> = serde_json::from_slice(&frame)?;
         drop(frame);
         let answer = engine.render(&request.template, &request.file, &request.context);
-        write_frame(&mut socket, &encode_answer(&answer))?;
+        socket.write_all(&answer_frame(&answer)?)?;
     }
 }
 

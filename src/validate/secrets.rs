@@ -1,7 +1,7 @@
 //! Plaintext Secrets: found wherever in a document they stand, as an object, in a list, nested, or as text in a field.
 //! Nothing found here is ever repeated: only where it stands.
 
-use crate::manifest::{Limits, parse};
+use crate::manifest::{Limits, parse, push_step};
 use serde_json::{Map, Value};
 
 /// Texts within texts that are looked into.
@@ -23,8 +23,7 @@ fn walk(value: &Value, pointer: &mut String, texts: usize, found: &mut Vec<Strin
             }
             for (key, value) in fields {
                 let length = pointer.len();
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                push_step(pointer, key);
                 walk(value, pointer, texts, found);
                 pointer.truncate(length);
             }

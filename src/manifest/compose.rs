@@ -35,6 +35,7 @@ pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, Synta
     options.set_emit_comments(false);
     options.disallow_directives = true;
     let mut composer = Composer::new(limits);
+    composer.odd_anchors = divergent::odd_anchors(text);
     composer.open_end = (!text.ends_with('\n')).then(|| narrow(text.len()));
     // Handed from the parser to the composer as they come: an iterator would copy each event, which is large, several times.
     granit_parser::Parser::new_from_str_with_options(text, options).try_load(&mut composer, true).map_err(|error| match error {
@@ -102,6 +103,10 @@ struct Composer {
     /// Documents begun, empty ones included.
     begun: usize,
     size: Size,
+    /// Offsets of what may be an anchor that readers end differently, in order.
+    odd_anchors: Vec<u32>,
+    /// Where the last event ended.
+    last_end: u32,
     /// What is kept for aliases to be made from.
     copies: Size,
     anchors: HashMap<usize, Anchored>,
@@ -121,6 +126,8 @@ impl Composer {
             documents: Vec::new(),
             begun: 0,
             size: Size::default(),
+            odd_anchors: Vec::new(),
+            last_end: 0,
             copies: Size::default(),
             anchors: HashMap::new(),
             stack: Vec::new(),
@@ -134,6 +141,17 @@ impl Composer {
     fn take(&mut self, event: Event<'_>, span: granit_parser::Span) -> Result<(), SyntaxError> {
         let tag_at = span.tag_start().map(|marker| place(&marker));
         let span = Span { start: place(&span.start), end: place(&span.end) };
+        if !self.odd_anchors.is_empty()
+            && let Event::Scalar(_, _, anchor, _) | Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) = &event
+            && *anchor != 0
+            && self.odd_anchors.iter().any(|odd| (self.last_end..=span.start.offset).contains(odd))
+        {
+            return Err(at(span.start, "an anchor's name has letters, digits, `_` and `-` only: readers end other names differently".to_owned()));
+        }
+        // Where a document begins without `---` is told late, behind its first anchor.
+        if !matches!(event, Event::StreamStart | Event::DocumentStart(..)) {
+            self.last_end = span.end.offset;
+        }
         match event {
             Event::DocumentStart(explicit, _) => {
                 if !explicit && self.begun > 0 {

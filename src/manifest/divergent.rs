@@ -34,6 +34,14 @@ pub(super) fn refuse(text: &str) -> Result<(), SyntaxError> {
     Ok(())
 }
 
+/// Where an `&` begins a name that libyaml would end earlier: it knows letters, digits, `_` and `-`, YAML 1.2 nearly everything.
+/// Whether one of them is an anchor is for the parser to say: it may stand in a scalar.
+pub(super) fn odd_anchors(text: &str) -> Vec<u32> {
+    let ends = |c: char| c.is_whitespace() || ",[]{}".contains(c);
+    let odd = |name: &str| name.split(ends).next().is_some_and(|name| name.contains(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c))));
+    text.match_indices('&').filter(|(offset, _)| odd(&text[offset + 1..])).map(|(offset, _)| narrow(offset)).collect()
+}
+
 fn locate(text: &str, offset: usize) -> Place {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -2,6 +2,13 @@ use super::*;
 use serde_json::json;
 
 #[test]
+fn an_ampersand_in_a_text_is_no_anchor() {
+    for text in ["a: R&D.x\nb: &x 1\nc: *x\n", "a: '&x: y'\nb: &x 1\n", "a: &x '&x:'\nb: *x\n", "a: &x-1_Y\n  k: \"&a.b\"\n"] {
+        assert!(parse(text, Limits::default()).is_ok(), "{text:?}");
+    }
+}
+
+#[test]
 fn documents_are_counted_without_the_empty_ones() {
     assert_eq!(read("# nothing but this\n"), []);
     assert_eq!(read(""), []);
@@ -97,6 +104,10 @@ fn aliases_and_merge_keys_are_expanded() {
         ("a: *missing\n", "anchor"),
         ("a: &x k\nb: { *x : 1 }\n", "written out"),
         ("a: &x { k: 1 }\n---\nb: *x\n", "anchor"),
+        ("&a:", "anchor's name"),
+        ("k: &a.b 1\n", "anchor's name"),
+        ("- &ä\n  k: 1\n", "anchor's name"),
+        ("k: !!str &a: 1\n", "anchor's name"),
     ] {
         assert!(refusal(text).message.contains(part), "{text:?}: {}", refusal(text));
     }

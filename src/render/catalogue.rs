@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The largest file of a catalogue, in bytes.
 const MAX_FILE: usize = 256 * 1024;
@@ -23,7 +24,8 @@ pub struct Catalogue {
     files: BTreeMap<String, String>,
     templates: BTreeMap<TemplateName, Template>,
     translated: Vec<(String, String)>,
-    engine: Engine,
+    /// Compiled again when something is first rendered in this process: a server has it done by others.
+    engine: OnceLock<Engine>,
 }
 
 impl fmt::Debug for Catalogue {
@@ -117,7 +119,7 @@ impl Catalogue {
     /// Any but those of a process.
     pub fn render_direct(&self, job: &RenderJob) -> Result<Vec<u8>, RenderError> {
         let context = self.prepare(job)?;
-        self.engine.render(job.template.as_str(), &file_of(&job.template), &context)
+        self.engine().render(job.template.as_str(), &file_of(&job.template), &context)
     }
 
     /// Renders each example and compares: one error for each that differs or fails.
@@ -162,6 +164,13 @@ impl Catalogue {
         &self.translated
     }
 
+    fn engine(&self) -> &Engine {
+        self.engine.get_or_init(|| match compile(&self.translated) {
+            Ok(engine) => engine,
+            Err(error) => unreachable!("these sources were compiled when the catalogue was made: {error}"),
+        })
+    }
+
     fn known(&self, name: &TemplateName) -> Result<&Template, RenderError> {
         self.templates.get(name).ok_or_else(|| RenderError::UnknownTemplate(name.to_string()))
     }
@@ -181,8 +190,7 @@ impl Catalogue {
             errors.sort();
             return Err(errors);
         }
-        let engine =
-            Engine::new(translated.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(|error| vec![engine_error("", &error)])?;
+        let engine = compile(&translated).map_err(|error| vec![engine_error("", &error)])?;
         let mut templates = BTreeMap::new();
         for name in names {
             match read_template(&name, &files, &graph, &engine) {
@@ -191,8 +199,12 @@ impl Catalogue {
             }
         }
         errors.sort();
-        if errors.is_empty() { Ok(Self { files, templates, translated, engine }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { files, templates, translated, engine: OnceLock::new() }) } else { Err(errors) }
     }
+}
+
+fn compile(translated: &[(String, String)]) -> tera::TeraResult<Engine> {
+    Engine::new(translated.iter().map(|(name, text)| (name.as_str(), text.as_str())))
 }
 
 impl Renderer for Catalogue {

@@ -1,6 +1,7 @@
 //! A document's envelope: `apiVersion`, `kind`, `metadata`, `spec`.
 
-use super::{Diagnostic, Level, ResourceFile, schema};
+use super::schema::Schemas;
+use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::escape_pointer;
 use crate::manifest::{self, Span};
 use serde::Serialize;
@@ -87,7 +88,7 @@ impl Document<'_> {
 }
 
 /// Reads every document of a file; what is wrong goes to `found`.
-pub(super) fn read<'f>(file: &'f ResourceFile, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
+pub(super) fn read<'f>(file: &'f ResourceFile, schemas: &Schemas, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
     let documents = match manifest::parse(&file.text, manifest::Limits::default()) {
         Ok(documents) => documents,
         Err(error) => {
@@ -104,10 +105,10 @@ pub(super) fn read<'f>(file: &'f ResourceFile, found: &mut Vec<Diagnostic>) -> V
             return Vec::new();
         }
     };
-    documents.into_iter().filter_map(|parsed| envelope(file, parsed, found)).collect()
+    documents.into_iter().filter_map(|parsed| envelope(file, parsed, schemas, found)).collect()
 }
 
-fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut Vec<Diagnostic>) -> Option<Document<'f>> {
+fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, schemas: &Schemas, found: &mut Vec<Diagnostic>) -> Option<Document<'f>> {
     let text = |pointer: &str| parsed.value.pointer(pointer).and_then(Value::as_str);
     let name = text("/metadata/name").unwrap_or_default().to_owned();
     let kind = Kind::ALL.into_iter().find(|kind| text("/kind") == Some(kind.as_str()));
@@ -138,7 +139,7 @@ fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, found: &mut 
         found.push(refuse("/kind", message, format!("one of: {}", known.join(", "))));
         return None;
     };
-    let problems = schema::check(kind, &parsed.value);
+    let problems = schemas.check(kind, &parsed.value);
     if problems.is_empty() {
         let spec = parsed.value.get("spec").cloned().unwrap_or(Value::Null);
         return Some(Document { kind, name, spec, file, parsed });

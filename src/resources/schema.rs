@@ -8,8 +8,7 @@ use crate::types::{AutomationName, ClusterName, RepositoryName, SourceName, near
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::cell::OnceCell;
 
 /// A violation of a schema.
 pub(super) struct Problem {
@@ -20,20 +19,31 @@ pub(super) struct Problem {
     pub(super) hint: Option<String>,
 }
 
-/// Each kind's schema with its validator.
-static VALIDATORS: LazyLock<BTreeMap<Kind, (Value, jsonschema::Validator)>> = LazyLock::new(|| {
-    Kind::ALL
-        .into_iter()
-        .map(|kind| {
-            let schema = schema_of(kind);
-            let validator = jsonschema::options()
-                .with_draft(jsonschema::Draft::Draft202012)
-                .build(&schema)
-                .unwrap_or_else(|error| unreachable!("the generated schema of {} is a schema: {error}", kind.as_str()));
-            (kind, (schema, validator))
-        })
-        .collect()
-});
+/// The schemas one set of documents is held against, each compiled when its first document comes. They go with the set's
+/// loading: compiled they take half a megabyte, and are wanted again only when the files change.
+#[derive(Default)]
+pub(super) struct Schemas([OnceCell<(Value, jsonschema::Validator)>; Kind::ALL.len()]);
+
+impl Schemas {
+    /// Everything about `document` that does not fit the schema of `kind`.
+    pub(super) fn check(&self, kind: Kind, document: &Value) -> Vec<Problem> {
+        let (schema, validator) = self.0[kind as usize].get_or_init(|| compiled(kind));
+        let mut problems = Vec::new();
+        for error in validator.iter_errors(document) {
+            explain(&error, schema, &mut problems);
+        }
+        problems
+    }
+}
+
+fn compiled(kind: Kind) -> (Value, jsonschema::Validator) {
+    let schema = schema_of(kind);
+    let validator = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(&schema)
+        .unwrap_or_else(|error| unreachable!("the generated schema of {} is a schema: {error}", kind.as_str()));
+    (schema, validator)
+}
 
 /// The JSON Schema (2020-12) of a whole document of this kind; what editors and `kubeops schema` show.
 pub fn schema_of(kind: Kind) -> Value {
@@ -71,17 +81,6 @@ fn envelope<N: JsonSchema, S: JsonSchema>(kind: Kind) -> Value {
         },
         "$defs": generator.definitions(),
     })
-}
-
-/// Everything about `document` that does not fit the schema of `kind`.
-pub(super) fn check(kind: Kind, document: &Value) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Some((schema, validator)) = VALIDATORS.get(&kind) {
-        for error in validator.iter_errors(document) {
-            explain(&error, schema, &mut problems);
-        }
-    }
-    problems
 }
 
 fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &mut Vec<Problem>) {

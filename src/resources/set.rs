@@ -1,6 +1,7 @@
 //! A set of resources that fit together.
 
 use super::document::{Document, Kind, read};
+use super::schema::Schemas;
 use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, Automations};
 use crate::ingress::{Source, SourceSpec};
@@ -49,7 +50,10 @@ impl ResourceSet {
     /// Everything that is wrong, in the order of files and lines; then there is no set.
     pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, kubernetes: KubernetesVersion) -> Result<Self, Vec<Diagnostic>> {
         let mut found = Vec::new();
-        let documents: Vec<Document<'_>> = files.iter().flat_map(|file| read(file, &mut found)).collect();
+        let documents: Vec<Document<'_>> = {
+            let schemas = Schemas::default();
+            files.iter().flat_map(|file| read(file, &schemas, &mut found)).collect()
+        };
         let documents = unique(documents, &mut found);
         let mut set = Self {
             sources: BTreeMap::new(),

@@ -34,8 +34,7 @@ pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, Synta
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     options.disallow_directives = true;
-    let mut composer = Composer::new(limits);
-    composer.odd_anchors = divergent::odd_anchors(text);
+    let mut composer = Composer::new(text, limits);
     composer.open_end = (!text.ends_with('\n')).then(|| narrow(text.len()));
     // Handed from the parser to the composer as they come: an iterator would copy each event, which is large, several times.
     granit_parser::Parser::new_from_str_with_options(text, options).try_load(&mut composer, true).map_err(|error| match error {
@@ -45,7 +44,7 @@ pub(super) fn compose(text: &str, limits: Limits) -> Result<Vec<Document>, Synta
     Ok(composer.documents)
 }
 
-impl<'t> TrySpannedEventReceiver<'t> for Composer {
+impl<'t> TrySpannedEventReceiver<'t> for Composer<'_> {
     type Error = SyntaxError;
 
     fn on_event(&mut self, event: Event<'t>, span: granit_parser::Span) -> Result<(), SyntaxError> {
@@ -95,7 +94,8 @@ struct Frame {
     items: Items,
 }
 
-struct Composer {
+struct Composer<'s> {
+    text: &'s str,
     limits: Limits,
     /// The size of a text whose last line has no end.
     open_end: Option<u32>,
@@ -103,8 +103,6 @@ struct Composer {
     /// Documents begun, empty ones included.
     begun: usize,
     size: Size,
-    /// Offsets of what may be an anchor that readers end differently, in order.
-    odd_anchors: Vec<u32>,
     /// Where the last event ended.
     last_end: u32,
     /// What is kept for aliases to be made from.
@@ -118,15 +116,15 @@ struct Composer {
     disputed: Vec<Disputed>,
 }
 
-impl Composer {
-    fn new(limits: Limits) -> Self {
+impl<'s> Composer<'s> {
+    fn new(text: &'s str, limits: Limits) -> Self {
         Self {
+            text,
             limits,
             open_end: None,
             documents: Vec::new(),
             begun: 0,
             size: Size::default(),
-            odd_anchors: Vec::new(),
             last_end: 0,
             copies: Size::default(),
             anchors: HashMap::new(),
@@ -141,10 +139,9 @@ impl Composer {
     fn take(&mut self, event: Event<'_>, span: granit_parser::Span) -> Result<(), SyntaxError> {
         let tag_at = span.tag_start().map(|marker| place(&marker));
         let span = Span { start: place(&span.start), end: place(&span.end) };
-        if !self.odd_anchors.is_empty()
-            && let Event::Scalar(_, _, anchor, _) | Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) = &event
+        if let Event::Scalar(_, _, anchor, _) | Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) = &event
             && *anchor != 0
-            && self.odd_anchors.iter().any(|odd| (self.last_end..=span.start.offset).contains(odd))
+            && divergent::is_odd_anchor(self.text, self.last_end, span.start.offset)
         {
             return Err(at(span.start, "an anchor's name has letters, digits, `_` and `-` only: readers end other names differently".to_owned()));
         }

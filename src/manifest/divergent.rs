@@ -34,12 +34,27 @@ pub(super) fn refuse(text: &str) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-/// Where an `&` begins a name that libyaml would end earlier: it knows letters, digits, `_` and `-`, YAML 1.2 nearly everything.
-/// Whether one of them is an anchor is for the parser to say: it may stand in a scalar.
-pub(super) fn odd_anchors(text: &str) -> Vec<u32> {
-    let ends = |c: char| c.is_whitespace() || ",[]{}".contains(c);
-    let odd = |name: &str| name.split(ends).next().is_some_and(|name| name.contains(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c))));
-    text.match_indices('&').filter(|(offset, _)| odd(&text[offset + 1..])).map(|(offset, _)| narrow(offset)).collect()
+/// Whether the anchor that stands between two events, at `from` and before or at `to`, has a name that libyaml would end earlier:
+/// it knows letters, digits, `_` and `-`, YAML 1.2 nearly everything. Beside it only indicators, a tag and comments stand there.
+pub(super) fn is_odd_anchor(text: &str, from: u32, to: u32) -> bool {
+    let (mut rest, to) = (text.get(from as usize..).unwrap_or_default(), to.saturating_sub(from) as usize);
+    let whole = rest.len();
+    let mut before = ' ';
+    while let Some(c) = rest.chars().next() {
+        if whole - rest.len() > to {
+            return false;
+        }
+        if c == '&' {
+            let name = rest[1..].split(|c: char| c.is_whitespace() || ",[]{}".contains(c)).next().unwrap_or_default();
+            return name.contains(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)));
+        }
+        rest = match c {
+            '#' if before.is_whitespace() => rest.find('\n').map_or("", |end| &rest[end..]),
+            _ => &rest[c.len_utf8()..],
+        };
+        before = c;
+    }
+    false
 }
 
 fn locate(text: &str, offset: usize) -> Place {

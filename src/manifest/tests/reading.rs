@@ -2,8 +2,23 @@ use super::*;
 use serde_json::json;
 
 #[test]
+fn a_megabyte_of_ampersands_is_read_at_once() {
+    let begun = std::time::Instant::now();
+    let text = format!("a: &x 1\nb: '{}'\nc: {}\n", "&".repeat(500_000), "[&a 1, &b 2, &c 3, &d 4],".repeat(10_000).replace("],[", ","));
+    assert!(parse(text.trim_end_matches(",\n"), Limits::default()).is_ok());
+    // Looking for the end of each name from each of them would take minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn an_ampersand_in_a_text_is_no_anchor() {
-    for text in ["a: R&D.x\nb: &x 1\nc: *x\n", "a: '&x: y'\nb: &x 1\n", "a: &x '&x:'\nb: *x\n", "a: &x-1_Y\n  k: \"&a.b\"\n"] {
+    for text in [
+        "a: R&D.x\nb: &x 1\nc: *x\n",
+        "a: '&x: y'\nb: &x 1\n",
+        "a: &x '&x:'\nb: *x\n",
+        "a: &x-1_Y\n  k: \"&a.b\"\n",
+        "# R&D!\nx: &a # &b.c\n  k: 1\n",
+    ] {
         assert!(parse(text, Limits::default()).is_ok(), "{text:?}");
     }
 }
@@ -108,6 +123,7 @@ fn aliases_and_merge_keys_are_expanded() {
         ("k: &a.b 1\n", "anchor's name"),
         ("- &ä\n  k: 1\n", "anchor's name"),
         ("k: !!str &a: 1\n", "anchor's name"),
+        ("k: # &fine\n  &a:b 1\n", "anchor's name"),
     ] {
         assert!(refusal(text).message.contains(part), "{text:?}: {}", refusal(text));
     }

@@ -10,7 +10,7 @@ use crate::types::{DeliveryId, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use tokio::sync::Mutex;
@@ -19,6 +19,8 @@ use tokio::sync::Mutex;
 const ARRIVAL_BYTES: usize = 1024 * 1024;
 /// How often an append looks again at what another process wrote meanwhile.
 const ATTEMPTS: u32 = 8;
+/// Bytes of bodies read at once for dispatch; the last one may go beyond, however large it is.
+pub(super) const READ_AT_ONCE: i64 = 16 * 1024 * 1024;
 /// Deliveries filed by one statement, unless a single arrival has more: the inbox waits as long.
 const FILED_AT_ONCE: i64 = 512;
 
@@ -69,13 +71,16 @@ struct Known {
     arrivals: HashMap<Key, i64>,
 }
 
+/// The number of the last arrival there was. Those that are filed may be gone.
+const LAST: &str = "SELECT max((SELECT coalesce(max(seq), 0) FROM arrivals), (SELECT upto FROM arrivals_filed))";
+
 /// The statement that writes an arrival, but only behind the arrival that is known as the last, and when none of its
 /// deliveries is filed already.
 pub(super) fn insert_statement() -> Batched {
     Batched::new(1, |rows| {
         format!(
-            "INSERT INTO arrivals (count, waiting, received_at, keys, heads, bodies) SELECT ?, ?, ?, ?, ?, ? \
-             WHERE (SELECT coalesce(max(seq), 0) FROM arrivals) = ? \
+            "INSERT INTO arrivals (seq, count, waiting, received_at, keys, heads, bodies) SELECT ? + 1, ?, ?, ?, ?, ?, ? \
+             WHERE ({LAST}) = ? \
              AND NOT EXISTS (SELECT 1 FROM (VALUES {rows}) k CROSS JOIN deliveries d ON d.dedup = k.column1)"
         )
     })
@@ -111,6 +116,8 @@ pub(super) async fn append(database: &Database, unfiled: &Unfiled, statement: &B
             return outcomes;
         }
         filed = ids_of(&mut *database.read().await?, &keys).await?;
+        // Where that explains the refusal, what is known need not be read again.
+        known.last = new.iter().any(|index| filed.contains_key(&keys[*index])).then_some(last);
     }
     Err(StoreError::Unavailable("other processes are writing to the store without a pause".to_owned()))
 }
@@ -131,12 +138,13 @@ impl Known {
     /// Reads what is not filed.
     async fn read(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         self.arrivals.clear();
-        let rows =
-            sqlx::query("SELECT seq, keys FROM arrivals WHERE seq >= (SELECT upto FROM arrivals_filed) ORDER BY seq").fetch_all(connection).await?;
-        let mut last = 0;
+        let mut view = connection.begin().await?;
+        let last = sqlx::query(AssertSqlSafe(format!("{LAST} AS last"))).fetch_one(&mut *view).await?.number("last")?;
+        let rows = sqlx::query("SELECT seq, keys FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed)").fetch_all(&mut *view).await?;
+        view.commit().await?;
         for row in &rows {
-            last = row.number("seq")?;
-            self.arrivals.extend(each_key(row.try_get("keys")?).map(|key| (key, last)));
+            let arrival = row.number("seq")?;
+            self.arrivals.extend(each_key(row.try_get("keys")?).map(|key| (key, arrival)));
         }
         self.last = Some(last);
         Ok(())
@@ -234,6 +242,7 @@ fn insert<'q>(
     let first = heads.first().map_or(0, |head| head.received_at);
     let waiting: i64 = heads.iter().map(|head| i64::from(head.handled)).sum();
     let mut query = sqlx::query(AssertSqlSafe(statement.for_rows(new.len())))
+        .bind(last)
         .bind(i64::try_from(new.len()).unwrap_or(i64::MAX))
         .bind(waiting)
         .bind(first)
@@ -292,7 +301,8 @@ async fn ids_of(connection: &mut SqliteConnection, keys: &[Key]) -> Result<HashM
 
 /// Whether there is an arrival that is not filed.
 pub(super) async fn any_unfiled(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let more = sqlx::query("SELECT coalesce(max(seq), 0) > (SELECT upto FROM arrivals_filed) AS more FROM arrivals").fetch_one(connection).await?;
+    let more =
+        sqlx::query("SELECT EXISTS (SELECT 1 FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed)) AS more").fetch_one(connection).await?;
     Ok(more.number("more")? == 1)
 }
 
@@ -329,20 +339,12 @@ pub(super) async fn file(connection: &mut SqliteConnection) -> Result<Vec<Key>, 
     Ok(keys)
 }
 
-/// Removes the arrivals of which no delivery is kept, among these and at the beginning. The very last one stays: the next is
-/// numbered after it.
+/// Removes those of the arrivals of which no delivery is kept.
 pub(super) async fn remove(connection: &mut SqliteConnection, arrivals: &BTreeSet<i64>) -> Result<(), StoreError> {
     sqlx::query(
-        "DELETE FROM arrivals WHERE seq IN (SELECT j.value FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.arrival = j.value)) \
-         AND seq < (SELECT max(seq) FROM arrivals)",
+        "DELETE FROM arrivals WHERE seq IN (SELECT j.value FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.arrival = j.value))",
     )
     .bind(to_json(arrivals)?)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "DELETE FROM arrivals WHERE seq < (SELECT upto FROM arrivals_filed) \
-         AND seq < coalesce((SELECT min(arrival) FROM deliveries), (SELECT max(seq) FROM arrivals))",
-    )
     .execute(connection)
     .await?;
     Ok(())
@@ -350,23 +352,23 @@ pub(super) async fn remove(connection: &mut SqliteConnection, arrivals: &BTreeSe
 
 /// The oldest deliveries that wait among the arrivals that are not filed; fewer than `limit` when their bodies are large.
 pub(super) async fn waiting(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-    let (mut waiting, mut bytes, mut after) = (Vec::new(), 0, -1);
-    while waiting.len() < limit && bytes <= 16 * ARRIVAL_BYTES {
-        let rows = sqlx::query(
-            "SELECT seq, heads, bodies FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND seq > ? AND waiting > 0 ORDER BY seq LIMIT 8",
-        )
-        .bind(after)
-        .fetch_all(&mut *connection)
-        .await?;
-        let Some(last) = rows.last() else { break };
-        after = last.number("seq")?;
-        for row in &rows {
-            let bodies: &[u8] = row.try_get("bodies")?;
-            bytes += bodies.len();
-            let heads = row.json::<Vec<StoredHead>>("heads")?.into_iter().filter(|head| head.handled == 1);
-            for head in heads.take(limit - waiting.len()) {
-                waiting.push(head.delivery(bodies)?);
-            }
+    // Looking at the length of a body does not read it.
+    let rows = sqlx::query(
+        "SELECT heads, bodies FROM arrivals WHERE seq IN (SELECT seq FROM \
+         (SELECT seq, sum(waiting) OVER (ORDER BY seq) - waiting AS before, sum(size) OVER (ORDER BY seq) - size AS bytes FROM \
+          (SELECT seq, waiting, length(bodies) AS size FROM arrivals \
+           WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0 ORDER BY seq LIMIT ?1)) WHERE before < ?1 AND bytes < ?2) ORDER BY seq",
+    )
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(READ_AT_ONCE)
+    .fetch_all(connection)
+    .await?;
+    let mut waiting = Vec::new();
+    for row in &rows {
+        let bodies: &[u8] = row.try_get("bodies")?;
+        let heads = row.json::<Vec<StoredHead>>("heads")?.into_iter().filter(|head| head.handled == 1);
+        for head in heads.take(limit - waiting.len()) {
+            waiting.push(head.delivery(bodies)?);
         }
     }
     Ok(waiting)

@@ -38,10 +38,13 @@ pub(super) async fn pending(connection: &mut SqliteConnection, limit: u32) -> Re
     // One view of the database: a delivery that is filed meanwhile would be seen twice or not at all.
     let mut view = connection.begin().await?;
     let rows = sqlx::query(
-        "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1 AS pending, d.arrival, d.start \
-         FROM deliveries_pending p JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?",
+        "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1 AS pending, d.arrival, d.start FROM \
+         (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM \
+          (SELECT p.seq, d.length FROM deliveries_pending p JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?)) w \
+         JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY d.seq",
     )
     .bind(limit)
+    .bind(arrivals::READ_AT_ONCE)
     .fetch_all(&mut *view)
     .await?;
     let arrivals = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
@@ -59,7 +62,8 @@ pub(super) async fn pending(connection: &mut SqliteConnection, limit: u32) -> Re
         pending.push(read(row, body.to_vec())?);
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if pending.len() < limit {
+    let bytes: i64 = pending.iter().map(|delivery| i64::try_from(delivery.body_bytes).unwrap_or(i64::MAX)).sum();
+    if pending.len() < limit && bytes < arrivals::READ_AT_ONCE {
         pending.extend(arrivals::waiting(&mut view, limit - pending.len()).await?);
     }
     view.commit().await?;

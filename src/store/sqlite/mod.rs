@@ -223,13 +223,18 @@ impl Store for SqliteStore {
         if let Some(delivery) = deliveries::one(&mut *self.database.read().await?, id).await? {
             return Ok(delivery);
         }
-        self.file_all().await?;
+        let filing = self.file_all().await;
         let filed = deliveries::one(&mut *self.database.read().await?, id).await?;
-        filed.ok_or_else(|| StoreError::NotFound(format!("delivery {id}")))
+        // It may be among what a full disk lets nobody file.
+        filed.ok_or_else(|| filing.err().unwrap_or_else(|| StoreError::NotFound(format!("delivery {id}"))))
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: &PageQuery) -> Result<Page<Delivery>, StoreError> {
-        self.file_all().await?;
+        match self.file_all().await {
+            // Reading goes on; the newest are missing until there is room again.
+            Err(StoreError::Full(error)) => tracing::warn!(error, "deliveries that arrived last are not listed: the store is full"),
+            filing => filing?,
+        }
         deliveries::list(&mut *self.database.read().await?, filter, page).await
     }
 
@@ -286,7 +291,10 @@ impl Store for SqliteStore {
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
-        self.file_all().await?;
+        // What was never filed can be old as well. On a full disk it cannot be filed, and removing is what makes room.
+        if let Err(error) = self.file_some().await {
+            tracing::debug!(%error, "nothing was filed before old deliveries are removed");
+        }
         let mut write = self.database.write().await?;
         let result = upkeep::prune(write.connection(), before, limit).await;
         write.finish(result).await

@@ -140,16 +140,54 @@ async fn bodies_go_when_none_of_their_deliveries_is_kept() {
         store.dispatch(&told.map(|new| dispatch(Some(&new.id), &new.dedup_key, Vec::new())), at(100)).await.expect("dispatched");
     }
     let mut inbox = raw(&path).await;
-    for (before, kept) in [(1, vec![1, 2, 3, 4]), (11, vec![2, 3, 4]), (100, vec![4])] {
+    for (before, kept) in [(1, vec![1, 2, 3, 4]), (11, vec![2, 3, 4]), (100, vec![])] {
         while store.prune(at(before), 3).await.expect("pruned").deliveries > 0 {}
         let arrivals: Vec<i64> = sqlx::query_scalar("SELECT seq FROM arrivals ORDER BY seq").fetch_all(&mut inbox).await.expect("the arrivals");
         assert_eq!(arrivals, kept, "before {before}");
     }
-    // Nothing of what went is taken for a duplicate, and the next is numbered after the last.
-    assert_eq!(store.append(&[delivery("0-0")]).await.expect("written"), [Appended::New]);
-    store.prune(at(100), 3).await.expect("pruned");
+    // Nothing of what went is taken for a duplicate, also after a start, and the next is numbered after the last.
+    store.close().await;
+    let again = opened(&path).await;
+    assert_eq!(again.append(&[delivery("3-1")]).await.expect("written"), [Appended::New]);
     let arrivals: Vec<i64> = sqlx::query_scalar("SELECT seq FROM arrivals").fetch_all(&mut inbox).await.expect("the arrivals");
-    assert_eq!(arrivals.last(), Some(&5));
+    assert_eq!(arrivals, [5]);
+}
+
+#[tokio::test]
+async fn what_is_filed_and_not_dispatched_when_the_process_ends_is_dispatched_after_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let store = opened(&path).await;
+    let told = ["a", "b"].map(delivery);
+    store.append(&told).await.expect("written");
+    store.delivery(&told[0].id).await.expect("filed");
+    store.append(&[delivery("c")]).await.expect("written");
+    for file in ["", "-wal"] {
+        std::fs::copy(directory.path().join(format!("store.db{file}")), directory.path().join(format!("killed.db{file}"))).expect("a copy");
+    }
+    let again = opened(&directory.path().join("killed.db")).await;
+    let pending: Vec<_> = again.pending_deliveries(9).await.expect("pending").into_iter().map(|delivery| delivery.body).collect();
+    assert_eq!(pending, [told[0].body.clone(), told[1].body.clone(), delivery("c").body]);
+    let outcomes = again.append(&["a", "c", "d"].map(delivery)).await.expect("written");
+    assert!(matches!(outcomes.as_slice(), [Appended::Duplicate(_), Appended::Duplicate(_), Appended::New]), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn large_bodies_are_handed_out_a_few_at_a_time() {
+    let (store, _keep) = empty().await;
+    let large: Vec<NewDelivery> = (0..20).map(|n| NewDelivery { body: vec![b'x'; 3_000_000], ..delivery(&n.to_string()) }).collect();
+    for batch in large.chunks(4) {
+        store.append(batch).await.expect("written");
+    }
+    let mut dispatched = 0;
+    while dispatched < large.len() {
+        let pending = store.pending_deliveries(128).await.expect("pending");
+        // 16 MiB and the one that goes beyond, whether they are filed (which those behind the first are) or not.
+        assert!((1..=7).contains(&pending.len()), "{} at once", pending.len());
+        assert!(pending.iter().zip(&large[dispatched..]).all(|(read, new)| read.id == new.id && read.body == new.body));
+        store.dispatch(&[dispatch(Some(&pending[0].id), &dispatched.to_string(), Vec::new())], at(1)).await.expect("dispatched");
+        dispatched += 1;
+    }
 }
 
 #[tokio::test]
@@ -393,6 +431,7 @@ mod full_disk {
         for n in 0..5 {
             assert!(matches!(inbox.accept(big(&format!("again-{n}"))).await, Err(StoreError::Full(_))), "still full");
         }
+        store.deliveries(&Default::default(), &PageQuery { limit: 9, after: None }).await.expect("reading goes on");
         let pending = store.pending_deliveries(100).await.expect("reading goes on");
         assert_eq!(pending.iter().map(|delivery| delivery.id.clone()).collect::<Vec<_>>(), acknowledged);
 

@@ -7,7 +7,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # Only what the binary is made of: a change of documents or tests builds nothing anew.
-COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+COPY Cargo.toml Cargo.lock rust-toolchain.toml build.rs ./
+COPY linker/start.ld linker/start.ld
 COPY config config
 COPY docs/settings.md docs/settings.md
 COPY migrations migrations

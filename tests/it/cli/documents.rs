@@ -193,3 +193,14 @@ fn the_first_automation_in_the_readme_works_when_it_is_typed() {
         assert!(out.contains(part), "{part:?} in\n{out}\n{error}");
     }
 }
+
+#[test]
+fn no_document_holds_the_marks_of_an_unfinished_merge() {
+    let mut documents = vec![project().join("README.md"), project().join("CHANGELOG.md")];
+    documents.extend(std::fs::read_dir(project().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path()));
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        let mark = text.lines().find(|line| ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark)));
+        assert_eq!(mark, None, "{}", document.display());
+    }
+}

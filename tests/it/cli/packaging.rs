@@ -45,6 +45,8 @@ fn the_image_is_built_from_all_that_the_program_is_made_of_and_nothing_is_ignore
         assert!(allowed.lines().any(|line| line == format!("!{name}")), "{name} is ignored");
         copy(&project().join(name), &context.path().join(name));
     }
+    // Cargo is content without them, and builds another program.
+    assert!(context.path().join("build.rs").exists() && context.path().join("linker/start.ld").exists());
     // Cargo reads the manifest there: a target whose file is missing and not named by its path is an error.
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])

@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
-KUBEOPS := target/quick/kubeops
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+KUBEOPS := $(TARGET)/quick/kubeops
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo run test lint bench setup clean fmt

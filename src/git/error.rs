@@ -122,10 +122,11 @@ impl GitError {
     /// How it is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unauthorised { .. } | Self::Untrusted { .. } | Self::NoRepository { .. } | Self::NoBranch { .. } | Self::Rejected { .. } => {
-                ErrorClass::Permanent
-            }
-            Self::NoCommit { .. }
+            Self::Untrusted { .. } | Self::NoBranch { .. } | Self::Rejected { .. } => ErrorClass::Permanent,
+            // A token that is being rotated and a disk that is being mounted look like this: whoever mends it in time loses nothing.
+            Self::Unauthorised { .. }
+            | Self::NoRepository { .. }
+            | Self::NoCommit { .. }
             | Self::Network { .. }
             | Self::Timeout { .. }
             | Self::Moved { .. }
@@ -192,10 +193,7 @@ mod tests {
     fn what_the_remote_says_is_sorted_into_wait_and_do_not_wait() {
         let name: RepositoryName = "gitops".parse().expect("a name");
         let class = |class, code, message: &str| GitError::remote(&name, &git2::Error::new(code, class, message)).class();
-        for status in [401, 403, 404] {
-            assert_eq!(class(Class::Http, Code::GenericError, &format!("unexpected http status code: {status}")), ErrorClass::Permanent);
-        }
-        for status in [429, 500, 502, 503] {
+        for status in [401, 403, 404, 429, 500, 502, 503] {
             assert_eq!(class(Class::Http, Code::GenericError, &format!("unexpected http status code: {status}")), ErrorClass::Transient);
         }
         assert_eq!(class(Class::Os, Code::GenericError, "failed to connect to 127.0.0.1: Connection refused"), ErrorClass::Transient);

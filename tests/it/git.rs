@@ -368,14 +368,14 @@ fn another_address_under_the_same_name_is_another_mirror() {
 }
 
 #[test]
-fn a_wrong_token_is_final_and_never_shown() {
+fn a_wrong_token_may_be_mended_in_time_and_is_never_shown() {
     let upstream = UpstreamRepo::new();
     let server = upstream.serve(Some(TOKEN));
     for (token, word) in [(Some("wr0ng-token"), "does not accept"), (None, "names none")] {
         let mirrors = mirrors(&upstream.scratch(if token.is_some() { "a" } else { "b" }));
         let mirror = mirrors.get(&remote(&server.url, token));
         let error = mirror.fetch().expect_err("refused");
-        assert_eq!(error.class(), ErrorClass::Permanent, "{error}");
+        assert_eq!(error.class(), ErrorClass::Transient, "{error}");
         assert!(error.to_string().contains(word), "{error}");
         assert!(!format!("{error:?} {error} {mirror:?}").contains("wr0ng"), "{error:?}");
     }
@@ -397,8 +397,8 @@ fn a_rotated_token_is_used_at_once_and_stands_nowhere_on_disk() {
 #[case(503, ErrorClass::Transient)]
 #[case(500, ErrorClass::Transient)]
 #[case(429, ErrorClass::Transient)]
-#[case(403, ErrorClass::Permanent)]
-#[case(404, ErrorClass::Permanent)]
+#[case(403, ErrorClass::Transient)]
+#[case(404, ErrorClass::Transient)]
 fn what_a_broken_server_answers_has_its_class(#[case] status: u16, #[case] class: ErrorClass) {
     let server = Loopback::serve(move |_| Answer::new(status, "text/html", "<html>sorry</html>"));
     let directory = tempfile::tempdir().expect("a directory");
@@ -424,7 +424,7 @@ fn a_redirect_to_another_host_gets_no_token() {
     });
     let directory = tempfile::tempdir().expect("a directory");
     let error = mirrors(directory.path()).get(&remote(&format!("{}/x.git", server.url()), Some(TOKEN))).fetch().expect_err("refused");
-    assert_eq!(error.class(), ErrorClass::Permanent, "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Transient, "{error:?}");
     assert!(seen.lock().expect("a list").iter().all(Option::is_none), "the token was sent on");
 }
 
@@ -449,7 +449,7 @@ fn nobody_listens_is_transient() {
     let error = mirrors(directory.path()).get(&remote(&format!("http://127.0.0.1:{port}/x.git"), None)).fetch().expect_err("refused");
     assert_eq!(error.class(), ErrorClass::Transient, "{error:?}");
     let error = mirrors(directory.path()).get(&remote("/nowhere/at/all.git", None)).fetch().expect_err("no such directory");
-    assert_eq!(error.class(), ErrorClass::Permanent, "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Transient, "{error:?}");
 }
 
 #[rstest]

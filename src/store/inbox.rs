@@ -6,7 +6,6 @@ use super::{Appended, NewDelivery, Store, StoreError};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -14,8 +13,8 @@ use tokio::task::JoinHandle;
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes a queued delivery counts for beside its body.
 const OVERHEAD_BYTES: usize = 512;
-/// How long the writer waits for callers that are about to hand in the next delivery, when the last commit had many.
-const GIVE_WAY: Duration = Duration::from_millis(1);
+/// How often the writer gives way to callers that are about to hand in the next delivery, before it commits without them.
+const GIVE_WAY: u32 = 20;
 /// Deliveries that wait when senders are pressing: fewer is what a handful of senders leave behind at any time.
 const PRESSED: usize = 8;
 
@@ -209,22 +208,23 @@ impl Writer {
         }
     }
 
-    /// What waits already. Under load the callers just answered are about to come back: committing without them would make two
-    /// small commits of what can be one large one, and a commit's price hardly depends on its size. So when the last commit
-    /// had many, they are given a moment; a caller that comes alone waits for nothing.
+    /// What waits already. Under load the callers just answered are about to come back: committing without them would make
+    /// every other transaction a small one, so they are given way while new ones keep coming, up to the size of the last
+    /// batch. Nothing is waited for by the clock, and when the last batch was a single delivery not at all.
     async fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
         let mut bytes = first.delivery.body.len();
         let mut batch = vec![first];
-        let mut patient = self.last_batch >= PRESSED;
+        let mut gave_way = 0;
         while batch.len() < self.max_batch && bytes < MAX_BATCH_BYTES {
             match self.receiver.try_recv() {
                 Ok(next) => {
                     bytes += next.delivery.body.len();
                     batch.push(next);
+                    gave_way = 0;
                 }
-                Err(_) if patient => {
-                    patient = false;
-                    tokio::time::sleep(GIVE_WAY).await;
+                Err(_) if gave_way < GIVE_WAY && batch.len() * 8 < self.last_batch * 7 => {
+                    gave_way += 1;
+                    tokio::task::yield_now().await;
                 }
                 Err(_) => break,
             }

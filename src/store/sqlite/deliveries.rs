@@ -40,8 +40,8 @@ pub(super) async fn pending(connection: &mut SqliteConnection, limit: u32) -> Re
     let rows = sqlx::query(
         "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1 AS pending, d.arrival, d.start FROM \
          (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM \
-          (SELECT p.seq, d.length FROM deliveries_pending p JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?)) w \
-         JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY d.seq",
+          (SELECT p.seq, d.length FROM deliveries_pending p CROSS JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?)) w \
+         CROSS JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY w.seq",
     )
     .bind(limit)
     .bind(arrivals::READ_AT_ONCE)

@@ -63,7 +63,7 @@ impl Modify for Schemes {
 
 /// The document, whole.
 pub fn openapi() -> OpenApi {
-    let (_, mut document) = App::new().into_utoipa_app().openapi(Document::openapi()).configure(super::routes).split_for_parts();
+    let (_, mut document) = App::new().into_utoipa_app().openapi(Document::openapi()).configure(super::described).split_for_parts();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {

@@ -46,7 +46,6 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use std::sync::Arc;
 use utoipa_actix_web::service_config::ServiceConfig;
-use utoipa_actix_web::{AppExt, scope};
 
 /// The longest JSON body of an API call, in bytes.
 pub(crate) const JSON_BODY_LIMIT: usize = 256 * 1024;
@@ -62,9 +61,7 @@ pub fn app(
         .app_data(web::QueryConfig::default().error_handler(error::refused_by_extractor))
         .app_data(web::PathConfig::default().error_handler(error::refused_by_extractor))
         .app_data(web::PayloadConfig::new(JSON_BODY_LIMIT))
-        .into_utoipa_app()
-        .configure(routes)
-        .into_app()
+        .configure(served)
         .route("/", web::get().to(to_docs))
         .default_service(web::to(nowhere))
         .wrap(counting)
@@ -72,44 +69,55 @@ pub fn app(
 }
 
 /// Every route that stands in the OpenAPI document. What a sender or a probe asks for comes first; the last scope needs a token.
-fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(scope("/api/v1/webhooks").service(webhooks::deliver).service(webhooks::deliver_by_put));
-    config.service(health::healthz).service(health::health).service(health::ready).service(health::metrics);
-    // The documentation is registered before this scope would take its paths.
-    config.map(docs::routes);
-    config.service(
-        scope("/api/v1")
-            .wrap(from_fn(access::authenticate))
-            .service(requests::list_requests)
-            .service(requests::show_request)
-            .service(requests::diff_request)
-            .service(requests::retry_request)
-            .service(requests::cancel_request)
-            .service(requests::ask_automation)
-            .service(events::list_events)
-            .service(events::show_event)
-            .service(events::list_deliveries)
-            .service(events::show_delivery)
-            .service(events::show_delivery_body)
-            .service(events::replay_delivery)
-            .service(resources::list_automations)
-            .service(resources::show_automation)
-            .service(resources::list_sources)
-            .service(resources::list_clusters)
-            .service(resources::list_repositories)
-            .service(resources::list_templates)
-            .service(resources::show_template)
-            .service(resources::show_status)
-            .service(pulls::list_pulls)
-            .service(pulls::show_pull)
-            .service(pulls::diff_pull)
-            .service(pulls::approve_pull)
-            .service(pulls::merge_pull)
-            .service(pulls::close_pull)
-            .service(tokens::list_tokens)
-            .service(tokens::create_token)
-            .service(tokens::revoke_token),
-    );
+/// A macro, because the document is made once, and the routes in every worker: there nobody pays for a document.
+macro_rules! routes {
+    ($config:ident, $scope:path, $docs:expr) => {
+        $config.service($scope("/api/v1/webhooks").service(webhooks::deliver).service(webhooks::deliver_by_put));
+        $config.service(health::healthz).service(health::health).service(health::ready).service(health::metrics);
+        // The documentation is registered before this scope would take its paths.
+        $docs;
+        $config.service(
+            $scope("/api/v1")
+                .wrap(from_fn(access::authenticate))
+                .service(requests::list_requests)
+                .service(requests::show_request)
+                .service(requests::diff_request)
+                .service(requests::retry_request)
+                .service(requests::cancel_request)
+                .service(requests::ask_automation)
+                .service(events::list_events)
+                .service(events::show_event)
+                .service(events::list_deliveries)
+                .service(events::show_delivery)
+                .service(events::show_delivery_body)
+                .service(events::replay_delivery)
+                .service(resources::list_automations)
+                .service(resources::show_automation)
+                .service(resources::list_sources)
+                .service(resources::list_clusters)
+                .service(resources::list_repositories)
+                .service(resources::list_templates)
+                .service(resources::show_template)
+                .service(resources::show_status)
+                .service(pulls::list_pulls)
+                .service(pulls::show_pull)
+                .service(pulls::diff_pull)
+                .service(pulls::approve_pull)
+                .service(pulls::merge_pull)
+                .service(pulls::close_pull)
+                .service(tokens::list_tokens)
+                .service(tokens::create_token)
+                .service(tokens::revoke_token),
+        );
+    };
+}
+
+fn served(config: &mut web::ServiceConfig) {
+    routes!(config, web::scope, docs::routes(config));
+}
+
+fn described(config: &mut ServiceConfig<'_>) {
+    routes!(config, utoipa_actix_web::scope, config.map(docs::routes));
 }
 
 async fn to_docs() -> HttpResponse {

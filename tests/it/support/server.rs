@@ -404,6 +404,13 @@ impl TestServer {
         assert!(sent.success(), "the signal was sent");
     }
 
+    /// Loses everything a stopped server kept, its tokens with it.
+    pub fn lose_data(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        std::fs::remove_dir_all(self.data()).expect("the data");
+        self.token.clear();
+    }
+
     /// `kill -9`, and whatever was left of its output.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");

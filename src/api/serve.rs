@@ -191,8 +191,7 @@ fn listen_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
         }
         match failed {
             // Another has this port at one of the addresses.
-            Some((error, address))
-                if error.kind() == io::ErrorKind::AddrInUse && !taken.is_empty() && !addresses.iter().any(|asked| *asked == address) => {}
+            Some((error, address)) if error.kind() == io::ErrorKind::AddrInUse && !taken.is_empty() && !addresses.contains(&address) => {}
             Some((error, _)) if taken.is_empty() => return Err(error),
             None if taken.is_empty() => return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address")),
             _ => return Ok(taken),

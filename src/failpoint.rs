@@ -1,5 +1,6 @@
 //! Named points at which a test build can be made to die, as by `kill -9`: between every two stages of the flow.
-//! Without the feature `failpoints` they are nothing. `KUBEOPS_FAILPOINT=<name>[:<n>]` names the point, and at which pass.
+//! Without the feature `failpoints` they are nothing. `KUBEOPS_FAILPOINT=<name>[:<n>]` names the point, and at which pass; with
+//! `panic@` before the name only the task that passes dies there, as by a mistake of ours.
 
 /// Every point there is, in the order of the flow.
 pub const ALL: &[&str] = &[
@@ -17,15 +18,20 @@ pub const ALL: &[&str] = &[
     "settled",
 ];
 
+/// Points in the tasks that must run as long as the process does, at each of their rounds.
+pub const ROUNDS: &[&str] = &["upkeep.round"];
+
 /// Dies here when the environment says so.
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
     static PASSES: AtomicU64 = AtomicU64::new(0);
-    debug_assert!(ALL.contains(&name), "{name} is listed");
+    debug_assert!(ALL.contains(&name) || ROUNDS.contains(&name), "{name} is listed");
     let Ok(wanted) = std::env::var("KUBEOPS_FAILPOINT") else { return };
-    let (point, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    let (panics, wanted) = wanted.strip_prefix("panic@").map_or((false, wanted.as_str()), |rest| (true, rest));
+    let (point, nth) = wanted.split_once(':').unwrap_or((wanted, "1"));
     if point == name && PASSES.fetch_add(1, Ordering::SeqCst) + 1 >= nth.parse().unwrap_or(1) {
+        assert!(!panics, "the failpoint {name} was reached");
         // No destructor runs and nothing is flushed: as close to a kill as a process comes by itself.
         std::process::abort();
     }

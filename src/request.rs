@@ -6,7 +6,6 @@ use crate::plan::PullText;
 use crate::types::{AutomationName, BranchName, CommitSha, RepositoryName, RequestId, Timestamp};
 use crate::validate::Finding;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// What makes two events the same request: the automation and the value of its `correlate` expression.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,13 +138,14 @@ pub struct Request {
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
     /// Where the change goes, once known.
     pub repository: Option<RepositoryName>,
-    /// The head branch, derived from the key, once planned.
+    /// The head branch, this request's alone, once planned. It stays the same however often it is planned again.
     pub branch: Option<BranchName>,
     /// The commit of the base branch the change was planned on.
     pub base: Option<CommitSha>,
     /// The commit that holds the change.
     pub commit: Option<CommitSha>,
-    /// The commit our last push put on the branch: another one there is a person's.
+    /// A commit of ours that was put on the branch, where it was noted: only what spares a look at the branch. Whose another
+    /// one there is, its own words say.
     pub pushed: Option<CommitSha>,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
@@ -190,13 +190,15 @@ pub struct TimelineEntry {
 }
 
 impl RequestKey {
-    /// The head branch: `<prefix>/<automation>/<readable part>-<digest>`. The digest is of the whole key, so that two keys
-    /// never share a branch; the readable part is what of the correlation key may stand in a branch name.
+    /// The head branch: `<prefix>/<automation>/<readable part>-<end of the request's id>`. The readable part is what of the
+    /// correlation key may stand in a branch name. The end of the id is random: no two requests share a branch, also not
+    /// those of one key, and not when the store was lost and counts generations from 1 again.
     ///
     /// # Errors
     /// When the prefix makes it no branch name.
-    pub fn branch(&self, prefix: &str) -> Result<BranchName, crate::types::ParseError> {
-        let digest = hex::encode(&Sha256::digest(format!("{}\0{}\0{}", self.automation, self.correlation, self.generation))[..5]);
+    pub fn branch(&self, request: &RequestId, prefix: &str) -> Result<BranchName, crate::types::ParseError> {
+        let id = request.as_str();
+        let own = &id[id.len().saturating_sub(ID_IN_BRANCH)..];
         let mut readable = String::new();
         for c in self.correlation.to_ascii_lowercase().chars() {
             if c.is_ascii_alphanumeric() {
@@ -210,9 +212,12 @@ impl RequestKey {
         }
         let readable = readable.trim_end_matches('-');
         let readable = if readable.is_empty() { String::new() } else { format!("{readable}-") };
-        format!("{}/{}/{readable}{digest}", prefix.trim_end_matches('/'), self.automation).parse()
+        format!("{}/{}/{readable}{own}", prefix.trim_end_matches('/'), self.automation).parse()
     }
 }
+
+/// Characters of a request's id that stand in its branch's name: 50 of the 80 random bits of its ULID.
+const ID_IN_BRANCH: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -222,19 +227,24 @@ mod tests {
         RequestKey { automation: "namespace-request".parse().expect("a name"), correlation: correlation.to_owned(), generation }
     }
 
+    fn id(at: i64, random: u128) -> RequestId {
+        RequestId::from_parts(Timestamp::from_unix_millis(at), random)
+    }
+
     #[test]
-    fn a_branch_is_derived_from_the_key_alone() {
-        let branch = key("OPS-42", 1).branch("kubeops").expect("a branch");
-        assert_eq!(branch, key("OPS-42", 1).branch("kubeops/").expect("a branch"));
-        assert!(branch.as_str().starts_with("kubeops/namespace-request/ops-42-"), "{branch}");
-        assert_ne!(branch, key("OPS-42", 2).branch("kubeops").expect("a branch"));
-        assert_ne!(branch, key("ops 42", 1).branch("kubeops").expect("a branch"));
+    fn a_branch_belongs_to_one_request_alone() {
+        let (first, second) = (id(1, 0xabc), id(1, 0xabd));
+        let branch = key("OPS-42", 1).branch(&first, "kubeops").expect("a branch");
+        assert_eq!(branch, key("OPS-42", 1).branch(&first, "kubeops/").expect("a branch"), "the same for the same request");
+        assert_eq!(branch.as_str(), format!("kubeops/namespace-request/ops-42-{}", &first.as_str()[20..]));
+        // The key alone does not make it: generations are counted anew when older requests are removed or the store is lost.
+        assert_ne!(branch, key("OPS-42", 1).branch(&second, "kubeops").expect("a branch"));
     }
 
     #[test]
     fn whatever_a_ticket_is_called_the_branch_is_one() {
         for correlation in ["", "--upload-pack=x", "../../main", "$(id)", "a\nb", "päck\u{200d}", "refs/heads/main", &"x".repeat(500), ".lock"] {
-            assert!(key(correlation, 1).branch("kubeops").is_ok(), "{correlation:?}");
+            assert!(key(correlation, 1).branch(&id(1, u128::MAX), "kubeops").is_ok(), "{correlation:?}");
         }
     }
 

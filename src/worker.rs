@@ -46,6 +46,11 @@ pub struct Worker {
     inbox: Arc<Inbox>,
 }
 
+/// The task that looks after open pull requests, old rows and gauges ended unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its upkeep ended unasked")]
+pub struct UpkeepEnded;
+
 /// What came of a look around.
 struct Round {
     /// Whether there was anything to do.
@@ -92,10 +97,19 @@ impl Worker {
     }
 
     /// Works until `stop` says true, then finishes what is in flight for at most `grace` and gives the rest back.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) {
+    ///
+    /// # Errors
+    /// When its upkeep ended before; then it stops as well, because a service that is not looked after only seems to work.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) -> Result<(), UpkeepEnded> {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running: JoinSet<()> = JoinSet::new();
+        let mut outcome = Ok(());
         while !*stop.borrow() {
+            // In this order: told to stop, it ends as well.
+            if upkeep.is_finished() && !*stop.borrow() {
+                outcome = Err(UpkeepEnded);
+                break;
+            }
             let round = self.round(&mut running).await;
             if let Some(courtesy) = round.courtesy {
                 tokio::select! {
@@ -123,6 +137,7 @@ impl Worker {
         if let Err(error) = self.store().release(&self.options.owner).await {
             tracing::warn!(%error, "leases could not be given back; they run out by themselves");
         }
+        outcome
     }
 
     /// Everything that can be done at once. A failing store is waited for.
@@ -299,6 +314,7 @@ impl Worker {
     async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut last_prune: Option<Timestamp> = None;
         while !*stop.borrow() {
+            failpoint::hit("upkeep.round");
             self.observe_open().await;
             for (repository, remaining) in self.pipeline.forges.budgets() {
                 self.metrics.forge_budget(repository.as_str(), i64::try_from(remaining).unwrap_or(i64::MAX));

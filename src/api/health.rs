@@ -49,7 +49,7 @@ pub(super) struct Checks {
     /// force. That last one does not make the service unready: an author's mistake must not stop deliveries.
     #[schema(example = "ok")]
     resources: String,
-    /// `ok`, or that the process is shutting down.
+    /// `ok`, or that the process is shutting down, or which part of it ended unasked.
     #[schema(example = "ok")]
     process: String,
 }
@@ -66,9 +66,9 @@ pub(super) async fn ready(state: State) -> HttpResponse {
         1 => "refused with 1 problem; an older set is in force".to_owned(),
         many => format!("refused with {many} problems; an older set is in force"),
     });
-    let draining = state.is_draining().then(|| "shutting down".to_owned());
-    let is_ready = store.is_none() && unloaded.is_none() && draining.is_none();
-    let checks = Checks { store: store.unwrap_or_else(ok), resources: unloaded.or(stale).unwrap_or_else(ok), process: draining.unwrap_or_else(ok) };
+    let process = state.broken().map(str::to_owned).or_else(|| state.is_draining().then(|| "shutting down".to_owned()));
+    let is_ready = store.is_none() && unloaded.is_none() && process.is_none();
+    let checks = Checks { store: store.unwrap_or_else(ok), resources: unloaded.or(stale).unwrap_or_else(ok), process: process.unwrap_or_else(ok) };
     let mut answer = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     answer.json(Readiness { status: if is_ready { "ready" } else { "not_ready" }, checks })
 }

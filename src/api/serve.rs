@@ -124,13 +124,8 @@ impl Bound {
         match listen {
             Listen::Tcp { host, port } => {
                 // As long as one of the addresses of a name can be had.
-                let addresses = (host.as_str(), *port).to_socket_addrs().map_err(refused)?;
-                let (taken, failed): (Vec<_>, Vec<_>) = addresses.map(listen_tcp).partition(Result::is_ok);
-                bound.tcp = taken.into_iter().filter_map(Result::ok).collect();
-                if bound.tcp.is_empty() {
-                    let cause = failed.into_iter().find_map(Result::err);
-                    return Err(refused(cause.unwrap_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address"))));
-                }
+                let addresses: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
+                bound.tcp = listen_all(&addresses).map_err(refused)?;
             }
             Listen::Unix(path) => bound.unix = Some(listen_unix(path).map_err(refused)?),
         }
@@ -175,6 +170,36 @@ pub fn serve(bound: Bound, options: &ServeOptions, state: Arc<AppState>) -> Resu
     Ok(Server { addresses, handle: running.handle(), task: tokio::spawn(running), socket })
 }
 
+/// How many ports of the system's choice are tried until one is free at every address.
+const PORTS_TRIED: usize = 32;
+
+/// Listens on as many of a name's addresses as can be had, at least on one. Where the system chooses the port it is the same
+/// at all of them: a name stands for one server.
+fn listen_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    for _ in 0..PORTS_TRIED {
+        let mut taken: Vec<TcpListener> = Vec::new();
+        let mut failed = None;
+        for address in addresses {
+            let mut address = *address;
+            if let (0, Some(first)) = (address.port(), taken.first()) {
+                address.set_port(first.local_addr()?.port());
+            }
+            match listen_tcp(address) {
+                Ok(listener) => taken.push(listener),
+                Err(error) => failed = failed.or(Some((error, address))),
+            }
+        }
+        match failed {
+            // Another has this port at one of the addresses.
+            Some((error, address)) if error.kind() == io::ErrorKind::AddrInUse && !taken.is_empty() && !addresses.contains(&address) => {}
+            Some((error, _)) if taken.is_empty() => return Err(error),
+            None if taken.is_empty() => return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address")),
+            _ => return Ok(taken),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, "no port is free at all addresses of this name; name a port or one address"))
+}
+
 fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
     // The port of a process that has just ended can be taken again.
@@ -192,4 +217,33 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
         Err(_) => {}
     }
     UnixListener::bind(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().expect("an address")
+    }
+
+    #[tokio::test]
+    async fn a_port_of_the_systems_choice_is_the_same_at_every_address_of_a_name() {
+        for _ in 0..20 {
+            let taken = listen_all(&[at("127.0.0.1:0"), at("127.0.0.2:0")]).expect("two addresses");
+            let ports: Vec<u16> = taken.iter().map(|listener| listener.local_addr().expect("an address").port()).collect();
+            assert_eq!((ports.len(), ports[0]), (2, ports[1]));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_had_is_left_out_unless_it_is_the_only_one() {
+        // TEST-NET-1 (RFC 5737) is no machine's address.
+        assert_eq!(listen_all(&[at("192.0.2.1:0"), at("127.0.0.1:0")]).expect("one address").len(), 1);
+        assert!(listen_all(&[at("192.0.2.1:0")]).is_err());
+        assert!(listen_all(&[]).is_err());
+        let taken = listen_all(&[at("127.0.0.1:0")]).expect("an address");
+        let port = taken[0].local_addr().expect("an address").port();
+        assert_eq!(listen_all(&[SocketAddr::from(([127, 0, 0, 1], port))]).expect_err("it is taken").kind(), io::ErrorKind::AddrInUse);
+    }
 }

@@ -11,7 +11,7 @@ use crate::types::Timestamp;
 use ipnet::IpNet;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Milliseconds for which what the store said is told again: `/ready` and `/metrics` are open to anybody.
@@ -53,6 +53,7 @@ pub struct AppState {
     pub(super) tokens: TokenCache,
     pub(super) limiter: Limiter,
     draining: AtomicBool,
+    broken: OnceLock<String>,
     health: Remembered<Result<(), StoreError>>,
     stats: Remembered<Stats>,
 }
@@ -68,6 +69,7 @@ impl AppState {
             parts,
             tokens: TokenCache::default(),
             draining: AtomicBool::new(false),
+            broken: OnceLock::new(),
             health: Mutex::default(),
             stats: Mutex::default(),
         })
@@ -76,6 +78,16 @@ impl AppState {
     /// From now on `/ready` says no: called first when the process is told to stop.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// From now on `/ready` says no, and why: a part that must run has ended. The first reason is kept.
+    pub fn break_down(&self, reason: String) {
+        let _ = self.broken.set(reason);
+    }
+
+    /// Why the process cannot do its work any more; none while it can.
+    pub(super) fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
     }
 
     /// Whether the process is about to stop.

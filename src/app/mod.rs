@@ -9,6 +9,7 @@ mod operations;
 mod pulls;
 mod reload;
 pub mod resources_dir;
+mod vital;
 
 pub use reload::{Places, Reloader};
 
@@ -23,7 +24,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Role, Store, TokenRecord};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Timestamp, TokenId};
-use crate::worker::{Worker, WorkerOptions};
+use crate::worker::{UpkeepEnded, Worker, WorkerOptions};
 use anyhow::Context;
 use lease_owner::LeaseOwner;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub struct App {
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
     waker: JoinHandle<()>,
+    failure: watch::Receiver<Option<String>>,
     /// Held until everything has stopped.
     _lease_owner: LeaseOwner,
     graceful_timeout: Duration,
@@ -77,7 +79,7 @@ impl App {
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
         take_back(store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
-        let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped));
+        let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let intake =
             intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), Arc::clone(clock), Arc::clone(store), settings.max_queued_deliveries);
@@ -96,9 +98,24 @@ impl App {
             call_timeout: settings.timeout,
             calls_a_minute: settings.api_calls_per_minute,
         });
+        let vital = vital::Vital::new(Arc::clone(&state), stopped);
+        let (worker, failure) = (vital.watch("the worker", worker), vital.failure());
         let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
         let (store, graceful_timeout) = (shared.store, settings.graceful_timeout);
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, _lease_owner: lease_owner, graceful_timeout })
+        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, failure, _lease_owner: lease_owner, graceful_timeout })
+    }
+
+    /// Returns when the application cannot do its work any more, and tells why; never while it can. It goes on answering until
+    /// it is stopped, and is not ready meanwhile.
+    pub fn failed(&self) -> impl Future<Output = String> + use<> {
+        let mut failure = self.failure.clone();
+        async move {
+            match failure.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+                Ok(Some(reason)) => reason,
+                // Nobody is left to tell of a failure.
+                _ => std::future::pending().await,
+            }
+        }
     }
 
     /// Where the server listens; empty for a unix socket.
@@ -254,7 +271,7 @@ fn start_worker(
     owner: &str,
     inbox: &Arc<Inbox>,
     stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
+) -> JoinHandle<Result<(), UpkeepEnded>> {
     let dispatcher =
         Arc::new(Dispatcher { store: Arc::clone(&pipeline.store), rules: Arc::clone(&pipeline.rules), clock: Arc::clone(&pipeline.clock) });
     let options = WorkerOptions {

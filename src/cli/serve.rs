@@ -29,18 +29,23 @@ pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("kubeops").enable_all().build()?;
     let code = runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let app = App::start(&settings, std::env::current_exe()?, access_log).await?;
+        let app = App::start(&settings, crate::sandbox::own_executable()?, access_log).await?;
         match app.addresses() {
             [] => output::error(&format!("listening on {}", settings.listen)),
             addresses => addresses.iter().for_each(|address| output::error(&format!("listening on http://{address}"))),
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let failed = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            reason = app.failed() => Some(reason),
+        };
         tracing::info!("stopping");
         app.stop().await;
-        Ok(ExitCode::SUCCESS)
+        match failed {
+            None => Ok(ExitCode::SUCCESS),
+            // Whoever runs us starts us again; a process that lives and does nothing would be left alone.
+            Some(reason) => Err(anyhow::anyhow!(reason)),
+        }
     });
     // A step that hangs on a silent remote would be waited for; it is done again at the next start.
     runtime.shutdown_timeout(LAST_WAIT);

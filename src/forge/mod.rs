@@ -17,8 +17,8 @@ use std::{fmt, str::FromStr};
 /// What the flow of a request needs of a forge.
 #[async_trait::async_trait]
 pub trait Forge: Send + Sync {
-    /// Makes sure that the head branch has exactly one pull request that looks as `spec` says, and tells it. One that was
-    /// closed or merged is told as it is, untouched.
+    /// Makes sure that the head branch has exactly one pull request that looks as `spec` says, and tells it. One of the same
+    /// request's commits that was closed or merged is told as it is, untouched.
     ///
     /// # Errors
     /// When the forge cannot be reached, refuses, or is out of budget.
@@ -64,8 +64,10 @@ pub struct PullSpec {
     pub labels: Vec<String>,
     /// Who is asked to review.
     pub reviewers: Vec<Reviewer>,
-    /// The commit the head branch is at.
+    /// The commit the head branch is at. The caller has seen that it is the request's, or continues the request's.
     pub head_commit: CommitSha,
+    /// Other commits of the same request that the branch may have been at.
+    pub earlier: Vec<CommitSha>,
     /// Whether an earlier attempt may have asked for it already. Only when the caller has recorded nothing of the kind
     /// may this be false: then the search is spared, and the forge's own refusal of a second open one is the guard.
     pub asked_before: bool,
@@ -166,10 +168,12 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Whether it was opened for this very commit, and not before the request was asked for again. A commit names its
-    /// request, so no other request has the same.
+    /// Whether it is the one `spec` asks for. An open one follows its branch, whose commit the caller has looked at. One
+    /// that is over counts only when a commit of this very request was its head (a commit names its request, so no other
+    /// has the same), and not when it was over before the request was asked for again: a branch's name proves nothing.
     fn is_of(&self, spec: &PullSpec) -> bool {
-        self.head_commit.as_ref() == Some(&spec.head_commit) && Some(self.number) != spec.former
+        let heads = || std::iter::once(&spec.head_commit).chain(&spec.earlier);
+        self.state == PullState::Open || Some(self.number) != spec.former && heads().any(|head| self.head_commit.as_ref() == Some(head))
     }
 }
 

@@ -90,6 +90,12 @@ pub fn commit_message(meta: &CommitMeta, templates: &BTreeMap<String, String>) -
     message
 }
 
+/// The request a message names in our trailer, which stands in its last paragraph; none when it names none.
+pub(super) fn request_of(message: &str) -> Option<RequestId> {
+    let (_, trailers) = message.trim_end().rsplit_once("\n\n")?;
+    trailers.lines().find_map(|line| line.strip_prefix("Kubeops-Request: "))?.trim().parse().ok()
+}
+
 /// Text on one line: what is no visible character counts as a space, and runs of them as one.
 fn one_line(text: &str, limit: usize) -> String {
     let mut line = String::new();
@@ -185,6 +191,15 @@ mod tests {
         Kubeops-Event: evt_00000000010000000000000002
         Kubeops-Template: namespace@sha256:abababababababababababababababababababababababababababababababab
         ");
+    }
+
+    #[test]
+    fn a_message_tells_whose_it_is_by_its_trailer_alone() {
+        let meta = meta("Namespace web", "Kubeops-Request: req_00000000010000000000000009");
+        assert_eq!(request_of(&commit_message(&meta, &BTreeMap::new())), Some(meta.request.clone()));
+        for none in [format!("Kubeops-Request: {}", meta.request), format!("a\n\nKubeops-Request: {}\n\nb", meta.request), "a\n\nb".to_owned()] {
+            assert_eq!(request_of(&none), None, "{none}");
+        }
     }
 
     #[test]

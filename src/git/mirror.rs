@@ -198,6 +198,13 @@ impl Mirror {
         self.transport.tip(&self.place(), branch)
     }
 
+    /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
+    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        let _one = lock(&self.network);
+        self.prepare()?;
+        self.transport.fetch_branch(&self.place(), branch)
+    }
+
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
     ///
     /// # Errors

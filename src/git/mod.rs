@@ -11,6 +11,7 @@ mod open;
 mod proposal;
 mod remote;
 mod snapshot;
+mod standing;
 pub mod transport;
 
 pub use diff::tree_diff;
@@ -22,4 +23,5 @@ pub use remote::{Credentials, RemoteSpec};
 
 pub use crate::types::RemoteUrl;
 pub use snapshot::Snapshot;
+pub use standing::{Owner, Standing};
 pub use transport::{Expected, Libgit2, Limits, Place, Pushed, RefUpdate, Transport};

@@ -3,6 +3,7 @@
 //! store is to write. It never writes a request's state itself, except through `Settlement` and `RequestUpdate`.
 
 mod body;
+mod branch;
 mod dispatch;
 mod error;
 mod operations;
@@ -20,13 +21,14 @@ pub use rules::{InForce, Rules};
 
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::forge::{Forge, ForgeError, PullSpec, PullState, Review};
-use crate::git::{CommitMeta, Credentials, Expected, GitError, Identity, Mirror, Mirrors, Pushed, RemoteSpec};
+use crate::forge::{Forge, ForgeError, Pull, PullSpec, PullState, Review};
+use crate::git::{CommitMeta, Credentials, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
 use crate::request::{Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
-use crate::types::{BranchName, CommitSha, RepositoryName};
+use crate::types::RepositoryName;
+use branch::{Head, Placed};
 use planning::{Stop, Wanted};
 use std::sync::Arc;
 use step::{Planned, outcome};
@@ -107,36 +109,43 @@ impl Pipeline {
         }
         let commit = mirror.commit(&base, &made.change, &commit_meta(request, &target, &made.text.title, &made.summary)?)?;
         let prefix = target.repository.spec.branch_prefix.as_str();
-        let branch = request.key.branch(prefix).map_err(|error| StepError::Bug(error.to_string()))?;
+        let branch = match &request.branch {
+            // Its pull request is there, whatever the prefix is by now.
+            Some(branch) => branch.clone(),
+            None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
+        };
         let warnings = made.change.warnings().to_vec();
         Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text: made.text, warnings })
     }
 
     /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.
     async fn propose(self: &Arc<Self>, request: &Request, attempt: u32) -> Result<Settlement, StepError> {
-        let (Some(repository), Some(branch), Some(commit), Some(text)) = (&request.repository, &request.branch, &request.commit, &request.text)
-        else {
-            return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
+        let (Some(repository), Some(text)) = (&request.repository, &request.text) else {
+            return Err(StepError::Bug(format!("{} is planned, but has no text", request.id)));
         };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
             return Err(StepError::Permanent(format!("the repository {repository} is not configured any more")));
         };
-        let pushed = {
-            let (mirror, branch, commit, known) = (self.mirror(&repository)?, branch.clone(), commit.clone(), request.pushed.clone());
-            blocking(move || push(&mirror, &branch, &commit, known)).await
+        let Some(head) = Head::of(request, &repository)? else {
+            return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
         };
-        let Branch { tip, note, was_there } = match pushed {
-            Ok(branch) => branch,
+        let pushed = {
+            let (mirror, head) = (self.mirror(&repository)?, head.clone());
+            blocking(move || head.push(&mirror)).await
+        };
+        let Placed { tip, replaced, note, was_there } = match pushed {
+            Ok(placed) => placed,
             // The mirror was built anew since: the same plan makes the same commit again.
             Err(StepError::Git(GitError::NoCommit { .. })) => return Ok(outcome::plan_again(request.clone(), self.clock.as_ref())),
             Err(error) => return Err(error),
         };
         failpoint::hit("propose.pushed");
         let spec = PullSpec {
-            head: branch.clone(),
+            head: head.branch.clone(),
             base: repository.spec.branch.clone(),
             head_commit: tip,
+            earlier: head.commits().iter().cloned().chain(replaced).collect(),
             title: text.title.clone(),
             body: body::body(request, &self.people_at),
             labels: text.labels.clone(),
@@ -155,10 +164,15 @@ impl Pipeline {
     async fn withdraw(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
-        let (Some(repository), Some(branch)) = (repository, request.branch.clone()) else { return Ok(outcome::nothing()) };
+        let Some(repository) = repository else { return Ok(outcome::nothing()) };
+        let Some(head) = Head::of(request, &repository)? else { return Ok(outcome::nothing()) };
         let forge = self.forges.forge(&repository)?;
+        let mirror = self.mirror(&repository)?;
         // The branch tells which pull request is the present one, also when nobody wrote its number down.
-        let found = forge.find(&branch).await?.map(|pull| pull.number);
+        let found = match forge.find(&head.branch).await? {
+            Some(pull) if self.is_of(request, &head, &mirror, &pull).await? => Some(pull.number),
+            _ => None,
+        };
         let mut settlement = outcome::nothing();
         if let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) {
             if forge.get(number).await?.state == PullState::Merged {
@@ -173,16 +187,22 @@ impl Pipeline {
             forge.close(number, Some(&reason)).await?;
         }
         failpoint::hit("withdraw.closed");
-        if let Some(ours) = request.pushed.clone().or_else(|| request.commit.clone()) {
-            let mirror = self.mirror(&repository)?;
-            blocking(move || match mirror.delete_branch(&branch, Expected::At(ours)) {
-                // A person has pushed to it: it is theirs now.
-                Ok(_) | Err(GitError::Moved { .. }) => Ok(()),
-                Err(error) => Err(error.into()),
-            })
-            .await?;
-        }
+        blocking(move || head.delete(&mirror)).await?;
         Ok(settlement)
+    }
+
+    /// Whether a pull request of the branch is this request's: its number or its head is known, or it is open and the branch
+    /// goes on from a commit of this request.
+    async fn is_of(&self, request: &Request, head: &Head, mirror: &Arc<Mirror>, pull: &Pull) -> Result<bool, StepError> {
+        let noted = request.pull.as_ref().is_some_and(|noted| noted.number == pull.number);
+        if noted || pull.head_commit.as_ref().is_some_and(|commit| head.commits().contains(commit)) {
+            return Ok(true);
+        }
+        if pull.state != PullState::Open {
+            return Ok(false);
+        }
+        let (mirror, head) = (Arc::clone(mirror), head.clone());
+        blocking(move || head.is_at_remote(&mirror)).await
     }
 
     /// The repository's mirror, with the credentials in force.
@@ -194,34 +214,6 @@ impl Pipeline {
         let remote =
             RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
         Ok(self.mirrors.get(&remote))
-    }
-}
-
-/// Where the branch is after a push.
-struct Branch {
-    tip: CommitSha,
-    /// Said when a person has pushed to the branch, and it was left alone.
-    note: Option<String>,
-    /// Whether our commit stood there before this push.
-    was_there: bool,
-}
-
-/// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
-fn push(mirror: &Mirror, branch: &BranchName, commit: &CommitSha, known: Option<CommitSha>) -> Result<Branch, StepError> {
-    let ours = |pushed: Pushed| Branch { tip: commit.clone(), note: None, was_there: pushed == Pushed::AlreadyThere };
-    let expected = known.map_or(Expected::Absent, Expected::At);
-    match mirror.push(branch, commit, expected) {
-        Ok(pushed) => return Ok(ours(pushed)),
-        Err(GitError::Moved { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match mirror.remote_tip(branch)? {
-        // Never pushed, or deleted by somebody: the request still stands.
-        None => mirror.push(branch, commit, Expected::Absent).map(ours).map_err(Into::into),
-        Some(tip) => {
-            let note = format!("the branch {branch} holds commits that are not ours; it was left as it is");
-            Ok(Branch { tip, note: Some(note), was_there: true })
-        }
     }
 }
 

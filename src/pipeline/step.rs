@@ -64,7 +64,8 @@ pub(super) mod outcome {
                 request.repository = Some(repository);
                 request.branch = Some(branch);
                 request.base = Some(base);
-                // A commit planned before may be on the branch, though nobody could record that: it is ours as well.
+                // A commit planned before may be on the branch, though nobody could record that. One is remembered, which spares
+                // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
                 request.summary = summary;

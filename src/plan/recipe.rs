@@ -68,6 +68,9 @@ pub struct PullText {
     pub reviewers: Vec<String>,
 }
 
+/// The most entries of `render`: each costs a template's time, a file in the change and lines a reviewer reads.
+const MAX_RENDERED: usize = 50;
+
 impl Recipe {
     /// Compiles what an automation does.
     ///
@@ -80,8 +83,13 @@ impl Recipe {
         if spec.render.is_empty() {
             errors.push(SpecError::new("/render", "an automation writes at least one file"));
         }
+        if spec.render.len() > MAX_RENDERED {
+            let message =
+                format!("an automation writes at most {MAX_RENDERED} files, and this one has {}; make several automations of it", spec.render.len());
+            errors.push(SpecError::new("/render", message));
+        }
         let steps: Vec<Option<Step>> =
-            spec.render.iter().enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
+            spec.render.iter().take(MAX_RENDERED).enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
         let pull = compile_pull(&spec.pull_request, &names, &mut errors);
         match (target, pull) {
             (Some(target), Some(pull)) if errors.is_empty() => {

@@ -162,8 +162,12 @@ impl TextTemplate {
                     out.push_str(finish(self.kind, value, *style)?.as_str()?);
                 }
             }
+            // A large value named many times is not joined many times before it is refused.
+            if out.len() > MAX_TEXT {
+                return None;
+            }
         }
-        (out.len() <= MAX_TEXT).then_some(out)
+        Some(out)
     }
 
     fn render_by_engine(&self, variables: &Variables<'_>) -> Result<String, TextError> {

@@ -217,3 +217,15 @@ fn a_text_that_names_nothing_and_a_path_that_never_is_one_are_refused_before_any
         assert!(found.contains(wanted), "{to}: {found}");
     }
 }
+
+#[test]
+fn an_automation_writes_fifty_files_and_not_one_more() {
+    let entry = "    - { template: namespace, path: \"namespaces/{{ parameters.team }}.yaml\" }\n";
+    let with = |files: usize| {
+        let entries: String = (0..files).map(|at| entry.replace(".yaml", &format!("-{at}.yaml"))).collect();
+        load(&[("a.yaml", BASICS), ("b.yaml", &automation(&GOOD.replace(entry, &entries)))])
+    };
+    assert!(with(50).is_ok());
+    let found: Vec<String> = with(51).err().expect("refused").iter().map(ToString::to_string).collect();
+    assert!(found.len() == 1 && found[0].contains("an automation writes at most 50 files, and this one has 51"), "{found:#?}");
+}

@@ -6,7 +6,7 @@ mod pool;
 mod wire;
 mod worker;
 
-pub use pool::{Limits, ProcessRenderer};
+pub use pool::{Limits, ProcessRenderer, own_executable};
 pub use worker::worker_main;
 
 /// The hidden subcommand under which the binary is a worker.

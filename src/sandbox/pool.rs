@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What one render may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall-clock time of one template; the worker is killed after it.
+    /// Wall-clock time of one template; the worker is killed after it, and the template gets a second try in another one.
     pub time: Duration,
     /// Data a worker may allocate, in bytes.
     pub memory: u64,
@@ -38,6 +38,16 @@ impl Default for Limits {
 const RETIRE_AFTER: Duration = Duration::from_secs(20);
 /// How long a worker may take to start and to read the catalogue.
 const START_TIME: Duration = Duration::from_secs(10);
+
+/// Our own binary, to be started as a worker. On Linux it is the file this process runs, also when another stands at its path
+/// by now: after an upgrade on disk a worker is still of the version that speaks with it.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn own_executable() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if cfg!(target_os = "linux") && running.exists() { Ok(running) } else { std::env::current_exe() }
+}
 
 /// Renders a catalogue's templates in worker processes. A changed catalogue gets a new one.
 pub struct ProcessRenderer {
@@ -98,7 +108,7 @@ impl Drop for Worker {
 }
 
 impl ProcessRenderer {
-    /// A renderer that starts no process yet. `executable` is our own binary (`std::env::current_exe()`).
+    /// A renderer that starts no process yet. `executable` is our own binary ([`own_executable`]).
     pub fn new(executable: PathBuf, catalogue: Arc<Catalogue>, limits: Limits) -> Self {
         let hello = Hello {
             sources: catalogue.translated().to_vec(),
@@ -127,13 +137,36 @@ impl ProcessRenderer {
             && matches!(worker.child.try_wait(), Ok(None))
             && let Some(answer) = self.ask(&mut worker, job, &frame, true)
         {
-            return self.give_back(slot, worker, answer);
+            return match answer {
+                Err(RenderError::TimeExceeded { .. }) => {
+                    drop(worker);
+                    self.render_in_fresh(slot, job, &frame)
+                }
+                answer => self.give_back(slot, worker, answer),
+            };
         }
+        match self.fresh(job, &frame)? {
+            (worker, Err(RenderError::TimeExceeded { .. })) => {
+                drop(worker);
+                self.render_in_fresh(slot, job, &frame)
+            }
+            (worker, answer) => self.give_back(slot, worker, answer),
+        }
+    }
+
+    /// Once more, after the time was over: it is the wall's clock that ran, and the machine may have been asleep or the worker
+    /// starved. A template that takes too long takes too long again, and then it is its fault.
+    fn render_in_fresh(&self, slot: Slot<'_>, job: &RenderJob, frame: &[u8]) -> Result<Vec<u8>, RenderError> {
+        let (worker, answer) = self.fresh(job, frame)?;
+        self.give_back(slot, worker, answer)
+    }
+
+    /// A new worker, and its answer.
+    fn fresh(&self, job: &RenderJob, frame: &[u8]) -> Result<(Worker, Result<Vec<u8>, RenderError>), RenderError> {
         let mut worker = self.start()?;
-        match self.ask(&mut worker, job, &frame, false) {
-            Some(answer) => self.give_back(slot, worker, answer),
-            None => Err(RenderError::Protocol("the worker ended without an answer".to_owned())),
-        }
+        let answer = self.ask(&mut worker, job, frame, false);
+        let answer = answer.unwrap_or_else(|| Err(RenderError::Protocol("the worker ended without an answer".to_owned())));
+        Ok((worker, answer))
     }
 
     fn give_back(&self, slot: Slot<'_>, worker: Worker, answer: Result<Vec<u8>, RenderError>) -> Result<Vec<u8>, RenderError> {
@@ -177,6 +210,7 @@ impl ProcessRenderer {
         let fail = |error: io::Error| RenderError::Unavailable(error.to_string());
         let (ours, theirs) = UnixStream::pair().map_err(fail)?;
         let child = Command::new(&self.executable)
+            .arg0("kubeops")
             .arg(WORKER_ARGUMENT)
             .env_clear()
             .current_dir("/")

@@ -35,6 +35,7 @@ fn spec() -> PullSpec {
         labels: vec!["namespace".to_owned(), "kubeops".to_owned()],
         reviewers: vec!["ada".parse().expect("a reviewer"), "acme/platform".parse().expect("a reviewer")],
         head_commit: "1".repeat(40).parse().expect("a commit"),
+        earlier: Vec::new(),
         asked_before: false,
         former: None,
     }
@@ -132,6 +133,34 @@ async fn what_a_person_closed_or_merged_is_told_and_not_touched() {
 }
 
 #[tokio::test]
+async fn a_closed_pull_request_of_another_requests_commit_is_not_taken_for_ones_own() {
+    let other = PullSpec { head_commit: "2".repeat(40).parse().expect("a commit"), ..again(&spec()) };
+    for merged in [false, true] {
+        let fake = FakeGithub::start();
+        let github = github(&fake);
+        github.ensure_pull(&spec()).await.expect("a pull request");
+        fake.person(1, |pull| {
+            pull.state = "closed";
+            pull.merged = merged;
+        });
+        // A commit of one's own that the branch was at before is what tells.
+        let same = PullSpec { earlier: vec![spec().head_commit], ..other.clone() };
+        assert_eq!(github.ensure_pull(&same).await.expect("the first").number, 1);
+        let pull = github.ensure_pull(&other).await.expect("one of its own");
+        assert_eq!((pull.number, pull.state), (2, PullState::Open));
+    }
+    let local = local();
+    let (first, number) = local.propose("kubeops/one", APP, &config_map("app", "1")).await;
+    local.forge.decline(number, &ada(), None).await.expect("declined");
+    let commit = local.upstream.write("kubeops/one", APP, &config_map("app", "2"));
+    let second = PullSpec { head_commit: commit, ..again(&first) };
+    let same = PullSpec { earlier: vec![first.head_commit.clone()], ..second.clone() };
+    assert_eq!(local.forge.ensure_pull(&same).await.expect("the first").number, number);
+    let pull = local.forge.ensure_pull(&second).await.expect("one of its own");
+    assert_eq!((pull.number, pull.state), (number + 1, PullState::Open));
+}
+
+#[tokio::test]
 async fn an_open_pull_request_counts_before_a_closed_one_of_the_same_branch() {
     let fake = FakeGithub::start();
     let github = github(&fake);
@@ -209,6 +238,10 @@ async fn a_refusal_because_it_is_merged_already_tells_the_merged_one() {
 #[case(Fault::Secondary(None), Some(60))]
 #[case(Fault::TooMany(Some(5)), Some(5))]
 #[case(Fault::TooMany(None), Some(60))]
+// Whatever it says, nothing waits longer than an hour.
+#[case(Fault::TooMany(Some(u64::MAX)), Some(3600))]
+#[case(Fault::Secondary(Some(86_400)), Some(3600))]
+#[case(Fault::Exhausted { reset: u64::MAX }, Some(3600))]
 #[case(Fault::Exhausted { reset: NOW as u64 + 90 }, Some(90))]
 #[case(Fault::BadGateway, None)]
 #[tokio::test]

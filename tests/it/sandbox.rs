@@ -64,6 +64,32 @@ fn an_endless_loop_fails_alone_and_in_time() {
     assert_eq!(one(&renderer, "good").expect("the next one"), b"x: 1\n");
 }
 
+/// A program that notes its process id and becomes the worker.
+fn noting(directory: &std::path::Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (program, ids) = (directory.join("worker"), directory.join("ids"));
+    let script = format!("#!/bin/sh\necho $$ >>'{}'\nexec '{}' \"$@\"\n", ids.display(), env!("CARGO_BIN_EXE_kubeops"));
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    program
+}
+
+#[test]
+fn a_worker_that_was_held_up_costs_no_good_request() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ids = || std::fs::read_to_string(directory.path().join("ids")).unwrap_or_default();
+    let renderer = ProcessRenderer::new(noting(directory.path()), catalogue(), quick());
+    assert_eq!(one(&renderer, "good").expect("rendered"), b"x: 1\n");
+    let first = ids();
+    let stopped = std::process::Command::new("kill").args(["-STOP", first.trim()]).status().expect("kill");
+    assert!(stopped.success());
+    assert_eq!(one(&renderer, "good").expect("rendered by another worker"), b"x: 1\n");
+    assert_eq!(ids().lines().count(), 2, "one more was started");
+    // What takes too long takes too long in two workers, and in no third.
+    assert!(matches!(one(&renderer, "endless"), Err(RenderError::TimeExceeded { .. })));
+    assert_eq!((ids().lines().count(), renderer.workers()), (3, 0));
+}
+
 #[test]
 fn a_memory_hog_fails_alone() {
     let renderer = renderer(Limits::default());

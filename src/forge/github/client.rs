@@ -23,6 +23,9 @@ pub struct RateBudget {
     pub reset: u64,
 }
 
+/// GitHub's windows last an hour; what asks for more is a mistake, or a proxy's, and must not park a request for years.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// Where the token of the moment comes from. The error is shown to people and must hold no secret.
 pub type TokenSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
 
@@ -95,8 +98,13 @@ impl Client {
         }
     }
 
-    /// How long to wait, when this is a rate limit: what the answer says, else what GitHub's rules say (a minute).
+    /// How long to wait, when this is a rate limit: what the answer says, else what GitHub's rules say (a minute). At most
+    /// [`LONGEST_WAIT`]: the next attempt asks again.
     fn limited(&self, status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
+        self.limit_told(status, headers, message).map(|wait| wait.min(LONGEST_WAIT))
+    }
+
+    fn limit_told(&self, status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
         if !matches!(status.as_u16(), 403 | 429) {
             return None;
         }
@@ -105,7 +113,7 @@ impl Client {
         }
         if number(headers, "x-ratelimit-remaining") == Some(0) {
             let now = u64::try_from(self.clock.now().unix_seconds()).unwrap_or(0);
-            let reset = number(headers, "x-ratelimit-reset").unwrap_or(now + 60);
+            let reset = number(headers, "x-ratelimit-reset").unwrap_or(now.saturating_add(60));
             return Some(Duration::from_secs(reset.saturating_sub(now).max(1)));
         }
         let message = message.to_ascii_lowercase();

@@ -130,14 +130,29 @@ impl GitHub {
                 Ok(pull)
             }
             // 422: usually because there is one, made by an attempt whose answer was lost.
-            Err(refused @ ForgeError::Refused { .. }) => match self.find(&spec.head).await? {
-                Some(pull) if pull.state == PullState::Open => self.bring_up(pull, spec).await,
-                // Or because its change is in the base already: the one that was merged is the one asked for.
-                Some(pull) if pull.is_of(spec) => Ok(pull),
-                _ => Err(refused),
+            // Or because its change is in the base already: the one that was merged is the one asked for.
+            Err(refused @ ForgeError::Refused { .. }) => match self.asked_for(spec).await? {
+                Some(pull) => self.bring_up(pull, spec).await,
+                None => Err(refused),
             },
             Err(error) => Err(error),
         }
+    }
+
+    /// The pull request that was asked for before, if there is one.
+    async fn asked_for(&self, spec: &PullSpec) -> Result<Option<Pull>, ForgeError> {
+        Ok(self.pulls_of(&spec.head).await?.into_iter().find(|pull| pull.is_of(spec)))
+    }
+
+    /// The pull requests of a head branch: the open one, then the others, newest first.
+    async fn pulls_of(&self, head: &BranchName) -> Result<Vec<Pull>, ForgeError> {
+        // A branch name has no character that needs escaping in a query.
+        let route = format!("{}/pulls?state=all&head={}:{head}&sort=created&direction=desc&per_page=30", self.route, self.owner);
+        let wires: Vec<WirePull> = self.client.call(Method::GET, &route, None).await?;
+        // GitHub ignores a filter it does not understand, so the answer is not believed.
+        let mut pulls: Vec<Pull> = wires.into_iter().map(|wire| wire.into_pull(&self.owner)).filter(|pull| pull.head == head.as_str()).collect();
+        pulls.sort_by_key(|pull| (pull.state != PullState::Open, std::cmp::Reverse(pull.number)));
+        Ok(pulls)
     }
 
     /// Adds the labels that are missing. GitHub makes a label it does not know.
@@ -193,10 +208,8 @@ impl GitHub {
 #[async_trait::async_trait]
 impl Forge for GitHub {
     async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError> {
-        let found = if spec.asked_before { self.find(&spec.head).await? } else { None };
+        let found = if spec.asked_before { self.asked_for(spec).await? } else { None };
         match found {
-            // What was closed before the request was asked for again is not what is looked for.
-            Some(pull) if pull.state != PullState::Open && Some(pull.number) == spec.former => self.create(spec).await,
             Some(pull) => self.bring_up(pull, spec).await,
             None => self.create(spec).await,
         }
@@ -209,13 +222,7 @@ impl Forge for GitHub {
     }
 
     async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError> {
-        // A branch name has no character that needs escaping in a query.
-        let route = format!("{}/pulls?state=all&head={}:{head}&sort=created&direction=desc&per_page=30", self.route, self.owner);
-        let wires: Vec<WirePull> = self.client.call(Method::GET, &route, None).await?;
-        // GitHub ignores a filter it does not understand, so the answer is not believed.
-        let mut pulls: Vec<Pull> = wires.into_iter().map(|wire| wire.into_pull(&self.owner)).filter(|pull| pull.head == head.as_str()).collect();
-        pulls.sort_by_key(|pull| (pull.state != PullState::Open, std::cmp::Reverse(pull.number)));
-        Ok(pulls.into_iter().next())
+        Ok(self.pulls_of(head).await?.into_iter().next())
     }
 
     async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError> {

@@ -230,13 +230,8 @@ impl Forge for LocalForge {
         let found = self.records.find(&self.name, &spec.head).await.map_err(|error| self.failed(0, error))?;
         let record = match found {
             // What a person closed stays closed, unless the request was asked for again since.
-            Some(record)
-                if record.pull.state != PullState::Open
-                    && (record.pull.is_of(spec) || spec.asked_before && Some(record.pull.number) != spec.former) =>
-            {
-                return Ok(record.pull);
-            }
             Some(record) if record.pull.state == PullState::Open => record,
+            Some(record) if record.pull.is_of(spec) => return Ok(record.pull),
             _ => match self.records.insert(&self.opened(spec)).await {
                 Ok(record) => return Ok(record.pull),
                 Err(RecordError::Exists) => {

@@ -48,7 +48,12 @@ impl Default for Libgit2 {
 
 impl Transport for Libgit2 {
     fn fetch(&self, place: &Place) -> Result<CommitSha, GitError> {
-        self.run(place, |talk| talk.fetch())
+        self.run(place, |talk| talk.fetch_base())
+    }
+
+    fn fetch_branch(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        let branch = branch.clone();
+        self.run(place, move |talk| talk.fetch_branch(&branch))
     }
 
     fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
@@ -72,23 +77,39 @@ struct Talk<'p> {
 }
 
 impl Talk<'_> {
-    fn fetch(&self) -> Result<CommitSha, GitError> {
+    fn fetch_base(&self) -> Result<CommitSha, GitError> {
         let base = &self.remote.base;
+        let tip = self.fetch(base, &base_ref(base))?;
+        tip.ok_or_else(|| GitError::NoBranch { repository: self.remote.name.clone(), branch: base.clone() })
+    }
+
+    /// What a proposal's branch holds beside the base is little, so its history is fetched whole: a shallow one would mark
+    /// the mirror as cut off, and a mirror cut off can push no more.
+    fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        let reference = format!("refs/kubeops/seen/{branch}");
+        let tip = self.fetch(branch, &reference)?;
+        if let Ok(mut seen) = self.repository.find_reference(&reference) {
+            // Looked at once; the next fetch must not count on it.
+            seen.delete().map_err(|error| GitError::local(&self.remote.name, &error))?;
+        }
+        Ok(tip)
+    }
+
+    /// Fetches a branch into a reference and tells its tip; none when the remote has no such branch.
+    fn fetch(&self, branch: &BranchName, reference: &str) -> Result<Option<CommitSha>, GitError> {
         let mut remote = self.repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
         let mut connection = remote.connect_auth(Direction::Fetch, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
         let heads = heads(&connection).map_err(|error| self.failed(&error))?;
-        let no_branch = || GitError::NoBranch { repository: self.remote.name.clone(), branch: base.clone() };
-        let tip = *heads.get(&base.full_ref()).ok_or_else(no_branch)?;
-        let reference = base_ref(base);
-        let here = self.repository.refname_to_id(&reference).is_ok_and(|id| id == tip);
+        let Some(tip) = heads.get(&branch.full_ref()).copied() else { return Ok(None) };
+        let here = self.repository.refname_to_id(reference).is_ok_and(|id| id == tip);
         if !here || self.repository.find_commit(tip).is_err() {
             let mut options = FetchOptions::new();
             options.remote_callbacks(self.callbacks());
             options.download_tags(AutotagOption::None).update_fetchhead(false).follow_redirects(RemoteRedirect::None);
-            let refspec = format!("+{}:{reference}", base.full_ref());
+            let refspec = format!("+{}:{reference}", branch.full_ref());
             connection.remote().fetch(&[refspec.as_str()], Some(&mut options), None).map_err(|error| self.failed(&error))?;
         }
-        Ok(CommitSha::from_bytes(tip.as_bytes()))
+        Ok(Some(CommitSha::from_bytes(tip.as_bytes())))
     }
 
     fn push(&self, updates: &[RefUpdate]) -> Result<Vec<Result<Pushed, GitError>>, GitError> {

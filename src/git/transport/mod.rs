@@ -59,6 +59,12 @@ pub trait Transport: Send + Sync {
     /// When the remote cannot be reached, refuses, or has no such branch.
     fn fetch(&self, place: &Place) -> Result<CommitSha, GitError>;
 
+    /// Fetches a branch's commits and tells its tip; none when it does not exist. No reference of it stays.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached or refuses.
+    fn fetch_branch(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError>;
+
     /// Updates branches in one conversation. The results stand in the order of `updates`; one refused branch does not harm
     /// the others.
     ///

@@ -151,3 +151,17 @@ fn values_cannot_multiply_each_other() {
     let body = TextTemplate::compile("{{ parameters.a }}", TextKind::Markdown).expect("sound");
     assert!(body.render(&json!({"parameters": {"a": "@".repeat(70_000)}})).is_err());
 }
+
+#[test]
+fn a_large_value_named_many_times_is_refused_before_it_is_joined_many_times() {
+    let value = json!({"parameters": {"a": "a".repeat(256 * 1024)}});
+    let time = |names: usize| {
+        let template = TextTemplate::compile(&"{{ parameters.a }}".repeat(names), TextKind::Line).expect("sound");
+        let started = std::time::Instant::now();
+        assert!(template.render(&value).expect_err("it is too long").message.contains("longer than"));
+        started.elapsed()
+    };
+    // Against itself, whatever the machine: joined to the end it would take hundreds of times as long.
+    let (one, many) = (time(1), time(1_500));
+    assert!(many < one * 50 + std::time::Duration::from_millis(50), "{one:?} for one, {many:?} for 1,500");
+}

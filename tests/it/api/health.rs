@@ -23,6 +23,15 @@ async fn the_process_says_that_it_lives() {
 }
 
 #[actix_web::test]
+async fn not_ready_once_a_part_that_must_run_has_ended() {
+    let world = World::new();
+    world.state.break_down("the worker ended unasked".to_owned());
+    world.state.break_down("another".to_owned());
+    let answer = ready(&world).await;
+    assert_eq!((answer.status, answer.json()["checks"]["process"].clone()), (StatusCode::SERVICE_UNAVAILABLE, json!("the worker ended unasked")));
+}
+
+#[actix_web::test]
 async fn ready_says_why_not() {
     let world = World::new();
     let all_well = json!({ "status": "ready", "checks": { "store": "ok", "resources": "ok", "process": "ok" } });

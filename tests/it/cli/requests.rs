@@ -79,6 +79,8 @@ fn a_person_asks_is_refused_with_every_reason_cancels_and_a_veto_is_kept() {
     let again = server.json(&["requests", "ask", "volume", "-p", "name=logs", "-p", "size=10Gi", "--correlation", "ME-2"]);
     let told = server.run(&["requests", "retry", id]).fails(1);
     assert!(told.contains("(409)") && told.contains("another live request has the key"), "{told}");
+    // Not while a step is under way: whoever is second is refused.
+    assert_eq!(server.until("ME-2", "proposed")["id"], again["id"]);
     server.run(&["requests", "cancel", again["id"].as_str().expect("an id")]).ok();
     assert!(server.run(&["requests", "retry", id]).ok().contains("accepted"), "a person may ask again");
 }

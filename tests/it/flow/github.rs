@@ -16,6 +16,7 @@ impl World {
         let github = FakeGithub::start();
         let mut server = TestServer::prepare();
         let git = server.upstream.serve(Some(TOKEN));
+        github.follow(&server.upstream);
         server.secret("GITHUB_TOKEN", TOKEN);
         let local = format!("file://{}", server.upstream.path().display());
         server.edit_resource("inventory.yaml", |text| {
@@ -43,6 +44,19 @@ impl World {
         assert_eq!(request["pull"]["number"], pulls[0].number);
         assert_eq!(self.server.upstream.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
         pulls.into_iter().next().expect("one")
+    }
+
+    /// A request that was refused by GitHub, once more asked for.
+    fn retried(&self, key: &str) -> String {
+        let failed = self.server.at().settled(key, "failed");
+        let id = failed["id"].as_str().expect("an id").to_owned();
+        assert!(self.server.at().api("POST", &format!("/requests/{id}/retry"), None).status < 300);
+        id
+    }
+
+    /// The commit a branch of the repository is at.
+    fn tip(&self, branch: &str) -> String {
+        self.server.upstream.tip(branch).expect("the branch is there").to_string()
     }
 
     /// The token is in no log line, no file and no object of git.
@@ -142,5 +156,92 @@ fn a_request_cancelled_while_it_is_being_proposed_leaves_no_pull_request_open() 
     world.server.at().settled("OPS-1", "withdrawn");
     eventually("the pull request is closed", || (world.github.pulls()[0].state == "closed").then_some(()));
     eventually("the branch is gone", || super::branches(&world.server.upstream).is_empty().then_some(()));
+    world.keeps_the_token();
+}
+
+#[test]
+fn a_request_after_the_store_was_lost_gets_a_pull_request_of_its_own() {
+    let mut world = World::start();
+    // One is merged, the other refused; both branches stay.
+    let merged = world.proposed("OPS-1", "payments");
+    world.github.person(merged.number, |pull| {
+        pull.merged = true;
+        pull.state = "closed";
+    });
+    world.server.at().settled("OPS-1", "merged");
+    let refused = world.proposed("OPS-2", "search");
+    world.github.person(refused.number, |pull| pull.state = "closed");
+    world.server.at().settled("OPS-2", "declined");
+    world.server.terminate();
+    world.server.lose_data();
+    world.server.run();
+    // Both are asked for again, and generations begin with 1 again.
+    for (key, team, first) in [("OPS-1", "payments", merged), ("OPS-2", "search", refused)] {
+        let pull = world.proposed(key, team);
+        assert_ne!((pull.number, &pull.head), (first.number, &first.head));
+    }
+    assert_eq!(world.github.pulls().len(), 4);
+    world.keeps_the_token();
+}
+
+#[test]
+fn a_commit_of_ours_that_nobody_noted_is_replaced() {
+    let mut world = World::start();
+    // Each time the branch is pushed, GitHub refuses the pull request, and the base moves on.
+    world.github.fail(Fault::Forbidden);
+    world.server.at().ticket(&ticket("OPS-1", "payments"));
+    let mut commits = Vec::new();
+    for round in 0..3 {
+        let failed = world.server.at().settled("OPS-1", "failed");
+        let branch = failed["branch"].as_str().expect("a branch").to_owned();
+        assert_eq!(failed["commit"], world.tip(&branch));
+        commits.push(world.tip(&branch));
+        world.server.upstream.write("main", "README.md", &format!("round {round}"));
+        if round < 2 {
+            world.github.fail(Fault::Forbidden);
+        }
+        let id = world.retried("OPS-1");
+        if round < 2 {
+            eventually("it failed again", || {
+                let request = world.server.at().get(&format!("/requests/{id}"));
+                (request["state"] == "failed" && request["commit"] != commits[round]).then_some(())
+            });
+        }
+    }
+    let request = world.server.at().settled("OPS-1", "proposed");
+    let branch = request["branch"].as_str().expect("a branch");
+    assert_eq!(request["commit"], world.tip(branch), "{request:#}");
+    assert!(!commits.contains(&world.tip(branch)));
+    assert!(!request["message"].as_str().is_some_and(|message| message.contains("not ours")), "{request:#}");
+    assert_eq!(world.server.upstream.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
+    let pulls = world.github.pulls();
+    assert_eq!((pulls.len(), pulls[0].head.as_str()), (1, branch));
+    world.keeps_the_token();
+}
+
+#[test]
+fn what_a_person_put_on_the_branch_is_left_alone_and_a_strangers_branch_is_no_proposal() {
+    let mut world = World::start();
+    for (key, team, stranger) in [("OPS-1", "payments", false), ("OPS-2", "search", true)] {
+        world.github.fail(Fault::Forbidden);
+        world.server.at().ticket(&ticket(key, team));
+        let failed = world.server.at().settled(key, "failed");
+        let branch = failed["branch"].as_str().expect("a branch").to_owned();
+        if stranger {
+            world.server.upstream.git(&["update-ref", &format!("refs/heads/{branch}"), "refs/heads/main"]);
+        }
+        let theirs = world.server.upstream.write(&branch, "README.md", "a person's").to_string();
+        world.server.upstream.write("main", "clusters/prod/new.yaml", &format!("# {key}\n"));
+        let id = world.retried(key);
+        let state = if stranger { "failed" } else { "proposed" };
+        let request = eventually(state, || {
+            let request = world.server.at().get(&format!("/requests/{id}"));
+            (request["state"] == state && request["commit"] != failed["commit"]).then_some(request)
+        });
+        assert_eq!(world.tip(&branch), theirs);
+        let message = request["message"].as_str().expect("a message");
+        assert!(message.contains(if stranger { "does not come from this request" } else { "not ours; it was left as it is" }), "{message}");
+        assert_eq!(world.github.pulls().iter().filter(|pull| pull.head == branch).count(), usize::from(!stranger));
+    }
     world.keeps_the_token();
 }

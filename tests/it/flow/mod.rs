@@ -11,6 +11,8 @@ mod secrets;
 mod shutdown;
 mod ticket;
 mod timeouts;
+mod upgrade;
+mod vital;
 
 use crate::support::server::TestServer;
 use crate::support::upstream::{UpstreamRepo, command, run};

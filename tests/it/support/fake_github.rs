@@ -2,8 +2,10 @@
 //! It keeps a ledger of all requests, so that a test can count calls.
 
 use super::loopback::{Answer, Delivery, Loopback, Request};
+use super::upstream::{UpstreamRepo, command};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub const TOKEN: &str = "ghp_fakefakefakefake0123456789";
@@ -45,6 +47,8 @@ pub struct FakePull {
     pub title: String,
     pub body: String,
     pub head: String,
+    /// The commit the head branch is at, as long as the pull request is open.
+    pub commit: String,
     pub base: String,
     pub state: &'static str,
     pub merged: bool,
@@ -69,6 +73,8 @@ struct State {
     /// One entry per coming call; none for a call that goes well.
     faults: VecDeque<Option<Fault>>,
     remaining: u64,
+    /// The repository whose branches the pull requests are of; without one every head is the same made-up commit.
+    repository: Option<PathBuf>,
 }
 
 pub struct FakeGithub {
@@ -86,6 +92,11 @@ impl FakeGithub {
 
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// From now on the pull requests are of this repository's branches.
+    pub fn follow(&self, upstream: &UpstreamRepo) {
+        self.state().repository = Some(upstream.path().to_path_buf());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -121,6 +132,7 @@ impl FakeGithub {
     /// What a person does to a pull request.
     pub fn person(&self, number: u64, act: impl FnOnce(&mut FakePull)) {
         let mut state = self.state();
+        state.look_at_branches();
         act(state.pulls.iter_mut().find(|pull| pull.number == number).expect("a pull request"));
     }
 }
@@ -181,7 +193,16 @@ impl State {
         })
     }
 
+    /// An open pull request follows its branch; one that is over, or whose branch is gone, keeps what it had.
+    fn look_at_branches(&mut self) {
+        let Some(repository) = &self.repository else { return };
+        for pull in self.pulls.iter_mut().filter(|pull| pull.state == "open") {
+            pull.commit = tip(repository, &pull.head).unwrap_or_else(|| pull.commit.clone());
+        }
+    }
+
     fn act(&mut self, request: &Request, body: &Value) -> Answer {
+        self.look_at_branches();
         let path = request.path.strip_prefix("/api/v3").unwrap_or(&request.path);
         let Some(route) = path.strip_prefix("/repos/acme/gitops") else { return error(404, "Not Found", json!([])) };
         let parts: Vec<&str> = route.split('/').filter(|part| !part.is_empty()).collect();
@@ -216,11 +237,19 @@ impl State {
             return error(422, "Validation Failed", json!([{ "resource": "PullRequest", "code": "custom", "message": message }]));
         }
         let number = self.pulls.len() as u64 + 1;
+        let commit = match &self.repository {
+            None => "1".repeat(40),
+            Some(repository) => match tip(repository, &head) {
+                Some(commit) => commit,
+                None => return error(422, "Validation Failed", json!([{ "resource": "PullRequest", "field": "head", "code": "invalid" }])),
+            },
+        };
         self.pulls.push(FakePull {
             number,
             title,
             body: text("body"),
             head,
+            commit,
             base: text("base"),
             state: "open",
             merged: false,
@@ -232,6 +261,11 @@ impl State {
         });
         json_answer(201, &view(self.pulls.last().expect("just added")))
     }
+}
+
+fn tip(repository: &Path, branch: &str) -> Option<String> {
+    let output = command(repository, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]).output().expect("git");
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn act_on(pull: &mut FakePull, method: &str, kind: &str, rest: &[&str], body: &Value) -> Answer {
@@ -286,7 +320,7 @@ fn view(pull: &FakePull) -> Value {
         "labels": pull.labels.iter().map(|name| json!({ "id": 1, "name": name })).collect::<Vec<_>>(),
         "requested_reviewers": pull.reviewers.iter().map(|login| json!({ "id": 1, "login": login })).collect::<Vec<_>>(),
         "requested_teams": pull.teams.iter().map(|slug| json!({ "id": 1, "slug": slug })).collect::<Vec<_>>(),
-        "head": { "ref": pull.head, "sha": "1".repeat(40) },
+        "head": { "ref": pull.head, "sha": pull.commit },
         "base": { "ref": pull.base, "sha": "2".repeat(40) },
         "user": { "login": "kubeops-bot" },
         "merged_at": merged,

@@ -234,6 +234,8 @@ pub struct TestServer {
     jira: String,
     alertmanager: String,
     log: Arc<Mutex<String>>,
+    /// The file that is started.
+    program: PathBuf,
 }
 
 impl TestServer {
@@ -276,6 +278,7 @@ impl TestServer {
             jira: secret(),
             alertmanager: secret(),
             log: Arc::default(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_kubeops")),
         };
         server.secret("JIRA_WEBHOOK_SECRET", &server.jira);
         server.secret("ALERTMANAGER_TOKEN", &server.alertmanager);
@@ -334,7 +337,7 @@ impl TestServer {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubeops"));
+        let mut command = Command::new(&self.program);
         command.args(arguments).env_clear().current_dir(self.directory.path());
         command.envs(self.environment.iter().filter(|(_, value)| !value.is_empty()));
         command
@@ -402,6 +405,20 @@ impl TestServer {
         let process = self.process.as_ref().expect("it runs");
         let sent = Command::new("kill").args([&format!("-{name}"), &process.child.id().to_string()]).status().expect("kill");
         assert!(sent.success(), "the signal was sent");
+    }
+
+    /// A copy of the program for this server alone, which is started from now on; tells where it is.
+    pub fn own_program(&mut self) -> PathBuf {
+        self.program = self.place("kubeops");
+        std::fs::copy(env!("CARGO_BIN_EXE_kubeops"), &self.program).expect("a copy");
+        self.program.clone()
+    }
+
+    /// Loses everything a stopped server kept, its tokens with it.
+    pub fn lose_data(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        std::fs::remove_dir_all(self.data()).expect("the data");
+        self.token.clear();
     }
 
     /// `kill -9`, and whatever was left of its output.

@@ -1,0 +1,76 @@
+//! Whose a branch is that is not where we left it: told by its commits' own words, because a note of ours may be lost.
+//! A branch is ours to move only while nobody else's commit stands on it; in doubt it is not. It changes nothing at the remote.
+
+use super::message::request_of;
+use super::{GitError, Identity, Mirror};
+use crate::types::{BranchName, CommitSha, RequestId};
+use git2::{Commit, Oid, Repository};
+
+/// Commits of a branch that are looked at, beside those of the base.
+const MOST_COMMITS: usize = 1000;
+
+/// Whom a branch may belong to.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The request our commits name in their trailer.
+    pub request: &'a RequestId,
+    /// Who commits for us in this repository.
+    pub committer: &'a Identity,
+    /// Commits that are known to be of this request.
+    pub known: &'a [CommitSha],
+}
+
+/// Where a branch is at the remote, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no such branch.
+    Absent,
+    /// A commit of this request, made by us, and nobody else's: it may be replaced.
+    Ours(CommitSha),
+    /// A person went on from a commit of this request.
+    Continued(CommitSha),
+    /// Nothing on it is of this request.
+    Foreign(CommitSha),
+}
+
+impl Mirror {
+    /// Looks at a branch at the remote and tells whose it is.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached or the mirror cannot be read.
+    pub fn standing(&self, branch: &BranchName, owner: &Owner<'_>) -> Result<Standing, GitError> {
+        let base = self.fetch()?;
+        let Some(tip) = self.fetch_branch(branch)? else { return Ok(Standing::Absent) };
+        let told = self.with_repository(|repository| whose(repository, oid(&tip)?, oid(&base)?, owner))?;
+        Ok(told(tip))
+    }
+}
+
+fn oid(commit: &CommitSha) -> Result<Oid, git2::Error> {
+    Oid::from_str(commit.as_str())
+}
+
+fn whose(repository: &Repository, tip: Oid, base: Oid, owner: &Owner<'_>) -> Result<fn(CommitSha) -> Standing, git2::Error> {
+    let last = repository.find_commit(tip)?;
+    let names_us = |commit: &Commit<'_>| commit.message().ok().and_then(request_of).as_ref() == Some(owner.request);
+    let mut walk = repository.revwalk()?;
+    walk.push(tip)?;
+    walk.hide(base)?;
+    let below: Vec<Oid> = walk.filter(|id| !matches!(id, Ok(id) if *id == tip)).take(MOST_COMMITS).collect::<Result<_, _>>()?;
+    if below.is_empty() && names_us(&last) && is_by(&last, owner.committer) {
+        return Ok(Standing::Ours);
+    }
+    // Known ones count also when they are in the base by now.
+    let known = || owner.known.iter().filter_map(|known| oid(known).ok());
+    let continues = known().any(|known| known == tip || repository.graph_descendant_of(tip, known).unwrap_or(false));
+    let mut named = names_us(&last);
+    for id in below {
+        named = named || names_us(&repository.find_commit(id)?);
+    }
+    Ok(if continues || named { Standing::Continued } else { Standing::Foreign })
+}
+
+fn is_by(commit: &Commit<'_>, identity: &Identity) -> bool {
+    let committer = commit.committer();
+    committer.name().ok() == Some(identity.name()) && committer.email().ok() == Some(identity.email())
+}

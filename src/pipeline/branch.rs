@@ -1,0 +1,120 @@
+//! A request's branch at the remote: made, moved and deleted, as long as nobody else's commit stands on it.
+//! Nothing is overwritten but what is known to be ours at that very commit; a person's commits are left alone.
+
+use super::StepError;
+use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, Standing};
+use crate::inventory::Repository;
+use crate::request::Request;
+use crate::types::{BranchName, CommitSha, RequestId};
+
+/// The branch of a request that was planned.
+#[derive(Clone)]
+pub(super) struct Head {
+    pub(super) branch: BranchName,
+    /// Where it shall be.
+    commit: CommitSha,
+    /// Where it was put the last time that was noted.
+    pushed: Option<CommitSha>,
+    /// The request's commits that are known, the last one first.
+    commits: Vec<CommitSha>,
+    request: RequestId,
+    committer: Identity,
+}
+
+/// Where the branch is after a push.
+pub(super) struct Placed {
+    pub(super) tip: CommitSha,
+    /// The commit of ours that was replaced though nobody had noted it.
+    pub(super) replaced: Option<CommitSha>,
+    /// Said when a person has pushed to the branch, and it was left alone.
+    pub(super) note: Option<String>,
+    /// Whether a commit of this request stood there before this push.
+    pub(super) was_there: bool,
+}
+
+impl Head {
+    /// None when the request was not planned yet.
+    ///
+    /// # Errors
+    /// When the repository's author is none.
+    pub(super) fn of(request: &Request, repository: &Repository) -> Result<Option<Self>, StepError> {
+        let (Some(branch), Some(commit)) = (request.branch.clone(), request.commit.clone()) else { return Ok(None) };
+        let author = &repository.spec.author;
+        let committer = Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))?;
+        let pushed = request.pushed.clone();
+        let commits = std::iter::once(commit.clone()).chain(pushed.clone()).collect();
+        Ok(Some(Self { branch, commit, pushed, commits, request: request.id.clone(), committer }))
+    }
+
+    /// The request's commits that are known.
+    pub(super) fn commits(&self) -> &[CommitSha] {
+        &self.commits
+    }
+
+    /// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
+    ///
+    /// # Errors
+    /// When nothing on the branch is of this request, and what git gives.
+    pub(super) fn push(&self, mirror: &Mirror) -> Result<Placed, StepError> {
+        let ours = |was_there, replaced| Placed { tip: self.commit.clone(), replaced, note: None, was_there };
+        match mirror.push(&self.branch, &self.commit, self.expected()) {
+            // Where it was ours before, an attempt before this one may have gone on to ask for the pull request.
+            Ok(pushed) => return Ok(ours(pushed == Pushed::AlreadyThere || self.pushed.is_some(), None)),
+            Err(GitError::Moved { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.standing(mirror)? {
+            // Never pushed, or deleted by somebody: the request still stands.
+            Standing::Absent => {
+                mirror.push(&self.branch, &self.commit, Expected::Absent)?;
+                Ok(ours(self.pushed.is_some(), None))
+            }
+            // Pushed by an attempt that could not note it.
+            Standing::Ours(tip) => {
+                mirror.push(&self.branch, &self.commit, Expected::At(tip.clone()))?;
+                Ok(ours(true, Some(tip)))
+            }
+            Standing::Continued(tip) => {
+                let note = format!("the branch {} holds commits that are not ours; it was left as it is", self.branch);
+                Ok(Placed { tip, replaced: None, note: Some(note), was_there: true })
+            }
+            Standing::Foreign(tip) => Err(StepError::Permanent(format!(
+                "the branch {} is at {tip}, which does not come from this request; rename or delete that branch, then retry",
+                self.branch
+            ))),
+        }
+    }
+
+    /// Deletes the branch, unless a person has pushed to it: then it is theirs.
+    ///
+    /// # Errors
+    /// What git gives.
+    pub(super) fn delete(&self, mirror: &Mirror) -> Result<(), StepError> {
+        let last = self.pushed.clone().unwrap_or_else(|| self.commit.clone());
+        match mirror.delete_branch(&self.branch, Expected::At(last)) {
+            Err(GitError::Moved { .. }) => {}
+            done => return Ok(done.map(drop)?),
+        }
+        let Standing::Ours(tip) = self.standing(mirror)? else { return Ok(()) };
+        match mirror.delete_branch(&self.branch, Expected::At(tip)) {
+            Ok(_) | Err(GitError::Moved { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the branch at the remote is this request's, or goes on from a commit of it.
+    ///
+    /// # Errors
+    /// What git gives.
+    pub(super) fn is_at_remote(&self, mirror: &Mirror) -> Result<bool, StepError> {
+        Ok(matches!(self.standing(mirror)?, Standing::Ours(_) | Standing::Continued(_)))
+    }
+
+    fn expected(&self) -> Expected {
+        self.pushed.clone().map_or(Expected::Absent, Expected::At)
+    }
+
+    fn standing(&self, mirror: &Mirror) -> Result<Standing, GitError> {
+        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, known: &self.commits })
+    }
+}

@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     output::value(format, &report, || {
         let parts = shown.iter().map(|(event, decisions, previews)| {
             let previews: Vec<String> = previews.iter().map(render::human).collect();
-            format!("{}\n{}", explain::of_event(event, decisions), previews.join("\n"))
+            format!("{}\n{}", explain::of_event(&rules, event, decisions), previews.join("\n"))
         });
         parts.collect::<Vec<_>>().join("\n\n")
     })?;

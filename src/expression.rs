@@ -16,6 +16,8 @@ pub use required::Equality;
 pub use scope::Scope;
 pub use variables::{Variable, Variables};
 
+use crate::event::Event;
+use crate::types::nearest;
 use cel::{Env, Program, Value};
 use std::sync::{Arc, LazyLock};
 
@@ -99,11 +101,14 @@ impl Expression {
         })?;
         functions::check(&program)?;
         let cost = cost::Cost::of(program.expression()).map_err(whole)?;
+        let start = |id: u64| program.source_info().offset_for(id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
         let unknown = cost.free_variables.iter().find(|(name, _)| !variables.contains(&name.as_str()));
         if let Some((name, id)) = unknown {
-            let start = program.source_info().offset_for(*id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
-            let (line, column) = line_and_column(source, start);
+            let (line, column) = line_and_column(source, start(*id));
             return Err(CompileError { message: format!("there is no variable `{name}` here; known are: {}", variables.join(", ")), line, column });
+        }
+        if let Some((field, id)) = &cost.unknown_field {
+            return Err(no_such_field(source, start(*id), field));
         }
         Ok(Self { source: source.to_owned(), program, cost })
     }
@@ -141,6 +146,16 @@ impl Expression {
         self.cost.check(|| scope.widest())?;
         scope.resolve(self.program.expression()).map_err(|error| failure(&error))
     }
+}
+
+/// The error at a field that no event has; `event` stands at `start`, and the field's name follows it.
+fn no_such_field(source: &str, start: usize, field: &str) -> CompileError {
+    let after = start + "event".len();
+    let at = source.get(after..).and_then(|rest| rest.find(field)).map_or(start, |found| after + found);
+    let (line, column) = line_and_column(source, at);
+    let near = nearest(field, Event::FIELDS.into_iter()).map(|near| format!("; did you mean event.{near}?"));
+    let known = near.unwrap_or_else(|| format!("; its fields are {}, and what was sent is below event.data", Event::FIELDS.join(", ")));
+    CompileError { message: format!("an event has no field `{field}`{known}"), line, column }
 }
 
 fn failure(error: &cel::ExecutionError) -> EvaluationError {

@@ -193,6 +193,14 @@ impl Source {
         self.description.as_deref()
     }
 
+    /// Every type its events can have; none when the body decides.
+    pub fn event_types(&self) -> Option<Vec<&str>> {
+        match &self.reader {
+            Reader::Own(_) => Some(self.kind.types.to_vec()),
+            Reader::Mapped(mapping, _) => mapping.literal_type().map(|literal| vec![literal.as_str()]),
+        }
+    }
+
     /// What is worth a word in its configuration, though it is accepted.
     pub fn warnings(&self) -> &[SpecError] {
         &self.warnings

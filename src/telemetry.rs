@@ -159,7 +159,9 @@ fn open(path: &PathBuf) -> Result<File, TelemetryError> {
 fn filter(options: &LogOptions) -> EnvFilter {
     let (own, server) = (options.level.as_str(), options.server_level.as_str());
     let others = options.level.min(LogLevel::Warn).as_str();
-    EnvFilter::new(format!("{others},kubeops={own},actix_server={server},actix_web={server},actix_http={server}"))
+    // The usual level of the web server is `info`, for its access lines; that it starts and stops we say ourselves.
+    let runtime = if options.server_level == LogLevel::Info { LogLevel::Warn.as_str() } else { server };
+    EnvFilter::new(format!("{others},kubeops={own},actix_server={runtime},actix_web={server},actix_http={server}"))
 }
 
 #[cfg(test)]
@@ -177,6 +179,13 @@ mod tests {
         assert!(finest.split(',').any(|directive| directive == "warn"), "{finest}");
         let coarsest = filter(&options(LogLevel::Error, LogLevel::Error, LogTarget::Off)).to_string();
         assert!(coarsest.split(',').any(|directive| directive == "error"), "{coarsest}");
+    }
+
+    #[test]
+    fn at_the_usual_level_the_web_servers_runtime_is_quiet_and_at_debug_it_speaks() {
+        let at = |level| filter(&options(LogLevel::Warn, level, LogTarget::Off)).to_string();
+        assert!(at(LogLevel::Info).contains("actix_server=warn") && at(LogLevel::Info).contains("actix_web=info"));
+        assert!(at(LogLevel::Debug).contains("actix_server=debug") && at(LogLevel::Error).contains("actix_server=error"));
     }
 
     #[test]

@@ -35,7 +35,6 @@ pub trait Receiver: Send + Sync + 'static {
 }
 
 /// One webhook request, read to its end.
-#[derive(Debug)]
 pub struct Incoming<'a> {
     /// The source it was sent to, as in the path; it may not exist.
     pub source: &'a str,
@@ -47,6 +46,8 @@ pub struct Incoming<'a> {
     pub client: Option<IpAddr>,
     /// When its last byte arrived.
     pub received_at: Timestamp,
+    /// Tells the trace id the sender gets with a refusal, always the same; what is taken needs none, so it is made when asked for.
+    pub trace: &'a (dyn Fn() -> String + Send + Sync),
     /// The body, byte for byte.
     pub body: Bytes,
 }

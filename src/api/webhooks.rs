@@ -6,11 +6,13 @@ use super::error::ApiError;
 use super::extract::State;
 use super::held::hold;
 use super::ports::{Incoming, Receipt, Refusal};
+use super::shell::TraceId;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
 use actix_web::web::{Bytes, BytesMut, Payload};
-use actix_web::{HttpRequest, HttpResponse, post, put};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, post, put};
 use futures_util::StreamExt;
 use serde::Serialize;
+use std::sync::OnceLock;
 use utoipa::ToSchema;
 
 /// The longest body where no source says otherwise, in bytes.
@@ -83,19 +85,27 @@ enum Refused {
 }
 
 async fn receive(state: &State, request: &HttpRequest, source: &str, payload: &mut Payload, limit: usize) -> Result<Receipt, Refused> {
-    let parts = &state.parts;
-    let reading = tokio::time::timeout(parts.body_timeout, read(payload, request.headers().get(CONTENT_LENGTH), limit));
+    let (parts, request_headers) = (&state.parts, request.headers());
+    let reading = tokio::time::timeout(parts.body_timeout, read(payload, request_headers.get(CONTENT_LENGTH), limit));
     let body = reading.await.map_err(|_| Refused::Late)??;
+    let trace: OnceLock<TraceId> = OnceLock::new();
+    let trace_id = || trace.get_or_init(|| TraceId::of(request_headers, state)).0.clone();
     let incoming = Incoming {
         source,
-        headers: request.headers(),
+        headers: request_headers,
+        trace: &trace_id,
         query: request.query_string(),
-        client: client_address(request.peer_addr().map(|peer| peer.ip()), request.headers(), &parts.trusted_proxies),
+        client: client_address(request.peer_addr().map(|peer| peer.ip()), request_headers, &parts.trusted_proxies),
         received_at: state.now(),
         body,
     };
     let receiving = tokio::time::timeout(parts.call_timeout, parts.receiver.receive(incoming));
-    receiving.await.map_err(|_| Refused::Stuck)?.map_err(Refused::By)
+    let received = receiving.await;
+    if let Some(trace) = trace.into_inner() {
+        // The log has it already: the answer says the same.
+        request.extensions_mut().insert(trace);
+    }
+    received.map_err(|_| Refused::Stuck)?.map_err(Refused::By)
 }
 
 /// The whole body, or a refusal as soon as it is known to be too large. A body that arrived in one piece is not copied.

@@ -7,10 +7,11 @@ use crate::ingress::{self, Headers, IngressError, SecretLookup};
 use crate::pipeline::{InForce, Rules};
 use crate::store::inbox::{Inbox, InboxCounts};
 use crate::store::{Appended, NewDelivery, Store, StoreError};
-use crate::types::{DeliveryId, SecretName, Timestamp};
+use crate::types::{DeliveryId, SecretName, SourceName, Timestamp};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use async_trait::async_trait;
 use secrecy::SecretString;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,12 +25,52 @@ pub struct Intake {
     inbox: Arc<Inbox>,
     clock: Arc<dyn Clock>,
     backlog: Backlog,
+    told: Sparing,
 }
 
 impl Intake {
     /// An intake that stores through `inbox`, and takes no more while `most` deliveries wait in `store` for their dispatch.
     pub fn new(rules: Arc<Rules>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>, store: Arc<dyn Store>, most: u64) -> Self {
-        Self { rules, inbox, clock, backlog: Backlog { store, most, seen: Mutex::new(None) } }
+        Self { rules, inbox, clock, backlog: Backlog { store, most, seen: Mutex::new(None) }, told: Sparing::default() }
+    }
+}
+
+impl Intake {
+    /// Logs why a delivery was refused, which its sender is not told in full, under the trace id it was told.
+    fn tell(&self, source: &SourceName, incoming: &Incoming<'_>, error: &IngressError) {
+        let (trace_id, reason) = ((incoming.trace)(), error.detail());
+        match self.told.may_tell(source, incoming.received_at) {
+            Some(untold) => tracing::warn!(%source, trace_id, %reason, untold, "a delivery was refused"),
+            None => tracing::info!(%source, trace_id, %reason, "a delivery was refused"),
+        }
+    }
+}
+
+/// How far apart warnings about one source are, in milliseconds: whoever reaches its address must not fill the log.
+const TOLD_EVERY_MILLIS: i64 = 5000;
+
+/// When the last warning about each source was, and how many refusals were not warned about since.
+#[derive(Default)]
+struct Sparing(Mutex<HashMap<SourceName, (Timestamp, u64)>>);
+
+impl Sparing {
+    /// Whether to warn about this source now; then, how many refusals were passed over since the last time.
+    fn may_tell(&self, source: &SourceName, now: Timestamp) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match told.get_mut(source) {
+            Some((at, untold)) if (now.unix_millis() - at.unix_millis()).abs() < TOLD_EVERY_MILLIS => {
+                *untold += 1;
+                None
+            }
+            Some((at, untold)) => {
+                *at = now;
+                Some(std::mem::take(untold))
+            }
+            None => {
+                told.insert(source.clone(), (now, 0));
+                Some(0)
+            }
+        }
     }
 }
 
@@ -105,7 +146,10 @@ impl Receiver for Intake {
                 },
                 &Known(&rules),
             )
-            .map_err(|error| refusal(&error))?;
+            .map_err(|error| {
+                self.tell(source.name(), &incoming, &error);
+                refusal(&error)
+            })?;
         if self.backlog.is_full(incoming.received_at).await {
             let message = format!("{} deliveries wait already; send it again later", self.backlog.most);
             return Err(Refusal::Busy { message, retry_after: RETRY_AFTER });
@@ -145,7 +189,6 @@ fn full(error: &StoreError) -> Refusal {
 
 /// What a sender is told of an error of the source.
 fn refusal(error: &IngressError) -> Refusal {
-    tracing::info!(detail = %error.detail(), "a delivery was refused");
     let message = error.to_string();
     match error.refusal() {
         ingress::Refusal::Forbidden => Refusal::Forbidden(message),
@@ -164,5 +207,23 @@ fn refusal(error: &IngressError) -> Refusal {
             let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
             Refusal::Malformed { message, line: place.map(|(line, _)| number(line)), column: place.map(|(_, column)| number(column)) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_warned_about_once_in_a_while_and_told_how_much_was_passed_over() {
+        let told = Sparing::default();
+        let name = |name: &str| name.parse::<SourceName>().expect("a name");
+        let at = Timestamp::from_unix_millis;
+        assert_eq!(told.may_tell(&name("portal"), at(0)), Some(0));
+        assert_eq!(told.may_tell(&name("portal"), at(1)), None);
+        assert_eq!(told.may_tell(&name("portal"), at(TOLD_EVERY_MILLIS - 1)), None);
+        assert_eq!(told.may_tell(&name("jira"), at(2)), Some(0), "sources do not silence one another");
+        assert_eq!(told.may_tell(&name("portal"), at(TOLD_EVERY_MILLIS)), Some(2));
+        assert_eq!(told.may_tell(&name("portal"), at(TOLD_EVERY_MILLIS + 1)), None);
     }
 }

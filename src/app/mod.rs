@@ -25,7 +25,7 @@ use crate::store::{Role, Store, TokenRecord};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Timestamp, TokenId};
 use crate::worker::{UpkeepEnded, Worker, WorkerOptions};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lease_owner::LeaseOwner;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,6 +100,14 @@ impl App {
         });
         let vital = vital::Vital::new(Arc::clone(&state), stopped);
         let (worker, failure) = (vital.watch("the worker", worker), vital.failure());
+        let ended = inbox.ended();
+        vital.watch(
+            "the inbox",
+            tokio::spawn(async move {
+                ended.await;
+                Ok::<(), std::convert::Infallible>(())
+            }),
+        );
         let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
         let (store, graceful_timeout) = (shared.store, settings.graceful_timeout);
         Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, failure, _lease_owner: lease_owner, graceful_timeout })
@@ -215,6 +223,27 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     let store =
         SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
     Ok(Arc::new(store))
+}
+
+/// Opens the store the settings name, which has to be there.
+///
+/// # Errors
+/// When there is none or it cannot be opened, with what to do.
+pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let path = store_path(settings);
+    if !path.exists() {
+        bail!("there is no store at {}\n  hint: set DATA_DIR or STORE_URL to the server's", path.display());
+    }
+    // Between that look and this one it may have gone: even then none is made.
+    let options = SqliteOptions { create: false, ..SqliteOptions::default() };
+    let store = SqliteStore::open(&path.to_string_lossy(), options).await.with_context(|| format!("the store {}", path.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// The file of the store the settings name, from the root where that is known.
+pub fn store_path(settings: &Settings) -> PathBuf {
+    let StoreUrl::Sqlite(path) = &settings.store_url;
+    std::path::absolute(path).unwrap_or_else(|_| path.clone())
 }
 
 /// Makes an API token: the record that is kept, and the token, which is not.

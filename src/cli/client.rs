@@ -10,11 +10,19 @@ use serde_json::Value;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Server {
     /// Address of the server.
-    #[arg(long, env = "KUBEOPS_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true, help_heading = "Server")]
+    #[arg(long, env = "KUBEOPS_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = address, global = true, help_heading = "Server")]
     server: String,
     /// The API token; `kubeops token create` makes one.
     #[arg(long, env = "KUBEOPS_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true, help_heading = "Server")]
     token: Option<SecretString>,
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("http" | "https") => Ok(text.to_owned()),
+        _ => Err("it needs http:// or https://, as in http://127.0.0.1:8080".to_owned()),
+    }
 }
 
 impl Server {
@@ -42,6 +50,11 @@ impl Server {
         response.text().await.context("the server's answer broke off")
     }
 
+    /// The token; an empty one is none, as where a variable is set to nothing.
+    fn token(&self) -> Option<&SecretString> {
+        self.token.as_ref().filter(|token| !token.expose_secret().trim().is_empty())
+    }
+
     async fn send(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<&Value>) -> anyhow::Result<Response> {
         let mut request = self.request(method, path)?.query(query);
         if let Some(body) = body {
@@ -54,7 +67,7 @@ impl Server {
         crate::tls::install_provider();
         let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
         let mut request = client.request(method, format!("{}/api/v1{path}", self.server.trim_end_matches('/')));
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token() {
             request = request.bearer_auth(token.expose_secret());
         }
         Ok(request)
@@ -79,10 +92,14 @@ impl Server {
             Some(Value::Array(details)) => details.iter().map(|detail| format!("\n  - {}", output::printable(&readable(detail)))).collect(),
             Some(details) => format!("\n  {}", output::printable(&details.to_string())),
         };
-        let hint = if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
-            "\n  hint: set KUBEOPS_TOKEN; on the server, `kubeops token create --name me --role operator` makes one"
-        } else {
-            ""
+        let hint = match (status, self.token()) {
+            (StatusCode::UNAUTHORIZED, None) => {
+                "\n  hint: set KUBEOPS_TOKEN; on the server, `kubeops token create --name me --role operator` makes one"
+            }
+            (StatusCode::UNAUTHORIZED, Some(_)) => {
+                "\n  hint: `kubeops token create` makes one that the server knows only with the server's DATA_DIR (or STORE_URL); `kubeops token list` there shows those it knows"
+            }
+            _ => "",
         };
         bail!("{} ({}){details}{hint}", output::printable(message), status.as_u16())
     }

@@ -2,12 +2,14 @@
 
 use super::local::{Payload, Resources};
 use super::output::{self, Colour, OutputFormat, paint, printable};
-use crate::event::Event;
-use crate::pipeline::explain as decisions_on;
+use crate::automation::Automation;
+use crate::event::{Event, EventType};
+use crate::pipeline::{Rules, explain as decisions_on};
 use crate::store::Decision;
 use crate::types::AutomationName;
 use serde_json::json;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -35,22 +37,23 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         explained.push((event, decisions));
     }
     let report: Vec<_> = explained.iter().map(|(event, decisions)| json!({ "event": event, "decisions": decisions })).collect();
-    output::value(format, &report, || human(&explained))?;
+    output::value(format, &report, || human(&rules, &explained))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn human(explained: &[(Event, Vec<Decision>)]) -> String {
+fn human(rules: &Rules, explained: &[(Event, Vec<Decision>)]) -> String {
     if explained.is_empty() {
         return "The payload is understood, but tells no event that anything listens to.".to_owned();
     }
-    explained.iter().map(|(event, decisions)| of_event(event, decisions)).collect::<Vec<_>>().join("\n\n")
+    explained.iter().map(|(event, decisions)| of_event(rules, event, decisions)).collect::<Vec<_>>().join("\n\n")
 }
 
 /// What was decided on one event, for a person.
-pub fn of_event(event: &Event, decisions: &[Decision]) -> String {
+pub fn of_event(rules: &Rules, event: &Event, decisions: &[Decision]) -> String {
     let mut lines = vec![format!("{} {} about {}", paint(Colour::Bold, "event"), event.kind, printable(&event.subject))];
     if decisions.is_empty() {
         lines.push("  no automation listens to this source and type".to_owned());
+        lines.extend(listeners(rules, event));
     }
     for decision in decisions {
         let verdict = if decision.matched { paint(Colour::Green, "matches") } else { paint(Colour::Red, "does not match") };
@@ -62,4 +65,16 @@ pub fn of_event(event: &Event, decisions: &[Decision]) -> String {
         lines.extend(decision.message.iter().map(|message| format!("    {}", printable(message))));
     }
     lines.join("\n")
+}
+
+/// The automations that listen to the event's source, with the types they want instead.
+fn listeners(rules: &Rules, event: &Event) -> Vec<String> {
+    let current = rules.current();
+    let on_source = current.set.automations.iter().filter(|automation| automation.spec.on.sources().any(|name| Some(name) == event.source.as_ref()));
+    let line = |automation: &Arc<Automation>| {
+        let types: Vec<&str> = automation.spec.on.types.iter().map(EventType::as_str).collect();
+        let types = if types.is_empty() { "every type".to_owned() } else { types.join(", ") };
+        format!("    {} on this source wants {types}", paint(Colour::Bold, automation.name.as_str()))
+    };
+    on_source.map(line).collect()
 }

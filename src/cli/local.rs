@@ -95,16 +95,25 @@ impl Payload {
     /// When the file or the source is not there, or the payload cannot be read.
     pub fn events(&self, rules: &Rules) -> anyhow::Result<Vec<Event>> {
         let body = read(&self.payload)?;
-        let current = rules.current();
-        let source = match &self.source {
-            Some(source) => source.clone(),
-            None if current.set.sources.len() == 1 => current.set.sources.keys().next().cloned().context("one source")?,
-            None => {
-                let known: Vec<&str> = current.set.sources.keys().map(SourceName::as_str).collect();
-                bail!("which source sent it? --source is one of: {}", known.join(", "))
-            }
-        };
+        let source = source_of(rules, self.source.as_ref())?;
         events_of(rules, &recorded(source, body)).map_err(|error| anyhow::anyhow!("{}: {error}", name(&self.payload)))
+    }
+}
+
+/// The source a payload is taken to come from: the one given, or the only one there is.
+///
+/// # Errors
+/// When none is given and there are several, with their names.
+pub fn source_of(rules: &Rules, given: Option<&SourceName>) -> anyhow::Result<SourceName> {
+    let current = rules.current();
+    let mut known = current.set.sources.keys();
+    match (given, known.next(), known.next()) {
+        (Some(source), ..) => Ok(source.clone()),
+        (None, Some(only), None) => Ok(only.clone()),
+        (None, ..) => {
+            let known: Vec<&str> = current.set.sources.keys().map(SourceName::as_str).collect();
+            bail!("which source sent it? --source is one of: {}", known.join(", "))
+        }
     }
 }
 

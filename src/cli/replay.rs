@@ -1,7 +1,7 @@
 //! `kubeops replay`: a delivery looked at again. Dry unless told otherwise.
 
 use super::client::Server;
-use super::local::{Resources, read, recorded};
+use super::local::{Resources, read, recorded, source_of};
 use super::output::{self, OutputFormat, cell};
 use super::{explain, render, runtime};
 use crate::pipeline::{events_of, explain as decisions_on};
@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 pub struct Arguments {
     /// A delivery's id, or a file with a recorded payload.
     delivery: String,
-    /// The source that is taken to have sent a recorded payload.
+    /// The source that is taken to have sent a recorded payload; may be left out when there is only one.
     #[arg(long, short)]
     source: Option<SourceName>,
     /// Let the server dispatch the stored delivery again.
@@ -49,14 +49,18 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let delivery = match stored {
-        Some(id) => fetch(&arguments.server, &id)?,
+    let (rules, delivery) = match stored {
+        Some(id) => {
+            let delivery = fetch(&arguments.server, &id)?;
+            (arguments.resources.in_force()?, delivery)
+        }
         None => {
-            let source = arguments.source.clone().context("which source sent it? --source NAME")?;
-            recorded(source, read(&PathBuf::from(&arguments.delivery))?)
+            let body = payload(&arguments.delivery)?;
+            let rules = arguments.resources.in_force()?;
+            let source = source_of(&rules, arguments.source.as_ref())?;
+            (rules, recorded(source, body))
         }
     };
-    let rules = arguments.resources.in_force()?;
     let events = events_of(&rules, &delivery).map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut shown = Vec::new();
     for event in events {
@@ -69,11 +73,25 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     output::value(format, &report, || {
         let parts = shown.iter().map(|(event, decisions, previews)| {
             let previews: Vec<String> = previews.iter().map(render::human).collect();
-            format!("{}\n{}", explain::of_event(event, decisions), previews.join("\n"))
+            format!("{}\n{}", explain::of_event(&rules, event, decisions), previews.join("\n"))
         });
         parts.collect::<Vec<_>>().join("\n\n")
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The payload recorded in a file; what looks like a delivery's id and is no file was meant as one.
+fn payload(name: &str) -> anyhow::Result<Vec<u8>> {
+    let path = Path::new(name);
+    if name != "-" && !path.exists() {
+        if let Err(error) = name.parse::<DeliveryId>()
+            && name.starts_with("dlv_")
+        {
+            bail!("no such file, and this is no delivery id: {error}");
+        }
+        bail!("{name}: no such file, and no delivery id, which is dlv_ and 26 letters and digits");
+    }
+    read(path)
 }
 
 fn fetch(server: &Server, id: &DeliveryId) -> anyhow::Result<crate::store::Delivery> {

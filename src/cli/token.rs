@@ -3,18 +3,19 @@
 use super::output::{self, Colour, OutputFormat, cell, paint, table};
 use super::runtime;
 use crate::api::token_name;
-use crate::app::{issue_token, open_store};
+use crate::app::{issue_token, open_existing_store, open_store, store_path};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::store::{Role, TokenRecord};
 use crate::types::TokenId;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It opens the store that STORE_URL and DATA_DIR name, so it runs where the server runs; the server\nmay be up.\n\nExamples:\n  export KUBEOPS_TOKEN=$(kubeops token create --name me --role operator)\n  kubeops token list\n  kubeops token revoke tok_01k..."
+    after_help = "It opens the store that STORE_URL and DATA_DIR name, so it runs where the server runs; the server\nmay be up. Only create makes a store that is not there.\n\nExamples:\n  export KUBEOPS_TOKEN=$(kubeops token create --name me --role operator)\n  kubeops token list\n  kubeops token revoke tok_01k..."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -61,7 +62,9 @@ fn parse_role(text: &str) -> Result<Role, String> {
 pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
     runtime()?.block_on(async {
-        let store = open_store(&settings).await?;
+        let (path, creates) = (store_path(&settings), matches!(arguments.command, Command::Create { .. }));
+        let is_new = !path.exists();
+        let store = if creates { open_store(&settings).await? } else { open_existing_store(&settings).await? };
         let now = SystemClock.now();
         match arguments.command {
             Command::Create { name, role, expires } => {
@@ -69,6 +72,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 let (record, token) = issue_token(store.as_ref(), &SystemClock, &name, role, expires_at).await?;
                 let shown = json!({ "id": record.id, "name": record.name, "role": record.role, "expires_at": record.expires_at, "token": token });
                 output::value(format, &shown, || token.clone())?;
+                output::error(&written_to(&path, is_new));
             }
             Command::List => {
                 let tokens: Vec<Value> = store.tokens().await?.iter().map(view).collect();
@@ -97,6 +101,18 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
         store.close().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Which store knows the token. Only a server of the same store takes it, so a new store is told plainly.
+fn written_to(path: &Path, is_new: bool) -> String {
+    if is_new {
+        format!(
+            "there was no store at {0}, so a new one was made for this token\n  hint: a server with another store does not know it; set DATA_DIR or STORE_URL to the server's",
+            path.display()
+        )
+    } else {
+        format!("the token is in the store {}", path.display())
+    }
 }
 
 fn view(token: &TokenRecord) -> Value {

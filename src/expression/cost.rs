@@ -1,8 +1,9 @@
 //! What an expression may cost, bounded from its shape and the sizes of what it looks at.
 
 use super::{EvaluationError, functions};
+use crate::event::Event;
 use cel::IdedExpr;
-use cel::common::ast::{EntryExpr, Expr, LiteralValue};
+use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
 use std::collections::BTreeMap;
 
 /// Comprehensions (`all`, `exists`, `map`, `filter`) may stand inside one another this deep.
@@ -19,6 +20,8 @@ pub(super) struct Cost {
     nesting: u32,
     /// Each name it reads that nothing in it binds, with the id of the node where it stands first.
     pub(super) free_variables: BTreeMap<String, u64>,
+    /// The first field it reads of `event` that no event has, with the id of the node of the variable.
+    pub(super) unknown_field: Option<(String, u64)>,
 }
 
 impl Cost {
@@ -50,12 +53,20 @@ impl Cost {
             }
             Expr::Call(call) => {
                 bounded_growth(&call.func_name, &call.args)?;
+                if let (operators::INDEX, [of, key]) = (call.func_name.as_str(), call.args.as_slice())
+                    && let Expr::Literal(LiteralValue::String(field)) = &key.expr
+                {
+                    self.field(of, field.inner(), bound);
+                }
                 let target = call.target.as_deref().filter(|target| !functions::is_namespace(target));
                 for part in target.into_iter().chain(&call.args) {
                     self.visit(part, nesting, bound)?;
                 }
             }
-            Expr::Select(select) => self.visit(&select.operand, nesting, bound)?,
+            Expr::Select(select) => {
+                self.field(&select.operand, &select.field, bound);
+                self.visit(&select.operand, nesting, bound)?;
+            }
             Expr::List(list) => {
                 for element in &list.elements {
                     self.visit(element, nesting, bound)?;
@@ -80,6 +91,14 @@ impl Cost {
             }
         }
         Ok(())
+    }
+
+    /// Notes a field of `event` that no event has; what stands deeper is the sender's and not known.
+    fn field(&mut self, of: &IdedExpr, field: &str, bound: &[&str]) {
+        let of_event = matches!(&of.expr, Expr::Ident(name) if name == "event" && !bound.contains(&name.as_str()));
+        if of_event && self.unknown_field.is_none() && !Event::FIELDS.contains(&field) {
+            self.unknown_field = Some((field.to_owned(), of.id));
+        }
     }
 
     fn visit_entries<'e>(&mut self, entries: impl Iterator<Item = &'e EntryExpr>, nesting: u32, bound: &mut Vec<&'e str>) -> Result<(), String> {

@@ -3,7 +3,7 @@
 
 use super::CompileError;
 use crate::types::nearest;
-use cel::common::ast::{CallExpr, EntryExpr, Expr, SourceInfo};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SourceInfo};
 use cel::{IdedExpr, Program};
 
 /// One function, by how it is called.
@@ -160,7 +160,7 @@ fn check_call(call: &CallExpr) -> Result<(), String> {
     let called = |function: &Function| if as_member { function.member } else { function.global };
     let known = FUNCTIONS.iter().find(|function| function.name == written);
     match known.map(|function| (function, called(function))) {
-        Some((_, Some((fewest, most)))) if (fewest..=most).contains(&call.args.len()) => Ok(()),
+        Some((_, Some((fewest, most)))) if (fewest..=most).contains(&call.args.len()) => check_pattern(&written, call),
         Some((_, Some(arity))) => Err(format!("{written}() takes {}; here it has {}", arguments(arity), call.args.len())),
         Some((_, None)) if as_member => Err(format!("{written}() is not called on a value: write {written}(...)")),
         Some((_, None)) => Err(format!("{written}() is called on a value: write value.{written}(...)")),
@@ -170,6 +170,19 @@ fn check_call(call: &CallExpr) -> Result<(), String> {
             Err(format!("there is no function {written}(){near}"))
         }
     }
+}
+
+/// A pattern is written out in the expression, so whether it is one is known before anything is matched.
+fn check_pattern(function: &str, call: &CallExpr) -> Result<(), String> {
+    let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|argument| &argument.expr).filter(|_| function == "matches") else {
+        return Ok(());
+    };
+    regex::Regex::new(pattern.inner()).map(drop).map_err(|error| {
+        // The library draws the pattern over several lines; the last one says what is wrong with it.
+        let told = error.to_string();
+        let reason = told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        format!("matches() takes a regular expression, and this is none: {reason}")
+    })
 }
 
 /// `1 argument`, `1 or 2 arguments`, `1 argument or more`.

@@ -18,6 +18,7 @@ pub(super) static KIND: Kind = Kind {
     least_token_bytes: 1,
     keep: &["content-type", "content-encoding", "user-agent"],
     mapping: MappingUse::Refused,
+    types: &["alert.firing", "alert.resolved"],
     read,
     judged_by: Part::Whole,
     check_subject: check_fingerprint,

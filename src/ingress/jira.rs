@@ -27,6 +27,15 @@ pub(super) static KIND: Kind = Kind {
         "x-atlassian-webhook-trace",
     ],
     mapping: MappingUse::Optional,
+    types: &[
+        "jira.issue.created",
+        UPDATED,
+        TRANSITIONED,
+        "jira.issue.deleted",
+        "jira.comment.created",
+        "jira.comment.updated",
+        "jira.comment.deleted",
+    ],
     read,
     judged_by: Part::Fields(&[
         ("timestamp", Part::Whole),

@@ -29,6 +29,8 @@ pub(super) struct Kind {
     pub(super) keep: &'static [&'static str],
     /// Whether a source of this kind may, or must, have a mapping.
     pub(super) mapping: MappingUse,
+    /// Every event type `read` gives.
+    pub(super) types: &'static [&'static str],
     /// Reads a delivery without a mapping.
     pub(super) read: fn(Document<'_>) -> Result<Reading, IngressError>,
     /// What of a body tells whether a delivery can be read, is handled and was there before: `read` comes to the same from this

@@ -18,6 +18,7 @@ pub(super) static KIND: Kind = Kind {
     least_token_bytes: 1,
     keep: &["content-type", "content-encoding", "user-agent"],
     mapping: MappingUse::Required,
+    types: &[],
     read: |_| Err(IngressError::malformed("", "a generic source reads nothing without `mapping`")),
     judged_by: Part::Whole,
     check_subject: |_| Ok(()),
@@ -29,6 +30,8 @@ pub(super) struct Compiled {
     each: Option<Expression>,
     id: Option<Expression>,
     kind: Expression,
+    /// The type, where it is written out.
+    literal_type: Option<EventType>,
     subject: Expression,
     time: Option<Expression>,
     data: Option<Expression>,
@@ -53,7 +56,13 @@ impl Compiled {
         let subject = compile("subject", &mapping.subject, inside);
         let time = mapping.time.as_deref().map(|source| compile("time", source, inside));
         let data = mapping.data.as_deref().map(|source| compile("data", source, inside));
-        findings.extend(kind.as_ref().and_then(check_literal_type));
+        let literal_type = match kind.as_ref().map_or(Ok(None), literal_type) {
+            Ok(literal) => literal,
+            Err(finding) => {
+                findings.push(finding);
+                None
+            }
+        };
         let (Some(kind), Some(subject), true) = (kind, subject, findings.is_empty()) else { return Err(findings) };
         // What an expression reads is what it does not compile without.
         let without_headers = |source: &Option<String>| source.as_deref().is_none_or(|source| Expression::compile(source, &["body", "item"]).is_ok());
@@ -65,11 +74,17 @@ impl Compiled {
             each: each.flatten(),
             id: id.flatten(),
             kind,
+            literal_type,
             subject,
             time: time.flatten(),
             data: data.flatten(),
             reads_headers,
         })
+    }
+
+    /// The one type of every event it reads; none when the body decides.
+    pub(super) fn literal_type(&self) -> Option<&EventType> {
+        self.literal_type.as_ref()
     }
 
     /// Whether any expression reads `headers`.
@@ -163,15 +178,20 @@ fn compile_one(field: &str, source: &str, variables: &[&str]) -> Result<Expressi
     })
 }
 
-/// A type that is written out is checked at load.
-fn check_literal_type(kind: &Expression) -> Option<SpecError> {
-    Expression::compile(kind.source(), &[]).ok()?;
+/// The type, where it is written out; then it is checked at load.
+fn literal_type(kind: &Expression) -> Result<Option<EventType>, SpecError> {
+    if Expression::compile(kind.source(), &[]).is_err() {
+        return Ok(None);
+    }
     let message = match kind.evaluate(&Scope::new([])) {
-        Ok(Value::String(text)) => text.parse::<EventType>().err()?.to_string(),
+        Ok(Value::String(text)) => match text.parse::<EventType>() {
+            Ok(literal) => return Ok(Some(literal)),
+            Err(error) => error.to_string(),
+        },
         Ok(_) => "an event type is a text".to_owned(),
         Err(error) => error.to_string(),
     };
-    Some(SpecError::new("/mapping/type", message).hint("for example \"'deploy.finished'\""))
+    Err(SpecError::new("/mapping/type", message).hint("for example \"'deploy.finished'\""))
 }
 
 fn wrong(field: &'static str, message: impl Into<String>) -> IngressError {

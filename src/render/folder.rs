@@ -5,6 +5,7 @@ use super::TemplateError;
 use super::engine::Engine;
 use super::graph::Graph;
 use super::manifest::{self, Checked};
+use super::reads;
 use super::schema::ParameterSchema;
 use super::source::{Fault, Place};
 use crate::manifest::{Limits, parse};
@@ -166,6 +167,10 @@ pub(super) fn read_template(
             return Err(errors);
         }
     };
+    let faults = reads::check(text(SOURCE), &schema.document);
+    if !faults.is_empty() {
+        return Err(faults.into_iter().map(|fault| located(&path(SOURCE), fault)).collect());
+    }
     let mut hash = Sha256::new();
     let folder = path("");
     let shared = graph.dependencies(&path(SOURCE));

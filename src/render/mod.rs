@@ -9,6 +9,7 @@ mod graph;
 mod lint;
 mod manifest;
 mod markdown;
+mod reads;
 mod schema;
 mod skeleton;
 mod source;

@@ -3,7 +3,8 @@
 use super::document::{Document, Kind, read};
 use super::schema::Schemas;
 use super::{Diagnostic, Level, ResourceFile};
-use crate::automation::{Automation, Automations};
+use crate::automation::{Automation, Automations, Trigger};
+use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
 use crate::inventory::{Inventory, Repository};
 use crate::plan::Recipe;
@@ -143,6 +144,7 @@ impl ResourceSet {
                 errors.push(no_such(pointer, kind, &name, known));
             }
         }
+        found.extend(self.unheard_types(&spec.on).into_iter().map(|warning| diagnostic(document, Level::Warning, warning)));
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
         let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();
         let failed = !errors.is_empty();
@@ -152,6 +154,24 @@ impl ResourceSet {
         }
         self.rules.insert(name, Arc::new(Rule { recipe: recipe?, place: document.place() }));
         automation
+    }
+}
+
+impl ResourceSet {
+    /// A warning for each event type that none of the sources can give; of a source that is not there nothing is known.
+    fn unheard_types(&self, on: &Trigger) -> Vec<SpecError> {
+        let given: Option<Vec<Vec<&str>>> = on.sources().map(|source| self.sources.get(source)?.event_types()).collect();
+        let given: BTreeSet<&str> = given.into_iter().flatten().flatten().collect();
+        let unheard = on.types.iter().enumerate().filter(|(_, kind)| !given.is_empty() && !given.contains(kind.as_str()));
+        let sources: Vec<&str> = on.sources().map(SourceName::as_str).collect();
+        let warning = |(index, kind): (usize, &EventType)| {
+            let hint = match nearest(kind.as_str(), given.iter().copied()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("its types are: {}", given.iter().copied().collect::<Vec<_>>().join(", ")),
+            };
+            SpecError::new(format!("/on/types/{index}"), format!("no event from {} is of the type {kind}", sources.join(" or "))).hint(hint)
+        };
+        unheard.map(warning).collect()
     }
 }
 

@@ -229,3 +229,50 @@ fn an_automation_writes_fifty_files_and_not_one_more() {
     let found: Vec<String> = with(51).err().expect("refused").iter().map(ToString::to_string).collect();
     assert!(found.len() == 1 && found[0].contains("an automation writes at most 50 files, and this one has 51"), "{found:#?}");
 }
+
+#[test]
+fn a_type_the_source_can_never_give_is_a_warning_with_its_place_and_the_nearest() {
+    let sources = r#"apiVersion: kubeops.dev/v1alpha1
+kind: Source
+metadata: { name: alerts }
+spec: { kind: alertmanager, authentication: { bearer: { secrets: [ALERTS] } } }
+---
+apiVersion: kubeops.dev/v1alpha1
+kind: Source
+metadata: { name: portal }
+spec: { kind: generic, authentication: { bearer: { secrets: [PORTAL] } }, mapping: { type: "'volume.requested'", subject: body.id } }
+---
+apiVersion: kubeops.dev/v1alpha1
+kind: Source
+metadata: { name: any }
+spec: { kind: generic, authentication: { bearer: { secrets: [ANY] } }, mapping: { type: body.type, subject: body.id } }
+"#;
+    let warned = |on: &str| {
+        let text = automation(&GOOD.replacen("{ source: service-desk, types: [jira.issue.transitioned] }", on, 1));
+        let set = load(&[("a.yaml", BASICS), ("b.yaml", sources), ("c.yaml", &text)])
+            .map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>());
+        set.expect("a set").warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (on, parts) in [
+        (
+            "{ source: alerts, types: [jira.issue.created] }",
+            ["no event from alerts is of the type jira.issue.created", "alert.firing, alert.resolved"],
+        ),
+        ("{ source: alerts, types: [alert.firing, alert.fireing] }", ["c.yaml:5:", "did you mean alert.firing?"]),
+        ("{ source: portal, types: [volume.request] }", ["volume.request", "did you mean volume.requested?"]),
+        ("{ source: [portal, alerts], types: [volume.removed] }", ["no event from portal or alerts", "volume.removed"]),
+        ("{ source: service-desk, types: [jira.issue.transition] }", ["jira.issue.transition", "did you mean jira.issue.transitioned?"]),
+    ] {
+        let warnings = warned(on);
+        assert_eq!(warnings.len(), 1, "{on}: {warnings:?}");
+        assert!(parts.iter().all(|part| warnings[0].contains(part)), "{on}: {warnings:?}");
+    }
+    for on in [
+        "{ source: any, types: [whatever] }",
+        "{ source: [any, alerts], types: [whatever] }",
+        "{ source: [portal, alerts], types: [alert.firing, volume.requested] }",
+        "{ source: alerts }",
+    ] {
+        assert_eq!(warned(on), Vec::<String>::new(), "{on}");
+    }
+}

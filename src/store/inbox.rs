@@ -171,6 +171,12 @@ impl Inbox {
         }
     }
 
+    /// Ends when the inbox's task has ended, for whatever reason: nothing is accepted from then on.
+    pub fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let sender = self.sender.clone();
+        async move { sender.closed().await }
+    }
+
     /// Takes nothing more, writes what waits, and returns when every caller has its answer. May be called more than once.
     pub async fn shutdown(&self) {
         self.shared.stop.notify_one();

@@ -140,3 +140,24 @@ fn syntax_errors_have_their_place_in_the_file_as_written() {
     assert!(load("a: 1\r\n", &[]).is_err());
     assert!(load("{% if parameters.a %}\na: 1\n", &[]).is_err());
 }
+
+#[test]
+fn a_parameter_that_nobody_can_give_is_refused_with_the_nearest() {
+    let error = refused("kind: X\nsize: {{ parameters.sze }}\n");
+    assert_eq!((error.file.as_str(), error.line, error.column), ("t/manifest.yaml.tera", 2, 21), "{error}");
+    assert!(error.message.contains("`sze`") && error.hint.contains("did you mean `size`?"), "{error} {}", error.hint);
+    let error = refused("x: {{ parameters[\"nobody\"] }}\n");
+    assert!(error.hint.contains("a, b, list, size"), "{}", error.hint);
+    assert!(refused("{% if parameters.sze is defined %}\nx: 1\n{% endif %}\n").message.contains("`sze`"));
+    // Names that are not the template's parameters, and schemas that allow more.
+    for source in [
+        "x: {{ event.parameters.sze }}\n",
+        "{% for parameters in parameters.list %}\n- {{ parameters.sze }}\n{% endfor %}\n",
+        "x: {{ parameters.size }}\n",
+    ] {
+        assert!(load(source, &[]).is_ok(), "{source}: {:?}", load(source, &[]).err());
+    }
+    let mut open = files("x: {{ parameters.sze }}\n", &[]);
+    open[1].1 = SCHEMA.replacen("\"properties\"", "\"patternProperties\":{\"^s\":{}},\"properties\"", 1).into_bytes();
+    assert!(Catalogue::from_files(open).is_ok());
+}

@@ -46,7 +46,7 @@ impl Database {
     /// Opens the writer, creating the file when it is missing, brings the schema up to date, and prepares the rest.
     pub(super) async fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
         let writer_options = base(path, options)
-            .create_if_missing(true)
+            .create_if_missing(options.create)
             .page_size(PAGE_BYTES)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)

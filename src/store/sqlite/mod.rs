@@ -35,11 +35,13 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// Connections that read, at most; each is opened when it is first needed and costs a thread and up to 1 MiB.
     pub readers: u32,
+    /// Whether a missing file is made; a command that only looks must not leave an empty store behind.
+    pub create: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), readers: 4 }
+        Self { busy_timeout: Duration::from_secs(5), readers: 4, create: true }
     }
 }
 
@@ -53,15 +55,19 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store at a path or an address (`sqlite:///var/lib/kubeops/kubeops.db`, `sqlite:kubeops.db`). A missing file
-    /// is created with its directory, readable by its owner alone, and the schema is brought up to date.
+    /// is created with its directory, readable by its owner alone, unless the options refuse it; the schema is brought up to date.
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] for an address it does not understand, another program's database or a newer schema; else
-    /// what the database says.
+    /// [`StoreError::Unusable`] for an address it does not understand, a missing file that is not to be made, another program's
+    /// database or a newer schema; else what the database says.
     pub async fn open(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = path_of(address)?;
-        create_private(&path)?;
+        if options.create {
+            create_private(&path)?;
+        } else if !path.exists() {
+            return Err(StoreError::Unusable(format!("there is no store at {}", path.display())));
+        }
         Ok(Self {
             database: Database::open(&path, &options).await?,
             append: arrivals::insert_statement(),

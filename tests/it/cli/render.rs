@@ -101,6 +101,16 @@ fn explain_says_why_and_why_not() {
 }
 
 #[test]
+fn where_nothing_listens_to_the_type_explain_names_who_listens_to_the_source_and_what_they_want() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("a file");
+    world.write("resources/portal.yaml", &text.replacen("\"'volume.requested'\"", "body.kind", 1));
+    world.write("ticket.json", "{\"ticket\": \"OPS-1\", \"kind\": \"volume.removed\"}");
+    let told = world.run(&["explain", "--payload", "ticket.json"]).ok();
+    assert!(told.contains("no automation listens") && told.contains("volume on this source wants volume.requested"), "{told}");
+}
+
+#[test]
 fn a_payload_that_cannot_be_read_is_named_with_its_place() {
     let world = World::new();
     world.write("ticket.json", "{\"ticket\": 1,\n \"ticket\": 2}");

@@ -11,8 +11,31 @@ fn a_recorded_payload_is_looked_at_and_nothing_is_done() {
     assert!(told.contains("volume matches") && told.contains("+      storage: 50Gi"), "{told}");
     assert!(world.path("data").metadata().is_err(), "no store was made");
     assert_eq!(world.upstream.git(&["for-each-ref", "--format=%(refname)"]).trim(), "refs/heads/main");
-    assert!(world.run(&["replay", "ticket.json"]).fails(1).contains("--source"));
+    let inferred = world.run(&["replay", "ticket.json"]).ok();
+    assert!(inferred.contains("volume matches"), "there is one source: {inferred}");
     assert!(world.run(&["replay", "ticket.json", "--apply"]).fails(1).contains("only a stored delivery can be applied"));
+}
+
+#[test]
+fn what_is_neither_a_file_nor_a_delivery_is_told_as_that() {
+    let world = World::new();
+    let told = world.run(&["replay", "./tikcet.json"]).fails(1);
+    assert!(told.contains("./tikcet.json") && told.contains("no such file") && !told.contains("which source"), "{told}");
+    let told = world.run(&["replay", "dlv_foo"]).fails(1);
+    assert!(told.contains("no delivery id") && told.contains("dlv_foo") && !told.contains("which source"), "{told}");
+    let told = world.run(&["explain", "--payload", "tikcet.json"]).fails(1);
+    assert!(told.contains("tikcet.json cannot be read: No such file"), "{told}");
+    // With two sources nothing is guessed.
+    world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
+    let other = std::fs::read_to_string(world.path("resources/portal.yaml"))
+        .expect("a file")
+        .split("---")
+        .next()
+        .expect("a source")
+        .replace("name: portal", "name: desk");
+    world.write("resources/desk.yaml", &other);
+    let told = world.run(&["replay", "ticket.json"]).fails(1);
+    assert!(told.contains("--source is one of: desk, portal"), "{told}");
 }
 
 #[test]

@@ -137,6 +137,13 @@ fn without_a_token_or_a_server_the_way_out_is_told() {
     let wrong = format!("{start}{}", if last == "x" { "y" } else { "x" });
     let told = bare(&wrong, &server.url());
     assert!(told.contains("(401)") && !told.contains(&wrong), "a token is never repeated: {told}");
+    assert!(told.contains("DATA_DIR"), "it may be another store's: {told}");
+    let mut empty = world.kubeops(&["requests", "list"]);
+    let told = Ran::of(empty.env("KUBEOPS_SERVER", server.url()).env("KUBEOPS_TOKEN", "")).fails(1);
+    assert!(told.contains("set KUBEOPS_TOKEN"), "an empty token is none: {told}");
+    let mut bare_address = world.kubeops(&["requests", "list"]);
+    let told = Ran::of(bare_address.env("KUBEOPS_SERVER", &server.address)).fails(2);
+    assert!(told.contains("needs http:// or https://"), "{told}");
     let told = bare("", "http://127.0.0.1:9");
     assert!(told.contains("the server at http://127.0.0.1:9 cannot be reached") && told.contains("kubeops serve"), "{told}");
     let viewer = world.token("viewer");

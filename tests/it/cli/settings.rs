@@ -1,6 +1,6 @@
 //! How settings that cannot be used are told.
 
-use super::world::{Ran, World};
+use super::world::{Ran, World, ticket};
 
 #[test]
 fn a_setting_that_cannot_be_used_is_told_with_its_value_and_what_is_allowed() {
@@ -27,4 +27,19 @@ fn an_address_that_is_taken_is_named() {
     let port = taken.local_addr().expect("an address").port().to_string();
     let told = Ran::of(world.kubeops(&["serve"]).env("PORT", &port)).fails(1);
     assert!(told.contains(&port), "{told}");
+}
+
+#[test]
+fn a_wrong_signature_is_in_the_log_at_its_usual_level_under_the_trace_id_the_sender_got() {
+    let world = World::new();
+    let server = world.serve();
+    let (status, answer) = server.deliver_signed(&ticket("OPS-1", "ledger"), "not the secret of the portal");
+    assert_eq!(status, 401, "{answer}");
+    let trace_id = answer["error"]["trace_id"].as_str().expect("a trace id");
+    let line = server.logs(trace_id);
+    for part in ["WARN", "a delivery was refused", "portal", "no configured secret fits"] {
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+    assert!(!answer.to_string().contains("no configured secret fits"), "the sender is not told: {answer}");
+    assert!(!server.log().contains("actix_server"), "what it runs on is quiet: {}", server.log());
 }

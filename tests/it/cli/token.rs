@@ -34,9 +34,32 @@ fn a_revoked_token_opens_nothing_and_a_new_one_does() {
 }
 
 #[test]
+fn without_a_store_list_and_revoke_say_so_and_make_none() {
+    let world = World::new();
+    for arguments in [&["token", "list"][..], &["token", "revoke", "tok_01k00000000000000000000000"]] {
+        let told = world.run(arguments).fails(1);
+        let place = world.path("data").display().to_string();
+        assert!(told.contains("there is no store at") && told.contains(&place) && told.contains("DATA_DIR or STORE_URL"), "{told}");
+        assert!(world.path("data").metadata().is_err(), "nothing was made");
+    }
+}
+
+#[test]
+fn create_says_which_store_has_the_token_and_when_it_made_the_store() {
+    let world = World::new();
+    let first = world.run(&["token", "create", "--name", "a", "--role", "admin"]);
+    let place = world.path("data").display().to_string();
+    assert!(first.error.contains("there was no store at") && first.error.contains(&place) && first.error.contains("DATA_DIR"), "{}", first.error);
+    let second = world.run(&["token", "create", "--name", "b", "--role", "admin"]);
+    assert!(second.error.contains("the token is in the store") && second.error.contains(&place), "{}", second.error);
+    assert!(!second.error.contains("there was no store"), "{}", second.error);
+}
+
+#[test]
 fn what_is_no_token_or_role_is_told_with_what_is() {
     let world = World::new();
     assert!(world.run(&["token", "create", "--name", "x", "--role", "root"]).fails(2).contains("one of viewer, operator, admin"));
+    world.token("viewer");
     assert!(world.run(&["token", "revoke", "tok_01k00000000000000000000000"]).fails(1).contains("tok_01k00000000000000000000000"));
     world.run(&["token", "revoke", "me"]).fails(2);
     for name in ["", "  ", "two\nlines", &"x".repeat(101)] {

@@ -182,6 +182,18 @@ impl Server<'_> {
         self.said.lock().expect("a lock").clone()
     }
 
+    /// The first line of the log with this text, as soon as it was read.
+    pub fn logs(&self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "no {text} in {}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -201,8 +213,13 @@ impl Server<'_> {
 
     /// Sends `body` as the portal does and tells status and answer.
     pub fn deliver(&self, body: &Value) -> (u16, Value) {
+        self.deliver_signed(body, SECRET)
+    }
+
+    /// The same, signed with another secret.
+    pub fn deliver_signed(&self, body: &Value, secret: &str) -> (u16, Value) {
         let body = body.to_string();
-        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
         mac.update(body.as_bytes());
         let head = format!(
             "POST /api/v1/webhooks/portal HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nX-Signature: sha256={}\r\nContent-Length: {}\r\n\r\n",

@@ -449,3 +449,16 @@ mod full_disk {
         again.close().await;
     }
 }
+
+#[tokio::test]
+async fn a_missing_file_that_is_not_to_be_made_is_refused_and_nothing_is_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("deeper").join("store.db");
+    let address = path.to_str().expect("a path in UTF-8");
+    let only_there = || SqliteOptions { create: false, ..SqliteOptions::default() };
+    let refused = SqliteStore::open(address, only_there()).await.err().expect("refused");
+    assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("there is no store at")), "{refused}");
+    assert!(!path.parent().is_some_and(Path::exists), "nothing was made");
+    opened(&path).await.close().await;
+    SqliteStore::open(address, only_there()).await.expect("it is there now").close().await;
+}

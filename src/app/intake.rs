@@ -107,7 +107,8 @@ struct WebHeaders<'a>(&'a HeaderMap);
 
 impl Headers for WebHeaders<'_> {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(|value| value.as_bytes())
+        // Looking a name up by its text makes a header's name of it first, and that allocates; there are a dozen headers.
+        self.0.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_bytes())
     }
 
     fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {

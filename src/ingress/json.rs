@@ -4,7 +4,10 @@
 use super::IngressError;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, map::Entry};
-use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
 
 /// The deepest nesting that can be allowed: serde_json itself stops at 128.
 pub(super) const DEEPEST: u32 = 127;
@@ -55,9 +58,9 @@ pub(super) fn read(bytes: &[u8], max_depth: u32, part: Part) -> Result<Value, In
         IngressError::Unreadable { message: "this is not UTF-8".to_owned(), line, column }
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let budget = Cell::new(BUDGET);
-    let value =
-        Strict { left: max_depth.min(DEEPEST), budget: &budget, part }.deserialize(&mut deserializer).map_err(|error| unreadable(bytes, &error))?;
+    let (budget, keys) = (Cell::new(BUDGET), RefCell::default());
+    let strict = Strict { left: max_depth.min(DEEPEST), budget: &budget, keys: &keys, part };
+    let value = strict.deserialize(&mut deserializer).map_err(|error| unreadable(bytes, &error))?;
     deserializer.end().map_err(|error| unreadable(bytes, &error))?;
     Ok(value)
 }
@@ -88,13 +91,15 @@ fn unreadable(bytes: &[u8], error: &serde_json::Error) -> IngressError {
 
 /// Builds `part` of a [`Value`] with `left` more levels and `budget` more cost allowed.
 #[derive(Clone, Copy)]
-struct Strict<'b> {
+struct Strict<'b, 'de> {
     left: u32,
     budget: &'b Cell<u32>,
+    /// The keys seen so far of every object that is open, one object's behind the other's.
+    keys: &'b RefCell<Vec<Cow<'de, str>>>,
     part: Part,
 }
 
-impl Strict<'_> {
+impl<'de> Strict<'_, 'de> {
     /// What reads the inside of a list or an object.
     fn inner<E: Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
@@ -114,14 +119,14 @@ impl Strict<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
+impl<'de> DeserializeSeed<'de> for Strict<'_, 'de> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict<'_> {
+impl<'de> Visitor<'de> for Strict<'_, 'de> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,10 +198,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-impl Strict<'_> {
+impl<'de> Strict<'_, 'de> {
     /// An object of which only some fields are kept, or none: the keys of the others are borrowed from the body.
-    fn parts_of<'de, A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut seen = Keys::default();
+    fn parts_of<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut seen = Keys { stack: self.keys, first: self.keys.borrow().len(), many: None };
         let mut fields = Map::new();
         while let Some(key) = access.next_key_seed(Key)? {
             self.charge(1)?;
@@ -219,28 +224,34 @@ fn twice<E: Error>(key: &str) -> E {
     E::custom(format_args!("the key {key:?} stands here a second time"))
 }
 
-/// The keys of one object.
-#[derive(Default)]
-struct Keys<'de> {
-    few: Vec<Cow<'de, str>>,
-    many: HashSet<Cow<'de, str>>,
+/// The keys of one object: the first ones on the stack that all objects share, so that a small object allocates nothing.
+struct Keys<'b, 'de> {
+    stack: &'b RefCell<Vec<Cow<'de, str>>>,
+    /// Where this object's begin. Those of the objects inside it are gone whenever it is its turn.
+    first: usize,
+    many: Option<HashSet<Cow<'de, str>>>,
 }
 
-impl<'de> Keys<'de> {
+impl<'de> Keys<'_, 'de> {
     /// Adds a key, or gives it back when it is there already.
     fn insert(&mut self, key: Cow<'de, str>) -> Result<(), Cow<'de, str>> {
-        if self.few.contains(&key) || (!self.many.is_empty() && self.many.contains(&key)) {
+        let mut stack = self.stack.borrow_mut();
+        let few = stack.get(self.first..).unwrap_or_default();
+        if few.contains(&key) || self.many.as_ref().is_some_and(|many| many.contains(&key)) {
             return Err(key);
         }
-        if self.few.len() < FEW_KEYS {
-            if self.few.is_empty() {
-                self.few.reserve(USUAL_FIELDS);
-            }
-            self.few.push(key);
+        if few.len() < FEW_KEYS {
+            stack.push(key);
         } else {
-            self.many.insert(key);
+            self.many.get_or_insert_default().insert(key);
         }
         Ok(())
+    }
+}
+
+impl Drop for Keys<'_, '_> {
+    fn drop(&mut self) {
+        self.stack.borrow_mut().truncate(self.first);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A request's branch at the remote: made, moved and deleted, as long as nobody else's commit stands on it.
 //! Nothing is overwritten but what is known to be ours at that very commit; a person's commits are left alone.
 
-use super::StepError;
+use super::{StepError, identity};
 use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, Standing};
 use crate::inventory::Repository;
 use crate::request::Request;
@@ -15,8 +15,6 @@ pub(super) struct Head {
     commit: CommitSha,
     /// Where it was put the last time that was noted.
     pushed: Option<CommitSha>,
-    /// The request's commits that are known, the last one first.
-    commits: Vec<CommitSha>,
     request: RequestId,
     committer: Identity,
 }
@@ -39,16 +37,12 @@ impl Head {
     /// When the repository's author is none.
     pub(super) fn of(request: &Request, repository: &Repository) -> Result<Option<Self>, StepError> {
         let (Some(branch), Some(commit)) = (request.branch.clone(), request.commit.clone()) else { return Ok(None) };
-        let author = &repository.spec.author;
-        let committer = Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))?;
-        let pushed = request.pushed.clone();
-        let commits = std::iter::once(commit.clone()).chain(pushed.clone()).collect();
-        Ok(Some(Self { branch, commit, pushed, commits, request: request.id.clone(), committer }))
+        Ok(Some(Self { branch, commit, pushed: request.pushed.clone(), request: request.id.clone(), committer: identity(repository)? }))
     }
 
-    /// The request's commits that are known.
-    pub(super) fn commits(&self) -> &[CommitSha] {
-        &self.commits
+    /// The request's commits that are known, the last one first.
+    pub(super) fn commits(&self) -> Vec<CommitSha> {
+        std::iter::once(&self.commit).chain(&self.pushed).cloned().collect()
     }
 
     /// Points the branch at the commit, unless a person has pushed to it; then it is left alone, and the note says so.
@@ -115,6 +109,6 @@ impl Head {
     }
 
     fn standing(&self, mirror: &Mirror) -> Result<Standing, GitError> {
-        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, known: &self.commits })
+        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, known: &self.commits() })
     }
 }

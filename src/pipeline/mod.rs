@@ -145,7 +145,7 @@ impl Pipeline {
             head: head.branch.clone(),
             base: repository.spec.branch.clone(),
             head_commit: tip,
-            earlier: head.commits().iter().cloned().chain(replaced).collect(),
+            earlier: head.commits().into_iter().chain(replaced).collect(),
             title: text.title.clone(),
             body: body::body(request, &self.people_at),
             labels: text.labels.clone(),
@@ -217,9 +217,14 @@ impl Pipeline {
     }
 }
 
+/// Who commits for us in a repository.
+fn identity(repository: &Repository) -> Result<Identity, StepError> {
+    let author = &repository.spec.author;
+    Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))
+}
+
 fn commit_meta(request: &Request, target: &Target, title: &str, summary: &[String]) -> Result<CommitMeta, StepError> {
-    let author = &target.repository.spec.author;
-    let identity = Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))?;
+    let identity = identity(&target.repository)?;
     Ok(CommitMeta {
         author: identity.clone(),
         committer: identity,

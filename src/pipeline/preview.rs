@@ -1,10 +1,10 @@
 //! What a request would come to, without a store, a branch or a pull request: what `kubeops render` and `replay` show.
 
 use super::planning::{self, Made, Stop, Wanted};
-use super::{Rules, StepError};
+use super::{Rules, StepError, identity};
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
-use crate::git::{CommitMeta, Identity, Libgit2, Mirrors, RemoteSpec};
+use crate::git::{CommitMeta, Libgit2, Mirrors, RemoteSpec};
 use crate::inventory::Target;
 use crate::plan::{EmptyTree, FileChange};
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
@@ -165,8 +165,7 @@ impl Scratch {
         if made.change.is_empty() {
             return Ok(String::new());
         }
-        let author = &target.repository.spec.author;
-        let identity = Identity::new(&author.name, &author.email).map_err(|error| Stop::refused(error.to_string()))?;
+        let identity = identity(&target.repository).map_err(|error| Stop::refused(error.to_string()))?;
         let meta = CommitMeta {
             author: identity.clone(),
             committer: identity,

@@ -1,7 +1,8 @@
 //! Who may import whom, read off the sources: the rules of `docs/ARCHITECTURE.md`, enforced.
 
+use crate::support::sources;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use syn::visit::Visit;
 
 /// Pure modules in flow order: each may import those before it, and nothing that does I/O.
@@ -138,17 +139,6 @@ impl<'ast> Visit<'ast> for Imports {
     }
 }
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).expect("src can be listed") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// Whether the file is a test module of its own (`tests.rs`, or below `tests/`), declared under `#[cfg(test)]`.
 fn is_test_file(path: &Path) -> bool {
     path.components().any(|part| {
@@ -160,8 +150,7 @@ fn is_test_file(path: &Path) -> bool {
 #[test]
 fn modules_import_only_what_the_architecture_allows() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
+    let files = sources(&src);
     assert!(files.len() > 30, "the sources were found");
     let mut broken = Vec::new();
     for file in files {
@@ -191,9 +180,7 @@ fn modules_import_only_what_the_architecture_allows() {
 #[test]
 fn only_the_edges_know_the_settings_and_the_application() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
-    for file in files {
+    for file in sources(&src) {
         let relative = file.strip_prefix(&src).expect("below src").to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file).expect("a source file");
         let mut imports = Imports::default();

@@ -120,10 +120,7 @@ async fn what_a_person_closed_or_merged_is_told_and_not_touched() {
         let fake = FakeGithub::start();
         let github = github(&fake);
         github.ensure_pull(&spec()).await.expect("a pull request");
-        fake.person(1, |pull| {
-            pull.state = "closed";
-            pull.merged = merged;
-        });
+        fake.end(1, merged);
         fake.clear_ledger();
         let pull = github.ensure_pull(&PullSpec { title: "Another".to_owned(), ..again(&spec()) }).await.expect("the pull request");
         assert_eq!(pull.state, state);
@@ -139,10 +136,7 @@ async fn a_closed_pull_request_of_another_requests_commit_is_not_taken_for_ones_
         let fake = FakeGithub::start();
         let github = github(&fake);
         github.ensure_pull(&spec()).await.expect("a pull request");
-        fake.person(1, |pull| {
-            pull.state = "closed";
-            pull.merged = merged;
-        });
+        fake.end(1, merged);
         // A commit of one's own that the branch was at before is what tells.
         let same = PullSpec { earlier: vec![spec().head_commit], ..other.clone() };
         assert_eq!(github.ensure_pull(&same).await.expect("the first").number, 1);
@@ -165,11 +159,11 @@ async fn an_open_pull_request_counts_before_a_closed_one_of_the_same_branch() {
     let fake = FakeGithub::start();
     let github = github(&fake);
     github.ensure_pull(&spec()).await.expect("a pull request");
-    fake.person(1, |pull| pull.state = "closed");
+    fake.end(1, false);
     github.ensure_pull(&spec()).await.expect("a second, because nothing is known of the first");
     let head = spec().head;
     assert_eq!(github.find(&head).await.expect("found").expect("a pull request").number, 2);
-    fake.person(2, |pull| pull.state = "closed");
+    fake.end(2, false);
     assert_eq!(github.find(&head).await.expect("found").expect("a pull request").number, 2);
     assert_eq!(github.find(&"other".parse().expect("a branch")).await.expect("looked"), None);
 }

@@ -58,8 +58,8 @@ impl StoredHead {
     }
 }
 
-/// The deliveries that were written but not filed yet, by key. Anything may be missing after an error or a cancelled caller:
-/// then it is read again before the next write.
+/// The deliveries that were written but not filed yet, by key. What another process wrote is missing, and what a caller wrote
+/// that never learned so: the statement that writes finds that out, and then all is read again.
 #[derive(Default)]
 pub(super) struct Unfiled(Mutex<Known>);
 
@@ -102,8 +102,6 @@ pub(super) async fn append(database: &Database, unfiled: &Unfiled, statement: &B
             !known.arrivals.contains_key(key) && !filed.contains_key(key) && *in_batch.entry(*key).or_insert(index) == index
         };
         let new: Vec<usize> = keys.iter().enumerate().filter(|(index, key)| is_new(key, *index)).map(|(index, _)| index).collect();
-        // Until it is known how the write ended, nothing is.
-        known.last = None;
         if write(database, statement, batch, &keys, &new, last).await? {
             known.note(last, &new, batch, &keys);
             if new.len() == batch.len() {
@@ -116,8 +114,10 @@ pub(super) async fn append(database: &Database, unfiled: &Unfiled, statement: &B
             return outcomes;
         }
         filed = ids_of(&mut *database.read().await?, &keys).await?;
-        // Where that explains the refusal, what is known need not be read again.
-        known.last = new.iter().any(|index| filed.contains_key(&keys[*index])).then_some(last);
+        if !new.iter().any(|index| filed.contains_key(&keys[*index])) {
+            // Nothing of it is filed: somebody wrote meanwhile, or we did and never learned it.
+            known.last = None;
+        }
     }
     Err(StoreError::Unavailable("other processes are writing to the store without a pause".to_owned()))
 }
@@ -162,7 +162,7 @@ impl Known {
 }
 
 /// The keys in `arrivals.keys`.
-pub(super) fn each_key(keys: &[u8]) -> impl Iterator<Item = Key> {
+fn each_key(keys: &[u8]) -> impl Iterator<Item = Key> {
     keys.as_chunks().0.iter().copied()
 }
 

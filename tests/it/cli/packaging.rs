@@ -1,6 +1,7 @@
 //! The image's recipe, as far as it can be held against the project without a container engine.
 
 use super::world::project;
+use crate::support::sources;
 use std::path::Path;
 use std::process::Command;
 
@@ -21,17 +22,6 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a directory") {
         let name = entry.expect("an entry").file_name();
         copy(&from.join(&name), &to.join(&name));
-    }
-}
-
-fn sources(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(path);
-        }
     }
 }
 
@@ -56,10 +46,8 @@ fn the_image_is_built_from_all_that_the_program_is_made_of_and_nothing_is_ignore
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
     // And every file that a source takes in is there.
     let include = regex::Regex::new(r#"include_(?:str|bytes)!\("([^"]+)"\)"#).expect("a pattern");
-    let mut files = Vec::new();
-    sources(&context.path().join("src"), &mut files);
     let mut seen = 0;
-    for file in files {
+    for file in sources(&context.path().join("src")) {
         let text = std::fs::read_to_string(&file).expect("a source");
         for found in include.captures_iter(&text) {
             let wanted = file.parent().expect("a directory").join(&found[1]);

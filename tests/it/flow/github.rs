@@ -84,15 +84,12 @@ fn a_ticket_becomes_a_pull_request_at_github_and_its_merge_is_noticed() {
     world.github.person(pull.number, |pull| pull.reviews.push(("ada".to_owned(), "APPROVED".to_owned())));
     let approved = world.server.at().settled("OPS-1", "approved");
     assert!(approved["message"].as_str().is_some_and(|message| message.contains("ada")), "{approved:#}");
-    world.github.person(pull.number, |pull| {
-        pull.merged = true;
-        pull.state = "closed";
-    });
+    world.github.end(pull.number, true);
     world.server.at().settled("OPS-1", "merged");
 
     // Another one is closed without a merge: that is a veto.
     let vetoed = world.proposed("OPS-2", "search");
-    world.github.person(vetoed.number, |pull| pull.state = "closed");
+    world.github.end(vetoed.number, false);
     world.server.at().settled("OPS-2", "declined");
     world.keeps_the_token();
 }
@@ -128,10 +125,7 @@ fn a_proposal_cut_short_by_a_shutdown_finds_what_became_of_its_pull_request() {
     eventually("the pull request is made", || world.github.pulls().first().map(drop));
     assert_eq!(world.server.terminate().code(), Some(0));
     // Meanwhile a person merges it.
-    world.github.person(1, |pull| {
-        pull.merged = true;
-        pull.state = "closed";
-    });
+    world.github.end(1, true);
     world.server.run();
     let request = world.server.at().settled("OPS-1", "merged");
     assert_eq!(request["pull"]["number"], 1, "{request:#}");
@@ -164,13 +158,10 @@ fn a_request_after_the_store_was_lost_gets_a_pull_request_of_its_own() {
     let mut world = World::start();
     // One is merged, the other refused; both branches stay.
     let merged = world.proposed("OPS-1", "payments");
-    world.github.person(merged.number, |pull| {
-        pull.merged = true;
-        pull.state = "closed";
-    });
+    world.github.end(merged.number, true);
     world.server.at().settled("OPS-1", "merged");
     let refused = world.proposed("OPS-2", "search");
-    world.github.person(refused.number, |pull| pull.state = "closed");
+    world.github.end(refused.number, false);
     world.server.at().settled("OPS-2", "declined");
     world.server.terminate();
     world.server.lose_data();

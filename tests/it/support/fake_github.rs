@@ -129,6 +129,14 @@ impl FakeGithub {
         self.state().pulls.clone()
     }
 
+    /// A person closes or merges a pull request.
+    pub fn end(&self, number: u64, merged: bool) {
+        self.person(number, |pull| {
+            pull.state = "closed";
+            pull.merged = merged;
+        });
+    }
+
     /// What a person does to a pull request.
     pub fn person(&self, number: u64, act: impl FnOnce(&mut FakePull)) {
         let mut state = self.state();

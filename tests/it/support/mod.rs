@@ -5,3 +5,15 @@ pub mod github_openapi;
 pub mod loopback;
 pub mod server;
 pub mod upstream;
+
+use std::path::{Path, PathBuf};
+
+/// Every Rust file below a directory.
+pub fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let below = |path: PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    };
+    entries.flat_map(below).filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}

@@ -1,103 +1,19 @@
 //! Where manifests live: repositories, and clusters as a name, labels and a path in a repository.
 //! Pure data with its checks. Secrets stand here only as names; nothing here connects to anything.
 
-use crate::types::{BranchName, ClusterName, DirectoryPath, KubernetesVersion, RemoteUrl, RepositoryName, SecretName, SpecError, UnknownKinds};
+mod commits;
+mod forge;
+mod repository;
+
+pub use commits::AuthorSpec;
+pub use forge::ForgeSpec;
+pub use repository::{CredentialsSpec, RepositorySpec};
+
+use crate::types::{ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The `spec:` of a document of kind `Repository`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RepositorySpec {
-    /// Where it is fetched from and pushed to: `https://`, `ssh://`, `git@host:path`, `file://` or an absolute path.
-    pub url: RemoteUrl,
-    /// The base branch pull requests go to.
-    #[serde(default = "main_branch")]
-    pub branch: BranchName,
-    /// What head branches start with.
-    #[serde(default = "branch_prefix")]
-    pub branch_prefix: BranchName,
-    /// Who opens and keeps pull requests.
-    #[serde(default)]
-    pub forge: ForgeSpec,
-    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<CredentialsSpec>,
-    /// Whose name stands on commits.
-    #[serde(default)]
-    pub author: AuthorSpec,
-}
-
-/// A user name and the secret that goes with it.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CredentialsSpec {
-    /// The user name; GitHub takes any with a token.
-    #[serde(default = "token_user")]
-    pub username: String,
-    /// Name of the secret that holds the token.
-    pub secret: SecretName,
-}
-
-/// Who opens and keeps pull requests.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum ForgeSpec {
-    /// KubeOps itself: the branch is in the repository, the pull request in the store. For a bare repository on this machine.
-    #[default]
-    Local,
-    /// GitHub, or GitHub Enterprise.
-    #[serde(rename_all = "camelCase")]
-    Github {
-        /// `owner/name` at GitHub; by default read from the repository's URL.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        repository: Option<String>,
-        /// The API's address, for GitHub Enterprise.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        api_url: Option<String>,
-        /// Name of the secret that holds the token.
-        token: SecretName,
-    },
-}
-
-/// Whose name stands on commits.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AuthorSpec {
-    /// Name.
-    #[serde(default = "author_name")]
-    pub name: String,
-    /// Address.
-    #[serde(default = "author_email")]
-    pub email: String,
-}
-
-impl Default for AuthorSpec {
-    fn default() -> Self {
-        Self { name: author_name(), email: author_email() }
-    }
-}
-
-fn main_branch() -> BranchName {
-    known("main")
-}
-fn branch_prefix() -> BranchName {
-    known("kubeops")
-}
-fn known(name: &str) -> BranchName {
-    name.parse().unwrap_or_else(|_| unreachable!("a literal branch name"))
-}
-fn token_user() -> String {
-    "x-access-token".to_owned()
-}
-fn author_name() -> String {
-    "KubeOps".to_owned()
-}
-fn author_email() -> String {
-    "kubeops@localhost".to_owned()
-}
 
 /// The `spec:` of a document of kind `Cluster`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -214,57 +130,6 @@ impl Inventory {
         let unknown = unknown("repository", spec.repository.as_str(), self.repositories.keys());
         vec![SpecError::new("/repository", unknown.to_string()).hint("add a document of kind Repository with this name, or correct the name")]
     }
-}
-
-impl RepositorySpec {
-    /// User name and secret for fetching and pushing over HTTPS: its own, else the forge's.
-    pub fn git_credentials(&self) -> Option<(String, &SecretName)> {
-        match (&self.credentials, &self.forge) {
-            (Some(own), _) => Some((own.username.clone(), &own.secret)),
-            (None, ForgeSpec::Github { token, .. }) => Some((token_user(), token)),
-            (None, ForgeSpec::Local) => None,
-        }
-    }
-
-    /// Every secret it names.
-    pub fn secret_names(&self) -> impl Iterator<Item = SecretName> {
-        let own = self.credentials.as_ref().map(|credentials| credentials.secret.clone());
-        let forge = match &self.forge {
-            ForgeSpec::Github { token, .. } => Some(token.clone()),
-            ForgeSpec::Local => None,
-        };
-        own.into_iter().chain(forge)
-    }
-
-    /// What is wrong beyond the types: pointers into the spec.
-    pub fn check(&self) -> Vec<SpecError> {
-        let mut errors = Vec::new();
-        match &self.forge {
-            ForgeSpec::Local if !self.url.is_local() => errors.push(
-                SpecError::new("/url", "the local forge keeps pull requests beside a bare repository on this machine, and this URL is elsewhere")
-                    .hint("forge: { kind: github, token: GITHUB_TOKEN }, or an absolute path or file:// URL"),
-            ),
-            ForgeSpec::Github { repository, .. } => match repository.clone().or_else(|| self.url.owner_and_name()) {
-                Some(slug) if is_slug(&slug) => {}
-                _ => errors.push(
-                    SpecError::new("/forge", "which repository at GitHub this is cannot be read from the URL")
-                        .hint("forge: { kind: github, repository: owner/name, token: GITHUB_TOKEN }"),
-                ),
-            },
-            ForgeSpec::Local => {}
-        }
-        for (pointer, text) in [("/author/name", &self.author.name), ("/author/email", &self.author.email)] {
-            if text.is_empty() || text.chars().any(|c| c.is_control() || "<>".contains(c)) {
-                errors.push(SpecError::new(pointer, "a name or address on a commit is not empty and holds no `<`, `>` or control characters"));
-            }
-        }
-        errors
-    }
-}
-
-fn is_slug(slug: &str) -> bool {
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    slug.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
 fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a (impl AsRef<str> + 'a)>) -> Unknown {

@@ -142,17 +142,24 @@ pub struct Request {
     pub branch: Option<BranchName>,
     /// The commit of the base branch the change was planned on.
     pub base: Option<CommitSha>,
+    /// The tip of the base branch on which the change was last found to be what it is: `base` itself, or a later one on
+    /// which planning came to the same files with the same contents.
+    pub checked: Option<CommitSha>,
     /// The commit that holds the change.
     pub commit: Option<CommitSha>,
     /// A commit of ours that was put on the branch, where it was noted: only what spares a look at the branch. Whose another
     /// one there is, its own words say.
     pub pushed: Option<CommitSha>,
+    /// Whether a person went on from our commit on the branch: then the branch is theirs, and left as it is.
+    pub taken_over: bool,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
     /// How the pull request looks, once planned.
     pub text: Option<PullText>,
     /// Its pull request, once open.
     pub pull: Option<PullRef>,
+    /// The pull request it had before it was asked for again: over, and not to be taken for the present one.
+    pub former_pull: Option<u64>,
     /// Why it was rejected, or what a reviewer is warned of.
     pub findings: Vec<Finding>,
     /// A sentence for a person about where it stands.

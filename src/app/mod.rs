@@ -52,7 +52,9 @@ pub struct App {
 
 /// How long a claimed task is leased; a worker that dies is taken over after it.
 const LEASE: Duration = Duration::from_secs(30);
-/// How long a step may take altogether.
+/// Tasks of one repository that are done together: one look at the base, one push.
+const BATCH: u32 = 100;
+/// How long a batch may go on without coming to the end of one of its steps.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Part of the graceful time that steps in flight may use; the rest is for answers in flight and the store.
 const GRACE_SHARE: f64 = 0.7;
@@ -196,7 +198,17 @@ impl Shared {
         let mirrors =
             Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
-        Ok(Arc::new(Pipeline { store, rules, mirrors, forges: Arc::new(forges), secrets, clock, people_at }))
+        Ok(Arc::new(Pipeline {
+            store,
+            rules,
+            mirrors,
+            forges: Arc::new(forges),
+            secrets,
+            clock,
+            people_at,
+            fetch_max_age: settings.fetch_max_age,
+            moved: Arc::default(),
+        }))
     }
 }
 
@@ -306,6 +318,7 @@ fn start_worker(
     let options = WorkerOptions {
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
+        batch: BATCH,
         max_attempts: settings.task_max_attempts,
         lease: LEASE,
         step_timeout: STEP_TIMEOUT,

@@ -8,6 +8,7 @@ use crate::types::{ManifestPath, RepositoryName};
 use crate::validate::ValidatedChange;
 use git2::{Oid, Repository, Signature, Time, Tree};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The changes below one directory.
 #[derive(Default)]
@@ -71,6 +72,29 @@ pub(super) fn build(
     let mut objects = editor.objects;
     objects.push(commit);
     Ok(Some(Built { commit, objects }))
+}
+
+/// See [`super::Mirror::carries`].
+pub(super) fn carries(repository: &Repository, base: Oid, commit: Oid, tip: Oid, change: &ValidatedChange) -> Result<bool, git2::Error> {
+    let tree = |id: Oid| repository.find_commit(id).and_then(|commit| commit.tree());
+    let (base, commit, tip) = (tree(base)?, tree(commit)?, tree(tip)?);
+    let entry = |tree: &Tree<'_>, path: &ManifestPath| match tree.get_path(Path::new(path.as_str())) {
+        Ok(entry) => Ok(Some((entry.id(), entry.filemode()))),
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    for (path, file) in change.files() {
+        let before = entry(&tip, path)?;
+        let after = match file {
+            FileChange::Write(bytes) => Some((Oid::hash_object(git2::ObjectType::Blob, bytes)?, before.map_or(0o100_644, |(_, mode)| mode))),
+            FileChange::Remove => None,
+        };
+        if entry(&base, path)? != before || entry(&commit, path)? != after {
+            return Ok(false);
+        }
+    }
+    let differing = repository.diff_tree_to_tree(Some(&base), Some(&commit), None)?.deltas().len();
+    Ok(differing == change.files().len())
 }
 
 struct Editor<'r> {

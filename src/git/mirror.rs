@@ -6,7 +6,8 @@ use super::commit;
 use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
 use super::proposal::{Proposals, unique};
-use super::transport::{Expected, Place, Pushed, RefUpdate, Transport};
+use super::tip::Tip;
+use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
 use super::{Credentials, GitError, RemoteSpec, Snapshot, diff};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
@@ -18,6 +19,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
 const USES_PER_HANDLE: u32 = 256;
@@ -69,6 +71,7 @@ impl Mirrors {
             handle: Mutex::new(None),
             network: open.get(&remote.name).map_or_else(Default::default, |former| Arc::clone(&former.network)),
             damaged: AtomicBool::new(false),
+            tip: Tip::default(),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));
         mirror
@@ -100,6 +103,7 @@ pub struct Mirror {
     /// One conversation with the remote at a time; shared by successive handles on the same directory.
     network: Arc<Mutex<()>>,
     damaged: AtomicBool,
+    tip: Tip,
 }
 
 impl fmt::Debug for Mirror {
@@ -134,9 +138,46 @@ impl Mirror {
                     rebuilt = true;
                 }
                 Err(error) => return Err(error),
-                Ok(tip) => return Ok(tip),
+                Ok(tip) => {
+                    self.tip.note(&tip);
+                    return Ok(tip);
+                }
             }
         }
+    }
+
+    /// The base's tip, fetched unless a conversation of the last `age` showed it already and the mirror holds it.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn fetch_within(&self, age: Duration) -> Result<CommitSha, GitError> {
+        match self.tip.within(age) {
+            Some(tip) if self.tree_of(&tip).is_ok() => Ok(tip),
+            _ => self.fetch(),
+        }
+    }
+
+    /// The base's tip as the last conversation of at most `age` ago showed it, without one now; the mirror may not hold it yet.
+    pub fn known_tip(&self, age: Duration) -> Option<CommitSha> {
+        self.tip.within(age)
+    }
+
+    /// Where the base branch is at the remote; the mirror need not hold it. None when there is no such branch.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached.
+    pub fn look_at_tip(&self) -> Result<Option<CommitSha>, GitError> {
+        let tip = self.remote_tip(&self.remote.base)?;
+        match &tip {
+            Some(tip) => self.tip.note(tip),
+            None => self.tip.forget(),
+        }
+        Ok(tip)
+    }
+
+    /// What is known of the base's tip is out of date: somebody told that it moved.
+    pub fn forget_tip(&self) {
+        self.tip.forget();
     }
 
     /// The tree of a commit the mirror holds, to plan on.
@@ -171,13 +212,37 @@ impl Mirror {
     /// # Errors
     /// [`GitError::Moved`] when the branch is elsewhere, [`GitError::Rejected`] when the server says no, and what the network gives.
     pub fn push(&self, branch: &BranchName, commit: &CommitSha, expected: Expected) -> Result<Pushed, GitError> {
-        let update = RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected };
-        let pushed = self.update(update);
-        if matches!(pushed, Err(GitError::Corrupt { .. })) {
-            // Perhaps our own pack did not survive a power loss; it is made again from the request.
-            self.forget(commit);
+        self.update(RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected })
+    }
+
+    /// Makes, moves and deletes branches in one conversation. The results stand in the order of `updates`, each as
+    /// [`Self::push`] would tell it; one refused branch does not harm the others, unless the server refuses all for it.
+    ///
+    /// # Errors
+    /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
+    pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+        let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
+        let _one = lock(&self.network);
+        self.prepare()?;
+        let report = self.transport.push(&self.place(), updates);
+        let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
+        let PushReport { results, base } = match report {
+            Ok(report) => report,
+            Err(error) => {
+                if matches!(error, GitError::Corrupt { .. }) {
+                    commits.iter().flatten().for_each(|commit| self.forget(commit));
+                }
+                return Err(error);
+            }
+        };
+        if let Some(base) = base {
+            self.tip.note(&base);
         }
-        pushed
+        for (commit, _) in commits.iter().zip(&results).filter(|(_, result)| failed(result)) {
+            // Perhaps our own objects did not survive a power loss; they are made again from the request.
+            commit.iter().for_each(|commit| self.forget(commit));
+        }
+        if results.len() == commits.len() { Ok(results) } else { Err(self.bug("the transport told nothing of some branches")) }
     }
 
     /// Deletes the remote's `branch`, if it is where `expected` says; a missing branch is a success.
@@ -217,6 +282,24 @@ impl Mirror {
         })
     }
 
+    /// Whether `commit`, made on `base`, is to `base` what `change` is to `tip`: the same files, with the same content before and
+    /// after. Then a pull request of it shows the same on either. False where the mirror does not hold one of the commits.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub fn carries(&self, base: &CommitSha, commit: &CommitSha, tip: &CommitSha, change: &ValidatedChange) -> Result<bool, GitError> {
+        self.with_handle(|handle| {
+            let repository = &handle.repository;
+            let proposals = self.proposals();
+            let (Some(base), Some(commit), Some(tip)) =
+                (proposals.load(repository, base)?, proposals.load(repository, commit)?, proposals.load(repository, tip)?)
+            else {
+                return Ok(false);
+            };
+            commit::carries(repository, base, commit, tip, change).map_err(|error| self.local(&error))
+        })
+    }
+
     /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
     pub fn forget(&self, commit: &CommitSha) {
         *lock(&self.handle) = None;
@@ -240,11 +323,11 @@ impl Mirror {
     }
 
     fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
-        let _one = lock(&self.network);
-        self.prepare()?;
-        let results = self.transport.push(&self.place(), vec![update])?;
-        let bug = || GitError::Bug { repository: self.remote.name.clone(), message: "the transport told nothing of the branch".to_owned() };
-        results.into_iter().next().unwrap_or_else(|| Err(bug()))
+        self.push_many(vec![update])?.pop().unwrap_or_else(|| Err(self.bug("the transport told nothing of the branch")))
+    }
+
+    fn bug(&self, message: &str) -> GitError {
+        GitError::Bug { repository: self.remote.name.clone(), message: message.to_owned() }
     }
 
     /// Runs `work` with the open repository. Damage is remembered, so that the next fetch builds the mirror anew.

@@ -12,6 +12,7 @@ mod proposal;
 mod remote;
 mod snapshot;
 mod standing;
+mod tip;
 pub mod transport;
 
 pub use diff::tree_diff;
@@ -24,4 +25,4 @@ pub use remote::{Credentials, RemoteSpec};
 pub use crate::types::RemoteUrl;
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
-pub use transport::{Expected, Libgit2, Limits, Place, Pushed, RefUpdate, Transport};
+pub use transport::{Expected, Libgit2, Limits, Place, PushReport, Pushed, RefUpdate, Transport};

@@ -7,11 +7,18 @@ use std::fmt::Write as _;
 /// Changed objects listed one by one, at most.
 const MAX_LINES: usize = 50;
 
+/// Said when a person went on from our commit.
+const TAKEN_OVER: &str = "Somebody has pushed to this branch, so KubeOps leaves it alone: it is not planned again when its base moves. \
+     What follows is the change as KubeOps computed it last.";
+
 /// The body in Markdown. Everything that may come from a ticket stands in code spans or was escaped before.
 pub(super) fn body(request: &Request, people_at: &str) -> String {
     let mut body = String::new();
     if let Some(own) = request.text.as_ref().and_then(|text| text.body.as_deref()) {
         let _ = writeln!(body, "{own}\n");
+    }
+    if request.taken_over {
+        let _ = writeln!(body, "> [!NOTE]\n> {TAKEN_OVER}\n");
     }
     let _ = writeln!(body, "### What changes\n");
     for line in request.summary.iter().take(MAX_LINES) {

@@ -2,10 +2,10 @@
 //! Nothing is overwritten but what is known to be ours at that very commit; a person's commits are left alone.
 
 use super::{StepError, identity};
-use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, Standing};
+use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, RefUpdate, Standing};
 use crate::inventory::Repository;
 use crate::request::Request;
-use crate::types::{BranchName, CommitSha, RequestId};
+use crate::types::{BranchName, CommitSha, ErrorClass, RequestId};
 
 /// The branch of a request that was planned.
 #[derive(Clone)]
@@ -30,6 +30,25 @@ pub(super) struct Placed {
     pub(super) was_there: bool,
 }
 
+/// Pushes branches of one repository, in one conversation where that goes well. What the server refuses is pushed again
+/// alone: it may have been refused for a companion's sake. What became of each, in order.
+pub(super) fn push_all(mirror: &Mirror, heads: &[Head]) -> Vec<Result<Placed, StepError>> {
+    let alone = heads.len() == 1;
+    match mirror.push_many(heads.iter().map(Head::update).collect()) {
+        Ok(results) => heads
+            .iter()
+            .zip(results)
+            .map(|(head, result)| match result {
+                Err(GitError::Rejected { .. }) if !alone => head.push(mirror),
+                result => head.placed(mirror, result),
+            })
+            .collect(),
+        // A server that is away is away for each of them.
+        Err(error) if alone || error.class() == ErrorClass::Transient => heads.iter().map(|_| Err(error.clone().into())).collect(),
+        Err(_) => heads.iter().map(|head| head.push(mirror)).collect(),
+    }
+}
+
 impl Head {
     /// None when the request was not planned yet.
     ///
@@ -49,9 +68,18 @@ impl Head {
     ///
     /// # Errors
     /// When nothing on the branch is of this request, and what git gives.
-    pub(super) fn push(&self, mirror: &Mirror) -> Result<Placed, StepError> {
+    fn push(&self, mirror: &Mirror) -> Result<Placed, StepError> {
+        self.placed(mirror, mirror.push(&self.branch, &self.commit, self.expected()))
+    }
+
+    fn update(&self) -> RefUpdate {
+        RefUpdate { branch: self.branch.clone(), commit: Some(self.commit.clone()), expected: self.expected() }
+    }
+
+    /// What the first try at pushing means, with further ones where the branch is elsewhere.
+    fn placed(&self, mirror: &Mirror, pushed: Result<Pushed, GitError>) -> Result<Placed, StepError> {
         let ours = |was_there, replaced| Placed { tip: self.commit.clone(), replaced, note: None, was_there };
-        match mirror.push(&self.branch, &self.commit, self.expected()) {
+        match pushed {
             // Where it was ours before, an attempt before this one may have gone on to ask for the pull request.
             Ok(pushed) => return Ok(ours(pushed == Pushed::AlreadyThere || self.pushed.is_some(), None)),
             Err(GitError::Moved { .. }) => {}

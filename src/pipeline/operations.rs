@@ -6,7 +6,7 @@ use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
 use crate::request::{Request, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
+use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -150,6 +150,13 @@ impl Pipeline {
         }
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        // A person expects it to be tried on what is there now.
+        let rules = self.rules.current();
+        if let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)) {
+            self.mirror(repository)?.forget_tip();
+        }
+        let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
+        let request = Request { pull: None, former_pull: former, taken_over: false, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 
@@ -162,10 +169,9 @@ impl Pipeline {
     /// Closing the pull request and deleting the branch gave up: they are tried again, the request stays withdrawn.
     async fn withdraw_again(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
         let now = self.clock.now();
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let message = "cleaning up is tried again".to_owned();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
-        let tasks = vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())];
+        let tasks = vec![self.clean_up_task(&request)];
         self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true }, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
@@ -179,9 +185,7 @@ impl Pipeline {
         if request.state.is_ended() {
             return Err(OperationError::Refused(format!("{id} is {} already", request.state)));
         }
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
-        let tasks =
-            if request.repository.is_some() { vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())] } else { Vec::new() };
+        let tasks = if request.repository.is_some() { vec![self.clean_up_task(&request)] } else { Vec::new() };
         let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
         self.change(request, State::Withdrawn, message, actor, tasks).await
     }
@@ -217,18 +221,21 @@ impl Pipeline {
         if state == request.state || !request.state.may_become(state) {
             return Ok(false);
         }
-        self.change(request, state, message, actor, Vec::new()).await?;
+        let tasks = if state.is_ended() { vec![self.clean_up_task(&request)] } else { Vec::new() };
+        self.change(request, state, message, actor, tasks).await?;
+        if state == State::Merged {
+            self.mirror(&repository)?.forget_tip();
+            self.moved.notify_one();
+        }
         Ok(true)
     }
 
-    async fn change(
-        &self,
-        mut request: Request,
-        state: State,
-        message: String,
-        actor: &str,
-        tasks: Vec<crate::store::NewTask>,
-    ) -> Result<Request, OperationError> {
+    fn clean_up_task(&self, request: &Request) -> NewTask {
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        outcome::follow_up(request, TaskKind::Withdraw, lane, self.clock.as_ref())
+    }
+
+    async fn change(&self, mut request: Request, state: State, message: String, actor: &str, tasks: Vec<NewTask>) -> Result<Request, OperationError> {
         let now = self.clock.now();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
         request.state = state;

@@ -31,7 +31,7 @@ pub(super) mod outcome {
     use crate::forge::{Pull, PullState};
     use crate::request::{PullRef, Request, State, TimelineEntry};
     use crate::store::{NewTask, Settlement, TaskKind, Verdict};
-    use crate::types::TaskId;
+    use crate::types::{CommitSha, TaskId};
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
@@ -43,22 +43,35 @@ pub(super) mod outcome {
         TimelineEntry { at: clock.now(), from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() }
     }
 
-    /// After planning.
+    /// The same change on a newer tip: nothing a person would notice.
+    pub(in super::super) fn checked(mut request: Request, tip: CommitSha, clock: &dyn Clock) -> Settlement {
+        request.checked = Some(tip);
+        request.updated_at = clock.now();
+        Settlement { request: Some(request), ..nothing() }
+    }
+
+    /// After planning, for the first time or again on a newer base. A pull request that is open is closed when nothing is left
+    /// to propose.
     pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
         match planned {
             Planned::Rejected { findings, message } => {
                 request.findings = findings;
-                settle(request, State::Rejected, message, Vec::new(), clock)
+                let cleanup = clean_up(&request, clock);
+                settle(request, State::Rejected, message, cleanup, clock)
             }
             Planned::Unchanged { parameters, repository, base } => {
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
+                let cleanup = clean_up(&request, clock);
+                request.checked = Some(base.clone());
                 request.base = Some(base);
-                settle(request, State::Unchanged, message, Vec::new(), clock)
+                settle(request, State::Unchanged, message, cleanup, clock)
             }
             Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
-                let message = format!("computed on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
+                let again = if request.state == State::Accepted { "computed" } else { "the base moved: computed again" };
+                let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
+                request.checked = Some(base.clone());
                 let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
@@ -90,7 +103,14 @@ pub(super) mod outcome {
         if let Some(note) = note {
             message = format!("{message}; {note}");
         }
-        settle(request, state, message, Vec::new(), clock)
+        let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
+        settle(request, state, message, cleanup, clock)
+    }
+
+    /// What an end leaves to do where a branch may be.
+    fn clean_up(request: &Request, clock: &dyn Clock) -> Vec<NewTask> {
+        let lane = request.repository.as_ref().filter(|_| request.branch.is_some());
+        lane.map(|lane| follow_up(request, TaskKind::Withdraw, lane.as_str(), clock)).into_iter().collect()
     }
 
     /// Back to the beginning, because what was planned is lost or outdated.

@@ -131,8 +131,15 @@ pub enum TaskKind {
     Plan,
     /// Push the branch and open or update the pull request.
     Propose,
-    /// Close the pull request and delete the branch.
+    /// Clean up after an end: close the pull request where it is still open, delete the branch.
     Withdraw,
+    /// Compute an open request's change again on a newer base, and update its branch when it differs.
+    Replan,
+}
+
+impl TaskKind {
+    /// Every kind, in the order of a request's life.
+    pub const ALL: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Replan, TaskKind::Withdraw];
 }
 
 impl TaskKind {
@@ -142,6 +149,7 @@ impl TaskKind {
             Self::Plan => "plan",
             Self::Propose => "propose",
             Self::Withdraw => "withdraw",
+            Self::Replan => "replan",
         }
     }
 }
@@ -192,6 +200,22 @@ pub struct Task {
     pub attempts: u32,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+}
+
+/// How much may be claimed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Lanes; a task without a lane counts as one.
+    pub lanes: u32,
+    /// Tasks of a named lane, which are then done together.
+    pub per_lane: u32,
+}
+
+impl Room {
+    /// One task of each of up to `lanes` lanes.
+    pub fn single(lanes: u32) -> Self {
+        Self { lanes, per_lane: 1 }
+    }
 }
 
 /// A leased task with its request, as read in the same transaction.

@@ -170,7 +170,7 @@ impl Metrics {
         self.tasks_dead.set(count(stats.dead_tasks));
         self.pending_oldest.set(stats.oldest_pending.map_or(0.0, |arrived| now.since(arrived).as_secs_f64()));
         self.queue_oldest.set(stats.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64()));
-        for kind in [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw] {
+        for kind in TaskKind::ALL {
             let tasks = stats.tasks.iter().find(|(of, _)| *of == kind).map_or(0, |(_, tasks)| *tasks);
             self.queue_tasks.with_label_values(&[kind.as_str()]).set(count(tasks));
         }

@@ -6,7 +6,7 @@ use super::super::open::{open_in_memory, open_mirror};
 use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
-use super::{Expected, Limits, Place, Pushed, RefUpdate, Transport, base_ref};
+use super::{Expected, Limits, Place, PushReport, Pushed, RefUpdate, Transport, base_ref};
 use crate::types::{BranchName, CommitSha};
 use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
 use secrecy::ExposeSecret;
@@ -56,7 +56,7 @@ impl Transport for Libgit2 {
         self.run(place, move |talk| talk.fetch_branch(&branch))
     }
 
-    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError> {
         self.run(place, move |talk| talk.push(&updates))
     }
 
@@ -112,7 +112,7 @@ impl Talk<'_> {
         Ok(Some(CommitSha::from_bytes(tip.as_bytes())))
     }
 
-    fn push(&self, updates: &[RefUpdate]) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+    fn push(&self, updates: &[RefUpdate]) -> Result<PushReport, GitError> {
         // What is read of our commits stays in memory; only a fetch writes to the mirror.
         let repository = open_in_memory(&self.path).map_err(|error| GitError::local(&self.remote.name, &error))?;
         let mut remote = repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
@@ -144,7 +144,8 @@ impl Talk<'_> {
                 *result = Some(self.judge(update, statuses.borrow().get(&update.branch.full_ref()), &said.borrow()));
             }
         }
-        Ok(results.into_iter().flatten().collect())
+        let base = heads.get(&self.remote.base.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()));
+        Ok(PushReport { results: results.into_iter().flatten().collect(), base })
     }
 
     /// The result that needs no push: it is there already, or it is not where it was expected.

@@ -51,6 +51,15 @@ pub enum Pushed {
     AlreadyThere,
 }
 
+/// What a push came to.
+#[derive(Debug)]
+pub struct PushReport {
+    /// What became of each update, in their order.
+    pub results: Vec<Result<Pushed, GitError>>,
+    /// Where the base branch is, when the conversation showed it.
+    pub base: Option<CommitSha>,
+}
+
 /// A way to talk with remotes. Blocking; every call ends within the transport's limits.
 pub trait Transport: Send + Sync {
     /// Fetches the base branch into `refs/kubeops/base/<branch>` and tells its tip.
@@ -70,7 +79,7 @@ pub trait Transport: Send + Sync {
     ///
     /// # Errors
     /// When the conversation as a whole failed: then nothing is known of any branch, and the call may be repeated.
-    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError>;
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError>;
 
     /// Where a branch is; none when it does not exist.
     ///

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.commit_sha, r.pushed, r.summary, r.pull_text, r.pull_number, r.pull_url, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -40,11 +40,17 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         repository: row.optional("repository")?,
         branch: row.optional("branch")?,
         base: row.optional("base")?,
+        checked: row.optional("checked")?,
         commit: row.optional("commit_sha")?,
         pushed: row.optional("pushed")?,
+        taken_over: row.number("taken_over")? != 0,
         summary: row.json("summary")?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
+        former_pull: row
+            .optional_number("former_pull")?
+            .map(|number| u64::try_from(number).map_err(|_| super::rows::broken("former_pull")))
+            .transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
         created_at: row.moment("created_at")?,
@@ -90,20 +96,24 @@ pub(super) async fn seq_of(connection: &mut SqliteConnection, id: &RequestId) ->
 pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request, now: Timestamp) -> Result<i64, StoreError> {
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
-        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, commit_sha = ?, pushed = ?, summary = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
+         taken_over = ?, summary = ?, \
+         pull_text = ?, pull_number = ?, pull_url = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
     .bind(request.repository.as_ref().map(|name| name.as_str()))
     .bind(request.branch.as_ref().map(|name| name.as_str()))
     .bind(request.base.as_ref().map(|sha| sha.as_str()))
+    .bind(request.checked.as_ref().map(|sha| sha.as_str()))
     .bind(request.commit.as_ref().map(|sha| sha.as_str()))
     .bind(request.pushed.as_ref().map(|sha| sha.as_str()))
+    .bind(request.taken_over)
     .bind(to_json(&request.summary)?)
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
+    .bind(request.former_pull.map(to_number))
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
     .bind(now.unix_millis())

@@ -58,13 +58,16 @@ impl Store for FakeStore {
     async fn dispatch(&self, _: &[Dispatch], _: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
         never()
     }
-    async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: u32) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         never()
     }
-    async fn extend_lease(&self, _: &ClaimedTask, _: Timestamp) -> Result<(), StoreError> {
+    async fn extend_leases(&self, _: &[&ClaimedTask], _: Timestamp) -> Result<(), StoreError> {
         never()
     }
-    async fn settle(&self, _: &ClaimedTask, _: &Settlement, _: Timestamp) -> Result<(), StoreError> {
+    async fn settle_all(&self, _: &[(&ClaimedTask, &Settlement)], _: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        never()
+    }
+    async fn add_tasks(&self, _: &[NewTask]) -> Result<(), StoreError> {
         never()
     }
     async fn release(&self, _: &str) -> Result<u64, StoreError> {

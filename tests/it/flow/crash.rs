@@ -60,17 +60,43 @@ fn dies_withdrawing_at(point: &str) {
     server.upstream.fsck();
 }
 
+/// Dies while an open request is planned again, and is started again.
+fn dies_replanning_at(point: &str) {
+    let mut server = TestServer::prepare();
+    server.set("KUBEOPS_FAILPOINT", point).set("OBSERVE_SECONDS", "1").run();
+    try_ticket(server.at(), "OPS-1", "payments").expect("an acknowledgement");
+    let request = server.at().settled("OPS-1", "proposed");
+    let branch = request["branch"].as_str().expect("a branch");
+    let file = server.upstream.git(&["diff", "--name-only", &format!("main...{branch}")]);
+    let base = server.upstream.write("main", file.trim(), "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
+    let status = server.wait();
+    assert!(!status.success(), "{point}: it died, not ended: {status}");
+
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    eventually("it is proposed on the new base", || {
+        let requests = server.at().requests_of("OPS-1");
+        let request = server.at().get(&format!("/requests/{}", requests[0]["id"].as_str().expect("an id")));
+        (request["state"] == "proposed" && request["base"] == base.as_str()).then_some(())
+    });
+    left_exactly_one(&server, "OPS-1", "proposed");
+    assert_eq!(server.at().get("/status")["dead_tasks"], 0, "{point}");
+}
+
 #[test]
 fn a_crash_between_any_two_stages_leaves_one_of_everything() {
     // Between every two stages, and where a request is settled for the second time.
-    let points: Vec<&str> = kubeops::failpoint::ALL.iter().copied().chain(["settled:2"]).collect();
+    let points: Vec<&str> = kubeops::failpoint::ALL.iter().copied().chain(["settled:2", "replan:plan.committed:2"]).collect();
     let next = AtomicUsize::new(0);
     // Mostly these stories wait for processes to start: three side by side.
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if point.starts_with("withdraw.") { dies_withdrawing_at(point) } else { dies_at(point) }
+                    match point.split_once([':', '.']) {
+                        Some(("withdraw", _)) => dies_withdrawing_at(point),
+                        Some(("replan", _)) => dies_replanning_at(point.strip_prefix("replan:").unwrap_or(point)),
+                        _ => dies_at(point),
+                    }
                 }
             });
         }

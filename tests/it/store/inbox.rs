@@ -50,9 +50,10 @@ macro_rules! store_that_only_appends {
 store_that_only_appends! {
     fn pending_deliveries(limit: u32) -> Vec<Delivery>;
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
-    fn claim(owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Vec<ClaimedTask>;
-    fn extend_lease(task: &ClaimedTask, until: Timestamp) -> ();
-    fn settle(task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> ();
+    fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
+    fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
+    fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
+    fn add_tasks(tasks: &[NewTask]) -> ();
     fn release(owner: &str) -> u64;
     fn take_back(owner: &str) -> u64;
     fn next_due() -> Option<Timestamp>;

@@ -36,6 +36,11 @@ macro_rules! contract_suite {
             events_filter_by_every_field);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
+            tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room,
+            a_task_begun_twice_in_vain_is_claimed_alone,
+            settling_many_harms_none_for_another,
+            leases_are_extended_all_or_none,
+            tasks_are_added_without_touching_the_request,
             tasks_without_a_lane_do_not_wait_for_one_another,
             a_task_that_is_not_due_is_not_claimed,
             a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused,

@@ -2,7 +2,9 @@
 
 use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening};
 use kubeops::request::State;
-use kubeops::store::{NewDelivery, PageQuery, Pruned, RequestUpdate, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{
+    NewDelivery, PageQuery, Pruned, RequestUpdate, Room, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
+};
 use kubeops::types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +35,7 @@ pub async fn counts_follow_what_happens(store: Arc<dyn Store>) {
     assert_eq!(of(&now.requests, State::Accepted), 2);
     assert_eq!(stats(&*store, at(9)).await.oldest_due, None, "nothing is due yet");
 
-    let held = store.claim("w", at(40), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    let held = store.claim("w", at(40), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     assert_eq!(of(&stats(&*store, at(40)).await.tasks, TaskKind::Plan), 2, "a held task is still owed");
     let verdict = Verdict::Dead { error: "no".to_owned() };
     store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(40)).await.expect("settled");
@@ -94,7 +96,7 @@ pub async fn retention_keeps_what_is_still_to_be_dispatched_and_dead_letters(sto
     let waiting = delivery("waiting");
     store.append(std::slice::from_ref(&waiting)).await.expect("written");
     let (_, failed) = open_request(&*store, "OPS-1", None, at(0)).await;
-    let held = store.claim("w", at(0), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    let held = store.claim("w", at(0), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     let mut request = held.request.clone();
     request.state = State::Failed;
     let verdict = Verdict::Dead { error: "no".to_owned() };

@@ -5,14 +5,14 @@ use crate::support::server::{TestServer, eventually, files_with, ticket};
 use crate::support::upstream::HttpUpstream;
 
 /// A server whose repository is at GitHub, and GitHub.
-struct World {
-    server: TestServer,
-    github: FakeGithub,
+pub(super) struct World {
+    pub(super) server: TestServer,
+    pub(super) github: FakeGithub,
     _git: HttpUpstream,
 }
 
 impl World {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let github = FakeGithub::start();
         let mut server = TestServer::prepare();
         let git = server.upstream.serve(Some(TOKEN));

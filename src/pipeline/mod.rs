@@ -4,6 +4,7 @@
 
 mod body;
 mod branch;
+mod commit;
 mod dispatch;
 mod error;
 mod operations;
@@ -22,13 +23,14 @@ pub use rules::{InForce, Rules};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, Pull, PullSpec, PullState, Review};
-use crate::git::{CommitMeta, Credentials, GitError, Identity, Mirror, Mirrors, RemoteSpec};
-use crate::inventory::{Repository, Target};
+use crate::git::{Credentials, GitError, Mirror, Mirrors, RemoteSpec};
+use crate::inventory::Repository;
 use crate::request::{Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::RepositoryName;
 use branch::{Head, Placed};
+use commit::{Told, commit_meta};
 use planning::{Stop, Wanted};
 use std::sync::Arc;
 use step::{Planned, outcome};
@@ -107,14 +109,17 @@ impl Pipeline {
         if made.change.is_empty() {
             return Ok(Planned::Unchanged { parameters, repository, base });
         }
-        let commit = mirror.commit(&base, &made.change, &commit_meta(request, &target, &made.text.title, &made.summary)?)?;
+        let told = Told { request: &request.id, parameters: &parameters, text: &made.text, summary: &made.summary };
+        let (mut meta, said) = commit_meta(rules, wanted, &target, &told)?;
+        meta.signing = self.signing(&target.repository);
+        let commit = mirror.commit(&base, &made.change, &meta)?;
         let prefix = target.repository.spec.branch_prefix.as_str();
         let branch = match &request.branch {
             // Its pull request is there, whatever the prefix is by now.
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let warnings = made.change.warnings().to_vec();
+        let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text: made.text, warnings })
     }
 
@@ -215,26 +220,6 @@ impl Pipeline {
             RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
         Ok(self.mirrors.get(&remote))
     }
-}
-
-/// Who commits for us in a repository.
-fn identity(repository: &Repository) -> Result<Identity, StepError> {
-    let author = &repository.spec.author;
-    Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))
-}
-
-fn commit_meta(request: &Request, target: &Target, title: &str, summary: &[String]) -> Result<CommitMeta, StepError> {
-    let identity = identity(&target.repository)?;
-    Ok(CommitMeta {
-        author: identity.clone(),
-        committer: identity,
-        time: request.event.time,
-        subject: title.to_owned(),
-        body: summary.join("\n"),
-        request: request.id.clone(),
-        automation: request.key.automation.clone(),
-        event: request.event.id.clone(),
-    })
 }
 
 /// Runs what blocks where it harms nobody.

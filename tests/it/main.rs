@@ -8,6 +8,7 @@ mod forge;
 mod git;
 mod render;
 mod sandbox;
+mod signing;
 mod store;
 mod support;
 mod templates;

@@ -2,6 +2,7 @@
 //! through crashes, full disks and refusals. A story looks only at what people can see: answers, the API, git, logs.
 
 mod alert;
+mod commits;
 mod crash;
 mod deliveries;
 mod disk_full;

@@ -5,6 +5,7 @@
 mod commit;
 mod diff;
 mod error;
+mod hold;
 mod message;
 mod mirror;
 mod open;
@@ -14,12 +15,14 @@ mod signing;
 mod snapshot;
 mod standing;
 pub mod transport;
+mod upkeep;
 
 pub use diff::tree_diff;
 pub use error::GitError;
 pub use message::{CommitMeta, commit_message};
 pub use mirror::{Mirror, Mirrors};
 pub use open::open_isolated;
+pub use proposal::Worth;
 pub use remote::{Credentials, RemoteSpec};
 
 pub use crate::types::{Identity, RemoteUrl};
@@ -27,3 +30,4 @@ pub use signing::{KeyProblem, Signing};
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
 pub use transport::{Expected, Libgit2, Limits, Place, Pushed, RefUpdate, Transport};
+pub use upkeep::Upkeep;

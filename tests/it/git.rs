@@ -2,7 +2,7 @@
 
 use crate::support::loopback::{Answer, Loopback};
 use crate::support::upstream::{HttpUpstream, UpstreamRepo, command, config_map, fsck, meta, run, validated, validated_on};
-use kubeops::git::{CommitMeta, Credentials, Expected, GitError, Libgit2, Limits, Mirror, Mirrors, Pushed, RemoteSpec, commit_message};
+use kubeops::git::{CommitMeta, Credentials, Expected, GitError, Libgit2, Limits, Mirror, Mirrors, Pushed, RemoteSpec, Worth, commit_message};
 use kubeops::plan::{BaseTree, EmptyTree, EntryKind};
 use kubeops::types::{ChangeKind, CommitSha, ErrorClass};
 use rstest::rstest;
@@ -521,11 +521,11 @@ fn what_is_forgotten_can_be_committed_again() {
     let setting = Setting::new(Way::File);
     let (base, commit) = setting.commit("1");
     let mirror = setting.mirror();
-    mirror.prune(|live| *live == commit).expect("pruned");
+    mirror.prune(|other| if *other == commit { Worth::Much } else { Worth::Nothing }).expect("pruned");
     assert!(mirror.diff(&base, &commit, 100).is_ok(), "a live commit stays");
     let killed = setting.mirror_path().join("proposals/.half-written");
     std::fs::write(&killed, b"blob 5").expect("written");
-    mirror.prune(|_| false).expect("pruned");
+    mirror.prune(|_| Worth::Nothing).expect("pruned");
     assert!(!killed.exists());
     assert!(matches!(mirror.diff(&base, &commit, 100), Err(GitError::NoCommit { .. })));
     assert!(matches!(mirror.push(&branch("kubeops/x"), &commit, Expected::Any), Err(GitError::NoCommit { .. })));

@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often, and how far apart, it is asked whether nobody else talks.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// What successive handles on one mirror's directory share.
 pub(super) struct Hold {
@@ -51,15 +56,22 @@ impl Hold {
         Talking { _one: one, _file: file.ok() }
     }
 
-    /// None when another process talks at this moment.
+    /// None when another process talks at this moment. A child of ours that was just forked holds what we held for a moment, too,
+    /// so it is worth asking more than once.
     pub(super) fn alone(&self) -> std::io::Result<Option<Alone<'_>>> {
         let one = lock(&self.network);
         let file = open(&self.lock_file)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Alone { _one: one, _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Alone { _one: one, _file: file })),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(None)
     }
 
     pub(super) fn pin(self: &Arc<Self>, commit: Oid) -> Arc<Pin> {

@@ -12,3 +12,4 @@ mod signing;
 mod store;
 mod support;
 mod templates;
+mod upkeep;

@@ -2,6 +2,7 @@
 //! It works beside the steps. New packs are whole and on disk before an old one goes, so it may be killed at any moment; nothing
 //! that a reference, a snapshot in use or a conversation needs is removed. Shallow and partial mirrors are their transport's.
 
+mod delta;
 mod files;
 mod pack;
 mod reach;
@@ -16,7 +17,7 @@ use super::transport::SEEN;
 use files::{Files, PackFiles, pack_of, sweep};
 use git2::{Oid, Repository};
 use pack::Pack;
-use reach::reachable;
+use reach::Reach;
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::ErrorKind;
@@ -89,7 +90,7 @@ impl Mirror {
             if self.last_look().as_ref() == Some(&moment) {
                 return Ok(Upkeep::AsItWas);
             }
-            let held = if patient { None } else { Some(alone) };
+            let held = (!patient).then_some(alone);
             let (need, live) = self.survey(&moment)?;
             if need == Need::Nothing {
                 *self.last_look() = Some(moment);
@@ -134,14 +135,15 @@ impl Mirror {
     }
 
     /// What the mirror needs, and what of it is wanted.
-    fn survey(&self, moment: &Moment) -> Result<(Need, HashSet<Oid>), GitError> {
+    fn survey(&self, moment: &Moment) -> Result<(Need, Reach), GitError> {
         let Moment { roots, files } = moment;
-        let Some(largest) = files.packs.first().filter(|_| !roots.is_empty()) else { return Ok((Need::Nothing, HashSet::new())) };
-        let live = self.reading(|repository| reachable(repository, roots).map_err(|error| self.local(&error)))?;
-        let (mut counted, mut wanted, mut dead) = (HashSet::with_capacity(live.len()), 0, 0);
+        let Some(largest) = files.packs.first().filter(|_| !roots.is_empty()) else { return Ok((Need::Nothing, Reach::default())) };
+        let known = self.opened(largest)?.entries.into_iter().map(|entry| entry.id).collect();
+        let live = self.reading(|repository| Reach::of(repository, roots, &known).map_err(|error| self.local(&error)))?;
+        let (mut counted, mut wanted, mut dead) = (HashSet::with_capacity(live.order.len()), 0, 0);
         for pack in &files.packs {
             for entry in self.opened(pack)?.entries {
-                let first = live.contains(&entry.id) && counted.insert(entry.id);
+                let first = live.order.contains_key(&entry.id) && counted.insert(entry.id);
                 *(if first { &mut wanted } else { &mut dead }) += entry.end - entry.at;
             }
         }
@@ -155,7 +157,7 @@ impl Mirror {
     }
 
     /// Writes the new pack in a directory of its own; no pack where there is nothing to put into one.
-    fn write(&self, moment: &Moment, need: Need, live: &HashSet<Oid>) -> Result<Written, GitError> {
+    fn write(&self, moment: &Moment, need: Need, live: &Reach) -> Result<Written, GitError> {
         let scratch = Scratch(self.path().join(format!("{SCRATCH}{}-{}", std::process::id(), unique())));
         fs::create_dir(&scratch.0).map_err(|error| self.storage(&error))?;
         let packs = moment.files.packs.iter().map(|pack| self.opened(pack)).collect::<Result<Vec<Pack>, _>>()?;

@@ -1,7 +1,10 @@
 //! A new pack out of others: entries are copied as they stand, differences and all, so that it is as small as what the server sent,
-//! and costs little. The sum of each entry is held against its index on the way, so damage is found and never spread.
+//! and costs little; what came whole since becomes the difference to what was there before. The sum of each entry is held
+//! against its index on the way, so damage is found and never spread.
 
+use super::delta::delta;
 use super::pack::{Form, ID, Pack};
+use super::reach::Reach;
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use git2::{ObjectType, Odb, Oid};
 use sha1::{Digest, Sha1};
@@ -13,6 +16,10 @@ use std::path::{Path, PathBuf};
 
 /// Bytes copied at once.
 const CHUNK: usize = 64 * 1024;
+/// The longest row of differences that has to be walked to an object, as git has it.
+const DEEPEST: u8 = 50;
+/// Larger objects are not compared.
+const MOST_COMPARED: usize = 1024 * 1024;
 
 /// An object of the new pack. There may be hundreds of thousands.
 #[derive(Debug, Clone, Copy)]
@@ -24,31 +31,42 @@ struct Item {
     /// Where it stands in the new pack, and its sum there; 0 as long as it is not written.
     at: u64,
     crc: u32,
+    /// How many differences have to be walked to it.
+    depth: u8,
+    /// Whether it came whole, and after what stays.
+    is_new: bool,
 }
 
 /// What becomes a pack.
 pub(super) struct Selection<'a> {
     packs: &'a [Pack],
     odb: &'a Odb<'a>,
-    /// What the store may be asked for.
-    live: &'a HashSet<Oid>,
+    live: &'a Reach,
     items: Vec<Item>,
     by_id: HashMap<Oid, u32>,
 }
 
 impl<'a> Selection<'a> {
-    /// The objects of `live` that are not in the first `skip` of `packs`; each is taken from the first pack that has it.
-    pub(super) fn new(packs: &'a [Pack], skip: usize, odb: &'a Odb<'a>, live: &'a HashSet<Oid>) -> Self {
+    /// The objects of `live` that are not in the first `skip` of `packs`, of which the first is the largest; each is taken from the
+    /// first pack that has it.
+    pub(super) fn new(packs: &'a [Pack], skip: usize, odb: &'a Odb<'a>, live: &'a Reach) -> Self {
         let mut selection = Self { packs, odb, live, items: Vec::new(), by_id: HashMap::new() };
         let there: HashSet<Oid> = packs.iter().take(skip).flat_map(|pack| pack.entries.iter().map(|entry| entry.id)).collect();
-        let wanted = |id: &Oid| live.contains(id) && !there.contains(id);
+        let wanted = |id: &Oid| live.order.contains_key(id) && !there.contains(id);
         for (nth, pack) in packs.iter().enumerate().skip(skip) {
             for (at, entry) in pack.entries.iter().enumerate().filter(|(_, entry)| wanted(&entry.id)) {
                 selection.add(entry.id, Some((number(nth), number(at))));
             }
         }
-        for id in live.iter().filter(|id| wanted(id)) {
+        for id in live.order.keys().filter(|id| wanted(id)) {
             selection.add(*id, None);
+        }
+        // The largest as it is, then what came since, in the order in which it came.
+        let since = selection.items.partition_point(|item| item.source.is_some_and(|(nth, _)| nth == 0));
+        selection.items[since..].sort_unstable_by_key(|item| live.order.get(&item.id));
+        for (nth, item) in selection.items.iter_mut().enumerate().skip(since) {
+            item.is_new = true;
+            selection.by_id.insert(item.id, number(nth));
         }
         selection
     }
@@ -57,7 +75,7 @@ impl<'a> Selection<'a> {
         let next = self.items.len();
         let nth = *self.by_id.entry(id).or_insert(number(next)) as usize;
         if nth == next {
-            self.items.push(Item { id, source, at: 0, crc: 0 });
+            self.items.push(Item { id, source, at: 0, crc: 0, depth: 0, is_new: false });
         }
         nth
     }
@@ -123,7 +141,7 @@ impl<'a> Selection<'a> {
             return Ok(Some(*known as usize));
         }
         // In a pack that stays: a pack has no differences to another, so the base is copied along.
-        let beside = self.live.contains(&base).then(|| pack.entries.iter().position(|entry| entry.id == base)).flatten();
+        let beside = self.live.order.contains_key(&base).then(|| pack.entries.iter().position(|entry| entry.id == base)).flatten();
         if let Some(at) = beside {
             return Ok(Some(self.add(base, Some((nth, number(at))))));
         }
@@ -133,20 +151,47 @@ impl<'a> Selection<'a> {
 
     fn write_one(&mut self, item: usize, base: Option<usize>, out: &mut Out) -> std::io::Result<()> {
         let at = out.begin();
-        match self.items[item].source {
-            Some((pack, entry)) => self.copy(&self.packs[pack as usize], entry as usize, base, out)?,
-            None => {
-                let object = self.odb.read(self.items[item].id).map_err(|error| Error::other(error.message().to_owned()))?;
-                out.write_all(&head(kind(object.kind())?, object.len() as u64))?;
-                let mut packed = ZlibEncoder::new(&mut *out, Compression::default());
-                packed.write_all(object.data())?;
-                packed.finish()?;
+        let depth = match (self.difference(item, base)?, self.items[item].source) {
+            (Some((base, size, packed)), _) => {
+                out.write_all(&head(6, size as u64))?;
+                out.write_all(&distance(at - self.items[base].at))?;
+                out.write_all(&packed)?;
+                self.items[base].depth + 1
             }
-        }
+            (None, Some((pack, entry))) => {
+                self.copy(&self.packs[pack as usize], entry as usize, base, out)?;
+                base.map_or(0, |base| self.items[base].depth.saturating_add(1))
+            }
+            (None, None) => {
+                let object = self.odb.read(self.items[item].id).map_err(unread)?;
+                out.write_all(&head(kind(object.kind())?, object.len() as u64))?;
+                out.write_all(&packed(object.data())?)?;
+                0
+            }
+        };
         let crc = out.crc.sum();
         let item = &mut self.items[item];
-        (item.at, item.crc) = (at, crc);
+        (item.at, item.crc, item.depth) = (at, crc, depth);
         Ok(())
+    }
+
+    /// What came whole as the difference to what was there before, where that stands in the new pack already and it is smaller: its
+    /// base, its size, and its bytes. Because the base stands there, no row of differences ends where it began.
+    fn difference(&self, item: usize, base: Option<usize>) -> std::io::Result<Option<(usize, usize, Vec<u8>)>> {
+        let Item { id, source, is_new, .. } = self.items[item];
+        let before = self.live.before.get(&id).and_then(|before| self.by_id.get(before)).map(|before| *before as usize);
+        let Some(before) = before.filter(|before| is_new && base.is_none() && self.items[*before].at != 0 && self.items[*before].depth < DEEPEST)
+        else {
+            return Ok(None);
+        };
+        if self.odb.read_header(id).map_err(unread)?.0.max(self.odb.read_header(self.items[before].id).map_err(unread)?.0) > MOST_COMPARED {
+            return Ok(None);
+        }
+        let (target, former) = (self.odb.read(id).map_err(unread)?, self.odb.read(self.items[before].id).map_err(unread)?);
+        let Some(delta) = delta(former.data(), target.data(), target.len()).filter(|_| former.kind() == target.kind()) else { return Ok(None) };
+        let packed = packed(&delta)?;
+        let as_it_is = source.map(|(pack, entry)| self.packs[pack as usize].entries[entry as usize]).map_or(u64::MAX, |entry| entry.end - entry.at);
+        Ok((packed.len() as u64 <= as_it_is).then_some((before, delta.len(), packed)))
     }
 
     /// Copies an entry with a head of its own, because its base stands elsewhere.
@@ -253,6 +298,16 @@ fn sum_of(file: &mut File) -> std::io::Result<[u8; ID]> {
 /// A place in a list. No pack has more objects than its index can count, in 32 bits.
 fn number(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn packed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packed = ZlibEncoder::new(Vec::with_capacity(bytes.len() / 2 + 64), Compression::default());
+    packed.write_all(bytes)?;
+    packed.finish()
+}
+
+fn unread(error: git2::Error) -> Error {
+    Error::new(ErrorKind::InvalidData, error.message().to_owned())
 }
 
 fn kind(of: ObjectType) -> std::io::Result<u8> {

@@ -1,12 +1,13 @@
 //! What a request's commit says and who stands on it: a function of request, repository and rules alone, so that the same
 //! request is the same commit again. Nothing here reads a clock or a base.
 
-use super::planning::{Stop, Wanted};
+use super::planning::{self, Made, Stop, Wanted};
 use super::{InForce, Pipeline, StepError};
-use crate::git::{CommitMeta, Identity, Signing};
+use crate::git::{CommitMeta, GitError, Identity, Mirror, Signing};
 use crate::inventory::{AuthorSpec, Repository, Target};
 use crate::plan::{Inputs, PullText};
-use crate::types::RequestId;
+use crate::request::Request;
+use crate::types::{CommitSha, RequestId};
 use crate::validate::{Finding, Severity};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -67,8 +68,47 @@ fn left_out_finding(message: String) -> Finding {
 }
 
 impl Pipeline {
+    /// Commits what was made on the mirror's `base`, and tells the commit and what a reviewer should know of it. Once more for the
+    /// same request it is the same commit.
+    pub(super) fn commit_on(
+        &self,
+        rules: &InForce,
+        wanted: Wanted<'_>,
+        target: &Target,
+        (mirror, base): (&Mirror, &CommitSha),
+        (made, request, parameters): (&Made, &RequestId, &Map<String, Value>),
+    ) -> Result<(CommitSha, Vec<Finding>), Stop> {
+        let told = Told { request, parameters, text: &made.text, summary: &made.summary };
+        let (mut meta, said) = commit_meta(rules, wanted, target, &told)?;
+        meta.signing = self.signing(&target.repository);
+        Ok((mirror.commit(base, &made.change, &meta)?, said))
+    }
+
+    /// Makes the commit of a request again that the mirror does not keep any more; false where something else comes of it by now.
+    pub(super) fn made_again(&self, rules: &InForce, request: &Request, base: &CommitSha, commit: &CommitSha) -> Result<bool, Stop> {
+        let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() };
+        let (parameters, target) = planning::resolve(rules, wanted)?;
+        if request.repository.as_ref() != Some(&target.repository.name) {
+            return Ok(false);
+        }
+        let mirror = self.mirror(&target.repository)?;
+        let snapshot = match mirror.snapshot(base) {
+            Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {
+                mirror.fetch()?;
+                mirror.snapshot(base)?
+            }
+            found => found?,
+        };
+        let made = planning::make(rules, wanted, &parameters, &target, &snapshot)?;
+        let (again, _) = self.commit_on(rules, wanted, &target, (&mirror, base), (&made, &request.id, &parameters))?;
+        if again != *commit {
+            mirror.forget(&again);
+        }
+        Ok(again == *commit)
+    }
+
     /// What the repository's commits are signed with, with a way to the key of the moment.
-    pub(super) fn signing(&self, repository: &Repository) -> Option<Signing> {
+    fn signing(&self, repository: &Repository) -> Option<Signing> {
         let (secrets, clock) = (Arc::clone(&self.secrets), Arc::clone(&self.clock));
         let spec = repository.spec.signing.clone()?;
         Some(Signing::new(spec, clock, move |name| secrets.secret(name).map_err(|error| error.to_string())))

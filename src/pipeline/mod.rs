@@ -30,7 +30,6 @@ use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::RepositoryName;
 use branch::{Head, Placed};
-use commit::{Told, commit_meta};
 use planning::{Stop, Wanted};
 use std::sync::Arc;
 use step::{Planned, outcome};
@@ -109,10 +108,7 @@ impl Pipeline {
         if made.change.is_empty() {
             return Ok(Planned::Unchanged { parameters, repository, base });
         }
-        let told = Told { request: &request.id, parameters: &parameters, text: &made.text, summary: &made.summary };
-        let (mut meta, said) = commit_meta(rules, wanted, &target, &told)?;
-        meta.signing = self.signing(&target.repository);
-        let commit = mirror.commit(&base, &made.change, &meta)?;
+        let (commit, said) = self.commit_on(rules, wanted, &target, (&mirror, &base), (&made, &request.id, &parameters))?;
         let prefix = target.repository.spec.branch_prefix.as_str();
         let branch = match &request.branch {
             // Its pull request is there, whatever the prefix is by now.

@@ -1,6 +1,6 @@
 //! What a commit says and who signs it, as the repository's document decides; told by git, not by us.
 
-use crate::support::server::{TestServer, files_with, ticket};
+use crate::support::server::{TestServer, eventually, files_with, ticket};
 use crate::support::upstream::{command, run};
 use serde_json::json;
 use std::process::Command;
@@ -129,4 +129,36 @@ fn a_signing_key_that_does_not_serve_fails_the_request_until_it_is_mended() {
     assert!(server.at().api("POST", &format!("/requests/{id}/retry"), None).status < 300);
     server.at().settled("OPS-1", "proposed");
     super::left_exactly_one(&server, "OPS-1", "proposed");
+}
+
+#[test]
+fn what_an_ended_request_changed_is_shown_though_its_commit_is_kept_no_more() {
+    let mut server = TestServer::prepare();
+    configure(&server);
+    server.secret("SIGNING_KEY", &key(&server, "key").0);
+    server.run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    let request = server.at().settled("OPS-1", "proposed");
+    let (id, commit) = (request["id"].as_str().expect("an id").to_owned(), request["commit"].as_str().expect("a commit").to_owned());
+    let path = format!("/requests/{id}/diff");
+    let shown = server.at().api("GET", &path, None);
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    let kept = server.data().join("mirrors/gitops.git/proposals").join(&commit);
+    assert!(kept.exists());
+    assert!(server.at().api("POST", &format!("/requests/{id}/cancel"), Some(&json!({}))).status < 300);
+    server.at().settled("OPS-1", "withdrawn");
+    // The mirror is tidied when the server starts, and then from time to time.
+    assert_eq!(server.terminate().code(), Some(0));
+    server.run();
+    eventually("the ended request's commit is not kept", || (!kept.exists()).then_some(()));
+    assert_eq!(server.at().api("GET", &path, None).text(), shown.text());
+    assert!(kept.exists(), "it was made again, and is the same");
+
+    // Where something else would come of it by now, that is said, and nothing else is shown.
+    assert_eq!(server.terminate().code(), Some(0));
+    server.secret("SIGNING_KEY", &key(&server, "another").0);
+    server.run();
+    eventually("the ended request's commit is not kept", || (!kept.exists()).then_some(()));
+    let refused = server.at().api("GET", &path, None);
+    assert!(refused.status >= 400 && refused.text().contains("not kept any more"), "{} {}", refused.status, refused.text());
 }

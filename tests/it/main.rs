@@ -9,6 +9,7 @@ mod git;
 mod render;
 mod sandbox;
 mod signing;
+mod standing;
 mod store;
 mod support;
 mod templates;

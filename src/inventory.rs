@@ -5,7 +5,7 @@ mod commits;
 mod forge;
 mod repository;
 
-pub use commits::AuthorSpec;
+pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::ForgeSpec;
 pub use repository::{CredentialsSpec, RepositorySpec};
 

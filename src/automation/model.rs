@@ -28,6 +28,9 @@ pub struct AutomationSpec {
     pub target: TargetSpec,
     /// Files written from templates.
     pub render: Vec<RenderSpec>,
+    /// What the commit says beside what its repository decides.
+    #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
+    pub commit: CommitSpec,
     /// How the pull request looks.
     pub pull_request: PullRequestSpec,
 }
@@ -129,6 +132,31 @@ pub enum IfExists {
     Keep,
     /// Reject the request.
     Refuse,
+}
+
+/// What the commit says beside what its repository decides.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CommitSpec {
+    /// Who is named as co-author, such as the ticket's reporter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub co_authors: Vec<CoAuthorSpec>,
+}
+
+impl CommitSpec {
+    fn is_empty(&self) -> bool {
+        self.co_authors.is_empty()
+    }
+}
+
+/// A person named as co-author: left out when the name or the address is missing or `null`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CoAuthorSpec {
+    /// CEL over `event` and `parameters`: the name.
+    pub name: String,
+    /// CEL over `event` and `parameters`: the e-mail address.
+    pub email: String,
 }
 
 /// How the pull request looks.

@@ -3,11 +3,13 @@
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
 use super::commit;
+use super::hold::{Alone, Hold, Ownership, lock};
 use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
-use super::proposal::{Proposals, unique};
+use super::proposal::{Proposals, Worth, unique};
 use super::tip::Tip;
 use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
+use super::upkeep::Moment;
 use super::{Credentials, GitError, RemoteSpec, Snapshot, diff};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
@@ -18,7 +20,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
@@ -35,6 +37,7 @@ pub struct Mirrors {
     directory: PathBuf,
     transport: Arc<dyn Transport>,
     open: Mutex<HashMap<RepositoryName, Arc<Mirror>>>,
+    ownership: Ownership,
 }
 
 impl Mirrors {
@@ -49,7 +52,7 @@ impl Mirrors {
             // Set aside by a process that ended before it could remove it.
             let _ = fs::remove_dir_all(entry.path());
         }
-        Ok(Self { directory, transport, open: Mutex::new(HashMap::new()) })
+        Ok(Self { ownership: Ownership::of(&directory), directory, transport, open: Mutex::new(HashMap::new()) })
     }
 
     /// The mirror of a repository; nothing is read or fetched yet. The credentials given last are used from now on. A
@@ -63,18 +66,25 @@ impl Mirrors {
             lock(&mirror.credentials).clone_from(&remote.credentials);
             return Arc::clone(mirror);
         }
+        let path = self.directory.join(format!("{}.git", remote.name));
         let mirror = Arc::new(Mirror {
-            path: self.directory.join(format!("{}.git", remote.name)),
             remote: RemoteSpec { credentials: None, ..remote.clone() },
             credentials: Mutex::new(remote.credentials.clone()),
             transport: Arc::clone(&self.transport),
             handle: Mutex::new(None),
-            network: open.get(&remote.name).map_or_else(Default::default, |former| Arc::clone(&former.network)),
+            hold: open.get(&remote.name).map_or_else(|| Hold::of(&path), |former| Arc::clone(&former.hold)),
+            path,
             damaged: AtomicBool::new(false),
             tip: Tip::default(),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));
         mirror
+    }
+
+    /// Whether this process, and no other that works on the same directory, is to prune the mirrors and to keep them small. Where
+    /// files cannot be locked nobody is.
+    pub fn are_ours(&self) -> bool {
+        self.ownership.is_ours()
     }
 
     /// Closes handles that are not in use at this moment: for idle times, so that caches do not stay in memory.
@@ -100,8 +110,8 @@ pub struct Mirror {
     credentials: Mutex<Option<Credentials>>,
     transport: Arc<dyn Transport>,
     handle: Mutex<Option<Handle>>,
-    /// One conversation with the remote at a time; shared by successive handles on the same directory.
-    network: Arc<Mutex<()>>,
+    /// One conversation with the remote at a time; shared by successive mirrors on the same directory.
+    hold: Arc<Hold>,
     damaged: AtomicBool,
     tip: Tip,
 }
@@ -125,7 +135,7 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached or has no such branch, or the disk refuses.
     pub fn fetch(&self) -> Result<CommitSha, GitError> {
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         let mut rebuilt = self.prepare()?;
         loop {
             let fetched = self.transport.fetch(&self.place()).and_then(|tip| {
@@ -185,8 +195,10 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
+        // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
+        let pin = self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?);
         let root = self.tree_of(commit)?;
-        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root))
+        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
     }
 
     /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
@@ -222,7 +234,7 @@ impl Mirror {
     /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
     pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
         let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         self.prepare()?;
         let report = self.transport.push(&self.place(), updates);
         let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
@@ -258,14 +270,14 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached.
     pub fn remote_tip(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         self.prepare()?;
         self.transport.tip(&self.place(), branch)
     }
 
     /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
     pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         self.prepare()?;
         self.transport.fetch_branch(&self.place(), branch)
     }
@@ -306,16 +318,56 @@ impl Mirror {
         self.proposals().forget(commit);
     }
 
-    /// Removes our objects of every commit that `live` does not name, and what a killed process left half-written. Only the
-    /// process that owns the data directory may call it.
+    /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
+    /// that are worth little the newest stay, as many as are small beside the mirror. Only the process that owns the data directory
+    /// may call it.
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+    pub fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
         // No commit of this process is being written while the handle is held, so a scratch file is a dead one's.
+        let _closed = self.closed();
+        self.proposals().prune(worth)
+    }
+
+    /// Keeps everybody of this process from reading until it is dropped; whoever reads next opens the mirror anew.
+    pub(super) fn closed(&self) -> impl Drop + '_ {
         let mut handle = lock(&self.handle);
         *handle = None;
-        self.proposals().prune(live)
+        handle
+    }
+
+    /// Nobody talks with the remote until it is dropped; none when another process does.
+    pub(super) fn alone(&self) -> Result<Option<Alone<'_>>, GitError> {
+        self.hold.alone().map_err(|error| self.storage(&error))
+    }
+
+    /// The commits of snapshots in use.
+    pub(super) fn pinned(&self) -> Vec<Oid> {
+        self.hold.pinned()
+    }
+
+    /// How it was when upkeep last found nothing to do.
+    pub(super) fn last_look(&self) -> MutexGuard<'_, Option<Moment>> {
+        lock(&self.hold.looked)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn transport(&self) -> &dyn Transport {
+        self.transport.as_ref()
+    }
+
+    /// Whether there is a mirror, and not a half-written one.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.join(MARKER).exists()
+    }
+
+    /// The next fetch builds it anew.
+    pub(super) fn mark_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
@@ -341,7 +393,7 @@ impl Mirror {
         handle.uses += 1;
         let result = work(handle);
         if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.damaged.store(true, Ordering::Relaxed);
+            self.mark_damaged();
             *slot = None;
         }
         result
@@ -381,7 +433,7 @@ impl Mirror {
 
     /// Puts an empty mirror in place of what is there. Proposals are dropped with it: they are made again from their requests.
     fn rebuild(&self) -> Result<(), GitError> {
-        let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
+        let storage = |error: std::io::Error| self.storage(&error);
         let mut slot = lock(&self.handle);
         *slot = None;
         // A repository's name has no dot, so this is no other's mirror.
@@ -402,7 +454,7 @@ impl Mirror {
         Ok(())
     }
 
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place { path: self.path.clone(), remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ..self.remote.clone() } }
     }
 
@@ -410,8 +462,16 @@ impl Mirror {
         Proposals::of(&self.remote.name, &self.path)
     }
 
-    fn local(&self, error: &git2::Error) -> GitError {
+    pub(super) fn local(&self, error: &git2::Error) -> GitError {
         GitError::local(&self.remote.name, error)
+    }
+
+    pub(super) fn corrupt(&self, message: String) -> GitError {
+        GitError::Corrupt { repository: self.remote.name.clone(), message }
+    }
+
+    pub(super) fn storage(&self, error: &std::io::Error) -> GitError {
+        GitError::storage(&self.remote.name, error)
     }
 }
 
@@ -420,9 +480,4 @@ fn initialise(path: &Path) -> Result<(), git2::Error> {
     // No template directory of the machine: it could bring hooks.
     options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
     Repository::init_opts(path, &options).map(drop)
-}
-
-/// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,24 +5,30 @@
 mod commit;
 mod diff;
 mod error;
+mod hold;
 mod message;
 mod mirror;
 mod open;
 mod proposal;
 mod remote;
+mod signing;
 mod snapshot;
 mod standing;
 mod tip;
 pub mod transport;
+mod upkeep;
 
 pub use diff::tree_diff;
 pub use error::GitError;
-pub use message::{CommitMeta, Identity, commit_message};
+pub use message::{CommitMeta, commit_message};
 pub use mirror::{Mirror, Mirrors};
 pub use open::open_isolated;
+pub use proposal::Worth;
 pub use remote::{Credentials, RemoteSpec};
 
-pub use crate::types::RemoteUrl;
+pub use crate::types::{Identity, RemoteUrl};
+pub use signing::{KeyProblem, Signing};
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
 pub use transport::{Expected, Libgit2, Limits, Place, PushReport, Pushed, RefUpdate, Transport};
+pub use upkeep::Upkeep;

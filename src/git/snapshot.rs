@@ -1,7 +1,7 @@
 //! One commit of the base branch, read only: what `plan` and `validate` see of the repository.
 //! It reads trees along the asked paths and nothing else; there is no checkout.
 
-use super::{GitError, mirror::Mirror};
+use super::{GitError, hold::Pin, mirror::Mirror};
 use crate::plan::{BaseTree, EntryKind, MAX_FILE_BYTES, TreeError};
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::sync::Arc;
@@ -12,6 +12,8 @@ pub struct Snapshot {
     mirror: Arc<Mirror>,
     commit: CommitSha,
     root: git2::Oid,
+    /// Upkeep leaves what is being read.
+    _pin: Arc<Pin>,
 }
 
 struct Found {
@@ -20,8 +22,8 @@ struct Found {
 }
 
 impl Snapshot {
-    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid) -> Self {
-        Self { mirror, commit, root }
+    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pin: Arc<Pin>) -> Self {
+        Self { mirror, commit, root, _pin: pin }
     }
 
     /// What stands at `path`; the root for an empty path or `.`.

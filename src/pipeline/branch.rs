@@ -1,11 +1,12 @@
 //! A request's branch at the remote: made, moved and deleted, as long as nobody else's commit stands on it.
 //! Nothing is overwritten but what is known to be ours at that very commit; a person's commits are left alone.
 
-use super::{StepError, identity};
+use super::StepError;
+use super::commit::committer;
 use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, RefUpdate, Standing};
 use crate::inventory::Repository;
 use crate::request::Request;
-use crate::types::{BranchName, CommitSha, ErrorClass, RequestId};
+use crate::types::{BranchName, CommitSha, ErrorClass, RequestId, Timestamp};
 
 /// The branch of a request that was planned.
 #[derive(Clone)]
@@ -17,6 +18,7 @@ pub(super) struct Head {
     pushed: Option<CommitSha>,
     request: RequestId,
     committer: Identity,
+    time: Timestamp,
 }
 
 /// Where the branch is after a push.
@@ -56,7 +58,14 @@ impl Head {
     /// When the repository's author is none.
     pub(super) fn of(request: &Request, repository: &Repository) -> Result<Option<Self>, StepError> {
         let (Some(branch), Some(commit)) = (request.branch.clone(), request.commit.clone()) else { return Ok(None) };
-        Ok(Some(Self { branch, commit, pushed: request.pushed.clone(), request: request.id.clone(), committer: identity(repository)? }))
+        Ok(Some(Self {
+            branch,
+            commit,
+            pushed: request.pushed.clone(),
+            request: request.id.clone(),
+            committer: committer(repository)?,
+            time: request.event.time,
+        }))
     }
 
     /// The request's commits that are known, the last one first.
@@ -137,6 +146,6 @@ impl Head {
     }
 
     fn standing(&self, mirror: &Mirror) -> Result<Standing, GitError> {
-        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, known: &self.commits() })
+        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, time: self.time, known: &self.commits() })
     }
 }

@@ -7,6 +7,7 @@ mod bases;
 mod body;
 mod branch;
 mod cleanup;
+mod commit;
 mod dispatch;
 mod error;
 mod operations;
@@ -28,9 +29,9 @@ pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
 use crate::forge::{Forge, ForgeError, Review};
-use crate::git::{CommitMeta, Credentials, Identity, Mirror, Mirrors, RemoteSpec};
-use crate::inventory::{Repository, Target};
-use crate::request::{Request, State};
+use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec};
+use crate::inventory::Repository;
+use crate::request::State;
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Store, TaskKind};
 use crate::types::RepositoryName;
@@ -108,26 +109,6 @@ impl Pipeline {
             RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
         Ok(self.mirrors.get(&remote))
     }
-}
-
-/// Who commits for us in a repository.
-fn identity(repository: &Repository) -> Result<Identity, StepError> {
-    let author = &repository.spec.author;
-    Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))
-}
-
-fn commit_meta(request: &Request, target: &Target, title: &str, summary: &[String]) -> Result<CommitMeta, StepError> {
-    let identity = identity(&target.repository)?;
-    Ok(CommitMeta {
-        author: identity.clone(),
-        committer: identity,
-        time: request.event.time,
-        subject: title.to_owned(),
-        body: summary.join("\n"),
-        request: request.id.clone(),
-        automation: request.key.automation.clone(),
-        event: request.event.id.clone(),
-    })
 }
 
 /// Runs what blocks where it harms nobody.

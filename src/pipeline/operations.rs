@@ -1,10 +1,11 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, planning::Stop, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
+use crate::git::GitError;
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TreeDiff};
@@ -203,8 +204,21 @@ impl Pipeline {
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
             return Err(OperationError::Refused(format!("the repository {repository} is not configured any more")));
         };
-        let mirror = self.mirror(&repository)?;
-        Ok(Some(blocking(move || Ok(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)).await?))
+        let (this, mirror) = (Arc::clone(self), self.mirror(&repository)?);
+        let gone = format!("what {id} changed is not kept any more, and something else would come of it by now; its pull request shows it");
+        let shown = blocking(move || {
+            match mirror.diff(&base, &commit, MAX_DIFF_BYTES) {
+                Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {}
+                shown => return Ok(Some(shown?)),
+            }
+            // The mirror keeps the commits of ended requests only while they are small beside it: it is made again.
+            match this.made_again(&rules, &request, &base, &commit) {
+                Ok(true) => Ok(Some(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)),
+                Ok(false) | Err(Stop::Refused { .. } | Stop::Failed(StepError::Git(GitError::NoCommit { .. }))) => Ok(None),
+                Err(Stop::Failed(error)) => Err(error),
+            }
+        });
+        shown.await?.map(Some).ok_or(OperationError::Refused(gone))
     }
 
     /// Brings a request in line with its pull request at the forge: approved, merged, closed. True when it changed.

@@ -4,7 +4,7 @@
 use super::planning::{self, Made, Stop, Wanted};
 use super::step::{Planned, outcome};
 use super::told::Told;
-use super::{InForce, Pipeline, StepError, blocking, commit_meta};
+use super::{InForce, Pipeline, StepError, blocking};
 use crate::failpoint;
 use crate::forge::PullState;
 use crate::git::{GitError, Mirror, Snapshot};
@@ -82,9 +82,9 @@ impl Pipeline {
             bases.remove(&target.repository.name);
             let base = self.look(&target.repository, Duration::ZERO, bases)?;
             let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot)?;
-            return Ok(self.commit(request, parameters, &target, &base, made)?);
+            return self.commit(rules, request, parameters, &target, &base, made);
         }
-        Ok(self.commit(request, parameters, &target, &base, made?)?)
+        self.commit(rules, request, parameters, &target, &base, made?)
     }
 
     /// An open request on the present tip of its base.
@@ -112,29 +112,30 @@ impl Pipeline {
         {
             return Ok(Replanned::Same(base.tip.clone()));
         }
-        self.commit(request, parameters, &target, &base, made).map(Replanned::Differs)
+        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Replanned::Differs)
     }
 
     fn commit(
         &self,
+        rules: &InForce,
         request: &Request,
         parameters: serde_json::Map<String, serde_json::Value>,
         target: &Target,
         base: &Base,
         made: Made,
-    ) -> Result<Planned, StepError> {
+    ) -> Result<Planned, Stop> {
         let repository = target.repository.name.clone();
         if made.change.is_empty() {
             return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
         }
-        let commit = base.mirror.commit(&base.tip, &made.change, &commit_meta(request, target, &made.text.title, &made.summary)?)?;
+        let (commit, said) = self.commit_on(rules, wanted(request), target, (&base.mirror, &base.tip), (&made, &request.id, &parameters))?;
         let prefix = target.repository.spec.branch_prefix.as_str();
         let branch = match &request.branch {
             // Its pull request is there, whatever the prefix is by now.
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let warnings = made.change.warnings().to_vec();
+        let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         failpoint::hit("plan.committed");
         Ok(Planned::Committed { parameters, repository, branch, base: base.tip.clone(), commit, summary: made.summary, text: made.text, warnings })
     }

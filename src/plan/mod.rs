@@ -1,9 +1,12 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
 //! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
 
+mod co_authors;
+mod commit_text;
 mod empty;
 mod recipe;
 
+pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use recipe::{Inputs, PullText, Recipe};
 

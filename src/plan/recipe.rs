@@ -1,19 +1,20 @@
 //! How an automation's change is made: its target, files and pull request, compiled once at load.
 
+use super::co_authors::CoAuthors;
 use super::{BaseTree, ChangeSet, FileChange, PlanError};
 use crate::automation::{AutomationSpec, IfExists, PullRequestSpec, RenderSpec, TargetSpec};
 use crate::event::Event;
 use crate::expression::{Expression, Scope, Variable, Variables};
 use crate::inventory::{Inventory, Target};
-use crate::render::{Catalogue, RenderJob, Renderer, TextKind, TextTemplate};
-use crate::types::{DirectoryPath, ManifestPath, SpecError, TemplateName};
+use crate::render::{Catalogue, RenderJob, Renderer, TextError, TextKind, TextTemplate};
+use crate::types::{DirectoryPath, Identity, ManifestPath, SpecError, TemplateName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The variables of `with`.
-const WITH_VARIABLES: &[&str] = &["event", "parameters"];
+/// The variables of `with` and of co-authors.
+pub(super) const WITH_VARIABLES: &[&str] = &["event", "parameters"];
 
 /// An automation's work, compiled.
 pub struct Recipe {
@@ -21,6 +22,7 @@ pub struct Recipe {
     target: TargetTexts,
     steps: Vec<Step>,
     pull: PullTexts,
+    co_authors: CoAuthors,
 }
 
 enum TargetTexts {
@@ -91,9 +93,10 @@ impl Recipe {
         let steps: Vec<Option<Step>> =
             spec.render.iter().take(MAX_RENDERED).enumerate().map(|(at, step)| compile_step(step, at, &names, catalogue, &mut errors)).collect();
         let pull = compile_pull(&spec.pull_request, &names, &mut errors);
+        let co_authors = CoAuthors::compile(&spec.commit, &mut errors);
         match (target, pull) {
             (Some(target), Some(pull)) if errors.is_empty() => {
-                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), pull })
+                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), pull, co_authors })
             }
             _ => Err(errors),
         }
@@ -152,6 +155,11 @@ impl Recipe {
             }
         }
         Ok(change)
+    }
+
+    /// Who is named as co-author of the commit, and what a reviewer is told of those who cannot be.
+    pub fn co_authors(&self, inputs: Inputs<'_>) -> (Vec<Identity>, Vec<String>) {
+        self.co_authors.of(&Scope::lending(variables(inputs)))
     }
 
     /// The texts of the pull request.
@@ -311,30 +319,29 @@ fn check_path(source: &str, pointer: &str, errors: &mut Vec<SpecError>) {
 /// Names after `parameters.` and `event.` in a text that stand for nothing.
 fn check_names(source: &str, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) {
     for (variable, known) in [("parameters.", parameters), ("event.", Event::FIELDS.as_slice())] {
-        let gaps = source.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(gap, _)| gap);
-        for (before, after) in gaps.flat_map(|gap| gap.match_indices(variable).map(|(at, _)| (&gap[..at], &gap[at + variable.len()..]))) {
-            let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let part_of_another = before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_.\"'".contains(c));
-            if !part_of_another && !known.contains(&name.as_str()) {
-                let message = format!("there is no `{variable}{name}`");
-                errors.push(SpecError::new(pointer, message).hint(format!("known are: {}", known.join(", "))));
-            }
+        for name in names_after(variable, source).filter(|name| !known.contains(name)) {
+            let message = format!("there is no `{variable}{name}`");
+            errors.push(SpecError::new(pointer, message).hint(format!("known are: {}", known.join(", "))));
         }
     }
 }
 
+/// The names that stand after `variable` (with its dot) in the gaps of a text.
+pub(super) fn names_after<'s>(variable: &'s str, source: &'s str) -> impl Iterator<Item = &'s str> {
+    let gaps = source.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(gap, _)| gap);
+    let places = gaps.flat_map(move |gap| gap.match_indices(variable).map(|(at, _)| (&gap[..at], &gap[at + variable.len()..])));
+    let own = places.filter(|(before, _)| !before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_.\"'".contains(c)));
+    own.map(|(_, after)| &after[..after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len())])
+}
+
 fn compile_text(source: &str, kind: TextKind, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
     check_names(source, pointer, parameters, errors);
-    TextTemplate::compile(source, kind)
-        .map_err(|error| {
-            errors.push(SpecError {
-                pointer: pointer.to_owned(),
-                message: error.message,
-                hint: None,
-                within: (error.line > 0).then_some((error.line, error.column)),
-            })
-        })
-        .ok()
+    TextTemplate::compile(source, kind).map_err(|error| errors.push(spec_error(pointer, error))).ok()
+}
+
+/// What is wrong with a text, at its place within the text.
+pub(super) fn spec_error(pointer: &str, error: TextError) -> SpecError {
+    SpecError { pointer: pointer.to_owned(), message: error.message, hint: None, within: (error.line > 0).then_some((error.line, error.column)) }
 }
 
 fn text(template: &TextTemplate, context: &Variables<'_>, place: &str) -> Result<String, PlanError> {
@@ -342,6 +349,6 @@ fn text(template: &TextTemplate, context: &Variables<'_>, place: &str) -> Result
 }
 
 /// What texts and `with` read.
-fn variables<'i>(inputs: Inputs<'i>) -> Variables<'i> {
+pub(super) fn variables<'i>(inputs: Inputs<'i>) -> Variables<'i> {
     Variables::new([("event", Variable::Event(inputs.event)), ("parameters", Variable::Fields(inputs.parameters))])
 }

@@ -6,7 +6,7 @@ use super::super::open::{open_in_memory, open_mirror};
 use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
-use super::{Expected, Limits, Place, PushReport, Pushed, RefUpdate, Transport, base_ref};
+use super::{Expected, Limits, Place, PushReport, Pushed, RefUpdate, SEEN, Transport, base_ref};
 use crate::types::{BranchName, CommitSha};
 use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
 use secrecy::ExposeSecret;
@@ -86,7 +86,7 @@ impl Talk<'_> {
     /// What a proposal's branch holds beside the base is little, so its history is fetched whole: a shallow one would mark
     /// the mirror as cut off, and a mirror cut off can push no more.
     fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let reference = format!("refs/kubeops/seen/{branch}");
+        let reference = format!("{SEEN}{branch}");
         let tip = self.fetch(branch, &reference)?;
         if let Ok(mut seen) = self.repository.find_reference(&reference) {
             // Looked at once; the next fetch must not count on it.

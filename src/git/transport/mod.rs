@@ -86,9 +86,22 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// When the remote cannot be reached or refuses.
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError>;
+
+    /// Keeps the objects of a mirror small that is not whole: one with a file `shallow`, or with packs marked `.promisor`. Whole
+    /// mirrors are seen to by [`super::Mirror::upkeep`]. Called from time to time, beside fetches and pushes.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read or written.
+    fn upkeep(&self, place: &Place) -> Result<(), GitError> {
+        let _ = place;
+        Ok(())
+    }
 }
 
 /// The reference a fetched base branch is kept under: outside `refs/heads`, so that no push can mean it.
 pub(super) fn base_ref(branch: &BranchName) -> String {
     format!("refs/kubeops/base/{branch}")
 }
+
+/// Branches that are only looked at are kept under `refs/kubeops/seen/` while they are.
+pub(super) const SEEN: &str = "refs/kubeops/seen/";

@@ -184,6 +184,34 @@ fn a_request_after_the_store_was_lost_gets_a_pull_request_of_its_own() {
 
 #[test]
 fn a_commit_of_ours_that_nobody_noted_is_replaced() {
+    nobody_noted(|_, _| {});
+}
+
+#[test]
+fn a_commit_that_nobody_noted_is_ours_also_under_the_committer_and_the_key_of_before() {
+    nobody_noted(|world, round| {
+        let key = world.server.place(&format!("key-{round}"));
+        let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+        assert!(made.expect("ssh-keygen").success());
+        world.server.secret("SIGNING_KEY", &std::fs::read_to_string(&key).expect("a key"));
+        world.server.edit_resource("inventory.yaml", |text| {
+            let lines = text.lines().filter(|line| !line.starts_with("  author:") && !line.starts_with("  signing:"));
+            let with = |line: &str| {
+                let also =
+                    format!("  author: {{ name: Robot {round}, email: robot{round}@example.com }}\n  signing: {{ format: ssh, key: SIGNING_KEY }}\n");
+                format!("{line}\n{}", if line == "  branch: main" { also } else { String::new() })
+            };
+            lines.map(with).collect()
+        });
+        let loaded = || world.server.at().get("/status")["resources"]["loaded_at"].clone();
+        let before = loaded();
+        world.server.signal("HUP");
+        eventually("the other committer is in force", || (loaded() != before).then_some(()));
+    });
+}
+
+/// A ticket whose branch is pushed three times without anybody noting it; `between` changes something before the next time.
+fn nobody_noted(between: impl Fn(&World, usize)) {
     let mut world = World::start();
     // Each time the branch is pushed, GitHub refuses the pull request, and the base moves on.
     world.github.fail(Fault::Forbidden);
@@ -195,6 +223,7 @@ fn a_commit_of_ours_that_nobody_noted_is_replaced() {
         assert_eq!(failed["commit"], world.tip(&branch));
         commits.push(world.tip(&branch));
         world.server.upstream.write("main", "README.md", &format!("round {round}"));
+        between(&world, round);
         if round < 2 {
             world.github.fail(Fault::Forbidden);
         }

@@ -3,6 +3,7 @@
 
 mod alert;
 mod base_moves;
+mod commits;
 mod crash;
 mod deliveries;
 mod disk_full;

@@ -15,7 +15,7 @@ pub enum GitError {
         message: String,
     },
     /// The remote's certificate or host key is not trusted.
-    #[error("repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates")]
+    #[error("repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates, or its key to the repository's known hosts")]
     Untrusted {
         /// The repository.
         repository: RepositoryName,
@@ -98,6 +98,14 @@ pub enum GitError {
         /// The system's words.
         message: String,
     },
+    /// The git program of the machine is missing, too old, or cannot be run.
+    #[error("repository {repository}: {message}; or choose `git: {{ transport: libgit2 }}` for the repository")]
+    Program {
+        /// The repository.
+        repository: RepositoryName,
+        /// What is wrong and what to install.
+        message: String,
+    },
     /// A path of the change is not a file in the base; validation should have said so.
     #[error("repository {repository}: {path} cannot be written: {message}")]
     Path {
@@ -131,6 +139,7 @@ impl GitError {
             | Self::Timeout { .. }
             | Self::Moved { .. }
             | Self::Corrupt { .. }
+            | Self::Program { .. }
             | Self::Storage { .. } => ErrorClass::Transient,
             Self::Path { .. } | Self::Bug { .. } => ErrorClass::Bug,
         }

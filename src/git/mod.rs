@@ -5,8 +5,10 @@
 mod commit;
 mod diff;
 mod error;
+mod known_hosts;
 mod message;
 mod mirror;
+mod on_demand;
 mod open;
 mod proposal;
 mod remote;
@@ -19,9 +21,9 @@ pub use error::GitError;
 pub use message::{CommitMeta, Identity, commit_message};
 pub use mirror::{Mirror, Mirrors};
 pub use open::open_isolated;
-pub use remote::{Credentials, RemoteSpec};
+pub use remote::{Credentials, RemoteSpec, SshAccess};
 
 pub use crate::types::RemoteUrl;
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
-pub use transport::{Expected, Libgit2, Limits, Place, Pushed, RefUpdate, Transport};
+pub use transport::{Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, Pushed, RefUpdate, Transport, askpass_main, is_askpass};

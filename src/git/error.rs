@@ -151,7 +151,7 @@ impl GitError {
         let (repository, message) = (repository.clone(), words(error));
         match (error.class(), error.code()) {
             (Class::Os | Class::Filesystem | Class::NoMemory, _) | (_, Code::Locked | Code::Owner) => Self::Storage { repository, message },
-            (Class::Odb | Class::Object | Class::Zlib | Class::Indexer | Class::Tree | Class::Sha1 | Class::Repository | Class::Config, _)
+            (Class::Odb | Class::Object | Class::Reference | Class::Zlib | Class::Indexer | Class::Tree | Class::Sha1 | Class::Repository | Class::Config, _)
             | (_, Code::NotFound | Code::HashsumMismatch) => Self::Corrupt { repository, message },
             _ => Self::Bug { repository, message },
         }
@@ -172,6 +172,7 @@ impl GitError {
                 Self::Network { repository: owned, message }
             }
             (Class::Os, ..) if message.contains("connect") || message.contains("resolve address") => Self::Network { repository: owned, message },
+            (Class::Repository, ..) if message.contains("could not find repository") => Self::NoRepository { repository: owned, message },
             (Class::Repository, Code::NotFound, _) => Self::NoRepository { repository: owned, message },
             _ => Self::local(repository, error),
         }

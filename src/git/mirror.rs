@@ -7,7 +7,7 @@ use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
 use super::proposal::{Proposals, unique};
 use super::transport::{Expected, Place, Pushed, RefUpdate, Transport};
-use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, diff};
+use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, diff, scraps};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
 use git2::{Oid, Repository};
@@ -72,6 +72,7 @@ impl Mirrors {
             handle: Mutex::new(None),
             network: open.get(&remote.name).map_or_else(Default::default, |former| Arc::clone(&former.network)),
             damaged: AtomicBool::new(false),
+            tidied: AtomicBool::new(false),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));
         mirror
@@ -104,6 +105,8 @@ pub struct Mirror {
     /// One conversation with the remote at a time; shared by successive handles on the same directory.
     network: Arc<Mutex<()>>,
     damaged: AtomicBool,
+    /// Whether what a process before this one left was removed.
+    tidied: AtomicBool,
 }
 
 impl fmt::Debug for Mirror {
@@ -215,11 +218,16 @@ impl Mirror {
         self.remote.git.partial_clone
     }
 
-    /// Speaks with the remote, while nobody else does for this mirror.
+    /// Speaks with the remote, while nobody else does for this mirror. Damage is remembered, so that the next conversation
+    /// begins with a new mirror.
     pub(super) fn converse<T>(&self, talk: impl FnOnce(&dyn Transport, &Place) -> Result<T, GitError>) -> Result<T, GitError> {
         let _one = lock(&self.network);
         self.prepare()?;
-        talk(self.transport.as_ref(), &self.place())
+        let result = talk(self.transport.as_ref(), &self.place());
+        if matches!(result, Err(GitError::Corrupt { .. })) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -315,8 +323,13 @@ impl Mirror {
 
     /// Makes the mirror when there is none, and anew when it is damaged, half-written, or of another address or cut. Tells whether it did.
     fn prepare(&self) -> Result<bool, GitError> {
+        if !self.tidied.swap(true, Ordering::Relaxed) {
+            scraps::remove(&self.path);
+        }
         let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|mark| mark == self.remote.mark());
-        let sound = marked && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
+        // libgit2 bears a head that git does not.
+        let headed = fs::read(self.path.join("HEAD")).is_ok_and(|head| head.starts_with(b"ref: refs/heads/"));
+        let sound = marked && headed && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
         if !sound {
             self.rebuild()?;
         }

@@ -12,6 +12,7 @@ mod on_demand;
 mod open;
 mod proposal;
 mod remote;
+mod scraps;
 mod snapshot;
 mod standing;
 pub mod transport;

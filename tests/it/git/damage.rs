@@ -1,7 +1,7 @@
 //! Mirrors that are damaged, half-written or of another repository: noticed, and made anew without losing what was asked for.
 
 use super::world::{FILE, Setting, Way, With, branch};
-use crate::support::upstream::{UpstreamRepo, command, config_map, meta, run, validated};
+use crate::support::upstream::{UpstreamRepo, command, config_map, meta, validated};
 use kubeops::git::{Expected, GitError, RemoteSpec};
 use kubeops::plan::{BaseTree, EntryKind};
 use kubeops::types::ErrorClass;
@@ -76,7 +76,8 @@ impl Damage {
             Self::GarbageConfiguration => write("config", b"[[["),
             // What a git that was killed leaves: locks, and packs it had not finished.
             Self::LocksAndScraps => {
-                for file in ["refs/kubeops/base/main.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "config.lock", "objects/pack/tmp_pack_x1y2z3"] {
+                let locks = ["refs/kubeops/base/main.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "config.lock"];
+                for file in locks.into_iter().chain(["objects/pack/tmp_pack_x1y2z3", "objects/pack/pack_git2_x1y2z3"]) {
                     write(file, b"");
                 }
                 std::fs::create_dir_all(mirror.join("objects/tmp_objdir-incoming-x1y2z3/pack")).expect("made");
@@ -96,10 +97,11 @@ fn packed(mirror: &Path, extension: &str) -> Vec<PathBuf> {
 #[rstest]
 fn a_damaged_mirror_is_built_anew(#[values(With::Libgit2, With::Git)] with: With, #[values(Way::File, Way::Http)] way: Way) {
     let setting = Setting::new(with, way);
-    let (base, _) = setting.commit("1");
+    setting.commit("1");
     for damage in Damage::ALL {
         let mirrors = setting.reopened();
         damage.befall(&setting.mirror_path());
+        let base = setting.upstream.write("main", "a.yaml", &format!("a: {damage:?}\n"));
         let mirror = mirrors.get(&setting.remote);
         assert_eq!(mirror.fetch().unwrap_or_else(|error| panic!("{damage:?}: {error}")), base);
         let make = || -> Result<_, GitError> {
@@ -118,7 +120,7 @@ fn a_damaged_mirror_is_built_anew(#[values(With::Libgit2, With::Git)] with: With
         mirror.push(&branch("kubeops/x"), &commit, Expected::Any).unwrap_or_else(|error| panic!("{damage:?}: {error}"));
         drop(mirrors);
         setting.fsck();
-        assert!(packed(&setting.mirror_path(), "").iter().all(|file| !file.to_string_lossy().contains("tmp_")), "{damage:?}");
+        assert!(packed(&setting.mirror_path(), "").iter().all(|file| !file.to_string_lossy().contains("x1y2z3")), "{damage:?}");
     }
 }
 

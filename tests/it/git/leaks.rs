@@ -93,7 +93,7 @@ fn a_key_is_in_no_argument_or_environment_and_in_one_private_file_while_it_is_us
     let setting = Setting::new(With::Git, Way::Ssh);
     let Server::Ssh(server) = &setting.server else { panic!("sshd") };
     let key = server.key(if accepted { "user" } else { "stranger" });
-    let line = key.lines().nth(1).expect("a line").to_owned();
+    let line = key.lines().nth(3).expect("a line").to_owned();
     let (run, mirror) = (setting.upstream.scratch("run"), setting.mirror_path());
     let hook_mark = setting.upstream.scratch("looked");
     // The known hosts are asked for after the key, and just before git is started: too early to look. So the server's hook waits
@@ -114,7 +114,7 @@ fn a_key_is_in_no_argument_or_environment_and_in_one_private_file_while_it_is_us
             crate::support::server::eventually("git pushes", || {
                 seen = Seen::default();
                 seen.look(&mirror, &line, &[]);
-                (seen.git >= 2 && !files_with(&run, &[&line]).is_empty()).then_some(())
+                (seen.git >= 1 && !files_with(&run, &[&line]).is_empty()).then_some(())
             });
             assert_eq!(seen.found, [] as [String; 0]);
             let files = files_with(&run, &[&line]);

@@ -7,6 +7,7 @@ use kubeops::inventory::{GitSpec, GitTransport};
 use kubeops::plan::BaseTree;
 use kubeops::types::{CommitSha, ManifestPath};
 use rstest::rstest;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
 fn git(partial_clone: bool, depth: u32) -> GitSpec {
@@ -110,7 +111,12 @@ fn what_is_known_to_be_needed_is_fetched_at_once() {
     let fetches = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&fetches);
     let server = upstream.serve_watched(Some(TOKEN), move |request| {
-        let asks = request.body.windows(13).any(|window| window == b"command=fetch");
+        // What is long is sent compressed.
+        let mut plain = Vec::new();
+        let packed = request.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+        let read = if packed { flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut plain) } else { (&mut request.body.as_slice()).read_to_end(&mut plain) };
+        read.expect("a body");
+        let asks = plain.windows(13).any(|window| window == b"command=fetch");
         *counted.lock().expect("a number") += usize::from(asks);
     });
     let setting = Setting::behind(upstream, git(true, 0), Server::Http(server));

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// Where Debian and others have it; it insists on being called by its full path.
@@ -18,7 +18,6 @@ pub struct SshServer {
     address: SocketAddr,
     directory: PathBuf,
     stop: Arc<AtomicBool>,
-    connections: Arc<AtomicUsize>,
     accept: Option<JoinHandle<()>>,
 }
 
@@ -44,20 +43,19 @@ impl SshServer {
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("an address");
-        let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (stopped, counted, place) = (Arc::clone(&stop), Arc::clone(&connections), directory.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, place) = (Arc::clone(&stop), directory.clone());
         let accept = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stopped.load(Ordering::SeqCst) {
                     break;
                 }
-                counted.fetch_add(1, Ordering::SeqCst);
                 if let Err(error) = converse(&place, stream) {
                     eprintln!("{SSHD} cannot be run: {error}");
                 }
             }
         });
-        Self { address, directory, stop, connections, accept: Some(accept) }
+        Self { address, directory, stop, accept: Some(accept) }
     }
 
     /// The address of a repository on this machine.
@@ -74,11 +72,6 @@ impl SshServer {
     pub fn known_host(&self, key: &str) -> String {
         let public = std::fs::read_to_string(self.directory.join(format!("{key}.pub"))).expect("a key");
         format!("[127.0.0.1]:{} {public}", self.address.port())
-    }
-
-    /// How many connections there were.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
     }
 }
 

@@ -5,12 +5,11 @@ use super::environment::REMOTE;
 use super::{GitCommand, Heard, judge, words};
 use crate::git::GitError;
 use crate::git::open::open_mirror;
+use crate::git::scraps;
 use crate::git::transport::{Place, base_ref};
 use crate::types::{BranchName, CommitSha};
 use git2::{Oid, Repository};
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 
 /// A branch that is looked at is here for a moment. One name for all: one conversation a mirror has at a time.
 const SEEN: &str = "refs/kubeops/seen-tip";
@@ -113,10 +112,10 @@ pub(super) fn tips(git: &GitCommand, place: &Place) -> Result<HashMap<String, Co
 /// Whether the branch that was asked for is there.
 fn fetched(place: &Place, heard: Heard) -> Result<bool, GitError> {
     match heard.failure {
-        None => Ok(true),
+        None => judge::damage(&place.remote.name, &heard.finished.stderr).map_or(Ok(true), Err),
         Some(_) if judge::no_such_branch(&heard.finished.stderr) => Ok(false),
         Some(error) => {
-            tidy(&place.path);
+            scraps::remove(&place.path);
             Err(error)
         }
     }
@@ -131,30 +130,5 @@ fn tip_of(place: &Place, reference: &str) -> Result<Option<CommitSha>, GitError>
         Ok(id) => Ok(Some(CommitSha::from_bytes(id.as_bytes()))),
         Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
         Err(error) => Err(GitError::local(&place.remote.name, &error)),
-    }
-}
-
-/// Removes what a git that was killed left in the mirror: locks, which would stop every git after it, and packs that were not
-/// finished. Only one conversation a mirror has at a time, so they are nobody's.
-pub(super) fn tidy(mirror: &Path) {
-    for lock in ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"] {
-        let _ = fs::remove_file(mirror.join(lock));
-    }
-    remove_files(&mirror.join("refs/kubeops"), &|name| name.ends_with(".lock"));
-    remove_files(&mirror.join("objects/pack"), &|name| name.starts_with("tmp_") || name.starts_with(".tmp-"));
-    for entry in fs::read_dir(mirror.join("objects")).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("tmp_objdir-") {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-fn remove_files(directory: &Path, dead: &dyn Fn(&str) -> bool) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_files(&entry.path(), dead);
-        } else if dead(&entry.file_name().to_string_lossy()) {
-            let _ = fs::remove_file(entry.path());
-        }
     }
 }

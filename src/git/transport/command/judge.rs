@@ -84,6 +84,8 @@ const WORDS: &[(&str, About)] = &[
     ("error: Could not read ", About::Corrupt),
     ("object file", About::Corrupt),
     ("packfile", About::Corrupt),
+    ("index file", About::Corrupt),
+    ("unable to get type of object", About::Corrupt),
     ("pack-objects died", About::Corrupt),
     ("unresolved deltas", About::Corrupt),
     ("cannot lock ref", About::Corrupt),
@@ -100,7 +102,7 @@ pub(super) fn failure(repository: &RepositoryName, stderr: &[u8]) -> GitError {
     // What the server says of itself is nothing of this machine's.
     let means = |about: About, line: &str| !line.starts_with("remote:") || !matches!(about, About::Storage | About::Corrupt | About::Program);
     let about = WORDS.iter().find(|(words, about)| told.iter().any(|line| line.contains(words) && means(*about, line)));
-    let (repository, message) = (repository.clone(), plain(&told.join("; "), 400));
+    let (repository, message) = (repository.clone(), plain(&reasons(&told), 400));
     match about.map(|(_, about)| *about) {
         Some(About::Unauthorised) => GitError::Unauthorised { repository, message },
         Some(About::Untrusted) => GitError::Untrusted { repository, message },
@@ -115,6 +117,21 @@ pub(super) fn failure(repository: &RepositoryName, stderr: &[u8]) -> GitError {
     }
 }
 
+/// The reasons on one line, each once; what git died of first, because it may repeat other things many times.
+fn reasons(told: &[&str]) -> String {
+    let (fatal, other): (Vec<&str>, Vec<&str>) = told.iter().partition(|line| line.starts_with("fatal:"));
+    let mut lines: Vec<&str> = Vec::new();
+    for line in fatal.into_iter().chain(other) {
+        if !lines.contains(&line) && lines.len() < 8 {
+            lines.push(line);
+        }
+    }
+    if lines.first().is_some_and(|line| line.contains("Authentication failed")) {
+        lines.insert(0, "it does not accept the credentials");
+    }
+    lines.join("; ")
+}
+
 /// Whether a line is a reason: no progress, no advice, no summary.
 fn tells(line: &str) -> bool {
     !line.is_empty() && !line.contains("% (") && !["hint:", "To ", "From ", "Total ", " * ", "and the repository exists", "Please make sure"].iter().any(|start| line.starts_with(start))
@@ -125,6 +142,14 @@ pub(super) fn remote_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines = text.split(['\n', '\r']).filter_map(|line| line.trim().strip_prefix("remote:")).map(str::trim);
     plain(&lines.filter(|line| !line.is_empty() && !line.contains("% (")).collect::<Vec<_>>().join(" "), 500)
+}
+
+/// The damage git met in the mirror and went around: it fetches anew what it cannot read, and leaves the broken pack where it is.
+pub(super) fn damage(repository: &RepositoryName, stderr: &[u8]) -> Option<GitError> {
+    let text = String::from_utf8_lossy(stderr);
+    let told: Vec<&str> = text.split(['\n', '\r']).map(str::trim).filter(|line| line.starts_with("error:")).collect();
+    let damaged = |line: &&str| WORDS.iter().any(|(words, about)| matches!(about, About::Corrupt) && line.contains(words));
+    told.iter().any(damaged).then(|| GitError::Corrupt { repository: repository.clone(), message: plain(&reasons(&told), 400) })
 }
 
 /// Whether git says that the remote has no such branch.
@@ -163,6 +188,14 @@ mod tests {
         assert!(matches!(read("remote: fatal: bad object\nfatal: early EOF"), GitError::Network { .. }));
         assert_eq!(read("").class(), ErrorClass::Transient);
         assert_eq!(read("something new").class(), ErrorClass::Transient);
+    }
+
+    #[test]
+    fn damage_that_git_went_around_is_seen() {
+        let read = |text: &str| damage(&"gitops".parse().expect("a name"), text.as_bytes()).is_some();
+        assert!(read("error: file ./objects/pack/pack-1.pack is far too short to be a packfile\nFrom file:///x\n"));
+        assert!(!read("remote: error: packfile ./objects/pack/pack-1.pack cannot be accessed\n"));
+        assert!(!read("From file:///x\n * [new branch] main -> refs/kubeops/base/main\n"));
     }
 
     #[test]

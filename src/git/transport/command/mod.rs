@@ -15,6 +15,7 @@ pub use askpass::{askpass_main, is_askpass};
 
 use super::{Limits, Place, Pushed, RefUpdate, Transport};
 use crate::git::GitError;
+use crate::git::scraps;
 use crate::types::{BranchName, CommitSha};
 use askpass::Askpass;
 use git2::Oid;
@@ -52,8 +53,8 @@ pub struct GitCommand {
     /// Whether the program was found to be one that can do the work.
     checked: Mutex<bool>,
     runtime: Mutex<Option<Arc<Runtime>>>,
-    /// The mirrors this process has worked on, and when their base was last seen at the remote.
-    seen: Mutex<HashMap<PathBuf, Option<Instant>>>,
+    /// When each mirror's base was last seen at the remote.
+    seen: Mutex<HashMap<PathBuf, Instant>>,
 }
 
 impl GitCommand {
@@ -87,19 +88,11 @@ impl GitCommand {
     }
 
     fn saw_base(&self, place: &Place) {
-        lock(&self.seen).insert(place.path.clone(), Some(Instant::now()));
+        lock(&self.seen).insert(place.path.clone(), Instant::now());
     }
 
     fn saw_base_lately(&self, place: &Place) -> bool {
-        lock(&self.seen).get(&place.path).is_some_and(|seen| seen.is_some_and(|seen| seen.elapsed() < FRESH))
-    }
-
-    /// Removes what a process before this one left in a mirror, when this one comes to it first.
-    fn tidy_once(&self, place: &Place) {
-        lock(&self.seen).entry(place.path.clone()).or_insert_with(|| {
-            fetch::tidy(&place.path);
-            None
-        });
+        lock(&self.seen).get(&place.path).is_some_and(|seen| seen.elapsed() < FRESH)
     }
 
     /// One run of git, not yet started.
@@ -110,7 +103,6 @@ impl GitCommand {
             return Err(GitError::NoRepository { repository: place.remote.name.clone(), message });
         }
         self.check(place)?;
-        self.tidy_once(place);
         let storage = |error: io::Error| GitError::storage(&place.remote.name, &error);
         let (directory, home) = self.directory().map_err(storage)?;
         // A relative path would mean another place in the directory git runs in.
@@ -203,7 +195,7 @@ impl Talk<'_> {
         let finished = match finished {
             Ok(finished) => finished,
             Err(error) => {
-                fetch::tidy(&place.path);
+                scraps::remove(&place.path);
                 return Err(error);
             }
         };

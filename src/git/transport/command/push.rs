@@ -57,7 +57,8 @@ fn push_some(git: &GitCommand, place: &Place, updates: &[RefUpdate]) -> Result<V
     if !waiting.is_empty() {
         let heard = talk.run(&arguments(&waiting), None)?;
         let lines = Line::read(&heard.finished.stdout);
-        if let (Some(error), true) = (heard.failure, lines.is_empty()) {
+        // A pack that could not be made fails every branch at the server, which cannot tell why.
+        if let Some(error) = heard.failure.filter(|error| lines.is_empty() || matches!(error, GitError::Corrupt { .. })) {
             return Err(objects_left_out(place, updates, error));
         }
         let said = judge::remote_words(&heard.finished.stderr);

@@ -76,7 +76,7 @@ impl Repository {
         let upstream = Self::bare(place, files)?;
         let mirrors = Mirrors::new(place.join(&format!("mirror-{files}")), Arc::new(Libgit2::default()))?;
         let url = format!("file://{}", upstream.display()).parse()?;
-        let mirror = mirrors.get(&RemoteSpec { name: "gitops".parse()?, url, base: "main".parse()?, credentials: None });
+        let mirror = mirrors.get(&RemoteSpec::new("gitops".parse()?, url, "main".parse()?));
         let base = mirror.fetch()?;
         Ok(Self { files, upstream, mirror, base, times: Vec::new(), git_times: Vec::new() })
     }

@@ -6,7 +6,6 @@ what=${1:-build}
 
 build_commands=(cc cmake pkg-config perl)
 build_packages=(gcc libc6-dev cmake pkg-config perl libssl-dev zlib1g-dev)
-test_packages=(git prometheus-alertmanager python3 python3-venv curl)
 
 missing=()
 need() { # a command that shows the package is there, then the package
@@ -27,6 +26,9 @@ if [ "$what" = test ]; then
   need curl curl
   need python3 python3
   need prometheus-alertmanager prometheus-alertmanager
+  # The contract of the git transports runs over a real SSH server, which a test starts for itself on the loopback.
+  need ssh openssh-client
+  [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
 if [ "$what" = test ]; then

@@ -23,7 +23,7 @@ pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceN
 pub(crate) use nearest::nearest;
 pub use paths::{DirectoryPath, ManifestPath};
 pub use refs::{BranchName, CommitSha};
-pub use remote_url::{PlainHttp, RemoteUrl};
+pub use remote_url::{PlainHttp, RemoteUrl, SshPlace};
 pub use spec::SpecError;
 pub use timestamp::Timestamp;
 

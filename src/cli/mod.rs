@@ -80,6 +80,10 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == crate::sandbox::WORKER_ARGUMENT) {
         return crate::sandbox::worker_main();
     }
+    // So is the child that git runs to ask for a token.
+    if crate::git::is_askpass() {
+        return crate::git::askpass_main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -15,7 +15,7 @@ pub enum GitError {
         message: String,
     },
     /// The remote's certificate or host key is not trusted.
-    #[error("repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates")]
+    #[error("repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates, or its key to the repository's known hosts")]
     Untrusted {
         /// The repository.
         repository: RepositoryName,
@@ -98,6 +98,14 @@ pub enum GitError {
         /// The system's words.
         message: String,
     },
+    /// The git program of the machine is missing, too old, or cannot be run.
+    #[error("repository {repository}: {message}; or choose `git: {{ transport: libgit2 }}` for the repository")]
+    Program {
+        /// The repository.
+        repository: RepositoryName,
+        /// What is wrong and what to install.
+        message: String,
+    },
     /// A path of the change is not a file in the base; validation should have said so.
     #[error("repository {repository}: {path} cannot be written: {message}")]
     Path {
@@ -141,6 +149,7 @@ impl GitError {
             | Self::Timeout { .. }
             | Self::Moved { .. }
             | Self::Corrupt { .. }
+            | Self::Program { .. }
             | Self::Storage { .. } => ErrorClass::Transient,
             Self::Path { .. } | Self::Bug { .. } => ErrorClass::Bug,
         }
@@ -152,7 +161,7 @@ impl GitError {
         let (repository, message) = (repository.clone(), words(error));
         match (error.class(), error.code()) {
             (Class::Os | Class::Filesystem | Class::NoMemory, _) | (_, Code::Locked | Code::Owner) => Self::Storage { repository, message },
-            (Class::Odb | Class::Object | Class::Zlib | Class::Indexer | Class::Tree | Class::Sha1 | Class::Repository | Class::Config, _)
+            (Class::Odb | Class::Object | Class::Reference | Class::Zlib | Class::Indexer | Class::Tree | Class::Sha1 | Class::Repository | Class::Config, _)
             | (_, Code::NotFound | Code::HashsumMismatch) => Self::Corrupt { repository, message },
             _ => Self::Bug { repository, message },
         }
@@ -173,6 +182,7 @@ impl GitError {
                 Self::Network { repository: owned, message }
             }
             (Class::Os, ..) if message.contains("connect") || message.contains("resolve address") => Self::Network { repository: owned, message },
+            (Class::Repository, ..) if message.contains("could not find repository") => Self::NoRepository { repository: owned, message },
             (Class::Repository, Code::NotFound, _) => Self::NoRepository { repository: owned, message },
             _ => Self::local(repository, error),
         }

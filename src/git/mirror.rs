@@ -10,7 +10,7 @@ use super::proposal::{Proposals, Worth, unique};
 use super::tip::Tip;
 use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
 use super::upkeep::Moment;
-use super::{Credentials, GitError, RemoteSpec, Snapshot, diff};
+use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, diff, scraps};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
 use git2::{Oid, Repository};
@@ -27,7 +27,7 @@ use std::time::Duration;
 const USES_PER_HANDLE: u32 = 256;
 /// After building so many bytes a handle is opened anew.
 const BYTES_PER_HANDLE: usize = 8 * 1024 * 1024;
-/// Written last when a mirror is made: a mirror without it is half-written. Holds the address it mirrors.
+/// Written last when a mirror is made: a mirror without it is half-written. Holds what it is a mirror of.
 const MARKER: &str = "kubeops-mirror";
 /// What a mirror's directory is called while it is being removed.
 const BROKEN: &str = ".broken-";
@@ -62,20 +62,24 @@ impl Mirrors {
         if let Some(mirror) = open.get(&remote.name)
             && mirror.remote.url == remote.url
             && mirror.remote.base == remote.base
+            && mirror.remote.git == remote.git
         {
             lock(&mirror.credentials).clone_from(&remote.credentials);
+            lock(&mirror.ssh).clone_from(&remote.ssh);
             return Arc::clone(mirror);
         }
         let path = self.directory.join(format!("{}.git", remote.name));
         let mirror = Arc::new(Mirror {
-            remote: RemoteSpec { credentials: None, ..remote.clone() },
+            remote: RemoteSpec { credentials: None, ssh: None, ..remote.clone() },
             credentials: Mutex::new(remote.credentials.clone()),
+            ssh: Mutex::new(remote.ssh.clone()),
             transport: Arc::clone(&self.transport),
             handle: Mutex::new(None),
             hold: open.get(&remote.name).map_or_else(|| Hold::of(&path), |former| Arc::clone(&former.hold)),
             path,
             damaged: AtomicBool::new(false),
             tip: Tip::default(),
+            tidied: AtomicBool::new(false),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));
         mirror
@@ -108,12 +112,15 @@ pub struct Mirror {
     path: PathBuf,
     remote: RemoteSpec,
     credentials: Mutex<Option<Credentials>>,
+    ssh: Mutex<Option<SshAccess>>,
     transport: Arc<dyn Transport>,
     handle: Mutex<Option<Handle>>,
     /// One conversation with the remote at a time; shared by successive mirrors on the same directory.
     hold: Arc<Hold>,
     damaged: AtomicBool,
     tip: Tip,
+    /// Whether what a process before this one left was removed.
+    tidied: AtomicBool,
 }
 
 impl fmt::Debug for Mirror {
@@ -270,16 +277,34 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached.
     pub fn remote_tip(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let _talking = self.hold.talk();
-        self.prepare()?;
-        self.transport.tip(&self.place(), branch)
+        self.converse(|transport, place| transport.tip(place, branch))
     }
 
     /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
     pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        let tip = self.converse(|transport, place| transport.fetch_branch(place, branch))?;
+        if self.remote.git.depth.is_some() {
+            // An open handle goes on seeing the history cut off where it was.
+            *lock(&self.handle) = None;
+        }
+        Ok(tip)
+    }
+
+    /// Whether file contents are fetched when they are read.
+    pub(super) fn is_partial(&self) -> bool {
+        self.remote.git.partial_clone
+    }
+
+    /// Speaks with the remote, while nobody else does for this mirror. Damage is remembered, so that the next conversation
+    /// begins with a new mirror.
+    pub(super) fn converse<T>(&self, talk: impl FnOnce(&dyn Transport, &Place) -> Result<T, GitError>) -> Result<T, GitError> {
         let _talking = self.hold.talk();
         self.prepare()?;
-        self.transport.fetch_branch(&self.place(), branch)
+        let result = talk(self.transport.as_ref(), &self.place());
+        if matches!(result, Err(GitError::Corrupt { .. })) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -287,11 +312,8 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold one of them or cannot be read.
     pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<TreeDiff, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let (from, to) = (self.find(repository, base)?, self.find(repository, commit)?);
-            diff::tree_diff(repository, from, to, limit).map_err(|error| self.local(&error))
-        })
+        self.bring_for_diff(base, commit)?;
+        self.with_found(base, commit, |repository, from, to| diff::tree_diff(repository, from, to, limit))
     }
 
     /// Whether `commit`, made on `base`, is to `base` what `change` is to `tip`: the same files, with the same content before and
@@ -374,6 +396,20 @@ impl Mirror {
         self.with_handle(|handle| read(&handle.repository).map_err(|error| self.local(&error)))
     }
 
+    /// The same, with two commits that the mirror or proposals hold.
+    pub(super) fn with_found<T>(
+        &self,
+        from: &CommitSha,
+        to: &CommitSha,
+        read: impl FnOnce(&Repository, Oid, Oid) -> Result<T, git2::Error>,
+    ) -> Result<T, GitError> {
+        self.with_handle(|handle| {
+            let repository = &handle.repository;
+            let (from, to) = (self.find(repository, from)?, self.find(repository, to)?);
+            read(repository, from, to).map_err(|error| self.local(&error))
+        })
+    }
+
     fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
         self.push_many(vec![update])?.pop().unwrap_or_else(|| Err(self.bug("the transport told nothing of the branch")))
     }
@@ -408,6 +444,7 @@ impl Mirror {
         })
     }
 
+    /// The id of a commit that the mirror or a proposal holds.
     fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
         let found = self.proposals().load(repository, commit)?;
         found.ok_or_else(|| GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })
@@ -421,10 +458,15 @@ impl Mirror {
         })
     }
 
-    /// Makes the mirror when there is none, and anew when it is damaged, half-written or of another address. Tells whether it did.
+    /// Makes the mirror when there is none, and anew when it is damaged, half-written, or of another address or cut. Tells whether it did.
     fn prepare(&self) -> Result<bool, GitError> {
-        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|address| address == self.remote.url.as_str());
-        let sound = marked && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
+        if !self.tidied.swap(true, Ordering::Relaxed) {
+            scraps::remove(&self.path);
+        }
+        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|mark| mark == self.remote.mark());
+        // libgit2 bears a head that git does not.
+        let headed = fs::read(self.path.join("HEAD")).is_ok_and(|head| head.starts_with(b"ref: refs/heads/"));
+        let sound = marked && headed && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
         if !sound {
             self.rebuild()?;
         }
@@ -449,13 +491,13 @@ impl Mirror {
         initialise(&self.path).map_err(|error| self.local(&error))?;
         fs::write(self.path.join("config"), MIRROR_CONFIG).map_err(storage)?;
         self.proposals().prepare()?;
-        fs::write(self.path.join(MARKER), self.remote.url.as_str()).map_err(storage)?;
+        fs::write(self.path.join(MARKER), self.remote.mark()).map_err(storage)?;
         self.damaged.store(false, Ordering::Relaxed);
         Ok(())
     }
 
     pub(super) fn place(&self) -> Place {
-        Place { path: self.path.clone(), remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ..self.remote.clone() } }
+        Place { path: self.path.clone(), remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ssh: lock(&self.ssh).clone(), ..self.remote.clone() } }
     }
 
     fn proposals(&self) -> Proposals<'_> {

@@ -67,6 +67,11 @@ impl<'m> Proposals<'m> {
     /// Makes `commit` readable in a repository whose new objects stay in memory, with those of ours it stands on. Tells its
     /// id; none when neither the mirror nor a proposal holds it.
     pub(super) fn load(&self, repository: &Repository, commit: &CommitSha) -> Result<Option<Oid>, GitError> {
+        self.load_telling(repository, commit, &mut Vec::new())
+    }
+
+    /// The same, adding to `objects` every object that came out of a proposal.
+    pub(super) fn load_telling(&self, repository: &Repository, commit: &CommitSha, objects: &mut Vec<Oid>) -> Result<Option<Oid>, GitError> {
         let local = |error: git2::Error| GitError::local(self.repository, &error);
         let odb = repository.odb().map_err(local)?;
         let wanted = Oid::from_str(commit.as_str()).map_err(local)?;
@@ -80,11 +85,12 @@ impl<'m> Proposals<'m> {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(GitError::storage(self.repository, &error)),
             };
-            let last = read_objects(&odb, &bytes).map_err(local)?;
-            if last != Some(next) {
+            let read = read_objects(&odb, &bytes).map_err(local)?;
+            if read.last() != Some(&next) {
                 let message = format!("the objects of commit {next} are damaged");
                 return Err(GitError::Corrupt { repository: self.repository.clone(), message });
             }
+            objects.extend(read);
             match repository.find_commit(next).and_then(|commit| commit.parent_id(0)) {
                 Ok(parent) => next = parent,
                 Err(_) => return Ok(Some(wanted)),
@@ -151,10 +157,10 @@ impl<'m> Proposals<'m> {
     }
 }
 
-/// Gives every object of a proposal to the object store and tells the last one's id; none when there is no object.
-fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
+/// Gives every object of a proposal to the object store and tells their ids, in their order.
+fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Vec<Oid>, git2::Error> {
     let broken = || git2::Error::new(git2::ErrorCode::GenericError, git2::ErrorClass::Object, "a proposal's file is cut short or damaged");
-    let mut last = None;
+    let mut read = Vec::new();
     while !bytes.is_empty() {
         let end = bytes.iter().take(32).position(|byte| *byte == 0).ok_or_else(broken)?;
         let header = std::str::from_utf8(&bytes[..end]).map_err(|_| broken())?;
@@ -162,10 +168,10 @@ fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Option<Oid>, git2::Er
         let kind = ObjectType::from_str(kind).ok_or_else(broken)?;
         let size: usize = size.parse().map_err(|_| broken())?;
         let content = bytes[end + 1..].get(..size).ok_or_else(broken)?;
-        last = Some(odb.write(kind, content)?);
+        read.push(odb.write(kind, content)?);
         bytes = &bytes[end + 1 + size..];
     }
-    Ok(last)
+    Ok(read)
 }
 
 /// A number no other call in this process gets; for names of scratch files and directories.

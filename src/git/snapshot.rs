@@ -21,6 +21,13 @@ struct Found {
     mode: i32,
 }
 
+impl Found {
+    /// A regular file: executable or not, and 100664 from early gits.
+    fn is_file(&self) -> bool {
+        matches!(self.mode, 0o100_644 | 0o100_755 | 0o100_664)
+    }
+}
+
 impl Snapshot {
     pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pin: Arc<Pin>) -> Self {
         Self { mirror, commit, root, _pin: pin }
@@ -63,11 +70,10 @@ impl BaseTree for Snapshot {
     }
 
     fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+        let found = self.reading(|repository| self.find(repository, path.as_str()))?;
+        let Some(found) = found.filter(Found::is_file) else { return Ok(None) };
+        self.mirror.bring(&[found.id]).map_err(tree_error)?;
         let read = self.reading(|repository| {
-            let Some(found) = self.find(repository, path.as_str())? else { return Ok(Ok(None)) };
-            if !matches!(found.mode, 0o100_644 | 0o100_755 | 0o100_664) {
-                return Ok(Ok(None));
-            }
             let odb = repository.odb()?;
             let (size, _) = odb.read_header(found.id)?;
             if size > MAX_FILE_BYTES {
@@ -76,6 +82,18 @@ impl BaseTree for Snapshot {
             Ok(Ok(Some(odb.read(found.id)?.data().to_vec())))
         })?;
         read.map_err(|size| TreeError { message: format!("{path} has {size} bytes; at most {MAX_FILE_BYTES} are read"), class: ErrorClass::User })
+    }
+
+    fn prefetch(&self, paths: &[&ManifestPath]) -> Result<(), TreeError> {
+        if !self.mirror.is_partial() {
+            return Ok(());
+        }
+        let find = |repository: &git2::Repository| {
+            let found = paths.iter().map(|path| self.find(repository, path.as_str()));
+            found.filter_map(|found| found.map(|found| found.filter(Found::is_file).map(|found| found.id)).transpose()).collect::<Result<Vec<_>, _>>()
+        };
+        let wanted = self.reading(find)?;
+        self.mirror.bring(&wanted).map_err(tree_error)
     }
 
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {

@@ -1,6 +1,6 @@
 //! One repository, as its author writes it.
 
-use super::{AuthorSpec, ForgeSpec, SigningSpec};
+use super::{AuthorSpec, ForgeSpec, GitSpec, SigningSpec, SshSpec};
 use crate::types::{BranchName, RemoteUrl, SecretName, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,12 @@ pub struct RepositorySpec {
     /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
+    /// What fetching and pushing over SSH authenticates with; without it, the SSH agent and the known hosts of whoever runs KubeOps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshSpec>,
+    /// Which git fetches and pushes, and how much of the repository is kept here.
+    #[serde(default)]
+    pub git: GitSpec,
     /// Whose name stands on commits.
     #[serde(default)]
     pub author: AuthorSpec,
@@ -88,7 +94,8 @@ impl RepositorySpec {
             ForgeSpec::Github { token, .. } => Some(token.clone()),
             ForgeSpec::Local => None,
         };
-        own.into_iter().chain(forge).chain(signing)
+        let ssh: Vec<SecretName> = self.ssh.iter().flat_map(SshSpec::secret_names).cloned().collect();
+        own.into_iter().chain(forge).chain(signing).chain(ssh)
     }
 
     /// What is wrong beyond the types: pointers into the spec.
@@ -97,6 +104,8 @@ impl RepositorySpec {
         errors.extend(self.author.check("/author"));
         errors.extend(self.committer.iter().flat_map(|committer| committer.check("/committer")));
         errors.extend(self.signing.iter().flat_map(SigningSpec::check));
+        errors.extend(self.git.check());
+        errors.extend(self.ssh.iter().flat_map(|ssh| ssh.check(&self.url)));
         errors
     }
 }

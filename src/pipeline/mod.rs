@@ -29,12 +29,13 @@ pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
 use crate::forge::{Forge, ForgeError, Review};
-use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec};
-use crate::inventory::Repository;
+use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec, SshAccess};
+use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Store, TaskKind};
 use crate::types::RepositoryName;
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
 use step::outcome;
@@ -105,9 +106,22 @@ impl Pipeline {
             let (secrets, secret) = (Arc::clone(&self.secrets), secret.clone());
             Credentials::new(username, move || secrets.secret(&secret).map_err(|error| error.to_string()))
         });
-        let remote =
-            RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
-        Ok(self.mirrors.get(&remote))
+        let spec = &repository.spec;
+        let remote = RemoteSpec::new(repository.name.clone(), spec.url.clone(), spec.branch.clone());
+        Ok(self.mirrors.get(&RemoteSpec { credentials, ssh: self.ssh(spec), git: spec.git.clone(), ..remote }))
+    }
+
+    /// The SSH key and the known hosts a repository names.
+    fn ssh(&self, spec: &RepositorySpec) -> Option<SshAccess> {
+        let SshSpec { key, known_hosts } = spec.ssh.clone()?;
+        let (keys, hosts) = (Arc::clone(&self.secrets), Arc::clone(&self.secrets));
+        Some(SshAccess::new(
+            move || keys.secret(&key).map_err(|error| error.to_string()),
+            move || match &known_hosts {
+                KnownHosts::Lines(lines) => Ok(lines.clone()),
+                KnownHosts::Secret(name) => Ok(hosts.secret(name).map_err(|error| error.to_string())?.expose_secret().to_owned()),
+            },
+        ))
     }
 }
 

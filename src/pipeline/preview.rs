@@ -164,7 +164,7 @@ impl Scratch {
         let directory = ScratchDirectory(path);
         let mirrors = Mirrors::new(directory.0.clone(), Arc::new(Libgit2::default())).map_err(|error| error.to_string())?;
         let spec = &target.repository.spec;
-        let remote = RemoteSpec { name: target.repository.name.clone(), url: spec.url.clone(), base: spec.branch.clone(), credentials: None };
+        let remote = RemoteSpec::new(target.repository.name.clone(), spec.url.clone(), spec.branch.clone());
         let mirror = mirrors.get(&remote);
         let base = mirror.fetch().map_err(|error| error.to_string())?;
         Ok(Self { mirror, base, _directory: directory })

@@ -28,6 +28,13 @@ pub trait BaseTree {
     /// # Errors
     /// When the tree cannot be read, or the file is larger than [`MAX_FILE_BYTES`].
     fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError>;
+    /// Told before these files are read one by one, for a tree that has to fetch their contents: all of them at once.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    fn prefetch(&self, _paths: &[&ManifestPath]) -> Result<(), TreeError> {
+        Ok(())
+    }
     /// The names in the directory that holds `path` which equal its last component when case is ignored, in their own spelling.
     ///
     /// # Errors

@@ -112,6 +112,7 @@ impl ValidateError {
 /// # Errors
 /// Everything that is wrong with the change, all at once; or the base's own error when it cannot be read.
 pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result<ValidatedChange, ValidateError> {
+    base.prefetch(&change.files.keys().collect::<Vec<_>>())?;
     let mut gate =
         Gate { base, rules, all: &change.files, differing: Vec::new(), findings: Vec::new(), summary: Vec::new(), objects: HashMap::new() };
     let mut paths = paths::Paths::new(base, rules, &change.files);

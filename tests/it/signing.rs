@@ -33,7 +33,7 @@ impl World {
 
     fn mirror(&self, mirrors: &Mirrors) -> Arc<Mirror> {
         let url = format!("file://{}", self.upstream.path().display()).parse().expect("an address");
-        let remote = RemoteSpec { name: "gitops".parse().expect("a name"), url, base: "main".parse().expect("a branch"), credentials: None };
+        let remote = RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch"));
         let mirror = mirrors.get(&remote);
         mirror.fetch().expect("fetched");
         mirror

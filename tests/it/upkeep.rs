@@ -63,7 +63,7 @@ impl World {
 
     fn remote(&self) -> RemoteSpec {
         let url = self.url.parse().expect("an address");
-        RemoteSpec { name: "gitops".parse().expect("a name"), url, base: "main".parse().expect("a branch"), credentials: None }
+        RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch"))
     }
 
     fn mirror(&self) -> Arc<Mirror> {
@@ -513,7 +513,7 @@ fn a_killed_upkeep_leaves_a_whole_mirror() {
     if let Ok(directory) = std::env::var(DIRECTORY) {
         let mirrors = Mirrors::new(Path::new(&directory).join("mirrors"), Arc::new(Libgit2::default())).expect("a directory");
         let url = format!("file://{directory}/upstream.git").parse().expect("an address");
-        let remote = RemoteSpec { name: "gitops".parse().expect("a name"), url, base: "main".parse().expect("a branch"), credentials: None };
+        let remote = RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch"));
         let upstream = Path::new(&directory).join("upstream.git");
         loop {
             for branch in ["one", "other"] {

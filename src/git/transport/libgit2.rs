@@ -2,13 +2,15 @@
 //! Tokens go to the configured origin alone, and only once per conversation: a refused token is not tried in a loop.
 
 use super::super::error::plain;
+use super::super::known_hosts::{self, Verdict};
 use super::super::open::{open_in_memory, open_mirror};
 use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
-use super::{Expected, Limits, Place, PushReport, Pushed, RefUpdate, SEEN, Transport, base_ref};
+use super::{Expected, Limits, Place, PushReport, Pushed, RACED, RefUpdate, SEEN, Transport, base_ref};
 use crate::types::{BranchName, CommitSha};
 use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
+use git2::{CertificateCheckStatus, cert::Cert};
 use secrecy::ExposeSecret;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -63,6 +65,12 @@ impl Transport for Libgit2 {
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
         let branch = branch.clone();
         self.run(place, move |talk| Ok(talk.advertised(Direction::Fetch)?.get(&branch.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()))))
+    }
+
+    fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError> {
+        // This transport fetches whole: what is missing is damage.
+        let message = format!("{} objects are missing", objects.len());
+        Err(GitError::Corrupt { repository: place.remote.name.clone(), message })
     }
 }
 
@@ -176,9 +184,7 @@ impl Talk<'_> {
         match status {
             Some(None) => Ok(Pushed::Updated),
             Some(Some(status)) => {
-                let raced =
-                    ["stale info", "fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "failed to lock", "already exists"];
-                if raced.iter().any(|word| status.contains(word)) {
+                if RACED.iter().any(|word| status.contains(word)) {
                     return Err(GitError::Moved { repository, branch, found: None });
                 }
                 Err(GitError::Rejected { repository, branch, message: plain(&format!("{status} {said}"), 600) })
@@ -205,7 +211,32 @@ impl Talk<'_> {
             self.pulse.beat();
         });
         callbacks.sideband_progress(|_| self.pulse.beat());
+        if self.remote.ssh.is_some() {
+            callbacks.certificate_check(|shown, _| self.recognise(shown));
+        }
         callbacks
+    }
+
+    /// Holds the key the host shows against the repository's known hosts; whatever libgit2 found in the file of whoever runs
+    /// this process does not count.
+    fn recognise(&self, shown: &Cert<'_>) -> Result<CertificateCheckStatus, git2::Error> {
+        let (Some(access), Some(place), Some(key)) = (&self.remote.ssh, self.remote.url.ssh(), shown.as_hostkey()) else {
+            return Ok(CertificateCheckStatus::CertificatePassthrough);
+        };
+        let refuse = |message: String| {
+            let error = git2::Error::new(git2::ErrorCode::Certificate, git2::ErrorClass::Ssh, &message);
+            *self.refused.borrow_mut() = Some(GitError::Untrusted { repository: self.remote.name.clone(), message });
+            error
+        };
+        let known = access.known_hosts().map_err(|message| refuse(format!("there are no known hosts: {}", plain(&message, 200))))?;
+        let kind = key.hostkey_type().map_or("unknown", |kind| kind.name());
+        let host = format!("{} shows a key of type {kind}", place.host);
+        match known_hosts::judge(&known, &place.host, place.port, key.hostkey().unwrap_or_default()) {
+            Verdict::Known => Ok(CertificateCheckStatus::CertificateOk),
+            Verdict::Revoked => Err(refuse(format!("{host} that is marked as revoked"))),
+            Verdict::Unknown(others) if others.is_empty() => Err(refuse(format!("{host}, and the known hosts name no key of it"))),
+            Verdict::Unknown(others) => Err(refuse(format!("{host}, and the known hosts name others, of type {}", others.join(", ")))),
+        }
     }
 
     /// Answers the server's demand for credentials.
@@ -214,11 +245,16 @@ impl Talk<'_> {
             *self.refused.borrow_mut() = Some(GitError::Unauthorised { repository: self.remote.name.clone(), message: message.to_owned() });
             git2::Error::new(git2::ErrorCode::Auth, git2::ErrorClass::Http, message)
         };
-        if let Some(user) = self.remote.url.ssh_user() {
-            return match (allowed.contains(CredentialType::USERNAME), again) {
-                (true, _) => Cred::username(user),
-                (false, false) => Cred::ssh_key_from_agent(user),
-                (false, true) => Err(refuse("the server accepts no key of the ssh agent")),
+        if let Some(place) = self.remote.url.ssh() {
+            return match (allowed.contains(CredentialType::USERNAME), &self.remote.ssh, again) {
+                (true, ..) => Cred::username(&place.user),
+                (false, None, false) => Cred::ssh_key_from_agent(&place.user),
+                (false, None, true) => Err(refuse("the server accepts no key of the ssh agent")),
+                (false, Some(_), true) => Err(refuse("the server does not accept the key")),
+                (false, Some(access), false) => {
+                    let key = access.key().map_err(|message| refuse(&format!("there is no key: {}", plain(&message, 200))))?;
+                    Cred::ssh_key_from_memory(&place.user, None, key.expose_secret(), None)
+                }
             };
         }
         let Some(credentials) = &self.remote.credentials else {

@@ -1,14 +1,20 @@
-//! Fetch and push, behind a trait: libgit2 now, the git command line beside it later.
+//! Fetch and push, behind a trait: libgit2, and the git program of the machine. One contract suite holds both to the same behaviour.
 //! A transport keeps a lease on every branch it moves: it moves it from where the caller expects it, or not at all.
+//! It must never show a token, obey the machine's configuration, or run what a repository brings along.
 
+mod command;
 mod deadline;
 mod libgit2;
+mod per_repository;
 
+pub use command::{GitCommand, GitCommandOptions, askpass_main, is_askpass};
 pub use deadline::Limits;
 pub use libgit2::Libgit2;
+pub use per_repository::PerRepository;
 
 use super::{GitError, RemoteSpec};
 use crate::types::{BranchName, CommitSha};
+use git2::Oid;
 use std::path::PathBuf;
 
 /// A mirror on disk and its remote, for the length of one conversation.
@@ -96,7 +102,25 @@ pub trait Transport: Send + Sync {
         let _ = place;
         Ok(())
     }
+
+    /// Fetches these objects into a mirror that was fetched without them, all in one conversation.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached, refuses, or does not have one of them any more.
+    fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError>;
 }
+
+/// Words of servers and git that mean: the branch is not where it was when we looked.
+const RACED: &[&str] = &[
+    "stale info",
+    "fetch first",
+    "non-fast-forward",
+    "failed to update ref",
+    "cannot lock ref",
+    "failed to lock",
+    "already exists",
+    "incorrect old value",
+];
 
 /// The reference a fetched base branch is kept under: outside `refs/heads`, so that no push can mean it.
 pub(super) fn base_ref(branch: &BranchName) -> String {

@@ -4,6 +4,7 @@ pub mod fake_github;
 pub mod github_openapi;
 pub mod loopback;
 pub mod server;
+pub mod sshd;
 pub mod upstream;
 
 use std::path::{Path, PathBuf};

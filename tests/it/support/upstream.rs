@@ -104,6 +104,11 @@ impl UpstreamRepo {
 
     /// The repository over HTTP; `token` is then the password every request must show, with the user `bot`.
     pub fn serve(&self, token: Option<&str>) -> HttpUpstream {
+        self.serve_watched(token, |_| {})
+    }
+
+    /// The same; `watch` sees every request that is let in before it is answered, and may hold it up.
+    pub fn serve_watched(&self, token: Option<&str>, watch: impl Fn(&Request) + Send + Sync + 'static) -> HttpUpstream {
         self.git(&["config", "http.receivepack", "true"]);
         let root = self.directory.path().to_path_buf();
         let expected = token.map(|token| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("bot:{token}"))));
@@ -113,6 +118,7 @@ impl UpstreamRepo {
                 answer.headers.push(("www-authenticate".to_owned(), "Basic realm=\"git\"".to_owned()));
                 return answer;
             }
+            watch(&request);
             http_backend(&root, &request)
         });
         HttpUpstream { url: format!("{}/upstream.git", server.url()), _server: server }

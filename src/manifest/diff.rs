@@ -144,12 +144,12 @@ fn compare_lists(old: &[Value], new: &[Value], path: &mut String, secret: bool, 
     let length = path.len();
     if let (Some(old_names), Some(new_names)) = (names(old), names(new)) {
         for (name, place) in &old_names {
-            push_name(path, name);
+            push_name(path, "name", name);
             compare(old.get(*place), position(&new_names, name).and_then(|place| new.get(place)), path, secret, into);
             path.truncate(length);
         }
         for (name, place) in new_names.iter().filter(|(name, _)| position(&old_names, name).is_none()) {
-            push_name(path, name);
+            push_name(path, "name", name);
             compare(None, new.get(*place), path, secret, into);
             path.truncate(length);
         }
@@ -182,11 +182,11 @@ fn position(names: &[(&str, usize)], name: &str) -> Option<usize> {
     names.iter().find(|(other, _)| *other == name).map(|(_, place)| *place)
 }
 
-fn is_simple(text: &str) -> bool {
+pub(super) fn is_simple(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-fn push_key(path: &mut String, key: &str) {
+pub(super) fn push_key(path: &mut String, key: &str) {
     if is_simple(key) {
         if !path.is_empty() {
             path.push('.');
@@ -197,9 +197,10 @@ fn push_key(path: &mut String, key: &str) {
     }
 }
 
-fn push_name(path: &mut String, name: &str) {
-    let quoted = if is_simple(name) { name.to_owned() } else { Value::from(name).to_string() };
-    path.push_str(&format!("[name={quoted}]"));
+/// The element of a list whose field `key` is `value`.
+pub(super) fn push_name(path: &mut String, key: &str, value: &str) {
+    let quoted = if is_simple(value) { value.to_owned() } else { Value::from(value).to_string() };
+    path.push_str(&format!("[{key}={quoted}]"));
 }
 
 fn is_secret(fields: &Map<String, Value>) -> bool {

@@ -60,6 +60,46 @@ struct Node {
     value: Span,
     /// The place in `nodes` after the last descendant, which is the next sibling's.
     end: u32,
+    written: Written,
+}
+
+/// How a node is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) form: Form,
+    /// Whether it has an anchor, which an alias may name.
+    pub(super) anchored: bool,
+    /// Whether it has a tag.
+    pub(super) tagged: bool,
+}
+
+/// In which of YAML's forms a node is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing stands there.
+    Absent,
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    Literal,
+    Folded,
+    FlowMapping,
+    BlockMapping,
+    FlowSequence,
+    BlockSequence,
+    Alias,
+}
+
+/// One node, as an editor sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodeView<'p> {
+    /// Its number, to ask for its children.
+    pub(super) number: usize,
+    /// Its key, where it is a mapping's field.
+    pub(super) key: Option<(&'p str, Span)>,
+    /// Its value; see [`Location::value`].
+    pub(super) value: Span,
+    pub(super) written: Written,
 }
 
 impl Positions {
@@ -74,9 +114,9 @@ impl Positions {
     }
 
     /// Adds a node below the one opened last and gives its number.
-    pub(super) fn open(&mut self, key: Option<(Box<str>, Span)>, value: Span) -> usize {
+    pub(super) fn open(&mut self, key: Option<(Box<str>, Span)>, value: Span, written: Written) -> usize {
         let number = self.nodes.len();
-        self.nodes.push(Node { key, value, end: u32::try_from(number + 1).unwrap_or(u32::MAX) });
+        self.nodes.push(Node { key, value, end: u32::try_from(number + 1).unwrap_or(u32::MAX), written });
         number
     }
 
@@ -136,6 +176,24 @@ impl Positions {
             self.collect(child, pointer, into);
             pointer.truncate(length);
         }
+    }
+
+    /// The node with this number; the root has 0.
+    pub(super) fn node(&self, number: usize) -> Option<NodeView<'_>> {
+        let node = self.nodes.get(number)?;
+        let key = node.key.as_ref().map(|(key, span)| (&**key, *span));
+        Some(NodeView { number, key, value: node.value, written: node.written })
+    }
+
+    /// The nodes directly below a node, in the order of the text.
+    pub(super) fn below(&self, number: usize) -> impl Iterator<Item = NodeView<'_>> {
+        self.children(number).filter_map(|child| self.node(child))
+    }
+
+    /// Every node at or below `number`, in the order of the text.
+    pub(super) fn subtree(&self, number: usize) -> impl Iterator<Item = NodeView<'_>> {
+        let end = self.nodes.get(number).map_or(number, |node| node.end as usize);
+        (number..end).filter_map(|node| self.node(node))
     }
 
     fn children(&self, at: usize) -> impl Iterator<Item = usize> {

@@ -141,6 +141,7 @@ impl Inventory for FakeInventory {
             when: None,
             parameters: json!({ "type": "object" }),
             templates: vec!["namespace".parse().expect("a name")],
+            edits: Vec::new(),
             document: json!({ "kind": "Automation" }),
         }]
     }

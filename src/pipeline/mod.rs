@@ -4,6 +4,7 @@
 
 mod body;
 mod branch;
+mod conflicts;
 mod dispatch;
 mod error;
 mod operations;
@@ -24,7 +25,7 @@ use crate::failpoint;
 use crate::forge::{Forge, ForgeError, Pull, PullSpec, PullState, Review};
 use crate::git::{CommitMeta, Credentials, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
-use crate::request::{Request, State};
+use crate::request::{Changes, Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::RepositoryName;
@@ -86,13 +87,15 @@ impl Pipeline {
     async fn plan(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let (this, request) = (Arc::clone(self), request.clone());
         // libgit2 and the renderer block.
-        blocking(move || {
+        let (request, planned) = blocking(move || {
             let rules = this.rules.current();
             let planned = this.plan_on_base(&rules, &request).or_else(Stop::into_planned)?;
             failpoint::hit("plan.committed");
-            Ok(outcome::planned(request, planned, this.clock.as_ref()))
+            Ok((request, planned))
         })
-        .await
+        .await?;
+        let planned = self.beside_others(&request, planned).await?;
+        Ok(outcome::planned(request, planned, self.clock.as_ref()))
     }
 
     fn plan_on_base(&self, rules: &InForce, request: &Request) -> Result<Planned, Stop> {
@@ -114,8 +117,8 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let warnings = made.change.warnings().to_vec();
-        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text: made.text, warnings })
+        let (warnings, changes) = (made.change.warnings().to_vec(), Box::new(Changes::of(&made.change)));
+        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, changes, text: made.text, warnings })
     }
 
     /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.

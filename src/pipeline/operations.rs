@@ -141,7 +141,7 @@ impl Pipeline {
     /// # Errors
     /// When there is no such request, or it is in another state.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
-        let request = self.store.request(id).await?;
+        let mut request = self.store.request(id).await?;
         if request.state == State::Withdrawn && self.has_dead_task(id).await? {
             return self.withdraw_again(request, actor).await;
         }
@@ -150,6 +150,8 @@ impl Pipeline {
         }
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        // It is asked for against the base as it is now.
+        request.changes = None;
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 

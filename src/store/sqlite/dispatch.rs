@@ -210,6 +210,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         commit: None,
         pushed: None,
         summary: Vec::new(),
+        changes: None,
         text: None,
         pull: None,
         findings: Vec::new(),

@@ -361,6 +361,7 @@ pub fn request(n: u128, state: State) -> Request {
         base: None,
         pushed: None,
         summary: Vec::new(),
+        changes: None,
         text: None,
         commit: None,
         pull: Some(PullRef { number: 1, url: "http://localhost:8080/pulls/gitops/1".to_owned() }),

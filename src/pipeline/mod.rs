@@ -14,6 +14,7 @@ mod rules;
 mod step;
 mod tidy;
 
+pub use body::{Trailer, evidence};
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};

@@ -5,6 +5,7 @@ mod alert;
 mod crash;
 mod deliveries;
 mod disk_full;
+mod edits;
 mod github;
 mod reload;
 mod secrets;

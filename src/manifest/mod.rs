@@ -44,6 +44,15 @@ pub struct Document {
     pub disputed: Vec<Disputed>,
 }
 
+impl Document {
+    /// The same in a text that was moved.
+    fn shifted(self, by: positions::Shift) -> Self {
+        let Self { value, positions, index, start_line, mut disputed } = self;
+        disputed.iter_mut().for_each(|disputed| disputed.place = by.place(disputed.place));
+        Self { value, positions: positions.shifted(by), index, start_line: by.line(start_line), disputed }
+    }
+}
+
 /// How much a text may hold. The defaults read any manifest a person would write and refuse a bomb within milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

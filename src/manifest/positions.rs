@@ -29,6 +29,36 @@ impl Span {
     }
 }
 
+/// How far a text was moved: bytes and lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shift {
+    bytes: i64,
+    lines: i64,
+}
+
+impl Shift {
+    /// How far what stands at the end of `old` is moved in `new`.
+    pub(super) fn between(old: &str, new: &str) -> Self {
+        let lines = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count() as i64;
+        Self { bytes: new.len() as i64 - old.len() as i64, lines: lines(new) - lines(old) }
+    }
+
+    /// The line, moved.
+    pub(super) fn line(self, line: u32) -> u32 {
+        u32::try_from(i64::from(line) + self.lines).unwrap_or(u32::MAX)
+    }
+
+    /// The place, moved by whole lines.
+    pub(super) fn place(self, place: Place) -> Place {
+        let offset = u32::try_from(i64::from(place.offset) + self.bytes).unwrap_or(u32::MAX);
+        Place { offset, line: self.line(place.line), column: place.column }
+    }
+
+    fn span(self, span: Span) -> Span {
+        Span { start: self.place(span.start), end: self.place(span.end) }
+    }
+}
+
 /// What is known of a pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
@@ -176,6 +206,17 @@ impl Positions {
             self.collect(child, pointer, into);
             pointer.truncate(length);
         }
+    }
+
+    /// The same in a text that was moved.
+    pub(super) fn shifted(mut self, by: Shift) -> Self {
+        for node in &mut self.nodes {
+            node.value = by.span(node.value);
+            if let Some((_, key)) = &mut node.key {
+                *key = by.span(*key);
+            }
+        }
+        self
     }
 
     /// The node with this number; the root has 0.

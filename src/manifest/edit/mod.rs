@@ -11,6 +11,7 @@ mod style;
 
 pub use error::{EditError, EditFault};
 
+use super::positions::Shift;
 use super::{Document, FieldPath, Limits, ObjectAddress, Step, SyntaxError, parse};
 use locate::{Place, Resolved};
 use page::{Page, Splice};
@@ -37,6 +38,11 @@ impl Editor {
     /// The text as it is now.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Its documents.
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
     }
 
     /// Gives a field its value; tells whether that changed anything. Without `object` the text has one document.
@@ -76,8 +82,8 @@ impl Editor {
         // A comment that stands deeper than a block of text before it would become a part of it: then the text goes on one line.
         for blocks in [true, false] {
             let splices = self.splices(document, &resolved, whole, value, blocks)?;
-            if let Some((text, documents)) = self.applied(document, &splices, &intended) {
-                (self.text, self.documents) = (text, documents);
+            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
+                self.take(document, text, reread);
                 return Ok(true);
             }
         }
@@ -97,17 +103,30 @@ impl Editor {
         }
     }
 
-    /// The text with the splices written, unless it then says anything else than `intended`.
-    fn applied(&self, at: usize, splices: &[Splice], intended: &Value) -> Option<(String, Vec<Document>)> {
+    /// The text with the splices written, and its document, unless that then says anything else than `intended`. Only the document's own
+    /// lines are read again: a line that begins with `---` or `...` is the end of a document wherever it stands (YAML 1.2.2, 9.1.2).
+    fn applied(&self, at: usize, splices: &[Splice], intended: &Value) -> Option<(String, Document)> {
+        let begin = self.documents.get(at)?.positions.node(0)?.value.start.offset as usize;
+        let lines = page::document_lines(&self.text, begin);
+        if splices.iter().any(|splice| splice.range.start < lines.start || splice.range.end > lines.end) {
+            return None;
+        }
         let text = page::spliced(&self.text, splices);
-        let documents = parse(&text, Limits::default()).ok()?;
-        let as_meant = documents.len() == self.documents.len()
-            && documents.iter().zip(&self.documents).enumerate().all(
-                |(number, (new, old))| {
-                    if number == at { new.value == *intended } else { new.value == old.value }
-                },
-            );
+        let end = text.len() - (self.text.len() - lines.end);
+        let mut reread = parse(text.get(lines.start..end)?, Limits::default()).ok()?;
         let json = !self.json || serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-        (as_meant && json).then_some((text, documents))
+        let document = reread.pop().filter(|document| json && reread.is_empty() && document.value == *intended)?;
+        let moved = Shift::between("", text.get(..lines.start)?);
+        Some((text, Document { index: at, ..document.shifted(moved) }))
+    }
+
+    /// Puts the text in the place of the old one; the documents behind the one that was read again stand elsewhere now.
+    fn take(&mut self, at: usize, text: String, reread: Document) {
+        let moved = Shift::between(&self.text, &text);
+        self.text = text;
+        let behind = self.documents.split_off((at + 1).min(self.documents.len()));
+        self.documents.truncate(at);
+        self.documents.push(reread);
+        self.documents.extend(behind.into_iter().map(|document| document.shifted(moved)));
     }
 }

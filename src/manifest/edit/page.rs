@@ -32,6 +32,27 @@ pub(super) fn spliced(text: &str, splices: &[Splice]) -> String {
     out
 }
 
+/// The lines of the document that stands at `at`, without the markers around it.
+pub(super) fn document_lines(text: &str, at: usize) -> Range<usize> {
+    let is_marker = |line: &str| {
+        let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    };
+    let mut lines = 0..text.len();
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        if is_marker(line) && begin > at {
+            lines.end = begin;
+            break;
+        }
+        begin += line.len();
+        if is_marker(line) {
+            lines.start = begin;
+        }
+    }
+    lines
+}
+
 /// A text with one of its documents, and the path asked for.
 pub(super) struct Page<'a> {
     pub(super) text: &'a str,

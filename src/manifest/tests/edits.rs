@@ -11,6 +11,7 @@ fn edited(text: &str, object: Option<&str>, field: &str, value: &Value) -> Resul
     let object = object.map(|object| object.parse::<ObjectAddress>().expect("an address"));
     let changed = editor.set(object.as_ref(), &path(field), value)?;
     assert_eq!(changed, editor.text() != text, "{text:?}");
+    assert_eq!(editor.documents(), read(editor.text()), "what the editor goes on with is what the text says");
     Ok(editor.text().to_owned())
 }
 
@@ -247,4 +248,31 @@ fn a_path_is_read_as_the_diff_writes_it_and_says_where_it_is_wrong() {
         assert!(wrong.parse::<ObjectAddress>().is_err(), "{wrong}");
     }
     assert_eq!("A.g.io//x".parse::<ObjectAddress>().expect("an address").to_string(), "A.g.io//x");
+}
+
+#[test]
+fn a_document_among_others_is_edited_and_the_others_are_found_where_they_are_then() {
+    let text = format!(
+        "{DEPLOYMENT}--- # next\n# two\nkind: A\napiVersion: v1\nmetadata: {{name: x}}\nn: 1\nt: |\n  --- no marker\n...\n---\nkind: B\napiVersion: v1\nmetadata:\n  name: why\non: yes\n"
+    );
+    let mut editor = Editor::open(text.clone(), false).expect("read");
+    for (object, field, value) in [
+        ("A//x", "added.deep", json!("one\ntwo\n")),
+        ("B//why", "metadata.labels", json!({"a": "b"})),
+        ("Deployment/web/api", "spec.template.spec.containers[name=api].args", json!(["--slow"])),
+        ("A//x", "n", json!("---\n")),
+        ("B//why", "metadata.labels.a", json!("c")),
+        ("Deployment/web/api", "spec.replicas", json!(100)),
+    ] {
+        let object: ObjectAddress = object.parse().expect("an address");
+        assert!(editor.set(Some(&object), &path(field), &value).expect("set"), "{field}");
+        assert_eq!(editor.documents(), read(editor.text()), "{field}");
+    }
+    let expected = text
+        .replace("replicas: 2 ", "replicas: 100 ")
+        .replace("[ --fast, \"--port=80\" ]", "[\"--slow\"]")
+        .replace("n: 1\n", "n: \"---\\n\"\n")
+        .replace("  --- no marker\n...", "  --- no marker\nadded:\n  deep: |\n    one\n    two\n...")
+        .replace("name: why\n", "name: why\n  labels:\n    a: c\n");
+    assert_eq!(editor.text(), expected);
 }

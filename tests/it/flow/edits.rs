@@ -165,7 +165,7 @@ fn who_else_wants_the_same_field_is_named_and_another_field_is_nobodys_business(
     let second = server.at().settled("OPS-3", "proposed");
     let id = first["id"].as_str().expect("an id");
     let told = format!("spec.replicas of Deployment shop/web is also changed by request {id} (pull request #1, open): 2 -> 6");
-    assert_eq!(conflicts(&second), [told.clone()]);
+    assert_eq!(conflicts(&second), [told.as_str()]);
     assert!(second["timeline"].as_array().expect("a timeline").iter().any(|entry| entry["message"] == told), "{second:#}");
     assert!(body(&server, &second).contains(&format!("### Conflicts\n\n- `{told}`\n")));
 
@@ -179,7 +179,7 @@ fn who_else_wants_the_same_field_is_named_and_another_field_is_nobodys_business(
     assert_eq!(again["pull"], second["pull"]);
     assert_eq!(again["changes"]["objects"][0]["fields"], json!([{"path": "spec.replicas", "old": 6, "new": 4}]));
     let merged = format!("spec.replicas of Deployment shop/web is also changed by request {id} (pull request #1, merged): 2 -> 6");
-    assert_eq!(conflicts(&again), [merged.clone()]);
+    assert_eq!(conflicts(&again), [merged.as_str()]);
     assert!(body(&server, &again).contains(&merged));
     // What the other field became stays: a change is applied again, never merged.
     let branch = again["branch"].as_str().expect("a branch");

@@ -122,12 +122,12 @@ pub async fn the_files_of_a_request_follow_its_plan_and_go_with_it(store: Arc<dy
     planned(&*store, &id, "gitops", &["a.yaml"], State::Planned, at(10)).await;
     planned(&*store, &id, "gitops", &["b.yaml"], State::Planned, at(11)).await;
     assert_eq!(rivals(&*store, &["a.yaml"], None).await, []);
-    assert_eq!(rivals(&*store, &["b.yaml"], None).await, [id.clone()]);
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, std::slice::from_ref(&id));
     // It failed, and is asked for again: the plan it had counts again.
     end_request(&*store, &id, State::Failed, at(12)).await;
     assert_eq!(rivals(&*store, &["b.yaml"], None).await, []);
     end_request(&*store, &id, State::Accepted, at(13)).await;
-    assert_eq!(rivals(&*store, &["b.yaml"], None).await, [id.clone()]);
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, std::slice::from_ref(&id));
     planned(&*store, &id, "gitops", &["b.yaml"], State::Merged, at(14)).await;
     while store.prune(at(1_000), 100).await.expect("pruned").requests > 0 {}
     assert!(matches!(store.request(&id).await, Err(StoreError::NotFound(_))));

@@ -1,6 +1,14 @@
 //! A request's life: its states, the legal transitions between them, and what each leaves in the timeline.
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
+mod changes;
+mod conflict;
+#[cfg(test)]
+mod conflict_tests;
+
+pub use changes::{Changes, FirstPlan};
+pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
+
 use crate::event::Event;
 use crate::plan::PullText;
 use crate::types::{AutomationName, BranchName, CommitSha, RepositoryName, RequestId, Timestamp};
@@ -154,6 +162,8 @@ pub struct Request {
     pub taken_over: bool,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
+    /// The same as data, once planned: files, objects, fields, and what they were held against.
+    pub changes: Option<Changes>,
     /// How the pull request looks, once planned.
     pub text: Option<PullText>,
     /// Its pull request, once open.

@@ -27,7 +27,11 @@ pub struct AutomationSpec {
     /// Where the change goes.
     pub target: TargetSpec,
     /// Files written from templates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub render: Vec<RenderSpec>,
+    /// Fields set in files there are, in order. An automation has `render`, `edit` or both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edit: Vec<EditSpec>,
     /// What the commit says beside what its repository decides.
     #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
     pub commit: CommitSpec,
@@ -157,6 +161,22 @@ pub struct CoAuthorSpec {
     pub name: String,
     /// CEL over `event` and `parameters`: the e-mail address.
     pub email: String,
+}
+
+/// Fields set in a file there is: everything else in it stays as it is, byte for byte.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EditSpec {
+    /// The file, below the target's path: a text in which `{{ parameters.x }}` may stand; a value never adds a directory.
+    pub file: String,
+    /// The object in the file, as `kind/namespace/name` (`Deployment/web/api`, `Namespace//web`): a text in which `{{ parameters.x }}` may
+    /// stand. Not needed where the file has one document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The fields that get a value: the field's path (`spec.replicas`, `spec.containers[name=api].image`,
+    /// `metadata.annotations["example.com/owner"]`), and CEL over `event` and `parameters`. `null` leaves a field as it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
 }
 
 /// How the pull request looks.

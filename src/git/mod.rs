@@ -34,6 +34,7 @@ pub use signing::{KeyProblem, Signing};
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
 pub use transport::{
-    Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, PushReport, Pushed, RefUpdate, Transport, askpass_main, is_askpass,
+    Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, PushReport, Pushed, RefUpdate, Transport, askpass_main,
+    is_askpass,
 };
 pub use upkeep::Upkeep;

@@ -106,6 +106,18 @@ impl BaseTree for Snapshot {
             Ok(names.filter(|name| name.to_lowercase() == wanted).collect())
         })
     }
+
+    fn names(&self, directory: &str) -> Result<Vec<String>, TreeError> {
+        self.reading(|repository| {
+            let Some(found) = self.find(repository, directory)?.filter(|found| found.mode == 0o040_000) else { return Ok(Vec::new()) };
+            let tree = repository.find_tree(found.id)?;
+            let named = |entry: git2::TreeEntry<'_>| {
+                let name = entry.name().ok()?;
+                Some(if entry.filemode() == 0o040_000 { format!("{name}/") } else { name.to_owned() })
+            };
+            Ok(tree.iter().filter_map(named).collect())
+        })
+    }
 }
 
 /// What a tree entry's mode means (`gitformat-index`, and 100664 from early gits).

@@ -8,6 +8,7 @@ mod body;
 mod branch;
 mod cleanup;
 mod commit;
+mod conflicts;
 mod dispatch;
 mod error;
 mod operations;
@@ -20,6 +21,7 @@ mod step;
 mod tidy;
 mod told;
 
+pub use body::{Trailer, evidence};
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};

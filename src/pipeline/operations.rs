@@ -157,7 +157,7 @@ impl Pipeline {
             self.mirror(repository)?.forget_tip();
         }
         let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
-        let request = Request { pull: None, former_pull: former, taken_over: false, ..request };
+        let request = Request { pull: None, former_pull: former, taken_over: false, changes: None, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 

@@ -9,12 +9,13 @@ use crate::failpoint;
 use crate::forge::PullState;
 use crate::git::{GitError, Mirror, Snapshot};
 use crate::inventory::{Repository, Target};
-use crate::request::{Request, State};
+use crate::request::{Changes, Request, State};
 use crate::store::Settlement;
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// The base of one repository, as one batch sees it.
 struct Base {
@@ -28,15 +29,18 @@ struct Base {
 /// The bases a batch has looked at. A repository that cannot be reached is asked once.
 type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
 
-/// What planning an open request again came to.
-enum Replanned {
-    /// The same change: only the tip it was checked on is newer.
+/// What looking at a request came to, before anybody else is asked.
+enum Looked {
+    /// The same change as before: only the tip it was checked on is newer.
     Same(CommitSha),
     /// Nobody may know: the request's repository is not what it was.
     Elsewhere,
-    /// Another change, or none.
-    Differs(Planned),
+    /// A change, or none, or a refusal.
+    Planned(Planned),
 }
+
+/// What was found of the request at a place of the batch.
+type Found = (usize, Request, Result<Looked, StepError>);
 
 impl Pipeline {
     /// Plans requests, each told at its place.
@@ -44,33 +48,56 @@ impl Pipeline {
         if requests.is_empty() {
             return;
         }
-        let (this, theirs) = (Arc::clone(self), told.clone());
-        // libgit2 and the renderer block.
-        let differing = blocking(move || Ok(this.plan_each(requests, &theirs))).await;
-        // One that panicked tells nothing of those behind it; the worker knows who was not told of.
-        for (place, request, planned) in differing.unwrap_or_default() {
-            told.tell(place, self.replace_proposal(request, planned).await);
+        let this = Arc::clone(self);
+        let (tell, mut hear) = unbounded_channel::<Found>();
+        // libgit2 and the renderer block. One that panics tells nothing of those behind it; the worker knows who was not told of.
+        let looking = blocking(move || {
+            this.look_at_each(requests, &tell);
+            Ok(())
+        });
+        let settling = async {
+            while let Some((place, request, looked)) = hear.recv().await {
+                let outcome = match looked {
+                    Ok(looked) => self.settled(request, looked).await,
+                    Err(error) => Err(error),
+                };
+                told.tell(place, outcome);
+            }
+        };
+        let (looked, ()) = tokio::join!(looking, settling);
+        if let Err(error) = looked {
+            tracing::error!(%error, "planning did not come to its end");
         }
     }
 
-    /// Tells what can be told without asking a forge, and returns the open requests whose change is another one now.
-    fn plan_each(&self, requests: Vec<(usize, Request)>, told: &Told) -> Vec<(usize, Request, Planned)> {
+    fn look_at_each(&self, requests: Vec<(usize, Request)>, tell: &UnboundedSender<Found>) {
         let rules = self.rules.current();
-        let (mut bases, mut differing) = (Bases::new(), Vec::new());
+        let mut bases = Bases::new();
         for (place, request) in requests {
-            if request.state == State::Accepted {
-                let planned = self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned);
-                told.tell(place, planned.map(|planned| outcome::planned(request, planned, self.clock.as_ref())));
-                continue;
-            }
-            match self.plan_again(&rules, &mut bases, &request) {
-                Ok(Replanned::Same(tip)) => told.tell(place, Ok(outcome::checked(request, tip, self.clock.as_ref()))),
-                Ok(Replanned::Elsewhere) => told.tell(place, Ok(outcome::nothing())),
-                Ok(Replanned::Differs(planned)) => differing.push((place, request, planned)),
-                Err(error) => told.tell(place, Err(error)),
+            let looked = if request.state == State::Accepted {
+                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(Looked::Planned)
+            } else {
+                self.plan_again(&rules, &mut bases, &request)
+            };
+            if tell.send((place, request, looked)).is_err() {
+                return;
             }
         }
-        differing
+    }
+
+    /// What the store is to write.
+    async fn settled(&self, request: Request, looked: Looked) -> Result<Settlement, StepError> {
+        match looked {
+            Looked::Same(tip) => Ok(outcome::checked(request, tip, self.clock.as_ref())),
+            Looked::Elsewhere => Ok(outcome::nothing()),
+            Looked::Planned(planned) if request.state == State::Accepted => self.planned(request, planned).await,
+            Looked::Planned(planned) => self.replace_proposal(request, planned).await,
+        }
+    }
+
+    async fn planned(&self, request: Request, planned: Planned) -> Result<Settlement, StepError> {
+        let planned = self.beside_others(&request, planned).await?;
+        Ok(outcome::planned(request, planned, self.clock.as_ref()))
     }
 
     fn plan(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Planned, Stop> {
@@ -88,31 +115,31 @@ impl Pipeline {
     }
 
     /// An open request on the present tip of its base.
-    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Replanned, StepError> {
+    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Looked, StepError> {
         let (parameters, target) = match planning::resolve(rules, wanted(request)) {
             Ok(resolved) => resolved,
             // Its automation or target is gone or another one: what a person reviews is not taken away for that.
-            Err(Stop::Refused { .. }) => return Ok(Replanned::Elsewhere),
+            Err(Stop::Refused { .. }) => return Ok(Looked::Elsewhere),
             Err(Stop::Failed(error)) => return Err(error),
         };
         if request.repository.as_ref() != Some(&target.repository.name) {
-            return Ok(Replanned::Elsewhere);
+            return Ok(Looked::Elsewhere);
         }
         let base = self.base(bases, &target.repository)?;
         if request.taken_over {
-            return Ok(Replanned::Same(base.tip.clone()));
+            return Ok(Looked::Same(base.tip.clone()));
         }
         let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
             Ok(made) => made,
-            Err(stop) => return stop.into_planned().map(Replanned::Differs),
+            Err(stop) => return stop.into_planned().map(Looked::Planned),
         };
         if let (Some(before), Some(commit)) = (&request.base, &request.commit)
             && !made.change.is_empty()
             && base.mirror.carries(before, commit, &base.tip, &made.change)?
         {
-            return Ok(Replanned::Same(base.tip.clone()));
+            return Ok(Looked::Same(base.tip.clone()));
         }
-        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Replanned::Differs)
+        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Looked::Planned)
     }
 
     fn commit(
@@ -135,9 +162,20 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
+        let changes = Box::new(Changes::of(&made.change));
         let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         failpoint::hit("plan.committed");
-        Ok(Planned::Committed { parameters, repository, branch, base: base.tip.clone(), commit, summary: made.summary, text: made.text, warnings })
+        Ok(Planned::Committed {
+            parameters,
+            repository,
+            branch,
+            base: base.tip.clone(),
+            commit,
+            summary: made.summary,
+            changes,
+            text: made.text,
+            warnings,
+        })
     }
 
     /// The repository's base, looked at once in a batch.
@@ -173,7 +211,7 @@ impl Pipeline {
         };
         let pull = self.forges.forge(repository)?.get(pull.number).await?;
         match pull.state {
-            PullState::Open => Ok(outcome::planned(request, planned, self.clock.as_ref())),
+            PullState::Open => self.planned(request, planned).await,
             PullState::Closed | PullState::Merged => Ok(outcome::proposed(request, &pull, None, self.clock.as_ref())),
         }
     }

@@ -116,6 +116,9 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -
             let snapshot = scratch.mirror.snapshot(&scratch.base)?;
             planning::make(&current, wanted, &parameters, &target, &snapshot)?
         }
+        Err(reason) if current.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.needs_base()) => {
+            return Err(Stop::refused(format!("its edits change files of the repository: {reason}")));
+        }
         Err(_) => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
     };
     preview.title = Some(made.text.title.clone());

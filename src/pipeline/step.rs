@@ -1,6 +1,7 @@
 //! What a step found, turned into what the store is to write.
 
 use crate::plan::PullText;
+use crate::request::Changes;
 use crate::types::{BranchName, CommitSha, RepositoryName};
 use crate::validate::Finding;
 use serde_json::{Map, Value};
@@ -19,6 +20,7 @@ pub(super) enum Planned {
         base: CommitSha,
         commit: CommitSha,
         summary: Vec<String>,
+        changes: Box<Changes>,
         text: PullText,
         warnings: Vec<Finding>,
     },
@@ -29,9 +31,10 @@ pub(super) mod outcome {
     use super::Planned;
     use crate::clock::Clock;
     use crate::forge::{Pull, PullState};
-    use crate::request::{PullRef, Request, State, TimelineEntry};
+    use crate::request::{CONFLICT, PullRef, Request, State, TimelineEntry};
     use crate::store::{NewTask, Settlement, TaskKind, Verdict};
     use crate::types::{CommitSha, TaskId};
+    use crate::validate::Finding;
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
@@ -60,6 +63,7 @@ pub(super) mod outcome {
                 settle(request, State::Rejected, message, cleanup, clock)
             }
             Planned::Unchanged { parameters, repository, base } => {
+                request.changes = None;
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
@@ -68,7 +72,7 @@ pub(super) mod outcome {
                 request.base = Some(base);
                 settle(request, State::Unchanged, message, cleanup, clock)
             }
-            Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
+            Planned::Committed { parameters, repository, branch, base, commit, summary, changes, text, warnings } => {
                 let again = if request.state == State::Accepted { "computed" } else { "the base moved: computed again" };
                 let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 request.checked = Some(base.clone());
@@ -82,11 +86,21 @@ pub(super) mod outcome {
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
                 request.summary = summary;
+                request.changes = Some(*changes);
                 request.text = Some(text);
-                request.findings = warnings;
-                settle(request, State::Planned, message, vec![follow], clock)
+                let known = std::mem::replace(&mut request.findings, warnings);
+                let conflicts = new_conflicts(&request, &known, clock);
+                let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+                settlement.timeline.extend(conflicts);
+                settlement
             }
         }
+    }
+
+    /// A line for each conflict that was not known when the request was planned before.
+    fn new_conflicts(request: &Request, known: &[Finding], clock: &dyn Clock) -> Vec<TimelineEntry> {
+        let new = request.findings.iter().filter(|finding| finding.rule == CONFLICT && !known.contains(finding));
+        new.map(|finding| TimelineEntry { from: Some(State::Planned), to: State::Planned, ..note(request, finding.message.clone(), clock) }).collect()
     }
 
     /// After the pull request was opened or found.

@@ -1,7 +1,7 @@
 //! What a repository's commits say: its message template, checked at load, filled for a request.
 //! It gives subject and body; it never writes a trailer, which is `git`'s alone.
 
-use super::recipe::{names_after, spec_error, variables};
+use super::recipe::texts::{names_after, spec_error, variables};
 use super::{Inputs, PlanError};
 use crate::event::Event;
 use crate::expression::{Variable, Variables};

@@ -199,7 +199,7 @@ fn the_generated_schemas_take_the_shipped_resources() {
     let set =
         ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default())
             .unwrap_or_else(|found| panic!("{found:#?}"));
-    assert_eq!(set.automations.iter().len(), 2);
+    assert_eq!(set.automations.iter().len(), 3);
     for kind in Kind::ALL {
         assert!(schema_of(kind).pointer("/properties/spec").is_some());
     }

@@ -11,7 +11,7 @@ pub mod sqlite;
 pub use queries::*;
 pub use records::*;
 
-use crate::request::{Request, TimelineEntry};
+use crate::request::{Request, Rival, TimelineEntry};
 use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -138,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Requests that pass `filter`, newest first.
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError>;
+
+    /// Other requests that change one of the files, newest first: live ones, and those merged since a moment. `limit` at most.
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

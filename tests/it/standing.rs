@@ -28,8 +28,7 @@ impl World {
         let upstream = UpstreamRepo::new();
         let mirrors = Mirrors::new(upstream.scratch("mirrors"), Arc::new(Libgit2::default())).expect("a directory");
         let url = format!("file://{}", upstream.path().display()).parse().expect("an address");
-        let mirror =
-            mirrors.get(&RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch")));
+        let mirror = mirrors.get(&RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch")));
         let base = mirror.fetch().expect("fetched");
         let change = validated(&mirror, &base, &[("clusters/prod/config/app.yaml", Some(&config_map("app", "1")))]);
         let ours = mirror.commit(&base, &change, &meta("Ours")).expect("a commit");

@@ -213,6 +213,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         pushed: None,
         taken_over: false,
         summary: Vec::new(),
+        changes: None,
         text: None,
         pull: None,
         findings: Vec::new(),

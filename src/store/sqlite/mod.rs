@@ -19,9 +19,9 @@ mod upkeep;
 
 use super::{
     Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter,
-    PullRecord, RequestFilter, RequestUpdate, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
+    PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
 };
-use crate::request::{Request, TimelineEntry};
+use crate::request::{Request, Rival, TimelineEntry};
 use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
@@ -219,6 +219,10 @@ impl Store for SqliteStore {
 
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
         requests::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+        requests::rivals(&mut *self.database.read().await?, query, limit).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

@@ -4,16 +4,16 @@
 use super::deliveries::page_of;
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::add_task;
-use crate::request::{PullRef, Request, RequestKey, TimelineEntry};
+use crate::request::{PullRef, Request, RequestKey, Rival, TimelineEntry};
 use crate::store::cursor::Listing;
-use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, StoreError};
+use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError};
 use crate::types::{RepositoryName, RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -45,6 +45,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         pushed: row.optional("pushed")?,
         taken_over: row.number("taken_over")? != 0,
         summary: row.json("summary")?,
+        changes: row.optional_text("changes")?.map(|_| row.json("changes")).transpose()?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
         former_pull: row
@@ -97,7 +98,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
-         taken_over = ?, summary = ?, \
+         taken_over = ?, summary = ?, changes = ?, \
          pull_text = ?, pull_number = ?, pull_url = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
@@ -110,6 +111,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.pushed.as_ref().map(|sha| sha.as_str()))
     .bind(request.taken_over)
     .bind(to_json(&request.summary)?)
+    .bind(request.changes.as_ref().map(to_json).transpose()?)
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
@@ -179,6 +181,36 @@ pub(super) async fn of_pull(connection: &mut SqliteConnection, repository: &Repo
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.repository = ? AND r.pull_number = ? ORDER BY r.seq DESC LIMIT 1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
+}
+
+/// See [`crate::store::Store::rivals`].
+pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+    // Two ranges of one index: what may still change a file, and what did so lately.
+    let rows = sqlx::query(
+        "SELECT r.id, r.state, r.pull_number, r.pull_url, r.changes, f.merged FROM ( \
+             SELECT request, max(merged_at) > 0 AS merged FROM ( \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at = 0 \
+                 UNION ALL \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) \
+                     AND merged_at >= max(?3, 1) \
+             ) GROUP BY request \
+         ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.request DESC LIMIT ?5",
+    )
+    .bind(query.repository.as_str())
+    .bind(to_json(&query.files)?)
+    .bind(query.merged_since.map_or(i64::MAX, Timestamp::unix_millis))
+    .bind(query.except.as_str())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        let pull = match row.optional_text("pull_url")? {
+            Some(url) => Some(PullRef { number: row.count("pull_number")?, url }),
+            None => None,
+        };
+        Ok(Rival { request: row.parsed("id")?, state: row.parsed("state")?, pull, changes: row.json("changes")?, merged: row.number("merged")? > 0 })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// See [`crate::store::Store::timeline`].

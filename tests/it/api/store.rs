@@ -1,7 +1,7 @@
 //! A store in memory, as far as the API reads it. What the API never calls fails.
 
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry};
+use kubeops::request::{Request, Rival, TimelineEntry};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::Mutex;
@@ -96,6 +96,9 @@ impl Store for FakeStore {
         *self.last_filter.lock().expect("a lock") = Some(filter.clone());
         let rows = self.requests.lock().expect("a lock").clone();
         self.page(rows.into_iter().filter(|row| filter.states.is_empty() || filter.states.contains(&row.state)).collect(), page)
+    }
+    async fn rivals(&self, _: &RivalQuery<'_>, _: u32) -> Result<Vec<Rival>, StoreError> {
+        never()
     }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
         self.well()?;

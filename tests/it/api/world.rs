@@ -141,6 +141,7 @@ impl Inventory for FakeInventory {
             when: None,
             parameters: json!({ "type": "object" }),
             templates: vec!["namespace".parse().expect("a name")],
+            edits: Vec::new(),
             document: json!({ "kind": "Automation" }),
         }]
     }
@@ -363,6 +364,7 @@ pub fn request(n: u128, state: State) -> Request {
         pushed: None,
         taken_over: false,
         summary: Vec::new(),
+        changes: None,
         text: None,
         commit: None,
         pull: Some(PullRef { number: 1, url: "http://localhost:8080/pulls/gitops/1".to_owned() }),

@@ -7,6 +7,7 @@ mod commits;
 mod crash;
 mod deliveries;
 mod disk_full;
+mod edits;
 mod github;
 mod many;
 mod reload;

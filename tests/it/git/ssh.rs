@@ -32,7 +32,16 @@ fn a_host_whose_key_is_not_known_is_not_trusted_and_the_next_step_is_told(#[valu
         assert_eq!(error.class(), ErrorClass::Permanent);
         assert!(error.to_string().contains("known hosts"), "{error}");
     }
-    let error = refused(&setting, SshAccess::new({ let key = server.key("user"); move || Ok(key.clone().into()) }, || Err("the secret is gone".to_owned())));
+    let error = refused(
+        &setting,
+        SshAccess::new(
+            {
+                let key = server.key("user");
+                move || Ok(key.clone().into())
+            },
+            || Err("the secret is gone".to_owned()),
+        ),
+    );
     assert!(matches!(error, GitError::Untrusted { .. }) && error.to_string().contains("the secret is gone"), "{error:?}");
 }
 

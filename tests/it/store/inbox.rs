@@ -3,7 +3,7 @@
 use super::sqlite::empty;
 use super::support::delivery;
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry};
+use kubeops::request::{Request, Rival, TimelineEntry};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -61,6 +61,7 @@ store_that_only_appends! {
     fn request(id: &RequestId) -> Request;
     fn request_of_pull(repository: &RepositoryName, number: u64) -> Option<Request>;
     fn requests(filter: &RequestFilter, page: &PageQuery) -> Page<Request>;
+    fn rivals(query: &RivalQuery<'_>, limit: u32) -> Vec<Rival>;
     fn timeline(id: &RequestId) -> Vec<TimelineEntry>;
     fn update_request(request: &Request, update: &RequestUpdate, now: Timestamp) -> ();
     fn delivery(id: &DeliveryId) -> Delivery;

@@ -71,7 +71,11 @@ pub(super) fn branch(git: &GitCommand, place: &Place, branch: &BranchName) -> Re
     {
         // Where the branch leaves the base lies beyond the cut: whose it is can be told from the whole history alone.
         let mut arguments = fetching(place);
-        arguments.extend(["--unshallow".to_owned(), REMOTE.to_owned(), format!("+{0}:{1}", place.remote.base.full_ref(), base_ref(&place.remote.base))]);
+        arguments.extend([
+            "--unshallow".to_owned(),
+            REMOTE.to_owned(),
+            format!("+{0}:{1}", place.remote.base.full_ref(), base_ref(&place.remote.base)),
+        ]);
         fetched(place, git.talk(place)?.run(&arguments, None)?)?;
     }
     Ok(tip)

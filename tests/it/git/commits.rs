@@ -2,7 +2,7 @@
 
 use super::world::{FILE, Setting, Way, With, branch, mirrors, patient};
 use crate::support::upstream::{config_map, meta, run, validated, validated_on};
-use kubeops::git::{CommitMeta, Expected, GitError, commit_message};
+use kubeops::git::{CommitMeta, Expected, GitError, Worth, commit_message};
 use kubeops::plan::{BaseTree, EmptyTree, EntryKind};
 use kubeops::types::ChangeKind;
 use std::collections::BTreeMap;

@@ -303,7 +303,7 @@ fn what_is_wrong_with_commit_settings_is_told_at_its_place() {
         ("b.yaml", &automation(&format!("{GOOD}  commit: {{ coAuthors: [{{ name: event.nam, email: event.data.x }}] }}\n"))),
         ("a.yaml", BASICS),
     ]);
-    assert!(found[0].starts_with("b.yaml:21:26: error: Automation/namespace-request"), "{found:#?}");
+    assert!(found[0].starts_with("b.yaml:21:39: error: Automation/namespace-request"), "{found:#?}");
 }
 
 #[test]

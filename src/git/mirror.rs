@@ -3,7 +3,7 @@
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
 use super::commit;
-use super::hold::{Alone, Hold, Ownership, lock};
+use super::hold::{Alone, Hold, Ownership, Pin, lock};
 use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
 use super::proposal::{Proposals, Worth, unique};
@@ -155,7 +155,7 @@ impl Mirror {
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
         // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
-        let pin = self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?);
+        let pin = self.pin(commit)?;
         let root = self.tree_of(commit)?;
         Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
     }
@@ -210,11 +210,19 @@ impl Mirror {
         self.transport.tip(&self.place(), branch)
     }
 
-    /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
-    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+    /// Brings a branch's commits into the mirror and tells its tip, which upkeep leaves while the pin is held; none when the remote has
+    /// no such branch.
+    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<(CommitSha, Arc<Pin>)>, GitError> {
         let _talking = self.hold.talk();
         self.prepare()?;
-        self.transport.fetch_branch(&self.place(), branch)
+        let Some(tip) = self.transport.fetch_branch(&self.place(), branch)? else { return Ok(None) };
+        let pin = self.pin(&tip)?;
+        Ok(Some((tip, pin)))
+    }
+
+    /// Upkeep leaves the commit, and what it reaches, while the pin is held.
+    fn pin(&self, commit: &CommitSha) -> Result<Arc<Pin>, GitError> {
+        Ok(self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?))
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -327,7 +335,11 @@ impl Mirror {
 
     fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
         let found = self.proposals().load(repository, commit)?;
-        found.ok_or_else(|| GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })
+        found.ok_or_else(|| self.missing(commit))
+    }
+
+    pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
+        GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
     }
 
     fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {

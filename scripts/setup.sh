@@ -23,6 +23,8 @@ done
 if ! pkg-config --exists openssl 2>/dev/null; then missing+=("${build_packages[@]}"); fi
 if [ "$what" = test ]; then
   need git git
+  need gpg gnupg
+  need ssh-keygen openssh-client
   need curl curl
   need python3 python3
   need prometheus-alertmanager prometheus-alertmanager

@@ -3,7 +3,7 @@
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
 use super::commit;
-use super::hold::{Alone, Hold, Ownership, lock};
+use super::hold::{Alone, Hold, Ownership, Pin, lock};
 use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
 use super::proposal::{Proposals, Worth, unique};
@@ -203,7 +203,7 @@ impl Mirror {
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
         // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
-        let pin = self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?);
+        let pin = self.pin(commit)?;
         let root = self.tree_of(commit)?;
         Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
     }
@@ -280,9 +280,15 @@ impl Mirror {
         self.converse(|transport, place| transport.tip(place, branch))
     }
 
-    /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
-    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let tip = self.converse(|transport, place| transport.fetch_branch(place, branch))?;
+    /// Brings a branch's commits into the mirror and tells its tip, which upkeep leaves while the pin is held; none when the remote has
+    /// no such branch.
+    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<(CommitSha, Arc<Pin>)>, GitError> {
+        let tip = self.converse(|transport, place| {
+            let Some(tip) = transport.fetch_branch(place, branch)? else { return Ok(None) };
+            // While the conversation still keeps upkeep away.
+            let pin = self.pin(&tip)?;
+            Ok(Some((tip, pin)))
+        })?;
         if self.remote.git.depth.is_some() {
             // An open handle goes on seeing the history cut off where it was.
             *lock(&self.handle) = None;
@@ -305,6 +311,11 @@ impl Mirror {
             self.damaged.store(true, Ordering::Relaxed);
         }
         result
+    }
+
+    /// Upkeep leaves the commit, and what it reaches, while the pin is held.
+    fn pin(&self, commit: &CommitSha) -> Result<Arc<Pin>, GitError> {
+        Ok(self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?))
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -447,7 +458,11 @@ impl Mirror {
     /// The id of a commit that the mirror or a proposal holds.
     fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
         let found = self.proposals().load(repository, commit)?;
-        found.ok_or_else(|| GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })
+        found.ok_or_else(|| self.missing(commit))
+    }
+
+    pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
+        GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
     }
 
     fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {

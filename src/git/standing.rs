@@ -42,8 +42,13 @@ impl Mirror {
     /// When the remote cannot be reached or the mirror cannot be read.
     pub fn standing(&self, branch: &BranchName, owner: &Owner<'_>) -> Result<Standing, GitError> {
         let base = self.fetch()?;
-        let Some(tip) = self.fetch_branch(branch)? else { return Ok(Standing::Absent) };
-        let told = self.with_repository(|repository| whose(repository, oid(&tip)?, oid(&base)?, owner))?;
+        let Some((tip, _pin)) = self.fetch_branch(branch)? else { return Ok(Standing::Absent) };
+        let told = self.with_repository(|repository| {
+            let base = oid(&base)?;
+            // The base may have been rewritten since, and what it was be gone.
+            if repository.odb()?.exists(base) { whose(repository, oid(&tip)?, base, owner).map(Some) } else { Ok(None) }
+        })?;
+        let told = told.ok_or_else(|| self.missing(&base))?;
         Ok(told(tip))
     }
 }

@@ -276,3 +276,47 @@ spec: { kind: generic, authentication: { bearer: { secrets: [ANY] } }, mapping: 
         assert_eq!(warned(on), Vec::<String>::new(), "{on}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_commit_settings_is_told_at_its_place() {
+    let with = |spec: &str| {
+        let repository = format!("spec:\n  url: /srv/git/gitops.git\n{spec}");
+        BASICS.replace("spec: { url: /srv/git/gitops.git }\n", &repository)
+    };
+    let basics = with(
+        "  committer: { name: \"A <b>\", email: x }\n  commitMessage: |\n    {{ title }}\n\n    for {{ event.subjekt }}, {{ titel }}\n  \
+         signing: { format: ssh, key: SIGNING, passphrase: SIGNING }\n",
+    );
+    let found = errors(&[("a.yaml", &basics)]);
+    let starts = ["a.yaml:11:16: error: Repository/gitops: \"A <b>\"", "a.yaml:12:3: error", "a.yaml:12:3: error", "a.yaml:16:41: error"];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{start}: {found}");
+    }
+    assert!(found[1].contains("`titel`") && found[2].contains("`event.subjekt`") && found[3].contains("its own passphrase"), "{found:#?}");
+    // A text that cannot be read has its place within.
+    let found = errors(&[("a.yaml", &with("  commitMessage: |\n    {{ title }}\n    {% for x in summary %}\n"))]);
+    assert!(found[0].starts_with("a.yaml:13:5: error: Repository/gitops: the tag `for`"), "{found:#?}");
+    let found = errors(&[("a.yaml", &with("  signing: { format: gpg, key: SIGNING }\n"))]);
+    assert!(found[0].starts_with("a.yaml:11:22: error") && found[0].contains("one of: ssh, openpgp"), "{found:#?}");
+    let found = errors(&[
+        ("b.yaml", &automation(&format!("{GOOD}  commit: {{ coAuthors: [{{ name: event.nam, email: event.data.x }}] }}\n"))),
+        ("a.yaml", BASICS),
+    ]);
+    assert!(found[0].starts_with("b.yaml:21:39: error: Automation/namespace-request"), "{found:#?}");
+}
+
+#[test]
+fn secrets_that_sign_are_among_those_named_and_a_message_may_read_what_an_automation_lacks() {
+    let repository = "spec:\n  url: /srv/git/gitops.git\n  commitMessage: \"{{ title }} for {{ parameters.team }} in {{ parameters.region }}\"\n  \
+                      signing: { format: openpgp, key: SIGNING_KEY, passphrase: SIGNING_PASSPHRASE }\n";
+    let basics = BASICS.replace("spec: { url: /srv/git/gitops.git }\n", repository);
+    let spec = GOOD.replace("cluster: \"{{ parameters.cluster }}\"", "cluster: prod");
+    let set = load(&[("a.yaml", &basics), ("b.yaml", &automation(&spec))]).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(set.secret_names().map(ToString::to_string).collect::<Vec<_>>(), ["JIRA_SECRET", "SIGNING_KEY", "SIGNING_PASSPHRASE"]);
+    let warnings: Vec<String> = set.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].starts_with("b.yaml:14:13: warning") && warnings[0].contains("reads parameters.region, which"), "{warnings:#?}");
+    let problem = set.secret_problem(&"SIGNING_PASSPHRASE".parse().expect("a name"), "is not there").remove(0).to_string();
+    assert!(problem.starts_with("a.yaml:12:"), "{problem}");
+}

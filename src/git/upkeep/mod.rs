@@ -179,14 +179,14 @@ impl Mirror {
     /// Puts the new pack in the place of those it was made of, and tells the bytes of all objects then; none when something is
     /// wanted by now that was not when it was made.
     fn exchange(&self, _: &Alone<'_>, moment: &Moment, need: Need, written: &Written) -> Result<Option<u64>, GitError> {
+        // Nobody reads from here on, so whoever takes a snapshot is seen below or waits; whoever reads next opens the new pack.
+        let _closed = self.closed();
         let repository = open_mirror(self.path()).map_err(|error| self.local(&error))?;
         if !self.roots(&repository)?.is_subset(&moment.roots) {
             return Ok(None);
         }
         drop(repository);
         let files = &moment.files;
-        // Nobody reads while names change; whoever reads next opens the new pack.
-        let _closed = self.closed();
         let swap = || {
             let kept = match (need, files.packs.as_slice()) {
                 (Need::Merge, [largest, ..]) => Some(largest.clone()),

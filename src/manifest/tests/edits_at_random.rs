@@ -288,6 +288,7 @@ proptest! {
         let mut expected = value.clone();
         put(&mut expected, &steps, &new);
         three_readers_agree(editor.text(), &expected)?;
+        prop_assert_eq!(editor.documents(), &read(editor.text())[..]);
         let (before, behind) = (&writer.out[..range.start], writer.out.get(range.end..).unwrap_or_default());
         prop_assert!(editor.text().starts_with(before) && editor.text().ends_with(behind), "{}\n---\n{}", writer.out, editor.text());
         prop_assert!(editor.text().len() >= before.len() + behind.len());
@@ -319,6 +320,7 @@ proptest! {
         let nested = below.iter().rev().fold(new.clone(), |value, key| json!({ (*key).to_owned(): value }));
         put(&mut expected, &steps[..missing], &nested);
         three_readers_agree(editor.text(), &expected)?;
+        prop_assert_eq!(editor.documents(), &read(editor.text())[..]);
         prop_assert!(is_subsequence(&writer.out, editor.text()), "{}\n---\n{}", writer.out, editor.text());
     }
 }

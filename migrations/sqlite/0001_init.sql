@@ -105,6 +105,8 @@ CREATE TABLE requests (
     pull_text   TEXT,
     pull_number INTEGER,
     pull_url    TEXT,
+    -- What the pull request was made to say the last time, as JSON.
+    pull_written TEXT,
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,

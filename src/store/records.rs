@@ -232,6 +232,13 @@ pub enum Verdict {
         /// Why this attempt failed.
         error: String,
     },
+    /// Later, and this attempt does not count: the other side asked us to wait before anything was tried in earnest.
+    Postponed {
+        /// Not before.
+        run_at: Timestamp,
+        /// Who asks us to wait, and why.
+        reason: String,
+    },
     /// No more attempts: kept as a dead letter.
     Dead {
         /// Why.
@@ -378,6 +385,8 @@ pub struct Stats {
     pub oldest_pending: Option<Timestamp>,
     /// Tasks waiting or leased, per kind.
     pub tasks: Vec<(TaskKind, u64)>,
+    /// Tasks waiting or leased, per lane, where there are any; those without a lane are left out.
+    pub lanes: Vec<(String, u64)>,
     /// When the longest-waiting due task became due.
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.

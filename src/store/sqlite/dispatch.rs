@@ -212,6 +212,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         summary: Vec::new(),
         text: None,
         pull: None,
+        written: None,
         findings: Vec::new(),
         message: None,
         created_at: now,

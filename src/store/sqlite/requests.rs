@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.commit_sha, r.pushed, r.summary, r.pull_text, r.pull_number, r.pull_url, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.commit_sha, r.pushed, r.summary, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -45,6 +45,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         summary: row.json("summary")?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
+        written: row.optional_text("pull_written")?.map(|_| row.json("pull_written")).transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
         created_at: row.moment("created_at")?,
@@ -91,7 +92,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, commit_sha = ?, pushed = ?, summary = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -104,6 +105,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
+    .bind(request.written.as_ref().map(to_json).transpose()?)
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
     .bind(now.unix_millis())

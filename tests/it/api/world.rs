@@ -362,6 +362,7 @@ pub fn request(n: u128, state: State) -> Request {
         summary: Vec::new(),
         text: None,
         commit: None,
+        written: None,
         pull: Some(PullRef { number: 1, url: "http://localhost:8080/pulls/gitops/1".to_owned() }),
         findings: Vec::new(),
         message: None,

@@ -6,7 +6,7 @@ mod forge;
 mod repository;
 
 pub use commits::AuthorSpec;
-pub use forge::ForgeSpec;
+pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use repository::{CredentialsSpec, RepositorySpec};
 
 use crate::types::{ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};

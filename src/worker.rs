@@ -5,12 +5,12 @@ mod retry;
 
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::pipeline::{Dispatcher, Pipeline, StepError};
+use crate::pipeline::{Dispatcher, Observer, Pipeline, StepError};
 use crate::request::{State, TimelineEntry};
 use crate::store::inbox::Inbox;
-use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
+use crate::store::{ClaimedTask, Settlement, Store, StoreError, TaskKind, Verdict};
 use crate::telemetry::Metrics;
-use crate::types::{RepositoryName, Timestamp};
+use crate::types::Timestamp;
 use retry::{AfterFailure, Failure};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Worker {
     inbox: Arc<Inbox>,
 }
 
-/// The task that looks after open pull requests, old rows and gauges ended unasked.
+/// The task that looks after open pull requests and old rows ended unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its upkeep ended unasked")]
 pub struct UpkeepEnded;
@@ -66,10 +66,8 @@ const LONGEST_COURTESY: Duration = Duration::from_millis(250);
 const MOST_BEHIND: Duration = Duration::from_secs(30);
 /// Looks for work at least this often, in case a wake-up was missed or another process left some.
 const IDLE: Duration = Duration::from_secs(1);
-/// Open requests listed at once.
-const OBSERVED: u32 = 100;
-/// Calls of a forge's budget that looking at open pull requests leaves alone.
-const BUDGET_KEPT: u64 = 1000;
+/// Steps that wait for a forge's limit to end come back within so many milliseconds after it.
+const LIMIT_JITTER_MILLIS: u128 = 2000;
 /// Rows removed in one slice.
 const PRUNE_SLICE: u32 = 500;
 /// How often old rows are removed.
@@ -280,6 +278,14 @@ impl Worker {
         let now = self.clock().now();
         let attempts = claimed.task.attempts;
         let request = &claimed.request;
+        if let Some(wait) = error.limited() {
+            // Not all at once when the limit is over.
+            let jitter = Duration::from_millis(u64::try_from(self.clock().random() % LIMIT_JITTER_MILLIS).unwrap_or(0));
+            let run_at = now.plus(wait + jitter);
+            tracing::info!(request = %request.id, %run_at, %error, "a step is postponed");
+            let verdict = Verdict::Postponed { run_at, reason: error.to_string() };
+            return Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict };
+        }
         let failure = Failure { class: error.class(), retry_after: error.retry_after(), attempts };
         if let AfterFailure::Again { run_at, of } = retry::after(failure, self.options.max_attempts, now, self.clock().random()) {
             tracing::warn!(request = %request.id, attempt = attempts, of, %run_at, %error, "a step failed and is tried again");
@@ -310,15 +316,13 @@ impl Worker {
         Settlement { request: after, timeline, follow_up: Vec::new(), verdict: Verdict::Dead { error: error.to_string() } }
     }
 
-    /// What is done from time to time: open pull requests looked at, old rows removed, gauges refreshed.
+    /// What is done from time to time: open pull requests looked at, old rows removed.
     async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut last_prune: Option<Timestamp> = None;
+        let mut observer = Observer::new(Arc::clone(&self.pipeline));
         while !*stop.borrow() {
             failpoint::hit("upkeep.round");
-            self.observe_open().await;
-            for (repository, remaining) in self.pipeline.forges.budgets() {
-                self.metrics.forge_budget(repository.as_str(), i64::try_from(remaining).unwrap_or(i64::MAX));
-            }
+            observer.round().await;
             let now = self.clock().now();
             if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
                 last_prune = Some(now);
@@ -327,30 +331,6 @@ impl Worker {
             tokio::select! {
                 () = tokio::time::sleep(self.options.observe_every) => {}
                 _ = stop.changed() => {}
-            }
-        }
-    }
-
-    /// Looks at the pull requests of open requests, page by page: a merge or a close that nobody told us. A forge whose
-    /// budget runs low is left to the steps that need it.
-    async fn observe_open(&self) {
-        let short: Vec<RepositoryName> =
-            self.pipeline.forges.budgets().into_iter().filter(|(_, left)| *left < BUDGET_KEPT).map(|(name, _)| name).collect();
-        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let mut query = PageQuery { limit: OBSERVED, after: None };
-        loop {
-            let page = match self.store().requests(&filter, &query).await {
-                Ok(page) => page,
-                Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
-            };
-            for request in page.items.iter().filter(|request| !request.repository.as_ref().is_some_and(|name| short.contains(name))) {
-                if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
-                    tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return,
             }
         }
     }

@@ -79,6 +79,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("WORKER_CONCURRENCY", "Requests worked on at the same time."),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),
     ("OBSERVE_SECONDS", "Seconds between looks at open pull requests, for merges and closes nobody told of."),
+    (
+        "FORGE_WRITE_PAUSE_MS",
+        "Least milliseconds between two calls to GitHub that people are notified of, for each token or App installation: GitHub asks for a second.",
+    ),
     ("MAX_QUEUED_DELIVERIES", "Deliveries that may wait; beyond it senders are answered 503 and try again."),
     (
         "PUBLIC_URL",

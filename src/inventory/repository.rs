@@ -20,7 +20,7 @@ pub struct RepositorySpec {
     /// Who opens and keeps pull requests.
     #[serde(default)]
     pub forge: ForgeSpec,
-    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token where it has one.
+    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token, or the token of its App.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// Whose name stands on commits.
@@ -53,23 +53,10 @@ fn token_user() -> String {
 }
 
 impl RepositorySpec {
-    /// User name and secret for fetching and pushing over HTTPS: its own, else the forge's.
-    pub fn git_credentials(&self) -> Option<(String, &SecretName)> {
-        match (&self.credentials, &self.forge) {
-            (Some(own), _) => Some((own.username.clone(), &own.secret)),
-            (None, ForgeSpec::Github { token, .. }) => Some((token_user(), token)),
-            (None, ForgeSpec::Local) => None,
-        }
-    }
-
     /// Every secret it names.
     pub fn secret_names(&self) -> impl Iterator<Item = SecretName> {
         let own = self.credentials.as_ref().map(|credentials| credentials.secret.clone());
-        let forge = match &self.forge {
-            ForgeSpec::Github { token, .. } => Some(token.clone()),
-            ForgeSpec::Local => None,
-        };
-        own.into_iter().chain(forge)
+        own.into_iter().chain(self.forge.secret_names())
     }
 
     /// What is wrong beyond the types: pointers into the spec.

@@ -6,46 +6,58 @@ mod body;
 mod branch;
 mod dispatch;
 mod error;
+mod observe;
 mod operations;
 mod planning;
 mod preview;
+mod pull;
 mod rules;
 mod step;
 mod tidy;
 
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
+pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, preview, preview_asked};
 pub use rules::{InForce, Rules};
 
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::forge::{Forge, ForgeError, Pull, PullSpec, PullState, Review};
+use crate::forge::{AccountReport, Forge, ForgeError, Priority, Pull, PullState, Review};
 use crate::git::{CommitMeta, Credentials, GitError, Identity, Mirror, Mirrors, RemoteSpec};
 use crate::inventory::{Repository, Target};
-use crate::request::{Request, State};
+use crate::request::{PullRef, Request, State};
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::RepositoryName;
-use branch::{Head, Placed};
+use branch::Head;
+use async_trait::async_trait;
 use planning::{Stop, Wanted};
 use std::sync::Arc;
 use step::{Planned, outcome};
 
 /// Opens the forge of a repository.
+#[async_trait]
 pub trait Forges: Send + Sync + 'static {
-    /// The forge that keeps this repository's pull requests.
+    /// The forge that keeps this repository's pull requests, called with this priority.
     ///
     /// # Errors
-    /// When its settings or secrets do not serve.
-    fn forge(&self, repository: &Repository) -> Result<Arc<dyn Forge>, ForgeError>;
+    /// When its settings or secrets do not serve, and [`ForgeError::Limited`] while it takes no call of this priority.
+    fn forge(&self, repository: &Repository, priority: Priority) -> Result<Arc<dyn Forge>, ForgeError>;
 
     /// The same, when it is the local forge, whose pull requests are reviewed here.
     fn review(&self, repository: &Repository) -> Option<Arc<dyn Review>>;
 
-    /// Calls that forges still allow, by repository, where they told.
-    fn budgets(&self) -> Vec<(RepositoryName, u64)>;
+    /// What git shows to a repository that names no credentials of its own: the token of the forge's account. It is asked
+    /// for at each use, on a thread that may block.
+    fn git_credentials(&self, repository: &Repository) -> Option<Credentials>;
+
+    /// Git was refused with them: a token that can be made anew is.
+    async fn git_refused(&self, repository: &Repository);
+
+    /// How the accounts at forges stand, each with the repositories it is used for.
+    fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)>;
 }
 
 /// Everything a step needs of the world.
@@ -73,13 +85,19 @@ impl Pipeline {
     /// What keeps the step from being done now; the worker decides whether it is tried again.
     pub async fn perform(self: &Arc<Self>, claimed: &ClaimedTask) -> Result<Settlement, StepError> {
         let request = &claimed.request;
-        match (claimed.task.kind, request.state) {
+        let done = match (claimed.task.kind, request.state) {
             (TaskKind::Plan, State::Accepted) => self.plan(request).await,
             (TaskKind::Propose, State::Planned) => self.propose(request, claimed.task.attempts).await,
             (TaskKind::Withdraw, _) => self.withdraw(request).await,
             // The request went elsewhere in the meantime: there is nothing left to do.
             (TaskKind::Plan | TaskKind::Propose, _) => Ok(outcome::nothing()),
+        };
+        if let Err(StepError::Git(GitError::Unauthorised { repository, .. })) = &done
+            && let Some(repository) = self.rules.current().set.inventory.repositories.get(repository)
+        {
+            self.forges.git_refused(repository).await;
         }
+        done
     }
 
     /// Parameters, target, change, validation, commit: from `accepted` to `planned`, or to one of the ends.
@@ -130,33 +148,40 @@ impl Pipeline {
         let Some(head) = Head::of(request, &repository)? else {
             return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
         };
+        // Before the push: while the forge takes no call, the branch need not go up.
+        let forge = self.forges.forge(&repository, pull::priority(request))?;
         let pushed = {
             let (mirror, head) = (self.mirror(&repository)?, head.clone());
             blocking(move || head.push(&mirror)).await
         };
-        let Placed { tip, replaced, note, was_there } = match pushed {
+        let placed = match pushed {
             Ok(placed) => placed,
             // The mirror was built anew since: the same plan makes the same commit again.
             Err(StepError::Git(GitError::NoCommit { .. })) => return Ok(outcome::plan_again(request.clone(), self.clock.as_ref())),
             Err(error) => return Err(error),
         };
         failpoint::hit("propose.pushed");
-        let spec = PullSpec {
-            head: head.branch.clone(),
-            base: repository.spec.branch.clone(),
-            head_commit: tip,
-            earlier: head.commits().into_iter().chain(replaced).collect(),
-            title: text.title.clone(),
-            body: body::body(request, &self.people_at),
-            labels: text.labels.clone(),
-            reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
-            // An attempt that a shutdown cut short is not counted, but it may have pushed and asked.
-            asked_before: attempt > 1 || was_there,
-            former: request.pull.as_ref().map(|pull| pull.number),
+        let spec = pull::spec(request, text, &head, &placed, &repository, attempt, &self.people_at);
+        let (pull, state, notes) = match pull::unchanged(request, &spec, &placed, attempt) {
+            Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
+            None => match forge.ensure_pull(&spec).await {
+                Ok(pull) => (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes),
+                Err(error @ ForgeError::NothingToPropose { .. }) => {
+                    return Ok(outcome::nothing_to_propose(request.clone(), error.to_string(), self.clock.as_ref()));
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
-        let pull = self.forges.forge(&repository)?.ensure_pull(&spec).await?;
         failpoint::hit("propose.opened");
-        Ok(outcome::proposed(request.clone(), &pull, note, self.clock.as_ref()))
+        let mut written = pull::written(pull.number, &spec, request.written.as_ref().and_then(|written| written.checked.clone()));
+        if state == PullState::Open
+            && let Some(check) = pull::check(request, &spec, &placed, &self.people_at)
+            && forge.report(&check).await?
+        {
+            written.checked = Some(check.commit);
+        }
+        let proposal = outcome::Proposal { pull, state, written, branch_note: placed.note, notes };
+        Ok(outcome::proposed(request.clone(), proposal, self.clock.as_ref()))
     }
 
     /// Closes the pull request and deletes the branch of a request that was withdrawn, also those that a step which was
@@ -166,7 +191,7 @@ impl Pipeline {
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
         let Some(repository) = repository else { return Ok(outcome::nothing()) };
         let Some(head) = Head::of(request, &repository)? else { return Ok(outcome::nothing()) };
-        let forge = self.forges.forge(&repository)?;
+        let forge = self.forges.forge(&repository, pull::priority(request))?;
         let mirror = self.mirror(&repository)?;
         // The branch tells which pull request is the present one, also when nobody wrote its number down.
         let found = match forge.find(&head.branch).await? {
@@ -207,10 +232,13 @@ impl Pipeline {
 
     /// The repository's mirror, with the credentials in force.
     pub(crate) fn mirror(&self, repository: &Repository) -> Result<Arc<Mirror>, StepError> {
-        let credentials = repository.spec.git_credentials().map(|(username, secret)| {
-            let (secrets, secret) = (Arc::clone(&self.secrets), secret.clone());
-            Credentials::new(username, move || secrets.secret(&secret).map_err(|error| error.to_string()))
-        });
+        let credentials = match &repository.spec.credentials {
+            Some(own) => {
+                let (secrets, secret) = (Arc::clone(&self.secrets), own.secret.clone());
+                Some(Credentials::new(&own.username, move || secrets.secret(&secret).map_err(|error| error.to_string())))
+            }
+            None => self.forges.git_credentials(repository),
+        };
         let remote =
             RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
         Ok(self.mirrors.get(&remote))

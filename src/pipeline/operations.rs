@@ -1,7 +1,7 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, pull::priority, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
@@ -141,7 +141,7 @@ impl Pipeline {
     /// # Errors
     /// When there is no such request, or it is in another state.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
-        let request = self.store.request(id).await?;
+        let mut request = self.store.request(id).await?;
         if request.state == State::Withdrawn && self.has_dead_task(id).await? {
             return self.withdraw_again(request, actor).await;
         }
@@ -150,6 +150,8 @@ impl Pipeline {
         }
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        // A pull request it had is over, or was left half-made: it is not taken for the one that comes.
+        request.written = None;
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 
@@ -212,16 +214,11 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
-        let pull = self.forges.forge(&repository)?.get(pull.number).await?;
-        let Some((state, message)) = seen(&pull) else { return Ok(false) };
-        if state == request.state || !request.state.may_become(state) {
-            return Ok(false);
-        }
-        self.change(request, state, message, actor, Vec::new()).await?;
-        Ok(true)
+        let pull = self.forges.forge(&repository, priority(&request))?.get(pull.number).await?;
+        self.observed(id, &pull, actor).await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         mut request: Request,
         state: State,
@@ -254,7 +251,7 @@ pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: 
 }
 
 /// The state a pull request shows, and a sentence about it.
-fn seen(pull: &Pull) -> Option<(State, String)> {
+pub(super) fn seen(pull: &Pull) -> Option<(State, String)> {
     match pull.state {
         PullState::Merged => {
             let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));

@@ -28,8 +28,8 @@ pub(super) enum Planned {
 pub(super) mod outcome {
     use super::Planned;
     use crate::clock::Clock;
-    use crate::forge::{Pull, PullState};
-    use crate::request::{PullRef, Request, State, TimelineEntry};
+    use crate::forge::PullState;
+    use crate::request::{PullRef, PullWritten, Request, State, TimelineEntry};
     use crate::store::{NewTask, Settlement, TaskKind, Verdict};
     use crate::types::TaskId;
 
@@ -68,6 +68,10 @@ pub(super) mod outcome {
                 // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
+                if request.text.as_ref() != Some(&text) || request.summary != summary || request.findings != warnings {
+                    // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
+                    request.written.iter_mut().for_each(|written| written.digest.clear());
+                }
                 request.summary = summary;
                 request.text = Some(text);
                 request.findings = warnings;
@@ -76,21 +80,38 @@ pub(super) mod outcome {
         }
     }
 
+    /// What became of the pull request of a planned request.
+    pub(in super::super) struct Proposal {
+        pub(in super::super) pull: PullRef,
+        pub(in super::super) state: PullState,
+        /// What it was made to say, to be kept while it is open.
+        pub(in super::super) written: PullWritten,
+        /// Said when a person has pushed to the branch.
+        pub(in super::super) branch_note: Option<String>,
+        /// What the forge could not do.
+        pub(in super::super) notes: Vec<String>,
+    }
+
     /// After the pull request was opened or found.
-    pub(in super::super) fn proposed(mut request: Request, pull: &Pull, note: Option<String>, clock: &dyn Clock) -> Settlement {
-        request.pull = Some(PullRef { number: pull.number, url: pull.url.clone() });
-        if note.is_none() {
+    pub(in super::super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clock) -> Settlement {
+        let Proposal { pull, state, written, branch_note, notes } = proposal;
+        if branch_note.is_none() {
             request.pushed.clone_from(&request.commit);
         }
-        let (state, mut message) = match pull.state {
+        let (state, said) = match state {
             PullState::Open => (State::Proposed, format!("pull request #{} is open: {}", pull.number, pull.url)),
             PullState::Closed => (State::Declined, format!("pull request #{} was closed by a person", pull.number)),
             PullState::Merged => (State::Merged, format!("pull request #{} is merged", pull.number)),
         };
-        if let Some(note) = note {
-            message = format!("{message}; {note}");
-        }
+        request.written = (state == State::Proposed).then_some(written);
+        request.pull = Some(pull);
+        let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
         settle(request, state, message, Vec::new(), clock)
+    }
+
+    /// After the forge found that the base holds everything already.
+    pub(in super::super) fn nothing_to_propose(request: Request, message: String, clock: &dyn Clock) -> Settlement {
+        settle(request, State::Unchanged, message, Vec::new(), clock)
     }
 
     /// Back to the beginning, because what was planned is lost or outdated.

@@ -1,7 +1,7 @@
 //! How an automation's change is made: its target, files and pull request, compiled once at load.
 
 use super::{BaseTree, ChangeSet, FileChange, PlanError};
-use crate::automation::{AutomationSpec, IfExists, PullRequestSpec, RenderSpec, TargetSpec};
+use crate::automation::{AutomationSpec, IfExists, MergeMethod, Milestone, PullRequestSpec, RenderSpec, TargetSpec};
 use crate::event::Event;
 use crate::expression::{Expression, Scope, Variable, Variables};
 use crate::inventory::{Inventory, Target};
@@ -42,8 +42,8 @@ struct Step {
 struct PullTexts {
     title: TextTemplate,
     body: Option<TextTemplate>,
-    labels: Vec<String>,
-    reviewers: Vec<String>,
+    /// What of it is the same for every request.
+    fixed: PullRequestSpec,
 }
 
 /// What a change is made from.
@@ -66,6 +66,18 @@ pub struct PullText {
     pub labels: Vec<String>,
     /// Reviewers.
     pub reviewers: Vec<String>,
+    /// Assignees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignees: Vec<String>,
+    /// The milestone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milestone: Option<Milestone>,
+    /// Whether it is opened as a draft.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
+    /// How the forge merges it by itself, where it shall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_merge: Option<MergeMethod>,
 }
 
 /// The most entries of `render`: each costs a template's time, a file in the change and lines a reviewer reads.
@@ -163,8 +175,12 @@ impl Recipe {
         Ok(PullText {
             title: text(&self.pull.title, &context, "pullRequest.title")?,
             body: self.pull.body.as_ref().map(|body| text(body, &context, "pullRequest.body")).transpose()?,
-            labels: self.pull.labels.clone(),
-            reviewers: self.pull.reviewers.clone(),
+            labels: self.pull.fixed.labels.clone(),
+            reviewers: self.pull.fixed.reviewers.clone(),
+            assignees: self.pull.fixed.assignees.clone(),
+            milestone: self.pull.fixed.milestone.clone(),
+            draft: self.pull.fixed.draft,
+            auto_merge: self.pull.fixed.auto_merge,
         })
     }
 }
@@ -283,13 +299,34 @@ fn compile_pull(spec: &PullRequestSpec, names: &[&str], errors: &mut Vec<SpecErr
             errors.push(SpecError::new(format!("/pullRequest/labels/{at}"), "a label has 1 to 50 characters"));
         }
     }
+    check_people(spec, errors);
+    Some(PullTexts { title: title?, body: body.flatten(), fixed: spec.clone() })
+}
+
+/// Whom the pull request names, and what cannot be together.
+fn check_people(spec: &PullRequestSpec, errors: &mut Vec<SpecError>) {
     for (at, reviewer) in spec.reviewers.iter().enumerate() {
         let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         if reviewer.split('/').count() > 2 || !reviewer.split('/').all(part) {
             errors.push(SpecError::new(format!("/pullRequest/reviewers/{at}"), "a reviewer is a user's name or `organisation/team`"));
         }
     }
-    Some(PullTexts { title: title?, body: body.flatten(), labels: spec.labels.clone(), reviewers: spec.reviewers.clone() })
+    for (at, assignee) in spec.assignees.iter().enumerate() {
+        if assignee.is_empty() || !assignee.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            errors.push(SpecError::new(format!("/pullRequest/assignees/{at}"), "an assignee is a user's name; a team cannot be assigned"));
+        }
+    }
+    // GitHub assigns ten at most.
+    if spec.assignees.len() > 10 {
+        errors.push(SpecError::new("/pullRequest/assignees", "a pull request has at most 10 assignees"));
+    }
+    if matches!(&spec.milestone, Some(Milestone::Title(title)) if title.trim().is_empty()) || spec.milestone == Some(Milestone::Number(0)) {
+        errors.push(SpecError::new("/pullRequest/milestone", "a milestone is its number, from 1, or its title"));
+    }
+    if spec.draft && spec.auto_merge.is_some() {
+        let message = "a draft cannot be merged by itself";
+        errors.push(SpecError::new("/pullRequest/autoMerge", message).hint("leave out `draft` or `autoMerge`"));
+    }
 }
 
 /// Refuses a path that no value could make one: every gap is taken for a plain word.

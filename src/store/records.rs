@@ -305,6 +305,12 @@ pub struct PullRecord {
     pub labels: Vec<String>,
     /// Reviewers asked for, sorted.
     pub reviewers: Vec<String>,
+    /// Who it is assigned to.
+    #[serde(default)]
+    pub assignees: Vec<String>,
+    /// Its milestone.
+    #[serde(default)]
+    pub milestone: Option<String>,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// The merge commit.

@@ -67,6 +67,7 @@ impl Transport {
         let octocrab = octocrab::Octocrab::builder()
             .base_uri(base.origin().ascii_serialization())
             .map_err(first_line)?
+            .add_header(USER_AGENT, concat!("kubeops/", env!("CARGO_PKG_VERSION")).to_owned())
             .set_connect_timeout(Some(Duration::from_secs(10)))
             .set_read_timeout(Some(timeout))
             .set_write_timeout(Some(timeout))
@@ -91,7 +92,6 @@ impl Transport {
             .method(ask.method)
             .uri(self.path_of(ask.route))
             .header(AUTHORIZATION, authorization)
-            .header(USER_AGENT, concat!("kubeops/", env!("CARGO_PKG_VERSION")))
             .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28");
         if let Some(known) = ask.known {

@@ -401,6 +401,8 @@ pub fn pull(number: u64) -> PullRecord {
         body: String::new(),
         labels: vec!["namespace".to_owned()],
         reviewers: Vec::new(),
+        assignees: Vec::new(),
+        milestone: None,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

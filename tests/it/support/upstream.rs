@@ -104,11 +104,23 @@ impl UpstreamRepo {
 
     /// The repository over HTTP; `token` is then the password every request must show, with the user `bot`.
     pub fn serve(&self, token: Option<&str>) -> HttpUpstream {
+        let expected = token.map(str::to_owned);
+        self.serve_to(move |shown| match (&expected, shown) {
+            (None, _) => true,
+            (Some(token), Some((user, password))) => user == "bot" && password == token,
+            (Some(_), None) => false,
+        })
+    }
+
+    /// The repository over HTTP for whom `doorkeeper` lets in, by the user and password that were shown.
+    pub fn serve_to(&self, doorkeeper: impl Fn(Option<(&str, &str)>) -> bool + Send + Sync + 'static) -> HttpUpstream {
         self.git(&["config", "http.receivepack", "true"]);
         let root = self.directory.path().to_path_buf();
-        let expected = token.map(|token| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("bot:{token}"))));
         let server = Loopback::serve(move |request| {
-            if expected.is_some() && request.headers.get("authorization") != expected.as_ref() {
+            let shown = request.headers.get("authorization").and_then(|shown| shown.strip_prefix("Basic "));
+            let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+            let shown = shown.and_then(|bytes| String::from_utf8(bytes).ok());
+            if !doorkeeper(shown.as_deref().and_then(|text| text.split_once(':'))) {
                 let mut answer = Answer::new(401, "text/plain", "who are you?");
                 answer.headers.push(("www-authenticate".to_owned(), "Basic realm=\"git\"".to_owned()));
                 return answer;

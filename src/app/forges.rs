@@ -268,6 +268,10 @@ impl Forge for Counted {
         self.count("look", self.forge.look(numbers, since).await)
     }
 
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        self.count("is_queued", self.forge.is_queued(number).await)
+    }
+
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
         self.count("report", self.forge.report(check).await)
     }

@@ -1,8 +1,6 @@
 //! Glue: what people ask for through the API, done by the pipeline and the local forge.
 
-use crate::api::{
-    self, Ask, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction,
-};
+use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction};
 use crate::forge::local::Person;
 use crate::forge::{AccountReport, Calls, ForgeError, Review, WindowReport};
 use crate::inventory::ForgeSpec;
@@ -145,8 +143,12 @@ impl api::Operations for PeoplesOperations {
 fn forge_view(report: AccountReport, repositories: Vec<RepositoryName>) -> ForgeView {
     let AccountReport { name, api, windows, limited_until, limited_because, calls } = report;
     let Calls { done, refused, failed, limited, held } = calls;
-    let budget =
-        |window: WindowReport| ForgeBudgetView { resource: window.resource, limit: window.limit, remaining: window.remaining, resets_at: window.resets_at };
+    let budget = |window: WindowReport| ForgeBudgetView {
+        resource: window.resource,
+        limit: window.limit,
+        remaining: window.remaining,
+        resets_at: window.resets_at,
+    };
     ForgeView {
         name,
         kind: "github".to_owned(),

@@ -157,6 +157,7 @@ pub struct PullRequestSpec {
     pub draft: bool,
     /// Has the forge merge it by itself, this way, once reviews and checks allow it; on a branch with a merge queue it is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MergeMethod")]
     pub auto_merge: Option<MergeMethod>,
 }
 

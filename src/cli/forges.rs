@@ -34,9 +34,8 @@ fn list(page: &Value) -> String {
             None | Some(Value::Null) => "-".to_owned(),
             Some(_) => paint(Colour::Red, &cell(forge, "/limited_until")),
         };
-        let row = |resource: String, left: String, resets: String| {
-            vec![cell(forge, "/name"), resource, left, resets, limited.clone(), waiting.join(", ")]
-        };
+        let row =
+            |resource: String, left: String, resets: String| vec![cell(forge, "/name"), resource, left, resets, limited.clone(), waiting.join(", ")];
         let budgets = of("/budgets");
         if budgets.is_empty() {
             rows.push(row("-".to_owned(), "-".to_owned(), "-".to_owned()));

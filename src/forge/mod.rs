@@ -59,6 +59,13 @@ pub trait Forge: Send + Sync {
     /// What the forge gives; then the look is made again with the same `since`.
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError>;
 
+    /// Whether an open pull request stands in a merge queue: then its branch must not be rebased or pushed to, which would
+    /// throw it out. Cheaper than [`Self::get`].
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError>;
+
     /// Puts the evidence beside a commit, once however often it is called; tells whether it stands there. A forge that has
     /// no such thing, or lets us not write it, says false and calls nobody.
     ///
@@ -121,8 +128,7 @@ pub struct Pull {
     /// Whether the forge merges it by itself once it may.
     #[serde(default)]
     pub auto_merge: bool,
-    /// Whether it stands in a merge queue: then its branch must not be rebased or pushed to, which would throw it out. Told
-    /// by [`Forge::get`] alone.
+    /// Whether it stands in a merge queue, told by [`Forge::get`] and where we queued it: see [`Forge::is_queued`].
     #[serde(default)]
     pub queued: bool,
     /// Who was asked to review and has not yet.

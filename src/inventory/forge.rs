@@ -143,7 +143,7 @@ pub fn api(given: Option<&str>, url: &RemoteUrl) -> Result<String, SpecError> {
     match host.strip_suffix(".ghe.com") {
         _ if matches!(host.as_str(), "github.com" | "www.github.com" | "ssh.github.com") => Ok(ForgeSpec::GITHUB_API.to_owned()),
         Some(tenant) if !tenant.contains('.') => Ok(format!("https://api.{host}")),
-        _ => Err(wrong(format!("{host} is not github.com: say where its API is")).hint(format!("apiUrl: https://{host}/api/v3"))),
+        _ => Err(SpecError::new("/forge", format!("{host} is not github.com: say where its API is")).hint(format!("apiUrl: https://{host}/api/v3"))),
     }
 }
 
@@ -177,10 +177,11 @@ mod tests {
         ] {
             assert_eq!(api(None, &at(url)).as_deref(), Ok(wanted), "{url}");
         }
-        for url in ["https://git.example/acme/gitops.git", "git@work:acme/gitops.git", "https://evil.github.com.example/a/b", "https://a.b.ghe.com/a/b"]
+        for url in
+            ["https://git.example/acme/gitops.git", "git@work:acme/gitops.git", "https://evil.github.com.example/a/b", "https://a.b.ghe.com/a/b"]
         {
             let error = api(None, &at(url)).expect_err(url);
-            assert_eq!(error.pointer, "/forge/apiUrl", "{url}");
+            assert_eq!(error.pointer, "/forge", "{url}");
             assert!(error.hint.is_some_and(|hint| hint.starts_with("apiUrl: https://") && hint.ends_with("/api/v3")), "{url}");
         }
     }
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn a_token_is_sent_to_no_address_that_is_not_safe() {
         let url = at("https://git.example/acme/gitops.git");
-        for good in ["https://git.example/api/v3", "https://git.example/api/v3/", "http://127.0.0.1:9/api/v3", "http://localhost:1", "http://[::1]:9"] {
+        for good in ["https://git.example/api/v3", "https://git.example/api/v3/", "http://127.0.0.1:9/api/v3", "http://localhost:1", "http://[::1]:9"]
+        {
             assert_eq!(api(Some(good), &url).as_deref(), Ok(good.trim_end_matches('/')));
         }
         for bad in ["git.example", "http://git.example/api/v3", "https://me:pw@git.example/", "ftp://git.example", "https://git.example/?token=x"] {

@@ -17,7 +17,15 @@ pub(super) fn priority(request: &Request) -> Priority {
 }
 
 /// What the pull request of a request shall be, now that its branch is where `placed` says.
-pub(super) fn spec(request: &Request, text: &PullText, head: &Head, placed: &Placed, repository: &Repository, attempt: u32, people_at: &str) -> PullSpec {
+pub(super) fn spec(
+    request: &Request,
+    text: &PullText,
+    head: &Head,
+    placed: &Placed,
+    repository: &Repository,
+    attempt: u32,
+    people_at: &str,
+) -> PullSpec {
     PullSpec {
         head: head.branch.clone(),
         base: repository.spec.branch.clone(),

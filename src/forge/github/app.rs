@@ -233,7 +233,9 @@ impl App {
                 forge,
                 message: format!("it does not take GitHub App {}'s signature: {message}; see whether id and private key belong together", self.id),
             },
-            ForgeError::NotFound { forge, message } => ForgeError::NotFound { forge, message: format!("GitHub App {} is not installed there: {message}", self.id) },
+            ForgeError::NotFound { forge, message } => {
+                ForgeError::NotFound { forge, message: format!("GitHub App {} is not installed there: {message}", self.id) }
+            }
             error => error,
         }
     }

@@ -69,9 +69,12 @@ const SECONDARY: &str = r#"{"message":"You have exceeded a secondary rate limit.
 fn each_priority_leaves_its_reserve_to_those_before_it() {
     let world = World::new();
     let all = [Priority::Alert, Priority::Ticket, Priority::Housekeeping];
-    for (reset, (remaining, wanted)) in
-        (START + 600..).zip([("1001", [true, true, true]), ("1000", [true, true, false]), ("250", [true, false, false]), ("0", [false, false, false])])
-    {
+    for (reset, (remaining, wanted)) in (START + 600..).zip([
+        ("1001", [true, true, true]),
+        ("1000", [true, true, false]),
+        ("250", [true, false, false]),
+        ("0", [false, false, false]),
+    ]) {
         world.left(remaining, reset);
         assert_eq!(all.map(|priority| world.may(priority)), wanted, "{remaining} left");
     }

@@ -17,8 +17,7 @@ const MERGE: &str = "mutation($pull: ID!, $method: PullRequestMergeMethod!) { \
 /// Queues what may be merged already.
 const ENQUEUE: &str = "mutation($pull: ID!) { enqueuePullRequest(input: {pullRequestId: $pull}) { mergeQueueEntry { position } } }";
 /// Whether it is in a merge queue.
-const QUEUED: &str =
-    "query($owner: String!, $name: String!, $number: Int!) { repository(owner: $owner, name: $name) { pullRequest(number: $number) { isInMergeQueue } } }";
+const QUEUED: &str = "query($owner: String!, $name: String!, $number: Int!) { repository(owner: $owner, name: $name) { pullRequest(number: $number) { isInMergeQueue } } }";
 
 impl GitHub {
     /// Out of draft, and merged by itself, where that is asked for and was not before: what a person changed since stays.
@@ -72,7 +71,7 @@ impl GitHub {
     }
 
     /// Whether an open pull request stands in a merge queue.
-    pub(super) async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+    pub(super) async fn queued(&self, number: u64) -> Result<bool, ForgeError> {
         let repository = &self.client.repository;
         if repository.without_queues.load(Ordering::Relaxed) {
             return Ok(false);

@@ -51,9 +51,8 @@ impl GitHubSettings {
     /// # Errors
     /// When `repository` is not two such words: they become part of an address.
     pub fn of(repository: &str) -> Result<Self, ParseError> {
-        let word = |s: &str| {
-            (1..=100).contains(&s.len()) && s != "." && s != ".." && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
+        let word =
+            |s: &str| (1..=100).contains(&s.len()) && s != "." && s != ".." && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         match repository.split_once('/') {
             Some((owner, name)) if word(owner) && word(name) => Ok(Self { owner: owner.to_owned(), repository: name.to_owned() }),
             _ => Err(ParseError::new("GitHub repository", repository, "it is owner/repository, of letters, digits, `-`, `_` and `.`")),
@@ -176,7 +175,7 @@ impl Forge for GitHub {
     async fn get(&self, number: u64) -> Result<Pull, ForgeError> {
         let mut pull = self.pull(number).await?.pull;
         if pull.state == PullState::Open {
-            pull.queued = self.is_queued(number).await?;
+            pull.queued = self.queued(number).await?;
         }
         self.reviewed(pull).await
     }
@@ -207,6 +206,10 @@ impl Forge for GitHub {
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
         self.looked(numbers, since).await
+    }
+
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        self.queued(number).await
     }
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {

@@ -64,16 +64,12 @@ impl GitHub {
     fn why_not(&self, message: String, spec: &PullSpec) -> ForgeError {
         let forge = self.client.forge().to_owned();
         match message.as_str() {
-            said if said.contains("No commits between") => {
-                ForgeError::NothingToPropose { forge, head: spec.head.clone(), base: spec.base.clone() }
-            }
+            said if said.contains("No commits between") => ForgeError::NothingToPropose { forge, head: spec.head.clone(), base: spec.base.clone() },
             said if said.contains("head: invalid") => ForgeError::NoHead { forge, head: spec.head.clone() },
             said if said.contains("base: invalid") => ForgeError::NoBase { forge, base: spec.base.clone() },
             // It does not show yet what it says is there.
             said if said.contains("already exists") => ForgeError::Unreachable { forge, message },
-            said if said.contains("submitted too quickly") => {
-                ForgeError::Limited { forge, retry_after: Some(Duration::from_secs(60)), message }
-            }
+            said if said.contains("submitted too quickly") => ForgeError::Limited { forge, retry_after: Some(Duration::from_secs(60)), message },
             _ => ForgeError::Refused { forge, message },
         }
     }

@@ -304,6 +304,11 @@ impl Forge for LocalForge {
         Ok(look)
     }
 
+    /// There is no queue here: a person merges.
+    async fn is_queued(&self, _: u64) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+
     /// What a reviewer needs stands in the body; there is nothing beside a commit here.
     async fn report(&self, _: &CheckSpec) -> Result<bool, ForgeError> {
         Ok(false)

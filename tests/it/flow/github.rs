@@ -24,7 +24,7 @@ impl World {
         let server = TestServer::prepare();
         server.secret("GITHUB_TOKEN", TOKEN);
         let git = server.upstream.serve(Some(TOKEN));
-        Self::of(server, github, git, "token: GITHUB_TOKEN", "  credentials: { username: bot, secret: GITHUB_TOKEN }\n")
+        Self::of(server, github, git, "", "token: GITHUB_TOKEN", "  credentials: { username: bot, secret: GITHUB_TOKEN }\n")
     }
 
     /// Known as a GitHub App, whose tokens open git as well; not running yet.
@@ -34,14 +34,16 @@ impl World {
         github.install(FakeApp::new());
         let doorkeeper = github.doorkeeper();
         let git = server.upstream.serve_to(move |shown| shown.is_some_and(|(user, password)| doorkeeper(user, password)));
-        Self::of(server, github, git, "app: { id: 12, privateKey: GITHUB_APP_KEY }", "")
+        // As at an Enterprise Server, whose API stands below a path.
+        Self::of(server, github, git, "/api/v3", "app: { id: 12, privateKey: GITHUB_APP_KEY }", "")
     }
 
-    fn of(mut server: TestServer, github: FakeGithub, git: HttpUpstream, identity: &str, credentials: &str) -> Self {
+    fn of(mut server: TestServer, github: FakeGithub, git: HttpUpstream, below: &str, identity: &str, credentials: &str) -> Self {
         github.follow(&server.upstream);
         let local = format!("file://{}", server.upstream.path().display());
         server.edit_resource("inventory.yaml", |text| {
-            let forge = format!("{credentials}  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}\", {identity} }}\n", github.url());
+            let forge =
+                format!("{credentials}  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}{below}\", {identity} }}\n", github.url());
             let text = text.replace(&local, &git.url).replace("  forge:\n    kind: local\n", &forge);
             assert!(text.contains("kind: github") && text.contains(&git.url), "{text}");
             text

@@ -110,7 +110,8 @@ fn plan_again(world: &World, key: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let id: RequestId = world.server.at().requests_of(key)[0]["id"].as_str().expect("an id").parse().expect("an id");
     runtime.block_on(async {
-        let store = SqliteStore::open(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
+        let store =
+            SqliteStore::open(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
         let mut request = store.request(&id).await.expect("the request");
         let now = request.updated_at.plus(std::time::Duration::from_millis(1));
         let task = NewTask { id: TaskId::from_parts(now, 7), kind: TaskKind::Plan, request: id, lane: "gitops".to_owned(), run_at: now };

@@ -228,10 +228,7 @@ async fn installations_of_one_app_have_a_budget_each() {
     assert_ne!(names[0], names[2]);
     assert_eq!(minted(&fake), 2);
     let reports: Vec<(String, u64)> = account.reports().into_iter().map(|report| (report.name, report.calls.done)).collect();
-    assert_eq!(
-        reports,
-        [("app 12".to_owned(), 5), ("app 12, installation 34".to_owned(), 2), ("app 12, installation 35".to_owned(), 1)]
-    );
+    assert_eq!(reports, [("app 12".to_owned(), 5), ("app 12, installation 34".to_owned(), 2), ("app 12, installation 35".to_owned(), 1)]);
 }
 
 #[tokio::test]

@@ -64,9 +64,19 @@ async fn every_pull_request_that_github_publishes_is_read() {
         *echo.answers.lock().expect("the answers") = (wire.clone(), example("pull-request-review-items"));
         let pull = github.get(1).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(json!(pull.number), wire["number"], "{name}");
-        assert_eq!((json!(pull.title), json!(pull.head), json!(pull.url)), (wire["title"].clone(), wire["head"]["ref"].clone(), wire["html_url"].clone()), "{name}");
+        assert_eq!(
+            (json!(pull.title), json!(pull.head), json!(pull.url)),
+            (wire["title"].clone(), wire["head"]["ref"].clone(), wire["html_url"].clone()),
+            "{name}"
+        );
         let merged = !wire["merged_at"].is_null();
-        let state = if merged { PullState::Merged } else if wire["state"] == "open" { PullState::Open } else { PullState::Closed };
+        let state = if merged {
+            PullState::Merged
+        } else if wire["state"] == "open" {
+            PullState::Open
+        } else {
+            PullState::Closed
+        };
         assert_eq!((pull.state, pull.draft, pull.merge_commit.is_some()), (state, wire["draft"] == true, merged), "{name}");
         let many = |field: &str| wire[field].as_array().map_or(0, Vec::len);
         assert_eq!(pull.labels.len(), many("labels"), "{name}");
@@ -139,7 +149,10 @@ fn the_graphql_schema_notices_what_github_does_not_take() {
         (good, json!({ "pull": "x", "more": 1 })),
         ("mutation($pull: ID!) { markReady(input: {pullRequestId: $pull}) { pullRequest { isDraft } } }", json!({ "pull": "x" })),
         ("mutation($pull: ID!) { markPullRequestReadyForReview(input: {pull: $pull}) { pullRequest { isDraft } } }", json!({ "pull": "x" })),
-        ("mutation($pull: String!) { markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest { isDraft } } }", json!({ "pull": "x" })),
+        (
+            "mutation($pull: String!) { markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest { isDraft } } }",
+            json!({ "pull": "x" }),
+        ),
         ("mutation($pull: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest { isReady } } }", json!({ "pull": "x" })),
         ("mutation($pull: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest } }", json!({ "pull": "x" })),
         ("mutation($pull: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest { isDraft } }", json!({ "pull": "x" })),
@@ -165,14 +178,22 @@ fn a_request_github_would_not_take_fails_the_test_by_itself() {
 /// The calls that GitHub says people are notified of are those we pause between.
 #[test]
 fn the_calls_with_a_pause_are_those_github_names() {
-    let mut named: Vec<&str> = ["POST /pulls", "PATCH /pulls/1", "POST /pulls/1/requested_reviewers", "POST /issues/1/labels", "POST /issues/1/assignees",
-        "PATCH /issues/1", "POST /issues/1/comments", "POST /check-runs"]
-        .into_iter()
-        .filter(|call| {
-            let (method, path) = call.split_once(' ').expect("method and path");
-            notifies(method, &format!("/repos/acme/gitops{path}"))
-        })
-        .collect();
+    let mut named: Vec<&str> = [
+        "POST /pulls",
+        "PATCH /pulls/1",
+        "POST /pulls/1/requested_reviewers",
+        "POST /issues/1/labels",
+        "POST /issues/1/assignees",
+        "PATCH /issues/1",
+        "POST /issues/1/comments",
+        "POST /check-runs",
+    ]
+    .into_iter()
+    .filter(|call| {
+        let (method, path) = call.split_once(' ').expect("method and path");
+        notifies(method, &format!("/repos/acme/gitops{path}"))
+    })
+    .collect();
     named.sort_unstable();
     assert_eq!(named, ["POST /issues/1/comments", "POST /pulls", "POST /pulls/1/requested_reviewers"]);
     // In the sources: `Kind::Content` stands at just these three.

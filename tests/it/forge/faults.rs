@@ -9,12 +9,7 @@ use rstest::rstest;
 
 /// Everything a pull request can have.
 fn everything() -> PullSpec {
-    PullSpec {
-        assignees: vec!["bob".to_owned()],
-        milestone: Some(Milestone::Number(4)),
-        auto_merge: Some(MergeMethod::Squash),
-        ..spec()
-    }
+    PullSpec { assignees: vec!["bob".to_owned()], milestone: Some(Milestone::Number(4)), auto_merge: Some(MergeMethod::Squash), ..spec() }
 }
 
 fn check(asked_before: bool) -> CheckSpec {
@@ -96,7 +91,12 @@ async fn of_500_writes_whose_replies_are_dropped_each_happens_once() {
         made += 1;
         let new = PullSpec { head: format!("kubeops/a/{made}").parse().expect("a branch"), ..everything() };
         let (pull, _) = until_whole(&github, &clock, &new, false).await;
-        let changed = PullSpec { title: format!("Another {made}"), labels: vec!["more".to_owned()], assignees: vec!["eve".to_owned()], ..written(&new, pull.number) };
+        let changed = PullSpec {
+            title: format!("Another {made}"),
+            labels: vec!["more".to_owned()],
+            assignees: vec!["eve".to_owned()],
+            ..written(&new, pull.number)
+        };
         until_whole(&github, &clock, &changed, false).await;
     }
     assert!(made > 70, "{made} pull requests");

@@ -61,7 +61,12 @@ async fn what_differs_is_changed_and_what_a_person_added_stays() {
         pull.milestone = Some(3);
     });
     fake.clear_ledger();
-    let wanted = PullSpec { title: "Another".to_owned(), labels: vec!["new".to_owned()], assignees: vec!["Bob".to_owned(), "dan".to_owned()], ..with_everything() };
+    let wanted = PullSpec {
+        title: "Another".to_owned(),
+        labels: vec!["new".to_owned()],
+        assignees: vec!["Bob".to_owned(), "dan".to_owned()],
+        ..with_everything()
+    };
     github.ensure_pull(&written(&wanted, 1)).await.expect("brought up");
     let kept = &fake.pulls()[0];
     assert_eq!(kept.labels, ["namespace", "kubeops", "urgent", "new"]);
@@ -73,7 +78,8 @@ async fn what_differs_is_changed_and_what_a_person_added_stays() {
 async fn a_milestone_is_found_by_its_title_once() {
     let fake = fake();
     let github = github(&fake);
-    let titled = |head: &str, title: &str| PullSpec { head: head.parse().expect("a branch"), milestone: Some(Milestone::Title(title.to_owned())), ..plain() };
+    let titled =
+        |head: &str, title: &str| PullSpec { head: head.parse().expect("a branch"), milestone: Some(Milestone::Title(title.to_owned())), ..plain() };
     assert_eq!(github.ensure_pull(&titled("a", "Q4")).await.expect("a pull request").milestone.as_deref(), Some("Q4"));
     github.ensure_pull(&titled("b", "Q4")).await.expect("another");
     assert_eq!(fake.calls().iter().filter(|call| call.contains("milestones")).count(), 1);
@@ -150,6 +156,9 @@ async fn automatic_merge_is_switched_on_queued_or_explained(
     assert_eq!(pull.notes.len(), usize::from(note.is_some()), "{:?}", pull.notes);
     assert!(note.is_none_or(|note| pull.notes[0].contains(note)), "{:?}", pull.notes);
     assert_eq!(github.get(1).await.expect("the pull request").queued, queued, "a queued branch must not be pushed to");
+    fake.clear_ledger();
+    assert_eq!(github.is_queued(1).await.expect("told"), queued);
+    assert_eq!(fake.calls(), ["POST /graphql"]);
     // A person who switches it off is not overruled, and what was refused is not asked for again.
     fake.person(1, |pull| pull.auto_merge = None);
     fake.clear_ledger();

@@ -159,6 +159,8 @@ async fn an_enterprise_address_has_a_path_and_long_texts_are_cut() {
     let spec = PullSpec { title: "ä".repeat(400), body: "ö".repeat(70_000), ..spec() };
     github.ensure_pull(&spec).await.expect("a pull request");
     assert!(fake.ledger().iter().all(|seen| seen.path.starts_with("/api/v3/repos/acme/gitops/")));
+    assert!(!github.is_queued(1).await.expect("told"));
+    assert_eq!(fake.calls().last().map(String::as_str), Some("POST /api/graphql"), "GraphQL stands beside it");
     fake.clear_ledger();
     github.ensure_pull(&again(&spec)).await.expect("the pull request");
     assert_eq!(fake.ledger().len(), 1, "the cut texts are the wanted ones");
@@ -185,4 +187,3 @@ fn a_repository_is_owner_and_name_and_cannot_leave_its_route() {
         assert!(GitHubSettings::of(bad).is_err(), "{bad:?}");
     }
 }
-

@@ -244,4 +244,3 @@ async fn a_declined_pull_request_is_a_veto() {
     assert!(matches!(local.forge.get(9).await, Err(ForgeError::NoPull { .. })));
     assert_eq!(local.records.records.lock().expect("records")[0].comments[0].body, "Not this quarter.");
 }
-

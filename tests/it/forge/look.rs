@@ -29,7 +29,7 @@ async fn a_look_where_nothing_changed_is_one_call_that_does_not_count() {
     let second = github.look(&[1, 2, 3], Some(&first.mark)).await.expect("a look");
     assert!(second.pulls.is_empty());
     assert_eq!(left(&fake), 1);
-    assert!(fake.ledger()[0].headers.contains_key("if-none-match"));
+    assert!(fake.ledger()[0].headers.contains_key("if-none-match") && fake.ledger()[0].query.contains("sort=updated"));
     assert_eq!(second.mark, first.mark);
 }
 
@@ -88,7 +88,12 @@ async fn more_than_ten_pages_are_not_read_and_what_is_beyond_is_asked_for_by_its
     let github = with_pulls(&fake, 3).await;
     fake.repository(SLUG, |repository| {
         for number in 4..=1100 {
-            let newer = crate::support::fake_github::FakePull { number, updated: NOW + 10_000, head: format!("other/{number}"), ..repository.pulls[0].clone() };
+            let newer = crate::support::fake_github::FakePull {
+                number,
+                updated: NOW + 10_000,
+                head: format!("other/{number}"),
+                ..repository.pulls[0].clone()
+            };
             repository.pulls.push(newer);
         }
     });

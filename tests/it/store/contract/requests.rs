@@ -38,17 +38,8 @@ pub async fn every_field_of_a_request_reads_back(store: Arc<dyn Store>) {
     request.version += 1;
     request.updated_at = at(9);
     assert_eq!(store.request(&request.id).await.expect("the request"), request);
-    let cleared = Request {
-        parameters: None,
-        repository: None,
-        branch: None,
-        base: None,
-        commit: None,
-        pull: None,
-        written: None,
-        message: None,
-        ..request
-    };
+    let cleared =
+        Request { parameters: None, repository: None, branch: None, base: None, commit: None, pull: None, written: None, message: None, ..request };
     store.update_request(&cleared, &RequestUpdate::default(), at(10)).await.expect("written");
     let read = store.request(&cleared.id).await.expect("the request");
     assert_eq!(read, Request { version: cleared.version + 1, updated_at: at(10), ..cleared });

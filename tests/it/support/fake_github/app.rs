@@ -32,14 +32,12 @@ pub struct FakeApp {
     pub lifetime: i64,
     /// Tokens with their installation and end.
     pub tokens: Vec<(String, u64, i64)>,
-    /// Whether it may write check runs.
-    pub may_check: bool,
 }
 
 impl FakeApp {
     /// App 12, whose installation at `acme` is 34 and whose tokens last an hour.
     pub fn new() -> Self {
-        Self { id: 12, installations: BTreeMap::from([("acme".to_owned(), 34)]), lifetime: 3600, tokens: Vec::new(), may_check: true }
+        Self { id: 12, installations: BTreeMap::from([("acme".to_owned(), 34)]), lifetime: 3600, tokens: Vec::new() }
     }
 
     /// The installation a token is of, as long as it lasts.
@@ -69,7 +67,9 @@ impl FakeApp {
             return Err("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued".to_owned());
         }
         if number("exp") <= now {
-            return Err("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires".to_owned());
+            return Err(
+                "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires".to_owned()
+            );
         }
         if number("exp") > now + 600 {
             return Err("'Expiration time' claim ('exp') is too far in the future".to_owned());

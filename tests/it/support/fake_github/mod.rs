@@ -202,11 +202,6 @@ impl FakeGithub {
         self.state().faults.iter().all(Option::is_none)
     }
 
-    /// No more faults.
-    pub fn forgive(&self) {
-        self.state().faults.clear();
-    }
-
     /// The replies to the next so many calls that change something are dropped after their effect.
     pub fn drop_replies_to_writes(&self, many: usize) {
         self.state().dropped_writes = many;

@@ -395,6 +395,7 @@ fn team(slug: &str) -> Value {
 }
 
 fn check_run(check: &FakeCheck) -> Value {
-    let fields = json!({ "name": check.name, "head_sha": check.commit, "external_id": check.key, "conclusion": check.conclusion, "status": "completed" });
+    let fields =
+        json!({ "name": check.name, "head_sha": check.commit, "external_id": check.key, "conclusion": check.conclusion, "status": "completed" });
     example_with("check-run-example-of-completed-conclusion", fields)
 }

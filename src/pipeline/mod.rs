@@ -132,8 +132,8 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let warnings = made.change.warnings().to_vec();
-        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text: made.text, warnings })
+        let (text, warnings) = (Box::new(made.text), made.change.warnings().to_vec());
+        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text, warnings })
     }
 
     /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.

@@ -19,7 +19,7 @@ pub(super) enum Planned {
         base: CommitSha,
         commit: CommitSha,
         summary: Vec<String>,
-        text: PullText,
+        text: Box<PullText>,
         warnings: Vec<Finding>,
     },
 }
@@ -68,12 +68,12 @@ pub(super) mod outcome {
                 // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
-                if request.text.as_ref() != Some(&text) || request.summary != summary || request.findings != warnings {
+                if request.text.as_ref() != Some(text.as_ref()) || request.summary != summary || request.findings != warnings {
                     // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
                     request.written.iter_mut().for_each(|written| written.digest.clear());
                 }
                 request.summary = summary;
-                request.text = Some(text);
+                request.text = Some(*text);
                 request.findings = warnings;
                 settle(request, State::Planned, message, vec![follow], clock)
             }

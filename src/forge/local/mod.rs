@@ -298,7 +298,8 @@ impl Forge for LocalForge {
             match self.get(*number).await {
                 Ok(pull) => look.pulls.push(pull),
                 Err(ForgeError::NoPull { .. }) => {}
-                Err(error) => return Err(error),
+                // One that cannot be read must not hide the others.
+                Err(error) => tracing::warn!(pull = number, %error, "a pull request could not be looked at"),
             }
         }
         Ok(look)

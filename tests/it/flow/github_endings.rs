@@ -139,12 +139,7 @@ fn a_request_planned_again_asks_github_for_nothing_when_nothing_it_says_has_chan
     assert_eq!(world.server.upstream.tip(&first.head).expect("the branch").to_string(), moved["commit"].as_str().expect("a commit"));
     assert_eq!((world.github.pulls().len(), world.github.pulls()[0].title.as_str()), (1, "A person's title"));
     // What it says changes: now it is asked, and only what differs is written.
-    world.server.edit_resource("namespace-request.yaml", |text| text.replace("labels: [namespace]", "labels: [namespace, tenant]"));
-    world.server.signal("HUP");
-    eventually("the change is in force", || {
-        let automation = world.server.at().get("/automations/namespace-request");
-        automation["document"].to_string().contains("tenant").then_some(())
-    });
+    reworded(&world, "labels: [namespace]", "labels: [tenant]", "[\"tenant\"]");
     plan_again(&world, "OPS-1");
     eventually("the label is there", || world.github.pulls()[0].labels.contains(&"tenant".to_owned()).then_some(()));
     world.server.at().settled("OPS-1", "proposed");
@@ -158,12 +153,7 @@ fn a_request_whose_pull_request_a_person_closed_while_it_was_planned_again_gets_
     world.github.end(1, false);
     world.server.upstream.write("main", "README.md", "moved on");
     // Its words change as well, so GitHub is asked.
-    world.server.edit_resource("namespace-request.yaml", |text| text.replace("labels: [namespace]", "labels: [namespace, tenant]"));
-    world.server.signal("HUP");
-    eventually("the change is in force", || {
-        let automation = world.server.at().get("/automations/namespace-request");
-        automation["document"].to_string().contains("tenant").then_some(())
-    });
+    reworded(&world, "Namespace {{ parameters.team }}", "Tenant {{ parameters.team }}", "Tenant {{");
     plan_again(&world, "OPS-1");
     let declined = world.server.at().settled("OPS-1", "declined");
     assert!(message(&declined).contains("closed by a person"), "{}", message(&declined));
@@ -186,4 +176,49 @@ fn a_pull_request_closed_while_nobody_asked_is_noticed_at_the_next_look() {
     world.server.set("OBSERVE_SECONDS", "1").run();
     world.server.at().settled("OPS-1", "declined");
     assert_eq!(world.github.pulls().len(), 1);
+}
+
+#[test]
+fn a_branch_that_somebody_deleted_is_no_sign_that_nothing_changed() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.set("OBSERVE_SECONDS", "3600").run();
+    let pull = world.proposed("OPS-1", "payments");
+    // Deleting the branch closes the pull request.
+    world.github.end(1, false);
+    world.server.upstream.git(&["update-ref", "-d", &format!("refs/heads/{}", pull.head)]);
+    world.server.upstream.write("main", "README.md", "moved on");
+    plan_again(&world, "OPS-1");
+    world.server.at().settled("OPS-1", "declined");
+    assert_eq!(world.github.pulls().len(), 1);
+}
+
+/// Writes other words into the automation, and waits until they are in force.
+fn reworded(world: &World, from: &str, to: &str, shown: &str) {
+    world.server.edit_resource("namespace-request.yaml", |text| text.replace(from, to));
+    world.server.signal("HUP");
+    eventually("the change is in force", || {
+        let automation = world.server.at().get("/automations/namespace-request");
+        automation["document"].to_string().contains(shown).then_some(())
+    });
+}
+
+#[test]
+fn words_that_were_written_and_not_noted_are_taken_back() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.edit_resource("namespace-request.yaml", |text| text.replace("    labels: [namespace]", "    body: Once.\n    labels: [namespace]"));
+    world.server.set("OBSERVE_SECONDS", "3600").run();
+    let first = world.proposed("OPS-1", "payments");
+    assert!(first.body.starts_with("Once."), "{}", first.body);
+    // Other words arrive at GitHub, but the reply does not, and every attempt after it is refused.
+    reworded(&world, "Once.", "Twice.", "Twice.");
+    world.github.fail_after(1, Fault::DroppedAfter);
+    world.github.fail(Fault::Forbidden);
+    plan_again(&world, "OPS-1");
+    world.server.at().settled("OPS-1", "failed");
+    assert!(world.github.pulls()[0].body.starts_with("Twice."), "{}", world.github.pulls()[0].body);
+    // The first words are in force again.
+    reworded(&world, "Twice.", "Once.", "Once.");
+    plan_again(&world, "OPS-1");
+    world.server.at().settled("OPS-1", "proposed");
+    assert_eq!(world.github.pulls()[0].body, first.body);
 }

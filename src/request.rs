@@ -170,6 +170,8 @@ pub struct Request {
     pub pull: Option<PullRef>,
     /// The pull request it had before it was asked for again: over, and not to be taken for the present one.
     pub former_pull: Option<u64>,
+    /// What that pull request was made to say the last time; none when nobody knows, and when it was asked for again since.
+    pub written: Option<PullWritten>,
     /// Why it was rejected, or what a reviewer is warned of.
     pub findings: Vec<Finding>,
     /// A sentence for a person about where it stands.
@@ -189,6 +191,24 @@ pub struct PullRef {
     pub number: u64,
     /// Where a person looks at it.
     pub url: String,
+}
+
+/// What a pull request was made to say, as far as it must be known to leave it alone when nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullWritten {
+    /// Its number at the forge.
+    pub number: u64,
+    /// SHA-256 of everything it was made to say, hex; empty when that is not known for certain any more.
+    pub digest: String,
+    /// Whether we opened it as a draft, and did not mark it ready since.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether we asked for its automatic merge.
+    #[serde(default)]
+    pub auto_merge: bool,
+    /// The commit that has our check run.
+    #[serde(default)]
+    pub checked: Option<CommitSha>,
 }
 
 /// One line of a request's timeline.

@@ -110,6 +110,8 @@ CREATE TABLE requests (
     pull_number INTEGER,
     pull_url    TEXT,
     former_pull INTEGER,
+    -- What the pull request was made to say the last time, as JSON.
+    pull_written TEXT,
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,

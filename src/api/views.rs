@@ -1,10 +1,12 @@
 //! What the API shows, as it shows it. A change here changes the interface: fields are added, never renamed or removed.
 
 mod changes;
+mod forges;
 mod pulls;
 mod resources;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
+pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use pulls::{CommentView, PullView};
 pub use resources::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
 

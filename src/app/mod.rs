@@ -193,8 +193,15 @@ impl Shared {
         let public_url = settings.public_url_at(&bound.listen()).as_str().to_owned();
         let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
         let (store, secrets, clock) = (Arc::clone(&self.store), Arc::clone(&self.secrets), Arc::clone(&self.clock));
-        let forges =
-            forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url, Arc::clone(&self.metrics));
+        let forges = forges::ConfiguredForges::new(forges::Makings {
+            store: Arc::clone(&store),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&clock),
+            rules: Arc::clone(rules),
+            public_url,
+            metrics: Arc::clone(&self.metrics),
+            pause: settings.forge_write_pause,
+        });
         let mirrors =
             Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(transport(settings))).context("the mirrors' directory cannot be made")?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));

@@ -10,7 +10,8 @@ mod tests;
 
 pub use matching::{Automations, Considered};
 pub use model::{
-    AutomationSpec, CoAuthorSpec, CommitSpec, EditSpec, IfExists, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec, TargetSpec, Trigger,
+    AutomationSpec, CoAuthorSpec, CommitSpec, EditSpec, IfExists, MergeMethod, Milestone, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec,
+    TargetSpec, Trigger,
 };
 pub use parameters::{ParameterError, Parameters};
 

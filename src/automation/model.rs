@@ -191,7 +191,42 @@ pub struct PullRequestSpec {
     /// Labels to put on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Users, or `organisation/team`, asked for a review.
+    /// Users, or `organisation/team`, asked for a review. Who CODEOWNERS asks is the forge's to say, and stays asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviewers: Vec<String>,
+    /// Users it is assigned to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignees: Vec<String>,
+    /// Its milestone: the number, or the title of an open one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milestone: Option<Milestone>,
+    /// Whether it is opened as a draft, which nobody can merge before it is marked ready.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
+    /// Has the forge merge it by itself, this way, once reviews and checks allow it; on a branch with a merge queue it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MergeMethod")]
+    pub auto_merge: Option<MergeMethod>,
+}
+
+/// A milestone as its author names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Milestone {
+    /// By its number in the repository.
+    Number(u64),
+    /// By its title.
+    Title(String),
+}
+
+/// How a pull request is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    /// A merge commit.
+    Merge,
+    /// One commit of all.
+    Squash,
+    /// The commits anew on the base.
+    Rebase,
 }

@@ -20,7 +20,7 @@ pub struct RepositorySpec {
     /// Who opens and keeps pull requests.
     #[serde(default)]
     pub forge: ForgeSpec,
-    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token where it has one.
+    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token, or the token of its App.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// What fetching and pushing over SSH authenticates with; without it, the SSH agent and the known hosts of whoever runs KubeOps.
@@ -72,15 +72,6 @@ fn token_user() -> String {
 }
 
 impl RepositorySpec {
-    /// User name and secret for fetching and pushing over HTTPS: its own, else the forge's.
-    pub fn git_credentials(&self) -> Option<(String, &SecretName)> {
-        match (&self.credentials, &self.forge) {
-            (Some(own), _) => Some((own.username.clone(), &own.secret)),
-            (None, ForgeSpec::Github { token, .. }) => Some((token_user(), token)),
-            (None, ForgeSpec::Local) => None,
-        }
-    }
-
     /// Who is named as committer.
     pub fn committer(&self) -> &AuthorSpec {
         self.committer.as_ref().unwrap_or(&self.author)
@@ -90,12 +81,8 @@ impl RepositorySpec {
     pub fn secret_names(&self) -> impl Iterator<Item = SecretName> {
         let signing = self.signing.iter().flat_map(|signing| std::iter::once(&signing.key).chain(&signing.passphrase)).cloned();
         let own = self.credentials.as_ref().map(|credentials| credentials.secret.clone());
-        let forge = match &self.forge {
-            ForgeSpec::Github { token, .. } => Some(token.clone()),
-            ForgeSpec::Local => None,
-        };
         let ssh: Vec<SecretName> = self.ssh.iter().flat_map(SshSpec::secret_names).cloned().collect();
-        own.into_iter().chain(forge).chain(signing).chain(ssh)
+        own.into_iter().chain(self.forge.secret_names()).chain(signing).chain(ssh)
     }
 
     /// What is wrong beyond the types: pointers into the spec.

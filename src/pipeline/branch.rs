@@ -30,6 +30,10 @@ pub(super) struct Placed {
     pub(super) note: Option<String>,
     /// Whether a commit of this request stood there before this push.
     pub(super) was_there: bool,
+    /// Whether it was exactly where we had noted that we left it.
+    pub(super) as_left: bool,
+    /// Whether the commit came up only now.
+    pub(super) came_up: bool,
 }
 
 /// Pushes branches of one repository, in one conversation where that goes well. What the server refuses is pushed again
@@ -87,10 +91,14 @@ impl Head {
 
     /// What the first try at pushing means, with further ones where the branch is elsewhere.
     fn placed(&self, mirror: &Mirror, pushed: Result<Pushed, GitError>) -> Result<Placed, StepError> {
-        let ours = |was_there, replaced| Placed { tip: self.commit.clone(), replaced, note: None, was_there };
+        let ours = |was_there, replaced| Placed { tip: self.commit.clone(), replaced, note: None, was_there, as_left: false, came_up: true };
         match pushed {
             // Where it was ours before, an attempt before this one may have gone on to ask for the pull request.
-            Ok(pushed) => return Ok(ours(pushed == Pushed::AlreadyThere || self.pushed.is_some(), None)),
+            Ok(pushed) => {
+                let as_left = self.pushed.is_some();
+                let came_up = pushed != Pushed::AlreadyThere;
+                return Ok(Placed { as_left, came_up, ..ours(!came_up || as_left, None) });
+            }
             Err(GitError::Moved { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -107,7 +115,7 @@ impl Head {
             }
             Standing::Continued(tip) => {
                 let note = format!("the branch {} holds commits that are not ours; it was left as it is", self.branch);
-                Ok(Placed { tip, replaced: None, note: Some(note), was_there: true })
+                Ok(Placed { tip, replaced: None, note: Some(note), was_there: true, as_left: false, came_up: false })
             }
             Standing::Foreign(tip) => Err(StepError::Permanent(format!(
                 "the branch {} is at {tip}, which does not come from this request; rename or delete that branch, then retry",

@@ -2,6 +2,7 @@
 //! A branch on which a person went on is theirs, and a merged pull request is left as it is.
 
 use super::branch::Head;
+use super::pull::priority;
 use super::step::outcome;
 use super::{Pipeline, StepError, blocking};
 use crate::failpoint;
@@ -22,7 +23,7 @@ impl Pipeline {
         let mut settlement = outcome::nothing();
         // What a person closed or merged is over.
         if !matches!(request.state, State::Merged | State::Applied | State::Declined) {
-            let forge = self.forges.forge(&repository)?;
+            let forge = self.forges.forge(&repository, priority(request))?;
             if let Some(merged) = self.close(forge.as_ref(), request, &head, &mirror).await? {
                 let message = format!("pull request #{merged} had been merged before: its change is in the base");
                 settlement.timeline.push(outcome::note(request, message, self.clock.as_ref()));

@@ -1,7 +1,7 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, planning::Stop, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, planning::Stop, pull::priority, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
@@ -157,7 +157,7 @@ impl Pipeline {
             self.mirror(repository)?.forget_tip();
         }
         let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
-        let request = Request { pull: None, former_pull: former, taken_over: false, changes: None, ..request };
+        let request = Request { pull: None, former_pull: former, taken_over: false, changes: None, written: None, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 
@@ -230,26 +230,23 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
-        let pull = self.forges.forge(&repository)?.get(pull.number).await?;
-        let Some((state, message)) = seen(&pull) else { return Ok(false) };
-        if state == request.state || !request.state.may_become(state) {
-            return Ok(false);
-        }
-        let tasks = if state.is_ended() { vec![self.clean_up_task(&request)] } else { Vec::new() };
-        self.change(request, state, message, actor, tasks).await?;
-        if state == State::Merged {
-            self.mirror(&repository)?.forget_tip();
-            self.moved.notify_one();
-        }
-        Ok(true)
+        let pull = self.forges.forge(&repository, priority(&request))?.get(pull.number).await?;
+        self.observed(id, &pull, actor).await
     }
 
-    fn clean_up_task(&self, request: &Request) -> NewTask {
+    pub(super) fn clean_up_task(&self, request: &Request) -> NewTask {
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         outcome::follow_up(request, TaskKind::Withdraw, lane, self.clock.as_ref())
     }
 
-    async fn change(&self, mut request: Request, state: State, message: String, actor: &str, tasks: Vec<NewTask>) -> Result<Request, OperationError> {
+    pub(super) async fn change(
+        &self,
+        mut request: Request,
+        state: State,
+        message: String,
+        actor: &str,
+        tasks: Vec<NewTask>,
+    ) -> Result<Request, OperationError> {
         let now = self.clock.now();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
         request.state = state;
@@ -275,7 +272,7 @@ pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: 
 }
 
 /// The state a pull request shows, and a sentence about it.
-fn seen(pull: &Pull) -> Option<(State, String)> {
+pub(super) fn seen(pull: &Pull) -> Option<(State, String)> {
     match pull.state {
         PullState::Merged => {
             let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));

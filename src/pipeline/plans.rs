@@ -1,7 +1,9 @@
 //! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
 //! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
 
+use super::operations::seen;
 use super::planning::{self, Made, Stop, Wanted};
+use super::pull::priority;
 use super::step::{Planned, outcome};
 use super::told::Told;
 use super::{InForce, Pipeline, StepError, blocking};
@@ -61,6 +63,7 @@ impl Pipeline {
                     Ok(looked) => self.settled(request, looked).await,
                     Err(error) => Err(error),
                 };
+                self.heard(&outcome).await;
                 told.tell(place, outcome);
             }
         };
@@ -173,7 +176,7 @@ impl Pipeline {
             commit,
             summary: made.summary,
             changes,
-            text: made.text,
+            text: Box::new(made.text),
             warnings,
         })
     }
@@ -209,10 +212,12 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
             return Err(StepError::Bug(format!("{} is open, but has no pull request", request.id)));
         };
-        let pull = self.forges.forge(repository)?.get(pull.number).await?;
-        match pull.state {
-            PullState::Open => self.planned(request, planned).await,
-            PullState::Closed | PullState::Merged => Ok(outcome::proposed(request, &pull, None, self.clock.as_ref())),
+        let pull = self.forges.forge(repository, priority(&request))?.get(pull.number).await?;
+        match (pull.state, seen(&pull)) {
+            // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
+            (PullState::Open, _) if pull.queued => Ok(outcome::nothing()),
+            (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
+            _ => self.planned(request, planned).await,
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum Planned {
         commit: CommitSha,
         summary: Vec<String>,
         changes: Box<Changes>,
-        text: PullText,
+        text: Box<PullText>,
         warnings: Vec<Finding>,
     },
 }
@@ -30,8 +30,8 @@ pub(super) enum Planned {
 pub(super) mod outcome {
     use super::Planned;
     use crate::clock::Clock;
-    use crate::forge::{Pull, PullState};
-    use crate::request::{CONFLICT, PullRef, Request, State, TimelineEntry};
+    use crate::forge::PullState;
+    use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
     use crate::store::{NewTask, Settlement, TaskKind, Verdict};
     use crate::types::{CommitSha, TaskId};
     use crate::validate::Finding;
@@ -85,9 +85,13 @@ pub(super) mod outcome {
                 // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
+                if request.text.as_ref() != Some(text.as_ref()) || request.summary != summary || request.findings != warnings {
+                    // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
+                    request.written.iter_mut().for_each(|written| written.digest.clear());
+                }
                 request.summary = summary;
                 request.changes = Some(*changes);
-                request.text = Some(text);
+                request.text = Some(*text);
                 let known = std::mem::replace(&mut request.findings, warnings);
                 let conflicts = new_conflicts(&request, &known, clock);
                 let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
@@ -103,21 +107,39 @@ pub(super) mod outcome {
         new.map(|finding| TimelineEntry { from: Some(State::Planned), to: State::Planned, ..note(request, finding.message.clone(), clock) }).collect()
     }
 
+    /// What became of the pull request of a planned request.
+    pub(in super::super) struct Proposal {
+        pub(in super::super) pull: PullRef,
+        pub(in super::super) state: PullState,
+        /// What it was made to say, to be kept while it is open.
+        pub(in super::super) written: PullWritten,
+        /// Said when a person has pushed to the branch.
+        pub(in super::super) branch_note: Option<String>,
+        /// What the forge could not do.
+        pub(in super::super) notes: Vec<String>,
+    }
+
     /// After the pull request was opened or found.
-    pub(in super::super) fn proposed(mut request: Request, pull: &Pull, note: Option<String>, clock: &dyn Clock) -> Settlement {
-        request.pull = Some(PullRef { number: pull.number, url: pull.url.clone() });
-        if note.is_none() {
+    pub(in super::super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clock) -> Settlement {
+        let Proposal { pull, state, written, branch_note, notes } = proposal;
+        if branch_note.is_none() {
             request.pushed.clone_from(&request.commit);
         }
-        let (state, mut message) = match pull.state {
+        let (state, said) = match state {
             PullState::Open => (State::Proposed, format!("pull request #{} is open: {}", pull.number, pull.url)),
             PullState::Closed => (State::Declined, format!("pull request #{} was closed by a person", pull.number)),
             PullState::Merged => (State::Merged, format!("pull request #{} is merged", pull.number)),
         };
-        if let Some(note) = note {
-            message = format!("{message}; {note}");
-        }
+        request.written = (state == State::Proposed).then_some(written);
+        request.pull = Some(pull);
+        let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
         let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
+        settle(request, state, message, cleanup, clock)
+    }
+
+    /// After the pull request of an open request was found to be over.
+    pub(in super::super) fn over(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+        let cleanup = clean_up(&request, clock);
         settle(request, state, message, cleanup, clock)
     }
 
@@ -125,6 +147,12 @@ pub(super) mod outcome {
     fn clean_up(request: &Request, clock: &dyn Clock) -> Vec<NewTask> {
         let lane = request.repository.as_ref().filter(|_| request.branch.is_some());
         lane.map(|lane| follow_up(request, TaskKind::Withdraw, lane.as_str(), clock)).into_iter().collect()
+    }
+
+    /// After the forge found that the base holds everything already.
+    pub(in super::super) fn nothing_to_propose(request: Request, message: String, clock: &dyn Clock) -> Settlement {
+        let cleanup = clean_up(&request, clock);
+        settle(request, State::Unchanged, message, cleanup, clock)
     }
 
     /// Back to the beginning, because what was planned is lost or outdated.

@@ -85,6 +85,51 @@ fn every_error_has_its_file_line_column_and_a_hint() {
 }
 
 #[test]
+fn what_a_pull_request_cannot_have_is_refused_with_its_place() {
+    let pull = |more: &str| GOOD.replace("    reviewers: [platform-team]\n", &format!("    reviewers: [platform-team]\n{more}"));
+    let all = pull("    assignees: [bob]\n    milestone: Q4\n    autoMerge: squash\n");
+    load(&[("a.yaml", BASICS), ("b.yaml", &automation(&all))]).unwrap_or_else(|found| panic!("{found:?}"));
+    load(&[("a.yaml", BASICS), ("b.yaml", &automation(&pull("    milestone: 4\n    draft: true\n")))]).unwrap_or_else(|found| panic!("{found:?}"));
+    for (more, wanted) in [
+        (
+            "    assignees: [acme/platform]\n",
+            "b.yaml:21:17: error: Automation/namespace-request: an assignee is a user's name; a team cannot be assigned",
+        ),
+        ("    assignees: [a, b, c, d, e, f, g, h, i, j, k]\n", "at most 10 assignees"),
+        ("    milestone: 0\n", "a milestone is its number, from 1, or its title"),
+        ("    milestone: \" \"\n", "a milestone is its number, from 1, or its title"),
+        ("    draft: true\n    autoMerge: merge\n", "a draft cannot be merged by itself"),
+        ("    autoMerge: fast\n", "squash"),
+    ] {
+        let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&pull(more)))]).join("\n");
+        assert!(found.contains(wanted), "{more}: {found}");
+    }
+}
+
+#[test]
+fn who_we_are_at_github_and_where_that_is_must_be_said() {
+    let at =
+        |url: &str, forge: &str| BASICS.replace("{ url: /srv/git/gitops.git }", &format!("{{ url: {url}, forge: {{ kind: github, {forge} }} }}"));
+    let app = "app: { id: 12, privateKey: APP_KEY }";
+    let set = load(&[("a.yaml", &at("https://github.com/acme/gitops.git", app))]).unwrap_or_else(|found| panic!("{found:?}"));
+    assert!(set.secret_names().any(|name| name.as_str() == "APP_KEY"));
+    for (url, forge, wanted) in [
+        ("https://github.com/acme/gitops.git", "repository: acme/gitops", "GitHub asks who we are: a token or an App"),
+        ("https://github.com/acme/gitops.git", "token: T, app: { id: 12, privateKey: K }", "a token and an App cannot both be who we are"),
+        (
+            "https://git.example/acme/gitops.git",
+            "token: T",
+            "git.example is not github.com: say where its API is (at /spec/forge)\n  hint: apiUrl: https://git.example/api/v3",
+        ),
+        ("git@work:acme/gitops.git", "token: T", "work is not github.com"),
+        ("https://git.example/acme/gitops.git", "token: T, apiUrl: http://git.example/api/v3", "the token would be sent in the clear"),
+    ] {
+        let found = errors(&[("a.yaml", &at(url, forge))]).join("\n");
+        assert!(found.contains(wanted) && found.starts_with("a.yaml:9:"), "{url} {forge}: {found}");
+    }
+}
+
+#[test]
 fn a_place_in_a_folded_expression_is_found() {
     let spec = GOOD.replace(
         "when: event.data.issue.fields.issuetype.name == \"Namespace request\" && event.data.transition.to == \"Approved\"",

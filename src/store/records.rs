@@ -256,6 +256,13 @@ pub enum Verdict {
         /// Why this attempt failed.
         error: String,
     },
+    /// Later, and this attempt does not count: the other side asked us to wait before anything was tried in earnest.
+    Postponed {
+        /// Not before.
+        run_at: Timestamp,
+        /// Who asks us to wait, and why.
+        reason: String,
+    },
     /// No more attempts: kept as a dead letter.
     Dead {
         /// Why.
@@ -322,6 +329,12 @@ pub struct PullRecord {
     pub labels: Vec<String>,
     /// Reviewers asked for, sorted.
     pub reviewers: Vec<String>,
+    /// Who it is assigned to.
+    #[serde(default)]
+    pub assignees: Vec<String>,
+    /// Its milestone.
+    #[serde(default)]
+    pub milestone: Option<String>,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// The merge commit.
@@ -402,6 +415,8 @@ pub struct Stats {
     pub oldest_pending: Option<Timestamp>,
     /// Tasks waiting or leased, per kind.
     pub tasks: Vec<(TaskKind, u64)>,
+    /// Tasks waiting or leased, per lane, where there are any; those without a lane are left out.
+    pub lanes: Vec<(String, u64)>,
     /// When the longest-waiting due task became due.
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.

@@ -216,6 +216,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         changes: None,
         text: None,
         pull: None,
+        written: None,
         findings: Vec::new(),
         message: None,
         created_at: now,

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -52,6 +52,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
             .optional_number("former_pull")?
             .map(|number| u64::try_from(number).map_err(|_| super::rows::broken("former_pull")))
             .transpose()?,
+        written: row.optional_text("pull_written")?.map(|_| row.json("pull_written")).transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
         created_at: row.moment("created_at")?,
@@ -99,7 +100,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
          taken_over = ?, summary = ?, changes = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -115,6 +116,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
+    .bind(request.written.as_ref().map(to_json).transpose()?)
     .bind(request.former_pull.map(to_number))
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())

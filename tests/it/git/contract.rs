@@ -231,7 +231,9 @@ fn a_branch_is_looked_at_and_nothing_of_it_stays(#[values(With::Libgit2, With::G
     let (base, commit) = setting.commit("1");
     let (mirror, name) = (setting.mirror(), branch("kubeops/x"));
     let us = meta("ours");
-    let standing = |known: &[CommitSha]| mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, time: us.time, known }).expect("looked at");
+    let standing = |known: &[CommitSha]| {
+        mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, time: us.time, known }).expect("looked at")
+    };
     assert_eq!(standing(&[]), Standing::Absent);
     mirror.push(&name, &commit, Expected::Absent).expect("pushed");
     assert_eq!(standing(&[]), Standing::Ours(commit.clone()));

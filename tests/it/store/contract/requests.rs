@@ -2,7 +2,7 @@
 
 use crate::store::support::{at, end_request, open_request, parsed, request_id, task};
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
-use kubeops::request::{Changes, FirstPlan, PullRef, Request, State, TimelineEntry};
+use kubeops::request::{Changes, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
 use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, RivalQuery, Store, StoreError, TaskFilter, TaskKind};
 use kubeops::types::{ManifestPath, RequestId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};
@@ -22,6 +22,7 @@ pub async fn every_field_of_a_request_reads_back(store: Arc<dyn Store>) {
     request.base = Some(parsed(&"a".repeat(40)));
     request.commit = Some(parsed(&"b".repeat(40)));
     request.pull = Some(PullRef { number: 7, url: "https://forge.example/7".to_owned() });
+    request.written = Some(PullWritten { number: 7, digest: "ab".repeat(32), draft: true, auto_merge: true, checked: Some(parsed(&"c".repeat(40))) });
     request.findings = vec![Finding {
         severity: Severity::Warning,
         rule: "schema.unknown".to_owned(),
@@ -39,8 +40,18 @@ pub async fn every_field_of_a_request_reads_back(store: Arc<dyn Store>) {
     request.version += 1;
     request.updated_at = at(9);
     assert_eq!(store.request(&request.id).await.expect("the request"), request);
-    let cleared =
-        Request { parameters: None, changes: None, repository: None, branch: None, base: None, commit: None, pull: None, message: None, ..request };
+    let cleared = Request {
+        parameters: None,
+        changes: None,
+        repository: None,
+        branch: None,
+        base: None,
+        commit: None,
+        pull: None,
+        written: None,
+        message: None,
+        ..request
+    };
     store.update_request(&cleared, &RequestUpdate::default(), at(10)).await.expect("written");
     let read = store.request(&cleared.id).await.expect("the request");
     assert_eq!(read, Request { version: cleared.version + 1, updated_at: at(10), ..cleared });

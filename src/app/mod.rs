@@ -193,7 +193,8 @@ impl Shared {
         let (store, secrets, clock) = (Arc::clone(&self.store), Arc::clone(&self.secrets), Arc::clone(&self.clock));
         let forges =
             forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url, Arc::clone(&self.metrics));
-        let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(transport(settings))).context("the mirrors' directory cannot be made")?;
+        let mirrors =
+            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(transport(settings))).context("the mirrors' directory cannot be made")?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline { store, rules, mirrors, forges: Arc::new(forges), secrets, clock, people_at }))
     }

@@ -15,7 +15,9 @@ pub enum GitError {
         message: String,
     },
     /// The remote's certificate or host key is not trusted.
-    #[error("repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates, or its key to the repository's known hosts")]
+    #[error(
+        "repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates, or its key to the repository's known hosts"
+    )]
     Untrusted {
         /// The repository.
         repository: RepositoryName,
@@ -151,7 +153,18 @@ impl GitError {
         let (repository, message) = (repository.clone(), words(error));
         match (error.class(), error.code()) {
             (Class::Os | Class::Filesystem | Class::NoMemory, _) | (_, Code::Locked | Code::Owner) => Self::Storage { repository, message },
-            (Class::Odb | Class::Object | Class::Reference | Class::Zlib | Class::Indexer | Class::Tree | Class::Sha1 | Class::Repository | Class::Config, _)
+            (
+                Class::Odb
+                | Class::Object
+                | Class::Reference
+                | Class::Zlib
+                | Class::Indexer
+                | Class::Tree
+                | Class::Sha1
+                | Class::Repository
+                | Class::Config,
+                _,
+            )
             | (_, Code::NotFound | Code::HashsumMismatch) => Self::Corrupt { repository, message },
             _ => Self::Bug { repository, message },
         }

@@ -360,7 +360,10 @@ impl Mirror {
     }
 
     fn place(&self) -> Place {
-        Place { path: self.path.clone(), remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ssh: lock(&self.ssh).clone(), ..self.remote.clone() } }
+        Place {
+            path: self.path.clone(),
+            remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ssh: lock(&self.ssh).clone(), ..self.remote.clone() },
+        }
     }
 
     fn proposals(&self) -> Proposals<'_> {

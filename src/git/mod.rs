@@ -27,4 +27,6 @@ pub use remote::{Credentials, RemoteSpec, SshAccess};
 pub use crate::types::RemoteUrl;
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
-pub use transport::{Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, Pushed, RefUpdate, Transport, askpass_main, is_askpass};
+pub use transport::{
+    Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, Pushed, RefUpdate, Transport, askpass_main, is_askpass,
+};

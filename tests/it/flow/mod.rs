@@ -6,6 +6,7 @@ mod crash;
 mod deliveries;
 mod disk_full;
 mod github;
+mod mirror;
 mod reload;
 mod secrets;
 mod shutdown;

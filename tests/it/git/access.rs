@@ -161,10 +161,9 @@ fn a_push_that_hangs_is_given_up_and_the_next_one_finds_all_in_order(#[values(Wi
     });
     let setting = Setting::behind(upstream, with.spec(), Server::Http(server));
     let (_, commit) = setting.commit("1");
-    let impatient = super::world::transport(&setting.upstream.scratch("run"), Limits { idle: Duration::from_millis(500), total: Duration::from_secs(5) });
-    let update = || {
-        vec![kubeops::git::RefUpdate { branch: branch("kubeops/x"), commit: Some(commit.clone()), expected: Expected::Absent }]
-    };
+    let impatient =
+        super::world::transport(&setting.upstream.scratch("run"), Limits { idle: Duration::from_millis(500), total: Duration::from_secs(5) });
+    let update = || vec![kubeops::git::RefUpdate { branch: branch("kubeops/x"), commit: Some(commit.clone()), expected: Expected::Absent }];
     let error = impatient.push(&setting.place(), update()).expect_err("given up");
     assert!(matches!(error, GitError::Timeout { .. }), "{error:?}");
     drop(release);

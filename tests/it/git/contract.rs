@@ -85,10 +85,7 @@ fn a_branch_that_moved_is_left_alone(#[values(With::Libgit2, With::Git)] with: W
 }
 
 #[rstest]
-fn in_one_push_each_branch_has_its_own_outcome(
-    #[values(With::Libgit2, With::Git)] with: With,
-    #[values(Way::File, Way::Http, Way::Ssh)] way: Way,
-) {
+fn in_one_push_each_branch_has_its_own_outcome(#[values(With::Libgit2, With::Git)] with: With, #[values(Way::File, Way::Http, Way::Ssh)] way: Way) {
     let setting = Setting::new(with, way);
     let (base, commit) = setting.commit("1");
     let mirror = setting.mirror();
@@ -112,7 +109,10 @@ fn in_one_push_each_branch_has_its_own_outcome(
     ];
     let outcomes = setting.transport.push(&setting.place(), updates).expect("the conversation");
     let [lost, new, frozen, unknown, there, moved, deleted, absent, other] = outcomes.try_into().expect("an outcome for each");
-    assert!(matches!(&lost, Err(GitError::Moved { found: Some(found), branch, .. }) if *found == persons && branch.as_str() == "kubeops/lost"), "{lost:?}");
+    assert!(
+        matches!(&lost, Err(GitError::Moved { found: Some(found), branch, .. }) if *found == persons && branch.as_str() == "kubeops/lost"),
+        "{lost:?}"
+    );
     assert!(matches!(&unknown, Err(GitError::NoCommit { commit, .. }) if *commit == nowhere), "{unknown:?}");
     // On this machine's file system no hook is run.
     match way {
@@ -202,10 +202,21 @@ fn the_base_is_followed_also_when_it_is_rewritten_or_deleted(
 }
 
 #[rstest]
-fn a_push_after_the_base_moved_sends_the_change_alone(#[values(With::Git)] with: With) {
+fn a_base_may_stand_where_the_name_of_the_old_one_is_a_directory(#[values(With::Libgit2, With::Git)] with: With) {
+    let setting = Setting::new(with, Way::File);
+    let tip = setting.mirror().fetch().expect("fetched");
+    setting.upstream.git(&["update-ref", "-d", "refs/heads/main"]);
+    setting.upstream.git(&["update-ref", "refs/heads/main/2", tip.as_str()]);
+    let remote = kubeops::git::RemoteSpec { base: branch("main/2"), ..setting.remote.clone() };
+    assert_eq!(setting.mirrors.get(&remote).fetch().expect("fetched"), tip);
+}
+
+#[rstest]
+fn a_push_after_the_base_moved_sends_the_change_alone(#[values(With::Libgit2, With::Git)] with: With) {
     let upstream = UpstreamRepo::new();
     // Hexadecimal digits of hashes: a history that is large however it is packed.
-    let noise: String = (0..4000).map(|number: u32| format!("# {}\n", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(number.to_be_bytes())))).collect();
+    let noise: String =
+        (0..4000).map(|number: u32| format!("# {}\n", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(number.to_be_bytes())))).collect();
     upstream.write("main", "noise.yaml", &noise);
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
@@ -225,17 +236,12 @@ fn a_push_after_the_base_moved_sends_the_change_alone(#[values(With::Git)] with:
 }
 
 #[rstest]
-fn a_branch_is_looked_at_and_nothing_of_it_stays(
-    #[values(With::Libgit2, With::Git)] with: With,
-    #[values(Way::File, Way::Http, Way::Ssh)] way: Way,
-) {
+fn a_branch_is_looked_at_and_nothing_of_it_stays(#[values(With::Libgit2, With::Git)] with: With, #[values(Way::File, Way::Http, Way::Ssh)] way: Way) {
     let setting = Setting::new(with, way);
     let (base, commit) = setting.commit("1");
     let (mirror, name) = (setting.mirror(), branch("kubeops/x"));
     let us = meta("ours");
-    let standing = |known: &[CommitSha]| {
-        mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, known }).expect("looked at")
-    };
+    let standing = |known: &[CommitSha]| mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, known }).expect("looked at");
     assert_eq!(standing(&[]), Standing::Absent);
     mirror.push(&name, &commit, Expected::Absent).expect("pushed");
     assert_eq!(standing(&[]), Standing::Ours(commit.clone()));

@@ -100,7 +100,10 @@ fn a_key_is_in_no_argument_or_environment_and_in_one_private_file_while_it_is_us
     // until the test has looked.
     setting.upstream.install_hook("pre-receive", &format!("while [ ! -e '{}' ]; do sleep 0.02; done", hook_mark.display()));
     let hosts = server.known_host("host");
-    let ssh = { let key = key.clone(); SshAccess::new(move || Ok(key.clone().into()), move || Ok(hosts.clone())) };
+    let ssh = {
+        let key = key.clone();
+        SshAccess::new(move || Ok(key.clone().into()), move || Ok(hosts.clone()))
+    };
     let (_, commit) = setting.commit("1");
     let remote = RemoteSpec { ssh: Some(ssh), ..setting.remote.clone() };
     let push = || setting.mirrors.get(&remote).push(&branch("kubeops/x"), &commit, Expected::Absent);

@@ -3,7 +3,7 @@
 mod access;
 mod commits;
 mod contract;
-mod damage;
+pub mod damage;
 mod hostile;
 mod leaks;
 mod partial;

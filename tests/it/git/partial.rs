@@ -114,7 +114,11 @@ fn what_is_known_to_be_needed_is_fetched_at_once() {
         // What is long is sent compressed.
         let mut plain = Vec::new();
         let packed = request.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
-        let read = if packed { flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut plain) } else { (&mut request.body.as_slice()).read_to_end(&mut plain) };
+        let read = if packed {
+            flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut plain)
+        } else {
+            (&mut request.body.as_slice()).read_to_end(&mut plain)
+        };
         read.expect("a body");
         let asks = plain.windows(13).any(|window| window == b"command=fetch");
         *counted.lock().expect("a number") += usize::from(asks);
@@ -123,7 +127,8 @@ fn what_is_known_to_be_needed_is_fetched_at_once() {
     let mirror = setting.mirror();
     let base = mirror.fetch().expect("fetched");
     let before = *fetches.lock().expect("a number");
-    let changed: Vec<(String, String)> = files.iter().enumerate().map(|(number, file)| (file.clone(), config_map(&format!("app-{number}"), "1"))).collect();
+    let changed: Vec<(String, String)> =
+        files.iter().enumerate().map(|(number, file)| (file.clone(), config_map(&format!("app-{number}"), "1"))).collect();
     let changed: Vec<(&str, Option<&str>)> = changed.iter().map(|(file, text)| (file.as_str(), Some(text.as_str()))).collect();
     let change = validated(&mirror, &base, &changed);
     let commit = mirror.commit(&base, &change, &meta("Twenty")).expect("a commit");

@@ -32,7 +32,16 @@ fn a_host_whose_key_is_not_known_is_not_trusted_and_the_next_step_is_told(#[valu
         assert_eq!(error.class(), ErrorClass::Permanent);
         assert!(error.to_string().contains("known hosts"), "{error}");
     }
-    let error = refused(&setting, SshAccess::new({ let key = server.key("user"); move || Ok(key.clone().into()) }, || Err("the secret is gone".to_owned())));
+    let error = refused(
+        &setting,
+        SshAccess::new(
+            {
+                let key = server.key("user");
+                move || Ok(key.clone().into())
+            },
+            || Err("the secret is gone".to_owned()),
+        ),
+    );
     assert!(matches!(error, GitError::Untrusted { .. }) && error.to_string().contains("the secret is gone"), "{error:?}");
 }
 
@@ -94,11 +103,14 @@ impl Agent {
     fn start(setting: &Setting) -> Self {
         let socket = setting.upstream.scratch("agent");
         let process = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().expect("ssh-agent");
-        crate::support::server::eventually("the agent listens", || socket.exists().then_some(()));
+        let agent = Self { process, socket };
+        // Its socket is there a moment before anybody answers.
         let key = setting.upstream.scratch("sshd").join("user");
-        let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).stderr(Stdio::null()).status();
-        assert!(added.expect("ssh-add").success());
-        Self { process, socket }
+        crate::support::server::eventually("the agent takes the key", || {
+            let added = Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent.socket).stderr(Stdio::null()).status();
+            added.expect("ssh-add").success().then_some(())
+        });
+        agent
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::support::sshd::SshServer;
 use crate::support::upstream::{HttpUpstream, UpstreamRepo, config_map, fsck, meta, validated};
-use kubeops::git::{Credentials, GitCommand, GitCommandOptions, Libgit2, Limits, Mirror, Mirrors, PerRepository, Place, RemoteSpec, SshAccess, Transport};
+use kubeops::git::{
+    Credentials, GitCommand, GitCommandOptions, Libgit2, Limits, Mirror, Mirrors, PerRepository, Place, RemoteSpec, SshAccess, Transport,
+};
 use kubeops::inventory::{GitSpec, GitTransport};
 use kubeops::types::{BranchName, CommitSha};
 use std::path::{Path, PathBuf};
@@ -137,13 +139,8 @@ pub fn transport(runtime: &Path, limits: Limits) -> Arc<dyn Transport> {
 
 /// The same with these programs.
 pub fn transport_with(runtime: &Path, limits: Limits, git: &str, ssh: &str) -> Arc<dyn Transport> {
-    let git = GitCommandOptions {
-        git: git.into(),
-        ssh: ssh.into(),
-        askpass: env!("CARGO_BIN_EXE_kubeops").into(),
-        runtime: runtime.to_owned(),
-        limits,
-    };
+    let git =
+        GitCommandOptions { git: git.into(), ssh: ssh.into(), askpass: env!("CARGO_BIN_EXE_kubeops").into(), runtime: runtime.to_owned(), limits };
     Arc::new(PerRepository::new(Libgit2::new(limits), GitCommand::new(git)))
 }
 

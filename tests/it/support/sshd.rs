@@ -89,8 +89,13 @@ impl Drop for SshServer {
 fn converse(directory: &Path, stream: TcpStream) -> io::Result<()> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log"))?;
     let (input, output) = (OwnedFd::from(stream.try_clone()?), OwnedFd::from(stream));
-    let mut child =
-        Command::new(SSHD).args(["-i", "-e", "-f"]).arg(directory.join("sshd_config")).stdin(Stdio::from(input)).stdout(Stdio::from(output)).stderr(log).spawn()?;
+    let mut child = Command::new(SSHD)
+        .args(["-i", "-e", "-f"])
+        .arg(directory.join("sshd_config"))
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(output))
+        .stderr(log)
+        .spawn()?;
     // It ends with its connection.
     std::thread::spawn(move || drop(child.wait()));
     Ok(())

@@ -110,7 +110,9 @@ pub(super) fn failure(repository: &RepositoryName, stderr: &[u8]) -> GitError {
         Some(About::Timeout) => GitError::Timeout { repository, message },
         Some(About::Storage) => GitError::Storage { repository, message },
         Some(About::Corrupt) => GitError::Corrupt { repository, message },
-        Some(About::Program) => GitError::Program { repository, message: format!("the git program cannot do its work ({message}); install what it lacks") },
+        Some(About::Program) => {
+            GitError::Program { repository, message: format!("the git program cannot do its work ({message}); install what it lacks") }
+        }
         Some(About::Network) => GitError::Network { repository, message },
         None if message.is_empty() => GitError::Network { repository, message: "git ended without a word".to_owned() },
         None => GitError::Network { repository, message },
@@ -134,7 +136,9 @@ fn reasons(told: &[&str]) -> String {
 
 /// Whether a line is a reason: no progress, no advice, no summary.
 fn tells(line: &str) -> bool {
-    !line.is_empty() && !line.contains("% (") && !["hint:", "To ", "From ", "Total ", " * ", "and the repository exists", "Please make sure"].iter().any(|start| line.starts_with(start))
+    !line.is_empty()
+        && !line.contains("% (")
+        && !["hint:", "To ", "From ", "Total ", " * ", "and the repository exists", "Please make sure"].iter().any(|start| line.starts_with(start))
 }
 
 /// What the server's hooks and the server itself printed, on one line.
@@ -178,7 +182,8 @@ mod tests {
         assert!(matches!(unable("SSL certificate problem: self-signed certificate"), GitError::Untrusted { .. }));
         assert!(matches!(read("fatal: Authentication failed for 'https://git.example/x.git/'"), GitError::Unauthorised { .. }));
         assert!(matches!(read("fatal: repository 'https://git.example/x.git/' not found"), GitError::NoRepository { .. }));
-        let hung_up = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.";
+        let hung_up =
+            "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.";
         assert!(matches!(read(&format!("git@h: Permission denied (publickey).\n{hung_up}")), GitError::Unauthorised { .. }));
         assert!(matches!(read(&format!("Host key verification failed.\n{hung_up}")), GitError::Untrusted { .. }));
         assert!(matches!(read(&format!("ERROR: Repository not found.\n{hung_up}")), GitError::NoRepository { .. }));
@@ -202,6 +207,9 @@ mod tests {
     fn progress_and_advice_are_no_reasons() {
         let error = read("remote: Counting objects:  50% (1/2)\rremote: Counting objects: 100% (2/2)\rhint: try again\nfatal: early EOF\n");
         assert!(matches!(&error, GitError::Network { message, .. } if message == "fatal: early EOF"), "{error}");
-        assert_eq!(remote_words(b"remote: Resolving deltas:  50% (1/2)\rremote: frozen until Monday        \nremote: \nTo x\n"), "frozen until Monday");
+        assert_eq!(
+            remote_words(b"remote: Resolving deltas:  50% (1/2)\rremote: frozen until Monday        \nremote: \nTo x\n"),
+            "frozen until Monday"
+        );
     }
 }

@@ -64,7 +64,11 @@ pub(super) fn run(mut command: Command, input: Option<Vec<u8>>, limits: Limits) 
             Ok(part) => finished.keep(part),
             Err(RecvTimeoutError::Timeout) => {
                 group.terminate(&said, &mut finished);
-                let took = if left.is_zero() || limits.total <= begun.elapsed() { ("it took more than", limits.total) } else { ("no progress for", limits.idle) };
+                let took = if left.is_zero() || limits.total <= begun.elapsed() {
+                    ("it took more than", limits.total)
+                } else {
+                    ("no progress for", limits.idle)
+                };
                 return Err(Failed::Timeout(format!("{} {} s", took.0, took.1.as_secs_f32())));
             }
             // Every thread ended, and none told of its end.

@@ -32,14 +32,8 @@ const OPTIONS: &[&str] = &[
 
 /// With a key of the repository: this one, these hosts, no agent. The paths are relative to the conversation's directory, in
 /// which ssh runs, so that nothing in them can mean anything to a shell or to ssh.
-const WITH_KEY: &[&str] = &[
-    "-i",
-    "ssh-key",
-    "-oIdentitiesOnly=yes",
-    "-oIdentityAgent=none",
-    "-oUserKnownHostsFile=ssh-known-hosts",
-    "-oGlobalKnownHostsFile=/dev/null",
-];
+const WITH_KEY: &[&str] =
+    &["-i", "ssh-key", "-oIdentitiesOnly=yes", "-oIdentityAgent=none", "-oUserKnownHostsFile=ssh-known-hosts", "-oGlobalKnownHostsFile=/dev/null"];
 
 /// Lets git run ssh, with what the repository names in files of the conversation's directory.
 ///
@@ -68,7 +62,8 @@ pub(super) fn announce(command: &mut Command, program: &Path, directory: &Direct
 fn write(access: &SshAccess, directory: &Directory, remote: &RemoteSpec) -> Result<(), GitError> {
     let repository = || remote.name.clone();
     let no_key = |message: String| GitError::Unauthorised { repository: repository(), message: format!("there is no key: {}", plain(&message, 200)) };
-    let no_hosts = |message: String| GitError::Untrusted { repository: repository(), message: format!("there are no known hosts: {}", plain(&message, 200)) };
+    let no_hosts =
+        |message: String| GitError::Untrusted { repository: repository(), message: format!("there are no known hosts: {}", plain(&message, 200)) };
     let storage = |error: std::io::Error| GitError::storage(&remote.name, &error);
     let key = access.key().map_err(no_key)?;
     let mut hosts = access.known_hosts().map_err(no_hosts)?;

@@ -1,6 +1,7 @@
 //! The git adapter against real repositories: over the file system, behind `git http-backend`, and behind sshd; with libgit2 and with git.
 
 mod access;
+mod child;
 mod commits;
 mod contract;
 pub mod damage;

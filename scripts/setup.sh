@@ -30,6 +30,7 @@ if [ "$what" = test ]; then
   need prometheus-alertmanager prometheus-alertmanager
   # The contract of the git transports runs over a real SSH server, which a test starts for itself on the loopback.
   need ssh openssh-client
+  need openssl openssl
   [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi

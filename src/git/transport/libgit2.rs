@@ -7,7 +7,7 @@ use super::super::open::{open_in_memory, open_mirror};
 use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
-use super::{Expected, Limits, Place, PushReport, Pushed, RACED, RefUpdate, SEEN, Transport, base_ref};
+use super::{Expected, Limits, Place, PushReport, Pushed, RACED, RefUpdate, SEEN, Transport, base_ref, make_way};
 use crate::types::{BranchName, CommitSha};
 use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
 use git2::{CertificateCheckStatus, cert::Cert};
@@ -109,7 +109,11 @@ impl Talk<'_> {
         let mut connection = remote.connect_auth(Direction::Fetch, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
         let heads = heads(&connection).map_err(|error| self.failed(&error))?;
         let Some(tip) = heads.get(&branch.full_ref()).copied() else { return Ok(None) };
-        let here = self.repository.refname_to_id(reference).is_ok_and(|id| id == tip);
+        let known = self.repository.refname_to_id(reference).ok();
+        if known.is_none() {
+            make_way(&self.repository, reference).map_err(|error| GitError::local(&self.remote.name, &error))?;
+        }
+        let here = known == Some(tip);
         if !here || self.repository.find_commit(tip).is_err() {
             let mut options = FetchOptions::new();
             options.remote_callbacks(self.callbacks());
@@ -126,6 +130,7 @@ impl Talk<'_> {
         let mut remote = repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
         let mut connection = remote.connect_auth(Direction::Push, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
         let heads = heads(&connection).map_err(|error| self.failed(&error))?;
+        self.know_the_base(updates, &heads)?;
         // The server compares each branch with what it told us here, so nothing can slip in between.
         let mut results: Vec<Option<Result<Pushed, GitError>>> = updates.iter().map(|update| self.settled(&repository, update, &heads)).collect();
         let refspecs: Vec<String> = updates.iter().zip(&results).filter(|(_, result)| result.is_none()).map(|(update, _)| refspec(update)).collect();
@@ -154,6 +159,16 @@ impl Talk<'_> {
         }
         let base = heads.get(&self.remote.base.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()));
         Ok(PushReport { results: results.into_iter().flatten().collect(), base })
+    }
+
+    /// What the remote's branches hold is left out of a push, as far as the mirror knows it. A base that moved since it was fetched is
+    /// fetched first, or the whole history would be sent.
+    fn know_the_base(&self, updates: &[RefUpdate], heads: &HashMap<String, Oid>) -> Result<(), GitError> {
+        let moved = heads.get(&self.remote.base.full_ref()).is_some_and(|tip| self.repository.find_commit(*tip).is_err());
+        if moved && updates.iter().any(|update| update.commit.is_some()) {
+            self.fetch_base()?;
+        }
+        Ok(())
     }
 
     /// The result that needs no push: it is there already, or it is not where it was expected.

@@ -122,6 +122,17 @@ const RACED: &[&str] = &[
     "incorrect old value",
 ];
 
+/// Removes references that leave no room for this one in a mirror: of a base that once had the name of its directory, or one below
+/// its name. At the remote they cannot be any more, when this one is.
+fn make_way(repository: &git2::Repository, reference: &str) -> Result<(), git2::Error> {
+    let above = reference.match_indices('/').map(|(at, _)| &reference[..at]);
+    let mut stale: Vec<git2::Reference<'_>> = above.filter_map(|name| repository.find_reference(name).ok()).collect();
+    for below in repository.references_glob(&format!("{reference}/*"))? {
+        stale.push(below?);
+    }
+    stale.into_iter().try_for_each(|mut reference| reference.delete())
+}
+
 /// The reference a fetched base branch is kept under: outside `refs/heads`, so that no push can mean it.
 pub(super) fn base_ref(branch: &BranchName) -> String {
     format!("refs/kubeops/base/{branch}")

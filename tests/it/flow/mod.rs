@@ -13,6 +13,7 @@ mod many;
 mod github_app;
 mod github_endings;
 mod github_limits;
+mod mirror;
 mod reload;
 mod secrets;
 mod shutdown;

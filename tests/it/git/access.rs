@@ -1,5 +1,6 @@
 //! Who is let in, who hears of a token, and what servers that do not answer well come to.
 
+use super::child;
 use super::world::{Server, Setting, TOKEN, Way, With, branch, mirrors, patient, remote};
 use crate::support::loopback::{Answer, Delivery, Loopback};
 use crate::support::server::{eventually, files_with};
@@ -7,7 +8,9 @@ use crate::support::upstream::UpstreamRepo;
 use kubeops::git::{Credentials, Expected, GitError, Limits, RemoteSpec};
 use kubeops::types::ErrorClass;
 use rstest::rstest;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -188,6 +191,64 @@ fn nobody_listens_is_transient(#[values(With::Libgit2, With::Git)] with: With) {
     let error = refused(directory.path(), patient(), &at(empty.to_str().expect("UTF-8"), None, with));
     assert!(matches!(error, GitError::NoRepository { .. }), "{error:?}");
     assert_eq!(error.class(), ErrorClass::Transient, "{error:?}");
+}
+
+/// A server with a certificate that it made itself, which has nothing for git.
+struct SelfSigned {
+    process: std::process::Child,
+    url: String,
+    certificate: PathBuf,
+}
+
+impl SelfSigned {
+    fn start(directory: &Path) -> Self {
+        let (key, certificate) = (directory.join("tls.key"), directory.join("tls.crt"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output();
+        assert!(made.expect("openssl").status.success());
+        let mut process = Command::new("openssl")
+            .args(["s_server", "-www", "-accept", "127.0.0.1:0", "-key"])
+            .arg(&key)
+            .arg("-cert")
+            .arg(&certificate)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl");
+        let mut said = BufReader::new(process.stdout.take().expect("stdout")).lines();
+        let port =
+            said.find_map(|line| line.expect("a line").strip_prefix("ACCEPT ").and_then(|at| at.rsplit_once(':').map(|(_, port)| port.to_owned())));
+        // It goes on to tell of each connection.
+        std::thread::spawn(move || said.for_each(drop));
+        Self { process, url: format!("https://127.0.0.1:{}/x.git", port.expect("it listens")), certificate }
+    }
+}
+
+impl Drop for SelfSigned {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[rstest]
+fn a_certificate_is_trusted_when_whoever_runs_the_machine_says_so_and_never_else(#[values(With::Libgit2, With::Git)] with: With) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = SelfSigned::start(directory.path());
+    let error = refused(directory.path(), patient(), &at(&server.url, Some(TOKEN), with));
+    assert!(matches!(error, GitError::Untrusted { .. }), "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Permanent);
+    let mut trusting = child::fetching(&server.url, with, directory.path());
+    trusting.env("SSL_CERT_FILE", &server.certificate);
+    let told = child::fetched(trusting);
+    // It is spoken with, and is no git's server.
+    assert!(told.starts_with("Err(") && !told.contains("Untrusted"), "{told}");
 }
 
 #[test]

@@ -202,7 +202,17 @@ fn the_base_is_followed_also_when_it_is_rewritten_or_deleted(
 }
 
 #[rstest]
-fn a_push_after_the_base_moved_sends_the_change_alone(#[values(With::Git)] with: With) {
+fn a_base_may_stand_where_the_name_of_the_old_one_is_a_directory(#[values(With::Libgit2, With::Git)] with: With) {
+    let setting = Setting::new(with, Way::File);
+    let tip = setting.mirror().fetch().expect("fetched");
+    setting.upstream.git(&["update-ref", "-d", "refs/heads/main"]);
+    setting.upstream.git(&["update-ref", "refs/heads/main/2", tip.as_str()]);
+    let remote = kubeops::git::RemoteSpec { base: branch("main/2"), ..setting.remote.clone() };
+    assert_eq!(setting.mirrors.get(&remote).fetch().expect("fetched"), tip);
+}
+
+#[rstest]
+fn a_push_after_the_base_moved_sends_the_change_alone(#[values(With::Libgit2, With::Git)] with: With) {
     let upstream = UpstreamRepo::new();
     // Hexadecimal digits of hashes: a history that is large however it is packed.
     let noise: String =

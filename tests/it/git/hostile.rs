@@ -1,5 +1,6 @@
 //! Upstreams, mirrors and machines that would like something to be run or obeyed.
 
+use super::child;
 use super::world::{Setting, TOKEN, Way, With, branch};
 use crate::support::sshd::SshServer;
 use crate::support::upstream::{UpstreamRepo, command};
@@ -7,14 +8,6 @@ use kubeops::git::{Expected, RemoteSpec};
 use rstest::rstest;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// This test program again, with one test and an environment of its own: what is in the environment of a test is every test's.
-pub fn child(test: &str, home: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", test, "--nocapture"]).env("HOME", home);
-    command
-}
 
 /// A program that leaves a trace of having been run.
 fn trap(directory: &Path) -> (PathBuf, PathBuf) {
@@ -194,7 +187,7 @@ fn the_machines_configuration_is_not_obeyed(#[values(With::Libgit2, With::Git)] 
         Way::Http => http.url.clone(),
         Way::Ssh => sshd.url(upstream.path()),
     };
-    let child = child("git::hostile::a_child_works_on_an_astray_machine", &home)
+    let child = child::running("git::hostile::a_child_works_on_an_astray_machine", &home)
         .envs(astray(&home, &trap))
         .env("KUBEOPS_TEST_ASTRAY", url)
         .env("KUBEOPS_TEST_WITH", format!("{with:?}"))
@@ -213,11 +206,10 @@ fn the_machines_configuration_is_not_obeyed(#[values(With::Libgit2, With::Git)] 
 fn a_child_works_on_an_astray_machine() {
     let Ok(url) = std::env::var("KUBEOPS_TEST_ASTRAY") else { return };
     let told = |name: &str| std::env::var(name).expect("told");
-    let with = if told("KUBEOPS_TEST_WITH") == "Git" { With::Git } else { With::Libgit2 };
     let directory = tempfile::tempdir().expect("a directory");
     let remote = RemoteSpec {
         ssh: url.starts_with("ssh:").then(|| super::world::access(told("KUBEOPS_TEST_KEY"), told("KUBEOPS_TEST_HOSTS"))),
-        git: with.spec(),
+        git: child::with().spec(),
         ..super::world::remote(&url, Some(TOKEN))
     };
     let mirrors = super::world::mirrors(directory.path(), super::world::patient());

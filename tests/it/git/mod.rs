@@ -1,9 +1,10 @@
 //! The git adapter against real repositories: over the file system, behind `git http-backend`, and behind sshd; with libgit2 and with git.
 
 mod access;
+mod child;
 mod commits;
 mod contract;
-mod damage;
+pub mod damage;
 mod hostile;
 mod leaks;
 mod partial;

@@ -1,6 +1,7 @@
 //! SSH: the key and the hosts that the repository names, and nothing of the machine's.
 
-use super::world::{Server, Setting, Way, With, access, branch, mirrors, patient, transport_with};
+use super::child;
+use super::world::{Server, Setting, Way, With, access, branch, mirrors, patient};
 use crate::support::server::files_with;
 use kubeops::git::{Expected, GitError, RemoteSpec, SshAccess};
 use kubeops::types::ErrorClass;
@@ -103,11 +104,14 @@ impl Agent {
     fn start(setting: &Setting) -> Self {
         let socket = setting.upstream.scratch("agent");
         let process = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().expect("ssh-agent");
-        crate::support::server::eventually("the agent listens", || socket.exists().then_some(()));
+        let agent = Self { process, socket };
+        // Its socket is there a moment before anybody answers.
         let key = setting.upstream.scratch("sshd").join("user");
-        let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).stderr(Stdio::null()).status();
-        assert!(added.expect("ssh-add").success());
-        Self { process, socket }
+        crate::support::server::eventually("the agent takes the key", || {
+            let added = Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent.socket).stderr(Stdio::null()).status();
+            added.expect("ssh-add").success().then_some(())
+        });
+        agent
     }
 }
 
@@ -120,33 +124,12 @@ impl Drop for Agent {
 
 /// What a child of this test comes to, which has an agent and a home of its own: libgit2 finds them through its environment.
 fn by_a_child(setting: &Setting, agent: &Agent, with: With, access: Option<(String, String)>, ssh: &str) -> String {
-    let home = setting.upstream.scratch("home");
-    let (key, hosts) = access.clone().unwrap_or_default();
-    let output = super::hostile::child("git::ssh::a_child_fetches_with_what_it_is_told", &home)
-        .env("SSH_AUTH_SOCK", &agent.socket)
-        .env("KUBEOPS_TEST_URL", setting.remote.url.as_str())
-        .env("KUBEOPS_TEST_WITH", format!("{with:?}"))
-        .env("KUBEOPS_TEST_SSH", ssh)
-        .env("KUBEOPS_TEST_OWN", if access.is_some() { "yes" } else { "no" })
-        .env("KUBEOPS_TEST_KEY", key)
-        .env("KUBEOPS_TEST_HOSTS", hosts)
-        .output()
-        .expect("the child runs");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    said.lines().find_map(|line| line.split_once("FETCHED ").map(|(_, what)| what.to_owned())).unwrap_or_else(|| panic!("{said}"))
-}
-
-#[test]
-fn a_child_fetches_with_what_it_is_told() {
-    let Ok(url) = std::env::var("KUBEOPS_TEST_URL") else { return };
-    let told = |name: &str| std::env::var(name).expect("told");
-    let with = if told("KUBEOPS_TEST_WITH") == "Git" { With::Git } else { With::Libgit2 };
-    let ssh = (told("KUBEOPS_TEST_OWN") == "yes").then(|| access(told("KUBEOPS_TEST_KEY"), told("KUBEOPS_TEST_HOSTS")));
-    let directory = tempfile::tempdir().expect("a directory");
-    let remote = RemoteSpec { ssh, git: with.spec(), ..super::world::remote(&url, None) };
-    let transport = transport_with(&directory.path().join("run"), patient(), "git", &told("KUBEOPS_TEST_SSH"));
-    let fetched = kubeops::git::Mirrors::new(directory.path().join("mirrors"), transport).expect("a directory").get(&remote).fetch();
-    println!("FETCHED {fetched:?}");
+    let mut command = child::fetching(setting.remote.url.as_str(), with, &setting.upstream.scratch("home"));
+    command.env("SSH_AUTH_SOCK", &agent.socket).env(child::SSH, ssh);
+    if let Some((key, hosts)) = access {
+        command.env(child::KEY, key).env(child::HOSTS, hosts);
+    }
+    child::fetched(command)
 }
 
 #[rstest]

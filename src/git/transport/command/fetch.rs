@@ -6,7 +6,7 @@ use super::{GitCommand, Heard, judge, words};
 use crate::git::GitError;
 use crate::git::open::open_mirror;
 use crate::git::scraps;
-use crate::git::transport::{Place, base_ref};
+use crate::git::transport::{Place, base_ref, make_way};
 use crate::types::{BranchName, CommitSha};
 use git2::{Oid, Repository};
 use std::collections::HashMap;
@@ -36,11 +36,10 @@ pub(super) fn base(git: &GitCommand, place: &Place) -> Result<CommitSha, GitErro
     let base = &place.remote.base;
     let reference = base_ref(base);
     let mut arguments = fetching(place);
-    // Only the first fetch is cut off: later ones bring what is new, and the cut stays where it was.
-    if let Some(depth) = place.remote.git.depth
-        && tip_of(place, &reference)?.is_none()
-    {
-        arguments.push(format!("--depth={depth}"));
+    if tip_of(place, &reference)?.is_none() {
+        make_way(&open(place)?, &reference).map_err(|error| GitError::local(&place.remote.name, &error))?;
+        // Only the first fetch is cut off: later ones bring what is new, and the cut stays where it was.
+        arguments.extend(place.remote.git.depth.map(|depth| format!("--depth={depth}")));
     }
     arguments.extend([REMOTE.to_owned(), format!("+{}:{reference}", base.full_ref())]);
     let heard = git.talk(place)?.run(&arguments, None)?;

@@ -162,7 +162,8 @@ impl Pipeline {
         };
         failpoint::hit("propose.pushed");
         let spec = pull::spec(request, text, &head, &placed, &repository, attempt, &self.people_at);
-        let (pull, state, notes) = match pull::unchanged(request, &spec, &placed, attempt) {
+        let unchanged = pull::unchanged(request, &spec, &placed, attempt).filter(|_| forge.follows_branches());
+        let (pull, state, notes) = match unchanged {
             Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
             None => match forge.ensure_pull(&spec).await {
                 Ok(pull) => (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes),
@@ -200,7 +201,8 @@ impl Pipeline {
         };
         let mut settlement = outcome::nothing();
         if let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) {
-            if forge.get(number).await?.state == PullState::Merged {
+            let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
+            if forge.close(number, Some(&reason)).await?.state == PullState::Merged {
                 settlement.timeline.push(outcome::note(
                     request,
                     format!("pull request #{number} had been merged before: its change is in the base"),
@@ -208,8 +210,6 @@ impl Pipeline {
                 ));
                 return Ok(settlement);
             }
-            let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-            forge.close(number, Some(&reason)).await?;
         }
         failpoint::hit("withdraw.closed");
         blocking(move || head.delete(&mirror)).await?;

@@ -260,6 +260,10 @@ impl Forge for Counted {
         self.count("close", self.forge.close(number, comment).await)
     }
 
+    fn follows_branches(&self) -> bool {
+        self.forge.follows_branches()
+    }
+
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
         self.count("comment", self.forge.comment(number, body).await)
     }

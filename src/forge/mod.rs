@@ -40,11 +40,15 @@ pub trait Forge: Send + Sync {
     /// What the forge gives.
     async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError>;
 
-    /// Closes a pull request, saying why first. Closing what is closed or merged does nothing.
+    /// Closes a pull request, saying why first. Closing what is closed or merged does nothing but tell it.
     ///
     /// # Errors
     /// As [`Self::get`].
     async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError>;
+
+    /// Whether an open pull request shows what its branch holds without a word from us. Where it does not,
+    /// [`Self::ensure_pull`] has to be told of every new commit.
+    fn follows_branches(&self) -> bool;
 
     /// Writes a comment.
     ///

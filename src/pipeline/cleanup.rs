@@ -43,12 +43,9 @@ impl Pipeline {
             _ => None,
         };
         let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) else { return Ok(None) };
-        if forge.get(number).await?.state == PullState::Merged {
-            return Ok(Some(number));
-        }
         let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-        forge.close(number, Some(&reason)).await?;
-        Ok(None)
+        let closed = forge.close(number, Some(&reason)).await?;
+        Ok((closed.state == PullState::Merged).then_some(number))
     }
 
     /// Whether a pull request of the branch is this request's: its number or its head is known, or it is open and the branch

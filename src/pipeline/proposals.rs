@@ -99,7 +99,7 @@ impl Pipeline {
         let mut request = proposal.request.clone();
         request.taken_over = placed.note.is_some();
         let spec = pull::spec(&request, text, head, &placed, repository, *attempt, &self.people_at);
-        let (found, state, notes) = match pull::unchanged(&request, &spec, &placed, *attempt) {
+        let (found, state, notes) = match pull::unchanged(&request, &spec, &placed, *attempt).filter(|_| forge.follows_branches()) {
             Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
             None => match forge.ensure_pull(&spec).await {
                 Ok(pull) => (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes),

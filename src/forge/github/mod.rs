@@ -23,10 +23,11 @@ use budget::Kind;
 use client::{Client, Place, Repository};
 use http::Method;
 use judge::{judge, read};
+use propose::same_text;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use wire::{WirePull, WireReview, approvals};
+use wire::{WireComment, WirePull, WireReview, approvals};
 
 /// GitHub takes titles of at most 256 characters.
 const TITLE_LIMIT: usize = 256;
@@ -157,6 +158,13 @@ impl GitHub {
         self.client.get(&|at: &Place| format!("/repos/{at}/pulls/{number}/reviews?per_page=100")).await
     }
 
+    /// Whether these words stand there already: an attempt whose reply was lost may have written them.
+    async fn has_comment(&self, number: u64, body: &str) -> Result<bool, ForgeError> {
+        let there: Vec<WireComment> = self.client.get(&|at: &Place| format!("/repos/{at}/issues/{number}/comments?per_page=100")).await?;
+        let body = cut(body, BODY_LIMIT);
+        Ok(there.iter().any(|comment| comment.body.as_deref().is_some_and(|there| same_text(there, &body))))
+    }
+
     /// A pull request with its approvals.
     async fn reviewed(&self, mut pull: Pull) -> Result<Pull, ForgeError> {
         pull.approved_by = approvals(self.reviews(pull.number).await?);
@@ -189,10 +197,16 @@ impl Forge for GitHub {
         if held.pull.state != PullState::Open {
             return Ok(held.pull);
         }
-        if let Some(comment) = comment {
+        if let Some(comment) = comment
+            && !self.has_comment(number, comment).await?
+        {
             self.comment(number, comment).await?;
         }
         Ok(self.change(number, &json!({ "state": "closed" })).await?.pull)
+    }
+
+    fn follows_branches(&self) -> bool {
+        true
     }
 
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {

@@ -260,7 +260,7 @@ fn unassigned(pull: &mut Pull, wanted: &[String]) {
 }
 
 /// Whether two bodies are the same text: GitHub's editor writes CRLF and trims the end.
-fn same_text(one: &str, other: &str) -> bool {
+pub(super) fn same_text(one: &str, other: &str) -> bool {
     one.replace("\r\n", "\n").trim_end() == other.replace("\r\n", "\n").trim_end()
 }
 

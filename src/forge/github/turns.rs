@@ -122,12 +122,15 @@ mod tests {
             .map(|_| {
                 let (turns, inside) = (Arc::clone(&turns), Arc::clone(&inside));
                 tokio::spawn(async move {
-                    let _turn = turns.take(Priority::Ticket).await;
-                    *inside.lock().expect("the count") += 1;
-                    tokio::task::yield_now().await;
-                    let mut count = inside.lock().expect("the count");
-                    assert_eq!(*count, 1);
-                    *count -= 1;
+                    // Who had one comes again at once, while it is still on its way to the next.
+                    for _ in 0..3 {
+                        let _turn = turns.take(Priority::Ticket).await;
+                        *inside.lock().expect("the count") += 1;
+                        tokio::task::yield_now().await;
+                        let mut count = inside.lock().expect("the count");
+                        assert_eq!(*count, 1);
+                        *count -= 1;
+                    }
                 })
             })
             .collect();

@@ -92,6 +92,11 @@ pub(super) enum WireLabel {
 }
 
 #[derive(Debug, Deserialize)]
+pub(super) struct WireComment {
+    pub(super) body: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct WireRepository {
     pub(super) full_name: String,
 }

@@ -282,8 +282,18 @@ impl Forge for LocalForge {
     }
 
     async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError> {
+        // It may have been merged with git alone.
+        let pull = self.get(number).await?;
+        if pull.state != PullState::Open {
+            return Ok(pull);
+        }
         let record = self.record(number).await?;
         self.end(record, KUBEOPS, comment).await
+    }
+
+    /// The record holds the commit that reviewers look at.
+    fn follows_branches(&self) -> bool {
+        false
     }
 
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {

@@ -2,12 +2,9 @@
 //! goes on when it is.
 
 use super::github::World;
+use super::plan_again;
 use crate::support::fake_github::{FakeGithub, Fault, SLUG};
 use crate::support::server::eventually;
-use kubeops::request::State;
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
-use kubeops::store::{NewTask, RequestUpdate, Store, TaskKind};
-use kubeops::types::{RequestId, TaskId};
 use serde_json::{Value, json};
 
 fn message(request: &Value) -> &str {
@@ -105,22 +102,6 @@ fn everything_an_automation_says_of_its_pull_request_is_there() {
     assert_eq!((pull.reviewers.len(), pull.teams), (1, vec!["platform".to_owned()]));
 }
 
-/// Has a request planned again, as when its base moved on.
-fn plan_again(world: &World, key: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let id: RequestId = world.server.at().requests_of(key)[0]["id"].as_str().expect("an id").parse().expect("an id");
-    runtime.block_on(async {
-        let store =
-            SqliteStore::open(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
-        let mut request = store.request(&id).await.expect("the request");
-        let now = request.updated_at.plus(std::time::Duration::from_millis(1));
-        let task = NewTask { id: TaskId::from_parts(now, 7), kind: TaskKind::Plan, request: id, lane: "gitops".to_owned(), run_at: now };
-        request.state = State::Accepted;
-        store.update_request(&request, &RequestUpdate { tasks: vec![task], ..Default::default() }, now).await.expect("written");
-        store.close().await;
-    });
-}
-
 #[test]
 fn a_request_planned_again_asks_github_for_nothing_when_nothing_it_says_has_changed() {
     let mut world = World::prepare(FakeGithub::start());
@@ -130,7 +111,7 @@ fn a_request_planned_again_asks_github_for_nothing_when_nothing_it_says_has_chan
     world.github.person(1, |pull| pull.title = "A person's title".to_owned());
     world.server.upstream.write("main", "README.md", "moved on");
     world.github.clear_ledger();
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     let moved = eventually("it is proposed on the new base", || {
         let request = world.server.at().requests_of("OPS-1").remove(0);
         (request["state"] == "proposed" && request["commit"] != first.commit).then_some(request)
@@ -140,7 +121,7 @@ fn a_request_planned_again_asks_github_for_nothing_when_nothing_it_says_has_chan
     assert_eq!((world.github.pulls().len(), world.github.pulls()[0].title.as_str()), (1, "A person's title"));
     // What it says changes: now it is asked, and only what differs is written.
     reworded(&world, "labels: [namespace]", "labels: [tenant]", "[\"tenant\"]");
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     eventually("the label is there", || world.github.pulls()[0].labels.contains(&"tenant".to_owned()).then_some(()));
     world.server.at().settled("OPS-1", "proposed");
 }
@@ -154,7 +135,7 @@ fn a_request_whose_pull_request_a_person_closed_while_it_was_planned_again_gets_
     world.server.upstream.write("main", "README.md", "moved on");
     // Its words change as well, so GitHub is asked.
     reworded(&world, "Namespace {{ parameters.team }}", "Tenant {{ parameters.team }}", "Tenant {{");
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     let declined = world.server.at().settled("OPS-1", "declined");
     assert!(message(&declined).contains("closed by a person"), "{}", message(&declined));
     assert_eq!(world.github.pulls().len(), 1);
@@ -167,7 +148,7 @@ fn a_pull_request_closed_while_nobody_asked_is_noticed_at_the_next_look() {
     let first = world.proposed("OPS-1", "payments");
     world.github.end(1, false);
     world.server.upstream.write("main", "README.md", "moved on");
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     eventually("it is proposed on the new base", || {
         let request = world.server.at().requests_of("OPS-1").remove(0);
         (request["state"] == "proposed" && request["commit"] != first.commit).then_some(())
@@ -187,7 +168,7 @@ fn a_branch_that_somebody_deleted_is_no_sign_that_nothing_changed() {
     world.github.end(1, false);
     world.server.upstream.git(&["update-ref", "-d", &format!("refs/heads/{}", pull.head)]);
     world.server.upstream.write("main", "README.md", "moved on");
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     world.server.at().settled("OPS-1", "declined");
     assert_eq!(world.github.pulls().len(), 1);
 }
@@ -213,12 +194,12 @@ fn words_that_were_written_and_not_noted_are_taken_back() {
     reworded(&world, "Once.", "Twice.", "Twice.");
     world.github.fail_after(1, Fault::DroppedAfter);
     world.github.fail(Fault::Forbidden);
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     world.server.at().settled("OPS-1", "failed");
     assert!(world.github.pulls()[0].body.starts_with("Twice."), "{}", world.github.pulls()[0].body);
     // The first words are in force again.
     reworded(&world, "Twice.", "Once.", "Once.");
-    plan_again(&world, "OPS-1");
+    plan_again(&world.server, "OPS-1");
     world.server.at().settled("OPS-1", "proposed");
     assert_eq!(world.github.pulls()[0].body, first.body);
 }

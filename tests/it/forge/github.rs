@@ -176,6 +176,14 @@ async fn closing_says_why_once() {
         assert_eq!(pull.state, PullState::Closed);
     }
     assert_eq!(fake.pulls()[0].comments, ["The ticket was cancelled."]);
+    // However often the replies are lost.
+    github.ensure_pull(&PullSpec { head: "kubeops/b".parse().expect("a branch"), ..spec() }).await.expect("another");
+    fake.drop_replies_to_writes(2);
+    for _ in 0..2 {
+        github.close(2, Some("Not needed.")).await.expect_err("dropped");
+    }
+    assert_eq!(github.close(2, Some("Not needed.")).await.expect("closed").state, PullState::Closed);
+    assert_eq!(fake.pulls()[1].comments, ["Not needed."]);
     assert!(matches!(github.close(9, None).await, Err(ForgeError::NoPull { number: 9, .. })));
     assert!(matches!(github.comment(9, "x").await, Err(ForgeError::NoPull { number: 9, .. })));
 }

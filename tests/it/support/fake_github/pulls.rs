@@ -232,6 +232,10 @@ impl Repository {
                 add(&mut pull.assignees, assignable(&body["assignees"]));
                 json_answer(201, &self.issue(&self.pulls[at]))
             }
+            ("GET", "issues", ["comments"]) => {
+                let shown = pull.comments.iter().map(|text| example_with("issue-comment", json!({ "body": text })));
+                json_answer(200, &Value::Array(shown.collect()))
+            }
             ("POST", "issues", ["comments"]) => {
                 pull.comments.push(body["body"].as_str().unwrap_or_default().to_owned());
                 json_answer(201, &example("issue-comment"))

@@ -38,7 +38,7 @@ enum Looked {
     /// Nobody may know: the request's repository is not what it was.
     Elsewhere,
     /// A change, or none, or a refusal.
-    Planned(Planned),
+    Planned(Box<Planned>),
 }
 
 /// What was found of the request at a place of the batch.
@@ -78,7 +78,7 @@ impl Pipeline {
         let mut bases = Bases::new();
         for (place, request) in requests {
             let looked = if request.state == State::Accepted {
-                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(Looked::Planned)
+                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(|planned| Looked::Planned(Box::new(planned)))
             } else {
                 self.plan_again(&rules, &mut bases, &request)
             };
@@ -93,8 +93,8 @@ impl Pipeline {
         match looked {
             Looked::Same(tip) => Ok(outcome::checked(request, tip, self.clock.as_ref())),
             Looked::Elsewhere => Ok(outcome::nothing()),
-            Looked::Planned(planned) if request.state == State::Accepted => self.planned(request, planned).await,
-            Looked::Planned(planned) => self.replace_proposal(request, planned).await,
+            Looked::Planned(planned) if request.state == State::Accepted => self.planned(request, *planned).await,
+            Looked::Planned(planned) => self.replace_proposal(request, *planned).await,
         }
     }
 
@@ -134,7 +134,7 @@ impl Pipeline {
         }
         let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
             Ok(made) => made,
-            Err(stop) => return stop.into_planned().map(Looked::Planned),
+            Err(stop) => return stop.into_planned().map(|planned| Looked::Planned(Box::new(planned))),
         };
         if let (Some(before), Some(commit)) = (&request.base, &request.commit)
             && !made.change.is_empty()
@@ -142,7 +142,7 @@ impl Pipeline {
         {
             return Ok(Looked::Same(base.tip.clone()));
         }
-        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Looked::Planned)
+        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(|planned| Looked::Planned(Box::new(planned)))
     }
 
     fn commit(

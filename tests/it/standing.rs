@@ -66,7 +66,7 @@ fn a_commit_of_ours_is_ours_under_any_committer_that_is_set_by_now() {
     // One that is known is ours whatever it says: here nobody who sets things so could tell by its words.
     let committer = [("GIT_COMMITTER_NAME", "Former"), ("GIT_COMMITTER_EMAIL", "former@example.com"), ("GIT_COMMITTER_DATE", "1760000000 +0000")];
     let tip = world.rewritten(&format!("{}^{{tree}}", world.ours), "main", &committer);
-    assert_eq!(world.standing("Another", &[tip.clone()]), Standing::Ours(tip.clone()));
+    assert_eq!(world.standing("Another", std::slice::from_ref(&tip)), Standing::Ours(tip.clone()));
     assert_eq!(world.standing("Another", &[]), Standing::Continued(tip));
 }
 
@@ -91,7 +91,7 @@ fn whoever_amends_or_rebases_makes_it_theirs() {
     // And with one on top of ours.
     world.upstream.git(&["update-ref", &format!("refs/heads/{BRANCH}"), world.ours.as_str()]);
     let tip = world.upstream.write(BRANCH, "more.yaml", "a: b\n");
-    assert_eq!(world.standing("KubeOps", &[world.ours.clone()]), Standing::Continued(tip));
+    assert_eq!(world.standing("KubeOps", std::slice::from_ref(&world.ours)), Standing::Continued(tip));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_has_nothing_of_the_request_is_foreign_and_what_is_gone_is_absent() {
     let world = World::new();
     world.upstream.git(&["update-ref", &format!("refs/heads/{BRANCH}"), "refs/heads/main"]);
     let tip = world.upstream.write(BRANCH, "theirs.yaml", "a: b\n");
-    assert_eq!(world.standing("KubeOps", &[world.ours.clone()]), Standing::Foreign(tip));
+    assert_eq!(world.standing("KubeOps", std::slice::from_ref(&world.ours)), Standing::Foreign(tip));
     world.upstream.git(&["update-ref", "-d", &format!("refs/heads/{BRANCH}")]);
     assert_eq!(world.standing("KubeOps", &[]), Standing::Absent);
 }

@@ -527,7 +527,8 @@ fn a_killed_upkeep_leaves_a_whole_mirror() {
         }
     }
     let mut world = World::new();
-    (world.aside("one"), world.aside("other"));
+    world.aside("one");
+    world.aside("other");
     let directory = world.upstream.scratch("");
     for round in 0..12_u64 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))

@@ -118,7 +118,7 @@ fn judged<'k>(subkey: &'k SignedSecretSubKey, primary: &PublicKey, now: u32) -> 
         return Ok(None);
     }
     // A signing subkey has to agree to be one (RFC 9580, section 10.1.5).
-    if !binding.embedded_signature().is_some_and(|back| back.verify_primary_key_binding(public, primary).is_ok()) {
+    if binding.embedded_signature().is_none_or(|back| back.verify_primary_key_binding(public, primary).is_err()) {
         return Err(format!("the signing subkey {} is not bound to its key; export it anew", named(public)));
     }
     if of(SignatureType::SubkeyRevocation).next().is_some() {

@@ -250,7 +250,9 @@ pub(super) async fn settle_all(
         match &outcome {
             Ok(()) => {}
             // Another writer was first: that is this one's matter alone.
-            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => drop(connection.execute("ROLLBACK TO one").await?),
+            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+                connection.execute("ROLLBACK TO one").await?;
+            }
             Err(error) => return Err(error.clone()),
         }
         connection.execute("RELEASE one").await?;

@@ -212,11 +212,12 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
             return Err(StepError::Bug(format!("{} is open, but has no pull request", request.id)));
         };
-        let pull = self.forges.forge(repository, priority(&request))?.get(pull.number).await?;
+        let forge = self.forges.forge(repository, priority(&request))?;
+        let pull = forge.get(pull.number).await?;
         match (pull.state, seen(&pull)) {
-            // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
-            (PullState::Open, _) if pull.queued => Ok(outcome::nothing()),
             (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
+            // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
+            _ if forge.is_queued(pull.number).await? => Ok(outcome::nothing()),
             _ => self.planned(request, planned).await,
         }
     }

@@ -1,7 +1,7 @@
 //! What a machine wants to know of a pull request, as the last line of its body: JSON in a comment that nobody sees.
 
 use crate::request::Request;
-use crate::types::{AutomationName, CommitSha, EventId, RequestId};
+use crate::types::{AutomationName, EventId, RequestId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,8 +17,6 @@ pub struct Trailer {
     pub automation: AutomationName,
     /// The event that asked for it.
     pub event: EventId,
-    /// The commit of the base branch it was computed on.
-    pub base: Option<CommitSha>,
     /// The templates that made it, and the digest of each.
     #[serde(default)]
     pub templates: BTreeMap<String, String>,
@@ -28,13 +26,7 @@ impl Trailer {
     /// The trailer of a request's pull request.
     pub fn of(request: &Request) -> Self {
         let templates = request.changes.as_ref().map(|changes| changes.evidence.templates.clone()).unwrap_or_default();
-        Self {
-            request: request.id.clone(),
-            automation: request.key.automation.clone(),
-            event: request.event.id.clone(),
-            base: request.base.clone(),
-            templates,
-        }
+        Self { request: request.id.clone(), automation: request.key.automation.clone(), event: request.event.id.clone(), templates }
     }
 
     /// Reads the trailer of a body: its last line, and no other, so that no text above can pass for it.

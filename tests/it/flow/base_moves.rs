@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 fn start() -> TestServer {
     let mut server = TestServer::prepare();
-    server.set("OBSERVE_SECONDS", "1").run();
+    server.set("OBSERVE_SECONDS", "1").set("FETCH_MAX_AGE_SECONDS", "5").run();
     server
 }
 

@@ -26,7 +26,7 @@ fn an_app_pushes_proposes_and_leaves_its_evidence_whatever_its_clock_says() {
     let check = &checks[0];
     assert_eq!((check.name.as_str(), check.conclusion.as_str()), ("kubeops", "success"));
     assert_eq!((check.commit.as_str(), check.key.as_str()), (pull.commit.as_str(), request["id"].as_str().expect("an id")));
-    assert_eq!(check.summary, pull.body, "the same evidence");
+    assert!(!check.summary.trim().is_empty() && pull.body.contains(check.summary.trim()), "the same evidence: {}\n---\n{}", check.summary, pull.body);
 
     // In the middle of everything every token is revoked: git and the API get new ones.
     world.github.app(FakeApp::revoke);

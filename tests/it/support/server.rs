@@ -264,6 +264,8 @@ impl TestServer {
             ("SECRET_PROVIDER", format!("file:{}", text(path("secrets")))),
             ("ENABLE_METRICS", "true".to_owned()),
             ("GRACEFUL_TIMEOUT", "20".to_owned()),
+            // What a test writes to the upstream is there at once; what is believed for a while has stories of its own.
+            ("FETCH_MAX_AGE_SECONDS", "0".to_owned()),
             ("LOG_LEVEL", "INFO".to_owned()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -27,6 +27,9 @@ fn survives(transport: &str, what: &str, befall: impl FnOnce(&std::path::Path)) 
     server.at().settled("OPS-1", "proposed");
     left_exactly_one(&server, "OPS-1", "proposed");
     assert_eq!(server.at().get("/status")["dead_tasks"], 0, "{what}");
+    // The next one looks at the base, so that whatever is still damaged is noticed; the end of the test looks at the mirror.
+    server.at().ticket(&ticket("OPS-2", "search"));
+    server.at().settled("OPS-2", "proposed");
 }
 
 #[test]

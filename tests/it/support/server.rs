@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up. Far longer than it takes: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The ticket every story starts from: a namespace request that was just approved, as Jira Cloud sends it.
 const TICKET: &str = include_str!("../../fixtures/ingress/jira-cloud-transitioned.json");

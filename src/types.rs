@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no environment.
 
 mod diff;
+mod duration;
 mod ids;
 mod kubernetes;
 mod names;
@@ -14,6 +15,7 @@ mod spec;
 mod timestamp;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
+pub use duration::SpecDuration;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};

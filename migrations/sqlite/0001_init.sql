@@ -175,6 +175,8 @@ CREATE TABLE outbox (
     lane        TEXT    NOT NULL,
     state       TEXT    NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
     run_at      INTEGER NOT NULL,
+    -- Where it waits for further events: each that comes moves `run_at` on, but never beyond this.
+    latest      INTEGER,
     attempts    INTEGER NOT NULL DEFAULT 0,
     last_error  TEXT,
     owner       TEXT,

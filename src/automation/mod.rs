@@ -5,12 +5,14 @@
 mod matching;
 mod model;
 mod parameters;
+mod storm;
 #[cfg(test)]
 mod tests;
 
 pub use matching::{Automations, Considered};
 pub use model::{AutomationSpec, IfExists, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec, TargetSpec, Trigger};
 pub use parameters::{ParameterError, Parameters};
+pub use storm::DebounceSpec;
 
 pub(crate) use parameters::escape as escape_pointer;
 
@@ -50,6 +52,7 @@ impl Automation {
         }
         let when = spec.when.as_deref().and_then(|text| compile_at(text, "/when", EVENT_VARIABLES, &mut errors));
         let correlate = compile_at(spec.correlate.as_deref().unwrap_or("event.subject"), "/correlate", EVENT_VARIABLES, &mut errors);
+        errors.extend(storm::check(&spec));
         let parameters = Parameters::compile(&spec.parameters).map_err(|found| errors.extend(found)).ok();
         match (correlate, parameters) {
             (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, parameters }),

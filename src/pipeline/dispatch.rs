@@ -1,14 +1,14 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
 use super::{InForce, Rules};
-use crate::automation::Automation;
+use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
 use crate::expression::Scope;
 use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
-use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
+use crate::store::{Debounce, Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
 use crate::types::{AutomationName, EventId, RepositoryName, RequestId, Timestamp};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -126,6 +126,7 @@ impl Dispatcher {
                     automation: automation.name.clone(),
                     correlation,
                     parameters: None,
+                    debounce: automation.spec.debounce.map(debounce),
                     actor: "kubeops".to_owned(),
                 }),
                 Err(message) => {
@@ -137,6 +138,10 @@ impl Dispatcher {
         }
         (decisions, openings)
     }
+}
+
+fn debounce(spec: DebounceSpec) -> Debounce {
+    Debounce { quiet: spec.quiet.get(), at_most: spec.at_most.get() }
 }
 
 /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.

@@ -105,6 +105,8 @@ impl Pipeline {
             correlation,
             repository: lane(&rules, automation, &event, &parameters),
             parameters: Some(parameters),
+            // Who asks in person is not made to wait for others.
+            debounce: None,
             actor: actor.to_owned(),
         };
         let entry = Dispatch {

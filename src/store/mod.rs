@@ -73,7 +73,9 @@ pub trait Store: Send + Sync + 'static {
     /// Records, in one transaction, what each delivery said and which requests it opened or joined. An entry whose delivery
     /// was dispatched before is skipped, an event whose `(source, key)` was recorded before is marked as told again and opens
     /// nothing. Per opening: a live request with the same automation and correlation is joined (a timeline note), else a
-    /// request with the next generation is inserted in state `accepted` with a timeline entry and a `plan` task.
+    /// request with the next generation is inserted in state `accepted` with a timeline entry and a `plan` task. Where the
+    /// opening says so, that task waits for further events: each that joins before it was ever begun moves it on within its
+    /// bound, and the newest of them becomes the request's event.
     /// Returns, per entry, the requests opened or joined.
     async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError>;
 

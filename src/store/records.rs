@@ -5,6 +5,7 @@ use crate::expression::Explanation;
 use crate::request::{Request, State, TimelineEntry};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A delivery to be written.
 #[derive(Debug, Clone)]
@@ -119,8 +120,19 @@ pub struct Opening {
     pub repository: Option<RepositoryName>,
     /// Parameters a person gave through the API; none when they are read from the event.
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Whether its first plan waits for further events; none where it is due at once, and then it hurries one that waits.
+    pub debounce: Option<Debounce>,
     /// Who asked: `kubeops`, or a token's name.
     pub actor: String,
+}
+
+/// How long the first plan of a request waits for further events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debounce {
+    /// Until so long after the last of them,
+    pub quiet: Duration,
+    /// but never longer than so long after the first.
+    pub at_most: Duration,
 }
 
 /// What a task does.

@@ -2,12 +2,12 @@
 //! It decides nothing: what matched was decided before, whether a live request exists is the only question asked here.
 
 use super::batch::{Batched, CHUNK};
+use super::debounce::{self, Waits};
 use super::requests::{add_timeline, create};
 use super::rows::{Columns, digest, to_json};
-use super::tasks::add_task;
 use crate::request::{Request, RequestKey, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind};
-use crate::types::{DeliveryId, RequestId, TaskId, Timestamp};
+use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind};
+use crate::types::{DeliveryId, RequestId, SpecDuration, TaskId, Timestamp};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::collections::HashMap;
 
@@ -173,13 +173,22 @@ async fn join(
     now: Timestamp,
 ) -> Result<(i64, RequestId), StoreError> {
     sqlx::query("UPDATE requests SET joins = joins + 1 WHERE seq = ?").bind(found.seq).execute(&mut *connection).await?;
+    let waits = debounce::joined(connection, found.seq, opening.debounce, now).await?;
+    if let Waits::Until(_) = waits {
+        debounce::take_newest(connection, found.seq, &told.event).await?;
+    }
+    let waits = match waits {
+        Waits::Not => String::new(),
+        Waits::Until(until) => format!("; waits until {until} for further events"),
+        Waits::NoLonger => "; waits no longer for further events".to_owned(),
+    };
     if found.joins < NOTED_JOINS {
         let last = if found.joins + 1 == NOTED_JOINS { "; further events are counted, not noted" } else { "" };
         let note = TimelineEntry {
             at: now,
             from: Some(found.state),
             to: found.state,
-            message: format!("joined by {}{last}", quote(told)),
+            message: format!("joined by {}{waits}{last}", quote(told)),
             actor: opening.actor.clone(),
         };
         add_timeline(connection, found.seq, &[note]).await?;
@@ -216,15 +225,12 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         text: None,
         pull: None,
         findings: Vec::new(),
-        message: None,
+        message: opening.debounce.map(waits_for_more),
         created_at: now,
         updated_at: now,
         version: 1,
     };
     let seq = create(connection, &request).await?;
-    let entry =
-        TimelineEntry { at: now, from: None, to: State::Accepted, message: format!("opened by {}", quote(told)), actor: opening.actor.clone() };
-    add_timeline(connection, seq, &[entry]).await?;
     let task = NewTask {
         id: first_task(&opening.id)?,
         kind: TaskKind::Plan,
@@ -232,8 +238,19 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         lane: opening.repository.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
         run_at: now,
     };
-    add_task(connection, seq, &task).await?;
+    let waits = match debounce::add_first(connection, seq, &task, opening.debounce).await? {
+        Some((until, latest)) => format!("; waits until {until} for further events, at most until {latest}"),
+        None => String::new(),
+    };
+    let message = format!("opened by {}{waits}", quote(told));
+    add_timeline(connection, seq, &[TimelineEntry { at: now, from: None, to: State::Accepted, message, actor: opening.actor.clone() }]).await?;
     Ok((seq, opening.id.clone()))
+}
+
+/// True however often it is moved on; until when exactly, the task says.
+fn waits_for_more(debounce: Debounce) -> String {
+    let text = |duration| SpecDuration::from(duration).to_string();
+    format!("waits for further events until {} pass without one, at most {}", text(debounce.quiet), text(debounce.at_most))
 }
 
 /// The first task of a request has the request's own ULID: the store draws no random bits.

@@ -5,6 +5,7 @@
 mod arrivals;
 mod batch;
 mod connection;
+mod debounce;
 mod deliveries;
 mod dispatch;
 mod error;

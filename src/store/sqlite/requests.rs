@@ -62,8 +62,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
     let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, created_at, updated_at, version) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -73,6 +73,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
     .bind(request.repository.as_ref().map(|name| name.as_str()))
     .bind(to_json(&request.findings)?)
+    .bind(request.message.as_deref())
     .bind(request.created_at.unix_millis())
     .bind(request.updated_at.unix_millis())
     .bind(to_number(request.version))

@@ -301,7 +301,8 @@ async fn wait_again(connection: &mut SqliteConnection, seq: i64, run_at: i64, er
     .fetch_optional(&mut *connection)
     .await?;
     sqlx::query(
-        "UPDATE outbox SET state = 'waiting', run_at = ?, last_error = coalesce(?, last_error), owner = NULL, lease_until = NULL WHERE seq = ?",
+        "UPDATE outbox SET state = 'waiting', run_at = ?, latest = NULL, last_error = coalesce(?, last_error), owner = NULL, lease_until = NULL \
+         WHERE seq = ?",
     )
     .bind(other.map_or(run_at, |other| other.min(run_at)))
     .bind(error)

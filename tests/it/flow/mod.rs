@@ -11,6 +11,7 @@ mod many;
 mod reload;
 mod secrets;
 mod shutdown;
+mod storms;
 mod ticket;
 mod timeouts;
 mod upgrade;

@@ -76,6 +76,7 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         correlation: correlation.to_owned(),
         repository: repository.map(parsed),
         parameters: None,
+        debounce: None,
         actor: "kubeops".to_owned(),
     }
 }

@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod forge;
 pub mod requests;
+pub mod storms;
 pub mod tasks;
 pub mod upkeep;
 
@@ -66,6 +67,11 @@ macro_rules! contract_suite {
             listings_filter_and_page_newest_first,
             the_newest_request_of_a_pull_request_is_found,
             what_is_not_there_is_not_found);
+        contract_suite!($make; storms:
+            a_first_plan_waits_until_events_pause_but_never_beyond_its_bound,
+            of_the_events_that_were_waited_for_the_newest_counts,
+            a_plan_that_was_begun_is_not_moved_on,
+            who_asks_in_person_does_not_wait_and_hurries_a_request_that_does);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

@@ -152,6 +152,8 @@ pub struct Request {
     pub pushed: Option<CommitSha>,
     /// Whether a person went on from our commit on the branch: then the branch is theirs, and left as it is.
     pub taken_over: bool,
+    /// Whether a person asked for it again: until its pull request is open, no limit holds it up.
+    pub urged: bool,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
     /// How the pull request looks, once planned.

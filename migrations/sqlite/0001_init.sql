@@ -103,6 +103,7 @@ CREATE TABLE requests (
     commit_sha  TEXT,
     pushed      TEXT,
     taken_over  INTEGER NOT NULL DEFAULT 0,
+    urged       INTEGER NOT NULL DEFAULT 0,
     summary     TEXT    NOT NULL DEFAULT '[]',
     pull_text   TEXT,
     pull_number INTEGER,
@@ -145,6 +146,34 @@ CREATE TRIGGER requests_moved AFTER UPDATE OF state ON requests WHEN OLD.state <
 END;
 CREATE TRIGGER requests_deleted AFTER DELETE ON requests BEGIN
     UPDATE request_counts SET count = count - 1 WHERE state = OLD.state;
+END;
+
+-- Pull requests that count towards the limits of their automation, and requests that wait for room under them.
+CREATE TABLE admissions (
+    seq        INTEGER PRIMARY KEY,
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    automation TEXT    NOT NULL,
+    -- `repository:path`.
+    target     TEXT    NOT NULL,
+    -- Waits for room; has room and is about to open its pull request; has opened it.
+    standing   TEXT    NOT NULL CHECK (standing IN ('waiting', 'held', 'opened')),
+    -- Since when.
+    at         INTEGER NOT NULL,
+    -- What one that waits has no room in: 'automation' or 'target'.
+    lacks      TEXT
+) STRICT;
+CREATE INDEX admissions_of ON admissions (request);
+CREATE UNIQUE INDEX admissions_pending ON admissions (request) WHERE standing <> 'opened';
+CREATE INDEX admissions_automation ON admissions (automation, standing, at);
+CREATE INDEX admissions_target ON admissions (automation, target, standing, at);
+CREATE INDEX admissions_waiting ON admissions (standing) WHERE standing = 'waiting';
+CREATE TRIGGER admissions_opened AFTER UPDATE OF state ON requests
+WHEN OLD.state <> NEW.state AND NEW.state IN ('proposed', 'approved', 'merged', 'declined') BEGIN
+    UPDATE admissions SET standing = 'opened', at = NEW.updated_at, lacks = NULL WHERE request = NEW.seq AND standing = 'held';
+END;
+CREATE TRIGGER admissions_void AFTER UPDATE OF state ON requests
+WHEN OLD.state <> NEW.state AND NEW.state IN ('unchanged', 'rejected', 'withdrawn', 'expired', 'failed') BEGIN
+    DELETE FROM admissions WHERE request = NEW.seq AND standing <> 'opened';
 END;
 
 -- Which event opened or joined which request.

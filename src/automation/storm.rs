@@ -19,9 +19,48 @@ pub struct DebounceSpec {
     pub at_most: SpecDuration,
 }
 
+/// How many pull requests an automation may open. Requests beyond that wait until there is room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LimitsSpec {
+    /// Within any hour. Without it as many as are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub per_hour: Option<u32>,
+    /// Of these, for one target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_target: Option<TargetLimitsSpec>,
+}
+
+/// How many pull requests an automation may open for one target: a repository and the directory in it that the target names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TargetLimitsSpec {
+    /// Within any hour.
+    #[schemars(range(min = 1))]
+    pub per_hour: u32,
+}
+
 /// What is wrong, with pointers into the automation's spec.
 pub(super) fn check(spec: &AutomationSpec) -> Vec<SpecError> {
-    spec.debounce.iter().flat_map(DebounceSpec::check).collect()
+    spec.debounce.iter().flat_map(DebounceSpec::check).chain(spec.limits.check()).collect()
+}
+
+impl LimitsSpec {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self) -> Vec<SpecError> {
+        let mut errors = Vec::new();
+        if let (Some(all), Some(target)) = (self.per_hour, self.per_target)
+            && target.per_hour > all
+        {
+            let message = format!("{} for one target can never be reached: all together are at most {all}", target.per_hour);
+            errors.push(SpecError::new("/limits/perTarget/perHour", message));
+        }
+        errors
+    }
 }
 
 impl DebounceSpec {
@@ -55,6 +94,14 @@ mod tests {
         let spec = serde_json::from_value(spec).expect("a spec");
         let errors = Automation::compile("a".parse().expect("a name"), spec).err().unwrap_or_default();
         errors.into_iter().map(|error| (error.pointer, error.message)).collect()
+    }
+
+    #[test]
+    fn a_limit_that_is_never_reached_is_refused() {
+        assert_eq!(wrong("limits", json!({ "perHour": 20, "perTarget": { "perHour": 5 } })), []);
+        assert_eq!(wrong("limits", json!({ "perTarget": { "perHour": 5 } })), []);
+        let pointers = |limits| wrong("limits", limits).into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>();
+        assert_eq!(pointers(json!({ "perHour": 4, "perTarget": { "perHour": 5 } })), ["/limits/perTarget/perHour"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod branch;
 mod cleanup;
 mod dispatch;
 mod error;
+mod gate;
 mod operations;
 mod planning;
 mod plans;

@@ -138,7 +138,8 @@ impl Pipeline {
         Ok(opened.into_iter().flatten().collect())
     }
 
-    /// Asks again for what failed, was rejected or declined.
+    /// Asks again for what failed, was rejected or declined, and hurries what waits: for further events, for room under a
+    /// limit, or for its next attempt.
     ///
     /// # Errors
     /// When there is no such request, or it is in another state.
@@ -146,6 +147,9 @@ impl Pipeline {
         let request = self.store.request(id).await?;
         if request.state == State::Withdrawn && self.has_dead_task(id).await? {
             return self.withdraw_again(request, actor).await;
+        }
+        if request.state == State::Accepted && self.waits(id).await? {
+            return self.hurry(request, actor).await;
         }
         if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
             return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
@@ -158,8 +162,22 @@ impl Pipeline {
             self.mirror(repository)?.forget_tip();
         }
         let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
-        let request = Request { pull: None, former_pull: former, taken_over: false, ..request };
+        let request = Request { pull: None, former_pull: former, taken_over: false, urged: true, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
+    }
+
+    /// Whether the request's plan waits for its time, and nobody is at it.
+    async fn waits(&self, id: &RequestId) -> Result<bool, OperationError> {
+        let tasks = self.store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await?;
+        let waiting = tasks.iter().any(|task| task.kind == TaskKind::Plan && task.state == TaskState::Waiting && task.run_at > self.clock.now());
+        Ok(waiting && tasks.iter().all(|task| task.state != TaskState::Leased))
+    }
+
+    async fn hurry(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        let request = Request { urged: true, ..request };
+        self.change(request, State::Accepted, "asked for in person: it waits no longer".to_owned(), actor, tasks).await
     }
 
     /// Whether a step of the request gave up.

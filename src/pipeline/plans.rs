@@ -82,9 +82,9 @@ impl Pipeline {
             bases.remove(&target.repository.name);
             let base = self.look(&target.repository, Duration::ZERO, bases)?;
             let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot)?;
-            return Ok(self.commit(request, parameters, &target, &base, made)?);
+            return Ok(self.commit(rules, request, parameters, &target, &base, made)?);
         }
-        Ok(self.commit(request, parameters, &target, &base, made?)?)
+        Ok(self.commit(rules, request, parameters, &target, &base, made?)?)
     }
 
     /// An open request on the present tip of its base.
@@ -112,11 +112,12 @@ impl Pipeline {
         {
             return Ok(Replanned::Same(base.tip.clone()));
         }
-        self.commit(request, parameters, &target, &base, made).map(Replanned::Differs)
+        self.commit(rules, request, parameters, &target, &base, made).map(Replanned::Differs)
     }
 
     fn commit(
         &self,
+        rules: &InForce,
         request: &Request,
         parameters: serde_json::Map<String, serde_json::Value>,
         target: &Target,
@@ -126,6 +127,9 @@ impl Pipeline {
         let repository = target.repository.name.clone();
         if made.change.is_empty() {
             return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
+        }
+        if let Some(postponed) = self.room(rules, request, target)? {
+            return Ok(Planned::Postponed(postponed));
         }
         let commit = base.mirror.commit(&base.tip, &made.change, &commit_meta(request, target, &made.text.title, &made.summary)?)?;
         let prefix = target.repository.spec.branch_prefix.as_str();

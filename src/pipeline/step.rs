@@ -1,7 +1,7 @@
 //! What a step found, turned into what the store is to write.
 
 use crate::plan::PullText;
-use crate::types::{BranchName, CommitSha, RepositoryName};
+use crate::types::{BranchName, CommitSha, RepositoryName, Timestamp};
 use crate::validate::Finding;
 use serde_json::{Map, Value};
 
@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 pub(super) enum Planned {
     /// Parameters, target, template or validation say no.
     Rejected { findings: Vec<Finding>, message: String },
+    /// There is no room for another pull request now: it is planned anew later.
+    Postponed(Postponed),
     /// Nothing differs from the base.
     Unchanged { parameters: Map<String, Value>, repository: RepositoryName, base: CommitSha },
     /// A commit holds the change.
@@ -24,9 +26,18 @@ pub(super) enum Planned {
     },
 }
 
+/// Why a request is planned later, and when.
+pub(super) struct Postponed {
+    pub(super) run_at: Timestamp,
+    /// For a person.
+    pub(super) message: String,
+    /// Whether it waits since this very moment.
+    pub(super) since_now: bool,
+}
+
 /// Settlements of the steps.
 pub(super) mod outcome {
-    use super::Planned;
+    use super::{Planned, Postponed};
     use crate::clock::Clock;
     use crate::forge::{Pull, PullState};
     use crate::request::{PullRef, Request, State, TimelineEntry};
@@ -59,6 +70,7 @@ pub(super) mod outcome {
                 let cleanup = clean_up(&request, clock);
                 settle(request, State::Rejected, message, cleanup, clock)
             }
+            Planned::Postponed(postponed) => later(request, postponed, clock),
             Planned::Unchanged { parameters, repository, base } => {
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
@@ -89,9 +101,19 @@ pub(super) mod outcome {
         }
     }
 
+    /// Stays where it is for now; said once in the timeline, and each time in its message.
+    fn later(mut request: Request, postponed: Postponed, clock: &dyn Clock) -> Settlement {
+        let Postponed { run_at, message, since_now } = postponed;
+        let timeline = since_now.then(|| note(&request, message.clone(), clock)).into_iter().collect();
+        request.message = Some(message.clone());
+        request.updated_at = clock.now();
+        Settlement { request: Some(request), timeline, follow_up: Vec::new(), verdict: Verdict::Postponed { run_at, reason: message } }
+    }
+
     /// After the pull request was opened or found.
     pub(in super::super) fn proposed(mut request: Request, pull: &Pull, note: Option<String>, clock: &dyn Clock) -> Settlement {
         request.pull = Some(PullRef { number: pull.number, url: pull.url.clone() });
+        request.urged = false;
         if note.is_none() {
             request.pushed.clone_from(&request.commit);
         }

@@ -276,3 +276,21 @@ spec: { kind: generic, authentication: { bearer: { secrets: [ANY] } }, mapping: 
         assert_eq!(warned(on), Vec::<String>::new(), "{on}");
     }
 }
+
+#[test]
+fn what_keeps_storms_in_bounds_is_checked_at_load() {
+    let with = |lines: &str| automation(&GOOD.replacen("  correlate: event.subject\n", &format!("  correlate: event.subject\n{lines}"), 1));
+    let sound = with("  debounce: { quiet: 30s, atMost: 10m }\n  limits: { perHour: 20, perTarget: { perHour: 5 } }\n");
+    assert!(load(&[("a.yaml", BASICS), ("b.yaml", &sound)]).is_ok());
+    for (lines, place, word) in [
+        ("  debounce: { quiet: 30, atMost: 10m }\n", "b.yaml:8:", "string"),
+        ("  debounce: { quiet: 30 seconds, atMost: 10m }\n", "b.yaml:8:", "does not have the form wanted here"),
+        ("  debounce: { quiet: 1h, atMost: 10m }\n", "b.yaml:8:", "10m is less than `quiet`, 1h"),
+        ("  debounce: { quiet: 1h }\n", "b.yaml:8:", "`atMost` is missing"),
+        ("  limits: { perHour: 0 }\n", "b.yaml:8:", "minimum of 1"),
+        ("  limits: { perTarget: { perhour: 2 } }\n", "b.yaml:8:", "did you mean `perHour`?"),
+    ] {
+        let found = errors(&[("a.yaml", BASICS), ("b.yaml", &with(lines))]);
+        assert!(found.iter().any(|said| said.starts_with(place) && said.contains(word)), "{lines}: {found:#?}");
+    }
+}

@@ -130,6 +130,13 @@ pub trait Store: Send + Sync + 'static {
     /// Tasks of a request, or dead letters of all requests, newest first.
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError>;
 
+    // ---- limits ------------------------------------------------------------------------------------------------
+
+    /// Asks for room to open a pull request under the limits named, and takes it when there is some: what was opened within the
+    /// last hour and what was given room counts. Room that was given is kept until the pull request is open or none came of it;
+    /// asked again, it is given again. Who finds none waits in the order of asking; the answer tells when its turn should come.
+    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError>;
+
     // ---- requests ----------------------------------------------------------------------------------------------
 
     /// One request. [`StoreError::NotFound`] when there is none.

@@ -268,11 +268,74 @@ pub enum Verdict {
         /// Why this attempt failed.
         error: String,
     },
+    /// Later, and this attempt does not count: the other side asked us to wait before anything was tried in earnest.
+    Postponed {
+        /// Not before.
+        run_at: Timestamp,
+        /// Who asks us to wait, and why.
+        reason: String,
+    },
     /// No more attempts: kept as a dead letter.
     Dead {
         /// Why.
         error: String,
     },
+}
+
+/// A request that is about to open a pull request, and the limits it is under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// The request.
+    pub request: RequestId,
+    /// Its automation.
+    pub automation: AutomationName,
+    /// Where its change goes: `repository:path`.
+    pub target: String,
+    /// Pull requests the automation may open within an hour.
+    pub per_hour: Option<u32>,
+    /// And those of them for one target.
+    pub per_target: Option<u32>,
+    /// A person asked for it: it counts, but it is not made to wait.
+    pub insists: bool,
+}
+
+/// Whether there is room for a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// There is, and it is taken.
+    Given,
+    /// There is none now.
+    Waits {
+        /// When its turn should come.
+        until: Timestamp,
+        /// Which limit is reached.
+        lacks: Lack,
+        /// How many it allows.
+        limit: u32,
+        /// Requests that wait for the same before this one.
+        ahead: u64,
+        /// Whether it waits since this very moment.
+        since_now: bool,
+    },
+}
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// That of the automation.
+    Automation,
+    /// That of the automation for one target.
+    Target,
+}
+
+impl Lack {
+    /// The word used in the store and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Automation => "automation",
+            Self::Target => "target",
+        }
+    }
 }
 
 /// What goes with a request that is changed outside a task.
@@ -418,6 +481,8 @@ pub struct Stats {
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.
     pub dead_tasks: u64,
+    /// Requests that wait for room under a limit.
+    pub waiting_for_room: u64,
     /// Requests per state.
     pub requests: Vec<(State, u64)>,
 }

@@ -221,6 +221,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         former_pull: None,
         pushed: None,
         taken_over: false,
+        urged: false,
         summary: Vec::new(),
         text: None,
         pull: None,

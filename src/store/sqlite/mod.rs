@@ -2,6 +2,7 @@
 //! One connection writes, others read beside it; several processes may share the file (a command beside the server).
 //! SQL stands in this folder only, and every write is one short immediate transaction.
 
+mod admissions;
 mod arrivals;
 mod batch;
 mod connection;
@@ -19,8 +20,8 @@ mod tokens;
 mod upkeep;
 
 use super::{
-    Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter,
-    PullRecord, RequestFilter, RequestUpdate, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
+    Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
+    Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
 };
 use crate::request::{Request, TimelineEntry};
 use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -208,6 +209,12 @@ impl Store for SqliteStore {
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
         tasks::list(&mut *self.database.read().await?, filter, limit).await
+    }
+
+    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = admissions::admit(write.connection(), wanted, now).await;
+        write.finish(result).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {

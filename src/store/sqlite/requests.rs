@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -44,6 +44,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         commit: row.optional("commit_sha")?,
         pushed: row.optional("pushed")?,
         taken_over: row.number("taken_over")? != 0,
+        urged: row.number("urged")? != 0,
         summary: row.json("summary")?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
@@ -98,7 +99,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
-         taken_over = ?, summary = ?, \
+         taken_over = ?, urged = ?, summary = ?, \
          pull_text = ?, pull_number = ?, pull_url = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
@@ -110,6 +111,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.commit.as_ref().map(|sha| sha.as_str()))
     .bind(request.pushed.as_ref().map(|sha| sha.as_str()))
     .bind(request.taken_over)
+    .bind(request.urged)
     .bind(to_json(&request.summary)?)
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))

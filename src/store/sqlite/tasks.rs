@@ -277,6 +277,10 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
             sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
         }
         Verdict::Retry { run_at, error } => wait_again(connection, seq, run_at.unix_millis(), Some(error)).await?,
+        Verdict::Postponed { run_at, reason } => {
+            sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
+            wait_again(connection, seq, run_at.unix_millis(), Some(reason)).await?;
+        }
         Verdict::Dead { error } => {
             sqlx::query("UPDATE outbox SET state = 'dead', last_error = ?, owner = NULL, lease_until = NULL WHERE seq = ?")
                 .bind(error.as_str())

@@ -21,7 +21,7 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     .fetch_one(&mut *connection)
     .await?;
     let mut stats = Stats { pending_deliveries: pending.count("pending")?, oldest_pending: pending.optional_moment("oldest")?, ..Stats::default() };
-    stats.tasks = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw].map(|kind| (kind, 0)).to_vec();
+    stats.tasks = TaskKind::ALL.map(|kind| (kind, 0)).to_vec();
     for row in sqlx::query("SELECT state, kind, count(*) AS tasks FROM outbox GROUP BY state, kind").fetch_all(&mut *connection).await? {
         let (kind, tasks) = (row.text("kind")?, row.count("tasks")?);
         if row.text("state")? == "dead" {
@@ -30,6 +30,8 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
             *count += tasks;
         }
     }
+    let waiting = "SELECT count(*) AS waiting FROM admissions INDEXED BY admissions_waiting WHERE standing = 'waiting'";
+    stats.waiting_for_room = sqlx::query(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
     stats.oldest_due = oldest_due(connection, now).await?;
     stats.requests = State::ALL.map(|state| (state, 0)).to_vec();
     for row in sqlx::query("SELECT state, count FROM request_counts").fetch_all(connection).await? {

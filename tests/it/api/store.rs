@@ -64,6 +64,9 @@ impl Store for FakeStore {
     async fn extend_leases(&self, _: &[&ClaimedTask], _: Timestamp) -> Result<(), StoreError> {
         never()
     }
+    async fn admit(&self, _: &Admission, _: Timestamp) -> Result<Admitted, StoreError> {
+        never()
+    }
     async fn settle_all(&self, _: &[(&ClaimedTask, &Settlement)], _: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         never()
     }

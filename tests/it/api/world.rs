@@ -362,6 +362,7 @@ pub fn request(n: u128, state: State) -> Request {
         former_pull: None,
         pushed: None,
         taken_over: false,
+        urged: false,
         summary: Vec::new(),
         text: None,
         commit: None,

@@ -91,3 +91,72 @@ fn waiting_for_events_survives_a_restart_and_a_person_does_not_wait() {
     assert!(timeline(&request)[1].ends_with("; waits no longer for further events"), "{request:#}");
     super::left_exactly_one(&server, "prod-eu/web/storefront", "proposed");
 }
+
+/// An hour passes for what the stopped server keeps.
+fn an_hour_passes(server: &TestServer) {
+    let address = format!("sqlite://{}", server.data().join("kubeops.db").display());
+    let passing = async {
+        use sqlx::{Connection as _, Executor as _};
+        let mut connection = sqlx::SqliteConnection::connect(&address).await.expect("the store");
+        for sql in ["UPDATE admissions SET at = at - 3600000", "UPDATE outbox SET run_at = run_at - 3600000"] {
+            connection.execute(sql).await.expect("time passes");
+        }
+        connection.close().await.expect("closed");
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(passing);
+}
+
+fn in_state(server: &TestServer, state: &str) -> Vec<Value> {
+    server.at().all("/requests").into_iter().filter(|request| request["state"] == state).collect()
+}
+
+#[test]
+fn what_is_over_the_limit_waits_says_so_and_is_proposed_when_there_is_room() {
+    let mut server = prepare("  limits: { perHour: 3, perTarget: { perHour: 2 } }\n");
+    server.run();
+    let names = ["a", "b", "c", "d", "e"];
+    tell(&server, &names.map(|name| alert(name, 6, 1)));
+    let wait = |server: &TestServer, proposed: usize| {
+        eventually("as many are proposed as may be, and the others wait", || {
+            let waiting = in_state(server, "accepted");
+            let said = waiting.iter().filter(|request| request["message"].as_str().is_some_and(|said| said.starts_with("waits for room")));
+            (in_state(server, "proposed").len() == proposed && said.count() == names.len() - proposed).then_some(waiting)
+        })
+    };
+    let waiting = wait(&server, 2);
+    let message = waiting[0]["message"].as_str().expect("a message");
+    assert!(
+        message.contains("for gitops:clusters/prod-eu opened 2 pull requests within an hour, as many as `limits.perTarget.perHour`"),
+        "{message}"
+    );
+    assert!(message.contains("its turn should come at 20") && message.contains(", after "), "{message}");
+    let shown = server.at().get(&format!("/requests/{}", waiting[0]["id"].as_str().expect("an id")));
+    assert_eq!(timeline(&shown).iter().filter(|line| line.starts_with("waits for room")).count(), 1, "{shown:#}");
+    assert_eq!((&shown["tasks"][0]["kind"], &shown["tasks"][0]["attempts"]), (&json!("plan"), &json!(0)), "{shown:#}");
+    assert_eq!(eventually("it is counted", || server.at().get("/status")["waiting_for_room"].as_u64().filter(|count| *count == 3)), 3);
+    assert_eq!(server.at().metric("kubeops_requests_waiting_for_room", &[]), 3.0);
+    // A person need not wait.
+    let first = waiting[0]["correlation"].as_str().expect("a key").to_owned();
+    assert_eq!(server.at().api("POST", &format!("/requests/{}/retry", waiting[0]["id"].as_str().expect("an id")), None).status, 202);
+    server.at().settled(&first, "proposed");
+    // A restart forgets nothing: three were opened in this hour.
+    server.kill();
+    server.run();
+    tell(&server, &[alert("f", 6, 1)]);
+    eventually("the new one waits behind the others", || {
+        let waiting = in_state(&server, "accepted");
+        let said = |request: &Value| request["message"].as_str().is_some_and(|said| said.contains("after 2 requests that wait before it"));
+        (waiting.len() == 3 && waiting.iter().any(said)).then_some(())
+    });
+    server.kill();
+    an_hour_passes(&server);
+    server.run();
+    eventually("two more are proposed", || (in_state(&server, "proposed").len() == 5 && in_state(&server, "accepted").len() == 1).then_some(()));
+    server.kill();
+    an_hour_passes(&server);
+    server.run();
+    eventually("the last as well", || (in_state(&server, "proposed").len() == 6).then_some(()));
+    assert_eq!(server.at().all("/pulls").len(), 6);
+    assert_eq!(server.at().get("/status")["dead_tasks"], 0);
+    server.upstream.fsck();
+}

@@ -52,6 +52,7 @@ store_that_only_appends! {
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
+    fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
     fn add_tasks(tasks: &[NewTask]) -> ();
     fn release(owner: &str) -> u64;

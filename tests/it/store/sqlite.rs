@@ -462,3 +462,23 @@ async fn a_missing_file_that_is_not_to_be_made_is_refused_and_nothing_is_left() 
     opened(&path).await.close().await;
     SqliteStore::open(address, only_there()).await.expect("it is there now").close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_never_give_the_same_room_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let stores = [opened(&path).await, opened(&path).await];
+    let mut asking = Vec::new();
+    for n in 0..20 {
+        let store = Arc::clone(&stores[n % 2]);
+        let (_, request) = open_request(&*store, &format!("a-{n}"), None, at(0)).await;
+        let (automation, target) = (parsed("namespace-request"), "gitops:prod".to_owned());
+        let wanted = kubeops::store::Admission { request, automation, target, per_hour: Some(9), per_target: Some(6), insists: false };
+        asking.push(tokio::spawn(async move { store.admit(&wanted, at(1)).await.expect("an answer") }));
+    }
+    let mut given = 0;
+    for answer in asking {
+        given += usize::from(answer.await.expect("an answer") == kubeops::store::Admitted::Given);
+    }
+    assert_eq!(given, 6);
+}

@@ -51,6 +51,7 @@ macro_rules! contract_suite {
             a_settlement_on_a_stale_request_writes_nothing,
             a_retry_waits_and_keeps_its_error,
             a_dead_letter_is_kept_listed_and_never_claimed,
+            a_task_that_is_postponed_waits_and_its_attempt_does_not_count,
             tasks_given_back_do_not_count_the_attempt,
             tasks_taken_back_from_the_dead_count_the_attempt,
             a_task_added_again_is_due_at_the_earlier_time,
@@ -71,7 +72,12 @@ macro_rules! contract_suite {
             a_first_plan_waits_until_events_pause_but_never_beyond_its_bound,
             of_the_events_that_were_waited_for_the_newest_counts,
             a_plan_that_was_begun_is_not_moved_on,
-            who_asks_in_person_does_not_wait_and_hurries_a_request_that_does);
+            who_asks_in_person_does_not_wait_and_hurries_a_request_that_does,
+            no_more_pull_requests_are_opened_within_any_hour_than_a_limit_allows,
+            a_target_has_a_limit_of_its_own_and_holds_up_no_other,
+            room_is_kept_until_the_pull_request_is_open_and_given_back_when_there_will_be_none,
+            who_insists_is_let_through_and_counts,
+            many_who_ask_at_once_never_get_more_room_than_there_is);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

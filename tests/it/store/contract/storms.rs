@@ -1,8 +1,8 @@
 //! What keeps a storm of events from becoming a storm of pull requests, as far as the store keeps it.
 
-use crate::store::support::{at, dispatch, opening};
+use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed};
 use kubeops::request::State;
-use kubeops::store::{Debounce, Opening, Room, Settlement, Store, Task, TaskFilter, TaskKind, Verdict};
+use kubeops::store::{Admission, Admitted, Debounce, Lack, Opening, Room, Settlement, Store, StoreError, Task, TaskFilter, TaskKind, Verdict};
 use kubeops::types::{RequestId, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,4 +95,124 @@ pub async fn who_asks_in_person_does_not_wait_and_hurries_a_request_that_does(st
     assert!(!timeline[2].message.contains("waits"), "{}", timeline[2].message);
     let asked = told(&*store, 7, "b", None).await;
     assert_eq!(due(&*store, &asked).await, at(7));
+}
+
+const HOUR: i64 = 3600;
+
+async fn asks(store: &dyn Store, key: &str, target: &str) -> Admission {
+    let (_, request) = open_request(store, key, Some("gitops"), at(0)).await;
+    Admission { request, automation: parsed("namespace-request"), target: target.to_owned(), per_hour: Some(3), per_target: Some(2), insists: false }
+}
+
+/// Asks for room, and opens the pull request where there is some; tells until when it waits, for what, and after how many.
+async fn opens(store: &dyn Store, wanted: &Admission, now: i64) -> Option<(i64, Lack, u64)> {
+    match store.admit(wanted, at(now)).await.expect("an answer") {
+        Admitted::Given => {
+            end_request(store, &wanted.request, State::Proposed, at(now)).await;
+            None
+        }
+        Admitted::Waits { until, lacks, ahead, .. } => Some(((until.unix_millis() - at(0).unix_millis()) / 1000, lacks, ahead)),
+    }
+}
+
+pub async fn no_more_pull_requests_are_opened_within_any_hour_than_a_limit_allows(store: Arc<dyn Store>) {
+    let mut waiting = Vec::new();
+    for (n, wanted) in [(0, None), (10, None), (20, None), (30, Some((HOUR, 0))), (40, Some((HOUR + 10, 1))), (50, Some((HOUR + 20, 2)))] {
+        let one = asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await;
+        let waits = opens(&*store, &one, n).await;
+        assert_eq!(waits, wanted.map(|(until, ahead)| (until, Lack::Automation, ahead)), "{n}");
+        waiting.extend(waits.map(|_| one));
+    }
+    assert_eq!(store.stats(at(60)).await.expect("counts").waiting_for_room, 3);
+    let late = asks(&*store, "late", "gitops:x").await;
+    assert_eq!(opens(&*store, &late, 60).await, Some((2 * HOUR, Lack::Automation, 3)), "the first again, an hour after it is given");
+    assert_eq!(opens(&*store, &waiting[0], HOUR - 1).await, Some((HOUR, Lack::Automation, 0)), "not a second earlier");
+    assert_eq!(opens(&*store, &waiting[0], HOUR).await, None);
+    assert_eq!(opens(&*store, &waiting[1], HOUR).await, Some((HOUR + 10, Lack::Automation, 0)));
+    assert_eq!(opens(&*store, &waiting[1], HOUR + 10).await, None);
+    // Another automation has room of its own.
+    let other = Admission { automation: parsed("quota"), ..asks(&*store, "other", "gitops:x").await };
+    assert_eq!(opens(&*store, &other, HOUR + 11).await, None);
+    assert_eq!(store.stats(at(HOUR)).await.expect("counts").waiting_for_room, 2);
+}
+
+pub async fn a_target_has_a_limit_of_its_own_and_holds_up_no_other(store: Arc<dyn Store>) {
+    for n in 0..2 {
+        assert_eq!(opens(&*store, &asks(&*store, &format!("a-{n}"), "gitops:prod").await, n).await, None);
+    }
+    let held_up = asks(&*store, "a-2", "gitops:prod").await;
+    assert_eq!(opens(&*store, &held_up, 2).await, Some((HOUR, Lack::Target, 0)));
+    assert_eq!(opens(&*store, &asks(&*store, "b", "gitops:staging").await, 3).await, None, "that target has room");
+    // Now both limits are reached; the one that lasts longer decides.
+    assert_eq!(opens(&*store, &asks(&*store, "c", "gitops:staging").await, 4).await, Some((HOUR, Lack::Automation, 0)));
+    assert_eq!(opens(&*store, &held_up, 5).await, Some((HOUR, Lack::Target, 0)));
+    let unlimited = Admission { per_hour: None, per_target: Some(9), ..asks(&*store, "d", "gitops:prod").await };
+    assert_eq!(opens(&*store, &unlimited, 6).await, None);
+}
+
+pub async fn room_is_kept_until_the_pull_request_is_open_and_given_back_when_there_will_be_none(store: Arc<dyn Store>) {
+    let mut held = Vec::new();
+    for n in 0..3 {
+        let one = asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await;
+        for now in [n, n + 3 * HOUR] {
+            assert_eq!(store.admit(&one, at(now)).await.expect("an answer"), Admitted::Given, "asked again, it is given again");
+        }
+        held.push(one);
+    }
+    let waits = asks(&*store, "b", "gitops:b").await;
+    // It does not matter since when: they will be opened in a moment.
+    assert!(matches!(store.admit(&waits, at(4 * HOUR)).await, Ok(Admitted::Waits { since_now: true, .. })));
+    assert!(matches!(store.admit(&waits, at(4 * HOUR)).await, Ok(Admitted::Waits { since_now: false, .. })));
+    end_request(&*store, &held[0].request, State::Failed, at(4 * HOUR)).await;
+    assert_eq!(store.admit(&waits, at(4 * HOUR)).await.expect("an answer"), Admitted::Given);
+    // What is open counts from when it was opened, whatever becomes of it.
+    end_request(&*store, &held[1].request, State::Proposed, at(5 * HOUR)).await;
+    end_request(&*store, &held[1].request, State::Withdrawn, at(5 * HOUR + 1)).await;
+    let more = asks(&*store, "c", "gitops:c").await;
+    for other in [&held[2], &waits] {
+        end_request(&*store, &other.request, State::Unchanged, at(5 * HOUR + 2)).await;
+    }
+    let alone = Admission { per_hour: Some(1), ..more };
+    assert_eq!(opens(&*store, &alone, 6 * HOUR - 1).await, Some((6 * HOUR, Lack::Automation, 0)));
+    assert_eq!(opens(&*store, &alone, 6 * HOUR).await, None);
+    // Asked for again by a person, a second pull request of one request counts as well.
+    let again = asks(&*store, "d", "gitops:d").await;
+    assert!(opens(&*store, &Admission { per_hour: Some(1), ..again.clone() }, 6 * HOUR + 1).await.is_some());
+    // One that goes away waits no more.
+    end_request(&*store, &again.request, State::Withdrawn, at(6 * HOUR + 2)).await;
+    assert_eq!(store.stats(at(0)).await.expect("counts").waiting_for_room, 0);
+    store.prune(at(9 * HOUR), 100).await.expect("pruned");
+}
+
+pub async fn who_insists_is_let_through_and_counts(store: Arc<dyn Store>) {
+    for n in 0..3 {
+        assert_eq!(opens(&*store, &asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await, n).await, None);
+    }
+    let waits = asks(&*store, "b", "gitops:b").await;
+    assert_eq!(opens(&*store, &waits, 3).await, Some((HOUR, Lack::Automation, 0)));
+    assert_eq!(opens(&*store, &Admission { insists: true, ..waits }, 4).await, None);
+    let next = asks(&*store, "c", "gitops:c").await;
+    assert_eq!(opens(&*store, &next, 5).await, Some((HOUR + 1, Lack::Automation, 0)), "two of four must be over");
+    let gone = Admission { request: crate::store::support::request_id(), ..next };
+    assert!(matches!(store.admit(&gone, at(6)).await, Err(StoreError::NotFound(_))));
+}
+
+pub async fn many_who_ask_at_once_never_get_more_room_than_there_is(store: Arc<dyn Store>) {
+    let mut wanted = Vec::new();
+    for n in 0..24 {
+        wanted.push(Admission { per_hour: Some(7), ..asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await });
+    }
+    let asking = wanted.into_iter().map(|one| {
+        let store = store.clone();
+        tokio::spawn(async move { store.admit(&one, at(1)).await.expect("an answer") })
+    });
+    let (mut given, mut ahead) = (0, Vec::new());
+    for answer in asking.collect::<Vec<_>>() {
+        match answer.await.expect("an answer") {
+            Admitted::Given => given += 1,
+            Admitted::Waits { ahead: before, .. } => ahead.push(before),
+        }
+    }
+    ahead.sort_unstable();
+    assert_eq!((given, ahead), (7, (0..17).collect()), "each of the others has a place of its own");
 }

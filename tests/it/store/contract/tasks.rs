@@ -267,6 +267,22 @@ pub async fn a_dead_letter_is_kept_listed_and_never_claimed(store: Arc<dyn Store
     assert_eq!(requests(&claim(&*store, at(2), 9).await), [id]);
 }
 
+pub async fn a_task_that_is_postponed_waits_and_its_attempt_does_not_count(store: Arc<dyn Store>) {
+    opened(&*store, Some("a"), 0).await;
+    for round in 0..3 {
+        let held = claim(&*store, at(round * 60), 1).await.remove(0);
+        assert_eq!(held.task.attempts, 1, "round {round}");
+        let later = Verdict::Postponed { run_at: at((round + 1) * 60), reason: "GitHub asks to wait".to_owned() };
+        store.settle(&held, &verdict(later), at(round * 60 + 1)).await.expect("settled");
+        assert!(claim(&*store, at(round * 60 + 59), 1).await.is_empty(), "it waits");
+        let tasks = store.tasks(&TaskFilter::default(), 9).await.expect("tasks");
+        assert_eq!((tasks[0].state, tasks[0].attempts, tasks[0].last_error.as_deref()), (TaskState::Waiting, 0, Some("GitHub asks to wait")));
+    }
+    let held = claim(&*store, at(180), 1).await.remove(0);
+    store.settle(&held, &verdict(Verdict::Retry { run_at: at(181), error: "busy".to_owned() }), at(180)).await.expect("settled");
+    assert_eq!(claim(&*store, at(181), 1).await[0].task.attempts, 2, "a failure counts as before");
+}
+
 pub async fn tasks_given_back_do_not_count_the_attempt(store: Arc<dyn Store>) {
     opened(&*store, None, 0).await;
     opened(&*store, None, 1).await;

@@ -21,7 +21,7 @@ const SIZES: [usize; 3] = [1_000, 20_000, 100_000];
 const CHANGED: &str = "clusters/c00/team-3/app-301.yaml";
 
 /// A repository, fetched into a mirror.
-struct Repository {
+pub struct Repository {
     files: usize,
     upstream: std::path::PathBuf,
     mirror: Arc<Mirror>,
@@ -64,10 +64,16 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
 }
 
 impl Repository {
-    fn make(place: &Scratch, files: usize) -> anyhow::Result<Self> {
+    /// A bare repository of so many files.
+    pub fn bare(place: &Scratch, files: usize) -> anyhow::Result<std::path::PathBuf> {
         let upstream = place.join(&format!("upstream-{files}.git"));
         git(&["init", "--quiet", "--bare", "--initial-branch=main", &upstream.to_string_lossy()], place.join("").as_path(), None)?;
         git(&["fast-import", "--quiet", "--force"], &upstream, Some(&layout(files)))?;
+        Ok(upstream)
+    }
+
+    fn make(place: &Scratch, files: usize) -> anyhow::Result<Self> {
+        let upstream = Self::bare(place, files)?;
         let mirrors = Mirrors::new(place.join(&format!("mirror-{files}")), Arc::new(Libgit2::default()))?;
         let url = format!("file://{}", upstream.display()).parse()?;
         let mirror = mirrors.get(&RemoteSpec { name: "gitops".parse()?, url, base: "main".parse()?, credentials: None });
@@ -85,11 +91,13 @@ impl Repository {
         Ok(took)
     }
 
+    /// A commit on `base` that is unlike that of any other number.
+    pub fn commit_on(mirror: &Arc<Mirror>, base: &CommitSha, number: usize) -> anyhow::Result<CommitSha> {
+        Ok(mirror.commit(base, &change(mirror, base, number)?, &meta()?)?)
+    }
+
     fn change(&self, number: usize) -> anyhow::Result<ValidatedChange> {
-        let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]) };
-        change.files.insert(CHANGED.parse()?, FileChange::Write(config_map(number).into_bytes()));
-        let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
-        Ok(validate(change, &self.mirror.snapshot(&self.base)?, &rules)?)
+        change(&self.mirror, &self.base, number)
     }
 
     /// The same with the git program, as it is usually done: the whole tree into an index, one entry changed, and back.
@@ -110,6 +118,13 @@ impl Repository {
         std::fs::remove_file(&index)?;
         Ok(took)
     }
+}
+
+fn change(mirror: &Arc<Mirror>, base: &CommitSha, number: usize) -> anyhow::Result<ValidatedChange> {
+    let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]) };
+    change.files.insert(CHANGED.parse()?, FileChange::Write(config_map(number).into_bytes()));
+    let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
+    Ok(validate(change, &mirror.snapshot(base)?, &rules)?)
 }
 
 /// A believable layout: 100 files in a directory, 50 directories in a cluster; as a stream for `git fast-import`.
@@ -152,7 +167,8 @@ fn command(arguments: &[&str], directory: &Path) -> Command {
     command
 }
 
-fn git(arguments: &[&str], directory: &Path, input: Option<&str>) -> anyhow::Result<String> {
+/// The real git; what it printed.
+pub fn git(arguments: &[&str], directory: &Path, input: Option<&str>) -> anyhow::Result<String> {
     output(command(arguments, directory), input)
 }
 

@@ -6,6 +6,7 @@ mod cli;
 mod flow;
 mod forge;
 mod git;
+mod hostile_trees;
 mod render;
 mod sandbox;
 mod store;

@@ -1,5 +1,6 @@
 //! The process dies, anywhere and at any time; started again, it leaves what it would have left without dying.
 
+use super::github::World;
 use super::left_exactly_one;
 use crate::support::server::{Connection, PATIENCE, TestServer, eventually, ticket};
 use std::collections::BTreeMap;
@@ -99,6 +100,41 @@ fn a_crash_between_any_two_stages_leaves_one_of_everything() {
                     }
                 }
             });
+        }
+    });
+}
+
+/// Killed again and again at one point, with GitHub and the repository far away, and then let through.
+fn dies_twenty_times_at(point: &str) {
+    let mut world = World::prepare();
+    world.server.set("KUBEOPS_FAILPOINT", point).set("TASK_MAX_ATTEMPTS", "50").run();
+    let mut acknowledged = try_ticket(world.server.at(), "OPS-1", "payments");
+    for death in 1..=20 {
+        let status = world.server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        world.server.set("KUBEOPS_FAILPOINT", if death < 20 { point } else { "" }).run();
+        acknowledged = acknowledged.or_else(|| try_ticket(world.server.at(), "OPS-1", "payments"));
+    }
+    let request = world.server.at().settled("OPS-1", "proposed");
+    let branch = request["branch"].as_str().expect("a branch").to_owned();
+    assert_eq!(super::branches(&world.server.upstream), [(branch.clone(), request["commit"].as_str().expect("a commit").to_owned())], "{point}");
+    assert_eq!(world.server.upstream.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1", "{point}");
+    let pulls = world.github.pulls();
+    assert_eq!(
+        (pulls.len(), pulls[0].head.as_str(), pulls[0].labels.len(), pulls[0].reviewers.len()),
+        (1, branch.as_str(), 1, 1),
+        "{point}: {pulls:#?}"
+    );
+    assert_eq!(world.server.at().requests_of("OPS-1").len(), 1, "{point}");
+    world.server.upstream.fsck();
+    crate::support::upstream::fsck(&world.server.data().join("mirrors/gitops.git"));
+}
+
+#[test]
+fn twenty_kills_around_fetch_commit_push_create_and_record_leave_one_of_everything() {
+    std::thread::scope(|scope| {
+        for points in [&["plan.fetched", "plan.committed"][..], &["propose.pushed", "plan.settling"], &["propose.opened", "propose.settling"]] {
+            scope.spawn(move || points.iter().for_each(|point| dies_twenty_times_at(point)));
         }
     });
 }

@@ -13,6 +13,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn start() -> Self {
+        let mut world = Self::prepare();
+        world.server.run();
+        world
+    }
+
+    /// The same, with nothing running yet.
+    pub(super) fn prepare() -> Self {
         let github = FakeGithub::start();
         let mut server = TestServer::prepare();
         let git = server.upstream.serve(Some(TOKEN));
@@ -30,7 +37,7 @@ impl World {
             assert!(text.contains("kind: github") && text.contains(&git.url), "{text}");
             text
         });
-        server.set("OBSERVE_SECONDS", "1").set("GRACEFUL_TIMEOUT", "2").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE").run();
+        server.set("OBSERVE_SECONDS", "1").set("GRACEFUL_TIMEOUT", "2").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE");
         Self { server, github, _git: git }
     }
 

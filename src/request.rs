@@ -1,6 +1,10 @@
 //! A request's life: its states, the legal transitions between them, and what each leaves in the timeline.
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
+mod footprint;
+
+pub use footprint::{By, Footprint, Oscillation, Step, Touch, Write, footprint, oscillations};
+
 use crate::event::Event;
 use crate::plan::PullText;
 use crate::types::{AutomationName, BranchName, CommitSha, RepositoryName, RequestId, Timestamp};

@@ -176,6 +176,31 @@ WHEN OLD.state <> NEW.state AND NEW.state IN ('unchanged', 'rejected', 'withdraw
     DELETE FROM admissions WHERE request = NEW.seq AND standing <> 'opened';
 END;
 
+-- Which values a request with a pull request changes in which file. `last_at` is when it was opened, or merged or closed since.
+CREATE TABLE footprints (
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    path       TEXT    NOT NULL,
+    repository TEXT    NOT NULL,
+    -- [{object, field, old, new}].
+    writes     TEXT    NOT NULL,
+    opened_at  INTEGER,
+    ended_at   INTEGER,
+    merged     INTEGER NOT NULL DEFAULT 0,
+    last_at    INTEGER,
+    PRIMARY KEY (request, path)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX footprints_place ON footprints (repository, path, last_at) WHERE last_at IS NOT NULL;
+CREATE TRIGGER footprints_opened AFTER UPDATE OF state ON requests
+WHEN OLD.state <> NEW.state AND NEW.state = 'proposed' BEGIN
+    UPDATE footprints SET opened_at = NEW.updated_at, last_at = NEW.updated_at WHERE request = NEW.seq AND opened_at IS NULL;
+END;
+CREATE TRIGGER footprints_ended AFTER UPDATE OF state ON requests
+WHEN OLD.state IN ('accepted', 'planned', 'proposed', 'approved') AND NEW.state NOT IN ('accepted', 'planned', 'proposed', 'approved') BEGIN
+    DELETE FROM footprints WHERE request = NEW.seq AND opened_at IS NULL AND NEW.state <> 'merged';
+    UPDATE footprints SET opened_at = coalesce(opened_at, NEW.updated_at), ended_at = NEW.updated_at, merged = NEW.state = 'merged', last_at = NEW.updated_at
+    WHERE request = NEW.seq;
+END;
+
 -- Which event opened or joined which request.
 CREATE TABLE event_requests (
     event   INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,

@@ -12,7 +12,7 @@ mod tests;
 pub use matching::{Automations, Considered};
 pub use model::{AutomationSpec, IfExists, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec, TargetSpec, Trigger};
 pub use parameters::{ParameterError, Parameters};
-pub use storm::{DebounceSpec, LimitsSpec, TargetLimitsSpec};
+pub use storm::{DebounceSpec, LimitsSpec, LoopSpec, TargetLimitsSpec};
 
 pub(crate) use parameters::escape as escape_pointer;
 

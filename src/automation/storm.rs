@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest a request may be made to wait for further events.
 const MOST_PATIENCE: SpecDuration = SpecDuration::from_millis(24 * 3_600_000);
+/// The longest time within which a loop is looked for.
+const LONGEST_MEMORY: SpecDuration = SpecDuration::from_millis(7 * 24 * 3_600_000);
 
 /// How long a request waits for further events before it is planned for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +32,40 @@ pub struct LimitsSpec {
     /// Of these, for one target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_target: Option<TargetLimitsSpec>,
+    /// When a value that goes back and forth stops the request that would change it once more.
+    #[serde(default, rename = "loop", skip_serializing_if = "LoopSpec::is_default")]
+    pub breaker: LoopSpec,
+}
+
+/// When a value that goes back and forth stops a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoopSpec {
+    /// So many times it may go back and forth; the next time stops. 0: never.
+    #[serde(default = "loop_changes")]
+    pub changes: u32,
+    /// Within this time.
+    #[serde(default = "loop_within")]
+    pub within: SpecDuration,
+}
+
+fn loop_changes() -> u32 {
+    4
+}
+fn loop_within() -> SpecDuration {
+    SpecDuration::from_millis(3_600_000)
+}
+
+impl Default for LoopSpec {
+    fn default() -> Self {
+        Self { changes: loop_changes(), within: loop_within() }
+    }
+}
+
+impl LoopSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How many pull requests an automation may open for one target: a repository and the directory in it that the target names.
@@ -53,6 +89,10 @@ impl LimitsSpec {
 
     fn check(&self) -> Vec<SpecError> {
         let mut errors = Vec::new();
+        if self.breaker.within.get().is_zero() || self.breaker.within > LONGEST_MEMORY {
+            let message = format!("a loop is looked for within a time of more than nothing and at most {LONGEST_MEMORY}");
+            errors.push(SpecError::new("/limits/loop/within", message).hint("write 1h; to switch it off, `changes: 0`"));
+        }
         if let (Some(all), Some(target)) = (self.per_hour, self.per_target)
             && target.per_hour > all
         {
@@ -101,6 +141,9 @@ mod tests {
         assert_eq!(wrong("limits", json!({ "perHour": 20, "perTarget": { "perHour": 5 } })), []);
         assert_eq!(wrong("limits", json!({ "perTarget": { "perHour": 5 } })), []);
         let pointers = |limits| wrong("limits", limits).into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>();
+        assert_eq!(pointers(json!({ "loop": { "changes": 2, "within": "1d" } })), [""; 0]);
+        assert_eq!(pointers(json!({ "loop": { "within": "0s" } })), ["/limits/loop/within"]);
+        assert_eq!(pointers(json!({ "loop": { "within": "8d" } })), ["/limits/loop/within"]);
         assert_eq!(pointers(json!({ "perHour": 4, "perTarget": { "perHour": 5 } })), ["/limits/perTarget/perHour"]);
     }
 

@@ -9,7 +9,8 @@ use crate::failpoint;
 use crate::forge::PullState;
 use crate::git::{GitError, Mirror, Snapshot};
 use crate::inventory::{Repository, Target};
-use crate::request::{Request, State};
+use crate::plan::PlanError;
+use crate::request::{Request, State, footprint};
 use crate::store::Settlement;
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::HashMap;
@@ -35,7 +36,13 @@ enum Replanned {
     /// Nobody may know: the request's repository is not what it was.
     Elsewhere,
     /// Another change, or none.
-    Differs(Planned),
+    Differs(Box<Planned>),
+}
+
+impl Replanned {
+    fn differs(planned: Planned) -> Self {
+        Self::Differs(Box::new(planned))
+    }
 }
 
 impl Pipeline {
@@ -66,7 +73,7 @@ impl Pipeline {
             match self.plan_again(&rules, &mut bases, &request) {
                 Ok(Replanned::Same(tip)) => told.tell(place, Ok(outcome::checked(request, tip, self.clock.as_ref()))),
                 Ok(Replanned::Elsewhere) => told.tell(place, Ok(outcome::nothing())),
-                Ok(Replanned::Differs(planned)) => differing.push((place, request, planned)),
+                Ok(Replanned::Differs(planned)) => differing.push((place, request, *planned)),
                 Err(error) => told.tell(place, Err(error)),
             }
         }
@@ -104,7 +111,7 @@ impl Pipeline {
         }
         let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
             Ok(made) => made,
-            Err(stop) => return stop.into_planned().map(Replanned::Differs),
+            Err(stop) => return stop.into_planned().map(Replanned::differs),
         };
         if let (Some(before), Some(commit)) = (&request.base, &request.commit)
             && !made.change.is_empty()
@@ -112,7 +119,7 @@ impl Pipeline {
         {
             return Ok(Replanned::Same(base.tip.clone()));
         }
-        self.commit(rules, request, parameters, &target, &base, made).map(Replanned::Differs)
+        self.commit(rules, request, parameters, &target, &base, made).map(Replanned::differs)
     }
 
     fn commit(
@@ -128,6 +135,10 @@ impl Pipeline {
         if made.change.is_empty() {
             return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
         }
+        let footprint = footprint(&made.change, &base.snapshot).map_err(PlanError::from)?;
+        if let Some(refused) = self.breaks_a_loop(rules, request, &repository, &footprint)? {
+            return Ok(refused);
+        }
         if let Some(postponed) = self.room(rules, request, target)? {
             return Ok(Planned::Postponed(postponed));
         }
@@ -140,7 +151,17 @@ impl Pipeline {
         };
         let warnings = made.change.warnings().to_vec();
         failpoint::hit("plan.committed");
-        Ok(Planned::Committed { parameters, repository, branch, base: base.tip.clone(), commit, summary: made.summary, text: made.text, warnings })
+        Ok(Planned::Committed {
+            parameters,
+            repository,
+            branch,
+            base: base.tip.clone(),
+            commit,
+            summary: made.summary,
+            text: made.text,
+            warnings,
+            footprint,
+        })
     }
 
     /// The repository's base, looked at once in a batch.

@@ -1,6 +1,7 @@
 //! What a step found, turned into what the store is to write.
 
 use crate::plan::PullText;
+use crate::request::Footprint;
 use crate::types::{BranchName, CommitSha, RepositoryName, Timestamp};
 use crate::validate::Finding;
 use serde_json::{Map, Value};
@@ -23,6 +24,7 @@ pub(super) enum Planned {
         summary: Vec<String>,
         text: PullText,
         warnings: Vec<Finding>,
+        footprint: Footprint,
     },
 }
 
@@ -41,12 +43,12 @@ pub(super) mod outcome {
     use crate::clock::Clock;
     use crate::forge::{Pull, PullState};
     use crate::request::{PullRef, Request, State, TimelineEntry};
-    use crate::store::{NewTask, Settlement, TaskKind, Verdict};
+    use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict};
     use crate::types::{CommitSha, TaskId};
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
-        Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Done }
+        Settlement::default()
     }
 
     /// A line of the timeline that changes nothing.
@@ -80,7 +82,7 @@ pub(super) mod outcome {
                 request.base = Some(base);
                 settle(request, State::Unchanged, message, cleanup, clock)
             }
-            Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
+            Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings, footprint } => {
                 let again = if request.state == State::Accepted { "computed" } else { "the base moved: computed again" };
                 let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 request.checked = Some(base.clone());
@@ -96,7 +98,8 @@ pub(super) mod outcome {
                 request.summary = summary;
                 request.text = Some(text);
                 request.findings = warnings;
-                settle(request, State::Planned, message, vec![follow], clock)
+                let beside = Beside { footprint: Some(footprint) };
+                Settlement { beside, ..settle(request, State::Planned, message, vec![follow], clock) }
             }
         }
     }
@@ -107,7 +110,7 @@ pub(super) mod outcome {
         let timeline = since_now.then(|| note(&request, message.clone(), clock)).into_iter().collect();
         request.message = Some(message.clone());
         request.updated_at = clock.now();
-        Settlement { request: Some(request), timeline, follow_up: Vec::new(), verdict: Verdict::Postponed { run_at, reason: message } }
+        Settlement { request: Some(request), timeline, verdict: Verdict::Postponed { run_at, reason: message }, ..nothing() }
     }
 
     /// After the pull request was opened or found.
@@ -156,7 +159,7 @@ pub(super) mod outcome {
         request.message = Some(message.clone());
         request.updated_at = now;
         let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
-        Settlement { request: Some(request), timeline: vec![entry], follow_up, verdict: Verdict::Done }
+        Settlement { request: Some(request), timeline: vec![entry], follow_up, ..nothing() }
     }
 
     fn short(commit: &str) -> &str {

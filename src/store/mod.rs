@@ -11,8 +11,8 @@ pub mod sqlite;
 pub use queries::*;
 pub use records::*;
 
-use crate::request::{Request, TimelineEntry};
-use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::request::{Request, TimelineEntry, Touch};
+use crate::types::{DeliveryId, ErrorClass, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -136,6 +136,16 @@ pub trait Store: Send + Sync + 'static {
     /// last hour and what was given room counts. Room that was given is kept until the pull request is open or none came of it;
     /// asked again, it is given again. Who finds none waits in the order of asking; the answer tells when its turn should come.
     async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError>;
+
+    /// What other requests did to these files since a moment: those that had a pull request by then, newest first, and not
+    /// more than a few hundred.
+    async fn touches(
+        &self,
+        repository: &RepositoryName,
+        files: &[&ManifestPath],
+        since: Timestamp,
+        except: &RequestId,
+    ) -> Result<Vec<Touch>, StoreError>;
 
     // ---- requests ----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 use crate::event::{Event, EventType};
 use crate::expression::Explanation;
-use crate::request::{Request, State, TimelineEntry};
+use crate::request::{Footprint, Request, State, TimelineEntry};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -244,7 +244,7 @@ pub struct ClaimedTask {
 }
 
 /// What a finished attempt leaves behind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settlement {
     /// The request as it is now, with the version it was read at; none when it does not change.
     pub request: Option<Request>,
@@ -254,12 +254,22 @@ pub struct Settlement {
     pub follow_up: Vec<NewTask>,
     /// What becomes of the task.
     pub verdict: Verdict,
+    /// What else a plan leaves.
+    pub beside: Beside,
+}
+
+/// What a plan leaves beside the request itself.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Which values it changes; none when that is as it was.
+    pub footprint: Option<Footprint>,
 }
 
 /// What becomes of a task after an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// Done: the task is removed.
+    #[default]
     Done,
     /// Once more, not before `run_at`.
     Retry {

@@ -11,6 +11,7 @@ mod deliveries;
 mod dispatch;
 mod error;
 mod events;
+mod footprints;
 mod migrations;
 mod pulls;
 mod requests;
@@ -23,8 +24,8 @@ use super::{
     Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
     Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
 };
-use crate::request::{Request, TimelineEntry};
-use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::request::{Request, TimelineEntry, Touch};
+use crate::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
 use std::path::{Path, PathBuf};
@@ -215,6 +216,16 @@ impl Store for SqliteStore {
         let mut write = self.database.write().await?;
         let result = admissions::admit(write.connection(), wanted, now).await;
         write.finish(result).await
+    }
+
+    async fn touches(
+        &self,
+        repository: &RepositoryName,
+        files: &[&ManifestPath],
+        since: Timestamp,
+        except: &RequestId,
+    ) -> Result<Vec<Touch>, StoreError> {
+        footprints::touches(&mut *self.database.read().await?, repository, files, since, except).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {

@@ -1,6 +1,7 @@
 //! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
+use super::footprints;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
@@ -250,7 +251,9 @@ pub(super) async fn settle_all(
         match &outcome {
             Ok(()) => {}
             // Another writer was first: that is this one's matter alone.
-            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => drop(connection.execute("ROLLBACK TO one").await?),
+            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+                connection.execute("ROLLBACK TO one").await?;
+            }
             Err(error) => return Err(error.clone()),
         }
         connection.execute("RELEASE one").await?;
@@ -270,6 +273,9 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
     let (seq, request) = (row.number("seq")?, row.number("request")?);
     if let Some(changed) = &settlement.request {
         replace(connection, changed, now).await?;
+        if let (Some(footprint), Some(repository)) = (&settlement.beside.footprint, &changed.repository) {
+            footprints::write(connection, request, repository, footprint, changed.pull.is_none()).await?;
+        }
     }
     add_timeline(connection, request, &settlement.timeline).await?;
     match &settlement.verdict {

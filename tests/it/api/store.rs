@@ -1,9 +1,9 @@
 //! A store in memory, as far as the API reads it. What the API never calls fails.
 
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry};
+use kubeops::request::{Request, TimelineEntry, Touch};
 use kubeops::store::*;
-use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -65,6 +65,9 @@ impl Store for FakeStore {
         never()
     }
     async fn admit(&self, _: &Admission, _: Timestamp) -> Result<Admitted, StoreError> {
+        never()
+    }
+    async fn touches(&self, _: &RepositoryName, _: &[&ManifestPath], _: Timestamp, _: &RequestId) -> Result<Vec<Touch>, StoreError> {
         never()
     }
     async fn settle_all(&self, _: &[(&ClaimedTask, &Settlement)], _: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {

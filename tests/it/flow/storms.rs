@@ -160,3 +160,75 @@ fn what_is_over_the_limit_waits_says_so_and_is_proposed_when_there_is_room() {
     assert_eq!(server.at().get("/status")["dead_tasks"], 0);
     server.upstream.fsck();
 }
+
+/// The newest request of the alert's autoscaler, once it is in a state.
+fn of_storefront(server: &TestServer, state: &str, number: usize) -> Value {
+    eventually(&format!("request {number} is {state}"), || {
+        let requests = server.at().requests_of("prod-eu/web/storefront");
+        (requests.len() == number && requests[0]["state"] == state).then_some(())
+    });
+    server.at().settled("prod-eu/web/storefront", state)
+}
+
+fn merge(server: &TestServer, request: &Value) {
+    let path = format!("/pulls/gitops/{}", request["pull"]["number"]);
+    for action in ["approve", "merge"] {
+        let done = server.at().api("POST", &format!("{path}/{action}"), None);
+        assert!(done.status < 300, "{}", done.text());
+    }
+}
+
+#[test]
+fn a_value_that_goes_back_and_forth_stops_with_an_explanation_and_a_person_lets_it_through_once() {
+    let mut server = prepare("");
+    server.run();
+    // The first makes the file; then 9 -> 6 -> 9 -> 6 -> 9.
+    for round in 1..=5 {
+        tell(&server, &[alert("storefront", if round % 2 == 1 { 6 } else { 4 }, round)]);
+        let number = usize::try_from(round).expect("small");
+        merge(&server, &of_storefront(&server, "proposed", number));
+        of_storefront(&server, "merged", number);
+    }
+    tell(&server, &[alert("storefront", 4, 6)]);
+    let stopped = of_storefront(&server, "rejected", 6);
+    let message = stopped["message"].as_str().expect("a message");
+    assert!(message.starts_with("stopped: clusters/prod-eu/apps/web/storefront-hpa.yaml, "), "{message}");
+    assert!(message.contains("spec.maxReplicas goes back and forth, 5 times within 1h with this one"), "{message}");
+    let finding = &stopped["findings"][0];
+    assert_eq!((&finding["rule"], &finding["severity"]), (&json!("loop"), &json!("error")));
+    let told = finding["message"].as_str().expect("a message");
+    let first = &server.at().requests_of("prod-eu/web/storefront")[4];
+    for part in ["with 9 -> 6 it would be", "9 -> 6 at 20", "pull request #5)", first["id"].as_str().expect("an id")] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let id = stopped["id"].as_str().expect("an id");
+    assert!(finding["hint"].as_str().is_some_and(|hint| hint.contains(&format!("kubeops requests retry {id}"))), "{finding:#}");
+    assert_eq!(server.at().all("/pulls").len(), 5);
+    // A person has looked: it goes through, once.
+    assert_eq!(server.at().api("POST", &format!("/requests/{id}/retry"), None).status, 202);
+    merge(&server, &of_storefront(&server, "proposed", 6));
+    of_storefront(&server, "merged", 6);
+    tell(&server, &[alert("storefront", 6, 7)]);
+    of_storefront(&server, "rejected", 7);
+    // Going on to another value is no loop.
+    tell(&server, &[alert("storefront", 8, 8)]);
+    of_storefront(&server, "proposed", 8);
+    server.upstream.fsck();
+}
+
+#[test]
+fn an_alert_that_flaps_is_not_proposed_over_and_over() {
+    let mut server = prepare("");
+    server.run();
+    for round in 1..=2 {
+        tell(&server, &[alert("storefront", 6, round)]);
+        let proposed = of_storefront(&server, "proposed", usize::try_from(round).expect("small"));
+        let cancel = format!("/requests/{}/cancel", proposed["id"].as_str().expect("an id"));
+        assert_eq!(server.at().api("POST", &cancel, Some(&json!({ "reason": "the alert is over" }))).status, 202);
+    }
+    tell(&server, &[alert("storefront", 6, 3)]);
+    let stopped = of_storefront(&server, "rejected", 3);
+    let told = stopped["findings"][0]["message"].as_str().expect("a message");
+    assert_eq!((told.matches("(proposed, req_").count(), told.matches("(taken back, req_").count()), (2, 2), "{told}");
+    assert_eq!(server.at().all("/pulls").len(), 2);
+}

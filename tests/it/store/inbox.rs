@@ -3,10 +3,10 @@
 use super::sqlite::empty;
 use super::support::delivery;
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry};
+use kubeops::request::{Request, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
-use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -53,6 +53,7 @@ store_that_only_appends! {
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
     fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
+    fn touches(repository: &RepositoryName, files: &[&ManifestPath], since: Timestamp, except: &RequestId) -> Vec<Touch>;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
     fn add_tasks(tasks: &[NewTask]) -> ();
     fn release(owner: &str) -> u64;

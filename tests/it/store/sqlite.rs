@@ -312,7 +312,7 @@ async fn filled(store: &dyn Store) {
     store.update_request(&request, &RequestUpdate::default(), at(5)).await.expect("proposed");
     let held = store.claim("w", at(5), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     let verdict = Verdict::Dead { error: "no permission".to_owned() };
-    store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(6)).await.expect("settled");
+    store.settle(&held, &Settlement { verdict, ..Default::default() }, at(6)).await.expect("settled");
     open_request(store, "OPS-3", None, at(7)).await;
     let ignored = NewDelivery { handled: false, ..delivery("ignored") };
     store.append(&[delivery("waiting"), ignored]).await.expect("written");

@@ -77,7 +77,9 @@ macro_rules! contract_suite {
             a_target_has_a_limit_of_its_own_and_holds_up_no_other,
             room_is_kept_until_the_pull_request_is_open_and_given_back_when_there_will_be_none,
             who_insists_is_let_through_and_counts,
-            many_who_ask_at_once_never_get_more_room_than_there_is);
+            many_who_ask_at_once_never_get_more_room_than_there_is,
+            what_requests_did_to_a_file_is_told_with_its_times,
+            a_new_plan_replaces_what_a_request_changes_and_keeps_when_it_was_opened);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

@@ -1,8 +1,11 @@
 //! What keeps a storm of events from becoming a storm of pull requests, as far as the store keeps it.
 
-use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed};
-use kubeops::request::State;
-use kubeops::store::{Admission, Admitted, Debounce, Lack, Opening, Room, Settlement, Store, StoreError, Task, TaskFilter, TaskKind, Verdict};
+use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed, task};
+use kubeops::request::{PullRef, Request, State, Write};
+use kubeops::store::{
+    Admission, Admitted, Beside, ClaimedTask, Debounce, Lack, Opening, RequestUpdate, Room, Settlement, Store, StoreError, Task, TaskFilter,
+    TaskKind, Verdict,
+};
 use kubeops::types::{RequestId, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +78,7 @@ pub async fn a_plan_that_was_begun_is_not_moved_on(store: Arc<dyn Store>) {
     told(&*store, 31, "a", Some(DEBOUNCE)).await;
     assert_eq!(due(&*store, &request).await, at(30), "it is under way");
     let again = Verdict::Retry { run_at: at(35), error: "busy".to_owned() };
-    store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict: again }, at(32)).await.expect("settled");
+    store.settle(&held, &Settlement { verdict: again, ..Default::default() }, at(32)).await.expect("settled");
     told(&*store, 33, "a", Some(DEBOUNCE)).await;
     assert_eq!(due(&*store, &request).await, at(35), "it is tried again as a failed attempt is");
     claim(35).await;
@@ -215,4 +218,103 @@ pub async fn many_who_ask_at_once_never_get_more_room_than_there_is(store: Arc<d
     }
     ahead.sort_unstable();
     assert_eq!((given, ahead), (7, (0..17).collect()), "each of the others has a place of its own");
+}
+
+fn writes(old: &str, new: &str) -> Vec<Write> {
+    vec![Write {
+        object: Some("HorizontalPodAutoscaler web/api".to_owned()),
+        field: "spec.maxReplicas".to_owned(),
+        old: old.to_owned(),
+        new: new.to_owned(),
+    }]
+}
+
+/// Plans a request so that it changes these files.
+async fn planned(store: &dyn Store, key: &str, now: i64, footprint: &[(&str, Vec<Write>)]) -> RequestId {
+    let (_, id) = open_request(store, key, Some("gitops"), at(now)).await;
+    let held = store.claim("w", at(now), Duration::from_secs(9), Room::single(9)).await.expect("a claim").remove(0);
+    assert_eq!(held.request.id, id);
+    plan_again(store, &held, now, footprint).await;
+    id
+}
+
+async fn plan_again(store: &dyn Store, held: &ClaimedTask, now: i64, footprint: &[(&str, Vec<Write>)]) {
+    let request = Request { state: State::Planned, repository: Some(parsed("gitops")), ..held.request.clone() };
+    let footprint = footprint.iter().map(|(path, writes)| (parsed(path), writes.clone())).collect();
+    let beside = Beside { footprint: Some(footprint), ..Beside::default() };
+    store.settle(held, &Settlement { request: Some(request), beside, ..Settlement::default() }, at(now)).await.expect("settled");
+}
+
+async fn move_to(store: &dyn Store, id: &RequestId, state: State, now: i64) {
+    let mut request = store.request(id).await.expect("the request");
+    request.state = state;
+    request.pull = Some(PullRef { number: 7, url: "https://forge.example/7".to_owned() });
+    let update = RequestUpdate { drop_tasks: true, ..Default::default() };
+    store.update_request(&request, &update, at(now)).await.expect("written");
+}
+
+/// What was done to a file since a moment: by whom, opened when, ended when, whether merged.
+async fn touched(store: &dyn Store, path: &str, since: i64) -> Vec<(RequestId, Timestamp, Option<Timestamp>, bool)> {
+    let nobody = crate::store::support::request_id();
+    let touches = store.touches(&parsed("gitops"), &[&parsed(path)], at(since), &nobody).await.expect("touches");
+    touches.into_iter().map(|touch| (touch.request, touch.opened_at, touch.ended_at, touch.merged)).collect()
+}
+
+pub async fn what_requests_did_to_a_file_is_told_with_its_times(store: Arc<dyn Store>) {
+    let merged = planned(&*store, "a", 0, &[("a.yaml", writes("6", "9")), ("b.yaml", writes("1", "2"))]).await;
+    assert_eq!(touched(&*store, "a.yaml", -99).await, [], "nothing was proposed yet");
+    move_to(&*store, &merged, State::Proposed, 10).await;
+    assert_eq!(touched(&*store, "a.yaml", 0).await, [(merged.clone(), at(10), None, false)]);
+    move_to(&*store, &merged, State::Merged, 20).await;
+    let withdrawn = planned(&*store, "b", 30, &[("a.yaml", writes("9", "6"))]).await;
+    move_to(&*store, &withdrawn, State::Proposed, 40).await;
+    move_to(&*store, &withdrawn, State::Approved, 41).await;
+    move_to(&*store, &withdrawn, State::Withdrawn, 50).await;
+    // What never had a pull request did nothing; what was merged before it was noted as open was open then.
+    let never = planned(&*store, "c", 60, &[("a.yaml", writes("9", "6"))]).await;
+    end_request(&*store, &never, State::Failed, at(61)).await;
+    let at_once = planned(&*store, "d", 70, &[("a.yaml", writes("9", "6"))]).await;
+    move_to(&*store, &at_once, State::Merged, 71).await;
+    let all = [
+        (at_once.clone(), at(71), Some(at(71)), true),
+        (withdrawn.clone(), at(40), Some(at(50)), false),
+        (merged.clone(), at(10), Some(at(20)), true),
+    ];
+    assert_eq!(touched(&*store, "a.yaml", 0).await, all);
+    assert_eq!(touched(&*store, "a.yaml", 45).await, all[..2], "the end counts");
+    assert_eq!(touched(&*store, "b.yaml", 0).await, all[2..]);
+    assert_eq!(touched(&*store, "c.yaml", 0).await, []);
+    let other = store.touches(&parsed("other"), &[&parsed("a.yaml")], at(0), &never).await.expect("touches");
+    assert_eq!(other, [], "of another repository");
+    let both = [parsed("a.yaml"), parsed("b.yaml")];
+    let touches = store.touches(&parsed("gitops"), &both.each_ref(), at(0), &at_once).await.expect("touches");
+    let of: Vec<_> = touches.iter().map(|touch| (&touch.request, touch.file.as_str(), touch.writes[0].new.as_str())).collect();
+    assert_eq!(of, [(&withdrawn, "a.yaml", "6"), (&merged, "a.yaml", "9"), (&merged, "b.yaml", "2")]);
+    assert_eq!(touches[0].pull.as_ref().map(|pull| pull.number), Some(7));
+    // It goes with its request.
+    store.prune(at(99), 100).await.expect("pruned");
+    assert_eq!(touched(&*store, "a.yaml", 0).await, []);
+}
+
+pub async fn a_new_plan_replaces_what_a_request_changes_and_keeps_when_it_was_opened(store: Arc<dyn Store>) {
+    let id = planned(&*store, "a", 0, &[("a.yaml", writes("6", "9")), ("b.yaml", writes("1", "2"))]).await;
+    move_to(&*store, &id, State::Proposed, 10).await;
+    let again = async |now: i64| {
+        store.add_tasks(&[task(&id, TaskKind::Replan, "gitops", at(now))]).await.expect("added");
+        store.claim("w", at(now), Duration::from_secs(9), Room::single(9)).await.expect("a claim").remove(0)
+    };
+    plan_again(&*store, &again(20).await, 20, &[("b.yaml", writes("1", "3"))]).await;
+    move_to(&*store, &id, State::Proposed, 30).await;
+    assert_eq!(touched(&*store, "a.yaml", 0).await, [], "it leaves that file alone now");
+    assert_eq!(touched(&*store, "b.yaml", 0).await, [(id.clone(), at(10), None, false)]);
+    // Declined, and asked for again by a person: a new pull request, which is not open yet.
+    move_to(&*store, &id, State::Declined, 40).await;
+    assert_eq!(touched(&*store, "b.yaml", 0).await, [(id.clone(), at(10), Some(at(40)), false)]);
+    let mut request = store.request(&id).await.expect("the request");
+    (request.state, request.pull) = (State::Accepted, None);
+    store.update_request(&request, &RequestUpdate::default(), at(50)).await.expect("written");
+    plan_again(&*store, &again(50).await, 50, &[("b.yaml", writes("1", "3"))]).await;
+    assert_eq!(touched(&*store, "b.yaml", 0).await, []);
+    move_to(&*store, &id, State::Proposed, 60).await;
+    assert_eq!(touched(&*store, "b.yaml", 0).await, [(id, at(60), None, false)]);
 }

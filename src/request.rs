@@ -2,8 +2,10 @@
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
 mod footprint;
+mod member;
 
 pub use footprint::{By, Footprint, Oscillation, Step, Touch, Write, footprint, oscillations};
+pub use member::{Member, MemberOutcome, MemberState};
 
 use crate::event::Event;
 use crate::plan::PullText;
@@ -98,8 +100,8 @@ impl State {
         use State::{Accepted, Applied, Approved, Declined, Expired, Failed, Merged, Planned, Proposed, Rejected, Unchanged, Withdrawn};
         match self {
             Accepted => matches!(to, Planned | Unchanged | Rejected | Withdrawn | Failed),
-            // Back to `accepted` when it must be planned again on a newer base.
-            Planned => matches!(to, Accepted | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
+            // Back to `accepted` when it must be planned again on a newer base; planned once more when its members changed.
+            Planned => matches!(to, Accepted | Planned | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
             Proposed => matches!(to, Accepted | Planned | Approved | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Approved => matches!(to, Accepted | Planned | Proposed | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Merged => matches!(to, Applied | Expired | Failed),
@@ -162,6 +164,8 @@ pub struct Request {
     pub summary: Vec<String>,
     /// How the pull request looks, once planned.
     pub text: Option<PullText>,
+    /// How many members ever joined it; 0 where it stands for no group of events. A join raises it, whoever writes the request.
+    pub members: u32,
     /// Its pull request, once open.
     pub pull: Option<PullRef>,
     /// The pull request it had before it was asked for again: over, and not to be taken for the present one.
@@ -176,6 +180,37 @@ pub struct Request {
     pub updated_at: Timestamp,
     /// Counts changes; a writer names the version it read and loses when another wrote in between.
     pub version: u64,
+}
+
+impl Request {
+    /// A request as it is when it was just opened.
+    pub fn opened(id: &RequestId, key: &RequestKey, event: Event, now: Timestamp) -> Self {
+        Self {
+            id: id.clone(),
+            key: key.clone(),
+            state: State::Accepted,
+            event,
+            parameters: None,
+            repository: None,
+            branch: None,
+            base: None,
+            checked: None,
+            commit: None,
+            pushed: None,
+            taken_over: false,
+            urged: false,
+            summary: Vec::new(),
+            text: None,
+            members: 0,
+            pull: None,
+            former_pull: None,
+            findings: Vec::new(),
+            message: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
 }
 
 /// Which pull request a request has.

@@ -115,7 +115,9 @@ CREATE TABLE requests (
     updated_at  INTEGER NOT NULL,
     version     INTEGER NOT NULL,
     -- How many events joined it; the first ones leave a note in the timeline.
-    joins       INTEGER NOT NULL DEFAULT 0
+    joins       INTEGER NOT NULL DEFAULT 0,
+    -- The highest number one of its members has; 0 where it stands for no group.
+    members     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX requests_id ON requests (id);
 CREATE UNIQUE INDEX requests_key ON requests (correlation, automation, generation);
@@ -131,6 +133,34 @@ CREATE TABLE request_events (
     request INTEGER PRIMARY KEY REFERENCES requests (seq) ON DELETE CASCADE,
     event   TEXT NOT NULL
 ) STRICT;
+
+-- The members of a request that stands for a group of events, in order of arrival.
+CREATE TABLE request_members (
+    request     INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    number      INTEGER NOT NULL,
+    correlation TEXT    NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('active', 'withdrawn', 'refused')),
+    -- Whether the last plan took it into account, and whether the branch had its commit when it was last pushed.
+    planned     INTEGER NOT NULL DEFAULT 0,
+    proposed    INTEGER NOT NULL DEFAULT 0,
+    commit_sha  TEXT,
+    title       TEXT,
+    summary     TEXT    NOT NULL DEFAULT '[]',
+    parameters  TEXT,
+    findings    TEXT    NOT NULL DEFAULT '[]',
+    message     TEXT,
+    event_id    TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    joined_at   INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    PRIMARY KEY (request, number)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX request_members_live ON request_members (request, correlation) WHERE state <> 'withdrawn';
+-- Asked for again by a person, it begins anew.
+CREATE TRIGGER requests_revived AFTER UPDATE OF state ON requests
+WHEN NEW.state = 'accepted' AND OLD.state IN ('failed', 'rejected', 'declined') BEGIN
+    UPDATE request_members SET planned = 0, proposed = 0, commit_sha = NULL WHERE request = NEW.seq;
+END;
 
 -- Requests per state, kept by the triggers: nobody counts millions of ended requests for a metric.
 CREATE TABLE request_counts (

@@ -21,6 +21,32 @@ pub struct DebounceSpec {
     pub at_most: SpecDuration,
 }
 
+/// Has many events ask for one pull request together, with a commit for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GroupSpec {
+    /// CEL over `event`: the group's key. Events with one key ask for one pull request; what `correlate` gives tells its members apart.
+    pub by: String,
+    /// Members one pull request has at most. Further ones wait until it is merged or closed.
+    #[serde(default = "most_members")]
+    #[schemars(range(min = 1, max = 200))]
+    pub most: u32,
+    /// The pull request's title: a text in which `{{ group.key }}` and `{{ group.count }}` may stand. Each commit has the title that
+    /// `pullRequest` gives its member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The first paragraphs of its body, in Markdown; the same may stand in it. The members are listed below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// Members of a group where nothing else is said.
+pub const MOST_MEMBERS: u32 = 50;
+
+fn most_members() -> u32 {
+    MOST_MEMBERS
+}
+
 /// How many pull requests an automation may open. Requests beyond that wait until there is room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

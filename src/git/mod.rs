@@ -11,6 +11,7 @@ mod open;
 mod proposal;
 mod remote;
 mod snapshot;
+mod stack;
 mod standing;
 mod tip;
 pub mod transport;
@@ -24,5 +25,6 @@ pub use remote::{Credentials, RemoteSpec};
 
 pub use crate::types::RemoteUrl;
 pub use snapshot::Snapshot;
+pub use stack::Stack;
 pub use standing::{Owner, Standing};
 pub use transport::{Expected, Libgit2, Limits, Place, PushReport, Pushed, RefUpdate, Transport};

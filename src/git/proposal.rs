@@ -6,13 +6,14 @@ use super::GitError;
 use super::commit::Built;
 use crate::types::{CommitSha, RepositoryName};
 use git2::{ObjectType, Odb, Oid, Repository};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many commits of ours may stand on each other.
-const MAX_STACK: usize = 64;
+pub(super) const MAX_STACK: usize = 256;
 
 /// The proposals of one mirror.
 pub(super) struct Proposals<'m> {
@@ -56,27 +57,32 @@ impl<'m> Proposals<'m> {
         let local = |error: git2::Error| GitError::local(self.repository, &error);
         let odb = repository.odb().map_err(local)?;
         let wanted = Oid::from_str(commit.as_str()).map_err(local)?;
-        let mut next = wanted;
-        for _ in 0..MAX_STACK {
-            if odb.exists(next) {
-                return Ok(Some(wanted));
+        // Read as a whole before anything of it is given on: half a stack must not look like one that is there.
+        let (mut stack, mut next) = (Vec::new(), Some(wanted));
+        while let Some(id) = next.filter(|id| !odb.exists(*id)) {
+            if stack.len() == MAX_STACK {
+                return Ok(None);
             }
-            let bytes = match fs::read(self.directory.join(next.to_string())) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(GitError::storage(self.repository, &error)),
-            };
-            let last = read_objects(&odb, &bytes).map_err(local)?;
-            if last != Some(next) {
-                let message = format!("the objects of commit {next} are damaged");
+            let Some(bytes) = self.read(id)? else { return Ok(None) };
+            next = parent_of(&bytes).map_err(local)?;
+            stack.push((id, bytes));
+        }
+        for (id, bytes) in stack {
+            if read_objects(&odb, &bytes).map_err(local)? != Some(id) {
+                let message = format!("the objects of commit {id} are damaged");
                 return Err(GitError::Corrupt { repository: self.repository.clone(), message });
             }
-            match repository.find_commit(next).and_then(|commit| commit.parent_id(0)) {
-                Ok(parent) => next = parent,
-                Err(_) => return Ok(Some(wanted)),
-            }
         }
-        Ok(None)
+        Ok(Some(wanted))
+    }
+
+    /// The file of a commit's objects; none when there is none.
+    fn read(&self, commit: Oid) -> Result<Option<Vec<u8>>, GitError> {
+        match fs::read(self.directory.join(commit.to_string())) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(GitError::storage(self.repository, &error)),
+        }
     }
 
     /// Removes a commit's objects; what cannot be removed stays for a later pruning.
@@ -84,18 +90,26 @@ impl<'m> Proposals<'m> {
         let _ = fs::remove_file(self.place(commit));
     }
 
-    /// Removes the objects of all commits that are not live, and half-written files.
+    /// Removes the objects of all commits that are not live and that no live one stands on, and half-written files.
     pub(super) fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(GitError::storage(self.repository, &error)),
         };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let dead = name.starts_with('.') || name.parse().is_ok_and(|commit| !live(&commit));
-            if dead && let Err(error) = fs::remove_file(entry.path()) {
+        let entries: Vec<(PathBuf, String)> =
+            entries.flatten().filter_map(|entry| Some((entry.path(), entry.file_name().to_str()?.to_owned()))).collect();
+        let mut kept: HashSet<Oid> = HashSet::new();
+        for commit in entries.iter().filter_map(|(_, name)| name.parse::<CommitSha>().ok()).filter(|commit| live(commit)) {
+            let mut next = Oid::from_str(commit.as_str()).ok();
+            // What cannot be read holds nobody up: it is made again from its request.
+            while let Some(id) = next.filter(|id| kept.insert(*id)) {
+                next = self.read(id).ok().flatten().and_then(|bytes| parent_of(&bytes).ok().flatten());
+            }
+        }
+        for (path, name) in entries {
+            let dead = name.starts_with('.') || name.parse::<CommitSha>().is_ok() && !Oid::from_str(&name).is_ok_and(|id| kept.contains(&id));
+            if dead && let Err(error) = fs::remove_file(path) {
                 tracing::warn!(repository = %self.repository, %error, "objects of a finished commit could not be removed");
             }
         }
@@ -108,9 +122,29 @@ impl<'m> Proposals<'m> {
 }
 
 /// Gives every object of a proposal to the object store and tells the last one's id; none when there is no object.
-fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
-    let broken = || git2::Error::new(git2::ErrorCode::GenericError, git2::ErrorClass::Object, "a proposal's file is cut short or damaged");
+fn read_objects(odb: &Odb<'_>, bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
     let mut last = None;
+    each_object(bytes, |kind, content| {
+        last = Some(odb.write(kind, content)?);
+        Ok(())
+    })?;
+    Ok(last)
+}
+
+/// The commit that the commit of a proposal stands on, by its own words; none when it stands on none.
+fn parent_of(bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
+    let mut parent = None;
+    each_object(bytes, |kind, content| {
+        let header = content.split(|byte| *byte == b'\n').take_while(|line| kind == ObjectType::Commit && !line.is_empty());
+        parent = header.filter_map(|line| line.strip_prefix(b"parent ")).find_map(|id| Oid::from_str(std::str::from_utf8(id).ok()?).ok());
+        Ok(())
+    })?;
+    Ok(parent)
+}
+
+/// Tells of every object of a proposal, in order.
+fn each_object(mut bytes: &[u8], mut tell: impl FnMut(ObjectType, &[u8]) -> Result<(), git2::Error>) -> Result<(), git2::Error> {
+    let broken = || git2::Error::new(git2::ErrorCode::GenericError, git2::ErrorClass::Object, "a proposal's file is cut short or damaged");
     while !bytes.is_empty() {
         let end = bytes.iter().take(32).position(|byte| *byte == 0).ok_or_else(broken)?;
         let header = std::str::from_utf8(&bytes[..end]).map_err(|_| broken())?;
@@ -118,10 +152,10 @@ fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Option<Oid>, git2::Er
         let kind = ObjectType::from_str(kind).ok_or_else(broken)?;
         let size: usize = size.parse().map_err(|_| broken())?;
         let content = bytes[end + 1..].get(..size).ok_or_else(broken)?;
-        last = Some(odb.write(kind, content)?);
+        tell(kind, content)?;
         bytes = &bytes[end + 1 + size..];
     }
-    Ok(last)
+    Ok(())
 }
 
 /// A number no other call in this process gets; for names of scratch files and directories.

@@ -42,7 +42,7 @@ impl Snapshot {
     }
 
     fn reading<T>(&self, read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>) -> Result<T, TreeError> {
-        self.mirror.with_repository(|repository| read(repository)).map_err(tree_error)
+        self.mirror.with_commit(&self.commit, |repository| read(repository)).map_err(tree_error)
     }
 }
 

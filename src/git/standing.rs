@@ -25,7 +25,7 @@ pub struct Owner<'a> {
 pub enum Standing {
     /// There is no such branch.
     Absent,
-    /// A commit of this request, made by us, and nobody else's: it may be replaced.
+    /// One or more commits on top of each other, all of this request and made by us, and nobody else's: they may be replaced.
     Ours(CommitSha),
     /// A person went on from a commit of this request.
     Continued(CommitSha),
@@ -51,23 +51,26 @@ fn oid(commit: &CommitSha) -> Result<Oid, git2::Error> {
 }
 
 fn whose(repository: &Repository, tip: Oid, base: Oid, owner: &Owner<'_>) -> Result<fn(CommitSha) -> Standing, git2::Error> {
-    let last = repository.find_commit(tip)?;
     let names_us = |commit: &Commit<'_>| commit.message().ok().and_then(request_of).as_ref() == Some(owner.request);
     let mut walk = repository.revwalk()?;
     walk.push(tip)?;
     walk.hide(base)?;
-    let below: Vec<Oid> = walk.filter(|id| !matches!(id, Ok(id) if *id == tip)).take(MOST_COMMITS).collect::<Result<_, _>>()?;
-    if below.is_empty() && names_us(&last) && is_by(&last, owner.committer) {
+    let beside: Vec<Oid> = walk.take(MOST_COMMITS).collect::<Result<_, _>>()?;
+    // The tip counts also where it is in the base by now.
+    let beside = if beside.is_empty() { vec![tip] } else { beside };
+    let mut commits = Vec::with_capacity(beside.len());
+    for id in beside {
+        commits.push(repository.find_commit(id)?);
+    }
+    // A merge of ours is none: we make stacks. What was cut off by the limit is nobody's for certain.
+    let ours = |commit: &Commit<'_>| names_us(commit) && is_by(commit, owner.committer) && commit.parent_count() == 1;
+    if commits.len() < MOST_COMMITS && commits.iter().all(ours) {
         return Ok(Standing::Ours);
     }
     // Known ones count also when they are in the base by now.
     let known = || owner.known.iter().filter_map(|known| oid(known).ok());
     let continues = known().any(|known| known == tip || repository.graph_descendant_of(tip, known).unwrap_or(false));
-    let mut named = names_us(&last);
-    for id in below {
-        named = named || names_us(&repository.find_commit(id)?);
-    }
-    Ok(if continues || named { Standing::Continued } else { Standing::Foreign })
+    Ok(if continues || commits.iter().any(names_us) { Standing::Continued } else { Standing::Foreign })
 }
 
 fn is_by(commit: &Commit<'_>, identity: &Identity) -> bool {

@@ -50,7 +50,7 @@ pub(super) fn body(request: &Request, people_at: &str) -> String {
 }
 
 /// Text in a code span that it cannot end, on one line (CommonMark 6.1).
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
     let longest = line.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);

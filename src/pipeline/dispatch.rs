@@ -119,12 +119,13 @@ impl Dispatcher {
             .collect();
         let mut openings = Vec::new();
         for automation in matched {
-            match automation.correlation(&scope) {
-                Ok(correlation) => openings.push(Opening {
+            match keys(&automation, &scope) {
+                Ok((correlation, group)) => openings.push(Opening {
                     id: RequestId::from_parts(self.clock.now(), self.clock.random()),
                     repository: repository(rules, &automation, event, &scope),
                     automation: automation.name.clone(),
                     correlation,
+                    group,
                     parameters: None,
                     debounce: automation.spec.debounce.map(debounce),
                     actor: "kubeops".to_owned(),
@@ -138,6 +139,11 @@ impl Dispatcher {
         }
         (decisions, openings)
     }
+}
+
+/// What makes it the same request, or the same member of a group's.
+fn keys(automation: &Automation, scope: &Scope<'_>) -> Result<(String, Option<String>), String> {
+    Ok((automation.correlation(scope)?, automation.group_key(scope)?))
 }
 
 fn debounce(spec: DebounceSpec) -> Debounce {
@@ -205,8 +211,9 @@ pub fn explain(rules: &Rules, event: &Event, limit: usize) -> Vec<Decision> {
         .into_iter()
         .map(|considered| {
             let automation = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten();
-            let message = automation.map(|automation| match automation.correlation(&scope) {
-                Ok(correlation) => format!("asks for a request with the key {correlation:?}"),
+            let message = automation.map(|automation| match keys(automation, &scope) {
+                Ok((correlation, None)) => format!("asks for a request with the key {correlation:?}"),
+                Ok((correlation, Some(group))) => format!("is the member {correlation:?} of a request with the key {group:?}"),
                 Err(message) => format!("no request can be opened: {message}"),
             });
             Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message }

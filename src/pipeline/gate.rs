@@ -7,7 +7,7 @@ use crate::automation::LoopSpec;
 use crate::inventory::Target;
 use crate::request::{Footprint, Oscillation, Request, State, oscillations};
 use crate::store::{Admission, Admitted, Lack};
-use crate::types::{ManifestPath, RepositoryName, RequestId};
+use crate::types::{ManifestPath, RepositoryName};
 use crate::validate::Finding;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -19,18 +19,19 @@ const MOST_TOLD: usize = 5;
 const STEPS_TOLD: usize = 12;
 
 impl Pipeline {
-    /// Refuses a request that would take a value back to where it was, once more than its automation allows. Called where one
-    /// may block.
+    /// Why a request that would take a value back to where it was, once more than its automation allows, is stopped: findings and
+    /// a sentence. `hint` says how a person gets it through. Called where one may block.
     pub(super) fn breaks_a_loop(
         &self,
         rules: &InForce,
         request: &Request,
         repository: &RepositoryName,
         footprint: &Footprint,
-    ) -> Result<Option<Planned>, StepError> {
+        hint: &str,
+    ) -> Result<Option<(Vec<Finding>, String)>, StepError> {
         let Some(automation) = rules.set.automations.get(&request.key.automation) else { return Ok(None) };
         let breaker = automation.spec.limits.breaker;
-        if breaker.changes == 0 || is_through(request) || is_by_a_person(request) {
+        if breaker.changes == 0 {
             return Ok(None);
         }
         let since = self.clock.now().minus(breaker.within.get());
@@ -39,11 +40,27 @@ impl Pipeline {
         let found = oscillations(footprint, &touches, since, breaker.changes);
         let Some(first) = found.first() else { return Ok(None) };
         let message = format!(
-            "stopped: {first} goes back and forth, {} times within {} with this one; see the findings, and ask again with `kubeops requests retry` if it is right",
+            "stopped: {first} goes back and forth, {} times within {} with this one; see the findings, and if it is right, {hint}",
             first.changes, breaker.within
         );
-        let findings = found.iter().take(MOST_TOLD).map(|found| finding(found, breaker, &request.id)).collect();
-        Ok(Some(Planned::Rejected { findings, message }))
+        let findings = found.iter().take(MOST_TOLD).map(|found| finding(found, breaker, hint)).collect();
+        Ok(Some((findings, message)))
+    }
+
+    /// The same for a request that asks for one change: one that is proposed already, or that a person wants, is not stopped.
+    pub(super) fn stopped(
+        &self,
+        rules: &InForce,
+        request: &Request,
+        repository: &RepositoryName,
+        footprint: &Footprint,
+    ) -> Result<Option<Planned>, StepError> {
+        if is_through(request) || is_by_a_person(request) {
+            return Ok(None);
+        }
+        let hint = format!("let it through once: `kubeops requests retry {}`", request.id);
+        let stopped = self.breaks_a_loop(rules, request, repository, footprint, &hint)?;
+        Ok(stopped.map(|(findings, message)| Planned::Rejected { findings, message }))
     }
 
     /// Takes room for the request's pull request under its automation's limits; none when it has it, or needs none. Called
@@ -89,11 +106,11 @@ fn is_through(request: &Request) -> bool {
 }
 
 /// Whether a person asked for it, or asked for it again: it is not held up for what others did.
-fn is_by_a_person(request: &Request) -> bool {
+pub(super) fn is_by_a_person(request: &Request) -> bool {
     request.urged || request.event.source.is_none()
 }
 
-fn finding(found: &Oscillation, breaker: LoopSpec, request: &RequestId) -> Finding {
+fn finding(found: &Oscillation, breaker: LoopSpec, hint: &str) -> Finding {
     let left_out = found.steps.len().saturating_sub(STEPS_TOLD);
     let mut steps: Vec<String> = found.steps.iter().skip(left_out).map(ToString::to_string).collect();
     if left_out > 0 {
@@ -109,7 +126,7 @@ fn finding(found: &Oscillation, breaker: LoopSpec, request: &RequestId) -> Findi
         steps.join("; ")
     );
     let hint = format!(
-        "find out who undoes whom: two automations, or an alert that flaps. `kubeops requests retry {request}` lets this one through once; `limits.loop` says how many there may be"
+        "find out who undoes whom: two automations, or an alert that flaps. If this change is right, {hint}. `limits.loop` says how many there may be"
     );
     Finding::error("loop", &found.file, message).hint(hint)
 }

@@ -6,8 +6,8 @@ use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
 use crate::request::{Request, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
-use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TreeDiff};
+use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal};
+use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, TaskId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -103,6 +103,8 @@ impl Pipeline {
             id: new.clone(),
             automation: automation.clone(),
             correlation,
+            // A person asks for one change, not for a group's.
+            group: None,
             repository: lane(&rules, automation, &event, &parameters),
             parameters: Some(parameters),
             // Who asks in person is not made to wait for others.
@@ -192,7 +194,7 @@ impl Pipeline {
         let message = "cleaning up is tried again".to_owned();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
         let tasks = vec![self.clean_up_task(&request)];
-        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true }, now).await?;
+        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor: None }, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
 
@@ -208,6 +210,18 @@ impl Pipeline {
         let tasks = if request.repository.is_some() { vec![self.clean_up_task(&request)] } else { Vec::new() };
         let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
         self.change(request, State::Withdrawn, message, actor, tasks).await
+    }
+
+    /// Takes a member out of a live group: only its commit goes. The last one taken out withdraws the request.
+    ///
+    /// # Errors
+    /// When there is no such request or member, or it has ended.
+    pub async fn withdraw_member(&self, id: &RequestId, member: &str, reason: Option<String>, actor: &str) -> Result<Request, OperationError> {
+        let now = self.clock.now();
+        let task = || TaskId::from_parts(now, self.clock.random());
+        let (member, actor) = (member.to_owned(), actor.to_owned());
+        let withdrawal = Withdrawal { request: id.clone(), member, reason, actor, replan: task(), clean_up: task() };
+        Ok(self.store.withdraw_member(&withdrawal, now).await?)
     }
 
     /// What the request changes, as a unified diff; none when nothing is planned yet.
@@ -261,7 +275,8 @@ impl Pipeline {
         request.state = state;
         request.message = Some(message);
         request.updated_at = now;
-        let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true };
+        let successor = outcome::successor(&request, self.clock.as_ref());
+        let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor };
         self.store.update_request(&request, &update, now).await?;
         Ok(self.store.request(&request.id).await?)
     }

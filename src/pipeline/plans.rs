@@ -1,6 +1,7 @@
 //! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
 //! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
 
+use super::groups::Grouped;
 use super::planning::{self, Made, Stop, Wanted};
 use super::step::{Planned, outcome};
 use super::told::Told;
@@ -18,29 +19,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The base of one repository, as one batch sees it.
-struct Base {
-    mirror: Arc<Mirror>,
-    tip: CommitSha,
+pub(super) struct Base {
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) tip: CommitSha,
     snapshot: Snapshot,
     /// Whether this batch fetched it, rather than believing what an earlier conversation showed.
-    fetched: bool,
+    pub(super) fetched: bool,
 }
 
 /// The bases a batch has looked at. A repository that cannot be reached is asked once.
-type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
+pub(super) type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
 
 /// What planning an open request again came to.
-enum Replanned {
+pub(super) enum Replanned<P> {
     /// The same change: only the tip it was checked on is newer.
     Same(CommitSha),
     /// Nobody may know: the request's repository is not what it was.
     Elsewhere,
     /// Another change, or none.
-    Differs(Box<Planned>),
+    Differs(Box<P>),
 }
 
-impl Replanned {
-    fn differs(planned: Planned) -> Self {
+impl<P> Replanned<P> {
+    pub(super) fn differs(planned: P) -> Self {
         Self::Differs(Box::new(planned))
     }
 }
@@ -55,16 +56,26 @@ impl Pipeline {
         // libgit2 and the renderer block.
         let differing = blocking(move || Ok(this.plan_each(requests, &theirs))).await;
         // One that panicked tells nothing of those behind it; the worker knows who was not told of.
-        for (place, request, planned) in differing.unwrap_or_default() {
-            told.tell(place, self.replace_proposal(request, planned).await);
+        for (place, request, grouped) in differing.unwrap_or_default() {
+            told.tell(place, self.replace_proposal(request, grouped).await);
         }
     }
 
     /// Tells what can be told without asking a forge, and returns the open requests whose change is another one now.
-    fn plan_each(&self, requests: Vec<(usize, Request)>, told: &Told) -> Vec<(usize, Request, Planned)> {
+    fn plan_each(&self, requests: Vec<(usize, Request)>, told: &Told) -> Vec<(usize, Request, Grouped)> {
         let rules = self.rules.current();
         let (mut bases, mut differing) = (Bases::new(), Vec::new());
         for (place, request) in requests {
+            if request.members > 0 {
+                match self.plan_group(&rules, &mut bases, &request) {
+                    Ok(Replanned::Same(tip)) => told.tell(place, Ok(outcome::checked(request, tip, self.clock.as_ref()))),
+                    Ok(Replanned::Elsewhere) => told.tell(place, Ok(outcome::nothing())),
+                    Ok(Replanned::Differs(grouped)) if request.pull.is_some() => differing.push((place, request, *grouped)),
+                    Ok(Replanned::Differs(grouped)) => told.tell(place, Ok(outcome::grouped(request, *grouped, self.clock.as_ref()))),
+                    Err(error) => told.tell(place, Err(error)),
+                }
+                continue;
+            }
             if request.state == State::Accepted {
                 let planned = self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned);
                 told.tell(place, planned.map(|planned| outcome::planned(request, planned, self.clock.as_ref())));
@@ -73,7 +84,7 @@ impl Pipeline {
             match self.plan_again(&rules, &mut bases, &request) {
                 Ok(Replanned::Same(tip)) => told.tell(place, Ok(outcome::checked(request, tip, self.clock.as_ref()))),
                 Ok(Replanned::Elsewhere) => told.tell(place, Ok(outcome::nothing())),
-                Ok(Replanned::Differs(planned)) => differing.push((place, request, *planned)),
+                Ok(Replanned::Differs(planned)) => differing.push((place, request, Grouped { planned: *planned, members: Vec::new() })),
                 Err(error) => told.tell(place, Err(error)),
             }
         }
@@ -95,7 +106,7 @@ impl Pipeline {
     }
 
     /// An open request on the present tip of its base.
-    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Replanned, StepError> {
+    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Replanned<Planned>, StepError> {
         let (parameters, target) = match planning::resolve(rules, wanted(request)) {
             Ok(resolved) => resolved,
             // Its automation or target is gone or another one: what a person reviews is not taken away for that.
@@ -136,8 +147,8 @@ impl Pipeline {
             return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
         }
         let footprint = footprint(&made.change, &base.snapshot).map_err(PlanError::from)?;
-        if let Some(refused) = self.breaks_a_loop(rules, request, &repository, &footprint)? {
-            return Ok(refused);
+        if let Some(stopped) = self.stopped(rules, request, &repository, &footprint)? {
+            return Ok(stopped);
         }
         if let Some(postponed) = self.room(rules, request, target)? {
             return Ok(Planned::Postponed(postponed));
@@ -165,7 +176,7 @@ impl Pipeline {
     }
 
     /// The repository's base, looked at once in a batch.
-    fn base(&self, bases: &mut Bases, repository: &Repository) -> Result<Arc<Base>, StepError> {
+    pub(super) fn base(&self, bases: &mut Bases, repository: &Repository) -> Result<Arc<Base>, StepError> {
         match bases.get(&repository.name) {
             Some(known) => Ok(known.clone()?),
             None => self.look(repository, self.fetch_max_age, bases),
@@ -173,7 +184,7 @@ impl Pipeline {
     }
 
     /// Looks at the base; what is known of it since at most `age` is believed.
-    fn look(&self, repository: &Repository, age: Duration, bases: &mut Bases) -> Result<Arc<Base>, StepError> {
+    pub(super) fn look(&self, repository: &Repository, age: Duration, bases: &mut Bases) -> Result<Arc<Base>, StepError> {
         let mirror = self.mirror(repository)?;
         let before = mirror.known_tip(Duration::MAX);
         let fetched = mirror.known_tip(age).is_none();
@@ -189,7 +200,7 @@ impl Pipeline {
     }
 
     /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
-    async fn replace_proposal(&self, request: Request, planned: Planned) -> Result<Settlement, StepError> {
+    async fn replace_proposal(&self, request: Request, grouped: Grouped) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
@@ -197,12 +208,12 @@ impl Pipeline {
         };
         let pull = self.forges.forge(repository)?.get(pull.number).await?;
         match pull.state {
-            PullState::Open => Ok(outcome::planned(request, planned, self.clock.as_ref())),
+            PullState::Open => Ok(outcome::grouped(request, grouped, self.clock.as_ref())),
             PullState::Closed | PullState::Merged => Ok(outcome::proposed(request, &pull, None, self.clock.as_ref())),
         }
     }
 }
 
-fn wanted(request: &Request) -> Wanted<'_> {
+pub(super) fn wanted(request: &Request) -> Wanted<'_> {
     Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() }
 }

@@ -4,7 +4,7 @@
 use super::branch::{self, Head, Placed};
 use super::step::outcome;
 use super::told::Told;
-use super::{Pipeline, StepError, blocking, body};
+use super::{Pipeline, StepError, blocking, body, groups};
 use crate::failpoint;
 use crate::forge::PullSpec;
 use crate::git::GitError;
@@ -89,19 +89,31 @@ impl Pipeline {
         .await
     }
 
+    /// The request as its pull request's body tells it: of a group with its members.
+    async fn described(&self, request: &Request) -> Result<Request, StepError> {
+        let mut described = request.clone();
+        if let Some(text) = described.text.as_mut().filter(|_| request.members > 0) {
+            let members = self.store.members(&request.id, true, groups::MEMBERS_LISTED).await?;
+            let own = text.body.take().map(|own| format!("{own}\n\n")).unwrap_or_default();
+            text.body = Some(own + &groups::told(request, &members, &self.people_at));
+        }
+        Ok(described)
+    }
+
     /// Opens the pull request of a branch that is there, or finds it.
     async fn open(&self, proposal: &Proposal<'_>, placed: Placed) -> Result<Settlement, StepError> {
         let Placed { tip, replaced, note, was_there } = placed;
         let Proposal { attempt, text, repository, head, .. } = proposal;
         let mut request = proposal.request.clone();
         request.taken_over = note.is_some();
+        let described = self.described(&request).await?;
         let spec = PullSpec {
             head: head.branch.clone(),
             base: repository.spec.branch.clone(),
             head_commit: tip,
             earlier: head.commits().into_iter().chain(replaced).collect(),
             title: text.title.clone(),
-            body: body::body(&request, &self.people_at),
+            body: body::body(&described, &self.people_at),
             labels: text.labels.clone(),
             reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
             // An attempt that a shutdown cut short is not counted, but it may have pushed and asked.

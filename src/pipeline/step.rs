@@ -39,12 +39,13 @@ pub(super) struct Postponed {
 
 /// Settlements of the steps.
 pub(super) mod outcome {
+    use super::super::groups::Grouped;
     use super::{Planned, Postponed};
     use crate::clock::Clock;
     use crate::forge::{Pull, PullState};
     use crate::request::{PullRef, Request, State, TimelineEntry};
     use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict};
-    use crate::types::{CommitSha, TaskId};
+    use crate::types::{CommitSha, RequestId, TaskId};
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
@@ -83,7 +84,11 @@ pub(super) mod outcome {
                 settle(request, State::Unchanged, message, cleanup, clock)
             }
             Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings, footprint } => {
-                let again = if request.state == State::Accepted { "computed" } else { "the base moved: computed again" };
+                let again = match request.state {
+                    State::Accepted => "computed",
+                    _ if request.base.as_ref() == Some(&base) => "its members changed: computed again",
+                    _ => "the base moved: computed again",
+                };
                 let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 request.checked = Some(base.clone());
                 let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
@@ -98,10 +103,17 @@ pub(super) mod outcome {
                 request.summary = summary;
                 request.text = Some(text);
                 request.findings = warnings;
-                let beside = Beside { footprint: Some(footprint) };
+                let beside = Beside { footprint: Some(footprint), ..Beside::default() };
                 Settlement { beside, ..settle(request, State::Planned, message, vec![follow], clock) }
             }
         }
+    }
+
+    /// The same for a group, with what it came to for each member.
+    pub(in super::super) fn grouped(request: Request, grouped: Grouped, clock: &dyn Clock) -> Settlement {
+        let settlement = planned(request, grouped.planned, clock);
+        let beside = Beside { members: grouped.members, ..settlement.beside };
+        Settlement { beside, ..settlement }
     }
 
     /// Stays where it is for now; said once in the timeline, and each time in its message.
@@ -129,7 +141,11 @@ pub(super) mod outcome {
             message = format!("{message}; {note}");
         }
         let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
-        settle(request, state, message, cleanup, clock)
+        // Where a person went on, or merged or closed it meanwhile, the pull request has what it had.
+        let ours = pull.state == PullState::Open || pull.head_commit == request.commit;
+        let pushed = request.members > 0 && !request.taken_over && ours;
+        let settlement = settle(request, state, message, cleanup, clock);
+        Settlement { beside: Beside { pushed, ..settlement.beside }, ..settlement }
     }
 
     /// What an end leaves to do where a branch may be.
@@ -159,7 +175,14 @@ pub(super) mod outcome {
         request.message = Some(message.clone());
         request.updated_at = now;
         let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
-        Settlement { request: Some(request), timeline: vec![entry], follow_up, ..nothing() }
+        let beside = Beside { successor: successor(&request, clock), ..Beside::default() };
+        Settlement { request: Some(request), timeline: vec![entry], follow_up, beside, ..nothing() }
+    }
+
+    /// Who goes on with the members that an ended group did not take along; when it is withdrawn or failed they stay with it.
+    pub(in super::super) fn successor(request: &Request, clock: &dyn Clock) -> Option<RequestId> {
+        let goes_on = matches!(request.state, State::Merged | State::Declined | State::Unchanged | State::Rejected);
+        (request.members > 0 && goes_on).then(|| RequestId::from_parts(clock.now(), clock.random()))
     }
 
     fn short(commit: &str) -> &str {

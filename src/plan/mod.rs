@@ -2,9 +2,11 @@
 //! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
 
 mod empty;
+mod group;
 mod recipe;
 
 pub use empty::EmptyTree;
+pub use group::GroupText;
 pub use recipe::{Inputs, PullText, Recipe};
 
 use crate::render::RenderError;

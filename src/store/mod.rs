@@ -7,11 +7,13 @@ pub mod inbox;
 mod queries;
 mod records;
 pub mod sqlite;
+mod storms;
 
 pub use queries::*;
 pub use records::*;
+pub use storms::*;
 
-use crate::request::{Request, TimelineEntry, Touch};
+use crate::request::{Member, Request, TimelineEntry, Touch};
 use crate::types::{DeliveryId, ErrorClass, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -76,6 +78,11 @@ pub trait Store: Send + Sync + 'static {
     /// request with the next generation is inserted in state `accepted` with a timeline entry and a `plan` task. Where the
     /// opening says so, that task waits for further events: each that joins before it was ever begun moves it on within its
     /// bound, and the newest of them becomes the request's event.
+    ///
+    /// An opening of a group joins, or opens, the request with the group's key, and becomes a member of it with its own event and
+    /// parameters, in order of arrival. Of a member that is there already a further event counts only while it waits for events, was
+    /// refused or changed nothing: then it is a new try. A member that is new, or tries anew, after the request was begun leaves a
+    /// `replan` task, which waits for further events as a first plan does.
     /// Returns, per entry, the requests opened or joined.
     async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError>;
 
@@ -157,6 +164,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Requests that pass `filter`, newest first.
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError>;
+
+    /// The members of a request that stands for a group, in order of arrival, `limit` at most; `open` leaves out those that were
+    /// withdrawn.
+    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError>;
+
+    /// Takes a member out of a live group, with a timeline entry and the task that follows; the last one taken out withdraws the
+    /// request. Tells the request as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such request or member, [`StoreError::Conflict`] when the request has ended or the
+    /// member was taken out before.
+    async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

@@ -1,11 +1,11 @@
 //! What the store keeps, as plain values.
 
+use super::storms::{Beside, Debounce};
 use crate::event::{Event, EventType};
 use crate::expression::Explanation;
-use crate::request::{Footprint, Request, State, TimelineEntry};
+use crate::request::{Request, State, TimelineEntry};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// A delivery to be written.
 #[derive(Debug, Clone)]
@@ -116,6 +116,8 @@ pub struct Opening {
     pub automation: AutomationName,
     /// The correlation key.
     pub correlation: String,
+    /// The key of the group it is a member of: then the request is the group's, and the correlation key tells the member.
+    pub group: Option<String>,
     /// The repository, as far as it is known already; it is the lane of the first task.
     pub repository: Option<RepositoryName>,
     /// Parameters a person gave through the API; none when they are read from the event.
@@ -124,15 +126,6 @@ pub struct Opening {
     pub debounce: Option<Debounce>,
     /// Who asked: `kubeops`, or a token's name.
     pub actor: String,
-}
-
-/// How long the first plan of a request waits for further events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Debounce {
-    /// Until so long after the last of them,
-    pub quiet: Duration,
-    /// but never longer than so long after the first.
-    pub at_most: Duration,
 }
 
 /// What a task does.
@@ -258,13 +251,6 @@ pub struct Settlement {
     pub beside: Beside,
 }
 
-/// What a plan leaves beside the request itself.
-#[derive(Debug, Clone, Default)]
-pub struct Beside {
-    /// Which values it changes; none when that is as it was.
-    pub footprint: Option<Footprint>,
-}
-
 /// What becomes of a task after an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verdict {
@@ -292,62 +278,6 @@ pub enum Verdict {
     },
 }
 
-/// A request that is about to open a pull request, and the limits it is under.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    /// The request.
-    pub request: RequestId,
-    /// Its automation.
-    pub automation: AutomationName,
-    /// Where its change goes: `repository:path`.
-    pub target: String,
-    /// Pull requests the automation may open within an hour.
-    pub per_hour: Option<u32>,
-    /// And those of them for one target.
-    pub per_target: Option<u32>,
-    /// A person asked for it: it counts, but it is not made to wait.
-    pub insists: bool,
-}
-
-/// Whether there is room for a pull request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admitted {
-    /// There is, and it is taken.
-    Given,
-    /// There is none now.
-    Waits {
-        /// When its turn should come.
-        until: Timestamp,
-        /// Which limit is reached.
-        lacks: Lack,
-        /// How many it allows.
-        limit: u32,
-        /// Requests that wait for the same before this one.
-        ahead: u64,
-        /// Whether it waits since this very moment.
-        since_now: bool,
-    },
-}
-
-/// Which limit is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lack {
-    /// That of the automation.
-    Automation,
-    /// That of the automation for one target.
-    Target,
-}
-
-impl Lack {
-    /// The word used in the store and in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Automation => "automation",
-            Self::Target => "target",
-        }
-    }
-}
-
 /// What goes with a request that is changed outside a task.
 #[derive(Debug, Clone, Default)]
 pub struct RequestUpdate {
@@ -357,6 +287,8 @@ pub struct RequestUpdate {
     pub tasks: Vec<NewTask>,
     /// Whether waiting and dead tasks of the request are dropped first.
     pub drop_tasks: bool,
+    /// As [`Beside::successor`].
+    pub successor: Option<RequestId>,
 }
 
 /// A recorded event.

@@ -9,6 +9,7 @@ mod git;
 mod hostile_trees;
 mod render;
 mod sandbox;
+mod stacks;
 mod store;
 mod support;
 mod templates;

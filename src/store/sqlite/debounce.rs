@@ -1,4 +1,4 @@
-//! Requests that wait for further events before they are planned for the first time: a bound beside the task's time.
+//! Plans that wait for further events, a request's first one or a group's next: a bound beside the task's time.
 //! The bound is gone as soon as somebody took the task, or hurries it: from then on nothing moves the task on.
 
 use super::rows::{Columns, to_json};
@@ -8,7 +8,7 @@ use crate::store::{Debounce, NewTask, StoreError};
 use crate::types::Timestamp;
 use sqlx::SqliteConnection;
 
-/// What joining did to a request that waits for its first plan.
+/// What joining did to a request whose plan waits for events.
 pub(super) enum Waits {
     /// It was not waiting for events.
     Not,
@@ -18,8 +18,8 @@ pub(super) enum Waits {
     NoLonger,
 }
 
-/// Adds the first task of a request, which waits for further events if it is told to; tells until when.
-pub(super) async fn add_first(
+/// Adds a plan, which waits for further events if it is told to; tells until when, and until when at most.
+pub(super) async fn add_waiting(
     connection: &mut SqliteConnection,
     request: i64,
     task: &NewTask,
@@ -32,24 +32,25 @@ pub(super) async fn add_first(
     let latest = task.run_at.plus(debounce.at_most);
     let until = task.run_at.plus(debounce.quiet).min(latest);
     add_task(connection, request, &NewTask { run_at: until, ..task.clone() }).await?;
-    sqlx::query("UPDATE outbox SET latest = ? WHERE id = ?").bind(latest.unix_millis()).bind(task.id.as_str()).execute(connection).await?;
-    Ok(Some((until, latest)))
+    let bounded = sqlx::query("UPDATE outbox SET latest = ? WHERE id = ?").bind(latest.unix_millis()).bind(task.id.as_str());
+    // Another of its kind waited already, and waits for no event.
+    Ok((bounded.execute(connection).await?.rows_affected() > 0).then_some((until, latest)))
 }
 
-/// An event joins at `now`: the first plan, if it waits for events, waits on from here, or is due at once where the event
-/// does not wait for others.
+/// An event joins at `now`: a plan that waits for events waits on from here, or is due at once where the event does not wait
+/// for others.
 pub(super) async fn joined(connection: &mut SqliteConnection, request: i64, debounce: Option<Debounce>, now: Timestamp) -> Result<Waits, StoreError> {
     let Some(debounce) = debounce else {
         let hurried = sqlx::query(
             "UPDATE outbox SET run_at = min(run_at, ?), latest = NULL \
-             WHERE request = ? AND kind = 'plan' AND state = 'waiting' AND latest IS NOT NULL",
+             WHERE request = ? AND kind IN ('plan', 'replan') AND state = 'waiting' AND latest IS NOT NULL",
         );
         let done = hurried.bind(now.unix_millis()).bind(request).execute(connection).await?;
         return Ok(if done.rows_affected() == 0 { Waits::Not } else { Waits::NoLonger });
     };
     let moved = sqlx::query(
         "UPDATE outbox SET run_at = max(run_at, min(latest, ?)) \
-         WHERE request = ? AND kind = 'plan' AND state = 'waiting' AND latest IS NOT NULL RETURNING run_at",
+         WHERE request = ? AND kind IN ('plan', 'replan') AND state = 'waiting' AND latest IS NOT NULL RETURNING run_at",
     );
     let moved = moved.bind(now.plus(debounce.quiet).unix_millis()).bind(request).fetch_optional(connection).await?;
     moved.map_or(Ok(Waits::Not), |row| Ok(Waits::Until(row.moment("run_at")?)))

@@ -12,6 +12,7 @@ mod dispatch;
 mod error;
 mod events;
 mod footprints;
+mod members;
 mod migrations;
 mod pulls;
 mod requests;
@@ -23,8 +24,9 @@ mod upkeep;
 use super::{
     Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
     Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
+    Withdrawal,
 };
-use crate::request::{Request, TimelineEntry, Touch};
+use crate::request::{Member, Request, TimelineEntry, Touch};
 use crate::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
@@ -238,6 +240,16 @@ impl Store for SqliteStore {
 
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
         requests::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
+        members::list(&mut *self.database.read().await?, id, open, limit).await
+    }
+
+    async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = members::withdraw(write.connection(), withdrawal, now).await;
+        write.finish(result).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

@@ -2,6 +2,7 @@
 //! The event that opened a request is kept apart from the row that changes.
 
 use super::deliveries::page_of;
+use super::members;
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::add_task;
 use crate::request::{PullRef, Request, RequestKey, TimelineEntry};
@@ -13,7 +14,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -45,6 +46,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         pushed: row.optional("pushed")?,
         taken_over: row.number("taken_over")? != 0,
         urged: row.number("urged")? != 0,
+        members: u32::try_from(row.count("members")?).map_err(|_| super::rows::broken("members"))?,
         summary: row.json("summary")?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
@@ -63,8 +65,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
     let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -78,6 +80,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(request.created_at.unix_millis())
     .bind(request.updated_at.unix_millis())
     .bind(to_number(request.version))
+    .bind(request.members)
     .execute(&mut *connection)
     .await?
     .last_insert_rowid();
@@ -163,6 +166,9 @@ pub(super) async fn update(connection: &mut SqliteConnection, request: &Request,
         sqlx::query("DELETE FROM outbox WHERE request = ? AND state IN ('waiting', 'dead')").bind(seq).execute(&mut *connection).await?;
     }
     add_timeline(connection, seq, &update.timeline).await?;
+    if let Some(successor) = &update.successor {
+        members::carry_over(connection, request, seq, successor, now).await?;
+    }
     for task in &update.tasks {
         let owner = if task.request == request.id { seq } else { seq_of(connection, &task.request).await? };
         add_task(connection, owner, task).await?;

@@ -2,6 +2,7 @@
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
 use super::footprints;
+use super::members;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
@@ -278,6 +279,7 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
         }
     }
     add_timeline(connection, request, &settlement.timeline).await?;
+    members::settle(connection, settlement, request, now).await?;
     match &settlement.verdict {
         Verdict::Done => {
             sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;

@@ -1,7 +1,7 @@
 //! A store in memory, as far as the API reads it. What the API never calls fails.
 
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry, Touch};
+use kubeops::request::{Member, Request, TimelineEntry, Touch};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::Mutex;
@@ -13,6 +13,7 @@ pub struct FakeStore {
     pub requests: Mutex<Vec<Request>>,
     pub timeline: Mutex<Vec<TimelineEntry>>,
     pub tasks: Mutex<Vec<Task>>,
+    pub members: Mutex<Vec<Member>>,
     pub deliveries: Mutex<Vec<Delivery>>,
     pub events: Mutex<Vec<EventRecord>>,
     pub pulls: Mutex<Vec<PullRecord>>,
@@ -68,6 +69,12 @@ impl Store for FakeStore {
         never()
     }
     async fn touches(&self, _: &RepositoryName, _: &[&ManifestPath], _: Timestamp, _: &RequestId) -> Result<Vec<Touch>, StoreError> {
+        never()
+    }
+    async fn members(&self, _: &RequestId, _: bool, _: u32) -> Result<Vec<Member>, StoreError> {
+        Ok(self.members.lock().expect("members").clone())
+    }
+    async fn withdraw_member(&self, _: &Withdrawal, _: Timestamp) -> Result<Request, StoreError> {
         never()
     }
     async fn settle_all(&self, _: &[(&ClaimedTask, &Settlement)], _: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {

@@ -3,7 +3,7 @@
 use super::sqlite::empty;
 use super::support::delivery;
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry, Touch};
+use kubeops::request::{Member, Request, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
@@ -54,6 +54,8 @@ store_that_only_appends! {
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
     fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
     fn touches(repository: &RepositoryName, files: &[&ManifestPath], since: Timestamp, except: &RequestId) -> Vec<Touch>;
+    fn members(id: &RequestId, open: bool, limit: u32) -> Vec<Member>;
+    fn withdraw_member(withdrawal: &Withdrawal, now: Timestamp) -> Request;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
     fn add_tasks(tasks: &[NewTask]) -> ();
     fn release(owner: &str) -> u64;

@@ -74,6 +74,7 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         id: request_id(),
         automation: parsed("namespace-request"),
         correlation: correlation.to_owned(),
+        group: None,
         repository: repository.map(parsed),
         parameters: None,
         debounce: None,

@@ -4,6 +4,7 @@
 pub mod deliveries;
 pub mod dispatch;
 pub mod forge;
+pub mod members;
 pub mod requests;
 pub mod storms;
 pub mod tasks;
@@ -80,6 +81,18 @@ macro_rules! contract_suite {
             many_who_ask_at_once_never_get_more_room_than_there_is,
             what_requests_did_to_a_file_is_told_with_its_times,
             a_new_plan_replaces_what_a_request_changes_and_keeps_when_it_was_opened);
+        contract_suite!($make; members:
+            events_of_a_group_become_members_of_one_request_in_order_of_arrival,
+            who_joins_after_the_plan_was_begun_owes_another_one,
+            a_group_s_next_plan_waits_for_further_events_as_its_first_does,
+            what_a_plan_came_to_is_kept_with_each_member,
+            a_member_that_was_refused_or_changed_nothing_tries_anew_with_the_next_event,
+            a_member_is_taken_out_by_its_key_or_number_and_the_last_one_ends_the_request,
+            members_an_ended_request_did_not_take_along_go_on_in_the_next,
+            nobody_goes_on_where_all_were_taken_along_or_the_whole_was_cancelled,
+            a_request_that_stood_alone_becomes_the_group_s_first_member,
+            a_person_s_retry_begins_anew_with_every_member,
+            a_member_s_event_and_delivery_are_kept_while_its_request_lives);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

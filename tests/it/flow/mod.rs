@@ -7,6 +7,7 @@ mod crash;
 mod deliveries;
 mod disk_full;
 mod github;
+mod groups;
 mod many;
 mod reload;
 mod secrets;

@@ -10,7 +10,7 @@ use std::time::Duration;
 const AUTOMATION: &str = "autoscaler-maxed-out";
 
 /// A server whose alerts' automation has these further lines in its spec; nothing runs yet.
-fn prepare(lines: &str) -> TestServer {
+pub(super) fn prepare(lines: &str) -> TestServer {
     let mut server = TestServer::prepare();
     server.edit_resource("autoscaler-maxed-out.yaml", |text| text.replacen("\nspec:\n", &format!("\nspec:\n{lines}"), 1));
     server.set("OBSERVE_SECONDS", "1").set("API_CALLS_PER_MINUTE", "100000");
@@ -19,11 +19,16 @@ fn prepare(lines: &str) -> TestServer {
 
 /// An autoscaler at its maximum of so many replicas; `round` tells one firing of it from the next.
 fn alert(name: &str, replicas: u32, round: i64) -> Value {
-    let digest = sha2::Sha256::digest(name);
+    alert_in("web", name, replicas, round)
+}
+
+/// The same in any namespace.
+pub(super) fn alert_in(namespace: &str, name: &str, replicas: u32, round: i64) -> Value {
+    let digest = sha2::Sha256::digest(format!("{namespace}/{name}"));
     json!({
         "status": "firing",
         "labels": {
-            "alertname": "KubeHpaMaxedOut", "severity": "warning", "cluster": "prod-eu", "namespace": "web", "horizontalpodautoscaler": name,
+            "alertname": "KubeHpaMaxedOut", "severity": "warning", "cluster": "prod-eu", "namespace": namespace, "horizontalpodautoscaler": name,
         },
         "annotations": { "summary": "It has run at its maximum.", "max_replicas": replicas.to_string() },
         "startsAt": SystemClock.now().minus(Duration::from_secs(3600)).plus(Duration::from_secs(round.unsigned_abs())).to_string(),
@@ -37,7 +42,7 @@ fn notification(alerts: &[Value]) -> Value {
     json!({ "version": "4", "status": "firing", "receiver": "kubeops", "groupKey": "{}", "alerts": alerts })
 }
 
-fn tell(server: &TestServer, alerts: &[Value]) {
+pub(super) fn tell(server: &TestServer, alerts: &[Value]) {
     assert_eq!(server.at().alert(&notification(alerts)).word(), "202 accepted");
 }
 
@@ -170,7 +175,7 @@ fn of_storefront(server: &TestServer, state: &str, number: usize) -> Value {
     server.at().settled("prod-eu/web/storefront", state)
 }
 
-fn merge(server: &TestServer, request: &Value) {
+pub(super) fn merge(server: &TestServer, request: &Value) {
     let path = format!("/pulls/gitops/{}", request["pull"]["number"]);
     for action in ["approve", "merge"] {
         let done = server.at().api("POST", &format!("{path}/{action}"), None);

@@ -7,6 +7,7 @@ use crate::validate::Finding;
 use serde_json::{Map, Value};
 
 /// What planning came to.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub(super) enum Planned {
     /// Parameters, target, template or validation say no.
     Rejected { findings: Vec<Finding>, message: String },

@@ -25,6 +25,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+# `git openssh-client` for repositories with `git: { transport: git }`.
+ARG EXTRA_PACKAGES=""
 LABEL org.opencontainers.image.title="KubeOps" \
       org.opencontainers.image.description="An approved ticket or a firing alert becomes a reviewed pull request that changes Kubernetes manifests." \
       org.opencontainers.image.source="https://github.com/kubeops-dev/kubeops" \
@@ -33,7 +35,7 @@ LABEL org.opencontainers.image.title="KubeOps" \
       org.opencontainers.image.revision="${REVISION}"
 # libssl and zlib for fetching and pushing over HTTPS; the certificates of the public authorities; tini, because the program is not made to be process 1.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates libssl3 tini zlib1g \
+ && apt-get install -y --no-install-recommends ca-certificates libssl3 tini zlib1g ${EXTRA_PACKAGES} \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o 10001 -g 10001 -m 0700 /data
 COPY --from=build /out/kubeops /usr/local/bin/kubeops

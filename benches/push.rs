@@ -106,7 +106,7 @@ impl World {
         std::fs::write(&inventory, text)?;
         let kubeops = server::kubeops(setting, &place, false)?;
         let mirrors = Mirrors::new(place.join("ready"), Arc::new(Libgit2::default()))?;
-        let mirror = mirrors.get(&RemoteSpec { name: "gitops".parse()?, url: url.parse()?, base: "main".parse()?, credentials: None });
+        let mirror = mirrors.get(&RemoteSpec::new("gitops".parse()?, url.parse()?, "main".parse()?));
         Ok(Self { place, upstream, url, kubeops, remote, mirror, next: 0 })
     }
 

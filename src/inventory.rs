@@ -4,10 +4,12 @@
 mod commits;
 mod forge;
 mod repository;
+mod transport;
 
-pub use commits::AuthorSpec;
-pub use forge::ForgeSpec;
+pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
+pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use repository::{CredentialsSpec, RepositorySpec};
+pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
 use crate::types::{ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};
 use schemars::JsonSchema;

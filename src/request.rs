@@ -1,11 +1,17 @@
 //! A request's life: its states, the legal transitions between them, and what each leaves in the timeline.
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
-mod footprint;
+mod changes;
+mod conflict;
+#[cfg(test)]
+mod conflict_tests;
 mod member;
+mod oscillation;
 
-pub use footprint::{By, Footprint, Oscillation, Step, Touch, Write, footprint, oscillations};
+pub use changes::{Changes, FirstPlan};
+pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use member::{Member, MemberOutcome, MemberState};
+pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 
 use crate::event::Event;
 use crate::plan::PullText;
@@ -162,6 +168,8 @@ pub struct Request {
     pub urged: bool,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
+    /// The same as data, once planned: files, objects, fields, and what they were held against.
+    pub changes: Option<Changes>,
     /// How the pull request looks, once planned.
     pub text: Option<PullText>,
     /// How many members ever joined it; 0 where it stands for no group of events. A join raises it, whoever writes the request.
@@ -170,6 +178,8 @@ pub struct Request {
     pub pull: Option<PullRef>,
     /// The pull request it had before it was asked for again: over, and not to be taken for the present one.
     pub former_pull: Option<u64>,
+    /// What that pull request was made to say the last time; none when nobody knows, and when it was asked for again since.
+    pub written: Option<PullWritten>,
     /// Why it was rejected, or what a reviewer is warned of.
     pub findings: Vec<Finding>,
     /// A sentence for a person about where it stands.
@@ -200,9 +210,11 @@ impl Request {
             taken_over: false,
             urged: false,
             summary: Vec::new(),
+            changes: None,
             text: None,
             members: 0,
             pull: None,
+            written: None,
             former_pull: None,
             findings: Vec::new(),
             message: None,
@@ -220,6 +232,24 @@ pub struct PullRef {
     pub number: u64,
     /// Where a person looks at it.
     pub url: String,
+}
+
+/// What a pull request was made to say, as far as it must be known to leave it alone when nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullWritten {
+    /// Its number at the forge.
+    pub number: u64,
+    /// SHA-256 of everything it was made to say, hex; empty when that is not known for certain any more.
+    pub digest: String,
+    /// Whether we opened it as a draft, and did not mark it ready since.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether we asked for its automatic merge.
+    #[serde(default)]
+    pub auto_merge: bool,
+    /// The commit that has our check run.
+    #[serde(default)]
+    pub checked: Option<CommitSha>,
 }
 
 /// One line of a request's timeline.

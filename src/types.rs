@@ -4,6 +4,7 @@
 
 mod diff;
 mod duration;
+mod identity;
 mod ids;
 mod kubernetes;
 mod names;
@@ -16,13 +17,15 @@ mod timestamp;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
 pub use duration::SpecDuration;
+pub use identity::Identity;
+pub(crate) use identity::is_invisible;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
 pub(crate) use nearest::nearest;
 pub use paths::{DirectoryPath, ManifestPath};
 pub use refs::{BranchName, CommitSha};
-pub use remote_url::{PlainHttp, RemoteUrl};
+pub use remote_url::{PlainHttp, RemoteUrl, SshPlace};
 pub use spec::SpecError;
 pub use timestamp::Timestamp;
 

@@ -48,7 +48,7 @@ pub struct Worker {
     inbox: Arc<Inbox>,
 }
 
-/// The task that looks after open pull requests, old rows and gauges ended unasked.
+/// The task that looks after open pull requests and old rows ended unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its upkeep ended unasked")]
 pub struct UpkeepEnded;

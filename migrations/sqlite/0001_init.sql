@@ -105,10 +105,14 @@ CREATE TABLE requests (
     taken_over  INTEGER NOT NULL DEFAULT 0,
     urged       INTEGER NOT NULL DEFAULT 0,
     summary     TEXT    NOT NULL DEFAULT '[]',
+    -- What is changed, as data: {files, objects, cut, evidence, first}.
+    changes     TEXT,
     pull_text   TEXT,
     pull_number INTEGER,
     pull_url    TEXT,
     former_pull INTEGER,
+    -- What the pull request was made to say the last time, as JSON.
+    pull_written TEXT,
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,
@@ -127,6 +131,30 @@ CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
 CREATE INDEX requests_pull ON requests (repository, pull_number) WHERE pull_number IS NOT NULL;
+
+-- Which files a request changes, kept by the trigger: who else touches a file is asked at each planning. Of a request that is
+-- live or that had a pull request; `merged_at` is 0 while it may still be merged, so that the few that matter stand together, and minus
+-- the moment when it ended otherwise.
+CREATE TABLE request_files (
+    repository TEXT    NOT NULL,
+    path       TEXT    NOT NULL,
+    merged_at  INTEGER NOT NULL,
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    PRIMARY KEY (repository, path, merged_at, request)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_files_request ON request_files (request);
+CREATE TRIGGER requests_touch AFTER UPDATE OF changes, repository, state ON requests
+WHEN NEW.changes IS NOT OLD.changes OR NEW.repository IS NOT OLD.repository
+    OR (NEW.state IN ('accepted', 'planned', 'proposed', 'approved')) <> (OLD.state IN ('accepted', 'planned', 'proposed', 'approved')) BEGIN
+    DELETE FROM request_files WHERE request = NEW.seq;
+    INSERT OR IGNORE INTO request_files (repository, path, merged_at, request)
+    SELECT NEW.repository, f.value,
+        CASE WHEN NEW.state IN ('merged', 'applied') THEN NEW.updated_at
+             WHEN NEW.state IN ('accepted', 'planned', 'proposed', 'approved') THEN 0 ELSE -NEW.updated_at END, NEW.seq
+    FROM json_each(NEW.changes, '$.files') f
+    WHERE NEW.repository IS NOT NULL
+        AND (NEW.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied') OR NEW.pull_number IS NOT NULL);
+END;
 
 -- The event that opened the request, whole. Apart from the row that changes, so that a change of state writes little.
 CREATE TABLE request_events (
@@ -204,31 +232,6 @@ END;
 CREATE TRIGGER admissions_void AFTER UPDATE OF state ON requests
 WHEN OLD.state <> NEW.state AND NEW.state IN ('unchanged', 'rejected', 'withdrawn', 'expired', 'failed') BEGIN
     DELETE FROM admissions WHERE request = NEW.seq AND standing <> 'opened';
-END;
-
--- Which values a request with a pull request changes in which file. `last_at` is when it was opened, or merged or closed since.
-CREATE TABLE footprints (
-    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
-    path       TEXT    NOT NULL,
-    repository TEXT    NOT NULL,
-    -- [{object, field, old, new}].
-    writes     TEXT    NOT NULL,
-    opened_at  INTEGER,
-    ended_at   INTEGER,
-    merged     INTEGER NOT NULL DEFAULT 0,
-    last_at    INTEGER,
-    PRIMARY KEY (request, path)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX footprints_place ON footprints (repository, path, last_at) WHERE last_at IS NOT NULL;
-CREATE TRIGGER footprints_opened AFTER UPDATE OF state ON requests
-WHEN OLD.state <> NEW.state AND NEW.state = 'proposed' BEGIN
-    UPDATE footprints SET opened_at = NEW.updated_at, last_at = NEW.updated_at WHERE request = NEW.seq AND opened_at IS NULL;
-END;
-CREATE TRIGGER footprints_ended AFTER UPDATE OF state ON requests
-WHEN OLD.state IN ('accepted', 'planned', 'proposed', 'approved') AND NEW.state NOT IN ('accepted', 'planned', 'proposed', 'approved') BEGIN
-    DELETE FROM footprints WHERE request = NEW.seq AND opened_at IS NULL AND NEW.state <> 'merged';
-    UPDATE footprints SET opened_at = coalesce(opened_at, NEW.updated_at), ended_at = NEW.updated_at, merged = NEW.state = 'merged', last_at = NEW.updated_at
-    WHERE request = NEW.seq;
 END;
 
 -- Which event opened or joined which request.

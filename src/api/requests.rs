@@ -63,14 +63,15 @@ pub(super) async fn list_requests(state: State, query: web::Query<RequestsQuery>
 #[get("/requests/{id}")]
 pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<web::Json<RequestDetail>, ApiError> {
     let detail = state.timed(async {
-        let request = state.store().request(&id).await?;
+        let mut request = state.store().request(&id).await?;
         let timeline = state.store().timeline(&id).await?;
         let members = if request.members > 0 { state.store().members(&id, false, MEMBERS_SHOWN).await? } else { Vec::new() };
         let tasks = state.store().tasks(&TaskFilter { request: Some(id), state: None }, TASKS_SHOWN).await?;
-        let findings = request.findings.clone();
+        let findings = std::mem::take(&mut request.findings);
+        let changes = request.changes.take().map(Into::into);
         let tasks = tasks.into_iter().map(Into::into).collect();
         let members = members.into_iter().map(Into::into).collect();
-        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, members })
+        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, changes, members })
     });
     Ok(web::Json(detail.await?))
 }

@@ -1,9 +1,13 @@
 //! What the API shows, as it shows it. A change here changes the interface: fields are added, never renamed or removed.
 
+mod changes;
+mod forges;
 mod members;
 mod pulls;
 mod resources;
 
+pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
+pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
 pub use resources::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
@@ -111,6 +115,8 @@ pub struct RequestDetail {
     /// Why it was rejected, or what a reviewer is warned of.
     #[schema(value_type = Vec<FindingView>)]
     pub findings: Vec<Finding>,
+    /// What it changes, file by file and field by field; null until it is planned.
+    pub changes: Option<ChangesView>,
     /// Of a request that stands for a group of events: its members, in order of arrival, the first few hundred.
     pub members: Vec<MemberView>,
 }

@@ -16,7 +16,7 @@ pub use reload::{Places, Reloader};
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
-use crate::git::{Libgit2, Mirrors};
+use crate::git::{GitCommand, GitCommandOptions, Libgit2, Limits, Mirrors, PerRepository};
 use crate::pipeline::{Dispatcher, Pipeline, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
@@ -193,10 +193,17 @@ impl Shared {
         let public_url = settings.public_url_at(&bound.listen()).as_str().to_owned();
         let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
         let (store, secrets, clock) = (Arc::clone(&self.store), Arc::clone(&self.secrets), Arc::clone(&self.clock));
-        let forges =
-            forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url, Arc::clone(&self.metrics));
+        let forges = forges::ConfiguredForges::new(forges::Makings {
+            store: Arc::clone(&store),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&clock),
+            rules: Arc::clone(rules),
+            public_url,
+            metrics: Arc::clone(&self.metrics),
+            pause: settings.forge_write_pause,
+        });
         let mirrors =
-            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(Libgit2::default())).context("the mirrors' directory cannot be made")?;
+            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(transport(settings))).context("the mirrors' directory cannot be made")?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             store,
@@ -210,6 +217,25 @@ impl Shared {
             moved: Arc::default(),
         }))
     }
+}
+
+/// The ways to talk with repositories.
+fn transport(settings: &Settings) -> PerRepository {
+    let git = GitCommand::new(GitCommandOptions {
+        git: PathBuf::from("git"),
+        ssh: PathBuf::from("ssh"),
+        askpass: askpass_program(),
+        runtime: settings.data_dir.join("run"),
+        limits: Limits::default(),
+    });
+    PerRepository::new(Libgit2::default(), git)
+}
+
+/// This program as children of git can run it. On Linux it is the file this process runs, also when another stands at its path by
+/// now; `/proc/self` would be git's own.
+fn askpass_program() -> PathBuf {
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if cfg!(target_os = "linux") && running.exists() { running } else { std::env::current_exe().unwrap_or_else(|_| PathBuf::from("kubeops")) }
 }
 
 /// The tasks a process of the same name left when it died go on here.

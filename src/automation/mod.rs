@@ -10,7 +10,10 @@ mod storm;
 mod tests;
 
 pub use matching::{Automations, Considered};
-pub use model::{AutomationSpec, IfExists, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec, TargetSpec, Trigger};
+pub use model::{
+    AutomationSpec, CoAuthorSpec, CommitSpec, EditSpec, IfExists, MergeMethod, Milestone, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec,
+    TargetSpec, Trigger,
+};
 pub use parameters::{ParameterError, Parameters};
 pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};
 

@@ -83,6 +83,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "FETCH_MAX_AGE_SECONDS",
         "Seconds for which the tip of a base branch is believed before it is fetched again; a base that moved meanwhile is noticed at the push. 0: fetched every time.",
     ),
+    (
+        "FORGE_WRITE_PAUSE_MS",
+        "Least milliseconds between two calls to GitHub that people are notified of, for each token or App installation: GitHub asks for a second.",
+    ),
     ("MAX_QUEUED_DELIVERIES", "Deliveries that may wait; beyond it senders are answered 503 and try again."),
     (
         "PUBLIC_URL",

@@ -1,12 +1,12 @@
 //! A validated change as a commit: trees edited along the changed paths only, objects written as one pack.
 //! It moves no reference and makes no checkout; the same change on the same base gives the same commit id.
 
-use super::GitError;
 use super::message::{CommitMeta, commit_message};
+use super::{GitError, Signing};
 use crate::plan::FileChange;
 use crate::types::{ManifestPath, RepositoryName};
 use crate::validate::ValidatedChange;
-use git2::{Oid, Repository, Signature, Time, Tree};
+use git2::{ObjectType, Oid, Repository, Signature, Time, Tree};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -68,7 +68,11 @@ pub(super) fn build(
     let committer = Signature::new(meta.committer.name(), meta.committer.email(), &time).map_err(local)?;
     let message = commit_message(meta, change.templates());
     let root = repository.find_tree(root).map_err(local)?;
-    let commit = repository.commit(None, &author, &committer, &message, &root, &[&parent]).map_err(local)?;
+    let unsigned = repository.commit_create_buffer(&author, &committer, &message, &root, &[&parent]).map_err(local)?;
+    let commit = match &meta.signing {
+        None => repository.odb().and_then(|odb| odb.write(ObjectType::Commit, &unsigned)).map_err(local)?,
+        Some(signing) => sign(name, repository, &unsigned, signing, meta)?,
+    };
     let mut objects = editor.objects;
     objects.push(commit);
     Ok(Some(Built { commit, objects }))
@@ -95,6 +99,18 @@ pub(super) fn carries(repository: &Repository, base: Oid, commit: Oid, tip: Oid,
     }
     let differing = repository.diff_tree_to_tree(Some(&base), Some(&commit), None)?.deltas().len();
     Ok(differing == change.files().len())
+}
+
+/// Writes the commit with its signature in the header `gpgsig`, as git does for either kind of key.
+fn sign(name: &RepositoryName, repository: &Repository, unsigned: &[u8], signing: &Signing, meta: &CommitMeta) -> Result<Oid, GitError> {
+    let signature = signing.sign(unsigned, meta.time).map_err(|problem| GitError::Signing {
+        repository: name.clone(),
+        secret: problem.secret,
+        message: problem.message,
+    })?;
+    let content =
+        std::str::from_utf8(unsigned).map_err(|_| GitError::Bug { repository: name.clone(), message: "a commit is not UTF-8".to_owned() })?;
+    repository.commit_signed(content, signature.trim_end(), None).map_err(|error| GitError::local(name, &error))
 }
 
 struct Editor<'r> {

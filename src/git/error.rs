@@ -1,7 +1,7 @@
 //! What can go wrong between a mirror and its remote, in words a person can act on.
 //! It names the repository and the next step; it never holds a secret.
 
-use crate::types::{BranchName, CommitSha, ErrorClass, RepositoryName};
+use crate::types::{BranchName, CommitSha, ErrorClass, RepositoryName, SecretName};
 
 /// Why a git operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,9 @@ pub enum GitError {
         message: String,
     },
     /// The remote's certificate or host key is not trusted.
-    #[error("repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates")]
+    #[error(
+        "repository {repository}: the remote's identity cannot be verified ({message}); add its authority to the trusted certificates, or its key to the repository's known hosts"
+    )]
     Untrusted {
         /// The repository.
         repository: RepositoryName,
@@ -98,6 +100,14 @@ pub enum GitError {
         /// The system's words.
         message: String,
     },
+    /// The git program of the machine is missing, too old, or cannot be run.
+    #[error("repository {repository}: {message}; or choose `git: {{ transport: libgit2 }}` for the repository")]
+    Program {
+        /// The repository.
+        repository: RepositoryName,
+        /// What is wrong and what to install.
+        message: String,
+    },
     /// A path of the change is not a file in the base; validation should have said so.
     #[error("repository {repository}: {path} cannot be written: {message}")]
     Path {
@@ -106,6 +116,16 @@ pub enum GitError {
         /// The path.
         path: String,
         /// What stands in the way.
+        message: String,
+    },
+    /// The commit cannot be signed with the key there is.
+    #[error("repository {repository}: the commit cannot be signed with the secret {secret}: {message}; then retry")]
+    Signing {
+        /// The repository.
+        repository: RepositoryName,
+        /// The secret that was to sign.
+        secret: SecretName,
+        /// What is wrong with it, and what to do.
         message: String,
     },
     /// Ours: should not happen.
@@ -122,7 +142,7 @@ impl GitError {
     /// How it is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Untrusted { .. } | Self::NoBranch { .. } | Self::Rejected { .. } => ErrorClass::Permanent,
+            Self::Untrusted { .. } | Self::NoBranch { .. } | Self::Rejected { .. } | Self::Signing { .. } => ErrorClass::Permanent,
             // A token that is being rotated and a disk that is being mounted look like this: whoever mends it in time loses nothing.
             Self::Unauthorised { .. }
             | Self::NoRepository { .. }
@@ -131,6 +151,7 @@ impl GitError {
             | Self::Timeout { .. }
             | Self::Moved { .. }
             | Self::Corrupt { .. }
+            | Self::Program { .. }
             | Self::Storage { .. } => ErrorClass::Transient,
             Self::Path { .. } | Self::Bug { .. } => ErrorClass::Bug,
         }
@@ -142,7 +163,18 @@ impl GitError {
         let (repository, message) = (repository.clone(), words(error));
         match (error.class(), error.code()) {
             (Class::Os | Class::Filesystem | Class::NoMemory, _) | (_, Code::Locked | Code::Owner) => Self::Storage { repository, message },
-            (Class::Odb | Class::Object | Class::Zlib | Class::Indexer | Class::Tree | Class::Sha1 | Class::Repository | Class::Config, _)
+            (
+                Class::Odb
+                | Class::Object
+                | Class::Reference
+                | Class::Zlib
+                | Class::Indexer
+                | Class::Tree
+                | Class::Sha1
+                | Class::Repository
+                | Class::Config,
+                _,
+            )
             | (_, Code::NotFound | Code::HashsumMismatch) => Self::Corrupt { repository, message },
             _ => Self::Bug { repository, message },
         }
@@ -163,6 +195,7 @@ impl GitError {
                 Self::Network { repository: owned, message }
             }
             (Class::Os, ..) if message.contains("connect") || message.contains("resolve address") => Self::Network { repository: owned, message },
+            (Class::Repository, ..) if message.contains("could not find repository") => Self::NoRepository { repository: owned, message },
             (Class::Repository, Code::NotFound, _) => Self::NoRepository { repository: owned, message },
             _ => Self::local(repository, error),
         }

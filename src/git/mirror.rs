@@ -3,12 +3,14 @@
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
 use super::commit;
+use super::hold::{Alone, Hold, Ownership, Pin, lock};
 use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
-use super::proposal::{Proposals, unique};
+use super::proposal::{Proposals, Worth, unique};
 use super::tip::Tip;
 use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
-use super::{Credentials, GitError, RemoteSpec, Snapshot, Stack, diff, stack};
+use super::upkeep::Moment;
+use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, Stack, diff, scraps, stack};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
 use git2::{Oid, Repository};
@@ -18,14 +20,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
 const USES_PER_HANDLE: u32 = 256;
 /// After building so many bytes a handle is opened anew.
 const BYTES_PER_HANDLE: usize = 8 * 1024 * 1024;
-/// Written last when a mirror is made: a mirror without it is half-written. Holds the address it mirrors.
+/// Written last when a mirror is made: a mirror without it is half-written. Holds what it is a mirror of.
 const MARKER: &str = "kubeops-mirror";
 /// What a mirror's directory is called while it is being removed.
 const BROKEN: &str = ".broken-";
@@ -35,6 +37,7 @@ pub struct Mirrors {
     directory: PathBuf,
     transport: Arc<dyn Transport>,
     open: Mutex<HashMap<RepositoryName, Arc<Mirror>>>,
+    ownership: Ownership,
 }
 
 impl Mirrors {
@@ -49,7 +52,7 @@ impl Mirrors {
             // Set aside by a process that ended before it could remove it.
             let _ = fs::remove_dir_all(entry.path());
         }
-        Ok(Self { directory, transport, open: Mutex::new(HashMap::new()) })
+        Ok(Self { ownership: Ownership::of(&directory), directory, transport, open: Mutex::new(HashMap::new()) })
     }
 
     /// The mirror of a repository; nothing is read or fetched yet. The credentials given last are used from now on. A
@@ -59,22 +62,33 @@ impl Mirrors {
         if let Some(mirror) = open.get(&remote.name)
             && mirror.remote.url == remote.url
             && mirror.remote.base == remote.base
+            && mirror.remote.git == remote.git
         {
             lock(&mirror.credentials).clone_from(&remote.credentials);
+            lock(&mirror.ssh).clone_from(&remote.ssh);
             return Arc::clone(mirror);
         }
+        let path = self.directory.join(format!("{}.git", remote.name));
         let mirror = Arc::new(Mirror {
-            path: self.directory.join(format!("{}.git", remote.name)),
-            remote: RemoteSpec { credentials: None, ..remote.clone() },
+            remote: RemoteSpec { credentials: None, ssh: None, ..remote.clone() },
             credentials: Mutex::new(remote.credentials.clone()),
+            ssh: Mutex::new(remote.ssh.clone()),
             transport: Arc::clone(&self.transport),
             handle: Mutex::new(None),
-            network: open.get(&remote.name).map_or_else(Default::default, |former| Arc::clone(&former.network)),
+            hold: open.get(&remote.name).map_or_else(|| Hold::of(&path), |former| Arc::clone(&former.hold)),
+            path,
             damaged: AtomicBool::new(false),
             tip: Tip::default(),
+            tidied: AtomicBool::new(false),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));
         mirror
+    }
+
+    /// Whether this process, and no other that works on the same directory, is to prune the mirrors and to keep them small. Where
+    /// files cannot be locked nobody is.
+    pub fn are_ours(&self) -> bool {
+        self.ownership.is_ours()
     }
 
     /// Closes handles that are not in use at this moment: for idle times, so that caches do not stay in memory.
@@ -98,12 +112,15 @@ pub struct Mirror {
     path: PathBuf,
     remote: RemoteSpec,
     credentials: Mutex<Option<Credentials>>,
+    ssh: Mutex<Option<SshAccess>>,
     transport: Arc<dyn Transport>,
     handle: Mutex<Option<Handle>>,
-    /// One conversation with the remote at a time; shared by successive handles on the same directory.
-    network: Arc<Mutex<()>>,
+    /// One conversation with the remote at a time; shared by successive mirrors on the same directory.
+    hold: Arc<Hold>,
     damaged: AtomicBool,
     tip: Tip,
+    /// Whether what a process before this one left was removed.
+    tidied: AtomicBool,
 }
 
 impl fmt::Debug for Mirror {
@@ -125,7 +142,7 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached or has no such branch, or the disk refuses.
     pub fn fetch(&self) -> Result<CommitSha, GitError> {
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         let mut rebuilt = self.prepare()?;
         loop {
             let fetched = self.transport.fetch(&self.place()).and_then(|tip| {
@@ -185,8 +202,10 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
+        // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
+        let pin = self.pin(commit)?;
         let root = self.tree_of(commit)?;
-        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root))
+        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
     }
 
     /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
@@ -222,7 +241,7 @@ impl Mirror {
     /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
     pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
         let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         self.prepare()?;
         let report = self.transport.push(&self.place(), updates);
         let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
@@ -258,16 +277,45 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached.
     pub fn remote_tip(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let _one = lock(&self.network);
-        self.prepare()?;
-        self.transport.tip(&self.place(), branch)
+        self.converse(|transport, place| transport.tip(place, branch))
     }
 
-    /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
-    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let _one = lock(&self.network);
+    /// Brings a branch's commits into the mirror and tells its tip, which upkeep leaves while the pin is held; none when the remote has
+    /// no such branch.
+    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<(CommitSha, Arc<Pin>)>, GitError> {
+        let tip = self.converse(|transport, place| {
+            let Some(tip) = transport.fetch_branch(place, branch)? else { return Ok(None) };
+            // While the conversation still keeps upkeep away.
+            let pin = self.pin(&tip)?;
+            Ok(Some((tip, pin)))
+        })?;
+        if self.remote.git.depth.is_some() {
+            // An open handle goes on seeing the history cut off where it was.
+            *lock(&self.handle) = None;
+        }
+        Ok(tip)
+    }
+
+    /// Whether file contents are fetched when they are read.
+    pub(super) fn is_partial(&self) -> bool {
+        self.remote.git.partial_clone
+    }
+
+    /// Speaks with the remote, while nobody else does for this mirror. Damage is remembered, so that the next conversation
+    /// begins with a new mirror.
+    pub(super) fn converse<T>(&self, talk: impl FnOnce(&dyn Transport, &Place) -> Result<T, GitError>) -> Result<T, GitError> {
+        let _talking = self.hold.talk();
         self.prepare()?;
-        self.transport.fetch_branch(&self.place(), branch)
+        let result = talk(self.transport.as_ref(), &self.place());
+        if matches!(result, Err(GitError::Corrupt { .. })) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Upkeep leaves the commit, and what it reaches, while the pin is held.
+    fn pin(&self, commit: &CommitSha) -> Result<Arc<Pin>, GitError> {
+        Ok(self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?))
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -275,11 +323,8 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold one of them or cannot be read.
     pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<TreeDiff, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let (from, to) = (self.find(repository, base)?, self.find(repository, commit)?);
-            diff::tree_diff(repository, from, to, limit).map_err(|error| self.local(&error))
-        })
+        self.bring_for_diff(base, commit)?;
+        self.with_found(base, commit, |repository, from, to| diff::tree_diff(repository, from, to, limit))
     }
 
     /// Whether `commit`, made on `base`, is to `base` what `change` is to `tip`: the same files, with the same content before and
@@ -327,16 +372,56 @@ impl Mirror {
         commits.into_iter().for_each(|commit| self.proposals().forget(commit));
     }
 
-    /// Removes our objects of every commit that `live` does not name, and what a killed process left half-written. Only the
-    /// process that owns the data directory may call it.
+    /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
+    /// that are worth little the newest stay, as many as are small beside the mirror. Only the process that owns the data directory
+    /// may call it.
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+    pub fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
         // No commit of this process is being written while the handle is held, so a scratch file is a dead one's.
+        let _closed = self.closed();
+        self.proposals().prune(worth)
+    }
+
+    /// Keeps everybody of this process from reading until it is dropped; whoever reads next opens the mirror anew.
+    pub(super) fn closed(&self) -> impl Drop + '_ {
         let mut handle = lock(&self.handle);
         *handle = None;
-        self.proposals().prune(live)
+        handle
+    }
+
+    /// Nobody talks with the remote until it is dropped; none when another process does.
+    pub(super) fn alone(&self) -> Result<Option<Alone<'_>>, GitError> {
+        self.hold.alone().map_err(|error| self.storage(&error))
+    }
+
+    /// The commits of snapshots in use.
+    pub(super) fn pinned(&self) -> Vec<Oid> {
+        self.hold.pinned()
+    }
+
+    /// How it was when upkeep last found nothing to do.
+    pub(super) fn last_look(&self) -> MutexGuard<'_, Option<Moment>> {
+        lock(&self.hold.looked)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn transport(&self) -> &dyn Transport {
+        self.transport.as_ref()
+    }
+
+    /// Whether there is a mirror, and not a half-written one.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.join(MARKER).exists()
+    }
+
+    /// The next fetch builds it anew.
+    pub(super) fn mark_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     /// As [`Self::with_repository`], with this commit of the base or of ours readable: a handle may be a new one.
@@ -349,6 +434,20 @@ impl Mirror {
 
     pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
         self.with_handle(|handle| read(&handle.repository).map_err(|error| self.local(&error)))
+    }
+
+    /// The same, with two commits that the mirror or proposals hold.
+    pub(super) fn with_found<T>(
+        &self,
+        from: &CommitSha,
+        to: &CommitSha,
+        read: impl FnOnce(&Repository, Oid, Oid) -> Result<T, git2::Error>,
+    ) -> Result<T, GitError> {
+        self.with_handle(|handle| {
+            let repository = &handle.repository;
+            let (from, to) = (self.find(repository, from)?, self.find(repository, to)?);
+            read(repository, from, to).map_err(|error| self.local(&error))
+        })
     }
 
     fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
@@ -370,7 +469,7 @@ impl Mirror {
         handle.uses += 1;
         let result = work(handle);
         if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.damaged.store(true, Ordering::Relaxed);
+            self.mark_damaged();
             *slot = None;
         }
         result
@@ -385,9 +484,14 @@ impl Mirror {
         })
     }
 
+    /// The id of a commit that the mirror or a proposal holds.
     fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
         let found = self.proposals().load(repository, commit)?;
-        found.ok_or_else(|| GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })
+        found.ok_or_else(|| self.missing(commit))
+    }
+
+    pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
+        GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
     }
 
     fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
@@ -398,10 +502,15 @@ impl Mirror {
         })
     }
 
-    /// Makes the mirror when there is none, and anew when it is damaged, half-written or of another address. Tells whether it did.
+    /// Makes the mirror when there is none, and anew when it is damaged, half-written, or of another address or cut. Tells whether it did.
     fn prepare(&self) -> Result<bool, GitError> {
-        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|address| address == self.remote.url.as_str());
-        let sound = marked && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
+        if !self.tidied.swap(true, Ordering::Relaxed) {
+            scraps::remove(&self.path);
+        }
+        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|mark| mark == self.remote.mark());
+        // libgit2 bears a head that git does not.
+        let headed = fs::read(self.path.join("HEAD")).is_ok_and(|head| head.starts_with(b"ref: refs/heads/"));
+        let sound = marked && headed && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
         if !sound {
             self.rebuild()?;
         }
@@ -410,7 +519,7 @@ impl Mirror {
 
     /// Puts an empty mirror in place of what is there. Proposals are dropped with it: they are made again from their requests.
     fn rebuild(&self) -> Result<(), GitError> {
-        let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
+        let storage = |error: std::io::Error| self.storage(&error);
         let mut slot = lock(&self.handle);
         *slot = None;
         // A repository's name has no dot, so this is no other's mirror.
@@ -426,21 +535,32 @@ impl Mirror {
         initialise(&self.path).map_err(|error| self.local(&error))?;
         fs::write(self.path.join("config"), MIRROR_CONFIG).map_err(storage)?;
         self.proposals().prepare()?;
-        fs::write(self.path.join(MARKER), self.remote.url.as_str()).map_err(storage)?;
+        fs::write(self.path.join(MARKER), self.remote.mark()).map_err(storage)?;
         self.damaged.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    fn place(&self) -> Place {
-        Place { path: self.path.clone(), remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ..self.remote.clone() } }
+    pub(super) fn place(&self) -> Place {
+        Place {
+            path: self.path.clone(),
+            remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ssh: lock(&self.ssh).clone(), ..self.remote.clone() },
+        }
     }
 
     fn proposals(&self) -> Proposals<'_> {
         Proposals::of(&self.remote.name, &self.path)
     }
 
-    fn local(&self, error: &git2::Error) -> GitError {
+    pub(super) fn local(&self, error: &git2::Error) -> GitError {
         GitError::local(&self.remote.name, error)
+    }
+
+    pub(super) fn corrupt(&self, message: String) -> GitError {
+        GitError::Corrupt { repository: self.remote.name.clone(), message }
+    }
+
+    pub(super) fn storage(&self, error: &std::io::Error) -> GitError {
+        GitError::storage(&self.remote.name, error)
     }
 }
 
@@ -449,9 +569,4 @@ fn initialise(path: &Path) -> Result<(), git2::Error> {
     // No template directory of the machine: it could bring hooks.
     options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
     Repository::init_opts(path, &options).map(drop)
-}
-
-/// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

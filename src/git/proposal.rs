@@ -6,7 +6,7 @@ use super::GitError;
 use super::commit::Built;
 use crate::types::{CommitSha, RepositoryName};
 use git2::{ObjectType, Odb, Oid, Repository};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many commits of ours may stand on each other.
 pub(super) const MAX_STACK: usize = 256;
+
+/// What is worth little may be one part in so many of the mirror.
+const LITTLE: u64 = 40;
+
+/// What the objects of a commit of ours are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worth {
+    /// Its request is under way.
+    Much,
+    /// Its request has ended: nice to look at, and made again where it is wanted.
+    Little,
+    /// Nobody knows it any more.
+    Nothing,
+}
 
 /// The proposals of one mirror.
 pub(super) struct Proposals<'m> {
@@ -54,6 +68,11 @@ impl<'m> Proposals<'m> {
     /// Makes `commit` readable in a repository whose new objects stay in memory, with those of ours it stands on. Tells its
     /// id; none when neither the mirror nor a proposal holds it.
     pub(super) fn load(&self, repository: &Repository, commit: &CommitSha) -> Result<Option<Oid>, GitError> {
+        self.load_telling(repository, commit, &mut Vec::new())
+    }
+
+    /// The same, adding to `objects` every object that came out of a proposal.
+    pub(super) fn load_telling(&self, repository: &Repository, commit: &CommitSha, objects: &mut Vec<Oid>) -> Result<Option<Oid>, GitError> {
         let local = |error: git2::Error| GitError::local(self.repository, &error);
         let odb = repository.odb().map_err(local)?;
         let wanted = Oid::from_str(commit.as_str()).map_err(local)?;
@@ -68,10 +87,12 @@ impl<'m> Proposals<'m> {
             stack.push((id, bytes));
         }
         for (id, bytes) in stack {
-            if read_objects(&odb, &bytes).map_err(local)? != Some(id) {
+            let read = read_objects(&odb, &bytes).map_err(local)?;
+            if read.last() != Some(&id) {
                 let message = format!("the objects of commit {id} are damaged");
                 return Err(GitError::Corrupt { repository: self.repository.clone(), message });
             }
+            objects.extend(read);
         }
         Ok(Some(wanted))
     }
@@ -85,35 +106,76 @@ impl<'m> Proposals<'m> {
         }
     }
 
+    /// What each commit is worth: as much as the most valuable that stands on it.
+    fn worths(&self, names: impl Iterator<Item = CommitSha>, worth: impl Fn(&CommitSha) -> Worth) -> HashMap<Oid, Worth> {
+        let named: Vec<(Oid, Worth)> = names.filter_map(|name| Some((Oid::from_str(name.as_str()).ok()?, worth(&name)))).collect();
+        let mut worths: HashMap<Oid, Worth> = HashMap::new();
+        for wanted in [Worth::Much, Worth::Little] {
+            for (commit, _) in named.iter().filter(|(_, worth)| *worth == wanted) {
+                let mut next = Some(*commit);
+                // What cannot be read holds nobody up: it is made again from its request.
+                while let Some(id) = next.filter(|id| !worths.contains_key(id)) {
+                    worths.insert(id, wanted);
+                    next = self.read(id).ok().flatten().and_then(|bytes| parent_of(&bytes).ok().flatten());
+                }
+            }
+        }
+        worths
+    }
+
     /// Removes a commit's objects; what cannot be removed stays for a later pruning.
     pub(super) fn forget(&self, commit: &CommitSha) {
         let _ = fs::remove_file(self.place(commit));
     }
 
-    /// Removes the objects of all commits that are not live and that no live one stands on, and half-written files.
-    pub(super) fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+    /// Removes the objects of commits that are worth nothing, and half-written files. Those that are worth little stay, the newest
+    /// first, while they are a small part of the mirror. A commit is worth what those are that stand on it.
+    pub(super) fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
+        let storage = |error: std::io::Error| GitError::storage(self.repository, &error);
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(GitError::storage(self.repository, &error)),
+            Err(error) => return Err(storage(error)),
         };
-        let entries: Vec<(PathBuf, String)> =
-            entries.flatten().filter_map(|entry| Some((entry.path(), entry.file_name().to_str()?.to_owned()))).collect();
-        let mut kept: HashSet<Oid> = HashSet::new();
-        for commit in entries.iter().filter_map(|(_, name)| name.parse::<CommitSha>().ok()).filter(|commit| live(commit)) {
-            let mut next = Oid::from_str(commit.as_str()).ok();
-            // What cannot be read holds nobody up: it is made again from its request.
-            while let Some(id) = next.filter(|id| kept.insert(*id)) {
-                next = self.read(id).ok().flatten().and_then(|bytes| parent_of(&bytes).ok().flatten());
+        let entries: Vec<(fs::DirEntry, String)> =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str().map(str::to_owned).map(|name| (entry, name))).collect();
+        let worths = self.worths(entries.iter().filter_map(|(_, name)| name.parse().ok()), worth);
+        let worth = |commit: CommitSha| Oid::from_str(commit.as_str()).ok().and_then(|id| worths.get(&id).copied()).unwrap_or(Worth::Nothing);
+        let (mut dead, mut little) = (Vec::new(), Vec::new());
+        for (entry, name) in entries {
+            match name.parse().map(worth) {
+                Err(_) if name.starts_with('.') => dead.push(entry.path()),
+                Ok(Worth::Nothing) => dead.push(entry.path()),
+                Ok(Worth::Little) => {
+                    let meta = entry.metadata().map_err(storage)?;
+                    little.push((meta.modified().map_err(storage)?, meta.len(), entry.path()));
+                }
+                Ok(Worth::Much) | Err(_) => {}
             }
         }
-        for (path, name) in entries {
-            let dead = name.starts_with('.') || name.parse::<CommitSha>().is_ok() && !Oid::from_str(&name).is_ok_and(|id| kept.contains(&id));
-            if dead && let Err(error) = fs::remove_file(path) {
+        little.sort_unstable_by(|a, b| b.cmp(a));
+        let mut left = self.mirror_bytes().map_err(storage)? / LITTLE;
+        for (_, bytes, path) in little {
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => dead.push(path),
+            }
+        }
+        for path in dead {
+            if let Err(error) = fs::remove_file(path) {
                 tracing::warn!(repository = %self.repository, %error, "objects of a finished commit could not be removed");
             }
         }
         Ok(())
+    }
+
+    /// The bytes of the mirror's own objects, as far as they are packed.
+    fn mirror_bytes(&self) -> std::io::Result<u64> {
+        match fs::read_dir(self.directory.with_file_name("objects").join("pack")) {
+            Ok(packs) => packs.map(|entry| Ok(entry?.metadata()?.len())).sum(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     fn place(&self, commit: &CommitSha) -> PathBuf {
@@ -121,14 +183,14 @@ impl<'m> Proposals<'m> {
     }
 }
 
-/// Gives every object of a proposal to the object store and tells the last one's id; none when there is no object.
-fn read_objects(odb: &Odb<'_>, bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
-    let mut last = None;
+/// Gives every object of a proposal to the object store and tells their ids, in their order.
+fn read_objects(odb: &Odb<'_>, bytes: &[u8]) -> Result<Vec<Oid>, git2::Error> {
+    let mut read = Vec::new();
     each_object(bytes, |kind, content| {
-        last = Some(odb.write(kind, content)?);
+        read.push(odb.write(kind, content)?);
         Ok(())
     })?;
-    Ok(last)
+    Ok(read)
 }
 
 /// The commit that the commit of a proposal stands on, by its own words; none when it stands on none.

@@ -1,7 +1,7 @@
 //! One commit of the base branch, read only: what `plan` and `validate` see of the repository.
 //! It reads trees along the asked paths and nothing else; there is no checkout.
 
-use super::{GitError, mirror::Mirror};
+use super::{GitError, hold::Pin, mirror::Mirror};
 use crate::plan::{BaseTree, EntryKind, MAX_FILE_BYTES, TreeError};
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::sync::Arc;
@@ -12,6 +12,8 @@ pub struct Snapshot {
     mirror: Arc<Mirror>,
     commit: CommitSha,
     root: git2::Oid,
+    /// Upkeep leaves what is being read.
+    _pin: Arc<Pin>,
 }
 
 struct Found {
@@ -19,9 +21,16 @@ struct Found {
     mode: i32,
 }
 
+impl Found {
+    /// A regular file: executable or not, and 100664 from early gits.
+    fn is_file(&self) -> bool {
+        matches!(self.mode, 0o100_644 | 0o100_755 | 0o100_664)
+    }
+}
+
 impl Snapshot {
-    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid) -> Self {
-        Self { mirror, commit, root }
+    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pin: Arc<Pin>) -> Self {
+        Self { mirror, commit, root, _pin: pin }
     }
 
     /// What stands at `path`; the root for an empty path or `.`.
@@ -61,11 +70,10 @@ impl BaseTree for Snapshot {
     }
 
     fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+        let found = self.reading(|repository| self.find(repository, path.as_str()))?;
+        let Some(found) = found.filter(Found::is_file) else { return Ok(None) };
+        self.mirror.bring(&self.commit, &[found.id]).map_err(tree_error)?;
         let read = self.reading(|repository| {
-            let Some(found) = self.find(repository, path.as_str())? else { return Ok(Ok(None)) };
-            if !matches!(found.mode, 0o100_644 | 0o100_755 | 0o100_664) {
-                return Ok(Ok(None));
-            }
             let odb = repository.odb()?;
             let (size, _) = odb.read_header(found.id)?;
             if size > MAX_FILE_BYTES {
@@ -76,6 +84,18 @@ impl BaseTree for Snapshot {
         read.map_err(|size| TreeError { message: format!("{path} has {size} bytes; at most {MAX_FILE_BYTES} are read"), class: ErrorClass::User })
     }
 
+    fn prefetch(&self, paths: &[&ManifestPath]) -> Result<(), TreeError> {
+        if !self.mirror.is_partial() {
+            return Ok(());
+        }
+        let find = |repository: &git2::Repository| {
+            let found = paths.iter().map(|path| self.find(repository, path.as_str()));
+            found.filter_map(|found| found.map(|found| found.filter(Found::is_file).map(|found| found.id)).transpose()).collect::<Result<Vec<_>, _>>()
+        };
+        let wanted = self.reading(find)?;
+        self.mirror.bring(&self.commit, &wanted).map_err(tree_error)
+    }
+
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         let wanted = name.to_lowercase();
@@ -84,6 +104,18 @@ impl BaseTree for Snapshot {
             let tree = repository.find_tree(found.id)?;
             let names = tree.iter().filter_map(|entry| entry.name().ok().map(str::to_owned));
             Ok(names.filter(|name| name.to_lowercase() == wanted).collect())
+        })
+    }
+
+    fn names(&self, directory: &str) -> Result<Vec<String>, TreeError> {
+        self.reading(|repository| {
+            let Some(found) = self.find(repository, directory)?.filter(|found| found.mode == 0o040_000) else { return Ok(Vec::new()) };
+            let tree = repository.find_tree(found.id)?;
+            let named = |entry: git2::TreeEntry<'_>| {
+                let name = entry.name().ok()?;
+                Some(if entry.filemode() == 0o040_000 { format!("{name}/") } else { name.to_owned() })
+            };
+            Ok(tree.iter().filter_map(named).collect())
         })
     }
 }

@@ -2,6 +2,7 @@
 //! A branch on which a person went on is theirs, and a merged pull request is left as it is.
 
 use super::branch::Head;
+use super::pull::priority;
 use super::step::outcome;
 use super::{Pipeline, StepError, blocking};
 use crate::failpoint;
@@ -22,7 +23,7 @@ impl Pipeline {
         let mut settlement = outcome::nothing();
         // What a person closed or merged is over.
         if !matches!(request.state, State::Merged | State::Applied | State::Declined) {
-            let forge = self.forges.forge(&repository)?;
+            let forge = self.forges.forge(&repository, priority(request))?;
             if let Some(merged) = self.close(forge.as_ref(), request, &head, &mirror).await? {
                 let message = format!("pull request #{merged} had been merged before: its change is in the base");
                 settlement.timeline.push(outcome::note(request, message, self.clock.as_ref()));
@@ -42,12 +43,9 @@ impl Pipeline {
             _ => None,
         };
         let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) else { return Ok(None) };
-        if forge.get(number).await?.state == PullState::Merged {
-            return Ok(Some(number));
-        }
         let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-        forge.close(number, Some(&reason)).await?;
-        Ok(None)
+        let closed = forge.close(number, Some(&reason)).await?;
+        Ok((closed.state == PullState::Merged).then_some(number))
     }
 
     /// Whether a pull request of the branch is this request's: its number or its head is known, or it is open and the branch

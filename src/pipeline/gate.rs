@@ -1,43 +1,69 @@
-//! Between a plan and its commit: whether the pull request may be opened now.
-//! What must wait is planned anew when its turn comes, so nothing stale is ever proposed. It decides nothing about open ones.
+//! Between a plan and its proposal: whether it is stopped for going round in circles, and whether its pull request may be opened
+//! now. What must wait is planned anew when its turn comes, so nothing stale is ever proposed. It decides nothing about open ones.
 
-use super::step::{Planned, Postponed};
-use super::{InForce, Pipeline, StepError};
-use crate::automation::LoopSpec;
-use crate::inventory::Target;
-use crate::request::{Footprint, Oscillation, Request, State, oscillations};
-use crate::store::{Admission, Admitted, Lack};
+use super::step::{Grouped, Planned, Postponed};
+use super::{Pipeline, StepError};
+use crate::automation::{Automation, LoopSpec};
+use crate::request::{Changes, Oscillation, Request, State, oscillations};
+use crate::store::{Admission, Admitted, Lack, TouchQuery};
 use crate::types::{ManifestPath, RepositoryName};
-use crate::validate::Finding;
+use crate::validate::{Finding, Severity};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// Who waits looks again at least this often: room may come earlier than expected, and limits may change.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
+/// Earlier requests that are looked at for a loop.
+const MOST_TOUCHES: u32 = 200;
 /// Places that are told of which go back and forth, and steps of each.
 const MOST_TOLD: usize = 5;
 const STEPS_TOLD: usize = 12;
 
 impl Pipeline {
-    /// Why a request that would take a value back to where it was, once more than its automation allows, is stopped: findings and
-    /// a sentence. `hint` says how a person gets it through. Called where one may block.
-    pub(super) fn breaks_a_loop(
+    /// The plan, or what takes its place: a refusal where it would go round in circles, or a later time where there is no room.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub(super) async fn let_through(&self, request: &Request, mut grouped: Grouped) -> Result<Grouped, StepError> {
+        // An open pull request was let through already.
+        let (Planned::Committed { repository, target, changes, .. }, State::Accepted, None) = (&grouped.planned, request.state, &request.pull) else {
+            return Ok(grouped);
+        };
+        let Some(automation) = self.rules.current().set.automations.get(&request.key.automation).cloned() else { return Ok(grouped) };
+        // Of a group each member was asked by itself.
+        if request.members == 0 && !is_by_a_person(request) {
+            let hint = format!("let it through once: `kubeops requests retry {}`", request.id);
+            if let Some((findings, message)) = self.breaks_a_loop(&automation, request, repository, changes, &hint).await? {
+                return Ok(Planned::Rejected { findings, message }.into());
+            }
+        }
+        if let Some(postponed) = self.room(&automation, request, target).await? {
+            grouped = Planned::Postponed(postponed).into();
+        }
+        Ok(grouped)
+    }
+
+    /// Why a change that would take a value back to where it was, once more than its automation allows, is stopped: findings and a
+    /// sentence. `hint` says how a person gets it through.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn breaks_a_loop(
         &self,
-        rules: &InForce,
+        automation: &Automation,
         request: &Request,
         repository: &RepositoryName,
-        footprint: &Footprint,
+        changes: &Changes,
         hint: &str,
     ) -> Result<Option<(Vec<Finding>, String)>, StepError> {
-        let Some(automation) = rules.set.automations.get(&request.key.automation) else { return Ok(None) };
         let breaker = automation.spec.limits.breaker;
         if breaker.changes == 0 {
             return Ok(None);
         }
         let since = self.clock.now().minus(breaker.within.get());
-        let files: Vec<&ManifestPath> = footprint.keys().collect();
-        let touches = Handle::current().block_on(self.store.touches(repository, &files, since, &request.id))?;
-        let found = oscillations(footprint, &touches, since, breaker.changes);
+        let query = TouchQuery { repository, files: &changes.files, except: &request.id, since };
+        let touches = self.store.touches(&query, MOST_TOUCHES).await?;
+        let found = oscillations(changes, &touches, since, breaker.changes);
         let Some(first) = found.first() else { return Ok(None) };
         let message = format!(
             "stopped: {first} goes back and forth, {} times within {} with this one; see the findings, and if it is right, {hint}",
@@ -47,42 +73,23 @@ impl Pipeline {
         Ok(Some((findings, message)))
     }
 
-    /// The same for a request that asks for one change: one that is proposed already, or that a person wants, is not stopped.
-    pub(super) fn stopped(
-        &self,
-        rules: &InForce,
-        request: &Request,
-        repository: &RepositoryName,
-        footprint: &Footprint,
-    ) -> Result<Option<Planned>, StepError> {
-        if is_through(request) || is_by_a_person(request) {
-            return Ok(None);
-        }
-        let hint = format!("let it through once: `kubeops requests retry {}`", request.id);
-        let stopped = self.breaks_a_loop(rules, request, repository, footprint, &hint)?;
-        Ok(stopped.map(|(findings, message)| Planned::Rejected { findings, message }))
-    }
-
-    /// Takes room for the request's pull request under its automation's limits; none when it has it, or needs none. Called
-    /// where one may block.
-    pub(super) fn room(&self, rules: &InForce, request: &Request, target: &Target) -> Result<Option<Postponed>, StepError> {
-        let Some(automation) = rules.set.automations.get(&request.key.automation) else { return Ok(None) };
+    /// Takes room for the request's pull request under its automation's limits; none when it has it, or needs none.
+    async fn room(&self, automation: &Arc<Automation>, request: &Request, target: &str) -> Result<Option<Postponed>, StepError> {
         let limits = automation.spec.limits;
         let per_target = limits.per_target.map(|target| target.per_hour);
-        if is_through(request) || (limits.per_hour, per_target) == (None, None) {
+        if (limits.per_hour, per_target) == (None, None) {
             return Ok(None);
         }
         let admission = Admission {
             request: request.id.clone(),
             automation: automation.name.clone(),
-            target: format!("{}:{}", target.repository.name, target.path),
+            target: target.to_owned(),
             per_hour: limits.per_hour,
             per_target,
             insists: is_by_a_person(request),
         };
         let now = self.clock.now();
-        let admitted = Handle::current().block_on(self.store.admit(&admission, now))?;
-        let Admitted::Waits { until, lacks, limit, ahead, since_now } = admitted else { return Ok(None) };
+        let Admitted::Waits { until, lacks, limit, ahead, since_now } = self.store.admit(&admission, now).await? else { return Ok(None) };
         let (whose, field) = match lacks {
             Lack::Automation => (format!("automation {}", admission.automation), "limits.perHour"),
             Lack::Target => (format!("automation {} for {}", admission.automation, admission.target), "limits.perTarget.perHour"),
@@ -100,11 +107,6 @@ impl Pipeline {
     }
 }
 
-/// Whether its pull request is open already: what follows is an update.
-fn is_through(request: &Request) -> bool {
-    request.state != State::Accepted || request.pull.is_some()
-}
-
 /// Whether a person asked for it, or asked for it again: it is not held up for what others did.
 pub(super) fn is_by_a_person(request: &Request) -> bool {
     request.urged || request.event.source.is_none()
@@ -118,8 +120,8 @@ fn finding(found: &Oscillation, breaker: LoopSpec, hint: &str) -> Finding {
     }
     let message = format!(
         "{found} goes back and forth: with {} -> {} it would be changed so {} times within {}, and {} are allowed. What happened: {}",
-        found.write.old,
-        found.write.new,
+        found.old,
+        found.new,
         found.changes,
         breaker.within,
         breaker.changes,
@@ -128,5 +130,14 @@ fn finding(found: &Oscillation, breaker: LoopSpec, hint: &str) -> Finding {
     let hint = format!(
         "find out who undoes whom: two automations, or an alert that flaps. If this change is right, {hint}. `limits.loop` says how many there may be"
     );
-    Finding::error("loop", &found.file, message).hint(hint)
+    Finding {
+        severity: Severity::Error,
+        rule: "loop".to_owned(),
+        path: found.object.file.as_ref().map(ManifestPath::to_string).unwrap_or_default(),
+        document: Some(found.object.document),
+        pointer: None,
+        line: None,
+        message,
+        hint: Some(hint),
+    }
 }

@@ -4,15 +4,15 @@
 
 use super::gate::is_by_a_person;
 use super::planning::{self, Stop};
-use super::plans::{Base, Bases, Replanned, wanted};
-use super::step::Planned;
-use super::{InForce, Pipeline, StepError, commit_meta};
-use crate::automation::MOST_MEMBERS;
+use super::plans::{Base, Bases, Looked, target_key, wanted};
+use super::step::{Grouped, Planned};
+use super::{InForce, Pipeline, StepError};
+use crate::automation::{Automation, MOST_MEMBERS};
 use crate::failpoint;
 use crate::git::Stack;
 use crate::inventory::{Repository, Target};
-use crate::plan::{GroupText, PlanError, PullText};
-use crate::request::{Footprint, Member, MemberOutcome, MemberState, Request, State, footprint};
+use crate::plan::{GroupText, PullText};
+use crate::request::{CONFLICT, Changes, Member, MemberOutcome, Request, State};
 use crate::types::CommitSha;
 use crate::validate::{Finding, Severity};
 use serde_json::{Map, Value};
@@ -23,16 +23,22 @@ use tokio::runtime::Handle;
 /// Findings of members that are kept with the request itself; all are kept with their members.
 const MOST_FINDINGS: usize = 50;
 
-/// What planning a group came to: of the whole, and of each member that was looked at.
-pub(super) struct Grouped {
-    pub(super) planned: Planned,
-    pub(super) members: Vec<MemberOutcome>,
-}
-
 /// A member with the values it asks with and where it asks for them, or why it may not.
 type Resolved = Result<(Map<String, Value>, Target), Refusal>;
 
+/// A group that is being planned.
+struct Asked<'a> {
+    rules: &'a InForce,
+    automation: &'a Automation,
+    request: &'a Request,
+    members: &'a [Member],
+    resolved: &'a [Resolved],
+    /// The repository its pull request is in.
+    home: &'a Arc<Repository>,
+}
+
 /// Why a member is left out.
+#[derive(Clone)]
 struct Refusal {
     findings: Vec<Finding>,
     message: String,
@@ -46,7 +52,7 @@ struct Stacked {
     commits: Vec<CommitSha>,
     members: Vec<MemberOutcome>,
     texts: Option<PullText>,
-    footprint: Footprint,
+    changes: Option<Changes>,
 }
 
 impl Stacked {
@@ -57,62 +63,59 @@ impl Stacked {
 
 impl Pipeline {
     /// Plans a group, for the first time or again. Called where one may block.
-    pub(super) fn plan_group(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Replanned<Grouped>, StepError> {
+    pub(super) fn plan_group(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Looked, StepError> {
         let is_open = request.pull.is_some();
         let Some(automation) = rules.set.automations.get(&request.key.automation) else {
             let gone = || Stop::refused(format!("the automation {} is not configured any more", request.key.automation));
-            return if is_open { Ok(Replanned::Elsewhere) } else { gone().into_planned().map(|planned| Replanned::differs(alone(planned))) };
+            return if is_open { Ok(Looked::Elsewhere) } else { gone().into_planned().map(Looked::from) };
         };
         if let Some(repository) =
             request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).filter(|_| request.taken_over)
         {
-            return Ok(Replanned::Same(self.base(bases, repository)?.tip.clone()));
+            return Ok(Looked::Same(self.base(bases, repository)?.tip.clone()));
         }
         let most = automation.spec.group.as_ref().map_or(MOST_MEMBERS, |group| group.most);
         let members = Handle::current().block_on(self.store.members(&request.id, true, most))?;
         let resolved = members.iter().map(|member| resolve(rules, &as_member(request, member))).collect::<Result<Vec<_>, _>>()?;
         // Its automation or target is gone or another one: what a person reviews is not taken away for that.
         if members.iter().zip(&resolved).any(|(member, resolved)| is_elsewhere(request, member, resolved)) {
-            return Ok(Replanned::Elsewhere);
+            return Ok(Looked::Elsewhere);
         }
         let Some(home) = home(rules, request, &resolved) else {
             if is_open {
-                return Ok(Replanned::Elsewhere);
+                return Ok(Looked::Elsewhere);
             }
             let members: Vec<MemberOutcome> =
                 members.iter().zip(resolved).filter_map(|(member, resolved)| Some(refused(member, resolved.err()?))).collect();
-            return Ok(Replanned::differs(Grouped { planned: none_left(&members), members }));
+            return Ok(Grouped { planned: none_left(&members), members }.into());
         };
         let base = self.base(bases, &home)?;
-        let mut stacked = self.stack(rules, request, &members, &resolved, &home, base)?;
+        let asked = Asked { rules, automation, request, members: &members, resolved: &resolved, home: &home };
+        let mut stacked = self.stack(&asked, base)?;
         // An end is final, so it is not said on hearsay.
         if stacked.commits.is_empty() && !stacked.base.fetched {
             bases.remove(&home.name);
             let base = self.look(&home, Duration::ZERO, bases)?;
-            stacked = self.stack(rules, request, &members, &resolved, &home, base)?;
+            stacked = self.stack(&asked, base)?;
         }
         if self.is_as_proposed(request, &members, &stacked)? {
-            return Ok(Replanned::Same(stacked.base.tip.clone()));
+            return Ok(Looked::Same(stacked.base.tip.clone()));
         }
-        self.grouped(rules, request, &home, stacked).map(Replanned::differs)
+        grouped(&asked, stacked).map(Looked::from)
     }
 
     /// Commits what each member asks for on what the one before it left.
-    fn stack(
-        &self,
-        rules: &InForce,
-        request: &Request,
-        members: &[Member],
-        resolved: &[Resolved],
-        home: &Arc<Repository>,
-        base: Arc<Base>,
-    ) -> Result<Stacked, StepError> {
-        let mut stacked = Stacked { target: None, base, commits: Vec::new(), members: Vec::new(), texts: None, footprint: Footprint::new() };
-        for (member, resolved) in members.iter().zip(resolved) {
+    fn stack(&self, asked: &Asked<'_>, base: Arc<Base>) -> Result<Stacked, StepError> {
+        let mut stacked = Stacked { target: None, base, commits: Vec::new(), members: Vec::new(), texts: None, changes: None };
+        for (member, resolved) in asked.members.iter().zip(asked.resolved) {
             let outcome = match resolved {
-                Err(refusal) => refused(member, Refusal { findings: refusal.findings.clone(), message: refusal.message.clone() }),
-                Ok((_, target)) if target.repository.name != home.name => refused(member, elsewhere(&target.repository, home)),
-                Ok((parameters, target)) => self.add_member(rules, request, member, (parameters, target), &mut stacked)?,
+                Err(refusal) => refused(member, refusal.clone()),
+                Ok((_, target)) if target.repository.name != asked.home.name => refused(member, elsewhere(&target.repository, asked.home)),
+                Ok((parameters, target)) => match self.add_member(asked, member, (parameters, target), &mut stacked) {
+                    Ok(outcome) => outcome,
+                    Err(Stop::Refused { findings, message }) => refused(member, Refusal { findings, message }),
+                    Err(Stop::Failed(error)) => return Err(error),
+                },
             };
             stacked.members.push(outcome);
         }
@@ -121,54 +124,40 @@ impl Pipeline {
 
     fn add_member(
         &self,
-        rules: &InForce,
-        request: &Request,
+        asked: &Asked<'_>,
         member: &Member,
         (parameters, target): (&Map<String, Value>, &Target),
         stacked: &mut Stacked,
-    ) -> Result<MemberOutcome, StepError> {
-        let asked = as_member(request, member);
+    ) -> Result<MemberOutcome, Stop> {
+        let alone = as_member(asked.request, member);
         let below = stacked.base.mirror.snapshot(stacked.tip())?;
-        let made = match planning::make(rules, wanted(&asked), parameters, target, &below) {
-            Ok(made) => made,
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Refused { findings, message }) => return Ok(refused(member, Refusal { findings, message })),
-        };
+        let made = planning::make(asked.rules, wanted(&alone), parameters, target, &below)?;
         let considered = MemberOutcome { parameters: Some(parameters.clone()), ..outcome(member) };
         if made.change.is_empty() {
             let message = Some("the base, or a member before it, holds all of it already".to_owned());
             return Ok(MemberOutcome { message, ..considered });
         }
-        let writes = footprint(&made.change, &below).map_err(PlanError::from)?;
-        if let Some(refusal) = self.loops_again(rules, &asked, member, target, &writes)? {
-            return Ok(refused(member, refusal));
+        let changes = Changes::of(&made.change);
+        // What is proposed already is not asked again.
+        if !member.proposed && !is_by_a_person(&alone) {
+            let hint = format!("ask for it in person: `kubeops requests ask {}`", asked.automation.name);
+            let looked = Handle::current().block_on(self.breaks_a_loop(asked.automation, &alone, &asked.home.name, &changes, &hint))?;
+            if let Some((findings, message)) = looked {
+                return Err(Stop::Refused { findings, message });
+            }
         }
-        let meta = commit_meta(&asked, target, &made.text.title, &made.summary)?;
-        let commit = stacked.base.mirror.commit(stacked.tip(), &made.change, &meta)?;
+        let on = (&*stacked.base.mirror, stacked.tip());
+        let (commit, said) = self.commit_on(asked.rules, wanted(&alone), target, on, (&made, &alone.id, parameters))?;
         failpoint::hit("plan.committed");
-        join_footprints(&mut stacked.footprint, writes);
         stacked.commits.push(commit.clone());
         stacked.target.get_or_insert_with(|| target.clone());
         stacked.texts.get_or_insert_with(|| made.text.clone());
-        let findings = made.change.warnings().to_vec();
-        Ok(MemberOutcome { commit: Some(commit), title: Some(made.text.title), summary: made.summary, findings, ..considered })
-    }
-
-    /// Whether the member's change would take a value back and forth once too often. What is proposed already is not asked again.
-    fn loops_again(
-        &self,
-        rules: &InForce,
-        asked: &Request,
-        member: &Member,
-        target: &Target,
-        writes: &Footprint,
-    ) -> Result<Option<Refusal>, StepError> {
-        if member.proposed || is_by_a_person(asked) {
-            return Ok(None);
+        match &mut stacked.changes {
+            Some(all) => all.join(changes),
+            none => *none = Some(changes),
         }
-        let hint = format!("ask for it in person: `kubeops requests ask {}`", asked.key.automation);
-        let found = self.breaks_a_loop(rules, asked, &target.repository.name, writes, &hint)?;
-        Ok(found.map(|(findings, message)| Refusal { findings, message }))
+        let findings = made.change.warnings().iter().cloned().chain(said).collect();
+        Ok(MemberOutcome { commit: Some(commit), title: Some(made.text.title), summary: made.summary, findings, ..considered })
     }
 
     /// Whether the stack does what the one before it did, and every member stands where it stood. Then what was committed to find
@@ -176,7 +165,10 @@ impl Pipeline {
     fn is_as_proposed(&self, request: &Request, members: &[Member], stacked: &Stacked) -> Result<bool, StepError> {
         let (Some(base), Some(tip)) = (&request.base, &request.commit) else { return Ok(false) };
         let settled = request.state != State::Accepted && members.iter().zip(&stacked.members).all(|(member, outcome)| outcome.is_where(member));
-        if !settled || stacked.commits.is_empty() || warnings(&stacked.members) != request.findings {
+        // Whether it conflicts with others is looked at whenever it is proposed anew.
+        let own = request.findings.iter().filter(|finding| finding.rule != CONFLICT);
+        let findings_stay = own.eq(warnings(&stacked.members).iter());
+        if !settled || stacked.commits.is_empty() || !findings_stay {
             return Ok(false);
         }
         let (before, now) = (Stack { base, tip }, Stack { base: &stacked.base.tip, tip: stacked.tip() });
@@ -190,43 +182,39 @@ impl Pipeline {
         }
         Ok(true)
     }
-
-    fn grouped(&self, rules: &InForce, request: &Request, home: &Repository, stacked: Stacked) -> Result<Grouped, StepError> {
-        let (Some(target), Some(texts)) = (&stacked.target, &stacked.texts) else {
-            let refused = stacked.members.iter().any(|member| member.refused);
-            let unchanged = || Planned::Unchanged { parameters: Map::new(), repository: home.name.clone(), base: stacked.base.tip.clone() };
-            let planned = if refused { none_left(&stacked.members) } else { unchanged() };
-            return Ok(Grouped { planned, members: stacked.members });
-        };
-        if let Some(postponed) = self.room(rules, request, target)? {
-            return Ok(alone(Planned::Postponed(postponed)));
-        }
-        let text = match group_text(rules, request, stacked.commits.len(), texts) {
-            Ok(text) => text,
-            Err(stop) => return stop.into_planned().map(|planned| Grouped { planned, members: stacked.members }),
-        };
-        let branch = match &request.branch {
-            Some(branch) => branch.clone(),
-            None => request.key.branch(&request.id, home.spec.branch_prefix.as_str()).map_err(|error| StepError::Bug(error.to_string()))?,
-        };
-        let planned = Planned::Committed {
-            parameters: Map::new(),
-            repository: home.name.clone(),
-            branch,
-            base: stacked.base.tip.clone(),
-            commit: stacked.tip().clone(),
-            summary: stacked.members.iter().flat_map(|member| member.summary.iter().cloned()).collect(),
-            text,
-            warnings: warnings(&stacked.members),
-            footprint: stacked.footprint,
-        };
-        Ok(Grouped { planned, members: stacked.members })
-    }
 }
 
-/// Without a word about members: none of them was decided on.
-fn alone(planned: Planned) -> Grouped {
-    Grouped { planned, members: Vec::new() }
+fn grouped(asked: &Asked<'_>, stacked: Stacked) -> Result<Grouped, StepError> {
+    let Asked { rules, request, home, .. } = asked;
+    let repository = home.name.clone();
+    let tip = stacked.tip().clone();
+    let (Some(target), Some(texts), Some(changes)) = (&stacked.target, &stacked.texts, stacked.changes) else {
+        let refused = stacked.members.iter().any(|member| member.refused);
+        let unchanged = || Planned::Unchanged { parameters: Map::new(), repository, base: stacked.base.tip.clone() };
+        let planned = if refused { none_left(&stacked.members) } else { unchanged() };
+        return Ok(Grouped { planned, members: stacked.members });
+    };
+    let text = match group_text(rules, request, stacked.commits.len(), texts) {
+        Ok(text) => text,
+        Err(stop) => return stop.into_planned().map(|planned| Grouped { planned, members: stacked.members }),
+    };
+    let branch = match &request.branch {
+        Some(branch) => branch.clone(),
+        None => request.key.branch(&request.id, home.spec.branch_prefix.as_str()).map_err(|error| StepError::Bug(error.to_string()))?,
+    };
+    let planned = Planned::Committed {
+        parameters: Map::new(),
+        repository,
+        target: target_key(target),
+        branch,
+        base: stacked.base.tip.clone(),
+        commit: tip,
+        summary: stacked.members.iter().flat_map(|member| member.summary.iter().cloned()).collect(),
+        changes: Box::new(changes),
+        text: Box::new(text),
+        warnings: warnings(&stacked.members),
+    };
+    Ok(Grouped { planned, members: stacked.members })
 }
 
 /// The request as if this member had asked for it alone.
@@ -323,51 +311,4 @@ fn group_text(rules: &InForce, request: &Request, count: usize, of_member: &Pull
         None => (GroupText::usual_title(automation, key, count), None),
     };
     Ok(PullText { title, body, ..of_member.clone() })
-}
-
-/// Adds what a further member writes: from the value before the first of them to the value after the last.
-fn join_footprints(all: &mut Footprint, more: Footprint) {
-    for (file, writes) in more {
-        let known = all.entry(file).or_default();
-        for write in writes {
-            match known.iter_mut().find(|known| known.object == write.object && known.field == write.field) {
-                Some(known) => known.new = write.new,
-                None => known.push(write),
-            }
-        }
-    }
-}
-
-/// Members told of in a body.
-const MEMBERS_TOLD: usize = 100;
-/// Members looked at for a body.
-pub(super) const MEMBERS_LISTED: u32 = 500;
-
-/// The list of members, for the body of the pull request; every text of a sender's is a code span.
-pub(super) fn told(request: &Request, members: &[Member], people_at: &str) -> String {
-    let taking_part = members.iter().filter(|member| member.state != MemberState::Withdrawn);
-    let lines: Vec<String> = taking_part.map(|member| line(request, member, people_at)).collect();
-    let mut text = String::from("### What is in it\n\n");
-    for line in lines.iter().take(MEMBERS_TOLD) {
-        text.push_str(line);
-        text.push('\n');
-    }
-    if lines.len() > MEMBERS_TOLD {
-        text.push_str(&format!("- and {} more\n", lines.len() - MEMBERS_TOLD));
-    }
-    text
-}
-
-fn line(request: &Request, member: &Member, people_at: &str) -> String {
-    use super::body::code;
-    let asked = format!("[{}]({people_at}/requests/{}#member-{})", code(member.event.kind.as_str()), request.id, member.number);
-    let about = code(&member.correlation);
-    match (&member.commit, &member.title, member.state) {
-        (_, _, MemberState::Refused) => {
-            format!("- {asked} about {about} is left out: {}", code(member.message.as_deref().unwrap_or("it was refused")))
-        }
-        (Some(commit), Some(title), _) => format!("- {}: {} (asked for by {asked} about {about})", commit.short(), code(title)),
-        _ if member.planned => format!("- {asked} about {about} changes nothing: the base, or another member, holds it already"),
-        _ => format!("- {asked} about {about} waits for the next plan"),
-    }
 }

@@ -7,53 +7,69 @@ mod bases;
 mod body;
 mod branch;
 mod cleanup;
+mod commit;
+mod conflicts;
 mod dispatch;
 mod error;
 mod gate;
 mod groups;
+mod observe;
 mod operations;
 mod planning;
 mod plans;
 mod preview;
 mod proposals;
+mod pull;
 mod rules;
 mod step;
 mod tidy;
 mod told;
 
+pub use body::{Trailer, evidence};
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
+pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, preview, preview_asked};
 pub use rules::{InForce, Rules};
 pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
-use crate::forge::{Forge, ForgeError, Review};
-use crate::git::{CommitMeta, Credentials, Identity, Mirror, Mirrors, RemoteSpec};
-use crate::inventory::{Repository, Target};
-use crate::request::{Request, State};
+use crate::forge::{AccountReport, Forge, ForgeError, Priority, Review};
+use crate::git::{Credentials, GitError, Mirror, Mirrors, RemoteSpec, SshAccess};
+use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
+use crate::request::State;
 use crate::secrets::SecretProvider;
-use crate::store::{ClaimedTask, Store, TaskKind};
+use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::RepositoryName;
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
 use step::outcome;
 use tokio::sync::Notify;
 
 /// Opens the forge of a repository.
+#[async_trait]
 pub trait Forges: Send + Sync + 'static {
-    /// The forge that keeps this repository's pull requests.
+    /// The forge that keeps this repository's pull requests, called with this priority.
     ///
     /// # Errors
-    /// When its settings or secrets do not serve.
-    fn forge(&self, repository: &Repository) -> Result<Arc<dyn Forge>, ForgeError>;
+    /// When its settings or secrets do not serve, and [`ForgeError::Limited`] while it takes no call of this priority.
+    fn forge(&self, repository: &Repository, priority: Priority) -> Result<Arc<dyn Forge>, ForgeError>;
 
     /// The same, when it is the local forge, whose pull requests are reviewed here.
     fn review(&self, repository: &Repository) -> Option<Arc<dyn Review>>;
 
-    /// Calls that forges still allow, by repository, where they told.
-    fn budgets(&self) -> Vec<(RepositoryName, u64)>;
+    /// What git shows to a repository that names no credentials of its own: the token of the forge's account. It is asked
+    /// for at each use, on a thread that may block.
+    fn git_credentials(&self, repository: &Repository) -> Option<Credentials>;
+
+    /// Git was refused with them: a token that can be made anew is.
+    async fn git_refused(&self, repository: &Repository);
+
+    /// How the accounts at forges stand, each with the repositories it is used for.
+    fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)>;
 }
 
 /// Everything a step needs of the world.
@@ -96,42 +112,49 @@ impl Pipeline {
             }
         }
         for (place, request) in cleanups {
-            told.tell(place, self.clean_up(request).await);
+            let cleaned = self.clean_up(request).await;
+            self.heard(&cleaned).await;
+            told.tell(place, cleaned);
         }
         self.plan_all(plans, told).await;
         self.propose_all(&proposals, told).await;
     }
 
+    /// A forge whose token git was refused with may have a better one the next time.
+    async fn heard(&self, outcome: &Result<Settlement, StepError>) {
+        if let Err(StepError::Git(GitError::Unauthorised { repository, .. })) = outcome
+            && let Some(repository) = self.rules.current().set.inventory.repositories.get(repository)
+        {
+            self.forges.git_refused(repository).await;
+        }
+    }
+
     /// The repository's mirror, with the credentials in force.
     pub(crate) fn mirror(&self, repository: &Repository) -> Result<Arc<Mirror>, StepError> {
-        let credentials = repository.spec.git_credentials().map(|(username, secret)| {
-            let (secrets, secret) = (Arc::clone(&self.secrets), secret.clone());
-            Credentials::new(username, move || secrets.secret(&secret).map_err(|error| error.to_string()))
-        });
-        let remote =
-            RemoteSpec { name: repository.name.clone(), url: repository.spec.url.clone(), base: repository.spec.branch.clone(), credentials };
-        Ok(self.mirrors.get(&remote))
+        let credentials = match &repository.spec.credentials {
+            Some(own) => {
+                let (secrets, secret) = (Arc::clone(&self.secrets), own.secret.clone());
+                Some(Credentials::new(&own.username, move || secrets.secret(&secret).map_err(|error| error.to_string())))
+            }
+            None => self.forges.git_credentials(repository),
+        };
+        let spec = &repository.spec;
+        let remote = RemoteSpec::new(repository.name.clone(), spec.url.clone(), spec.branch.clone());
+        Ok(self.mirrors.get(&RemoteSpec { credentials, ssh: self.ssh(spec), git: spec.git.clone(), ..remote }))
     }
-}
 
-/// Who commits for us in a repository.
-fn identity(repository: &Repository) -> Result<Identity, StepError> {
-    let author = &repository.spec.author;
-    Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))
-}
-
-fn commit_meta(request: &Request, target: &Target, title: &str, summary: &[String]) -> Result<CommitMeta, StepError> {
-    let identity = identity(&target.repository)?;
-    Ok(CommitMeta {
-        author: identity.clone(),
-        committer: identity,
-        time: request.event.time,
-        subject: title.to_owned(),
-        body: summary.join("\n"),
-        request: request.id.clone(),
-        automation: request.key.automation.clone(),
-        event: request.event.id.clone(),
-    })
+    /// The SSH key and the known hosts a repository names.
+    fn ssh(&self, spec: &RepositorySpec) -> Option<SshAccess> {
+        let SshSpec { key, known_hosts } = spec.ssh.clone()?;
+        let (keys, hosts) = (Arc::clone(&self.secrets), Arc::clone(&self.secrets));
+        Some(SshAccess::new(
+            move || keys.secret(&key).map_err(|error| error.to_string()),
+            move || match &known_hosts {
+                KnownHosts::Lines(lines) => Ok(lines.clone()),
+                KnownHosts::Secret(name) => Ok(hosts.secret(name).map_err(|error| error.to_string())?.expose_secret().to_owned()),
+            },
+        ))
+    }
 }
 
 /// Runs what blocks where it harms nobody.

@@ -1,10 +1,11 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, planning::Stop, pull::priority, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
+use crate::git::GitError;
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, TaskId, Timestamp, TreeDiff};
@@ -164,7 +165,7 @@ impl Pipeline {
             self.mirror(repository)?.forget_tip();
         }
         let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
-        let request = Request { pull: None, former_pull: former, taken_over: false, urged: true, ..request };
+        let request = Request { pull: None, former_pull: former, taken_over: false, urged: true, changes: None, written: None, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 
@@ -237,8 +238,21 @@ impl Pipeline {
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
             return Err(OperationError::Refused(format!("the repository {repository} is not configured any more")));
         };
-        let mirror = self.mirror(&repository)?;
-        Ok(Some(blocking(move || Ok(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)).await?))
+        let (this, mirror) = (Arc::clone(self), self.mirror(&repository)?);
+        let gone = format!("what {id} changed is not kept any more, and something else would come of it by now; its pull request shows it");
+        let shown = blocking(move || {
+            match mirror.diff(&base, &commit, MAX_DIFF_BYTES) {
+                Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {}
+                shown => return Ok(Some(shown?)),
+            }
+            // The mirror keeps the commits of ended requests only while they are small beside it: it is made again.
+            match this.made_again(&rules, &request, &base, &commit) {
+                Ok(true) => Ok(Some(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)),
+                Ok(false) | Err(Stop::Refused { .. } | Stop::Failed(StepError::Git(GitError::NoCommit { .. }))) => Ok(None),
+                Err(Stop::Failed(error)) => Err(error),
+            }
+        });
+        shown.await?.map(Some).ok_or(OperationError::Refused(gone))
     }
 
     /// Brings a request in line with its pull request at the forge: approved, merged, closed. True when it changed.
@@ -250,26 +264,23 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
-        let pull = self.forges.forge(&repository)?.get(pull.number).await?;
-        let Some((state, message)) = seen(&pull) else { return Ok(false) };
-        if state == request.state || !request.state.may_become(state) {
-            return Ok(false);
-        }
-        let tasks = if state.is_ended() { vec![self.clean_up_task(&request)] } else { Vec::new() };
-        self.change(request, state, message, actor, tasks).await?;
-        if state == State::Merged {
-            self.mirror(&repository)?.forget_tip();
-            self.moved.notify_one();
-        }
-        Ok(true)
+        let pull = self.forges.forge(&repository, priority(&request))?.get(pull.number).await?;
+        self.observed(id, &pull, actor).await
     }
 
-    fn clean_up_task(&self, request: &Request) -> NewTask {
+    pub(super) fn clean_up_task(&self, request: &Request) -> NewTask {
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         outcome::follow_up(request, TaskKind::Withdraw, lane, self.clock.as_ref())
     }
 
-    async fn change(&self, mut request: Request, state: State, message: String, actor: &str, tasks: Vec<NewTask>) -> Result<Request, OperationError> {
+    pub(super) async fn change(
+        &self,
+        mut request: Request,
+        state: State,
+        message: String,
+        actor: &str,
+        tasks: Vec<NewTask>,
+    ) -> Result<Request, OperationError> {
         let now = self.clock.now();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
         request.state = state;
@@ -296,7 +307,7 @@ pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: 
 }
 
 /// The state a pull request shows, and a sentence about it.
-fn seen(pull: &Pull) -> Option<(State, String)> {
+pub(super) fn seen(pull: &Pull) -> Option<(State, String)> {
     match pull.state {
         PullState::Merged => {
             let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));

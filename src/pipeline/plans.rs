@@ -1,22 +1,27 @@
 //! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
 //! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
 
-use super::groups::Grouped;
+use super::operations::seen;
 use super::planning::{self, Made, Stop, Wanted};
-use super::step::{Planned, outcome};
+use super::pull::priority;
+use super::step::{Grouped, Planned, outcome};
 use super::told::Told;
-use super::{InForce, Pipeline, StepError, blocking, commit_meta};
+use super::{InForce, Pipeline, StepError, blocking};
 use crate::failpoint;
 use crate::forge::PullState;
 use crate::git::{GitError, Mirror, Snapshot};
 use crate::inventory::{Repository, Target};
-use crate::plan::PlanError;
-use crate::request::{Request, State, footprint};
+use crate::request::{Changes, Request, State};
 use crate::store::Settlement;
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// Members of a group that wait while its pull request is in a merge queue are looked at again this often: no move of the base
+/// would tell of them.
+const WHILE_QUEUED: Duration = Duration::from_secs(60);
 
 /// The base of one repository, as one batch sees it.
 pub(super) struct Base {
@@ -30,21 +35,24 @@ pub(super) struct Base {
 /// The bases a batch has looked at. A repository that cannot be reached is asked once.
 pub(super) type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
 
-/// What planning an open request again came to.
-pub(super) enum Replanned<P> {
-    /// The same change: only the tip it was checked on is newer.
+/// What looking at a request came to, before anybody else is asked.
+pub(super) enum Looked {
+    /// The same change as before: only the tip it was checked on is newer.
     Same(CommitSha),
     /// Nobody may know: the request's repository is not what it was.
     Elsewhere,
-    /// Another change, or none.
-    Differs(Box<P>),
+    /// A change, or none, or a refusal.
+    Planned(Box<Grouped>),
 }
 
-impl<P> Replanned<P> {
-    pub(super) fn differs(planned: P) -> Self {
-        Self::Differs(Box::new(planned))
+impl<P: Into<Grouped>> From<P> for Looked {
+    fn from(planned: P) -> Self {
+        Self::Planned(Box::new(planned.into()))
     }
 }
+
+/// What was found of the request at a place of the batch.
+type Found = (usize, Request, Result<Looked, StepError>);
 
 impl Pipeline {
     /// Plans requests, each told at its place.
@@ -52,43 +60,61 @@ impl Pipeline {
         if requests.is_empty() {
             return;
         }
-        let (this, theirs) = (Arc::clone(self), told.clone());
-        // libgit2 and the renderer block.
-        let differing = blocking(move || Ok(this.plan_each(requests, &theirs))).await;
-        // One that panicked tells nothing of those behind it; the worker knows who was not told of.
-        for (place, request, grouped) in differing.unwrap_or_default() {
-            told.tell(place, self.replace_proposal(request, grouped).await);
+        let this = Arc::clone(self);
+        let (tell, mut hear) = unbounded_channel::<Found>();
+        // libgit2 and the renderer block. One that panics tells nothing of those behind it; the worker knows who was not told of.
+        let looking = blocking(move || {
+            this.look_at_each(requests, &tell);
+            Ok(())
+        });
+        let settling = async {
+            while let Some((place, request, looked)) = hear.recv().await {
+                let outcome = match looked {
+                    Ok(looked) => self.settled(request, looked).await,
+                    Err(error) => Err(error),
+                };
+                self.heard(&outcome).await;
+                told.tell(place, outcome);
+            }
+        };
+        let (looked, ()) = tokio::join!(looking, settling);
+        if let Err(error) = looked {
+            tracing::error!(%error, "planning did not come to its end");
         }
     }
 
-    /// Tells what can be told without asking a forge, and returns the open requests whose change is another one now.
-    fn plan_each(&self, requests: Vec<(usize, Request)>, told: &Told) -> Vec<(usize, Request, Grouped)> {
+    fn look_at_each(&self, requests: Vec<(usize, Request)>, tell: &UnboundedSender<Found>) {
         let rules = self.rules.current();
-        let (mut bases, mut differing) = (Bases::new(), Vec::new());
+        let mut bases = Bases::new();
         for (place, request) in requests {
-            if request.members > 0 {
-                match self.plan_group(&rules, &mut bases, &request) {
-                    Ok(Replanned::Same(tip)) => told.tell(place, Ok(outcome::checked(request, tip, self.clock.as_ref()))),
-                    Ok(Replanned::Elsewhere) => told.tell(place, Ok(outcome::nothing())),
-                    Ok(Replanned::Differs(grouped)) if request.pull.is_some() => differing.push((place, request, *grouped)),
-                    Ok(Replanned::Differs(grouped)) => told.tell(place, Ok(outcome::grouped(request, *grouped, self.clock.as_ref()))),
-                    Err(error) => told.tell(place, Err(error)),
-                }
-                continue;
-            }
-            if request.state == State::Accepted {
-                let planned = self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned);
-                told.tell(place, planned.map(|planned| outcome::planned(request, planned, self.clock.as_ref())));
-                continue;
-            }
-            match self.plan_again(&rules, &mut bases, &request) {
-                Ok(Replanned::Same(tip)) => told.tell(place, Ok(outcome::checked(request, tip, self.clock.as_ref()))),
-                Ok(Replanned::Elsewhere) => told.tell(place, Ok(outcome::nothing())),
-                Ok(Replanned::Differs(planned)) => differing.push((place, request, Grouped { planned: *planned, members: Vec::new() })),
-                Err(error) => told.tell(place, Err(error)),
+            let looked = if request.members > 0 {
+                self.plan_group(&rules, &mut bases, &request)
+            } else if request.state == State::Accepted {
+                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(Looked::from)
+            } else {
+                self.plan_again(&rules, &mut bases, &request)
+            };
+            if tell.send((place, request, looked)).is_err() {
+                return;
             }
         }
-        differing
+    }
+
+    /// What the store is to write.
+    async fn settled(&self, request: Request, looked: Looked) -> Result<Settlement, StepError> {
+        match looked {
+            Looked::Same(tip) => Ok(outcome::checked(request, tip, self.clock.as_ref())),
+            Looked::Elsewhere => Ok(outcome::nothing()),
+            // A group may be planned once more before it was ever proposed.
+            Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(request, *planned).await,
+            Looked::Planned(planned) => self.replace_proposal(request, *planned).await,
+        }
+    }
+
+    async fn planned(&self, request: Request, grouped: Grouped) -> Result<Settlement, StepError> {
+        let grouped = self.let_through(&request, grouped).await?;
+        let planned = self.beside_others(&request, grouped.planned).await?;
+        Ok(outcome::grouped(request, Grouped { planned, ..grouped }, self.clock.as_ref()))
     }
 
     fn plan(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Planned, Stop> {
@@ -100,37 +126,37 @@ impl Pipeline {
             bases.remove(&target.repository.name);
             let base = self.look(&target.repository, Duration::ZERO, bases)?;
             let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot)?;
-            return Ok(self.commit(rules, request, parameters, &target, &base, made)?);
+            return self.commit(rules, request, parameters, &target, &base, made);
         }
-        Ok(self.commit(rules, request, parameters, &target, &base, made?)?)
+        self.commit(rules, request, parameters, &target, &base, made?)
     }
 
     /// An open request on the present tip of its base.
-    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Replanned<Planned>, StepError> {
+    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Looked, StepError> {
         let (parameters, target) = match planning::resolve(rules, wanted(request)) {
             Ok(resolved) => resolved,
             // Its automation or target is gone or another one: what a person reviews is not taken away for that.
-            Err(Stop::Refused { .. }) => return Ok(Replanned::Elsewhere),
+            Err(Stop::Refused { .. }) => return Ok(Looked::Elsewhere),
             Err(Stop::Failed(error)) => return Err(error),
         };
         if request.repository.as_ref() != Some(&target.repository.name) {
-            return Ok(Replanned::Elsewhere);
+            return Ok(Looked::Elsewhere);
         }
         let base = self.base(bases, &target.repository)?;
         if request.taken_over {
-            return Ok(Replanned::Same(base.tip.clone()));
+            return Ok(Looked::Same(base.tip.clone()));
         }
         let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
             Ok(made) => made,
-            Err(stop) => return stop.into_planned().map(Replanned::differs),
+            Err(stop) => return stop.into_planned().map(Looked::from),
         };
         if let (Some(before), Some(commit)) = (&request.base, &request.commit)
             && !made.change.is_empty()
             && base.mirror.carries(before, commit, &base.tip, &made.change)?
         {
-            return Ok(Replanned::Same(base.tip.clone()));
+            return Ok(Looked::Same(base.tip.clone()));
         }
-        self.commit(rules, request, parameters, &target, &base, made).map(Replanned::differs)
+        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Looked::from)
     }
 
     fn commit(
@@ -141,37 +167,32 @@ impl Pipeline {
         target: &Target,
         base: &Base,
         made: Made,
-    ) -> Result<Planned, StepError> {
+    ) -> Result<Planned, Stop> {
         let repository = target.repository.name.clone();
         if made.change.is_empty() {
             return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
         }
-        let footprint = footprint(&made.change, &base.snapshot).map_err(PlanError::from)?;
-        if let Some(stopped) = self.stopped(rules, request, &repository, &footprint)? {
-            return Ok(stopped);
-        }
-        if let Some(postponed) = self.room(rules, request, target)? {
-            return Ok(Planned::Postponed(postponed));
-        }
-        let commit = base.mirror.commit(&base.tip, &made.change, &commit_meta(request, target, &made.text.title, &made.summary)?)?;
+        let (commit, said) = self.commit_on(rules, wanted(request), target, (&base.mirror, &base.tip), (&made, &request.id, &parameters))?;
         let prefix = target.repository.spec.branch_prefix.as_str();
         let branch = match &request.branch {
             // Its pull request is there, whatever the prefix is by now.
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let warnings = made.change.warnings().to_vec();
+        let changes = Box::new(Changes::of(&made.change));
+        let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         failpoint::hit("plan.committed");
         Ok(Planned::Committed {
             parameters,
             repository,
+            target: target_key(target),
             branch,
             base: base.tip.clone(),
             commit,
             summary: made.summary,
-            text: made.text,
+            changes,
+            text: Box::new(made.text),
             warnings,
-            footprint,
         })
     }
 
@@ -200,18 +221,29 @@ impl Pipeline {
     }
 
     /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
-    async fn replace_proposal(&self, request: Request, grouped: Grouped) -> Result<Settlement, StepError> {
+    async fn replace_proposal(&self, request: Request, planned: Grouped) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
             return Err(StepError::Bug(format!("{} is open, but has no pull request", request.id)));
         };
-        let pull = self.forges.forge(repository)?.get(pull.number).await?;
-        match pull.state {
-            PullState::Open => Ok(outcome::grouped(request, grouped, self.clock.as_ref())),
-            PullState::Closed | PullState::Merged => Ok(outcome::proposed(request, &pull, None, self.clock.as_ref())),
+        let forge = self.forges.forge(repository, priority(&request))?;
+        let pull = forge.get(pull.number).await?;
+        match (pull.state, seen(&pull)) {
+            (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
+            // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
+            _ if forge.is_queued(pull.number).await? => match request.members {
+                0 => Ok(outcome::nothing()),
+                _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
+            },
+            _ => self.planned(request, planned).await,
         }
     }
+}
+
+/// Where a change goes, as limits tell targets apart.
+pub(super) fn target_key(target: &Target) -> String {
+    format!("{}:{}", target.repository.name, target.path)
 }
 
 pub(super) fn wanted(request: &Request) -> Wanted<'_> {

@@ -4,17 +4,20 @@
 use super::branch::{self, Head, Placed};
 use super::step::outcome;
 use super::told::Told;
-use super::{Pipeline, StepError, blocking, body, groups};
+use super::{Pipeline, StepError, blocking, body, pull};
 use crate::failpoint;
-use crate::forge::PullSpec;
+use crate::forge::{Forge, ForgeError, PullState};
 use crate::git::GitError;
 use crate::inventory::Repository;
 use crate::plan::PullText;
-use crate::request::Request;
+use crate::request::{PullRef, Request};
 use crate::store::{ClaimedTask, Settlement};
 use crate::types::RepositoryName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Members of a group that are looked at for its pull request's body.
+const MEMBERS_LISTED: u32 = 500;
 
 /// A request whose branch is to be pushed.
 struct Proposal<'b> {
@@ -24,6 +27,7 @@ struct Proposal<'b> {
     text: &'b PullText,
     repository: Arc<Repository>,
     head: Head,
+    forge: Arc<dyn Forge>,
 }
 
 impl Pipeline {
@@ -52,6 +56,7 @@ impl Pipeline {
                     Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
                     Err(error) => Err(error),
                 };
+                self.heard(&opened).await;
                 told.tell(proposal.place, opened);
             }
         }
@@ -69,7 +74,9 @@ impl Pipeline {
         let Some(head) = Head::of(request, &repository)? else {
             return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
         };
-        Ok(Proposal { place, attempt: claimed.task.attempts, request, text, repository, head })
+        // Before the push: while the forge takes no call, the branch need not go up.
+        let forge = self.forges.forge(&repository, pull::priority(request))?;
+        Ok(Proposal { place, attempt: claimed.task.attempts, request, text, repository, head, forge })
     }
 
     /// What became of each branch, in order. All are of one repository.
@@ -93,35 +100,39 @@ impl Pipeline {
     async fn described(&self, request: &Request) -> Result<Request, StepError> {
         let mut described = request.clone();
         if let Some(text) = described.text.as_mut().filter(|_| request.members > 0) {
-            let members = self.store.members(&request.id, true, groups::MEMBERS_LISTED).await?;
+            let members = self.store.members(&request.id, true, MEMBERS_LISTED).await?;
             let own = text.body.take().map(|own| format!("{own}\n\n")).unwrap_or_default();
-            text.body = Some(own + &groups::told(request, &members, &self.people_at));
+            text.body = Some(own + &body::members(request, &members, &self.people_at));
         }
         Ok(described)
     }
 
     /// Opens the pull request of a branch that is there, or finds it.
     async fn open(&self, proposal: &Proposal<'_>, placed: Placed) -> Result<Settlement, StepError> {
-        let Placed { tip, replaced, note, was_there } = placed;
-        let Proposal { attempt, text, repository, head, .. } = proposal;
+        let Proposal { attempt, text, repository, head, forge, .. } = proposal;
         let mut request = proposal.request.clone();
-        request.taken_over = note.is_some();
+        request.taken_over = placed.note.is_some();
         let described = self.described(&request).await?;
-        let spec = PullSpec {
-            head: head.branch.clone(),
-            base: repository.spec.branch.clone(),
-            head_commit: tip,
-            earlier: head.commits().into_iter().chain(replaced).collect(),
-            title: text.title.clone(),
-            body: body::body(&described, &self.people_at),
-            labels: text.labels.clone(),
-            reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
-            // An attempt that a shutdown cut short is not counted, but it may have pushed and asked.
-            asked_before: *attempt > 1 || was_there,
-            former: request.former_pull,
+        let spec = pull::spec(&described, text, head, &placed, repository, *attempt, &self.people_at);
+        let (found, state, notes) = match pull::unchanged(&request, &spec, &placed, *attempt).filter(|_| forge.follows_branches()) {
+            Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
+            None => match forge.ensure_pull(&spec).await {
+                Ok(pull) => (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes),
+                Err(error @ ForgeError::NothingToPropose { .. }) => {
+                    return Ok(outcome::nothing_to_propose(request, error.to_string(), self.clock.as_ref()));
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
-        let pull = self.forges.forge(repository)?.ensure_pull(&spec).await?;
         failpoint::hit("propose.opened");
-        Ok(outcome::proposed(request, &pull, note, self.clock.as_ref()))
+        let mut written = pull::written(found.number, &spec, request.written.as_ref().and_then(|written| written.checked.clone()));
+        if state == PullState::Open
+            && let Some(check) = pull::check(&request, &spec, &placed, &self.people_at)
+            && forge.report(&check).await?
+        {
+            written.checked = Some(check.commit);
+        }
+        let proposal = outcome::Proposal { pull: found, state, written, branch_note: placed.note, notes };
+        Ok(outcome::proposed(request, proposal, self.clock.as_ref()))
     }
 }

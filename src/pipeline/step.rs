@@ -1,13 +1,12 @@
 //! What a step found, turned into what the store is to write.
 
 use crate::plan::PullText;
-use crate::request::Footprint;
+use crate::request::{Changes, MemberOutcome};
 use crate::types::{BranchName, CommitSha, RepositoryName, Timestamp};
 use crate::validate::Finding;
 use serde_json::{Map, Value};
 
 /// What planning came to.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub(super) enum Planned {
     /// Parameters, target, template or validation say no.
     Rejected { findings: Vec<Finding>, message: String },
@@ -19,13 +18,15 @@ pub(super) enum Planned {
     Committed {
         parameters: Map<String, Value>,
         repository: RepositoryName,
+        /// Where in it: `repository:path`.
+        target: String,
         branch: BranchName,
         base: CommitSha,
         commit: CommitSha,
         summary: Vec<String>,
-        text: PullText,
+        changes: Box<Changes>,
+        text: Box<PullText>,
         warnings: Vec<Finding>,
-        footprint: Footprint,
     },
 }
 
@@ -38,19 +39,36 @@ pub(super) struct Postponed {
     pub(super) since_now: bool,
 }
 
+/// What planning came to: of the whole, and of each member of a group that was looked at.
+pub(super) struct Grouped {
+    pub(super) planned: Planned,
+    pub(super) members: Vec<MemberOutcome>,
+}
+
+impl From<Planned> for Grouped {
+    fn from(planned: Planned) -> Self {
+        Self { planned, members: Vec::new() }
+    }
+}
+
 /// Settlements of the steps.
 pub(super) mod outcome {
-    use super::super::groups::Grouped;
-    use super::{Planned, Postponed};
+    use super::{Grouped, Planned, Postponed};
     use crate::clock::Clock;
-    use crate::forge::{Pull, PullState};
-    use crate::request::{PullRef, Request, State, TimelineEntry};
+    use crate::forge::PullState;
+    use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
     use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict};
-    use crate::types::{CommitSha, RequestId, TaskId};
+    use crate::types::{CommitSha, RequestId, TaskId, Timestamp};
+    use crate::validate::Finding;
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
         Settlement::default()
+    }
+
+    /// The task is done later, and this attempt does not count.
+    pub(in super::super) fn not_before(run_at: Timestamp, reason: String) -> Settlement {
+        Settlement { verdict: Verdict::Postponed { run_at, reason }, ..nothing() }
     }
 
     /// A line of the timeline that changes nothing.
@@ -76,6 +94,7 @@ pub(super) mod outcome {
             }
             Planned::Postponed(postponed) => later(request, postponed, clock),
             Planned::Unchanged { parameters, repository, base } => {
+                request.changes = None;
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
@@ -84,7 +103,7 @@ pub(super) mod outcome {
                 request.base = Some(base);
                 settle(request, State::Unchanged, message, cleanup, clock)
             }
-            Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings, footprint } => {
+            Planned::Committed { parameters, repository, target: _, branch, base, commit, summary, changes, text, warnings } => {
                 let again = match request.state {
                     State::Accepted => "computed",
                     _ if request.base.as_ref() == Some(&base) => "its members changed: computed again",
@@ -101,11 +120,18 @@ pub(super) mod outcome {
                 // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
+                if request.text.as_ref() != Some(text.as_ref()) || request.summary != summary || request.findings != warnings {
+                    // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
+                    request.written.iter_mut().for_each(|written| written.digest.clear());
+                }
                 request.summary = summary;
-                request.text = Some(text);
-                request.findings = warnings;
-                let beside = Beside { footprint: Some(footprint), ..Beside::default() };
-                Settlement { beside, ..settle(request, State::Planned, message, vec![follow], clock) }
+                request.changes = Some(*changes);
+                request.text = Some(*text);
+                let known = std::mem::replace(&mut request.findings, warnings);
+                let conflicts = new_conflicts(&request, &known, clock);
+                let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+                settlement.timeline.extend(conflicts);
+                settlement
             }
         }
     }
@@ -123,36 +149,65 @@ pub(super) mod outcome {
         let timeline = since_now.then(|| note(&request, message.clone(), clock)).into_iter().collect();
         request.message = Some(message.clone());
         request.updated_at = clock.now();
-        Settlement { request: Some(request), timeline, verdict: Verdict::Postponed { run_at, reason: message }, ..nothing() }
+        Settlement { request: Some(request), timeline, ..not_before(run_at, message) }
+    }
+
+    /// A line for each conflict that was not known when the request was planned before.
+    fn new_conflicts(request: &Request, known: &[Finding], clock: &dyn Clock) -> Vec<TimelineEntry> {
+        let new = request.findings.iter().filter(|finding| finding.rule == CONFLICT && !known.contains(finding));
+        new.map(|finding| TimelineEntry { from: Some(State::Planned), to: State::Planned, ..note(request, finding.message.clone(), clock) }).collect()
+    }
+
+    /// What became of the pull request of a planned request.
+    pub(in super::super) struct Proposal {
+        pub(in super::super) pull: PullRef,
+        pub(in super::super) state: PullState,
+        /// What it was made to say, to be kept while it is open.
+        pub(in super::super) written: PullWritten,
+        /// Said when a person has pushed to the branch.
+        pub(in super::super) branch_note: Option<String>,
+        /// What the forge could not do.
+        pub(in super::super) notes: Vec<String>,
     }
 
     /// After the pull request was opened or found.
-    pub(in super::super) fn proposed(mut request: Request, pull: &Pull, note: Option<String>, clock: &dyn Clock) -> Settlement {
-        request.pull = Some(PullRef { number: pull.number, url: pull.url.clone() });
-        request.urged = false;
-        if note.is_none() {
+    pub(in super::super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clock) -> Settlement {
+        let Proposal { pull, state, written, branch_note, notes } = proposal;
+        if branch_note.is_none() {
             request.pushed.clone_from(&request.commit);
         }
-        let (state, mut message) = match pull.state {
+        let (state, said) = match state {
             PullState::Open => (State::Proposed, format!("pull request #{} is open: {}", pull.number, pull.url)),
             PullState::Closed => (State::Declined, format!("pull request #{} was closed by a person", pull.number)),
             PullState::Merged => (State::Merged, format!("pull request #{} is merged", pull.number)),
         };
-        if let Some(note) = note {
-            message = format!("{message}; {note}");
-        }
-        let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
+        request.written = (state == State::Proposed).then_some(written);
+        request.pull = Some(pull);
+        request.urged = false;
         // Where a person went on, or merged or closed it meanwhile, the pull request has what it had.
-        let ours = pull.state == PullState::Open || pull.head_commit == request.commit;
-        let pushed = request.members > 0 && !request.taken_over && ours;
+        let pushed = request.members > 0 && !request.taken_over && state == State::Proposed;
+        let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
+        let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
         let settlement = settle(request, state, message, cleanup, clock);
         Settlement { beside: Beside { pushed, ..settlement.beside }, ..settlement }
+    }
+
+    /// After the pull request of an open request was found to be over.
+    pub(in super::super) fn over(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+        let cleanup = clean_up(&request, clock);
+        settle(request, state, message, cleanup, clock)
     }
 
     /// What an end leaves to do where a branch may be.
     fn clean_up(request: &Request, clock: &dyn Clock) -> Vec<NewTask> {
         let lane = request.repository.as_ref().filter(|_| request.branch.is_some());
         lane.map(|lane| follow_up(request, TaskKind::Withdraw, lane.as_str(), clock)).into_iter().collect()
+    }
+
+    /// After the forge found that the base holds everything already.
+    pub(in super::super) fn nothing_to_propose(request: Request, message: String, clock: &dyn Clock) -> Settlement {
+        let cleanup = clean_up(&request, clock);
+        settle(request, State::Unchanged, message, cleanup, clock)
     }
 
     /// Back to the beginning, because what was planned is lost or outdated.

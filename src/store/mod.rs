@@ -13,8 +13,8 @@ pub use queries::*;
 pub use records::*;
 pub use storms::*;
 
-use crate::request::{Member, Request, TimelineEntry, Touch};
-use crate::types::{DeliveryId, ErrorClass, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
+use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -144,15 +144,9 @@ pub trait Store: Send + Sync + 'static {
     /// asked again, it is given again. Who finds none waits in the order of asking; the answer tells when its turn should come.
     async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError>;
 
-    /// What other requests did to these files since a moment: those that had a pull request by then, newest first, and not
-    /// more than a few hundred.
-    async fn touches(
-        &self,
-        repository: &RepositoryName,
-        files: &[&ManifestPath],
-        since: Timestamp,
-        except: &RequestId,
-    ) -> Result<Vec<Touch>, StoreError>;
+    /// What other requests did to one of these files since a moment: those whose pull request was merged, withdrawn or closed
+    /// since, the last first, `limit` at most.
+    async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError>;
 
     // ---- requests ----------------------------------------------------------------------------------------------
 
@@ -164,6 +158,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Requests that pass `filter`, newest first.
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError>;
+
+    /// Other requests that change one of the files, newest first: live ones, and those merged since a moment. `limit` at most.
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError>;
 
     /// The members of a request that stands for a group, in order of arrival, `limit` at most; `open` leaves out those that were
     /// withdrawn.

@@ -339,6 +339,12 @@ pub struct PullRecord {
     pub labels: Vec<String>,
     /// Reviewers asked for, sorted.
     pub reviewers: Vec<String>,
+    /// Who it is assigned to.
+    #[serde(default)]
+    pub assignees: Vec<String>,
+    /// Its milestone.
+    #[serde(default)]
+    pub milestone: Option<String>,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// The merge commit.
@@ -419,6 +425,8 @@ pub struct Stats {
     pub oldest_pending: Option<Timestamp>,
     /// Tasks waiting or leased, per kind.
     pub tasks: Vec<(TaskKind, u64)>,
+    /// Tasks waiting or leased, per lane, where there are any; those without a lane are left out.
+    pub lanes: Vec<(String, u64)>,
     /// When the longest-waiting due task became due.
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.

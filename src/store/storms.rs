@@ -1,6 +1,6 @@
 //! What the store keeps of storms of events: waits, limits, footprints and members, as plain values.
 
-use crate::request::{Footprint, MemberOutcome};
+use crate::request::MemberOutcome;
 use crate::types::{AutomationName, RequestId, TaskId, Timestamp};
 use std::time::Duration;
 
@@ -16,8 +16,6 @@ pub struct Debounce {
 /// What a plan leaves beside the request itself.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
-    /// Which values it changes; none when that is as it was.
-    pub footprint: Option<Footprint>,
     /// What it came to for each member of a group that it took into account; of members withdrawn meanwhile nothing is written.
     pub members: Vec<MemberOutcome>,
     /// Whether the branch has the members' commits now.

@@ -12,7 +12,18 @@ pub struct RemoteUrl {
     text: String,
     local: Option<PathBuf>,
     https: Option<Origin>,
-    ssh_user: Option<String>,
+    ssh: Option<SshPlace>,
+}
+
+/// The host an ssh address names, and as whom it is entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshPlace {
+    /// The user; `git` when the address names none.
+    pub user: String,
+    /// The host: a name or an address, without brackets.
+    pub host: String,
+    /// The port; 22 when the address names none.
+    pub port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +55,7 @@ impl RemoteUrl {
             return Err(refuse("it has 1 to 2048 characters, none of them a space, a quote or a control character"));
         }
         if text.starts_with('/') {
-            return Ok(Self { text: text.to_owned(), local: Some(PathBuf::from(text)), https: None, ssh_user: None });
+            return Ok(Self { text: text.to_owned(), local: Some(PathBuf::from(text)), https: None, ssh: None });
         }
         if !text.contains("://") {
             return Self::scp(text).ok_or_else(|| refuse("it starts with https://, ssh://, file:// or /, or reads user@host:path"));
@@ -59,15 +70,16 @@ impl RemoteUrl {
         match url.scheme() {
             "file" => {
                 let path = url.to_file_path().map_err(|()| refuse("a file address has an absolute path and no host"))?;
-                Ok(Self { text: text.to_owned(), local: Some(path), https: None, ssh_user: None })
+                Ok(Self { text: text.to_owned(), local: Some(path), https: None, ssh: None })
             }
             "ssh" => {
                 let host = url.host_str().unwrap_or_default();
                 if host.is_empty() || host.starts_with('-') || url.username().starts_with('-') || url.path().trim_matches('/').is_empty() {
                     return Err(refuse("an ssh address has a host and a path, and neither host nor user starts with `-`"));
                 }
-                let user = if url.username().is_empty() { "git" } else { url.username() };
-                Ok(Self { text: text.to_owned(), local: None, https: None, ssh_user: Some(user.to_owned()) })
+                let user = if url.username().is_empty() { SSH_USER } else { url.username() };
+                let place = SshPlace { user: user.to_owned(), host: bare(host).to_owned(), port: url.port().unwrap_or(SSH_PORT) };
+                Ok(Self { text: text.to_owned(), local: None, https: None, ssh: Some(place) })
             }
             scheme @ ("https" | "http") => {
                 if !url.username().is_empty() {
@@ -76,7 +88,7 @@ impl RemoteUrl {
                 if scheme == "http" && plain == PlainHttp::LoopbackOnly && !is_loopback(&url) {
                     return Err(refuse("plain http is for this machine only; use https"));
                 }
-                Ok(Self { text: text.to_owned(), local: None, https: Some(Origin::of(&url)), ssh_user: None })
+                Ok(Self { text: text.to_owned(), local: None, https: Some(Origin::of(&url)), ssh: None })
             }
             _ => Err(refuse("known are https, http (this machine), ssh and file")),
         }
@@ -84,10 +96,12 @@ impl RemoteUrl {
 
     fn scp(text: &str) -> Option<Self> {
         let (place, path) = text.split_once(':')?;
-        let (user, host) = place.split_once('@').unwrap_or(("git", place));
+        let (user, host) = place.split_once('@').unwrap_or((SSH_USER, place));
         let word = |s: &str| !s.is_empty() && !s.starts_with('-') && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        let plain = word(user) && word(host) && host.len() > 1 && !path.is_empty() && !path.starts_with('-') && !path.contains('@');
-        plain.then(|| Self { text: text.to_owned(), local: None, https: None, ssh_user: Some(user.to_owned()) })
+        // `word::rest` would make git run the program `git-remote-word`.
+        let plain = word(user) && word(host) && host.len() > 1 && !path.is_empty() && !path.starts_with(['-', ':']) && !path.contains('@');
+        let ssh = SshPlace { user: user.to_owned(), host: host.to_owned(), port: SSH_PORT };
+        plain.then(|| Self { text: text.to_owned(), local: None, https: None, ssh: Some(ssh) })
     }
 
     /// The address, fit for a log.
@@ -103,6 +117,18 @@ impl RemoteUrl {
     /// Whether the repository is on this machine's file system.
     pub fn is_local(&self) -> bool {
         self.local.is_some()
+    }
+
+    /// The host's name, without its port; none for a repository on this machine's file system.
+    pub fn host(&self) -> Option<String> {
+        if self.is_local() {
+            return None;
+        }
+        match self.text.split_once("://") {
+            Some(_) => Url::parse(&self.text).ok()?.host_str().map(str::to_owned),
+            // user@host:path, or host:path.
+            None => self.text.split_once(':').map(|(place, _)| place.rsplit_once('@').map_or(place, |(_, host)| host).to_owned()),
+        }
     }
 
     /// `owner/name`, when the address ends so, as GitHub's do; a `.git` at the end is left out.
@@ -121,9 +147,30 @@ impl RemoteUrl {
         (!name.is_empty() && !owner.is_empty()).then(|| format!("{owner}/{name}"))
     }
 
-    /// The user an ssh address names; `git` when it names none. None for other addresses.
-    pub fn ssh_user(&self) -> Option<&str> {
-        self.ssh_user.as_deref()
+    /// Whom and what an ssh address names. None for other addresses.
+    pub fn ssh(&self) -> Option<&SshPlace> {
+        self.ssh.as_ref()
+    }
+
+    /// How it is reached, as git names protocols: `file`, `ssh`, `https` or `http`.
+    pub fn protocol(&self) -> &str {
+        match (&self.https, &self.ssh) {
+            (Some(origin), _) => &origin.scheme,
+            (None, Some(_)) => "ssh",
+            (None, None) => "file",
+        }
+    }
+
+    /// The address with the user in it: the git program would enter an ssh host under the name of whoever runs it.
+    pub fn with_user(&self) -> String {
+        match &self.ssh {
+            None => self.text.clone(),
+            Some(ssh) => {
+                let (scheme, rest) = self.text.split_once("://").map_or(("", self.text.as_str()), |(_, rest)| ("ssh://", rest));
+                let named = rest.split(['/', ':']).next().is_some_and(|authority| authority.contains('@'));
+                if named { self.text.clone() } else { format!("{scheme}{}@{rest}", ssh.user) }
+            }
+        }
     }
 
     /// Whether `asked` (what libgit2 is about to send credentials to) is this address's scheme, host and port.
@@ -133,6 +180,14 @@ impl RemoteUrl {
             _ => false,
         }
     }
+}
+
+const SSH_USER: &str = "git";
+const SSH_PORT: u16 = 22;
+
+/// A host without the brackets an address of IPv6 has in a URL.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 impl Origin {
@@ -218,6 +273,8 @@ mod tests {
             "-oProxyCommand=x:a",
             "git@host:-x",
             "ext::sh -c id",
+            "ext::id",
+            "git@host::id",
             "ftp://host/a",
             "relative/path",
             "https://host/a?token=x",
@@ -232,6 +289,22 @@ mod tests {
         assert_eq!(slug("https://github.com/acme/gitops.git").as_deref(), Some("acme/gitops"));
         assert_eq!(slug("git@github.com:acme/gitops.git").as_deref(), Some("acme/gitops"));
         assert_eq!(slug("file:///srv/git/x.git"), None);
+    }
+
+    #[test]
+    fn an_ssh_address_names_user_host_and_port() {
+        let read = |text: &str| {
+            let url = text.parse::<RemoteUrl>().expect("an address");
+            let ssh = url.ssh().expect("ssh").clone();
+            (ssh.user, ssh.host, ssh.port, url.with_user())
+        };
+        let place = |user: &str, host: &str, port, text: &str| (user.to_owned(), host.to_owned(), port, text.to_owned());
+        assert_eq!(read("git@host.example:a/x.git"), place("git", "host.example", 22, "git@host.example:a/x.git"));
+        assert_eq!(read("host.example:a/x.git"), place("git", "host.example", 22, "git@host.example:a/x.git"));
+        assert_eq!(read("ssh://host:2222/a@b"), place("git", "host", 2222, "ssh://git@host:2222/a@b"));
+        assert_eq!(read("ssh://me@[::1]:2222/a"), place("me", "::1", 2222, "ssh://me@[::1]:2222/a"));
+        let protocol = |text: &str| text.parse::<RemoteUrl>().expect("an address").protocol().to_owned();
+        assert_eq!(["/a", "file:///a", "https://h/a", "http://localhost/a", "h0:a"].map(protocol), ["file", "file", "https", "http", "ssh"]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum Severity {
 
 impl Finding {
     /// An error about a whole file.
-    pub(crate) fn error(rule: &str, path: &ManifestPath, message: impl Into<String>) -> Self {
+    pub(super) fn error(rule: &str, path: &ManifestPath, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             rule: rule.to_owned(),
@@ -54,7 +54,7 @@ impl Finding {
         Self { severity: Severity::Warning, ..Self::error(rule, path, message) }
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -9,9 +9,12 @@ use crate::request::{State, TimelineEntry};
 use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
+
+/// Steps that wait for a forge's limit to end come back within so many milliseconds after it.
+const LIMIT_JITTER_MILLIS: u128 = 2000;
 
 /// Claimed tasks by lane; one without a lane is alone.
 pub(super) fn by_lane(claimed: Vec<ClaimedTask>) -> Vec<Vec<ClaimedTask>> {
@@ -150,6 +153,14 @@ impl Worker {
         let now = self.clock().now();
         let attempts = claimed.task.attempts;
         let request = &claimed.request;
+        if let Some(wait) = error.limited() {
+            // Not all at once when the limit is over.
+            let jitter = Duration::from_millis(u64::try_from(self.clock().random() % LIMIT_JITTER_MILLIS).unwrap_or(0));
+            let run_at = now.plus(wait + jitter);
+            tracing::info!(request = %request.id, %run_at, %error, "a step is postponed");
+            let verdict = Verdict::Postponed { run_at, reason: error.to_string() };
+            return Settlement { verdict, ..Settlement::default() };
+        }
         let failure = Failure { class: error.class(), retry_after: error.retry_after(), attempts };
         if let AfterFailure::Again { run_at, of } = retry::after(failure, self.options.max_attempts, now, self.clock().random()) {
             tracing::warn!(request = %request.id, attempt = attempts, of, %run_at, %error, "a step failed and is tried again");

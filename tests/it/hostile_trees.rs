@@ -172,8 +172,7 @@ fn whatever_path_is_asked_for_nothing_outside_the_allowed_ones_is_touched() {
     let upstream = upstream();
     let mirrors = Mirrors::new(upstream.scratch("mirrors"), Arc::new(Libgit2::default())).expect("a directory");
     let url = format!("file://{}", upstream.path().display()).parse().expect("an address");
-    let mirror =
-        mirrors.get(&RemoteSpec { name: "gitops".parse().expect("a name"), url, base: "main".parse().expect("a branch"), credentials: None });
+    let mirror = mirrors.get(&RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch")));
     let base = mirror.fetch().expect("fetched");
     let ground = Ground { upstream, mirror, base, committed: Cell::new(0) };
     let mut runner = TestRunner::new(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() });

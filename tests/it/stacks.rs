@@ -1,7 +1,7 @@
 //! Stacks of commits: one commit of ours on the other, read back, compared, pushed, and told from what others made.
 
 use crate::support::upstream::{UpstreamRepo, config_map, meta, run, validated};
-use kubeops::git::{Expected, GitError, Identity, Libgit2, Mirror, Mirrors, Owner, RemoteSpec, Stack, Standing};
+use kubeops::git::{Expected, GitError, Identity, Libgit2, Mirror, Mirrors, Owner, RemoteSpec, Stack, Standing, Worth};
 use kubeops::plan::BaseTree;
 use kubeops::types::{BranchName, CommitSha, RequestId, Timestamp};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ impl Setting {
     fn new() -> Self {
         let upstream = UpstreamRepo::new();
         let url = format!("file://{}", upstream.path().display());
-        let remote = RemoteSpec { name: parsed("gitops"), url: parsed(&url), base: parsed("main"), credentials: None };
+        let remote = RemoteSpec::new(parsed("gitops"), parsed(&url), parsed("main"));
         let mirrors = Self::mirrors_in(&upstream);
         Self { upstream, mirrors, remote }
     }
@@ -97,7 +97,7 @@ fn pruning_keeps_what_a_live_commit_stands_on_and_half_a_stack_is_none() {
     let base = setting.mirror().fetch().expect("fetched");
     let live = setting.stack(&base, &[("a", "1"), ("b", "1"), ("c", "1")]);
     let dead = setting.stack(&live[0], &[("d", "1"), ("e", "1")]);
-    setting.mirror().prune(|commit| *commit == live[2]).expect("pruned");
+    setting.mirror().prune(|commit| if *commit == live[2] { Worth::Much } else { Worth::Nothing }).expect("pruned");
     let left = |setting: &Setting| std::fs::read_dir(setting.proposals()).expect("proposals").count();
     assert_eq!(left(&setting), 3, "the three that the live one is made of");
     assert!(matches!(setting.mirror().diff(&base, &dead[1], 9), Err(GitError::NoCommit { .. })));
@@ -165,7 +165,7 @@ fn a_branch_is_ours_while_every_commit_on_it_is_ours_and_of_this_request() {
     let base = mirror.fetch().expect("fetched");
     let (request, committer) = owner();
     let known: Vec<CommitSha> = Vec::new();
-    let standing = || mirror.standing(&branch(), &Owner { request: &request, committer: &committer, known: &known }).expect("a standing");
+    let standing = || mirror.standing(&branch(), &Owner { request: &request, committer: &committer, time: None, known: &known }).expect("a standing");
     assert_eq!(standing(), Standing::Absent);
     let stack = setting.stack(&base, &[("a", "1"), ("b", "1"), ("c", "1")]);
     let mut before = Expected::Absent;

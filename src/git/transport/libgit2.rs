@@ -2,13 +2,15 @@
 //! Tokens go to the configured origin alone, and only once per conversation: a refused token is not tried in a loop.
 
 use super::super::error::plain;
+use super::super::known_hosts::{self, Verdict};
 use super::super::open::{open_in_memory, open_mirror};
 use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
-use super::{Expected, Limits, Place, PushReport, Pushed, RefUpdate, Transport, base_ref};
+use super::{Expected, Limits, Place, PushReport, Pushed, RACED, RefUpdate, SEEN, Transport, base_ref, make_way};
 use crate::types::{BranchName, CommitSha};
 use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
+use git2::{CertificateCheckStatus, cert::Cert};
 use secrecy::ExposeSecret;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -64,6 +66,12 @@ impl Transport for Libgit2 {
         let branch = branch.clone();
         self.run(place, move |talk| Ok(talk.advertised(Direction::Fetch)?.get(&branch.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()))))
     }
+
+    fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError> {
+        // This transport fetches whole: what is missing is damage.
+        let message = format!("{} objects are missing", objects.len());
+        Err(GitError::Corrupt { repository: place.remote.name.clone(), message })
+    }
 }
 
 /// One conversation.
@@ -86,7 +94,7 @@ impl Talk<'_> {
     /// What a proposal's branch holds beside the base is little, so its history is fetched whole: a shallow one would mark
     /// the mirror as cut off, and a mirror cut off can push no more.
     fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let reference = format!("refs/kubeops/seen/{branch}");
+        let reference = format!("{SEEN}{branch}");
         let tip = self.fetch(branch, &reference)?;
         if let Ok(mut seen) = self.repository.find_reference(&reference) {
             // Looked at once; the next fetch must not count on it.
@@ -101,7 +109,11 @@ impl Talk<'_> {
         let mut connection = remote.connect_auth(Direction::Fetch, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
         let heads = heads(&connection).map_err(|error| self.failed(&error))?;
         let Some(tip) = heads.get(&branch.full_ref()).copied() else { return Ok(None) };
-        let here = self.repository.refname_to_id(reference).is_ok_and(|id| id == tip);
+        let known = self.repository.refname_to_id(reference).ok();
+        if known.is_none() {
+            make_way(&self.repository, reference).map_err(|error| GitError::local(&self.remote.name, &error))?;
+        }
+        let here = known == Some(tip);
         if !here || self.repository.find_commit(tip).is_err() {
             let mut options = FetchOptions::new();
             options.remote_callbacks(self.callbacks());
@@ -118,6 +130,7 @@ impl Talk<'_> {
         let mut remote = repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
         let mut connection = remote.connect_auth(Direction::Push, Some(self.callbacks()), None).map_err(|error| self.failed(&error))?;
         let heads = heads(&connection).map_err(|error| self.failed(&error))?;
+        self.know_the_base(updates, &heads)?;
         // The server compares each branch with what it told us here, so nothing can slip in between.
         let mut results: Vec<Option<Result<Pushed, GitError>>> = updates.iter().map(|update| self.settled(&repository, update, &heads)).collect();
         let refspecs: Vec<String> = updates.iter().zip(&results).filter(|(_, result)| result.is_none()).map(|(update, _)| refspec(update)).collect();
@@ -148,6 +161,16 @@ impl Talk<'_> {
         Ok(PushReport { results: results.into_iter().flatten().collect(), base })
     }
 
+    /// What the remote's branches hold is left out of a push, as far as the mirror knows it. A base that moved since it was fetched is
+    /// fetched first, or the whole history would be sent.
+    fn know_the_base(&self, updates: &[RefUpdate], heads: &HashMap<String, Oid>) -> Result<(), GitError> {
+        let moved = heads.get(&self.remote.base.full_ref()).is_some_and(|tip| self.repository.find_commit(*tip).is_err());
+        if moved && updates.iter().any(|update| update.commit.is_some()) {
+            self.fetch_base()?;
+        }
+        Ok(())
+    }
+
     /// The result that needs no push: it is there already, or it is not where it was expected.
     fn settled(&self, repository: &Repository, update: &RefUpdate, heads: &HashMap<String, Oid>) -> Option<Result<Pushed, GitError>> {
         let found = heads.get(&update.branch.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()));
@@ -176,9 +199,7 @@ impl Talk<'_> {
         match status {
             Some(None) => Ok(Pushed::Updated),
             Some(Some(status)) => {
-                let raced =
-                    ["stale info", "fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "failed to lock", "already exists"];
-                if raced.iter().any(|word| status.contains(word)) {
+                if RACED.iter().any(|word| status.contains(word)) {
                     return Err(GitError::Moved { repository, branch, found: None });
                 }
                 Err(GitError::Rejected { repository, branch, message: plain(&format!("{status} {said}"), 600) })
@@ -205,7 +226,32 @@ impl Talk<'_> {
             self.pulse.beat();
         });
         callbacks.sideband_progress(|_| self.pulse.beat());
+        if self.remote.ssh.is_some() {
+            callbacks.certificate_check(|shown, _| self.recognise(shown));
+        }
         callbacks
+    }
+
+    /// Holds the key the host shows against the repository's known hosts; whatever libgit2 found in the file of whoever runs
+    /// this process does not count.
+    fn recognise(&self, shown: &Cert<'_>) -> Result<CertificateCheckStatus, git2::Error> {
+        let (Some(access), Some(place), Some(key)) = (&self.remote.ssh, self.remote.url.ssh(), shown.as_hostkey()) else {
+            return Ok(CertificateCheckStatus::CertificatePassthrough);
+        };
+        let refuse = |message: String| {
+            let error = git2::Error::new(git2::ErrorCode::Certificate, git2::ErrorClass::Ssh, &message);
+            *self.refused.borrow_mut() = Some(GitError::Untrusted { repository: self.remote.name.clone(), message });
+            error
+        };
+        let known = access.known_hosts().map_err(|message| refuse(format!("there are no known hosts: {}", plain(&message, 200))))?;
+        let kind = key.hostkey_type().map_or("unknown", |kind| kind.name());
+        let host = format!("{} shows a key of type {kind}", place.host);
+        match known_hosts::judge(&known, &place.host, place.port, key.hostkey().unwrap_or_default()) {
+            Verdict::Known => Ok(CertificateCheckStatus::CertificateOk),
+            Verdict::Revoked => Err(refuse(format!("{host} that is marked as revoked"))),
+            Verdict::Unknown(others) if others.is_empty() => Err(refuse(format!("{host}, and the known hosts name no key of it"))),
+            Verdict::Unknown(others) => Err(refuse(format!("{host}, and the known hosts name others, of type {}", others.join(", ")))),
+        }
     }
 
     /// Answers the server's demand for credentials.
@@ -214,11 +260,16 @@ impl Talk<'_> {
             *self.refused.borrow_mut() = Some(GitError::Unauthorised { repository: self.remote.name.clone(), message: message.to_owned() });
             git2::Error::new(git2::ErrorCode::Auth, git2::ErrorClass::Http, message)
         };
-        if let Some(user) = self.remote.url.ssh_user() {
-            return match (allowed.contains(CredentialType::USERNAME), again) {
-                (true, _) => Cred::username(user),
-                (false, false) => Cred::ssh_key_from_agent(user),
-                (false, true) => Err(refuse("the server accepts no key of the ssh agent")),
+        if let Some(place) = self.remote.url.ssh() {
+            return match (allowed.contains(CredentialType::USERNAME), &self.remote.ssh, again) {
+                (true, ..) => Cred::username(&place.user),
+                (false, None, false) => Cred::ssh_key_from_agent(&place.user),
+                (false, None, true) => Err(refuse("the server accepts no key of the ssh agent")),
+                (false, Some(_), true) => Err(refuse("the server does not accept the key")),
+                (false, Some(access), false) => {
+                    let key = access.key().map_err(|message| refuse(&format!("there is no key: {}", plain(&message, 200))))?;
+                    Cred::ssh_key_from_memory(&place.user, None, key.expose_secret(), None)
+                }
             };
         }
         let Some(credentials) = &self.remote.credentials else {

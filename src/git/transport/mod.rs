@@ -1,14 +1,20 @@
-//! Fetch and push, behind a trait: libgit2 now, the git command line beside it later.
+//! Fetch and push, behind a trait: libgit2, and the git program of the machine. One contract suite holds both to the same behaviour.
 //! A transport keeps a lease on every branch it moves: it moves it from where the caller expects it, or not at all.
+//! It must never show a token, obey the machine's configuration, or run what a repository brings along.
 
+mod command;
 mod deadline;
 mod libgit2;
+mod per_repository;
 
+pub use command::{GitCommand, GitCommandOptions, askpass_main, is_askpass};
 pub use deadline::Limits;
 pub use libgit2::Libgit2;
+pub use per_repository::PerRepository;
 
 use super::{GitError, RemoteSpec};
 use crate::types::{BranchName, CommitSha};
+use git2::Oid;
 use std::path::PathBuf;
 
 /// A mirror on disk and its remote, for the length of one conversation.
@@ -86,9 +92,51 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// When the remote cannot be reached or refuses.
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError>;
+
+    /// Keeps the objects of a mirror small that is not whole: one with a file `shallow`, or with packs marked `.promisor`. Whole
+    /// mirrors are seen to by [`super::Mirror::upkeep`]. Called from time to time, beside fetches and pushes.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read or written.
+    fn upkeep(&self, place: &Place) -> Result<(), GitError> {
+        let _ = place;
+        Ok(())
+    }
+
+    /// Fetches these objects into a mirror that was fetched without them, all in one conversation.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached, refuses, or does not have one of them any more.
+    fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError>;
+}
+
+/// Words of servers and git that mean: the branch is not where it was when we looked.
+const RACED: &[&str] = &[
+    "stale info",
+    "fetch first",
+    "non-fast-forward",
+    "failed to update ref",
+    "cannot lock ref",
+    "failed to lock",
+    "already exists",
+    "incorrect old value",
+];
+
+/// Removes references that leave no room for this one in a mirror: of a base that once had the name of its directory, or one below
+/// its name. At the remote they cannot be any more, when this one is.
+fn make_way(repository: &git2::Repository, reference: &str) -> Result<(), git2::Error> {
+    let above = reference.match_indices('/').map(|(at, _)| &reference[..at]);
+    let mut stale: Vec<git2::Reference<'_>> = above.filter_map(|name| repository.find_reference(name).ok()).collect();
+    for below in repository.references_glob(&format!("{reference}/*"))? {
+        stale.push(below?);
+    }
+    stale.into_iter().try_for_each(|mut reference| reference.delete())
 }
 
 /// The reference a fetched base branch is kept under: outside `refs/heads`, so that no push can mean it.
 pub(super) fn base_ref(branch: &BranchName) -> String {
     format!("refs/kubeops/base/{branch}")
 }
+
+/// Branches that are only looked at are kept under `refs/kubeops/seen/` while they are.
+pub(super) const SEEN: &str = "refs/kubeops/seen/";

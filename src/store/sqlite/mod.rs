@@ -11,7 +11,6 @@ mod deliveries;
 mod dispatch;
 mod error;
 mod events;
-mod footprints;
 mod members;
 mod migrations;
 mod pulls;
@@ -23,11 +22,11 @@ mod upkeep;
 
 use super::{
     Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
-    Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
-    Withdrawal,
+    Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter,
+    TokenRecord, TouchQuery, Withdrawal,
 };
-use crate::request::{Member, Request, TimelineEntry, Touch};
-use crate::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
+use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
 use std::path::{Path, PathBuf};
@@ -220,14 +219,8 @@ impl Store for SqliteStore {
         write.finish(result).await
     }
 
-    async fn touches(
-        &self,
-        repository: &RepositoryName,
-        files: &[&ManifestPath],
-        since: Timestamp,
-        except: &RequestId,
-    ) -> Result<Vec<Touch>, StoreError> {
-        footprints::touches(&mut *self.database.read().await?, repository, files, since, except).await
+    async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
+        requests::touches(&mut *self.database.read().await?, query, limit).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {
@@ -240,6 +233,10 @@ impl Store for SqliteStore {
 
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
         requests::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+        requests::rivals(&mut *self.database.read().await?, query, limit).await
     }
 
     async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {

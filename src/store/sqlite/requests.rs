@@ -5,25 +5,22 @@ use super::deliveries::page_of;
 use super::members;
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::add_task;
-use crate::request::{PullRef, Request, RequestKey, TimelineEntry};
+use crate::request::{Changes, PullRef, Request, RequestKey, Rival, TimelineEntry, Touch};
 use crate::store::cursor::Listing;
-use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, StoreError};
+use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError, TouchQuery};
 use crate::types::{RepositoryName, RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.pull_text, r.pull_number, r.pull_url, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
 /// A request from a row with [`COLUMNS`].
 pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
-    let pull = match row.optional_text("pull_url")? {
-        Some(url) => Some(PullRef { number: row.count("pull_number")?, url }),
-        None => None,
-    };
+    let pull = pull_of(row)?;
     let parameters = match row.optional_text("parameters")? {
         Some(_) => Some(row.json("parameters")?),
         None => None,
@@ -48,12 +45,14 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         urged: row.number("urged")? != 0,
         members: u32::try_from(row.count("members")?).map_err(|_| super::rows::broken("members"))?,
         summary: row.json("summary")?,
+        changes: row.optional_text("changes")?.map(|_| row.json("changes")).transpose()?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
         former_pull: row
             .optional_number("former_pull")?
             .map(|number| u64::try_from(number).map_err(|_| super::rows::broken("former_pull")))
             .transpose()?,
+        written: row.optional_text("pull_written")?.map(|_| row.json("pull_written")).transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
         created_at: row.moment("created_at")?,
@@ -102,8 +101,8 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
-         taken_over = ?, urged = ?, summary = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+         taken_over = ?, urged = ?, summary = ?, changes = ?, \
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -116,9 +115,11 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.taken_over)
     .bind(request.urged)
     .bind(to_json(&request.summary)?)
+    .bind(request.changes.as_ref().map(to_json).transpose()?)
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
+    .bind(request.written.as_ref().map(to_json).transpose()?)
     .bind(request.former_pull.map(to_number))
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
@@ -188,6 +189,72 @@ pub(super) async fn of_pull(connection: &mut SqliteConnection, repository: &Repo
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.repository = ? AND r.pull_number = ? ORDER BY r.seq DESC LIMIT 1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
+}
+
+/// See [`crate::store::Store::rivals`].
+pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+    // Two ranges of one index: what may still change a file, and what did so lately.
+    let rows = sqlx::query(
+        "SELECT r.id, r.state, r.pull_number, r.pull_url, r.changes, f.merged FROM ( \
+             SELECT request, max(merged_at) > 0 AS merged FROM ( \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at = 0 \
+                 UNION ALL \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) \
+                     AND merged_at >= max(?3, 1) \
+             ) GROUP BY request \
+         ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.request DESC LIMIT ?5",
+    )
+    .bind(query.repository.as_str())
+    .bind(to_json(&query.files)?)
+    .bind(query.merged_since.map_or(i64::MAX, Timestamp::unix_millis))
+    .bind(query.except.as_str())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        Ok(Rival {
+            request: row.parsed("id")?,
+            state: row.parsed("state")?,
+            pull: pull_of(row)?,
+            changes: row.json("changes")?,
+            merged: row.number("merged")? > 0,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// See [`crate::store::Store::touches`].
+pub(super) async fn touches(connection: &mut SqliteConnection, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
+    // Two ranges of one index: merged since, and ended otherwise since.
+    let rows = sqlx::query(
+        "SELECT r.id, r.pull_number, r.pull_url, r.changes, r.created_at, f.ended_at, f.merged FROM ( \
+             SELECT request, max(abs(merged_at)) AS ended_at, max(merged_at) > 0 AS merged FROM ( \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at >= ?3 \
+                 UNION ALL \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at <= -?3 \
+             ) GROUP BY request \
+         ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.ended_at DESC LIMIT ?5",
+    )
+    .bind(query.repository.as_str())
+    .bind(to_json(&query.files)?)
+    .bind(query.since.unix_millis().max(1))
+    .bind(query.except.as_str())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        let changes: Changes = row.json("changes")?;
+        let planned_at = changes.first.as_ref().map_or(row.moment("created_at")?, |first| first.at);
+        let (ended_at, merged) = (row.moment("ended_at")?, row.number("merged")? != 0);
+        Ok(Touch { request: row.parsed("id")?, pull: pull_of(row)?, changes, planned_at, ended_at, merged })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The pull request of a row with its columns.
+fn pull_of(row: &SqliteRow) -> Result<Option<PullRef>, StoreError> {
+    let url = row.optional_text("pull_url")?;
+    url.map(|url| Ok(PullRef { number: row.count("pull_number")?, url })).transpose()
 }
 
 /// See [`crate::store::Store::timeline`].

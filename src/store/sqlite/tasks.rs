@@ -1,7 +1,6 @@
 //! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
-use super::footprints;
 use super::members;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
@@ -274,9 +273,6 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
     let (seq, request) = (row.number("seq")?, row.number("request")?);
     if let Some(changed) = &settlement.request {
         replace(connection, changed, now).await?;
-        if let (Some(footprint), Some(repository)) = (&settlement.beside.footprint, &changed.repository) {
-            footprints::write(connection, request, repository, footprint, changed.pull.is_none()).await?;
-        }
     }
     add_timeline(connection, request, &settlement.timeline).await?;
     members::settle(connection, settlement, request, now).await?;

@@ -1,9 +1,9 @@
 //! A store in memory, as far as the API reads it. What the API never calls fails.
 
 use async_trait::async_trait;
-use kubeops::request::{Member, Request, TimelineEntry, Touch};
+use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
-use kubeops::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Store for FakeStore {
     async fn admit(&self, _: &Admission, _: Timestamp) -> Result<Admitted, StoreError> {
         never()
     }
-    async fn touches(&self, _: &RepositoryName, _: &[&ManifestPath], _: Timestamp, _: &RequestId) -> Result<Vec<Touch>, StoreError> {
+    async fn touches(&self, _: &TouchQuery<'_>, _: u32) -> Result<Vec<Touch>, StoreError> {
         never()
     }
     async fn members(&self, _: &RequestId, _: bool, _: u32) -> Result<Vec<Member>, StoreError> {
@@ -109,6 +109,9 @@ impl Store for FakeStore {
         *self.last_filter.lock().expect("a lock") = Some(filter.clone());
         let rows = self.requests.lock().expect("a lock").clone();
         self.page(rows.into_iter().filter(|row| filter.states.is_empty() || filter.states.contains(&row.state)).collect(), page)
+    }
+    async fn rivals(&self, _: &RivalQuery<'_>, _: u32) -> Result<Vec<Rival>, StoreError> {
+        never()
     }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
         self.well()?;

@@ -2,6 +2,7 @@
 
 use super::github::World;
 use super::left_exactly_one;
+use crate::support::fake_github::FakeGithub;
 use crate::support::server::{Connection, PATIENCE, TestServer, eventually, ticket};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +107,7 @@ fn a_crash_between_any_two_stages_leaves_one_of_everything() {
 
 /// Killed again and again at one point, with GitHub and the repository far away, and then let through.
 fn dies_twenty_times_at(point: &str) {
-    let mut world = World::prepare();
+    let mut world = World::prepare(FakeGithub::start());
     world.server.set("KUBEOPS_FAILPOINT", point).set("TASK_MAX_ATTEMPTS", "50").run();
     let mut acknowledged = try_ticket(world.server.at(), "OPS-1", "payments");
     for death in 1..=20 {

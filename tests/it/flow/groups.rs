@@ -2,6 +2,7 @@
 
 use super::github::World;
 use super::storms::{alert_in, merge, prepare, tell};
+use crate::support::fake_github::FakeGithub;
 use crate::support::server::{TestServer, eventually};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +99,7 @@ fn three_hundred_alerts_in_three_groups_are_three_pull_requests_and_one_is_taken
         assert_eq!((&request["member_count"], &request["correlation"]), (&json!(100), &json!(namespace)));
         let pull = pull(&server, &request);
         assert_eq!(field(&pull, "title"), format!("100 autoscalers of {namespace}"));
-        assert_eq!(field(&pull, "body").matches("(asked for by [`alert.firing`](http://kubeops.test/").count(), 100);
+        assert_eq!(field(&pull, "body").matches("([`alert.firing`](<http://kubeops.test/").count(), 100);
     }
     assert_eq!((server.at().all("/requests").len(), server.at().all("/pulls").len()), (3, 3));
     assert_eq!(super::branches(&server.upstream).len(), 3);
@@ -274,7 +275,7 @@ fn who_comes_after_a_person_pushed_waits_and_the_person_s_branch_stays() {
 
 #[test]
 fn at_github_the_pull_request_follows_its_members() {
-    let mut world = World::prepare();
+    let mut world = World::prepare(FakeGithub::start());
     world.server.edit_resource("autoscaler-maxed-out.yaml", |text| text.replacen("\nspec:\n", &format!("\nspec:\n{BY_NAMESPACE}"), 1));
     world.server.run();
     tell(&world.server, &alerts("web", 0, 2));

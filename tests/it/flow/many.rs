@@ -17,7 +17,10 @@ impl Gate {
     fn at(server: &TestServer) -> Self {
         let gate = Self { pushes: server.place("pushes"), open: server.place("gate-is-open") };
         let (pushes, open) = (gate.pushes.display(), gate.open.display());
-        server.upstream.install_hook("pre-receive", &format!("wc -l >> {pushes}\nwhile [ ! -e {open} ]; do sleep 0.01; done"));
+        server.upstream.install_hook(
+            "pre-receive",
+            &format!("wc -l >> {pushes}\nn=0; while [ ! -e {open} ] && [ $n -lt 6000 ]; do sleep 0.01; n=$((n+1)); done"),
+        );
         gate
     }
 

@@ -3,10 +3,10 @@
 use super::sqlite::empty;
 use super::support::delivery;
 use async_trait::async_trait;
-use kubeops::request::{Member, Request, TimelineEntry, Touch};
+use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
-use kubeops::types::{DeliveryId, EventId, ManifestPath, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -53,7 +53,7 @@ store_that_only_appends! {
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
     fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
-    fn touches(repository: &RepositoryName, files: &[&ManifestPath], since: Timestamp, except: &RequestId) -> Vec<Touch>;
+    fn touches(query: &TouchQuery<'_>, limit: u32) -> Vec<Touch>;
     fn members(id: &RequestId, open: bool, limit: u32) -> Vec<Member>;
     fn withdraw_member(withdrawal: &Withdrawal, now: Timestamp) -> Request;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
@@ -65,6 +65,7 @@ store_that_only_appends! {
     fn request(id: &RequestId) -> Request;
     fn request_of_pull(repository: &RepositoryName, number: u64) -> Option<Request>;
     fn requests(filter: &RequestFilter, page: &PageQuery) -> Page<Request>;
+    fn rivals(query: &RivalQuery<'_>, limit: u32) -> Vec<Rival>;
     fn timeline(id: &RequestId) -> Vec<TimelineEntry>;
     fn update_request(request: &Request, update: &RequestUpdate, now: Timestamp) -> ();
     fn delivery(id: &DeliveryId) -> Delivery;

@@ -1,9 +1,11 @@
 //! Shared by the integration tests: upstream repositories, fakes, and a plain loopback server under them.
 
 pub mod fake_github;
+pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
 pub mod server;
+pub mod sshd;
 pub mod upstream;
 
 use std::path::{Path, PathBuf};

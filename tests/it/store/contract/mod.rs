@@ -68,6 +68,8 @@ macro_rules! contract_suite {
             an_update_that_fails_half_way_leaves_nothing,
             listings_filter_and_page_newest_first,
             the_newest_request_of_a_pull_request_is_found,
+            requests_that_change_the_same_files_are_found_while_they_may_matter,
+            the_files_of_a_request_follow_its_plan_and_go_with_it,
             what_is_not_there_is_not_found);
         contract_suite!($make; storms:
             a_first_plan_waits_until_events_pause_but_never_beyond_its_bound,
@@ -79,8 +81,7 @@ macro_rules! contract_suite {
             room_is_kept_until_the_pull_request_is_open_and_given_back_when_there_will_be_none,
             who_insists_is_let_through_and_counts,
             many_who_ask_at_once_never_get_more_room_than_there_is,
-            what_requests_did_to_a_file_is_told_with_its_times,
-            a_new_plan_replaces_what_a_request_changes_and_keeps_when_it_was_opened);
+            what_requests_did_to_a_file_is_told_with_its_times_once_it_is_over);
         contract_suite!($make; members:
             events_of_a_group_become_members_of_one_request_in_order_of_arrival,
             who_joins_after_the_plan_was_begun_owes_another_one,

@@ -1,12 +1,13 @@
 //! What keeps a storm of events from becoming a storm of pull requests, as far as the store keeps it.
 
-use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed, task};
-use kubeops::request::{PullRef, Request, State, Write};
+use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed};
+use kubeops::request::{Changes, PullRef, State};
 use kubeops::store::{
-    Admission, Admitted, Beside, ClaimedTask, Debounce, Lack, Opening, RequestUpdate, Room, Settlement, Store, StoreError, Task, TaskFilter,
-    TaskKind, Verdict,
+    Admission, Admitted, Debounce, Lack, Opening, RequestUpdate, RivalQuery, Room, Settlement, Store, StoreError, Task, TaskFilter, TaskKind,
+    TouchQuery, Verdict,
 };
 use kubeops::types::{RequestId, Timestamp};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,29 +221,23 @@ pub async fn many_who_ask_at_once_never_get_more_room_than_there_is(store: Arc<d
     assert_eq!((given, ahead), (7, (0..17).collect()), "each of the others has a place of its own");
 }
 
-fn writes(old: &str, new: &str) -> Vec<Write> {
-    vec![Write {
-        object: Some("HorizontalPodAutoscaler web/api".to_owned()),
-        field: "spec.maxReplicas".to_owned(),
-        old: old.to_owned(),
-        new: new.to_owned(),
-    }]
+/// A change of one file's document: a field from one value to another.
+fn changes(file: &str, old: u32, new: u32, first: i64) -> Changes {
+    let object =
+        json!({ "file": file, "document": 0, "object": null, "action": "changed", "fields": [{ "path": "replicas", "old": old, "new": new }] });
+    let evidence = json!({ "kubernetes": "1.33", "schemas": [], "unchecked": [], "templates": {} });
+    let first = json!({ "at": at(first), "objects": null });
+    serde_json::from_value(json!({ "files": [file], "objects": [object], "cut": false, "evidence": evidence, "first": first })).expect("changes")
 }
 
-/// Plans a request so that it changes these files.
-async fn planned(store: &dyn Store, key: &str, now: i64, footprint: &[(&str, Vec<Write>)]) -> RequestId {
+/// Plans a request so that it changes these files' value.
+async fn planned(store: &dyn Store, key: &str, now: i64, changes: Changes) -> RequestId {
     let (_, id) = open_request(store, key, Some("gitops"), at(now)).await;
-    let held = store.claim("w", at(now), Duration::from_secs(9), Room::single(9)).await.expect("a claim").remove(0);
-    assert_eq!(held.request.id, id);
-    plan_again(store, &held, now, footprint).await;
+    let mut request = store.request(&id).await.expect("the request");
+    (request.state, request.changes) = (State::Planned, Some(changes));
+    let update = RequestUpdate { drop_tasks: true, ..Default::default() };
+    store.update_request(&request, &update, at(now)).await.expect("written");
     id
-}
-
-async fn plan_again(store: &dyn Store, held: &ClaimedTask, now: i64, footprint: &[(&str, Vec<Write>)]) {
-    let request = Request { state: State::Planned, repository: Some(parsed("gitops")), ..held.request.clone() };
-    let footprint = footprint.iter().map(|(path, writes)| (parsed(path), writes.clone())).collect();
-    let beside = Beside { footprint: Some(footprint), ..Beside::default() };
-    store.settle(held, &Settlement { request: Some(request), beside, ..Settlement::default() }, at(now)).await.expect("settled");
 }
 
 async fn move_to(store: &dyn Store, id: &RequestId, state: State, now: i64) {
@@ -253,68 +248,51 @@ async fn move_to(store: &dyn Store, id: &RequestId, state: State, now: i64) {
     store.update_request(&request, &update, at(now)).await.expect("written");
 }
 
-/// What was done to a file since a moment: by whom, opened when, ended when, whether merged.
-async fn touched(store: &dyn Store, path: &str, since: i64) -> Vec<(RequestId, Timestamp, Option<Timestamp>, bool)> {
-    let nobody = crate::store::support::request_id();
-    let touches = store.touches(&parsed("gitops"), &[&parsed(path)], at(since), &nobody).await.expect("touches");
-    touches.into_iter().map(|touch| (touch.request, touch.opened_at, touch.ended_at, touch.merged)).collect()
+/// What was done to files since a moment: by whom, planned when, ended when, whether merged.
+async fn touched(store: &dyn Store, files: &[&str], since: i64, except: &RequestId) -> Vec<(RequestId, Timestamp, Timestamp, bool)> {
+    let files: Vec<_> = files.iter().map(|file| parsed(file)).collect();
+    let query = TouchQuery { repository: &parsed("gitops"), files: &files, except, since: at(since) };
+    let touches = store.touches(&query, 9).await.expect("touches");
+    touches.into_iter().map(|touch| (touch.request, touch.planned_at, touch.ended_at, touch.merged)).collect()
 }
 
-pub async fn what_requests_did_to_a_file_is_told_with_its_times(store: Arc<dyn Store>) {
-    let merged = planned(&*store, "a", 0, &[("a.yaml", writes("6", "9")), ("b.yaml", writes("1", "2"))]).await;
-    assert_eq!(touched(&*store, "a.yaml", -99).await, [], "nothing was proposed yet");
+pub async fn what_requests_did_to_a_file_is_told_with_its_times_once_it_is_over(store: Arc<dyn Store>) {
+    let nobody = crate::store::support::request_id();
+    let merged = planned(&*store, "a", 0, changes("a.yaml", 6, 9, 0)).await;
     move_to(&*store, &merged, State::Proposed, 10).await;
-    assert_eq!(touched(&*store, "a.yaml", 0).await, [(merged.clone(), at(10), None, false)]);
+    assert_eq!(touched(&*store, &["a.yaml"], 0, &nobody).await, [], "what is open has not happened");
     move_to(&*store, &merged, State::Merged, 20).await;
-    let withdrawn = planned(&*store, "b", 30, &[("a.yaml", writes("9", "6"))]).await;
-    move_to(&*store, &withdrawn, State::Proposed, 40).await;
-    move_to(&*store, &withdrawn, State::Approved, 41).await;
-    move_to(&*store, &withdrawn, State::Withdrawn, 50).await;
-    // What never had a pull request did nothing; what was merged before it was noted as open was open then.
-    let never = planned(&*store, "c", 60, &[("a.yaml", writes("9", "6"))]).await;
+    let withdrawn = planned(&*store, "b", 30, changes("a.yaml", 9, 6, 31)).await;
+    for (state, now) in [(State::Proposed, 40), (State::Approved, 41), (State::Withdrawn, 50)] {
+        move_to(&*store, &withdrawn, state, now).await;
+    }
+    // What never had a pull request did nothing.
+    let never = planned(&*store, "c", 60, changes("a.yaml", 9, 6, 60)).await;
     end_request(&*store, &never, State::Failed, at(61)).await;
-    let at_once = planned(&*store, "d", 70, &[("a.yaml", writes("9", "6"))]).await;
-    move_to(&*store, &at_once, State::Merged, 71).await;
-    let all = [
-        (at_once.clone(), at(71), Some(at(71)), true),
-        (withdrawn.clone(), at(40), Some(at(50)), false),
-        (merged.clone(), at(10), Some(at(20)), true),
-    ];
-    assert_eq!(touched(&*store, "a.yaml", 0).await, all);
-    assert_eq!(touched(&*store, "a.yaml", 45).await, all[..2], "the end counts");
-    assert_eq!(touched(&*store, "b.yaml", 0).await, all[2..]);
-    assert_eq!(touched(&*store, "c.yaml", 0).await, []);
-    let other = store.touches(&parsed("other"), &[&parsed("a.yaml")], at(0), &never).await.expect("touches");
-    assert_eq!(other, [], "of another repository");
-    let both = [parsed("a.yaml"), parsed("b.yaml")];
-    let touches = store.touches(&parsed("gitops"), &both.each_ref(), at(0), &at_once).await.expect("touches");
-    let of: Vec<_> = touches.iter().map(|touch| (&touch.request, touch.file.as_str(), touch.writes[0].new.as_str())).collect();
-    assert_eq!(of, [(&withdrawn, "a.yaml", "6"), (&merged, "a.yaml", "9"), (&merged, "b.yaml", "2")]);
-    assert_eq!(touches[0].pull.as_ref().map(|pull| pull.number), Some(7));
+    let other = planned(&*store, "d", 70, changes("b.yaml", 1, 2, 70)).await;
+    move_to(&*store, &other, State::Declined, 71).await;
+    let all = [(withdrawn.clone(), at(31), at(50), false), (merged.clone(), at(0), at(20), true)];
+    assert_eq!(touched(&*store, &["a.yaml"], 0, &nobody).await, all, "the last first");
+    assert_eq!(touched(&*store, &["a.yaml"], 50, &nobody).await, all[..1], "by the moment when it ended");
+    assert_eq!(touched(&*store, &["a.yaml"], 51, &nobody).await, []);
+    assert_eq!(touched(&*store, &["a.yaml"], 0, &withdrawn).await, all[1..]);
+    assert_eq!(touched(&*store, &["a.yaml", "b.yaml"], 0, &nobody).await.len(), 3);
+    assert_eq!(touched(&*store, &["c.yaml"], 0, &nobody).await, []);
+    let query = TouchQuery { repository: &parsed("other"), files: &[parsed("a.yaml")], except: &nobody, since: at(0) };
+    assert_eq!(store.touches(&query, 9).await.expect("touches"), [], "of another repository");
+    let query = TouchQuery { repository: &parsed("gitops"), ..query };
+    let touch = store.touches(&query, 1).await.expect("touches").remove(0);
+    assert_eq!((touch.changes, touch.pull.map(|pull| pull.number)), (changes("a.yaml", 9, 6, 31), Some(7)));
+    // None of them is in the way of anybody who plans: only the merged one counts, and only since it was merged.
+    let rivals = RivalQuery { repository: &parsed("gitops"), files: &[parsed("a.yaml")], except: &nobody, merged_since: Some(at(0)) };
+    let rivals = store.rivals(&rivals, 9).await.expect("rivals");
+    assert_eq!(rivals.iter().map(|rival| (&rival.request, rival.merged)).collect::<Vec<_>>(), [(&merged, true)]);
+    // Asked for again by a person, it begins anew.
+    let mut again = store.request(&other).await.expect("the request");
+    (again.state, again.pull, again.changes) = (State::Accepted, None, None);
+    store.update_request(&again, &RequestUpdate::default(), at(80)).await.expect("written");
+    assert_eq!(touched(&*store, &["b.yaml"], 0, &nobody).await, []);
     // It goes with its request.
     store.prune(at(99), 100).await.expect("pruned");
-    assert_eq!(touched(&*store, "a.yaml", 0).await, []);
-}
-
-pub async fn a_new_plan_replaces_what_a_request_changes_and_keeps_when_it_was_opened(store: Arc<dyn Store>) {
-    let id = planned(&*store, "a", 0, &[("a.yaml", writes("6", "9")), ("b.yaml", writes("1", "2"))]).await;
-    move_to(&*store, &id, State::Proposed, 10).await;
-    let again = async |now: i64| {
-        store.add_tasks(&[task(&id, TaskKind::Replan, "gitops", at(now))]).await.expect("added");
-        store.claim("w", at(now), Duration::from_secs(9), Room::single(9)).await.expect("a claim").remove(0)
-    };
-    plan_again(&*store, &again(20).await, 20, &[("b.yaml", writes("1", "3"))]).await;
-    move_to(&*store, &id, State::Proposed, 30).await;
-    assert_eq!(touched(&*store, "a.yaml", 0).await, [], "it leaves that file alone now");
-    assert_eq!(touched(&*store, "b.yaml", 0).await, [(id.clone(), at(10), None, false)]);
-    // Declined, and asked for again by a person: a new pull request, which is not open yet.
-    move_to(&*store, &id, State::Declined, 40).await;
-    assert_eq!(touched(&*store, "b.yaml", 0).await, [(id.clone(), at(10), Some(at(40)), false)]);
-    let mut request = store.request(&id).await.expect("the request");
-    (request.state, request.pull) = (State::Accepted, None);
-    store.update_request(&request, &RequestUpdate::default(), at(50)).await.expect("written");
-    plan_again(&*store, &again(50).await, 50, &[("b.yaml", writes("1", "3"))]).await;
-    assert_eq!(touched(&*store, "b.yaml", 0).await, []);
-    move_to(&*store, &id, State::Proposed, 60).await;
-    assert_eq!(touched(&*store, "b.yaml", 0).await, [(id, at(60), None, false)]);
+    assert_eq!(touched(&*store, &["a.yaml"], 0, &nobody).await, []);
 }

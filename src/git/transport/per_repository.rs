@@ -1,0 +1,55 @@
+//! The transport each repository asked for.
+//! It decides nothing else: what one of them cannot do, the other is not asked for.
+
+use super::{GitCommand, Libgit2, Place, PushReport, RefUpdate, Transport};
+use crate::git::GitError;
+use crate::inventory::GitTransport;
+use crate::types::{BranchName, CommitSha};
+use git2::Oid;
+
+/// Talks with each remote through the git its repository names.
+#[derive(Debug)]
+pub struct PerRepository {
+    libgit2: Libgit2,
+    git: GitCommand,
+}
+
+impl PerRepository {
+    /// Chooses between these two.
+    pub fn new(libgit2: Libgit2, git: GitCommand) -> Self {
+        Self { libgit2, git }
+    }
+
+    fn of(&self, place: &Place) -> &dyn Transport {
+        match place.remote.git.transport {
+            GitTransport::Libgit2 => &self.libgit2,
+            GitTransport::Git => &self.git,
+        }
+    }
+}
+
+impl Transport for PerRepository {
+    fn fetch(&self, place: &Place) -> Result<CommitSha, GitError> {
+        self.of(place).fetch(place)
+    }
+
+    fn fetch_branch(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        self.of(place).fetch_branch(place, branch)
+    }
+
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError> {
+        self.of(place).push(place, updates)
+    }
+
+    fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
+        self.of(place).tip(place, branch)
+    }
+
+    fn upkeep(&self, place: &Place) -> Result<(), GitError> {
+        self.of(place).upkeep(place)
+    }
+
+    fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError> {
+        self.of(place).fetch_objects(place, objects)
+    }
+}

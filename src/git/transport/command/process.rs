@@ -76,11 +76,7 @@ pub(super) fn run(mut command: Command, input: Option<Vec<u8>>, limits: Limits) 
         }
     }
     let status = group.end().map_err(Failed::Watch)?;
-    // With the group gone the pipes are closed; what still stands in them is read.
-    let until = Instant::now() + ENDING;
-    while let Ok(part) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        finished.keep(part);
-    }
+    finished.drain(&said);
     Ok(Finished { status, stdout: finished.stdout, stderr: finished.stderr })
 }
 
@@ -154,6 +150,7 @@ impl Group {
         if let Err(error) = self.end() {
             tracing::warn!(%error, "a git process that took too long could not be reaped");
         }
+        output.drain(said);
     }
 }
 
@@ -172,6 +169,15 @@ struct Output {
 }
 
 impl Output {
+    /// Reads what still stands in the pipes of a group that was killed. They are closed when the last of it is gone, and with it
+    /// whoever might still write somewhere.
+    fn drain(&mut self, said: &Receiver<Said>) {
+        let until = Instant::now() + ENDING;
+        while let Ok(part) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.keep(part);
+        }
+    }
+
     fn keep(&mut self, said: Said) {
         match said {
             Said::Out(bytes) => self.stdout.extend(bytes.iter().take(MAX_STDOUT.saturating_sub(self.stdout.len()))),
@@ -200,9 +206,16 @@ mod tests {
         Limits { idle: Duration::from_millis(idle), total: Duration::from_millis(total) }
     }
 
-    /// Whether a process is there and no zombie.
-    fn lives(pid: &str) -> bool {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    /// Waits until a process is gone, or a zombie: one that was killed is reaped by whoever adopts it.
+    fn is_gone(pid: &str) -> bool {
+        let until = Instant::now() + Duration::from_secs(20);
+        while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X ")) {
+            if Instant::now() > until {
+                return false;
+            }
+            thread::yield_now();
+        }
+        true
     }
 
     #[test]
@@ -223,9 +236,8 @@ mod tests {
         assert!(matches!(&ended, Err(Failed::Timeout(message)) if message.contains("no progress")), "{ended:?}");
         assert!(begun.elapsed() < Duration::from_secs(20));
         let pids = std::fs::read_to_string(&file).expect("they ran");
-        assert_eq!(pids.lines().count(), 2);
-        // A killed orphan is reaped by whoever adopts it; until then it is a zombie.
-        assert!(pids.lines().all(|pid| !lives(pid)), "{pids}");
+        assert_eq!(pids.lines().count(), 2, "{pids}");
+        assert!(pids.lines().all(is_gone), "{pids}");
     }
 
     #[test]
@@ -243,6 +255,6 @@ mod tests {
         let finished = run(shell(&script), None, limits(60_000, 60_000)).expect("it ended");
         assert_eq!(finished.stdout, b"done\n");
         assert!(begun.elapsed() < Duration::from_secs(20));
-        assert!(!lives(std::fs::read_to_string(&file).expect("a pid").trim()));
+        assert!(is_gone(std::fs::read_to_string(&file).expect("a pid").trim()));
     }
 }

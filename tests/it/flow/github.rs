@@ -2,6 +2,7 @@
 
 use crate::support::fake_github::{FakeGithub, FakePull, Fault, TOKEN};
 use crate::support::server::{TestServer, eventually, files_with, ticket};
+use crate::support::sshd::SshServer;
 use crate::support::upstream::HttpUpstream;
 
 /// A server whose repository is at GitHub, and GitHub.
@@ -13,6 +14,11 @@ struct World {
 
 impl World {
     fn start() -> Self {
+        Self::reached(None, "")
+    }
+
+    /// The repository at another address, with more in its `spec:`.
+    fn reached(other: Option<&dyn Fn(&TestServer) -> String>, more: &str) -> Self {
         let github = FakeGithub::start();
         let mut server = TestServer::prepare();
         let git = server.upstream.serve(Some(TOKEN));
@@ -20,14 +26,15 @@ impl World {
         server.secret("GITHUB_TOKEN", TOKEN);
         let local = format!("file://{}", server.upstream.path().display());
         server.edit_resource("inventory.yaml", |text| {
-            let text = text.replace(&local, &git.url).replace(
+            let url = other.map_or_else(|| git.url.clone(), |other| other(&server));
+            let text = text.replace(&local, &url).replace(
                 "  forge:\n    kind: local\n",
                 &format!(
-                    "  credentials: {{ username: bot, secret: GITHUB_TOKEN }}\n  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}\", token: GITHUB_TOKEN }}\n",
+                    "  credentials: {{ username: bot, secret: GITHUB_TOKEN }}\n  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}\", token: GITHUB_TOKEN }}\n{more}",
                     github.url()
                 ),
             );
-            assert!(text.contains("kind: github") && text.contains(&git.url), "{text}");
+            assert!(text.contains("kind: github") && text.contains(&url), "{text}");
             text
         });
         server.set("OBSERVE_SECONDS", "1").set("GRACEFUL_TIMEOUT", "2").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE").run();
@@ -235,4 +242,35 @@ fn what_a_person_put_on_the_branch_is_left_alone_and_a_strangers_branch_is_no_pr
         assert_eq!(world.github.pulls().iter().filter(|pull| pull.head == branch).count(), usize::from(!stranger));
     }
     world.keeps_the_token();
+}
+
+#[test]
+fn the_git_program_of_the_machine_does_the_same() {
+    let mut world = World::reached(None, "  git: { transport: git, partialClone: true }\n");
+    world.server.upstream.git(&["config", "uploadpack.allowFilter", "true"]);
+    let pull = world.proposed("OPS-1", "payments");
+    world.github.end(pull.number, true);
+    world.server.at().settled("OPS-1", "merged");
+    world.keeps_the_token();
+    assert_eq!(std::fs::read_dir(world.server.data().join("run")).expect("its directory").count(), 0, "nothing is left of conversations");
+}
+
+#[test]
+fn a_repository_behind_ssh_is_reached_with_the_key_it_names() {
+    for transport in ["libgit2", "git"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let sshd = SshServer::start(directory.path());
+        let ssh = format!("  ssh: {{ key: GITOPS_KEY, knownHosts: GITOPS_HOSTS }}\n  git: {{ transport: {transport} }}\n");
+        let url = |server: &TestServer| {
+            server.secret("GITOPS_KEY", &sshd.key("user"));
+            server.secret("GITOPS_HOSTS", &sshd.known_host("host"));
+            sshd.url(server.upstream.path())
+        };
+        let mut world = World::reached(Some(&url), &ssh);
+        world.proposed("OPS-1", "payments");
+        world.server.terminate();
+        let line = sshd.key("user").lines().nth(3).expect("a line").to_owned();
+        assert!(!world.server.log().contains(&line));
+        assert_eq!(files_with(&world.server.data(), &[&line]), [] as [std::path::PathBuf; 0]);
+    }
 }

@@ -8,7 +8,9 @@ mod load;
 mod matching;
 mod plan;
 mod process;
+mod push;
 mod reference;
+mod remote;
 mod report;
 mod server;
 
@@ -54,9 +56,10 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["reference-server", port, workers] => reference::serve(port.parse()?, workers.parse()?),
+        ["remote", port, root] => remote::serve(port.parse()?, root.into()),
         ["fill", file, count] => process::fill(file.as_ref(), count.parse()?),
         [group, summary] => measure(group, Report::open(summary.as_ref())?),
-        _ => bail!("usage: kubeops-bench (ingest|plan|match|commit|process) SUMMARY.jsonl"),
+        _ => bail!("usage: kubeops-bench (ingest|plan|match|commit|push|process) SUMMARY.jsonl"),
     }
 }
 
@@ -74,7 +77,8 @@ fn measure(group: &str, mut report: Report) -> anyhow::Result<()> {
         "plan" => plan::measure(&setting, &mut report),
         "match" => matching::measure(&setting, &mut report),
         "commit" => commit::measure(&setting, &mut report),
+        "push" => push::measure(&setting, &mut report),
         "process" => process::measure(&setting, &mut report),
-        _ => bail!("there is no group {group:?}: ingest, plan, match, commit, process"),
+        _ => bail!("there is no group {group:?}: ingest, plan, match, commit, push, process"),
     }
 }

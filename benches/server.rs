@@ -69,9 +69,7 @@ impl Running {
 
     /// Its memory in MiB: all resident pages, shared ones included.
     pub fn rss_mib(&self) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+        memory_mib(self.child.id(), "VmRSS")
     }
 
     /// Stops it where it stands until the guard is dropped, so that it costs nothing while something else is measured.
@@ -180,3 +178,10 @@ pub const RESOURCES: &[(&str, &str)] = &[
     ("namespace-request.yaml", include_str!("../config/resources/namespace-request.yaml")),
     ("autoscaler-maxed-out.yaml", include_str!("../config/resources/autoscaler-maxed-out.yaml")),
 ];
+
+/// A line of a process's memory, in MiB: `VmRSS` at this moment, `VmHWM` the most there ever was.
+pub fn memory_mib(process: u32, line: &str) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let found = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).context("no such line")?;
+    Ok(found.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+}

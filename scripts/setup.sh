@@ -23,6 +23,8 @@ done
 if ! pkg-config --exists openssl 2>/dev/null; then missing+=("${build_packages[@]}"); fi
 if [ "$what" = test ]; then
   need git git
+  need gpg gnupg
+  need ssh-keygen openssh-client
   need curl curl
   need python3 python3
   need prometheus-alertmanager prometheus-alertmanager
@@ -61,18 +63,24 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
+# What GitHub publishes about itself (MIT), which the tests hold our requests and our reading against: its OpenAPI
+# description, its GraphQL schema, its example payloads. Kept under target/, never committed.
+contract() { # package, version, the file in it, the name it gets
+  local contracts=target/contracts
+  if [ -s "$contracts/$4" ] && [ "$(cat "$contracts/$4.version" 2>/dev/null)" = "$2" ]; then return; fi
+  echo "setup: fetching $1 $2"
+  mkdir -p "$contracts"
+  local unpacked
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && npm pack "$1@$2" --silent >/dev/null && tar -xzf ./*.tgz)
+  mv "$unpacked/package/$3" "$contracts/$4"
+  rm -rf "$unpacked"
+  echo "$2" >"$contracts/$4.version"
+}
 if [ "$what" = test ]; then
-  # GitHub's own OpenAPI description (MIT), which the tests hold our requests against. Kept under target/, never committed.
-  openapi=23.0.2
-  contracts=target/contracts
-  if [ ! -s "$contracts/api.github.com.json" ] || [ "$(cat "$contracts/version" 2>/dev/null)" != "$openapi" ]; then
-    echo "setup: fetching @octokit/openapi $openapi"
-    mkdir -p "$contracts"
-    (cd "$contracts" && npm pack "@octokit/openapi@$openapi" --silent >/dev/null)
-    tar -xzf "$contracts/octokit-openapi-$openapi.tgz" -C "$contracts" --strip-components=2 package/generated/api.github.com.json
-    rm -f "$contracts/octokit-openapi-$openapi.tgz"
-    echo "$openapi" >"$contracts/version"
-  fi
+  contract @octokit/openapi 23.0.2 generated/api.github.com.json api.github.com.json
+  contract @octokit/graphql-schema 15.26.1 schema.json graphql.json
+  contract @octokit/webhooks-examples 7.6.1 api.github.com/index.json webhooks-examples.json
 fi
 
 # The API's fuzzing client. A virtual environment of its own under target/, kept between runs.

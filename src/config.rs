@@ -83,6 +83,10 @@ pub struct Settings {
     pub task_max_attempts: u32,
     /// `OBSERVE_SECONDS`.
     pub observe_every: Duration,
+    /// `FETCH_MAX_AGE_SECONDS`.
+    pub fetch_max_age: Duration,
+    /// `FORGE_WRITE_PAUSE_MS`.
+    pub forge_write_pause: Duration,
     /// `MAX_QUEUED_DELIVERIES`.
     pub max_queued_deliveries: u64,
     /// `PUBLIC_URL`; none when it follows from where the server listens.
@@ -241,6 +245,8 @@ impl<'a> Reader<'a> {
             worker_concurrency: self.get("WORKER_CONCURRENCY", number(1, 256)),
             task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),
             observe_every: self.get("OBSERVE_SECONDS", span(1, 86_400, 1)),
+            fetch_max_age: self.get("FETCH_MAX_AGE_SECONDS", span(0, 3600, 1)),
+            forge_write_pause: Duration::from_millis(self.get("FORGE_WRITE_PAUSE_MS", number(0, 60_000))),
             max_queued_deliveries: self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000)),
             public_url: self.get("PUBLIC_URL", optional(values::url)),
             listen,

@@ -13,6 +13,7 @@ pub const ALL: &[&str] = &[
     "propose.pushed",
     "propose.opened",
     "propose.settling",
+    "replan.settling",
     "withdraw.closed",
     "withdraw.settling",
     "settled",

@@ -6,8 +6,8 @@ mod forge;
 mod repository;
 mod transport;
 
-pub use commits::AuthorSpec;
-pub use forge::ForgeSpec;
+pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
+pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use repository::{CredentialsSpec, RepositorySpec};
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 

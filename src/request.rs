@@ -1,6 +1,14 @@
 //! A request's life: its states, the legal transitions between them, and what each leaves in the timeline.
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
+mod changes;
+mod conflict;
+#[cfg(test)]
+mod conflict_tests;
+
+pub use changes::{Changes, FirstPlan};
+pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
+
 use crate::event::Event;
 use crate::plan::PullText;
 use crate::types::{AutomationName, BranchName, CommitSha, RepositoryName, RequestId, Timestamp};
@@ -142,17 +150,28 @@ pub struct Request {
     pub branch: Option<BranchName>,
     /// The commit of the base branch the change was planned on.
     pub base: Option<CommitSha>,
+    /// The tip of the base branch on which the change was last found to be what it is: `base` itself, or a later one on
+    /// which planning came to the same files with the same contents.
+    pub checked: Option<CommitSha>,
     /// The commit that holds the change.
     pub commit: Option<CommitSha>,
     /// A commit of ours that was put on the branch, where it was noted: only what spares a look at the branch. Whose another
     /// one there is, its own words say.
     pub pushed: Option<CommitSha>,
+    /// Whether a person went on from our commit on the branch: then the branch is theirs, and left as it is.
+    pub taken_over: bool,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
+    /// The same as data, once planned: files, objects, fields, and what they were held against.
+    pub changes: Option<Changes>,
     /// How the pull request looks, once planned.
     pub text: Option<PullText>,
     /// Its pull request, once open.
     pub pull: Option<PullRef>,
+    /// The pull request it had before it was asked for again: over, and not to be taken for the present one.
+    pub former_pull: Option<u64>,
+    /// What that pull request was made to say the last time; none when nobody knows, and when it was asked for again since.
+    pub written: Option<PullWritten>,
     /// Why it was rejected, or what a reviewer is warned of.
     pub findings: Vec<Finding>,
     /// A sentence for a person about where it stands.
@@ -172,6 +191,24 @@ pub struct PullRef {
     pub number: u64,
     /// Where a person looks at it.
     pub url: String,
+}
+
+/// What a pull request was made to say, as far as it must be known to leave it alone when nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullWritten {
+    /// Its number at the forge.
+    pub number: u64,
+    /// SHA-256 of everything it was made to say, hex; empty when that is not known for certain any more.
+    pub digest: String,
+    /// Whether we opened it as a draft, and did not mark it ready since.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether we asked for its automatic merge.
+    #[serde(default)]
+    pub auto_merge: bool,
+    /// The commit that has our check run.
+    #[serde(default)]
+    pub checked: Option<CommitSha>,
 }
 
 /// One line of a request's timeline.

@@ -6,7 +6,7 @@ mod access;
 mod metrics;
 
 pub use access::{AccessEntry, AccessLog};
-pub use metrics::{Metrics, RESERVED_LABELS};
+pub use metrics::{ForgeSeen, Metrics, RESERVED_LABELS};
 
 use crate::types::ErrorClass;
 use std::fs::{File, OpenOptions};

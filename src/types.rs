@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no environment.
 
 mod diff;
+mod identity;
 mod ids;
 mod kubernetes;
 mod names;
@@ -14,6 +15,8 @@ mod spec;
 mod timestamp;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
+pub use identity::Identity;
+pub(crate) use identity::is_invisible;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};

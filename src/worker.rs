@@ -1,17 +1,17 @@
 //! Keeps requests moving: dispatches what arrived, claims tasks that are due, retries by error class, shuts down without loss.
 //! It decides when a step is done again, never what a step does. Whatever it holds is in the store too: it may die at any line.
 
+mod batch;
 mod retry;
+mod upkeep;
 
 use crate::clock::Clock;
-use crate::failpoint;
-use crate::pipeline::{Dispatcher, Pipeline, StepError};
-use crate::request::{State, TimelineEntry};
+use crate::pipeline::{Dispatcher, Pipeline};
 use crate::store::inbox::Inbox;
-use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError, TaskKind, Verdict};
+use crate::store::{Room, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::types::{RepositoryName, Timestamp};
-use retry::{AfterFailure, Failure};
+use crate::types::Timestamp;
+use batch::by_lane;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -22,13 +22,15 @@ use tokio::task::JoinSet;
 pub struct WorkerOptions {
     /// The name its leases are held under; no other living process has it.
     pub owner: String,
-    /// Steps done at the same time.
+    /// Lanes worked on at the same time.
     pub concurrency: usize,
+    /// Tasks of one lane that are done together, at most.
+    pub batch: u32,
     /// Attempts before a task is a dead letter.
     pub max_attempts: u32,
     /// How long a claim lasts; it is extended while the step runs.
     pub lease: Duration,
-    /// How long a step may take altogether.
+    /// How long a batch may go on without coming to the end of one of its steps.
     pub step_timeout: Duration,
     /// How often open pull requests are looked at.
     pub observe_every: Duration,
@@ -46,7 +48,7 @@ pub struct Worker {
     inbox: Arc<Inbox>,
 }
 
-/// The task that looks after open pull requests, old rows and gauges ended unasked.
+/// The task that looks after open pull requests and old rows ended unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its upkeep ended unasked")]
 pub struct UpkeepEnded;
@@ -66,14 +68,6 @@ const LONGEST_COURTESY: Duration = Duration::from_millis(250);
 const MOST_BEHIND: Duration = Duration::from_secs(30);
 /// Looks for work at least this often, in case a wake-up was missed or another process left some.
 const IDLE: Duration = Duration::from_secs(1);
-/// Open requests listed at once.
-const OBSERVED: u32 = 100;
-/// Calls of a forge's budget that looking at open pull requests leaves alone.
-const BUDGET_KEPT: u64 = 1000;
-/// Rows removed in one slice.
-const PRUNE_SLICE: u32 = 500;
-/// How often old rows are removed.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// A worker; nothing runs before [`Self::run`].
@@ -168,11 +162,12 @@ impl Worker {
         if free == 0 {
             return false;
         }
-        match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, u32::try_from(free).unwrap_or(u32::MAX)).await {
+        let room = Room { lanes: u32::try_from(free).unwrap_or(u32::MAX), per_lane: self.options.batch };
+        match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
-                for task in claimed {
-                    running.spawn(Arc::clone(self).work(task));
+                for batch in by_lane(claimed) {
+                    running.spawn(Arc::clone(self).work(batch));
                 }
                 found
             }
@@ -197,180 +192,14 @@ impl Worker {
     pub async fn drain(self: &Arc<Self>) -> Result<(), StoreError> {
         loop {
             let dispatched = self.dispatcher.run_batch().await?;
-            let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, 1).await?;
+            let room = Room { lanes: 1, per_lane: self.options.batch };
+            let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await?;
             if dispatched.is_none() && claimed.is_empty() {
                 return Ok(());
             }
-            for task in claimed {
-                Arc::clone(self).work(task).await;
+            for batch in by_lane(claimed) {
+                Arc::clone(self).work(batch).await;
             }
-        }
-    }
-
-    /// One attempt at one task, from claim to settlement.
-    async fn work(self: Arc<Self>, claimed: ClaimedTask) {
-        let kind = claimed.task.kind;
-        let begun = std::time::Instant::now();
-        let settlement = if claimed.task.attempts > self.options.max_attempts {
-            // Its process died each time before it could settle: it must not take down every one to come.
-            let message = "every attempt was begun and none came to its end; the process may have died of it".to_owned();
-            self.failed(&claimed, &StepError::Permanent(message))
-        } else {
-            self.attempt(&claimed).await.unwrap_or_else(|error| self.failed(&claimed, &error))
-        };
-        self.metrics.stage(kind.as_str(), begun.elapsed());
-        failpoint::hit(match kind {
-            TaskKind::Plan => "plan.settling",
-            TaskKind::Propose => "propose.settling",
-            TaskKind::Withdraw => "withdraw.settling",
-        });
-        let request = &claimed.request.id;
-        match self.store().settle(&claimed, &settlement, self.clock().now()).await {
-            Ok(()) => {
-                if let Some(after) = &settlement.request {
-                    tracing::info!(%request, automation = %after.key.automation, from = %claimed.request.state, to = %after.state, "{}", after.message.as_deref().unwrap_or_default());
-                }
-                failpoint::hit("settled");
-                self.wake.notify_one();
-            }
-            Err(StoreError::Conflict(reason)) => {
-                tracing::warn!(%request, %reason, "the step's result was not taken; it is looked at again");
-                self.look_again(&claimed, reason).await;
-            }
-            Err(error) => tracing::error!(%request, %error, "the step's result could not be kept; it is done again when the lease runs out"),
-        }
-    }
-
-    /// A person changed the request while the step ran: the task is done again on what the store holds now. If another
-    /// worker took over instead, the task is no longer ours to touch, and the store refuses this too.
-    async fn look_again(&self, claimed: &ClaimedTask, reason: String) {
-        let now = self.clock().now();
-        let again = Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Retry { run_at: now, error: reason } };
-        if self.store().settle(claimed, &again, now).await.is_ok() {
-            self.wake.notify_one();
-        }
-    }
-
-    /// The step itself, under a lease that is extended while it runs.
-    async fn attempt(&self, claimed: &ClaimedTask) -> Result<Settlement, StepError> {
-        let step = tokio::time::timeout(self.options.step_timeout, self.pipeline.perform(claimed));
-        tokio::pin!(step);
-        let mut heartbeat = tokio::time::interval(self.options.lease / 3);
-        heartbeat.tick().await;
-        loop {
-            tokio::select! {
-                done = &mut step => {
-                    return done.unwrap_or_else(|_| Err(StepError::TimedOut(self.options.step_timeout.as_secs())));
-                }
-                _ = heartbeat.tick() => {
-                    let until = self.clock().now().plus(self.options.lease);
-                    match self.store().extend_lease(claimed, until).await {
-                        // Somebody else has it: nothing this attempt finds may be written.
-                        Err(StoreError::Conflict(reason)) => return Err(StepError::Store(StoreError::Conflict(reason))),
-                        Err(error) => tracing::warn!(%error, "the lease could not be extended"),
-                        Ok(()) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// What a failed attempt leaves: another attempt later, or a dead letter and a failed request.
-    fn failed(&self, claimed: &ClaimedTask, error: &StepError) -> Settlement {
-        let now = self.clock().now();
-        let attempts = claimed.task.attempts;
-        let request = &claimed.request;
-        let failure = Failure { class: error.class(), retry_after: error.retry_after(), attempts };
-        if let AfterFailure::Again { run_at, of } = retry::after(failure, self.options.max_attempts, now, self.clock().random()) {
-            tracing::warn!(request = %request.id, attempt = attempts, of, %run_at, %error, "a step failed and is tried again");
-            return Settlement {
-                request: None,
-                timeline: Vec::new(),
-                follow_up: Vec::new(),
-                verdict: Verdict::Retry { run_at, error: error.to_string() },
-            };
-        }
-        tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
-        let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
-        let (mut after, mut timeline) = (None, Vec::new());
-        if request.state.may_become(State::Failed) {
-            timeline.push(TimelineEntry {
-                at: now,
-                from: Some(request.state),
-                to: State::Failed,
-                message: message.clone(),
-                actor: "kubeops".to_owned(),
-            });
-            let mut changed = request.clone();
-            changed.state = State::Failed;
-            changed.message = Some(message);
-            changed.updated_at = now;
-            after = Some(changed);
-        }
-        Settlement { request: after, timeline, follow_up: Vec::new(), verdict: Verdict::Dead { error: error.to_string() } }
-    }
-
-    /// What is done from time to time: open pull requests looked at, old rows removed, gauges refreshed.
-    async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut last_prune: Option<Timestamp> = None;
-        while !*stop.borrow() {
-            failpoint::hit("upkeep.round");
-            self.observe_open().await;
-            for (repository, remaining) in self.pipeline.forges.budgets() {
-                self.metrics.forge_budget(repository.as_str(), i64::try_from(remaining).unwrap_or(i64::MAX));
-            }
-            let now = self.clock().now();
-            if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
-                last_prune = Some(now);
-                self.prune(now).await;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.options.observe_every) => {}
-                _ = stop.changed() => {}
-            }
-        }
-    }
-
-    /// Looks at the pull requests of open requests, page by page: a merge or a close that nobody told us. A forge whose
-    /// budget runs low is left to the steps that need it.
-    async fn observe_open(&self) {
-        let short: Vec<RepositoryName> =
-            self.pipeline.forges.budgets().into_iter().filter(|(_, left)| *left < BUDGET_KEPT).map(|(name, _)| name).collect();
-        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let mut query = PageQuery { limit: OBSERVED, after: None };
-        loop {
-            let page = match self.store().requests(&filter, &query).await {
-                Ok(page) => page,
-                Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
-            };
-            for request in page.items.iter().filter(|request| !request.repository.as_ref().is_some_and(|name| short.contains(name))) {
-                if let Err(error) = self.pipeline.observe(&request.id, "the forge").await {
-                    tracing::warn!(request = %request.id, %error, "its pull request could not be looked at");
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return,
-            }
-        }
-    }
-
-    async fn prune(&self, now: Timestamp) {
-        let before = now.minus(self.options.retention);
-        loop {
-            match self.store().prune(before, PRUNE_SLICE).await {
-                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => break,
-                Ok(pruned) => tracing::info!(
-                    deliveries = pruned.deliveries,
-                    events = pruned.events,
-                    requests = pruned.requests,
-                    "removed what is past its retention"
-                ),
-                Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
-            }
-        }
-        if let Err(error) = self.pipeline.tidy_mirrors().await {
-            tracing::warn!(%error, "the mirrors could not be tidied");
         }
     }
 }

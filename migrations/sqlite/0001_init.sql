@@ -99,12 +99,19 @@ CREATE TABLE requests (
     repository  TEXT,
     branch      TEXT,
     base        TEXT,
+    checked     TEXT,
     commit_sha  TEXT,
     pushed      TEXT,
+    taken_over  INTEGER NOT NULL DEFAULT 0,
     summary     TEXT    NOT NULL DEFAULT '[]',
+    -- What is changed, as data: {files, objects, cut, evidence, first}.
+    changes     TEXT,
     pull_text   TEXT,
     pull_number INTEGER,
     pull_url    TEXT,
+    former_pull INTEGER,
+    -- What the pull request was made to say the last time, as JSON.
+    pull_written TEXT,
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,
@@ -121,6 +128,26 @@ CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
 CREATE INDEX requests_pull ON requests (repository, pull_number) WHERE pull_number IS NOT NULL;
+
+-- Which files a request changes, kept by the trigger: who else touches a file is asked at each planning. Of a request that is
+-- live or whose change was merged; `merged_at` is 0 while it may still be, so that the few that matter stand together.
+CREATE TABLE request_files (
+    repository TEXT    NOT NULL,
+    path       TEXT    NOT NULL,
+    merged_at  INTEGER NOT NULL,
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    PRIMARY KEY (repository, path, merged_at, request)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_files_request ON request_files (request);
+CREATE TRIGGER requests_touch AFTER UPDATE OF changes, repository, state ON requests
+WHEN NEW.changes IS NOT OLD.changes OR NEW.repository IS NOT OLD.repository
+    OR (NEW.state IN ('accepted', 'planned', 'proposed', 'approved')) <> (OLD.state IN ('accepted', 'planned', 'proposed', 'approved')) BEGIN
+    DELETE FROM request_files WHERE request = NEW.seq;
+    INSERT OR IGNORE INTO request_files (repository, path, merged_at, request)
+    SELECT NEW.repository, f.value, CASE WHEN NEW.state IN ('merged', 'applied') THEN NEW.updated_at ELSE 0 END, NEW.seq
+    FROM json_each(NEW.changes, '$.files') f
+    WHERE NEW.repository IS NOT NULL AND NEW.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied');
+END;
 
 -- The event that opened the request, whole. Apart from the row that changes, so that a change of state writes little.
 CREATE TABLE request_events (

@@ -3,6 +3,8 @@
 
 use super::error::ApiError;
 use super::extract::State;
+use super::views::{ForgeCallsView, ForgeView};
+use crate::telemetry::ForgeSeen;
 use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -73,6 +75,17 @@ pub(super) async fn ready(state: State) -> HttpResponse {
     answer.json(Readiness { status: if is_ready { "ready" } else { "not_ready" }, checks })
 }
 
+/// A forge's account as the metrics tell it.
+fn seen(forge: ForgeView) -> ForgeSeen {
+    let ForgeCallsView { done, refused, failed, limited, held } = forge.calls;
+    ForgeSeen {
+        budgets: forge.budgets.into_iter().map(|budget| (budget.resource, budget.limit, budget.remaining, budget.resets_at)).collect(),
+        limited_until: forge.limited_until,
+        calls: [("done", done), ("refused", refused), ("failed", failed), ("limited", limited), ("held", held)],
+        account: forge.name,
+    }
+}
+
 /// Tells the metrics, in Prometheus' text format. Only there with `ENABLE_METRICS=true`.
 #[utoipa::path(tag = "health", responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
     (status = 404, description = "Metrics are off.", body = super::error::ErrorBody)))]
@@ -83,6 +96,7 @@ pub(super) async fn metrics(state: State) -> Result<HttpResponse, ApiError> {
     if let Ok(stats) = state.store_stats().await {
         metrics.record_stats(&stats, state.now());
     }
+    metrics.record_forges(&state.parts.operations.forges().into_iter().map(seen).collect::<Vec<_>>());
     metrics.record_inbox(&state.parts.receiver.counts());
     let text = metrics.text().map_err(ApiError::internal)?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))

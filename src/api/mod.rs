@@ -8,6 +8,7 @@ mod docs;
 mod error;
 mod events;
 mod extract;
+mod forges;
 mod health;
 mod held;
 mod limit;
@@ -96,6 +97,7 @@ macro_rules! routes {
                 .service(resources::list_sources)
                 .service(resources::list_clusters)
                 .service(resources::list_repositories)
+                .service(forges::list_forges)
                 .service(resources::list_templates)
                 .service(resources::show_template)
                 .service(resources::show_status)

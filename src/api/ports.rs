@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-use super::views::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, ClusterView, ForgeView, RepositoryView, SourceView, TemplateView};
 
 /// Takes webhook deliveries: authenticates them, stores them, and only then says so.
 #[async_trait]
@@ -143,6 +143,10 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Conflict` when its state does not allow it; `Unsupported` when the repository has another forge.
     async fn act_on_pull(&self, repository: &RepositoryName, number: u64, action: PullAction, actor: &str) -> Result<PullRecord, OperationError>;
+
+    /// The accounts at forges that are in use, by name; what waits for their repositories is not told here. The answer
+    /// comes from memory.
+    fn forges(&self) -> Vec<ForgeView>;
 }
 
 /// An automation asked for by a person.

@@ -61,12 +61,13 @@ pub(super) async fn list_requests(state: State, query: web::Query<RequestsQuery>
 #[get("/requests/{id}")]
 pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<web::Json<RequestDetail>, ApiError> {
     let detail = state.timed(async {
-        let request = state.store().request(&id).await?;
+        let mut request = state.store().request(&id).await?;
         let timeline = state.store().timeline(&id).await?;
         let tasks = state.store().tasks(&TaskFilter { request: Some(id), state: None }, TASKS_SHOWN).await?;
-        let findings = request.findings.clone();
+        let findings = std::mem::take(&mut request.findings);
+        let changes = request.changes.take().map(Into::into);
         let tasks = tasks.into_iter().map(Into::into).collect();
-        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings })
+        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, changes })
     });
     Ok(web::Json(detail.await?))
 }

@@ -1,8 +1,12 @@
 //! What the API shows, as it shows it. A change here changes the interface: fields are added, never renamed or removed.
 
+mod changes;
+mod forges;
 mod pulls;
 mod resources;
 
+pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
+pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use pulls::{CommentView, PullView};
 pub use resources::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
 
@@ -107,6 +111,8 @@ pub struct RequestDetail {
     /// Why it was rejected, or what a reviewer is warned of.
     #[schema(value_type = Vec<FindingView>)]
     pub findings: Vec<Finding>,
+    /// What it changes, file by file and field by field; null until it is planned.
+    pub changes: Option<ChangesView>,
 }
 
 /// One line of a timeline.

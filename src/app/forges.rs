@@ -1,39 +1,99 @@
-//! Glue: which forge keeps a repository's pull requests, made from its settings.
+//! Glue: which forge keeps a repository's pull requests, made from its settings. Repositories that are the same account at
+//! the same GitHub share it: its connections, its tokens, its rate budget.
 
 use super::pulls::StoredPulls;
 use crate::clock::Clock;
+use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
-use crate::forge::{Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Pull, PullSpec, Review};
-use crate::git::{open_isolated, tree_diff};
-use crate::inventory::{ForgeSpec, Repository};
-use crate::pipeline::Forges;
+use crate::forge::{
+    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Review,
+};
+use crate::git::{Credentials, open_isolated, tree_diff};
+use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
+use crate::pipeline::{Forges, Rules};
 use crate::secrets::SecretProvider;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::types::{BranchName, RepositoryName};
+use crate::types::{BranchName, RepositoryName, SecretName};
 use async_trait::async_trait;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How long one call to GitHub may take in all.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long git waits for a token: it may have to be asked for in a few calls.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The forges of the repositories, each made once for its settings.
 pub struct ConfiguredForges {
     store: Arc<dyn Store>,
     secrets: Arc<dyn SecretProvider>,
     clock: Arc<dyn Clock>,
+    rules: Arc<Rules>,
     public_url: String,
     metrics: Arc<Metrics>,
-    /// GitHub clients, with the settings they were made for: they keep connections and the rate budget.
-    github: Mutex<HashMap<RepositoryName, (String, Arc<GitHub>)>>,
+    /// The least time between two calls that people are notified of.
+    pause: Duration,
+    /// Where calls are made for those who block.
+    runtime: Handle,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    /// Accounts by what they are: they keep connections, tokens and budgets.
+    accounts: BTreeMap<AccountKey, Arc<Account>>,
+    /// Repositories with what they were made for: they know where the repository is now.
+    repositories: BTreeMap<RepositoryName, (AccountKey, GitHubSettings, Arc<GitHub>)>,
+}
+
+/// What makes two repositories the same account: the API and the names of the secrets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct AccountKey {
+    api: String,
+    who: Who,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Token(SecretName),
+    App { id: crate::inventory::AppId, key: SecretName, installation: Option<u64> },
+}
+
+/// What forges are made with.
+pub struct Makings {
+    /// Keeps local pull requests.
+    pub store: Arc<dyn Store>,
+    /// Where tokens and keys come from.
+    pub secrets: Arc<dyn SecretProvider>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The resources in force.
+    pub rules: Arc<Rules>,
+    /// Where people reach this server.
+    pub public_url: String,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The least time between two calls that people are notified of.
+    pub pause: Duration,
 }
 
 impl ConfiguredForges {
-    /// Forges that keep local pull requests in `store`; `public_url` is where people reach this server.
-    pub fn new(store: Arc<dyn Store>, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>, public_url: String, metrics: Arc<Metrics>) -> Self {
-        Self { store, secrets, clock, public_url, metrics, github: Mutex::default() }
+    /// Forges made of `makings`. It must be made within a tokio runtime, which makes the calls.
+    pub fn new(makings: Makings) -> Self {
+        let Makings { store, secrets, clock, rules, public_url, metrics, pause } = makings;
+        Self { store, secrets, clock, rules, public_url, metrics, pause, runtime: Handle::current(), made: Mutex::default() }
     }
 
     fn counted(&self, kind: &'static str, forge: Arc<dyn Forge>) -> Arc<dyn Forge> {
         Arc::new(Counted { kind, forge, metrics: Arc::clone(&self.metrics) })
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn local(&self, repository: &Repository) -> Option<Arc<LocalForge>> {
@@ -44,59 +104,122 @@ impl ConfiguredForges {
         Some(Arc::new(LocalForge::new(repository.name.clone(), path.to_owned(), tools, records, Arc::clone(&self.clock), pages)))
     }
 
-    fn github(
-        &self,
-        repository: &Repository,
-        slug: &str,
-        api_url: Option<&str>,
-        token: &crate::types::SecretName,
-    ) -> Result<Arc<GitHub>, ForgeError> {
-        let made_for = format!("{slug} {api_url:?} {token}");
-        let mut clients = self.github.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = clients.get(&repository.name)
-            && *known == made_for
+    /// The repository at GitHub; none when its forge is another.
+    fn github(&self, repository: &Repository) -> Option<Result<Arc<GitHub>, ForgeError>> {
+        let ForgeSpec::Github { repository: slug, api_url, token, app } = &repository.spec.forge else { return None };
+        let slug = slug.clone().or_else(|| repository.spec.url.owner_and_name()).unwrap_or_default();
+        let unusable = |message: String| ForgeError::Setup { forge: format!("GitHub repository {slug}"), message };
+        let made = || {
+            let settings = GitHubSettings::of(&slug).map_err(|error| unusable(error.to_string()))?;
+            let api = github_api(api_url.as_deref(), &repository.spec.url).map_err(|error| unusable(error.message))?;
+            let who = match (token, app) {
+                (Some(token), _) => Who::Token(token.clone()),
+                (None, Some(AppSpec { id, private_key, installation })) => {
+                    Who::App { id: id.clone(), key: private_key.clone(), installation: *installation }
+                }
+                (None, None) => return Err(unusable("it names neither a token nor an App".to_owned())),
+            };
+            self.github_of(&repository.name, AccountKey { api, who }, settings)
+        };
+        Some(made())
+    }
+
+    fn github_of(&self, name: &RepositoryName, key: AccountKey, settings: GitHubSettings) -> Result<Arc<GitHub>, ForgeError> {
+        let mut made = self.made();
+        if let Some((known_key, known, github)) = made.repositories.get(name)
+            && *known_key == key
+            && *known == settings
         {
-            return Ok(Arc::clone(client));
+            return Ok(Arc::clone(github));
         }
-        let unusable = |message: String| ForgeError::NotFound { forge: format!("GitHub repository {slug}"), message };
-        let mut settings = GitHubSettings::of(slug).map_err(|error| unusable(error.to_string()))?;
-        if let Some(api) = api_url {
-            settings.api = api.to_owned();
-        }
-        let (secrets, token) = (Arc::clone(&self.secrets), token.clone());
-        let source = Arc::new(move || secrets.secret(&token).map_err(|error| error.to_string()));
-        let client = Arc::new(GitHub::new(&settings, source, Arc::clone(&self.clock))?);
-        clients.insert(repository.name.clone(), (made_for, Arc::clone(&client)));
-        Ok(client)
+        let account = match made.accounts.get(&key) {
+            Some(account) => Arc::clone(account),
+            None => {
+                let account = Arc::new(self.account(&key)?);
+                made.accounts.insert(key.clone(), Arc::clone(&account));
+                account
+            }
+        };
+        let github = Arc::new(GitHub::new(&settings, account));
+        made.repositories.insert(name.clone(), (key, settings, Arc::clone(&github)));
+        Ok(github)
+    }
+
+    fn account(&self, key: &AccountKey) -> Result<Account, ForgeError> {
+        let identity = match &key.who {
+            Who::Token(name) => Identity::Token { name: name.to_string(), token: self.source(name) },
+            Who::App { id, key, installation } => Identity::App { id: id.clone(), key: self.source(key), installation: *installation },
+        };
+        let settings = AccountSettings { api: key.api.clone(), identity, timeout: CALL_TIMEOUT, pause: self.pause };
+        Account::new(settings, Arc::clone(&self.clock))
+    }
+
+    fn source(&self, name: &SecretName) -> SecretSource {
+        let (secrets, name) = (Arc::clone(&self.secrets), name.clone());
+        Arc::new(move || secrets.secret(&name).map_err(|error| error.to_string()))
     }
 }
 
+#[async_trait]
 impl Forges for ConfiguredForges {
-    fn forge(&self, repository: &Repository) -> Result<Arc<dyn Forge>, ForgeError> {
-        match &repository.spec.forge {
-            ForgeSpec::Github { repository: slug, api_url, token } => {
-                let slug = slug.clone().or_else(|| repository.spec.url.owner_and_name()).unwrap_or_default();
-                let forge: Arc<dyn Forge> = self.github(repository, &slug, api_url.as_deref(), token)?;
-                Ok(self.counted("github", forge))
-            }
-            ForgeSpec::Local => {
-                let missing = || ForgeError::NotFound {
-                    forge: format!("the local forge of {}", repository.name),
-                    message: "its URL is not a directory of this machine".to_owned(),
-                };
-                let forge: Arc<dyn Forge> = self.local(repository).ok_or_else(missing)?;
-                Ok(self.counted("local", forge))
-            }
+    fn forge(&self, repository: &Repository, priority: Priority) -> Result<Arc<dyn Forge>, ForgeError> {
+        if let Some(github) = self.github(repository) {
+            let github = github?.with(priority);
+            github.check().inspect_err(|_| self.metrics.forge_call("github", "check", "limited"))?;
+            return Ok(self.counted("github", Arc::new(github)));
         }
+        let missing = || ForgeError::NotFound {
+            forge: format!("the local forge of {}", repository.name),
+            message: "its URL is not a directory of this machine".to_owned(),
+        };
+        let forge: Arc<dyn Forge> = self.local(repository).ok_or_else(missing)?;
+        Ok(self.counted("local", forge))
     }
 
     fn review(&self, repository: &Repository) -> Option<Arc<dyn Review>> {
         self.local(repository).map(|forge| forge as Arc<dyn Review>)
     }
 
-    fn budgets(&self) -> Vec<(RepositoryName, u64)> {
-        let clients = self.github.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.iter().filter_map(|(name, (_, client))| client.budget().map(|budget| (name.clone(), budget.remaining))).collect()
+    fn git_credentials(&self, repository: &Repository) -> Option<Credentials> {
+        let github = self.github(repository)?.ok()?;
+        let runtime = self.runtime.clone();
+        Some(Credentials::new("x-access-token", move || {
+            let (github, (told, token)) = (Arc::clone(&github), sync_channel(1));
+            // Git blocks on a thread of its own, which no runtime must be entered from.
+            runtime.spawn(async move { drop(told.send(github.git_token().await)) });
+            match token.recv_timeout(TOKEN_TIMEOUT) {
+                Ok(token) => token.map_err(|error| error.to_string()),
+                Err(RecvTimeoutError::Timeout) => Err("GitHub gave none in time".to_owned()),
+                Err(RecvTimeoutError::Disconnected) => Err("the process is shutting down".to_owned()),
+            }
+        }))
+    }
+
+    async fn git_refused(&self, repository: &Repository) {
+        if let Some(Ok(github)) = self.github(repository) {
+            github.git_refused().await;
+        }
+    }
+
+    fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)> {
+        let configured = self.rules.current();
+        let configured = &configured.set.inventory.repositories;
+        let made = self.made();
+        let mut told = Vec::new();
+        for (key, account) in &made.accounts {
+            let of_account = |name: &RepositoryName| made.repositories.get(name).is_some_and(|(of, ..)| of == key);
+            let repositories: Vec<&RepositoryName> = configured.keys().filter(|name| of_account(name)).collect();
+            if repositories.is_empty() {
+                continue;
+            }
+            let budget_of = |name: &RepositoryName| made.repositories.get(name).and_then(|(_, _, github)| github.budget_name());
+            for report in account.reports() {
+                let names = repositories.iter().filter(|name| budget_of(name).as_deref() == Some(report.name.as_str()));
+                let names = names.map(|name| (*name).clone()).collect();
+                told.push((report, names));
+            }
+        }
+        told
     }
 }
 
@@ -109,7 +232,12 @@ struct Counted {
 
 impl Counted {
     fn count<T>(&self, operation: &str, outcome: Result<T, ForgeError>) -> Result<T, ForgeError> {
-        self.metrics.forge_call(self.kind, operation, if outcome.is_ok() { "done" } else { "failed" });
+        let word = match &outcome {
+            Ok(_) => "done",
+            Err(ForgeError::Limited { .. }) => "limited",
+            Err(_) => "failed",
+        };
+        self.metrics.forge_call(self.kind, operation, word);
         outcome
     }
 }
@@ -132,7 +260,23 @@ impl Forge for Counted {
         self.count("close", self.forge.close(number, comment).await)
     }
 
+    fn follows_branches(&self) -> bool {
+        self.forge.follows_branches()
+    }
+
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
         self.count("comment", self.forge.comment(number, body).await)
+    }
+
+    async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
+        self.count("look", self.forge.look(numbers, since).await)
+    }
+
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        self.count("is_queued", self.forge.is_queued(number).await)
+    }
+
+    async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
+        self.count("report", self.forge.report(check).await)
     }
 }

@@ -52,7 +52,9 @@ pub struct App {
 
 /// How long a claimed task is leased; a worker that dies is taken over after it.
 const LEASE: Duration = Duration::from_secs(30);
-/// How long a step may take altogether.
+/// Tasks of one repository that are done together: one look at the base, one push.
+const BATCH: u32 = 100;
+/// How long a batch may go on without coming to the end of one of its steps.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Part of the graceful time that steps in flight may use; the rest is for answers in flight and the store.
 const GRACE_SHARE: f64 = 0.7;
@@ -191,12 +193,29 @@ impl Shared {
         let public_url = settings.public_url_at(&bound.listen()).as_str().to_owned();
         let people_at = settings.app_ui_url.as_ref().map_or_else(|| format!("{public_url}/api/v1"), |url| url.as_str().to_owned());
         let (store, secrets, clock) = (Arc::clone(&self.store), Arc::clone(&self.secrets), Arc::clone(&self.clock));
-        let forges =
-            forges::ConfiguredForges::new(Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&clock), public_url, Arc::clone(&self.metrics));
+        let forges = forges::ConfiguredForges::new(forges::Makings {
+            store: Arc::clone(&store),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&clock),
+            rules: Arc::clone(rules),
+            public_url,
+            metrics: Arc::clone(&self.metrics),
+            pause: settings.forge_write_pause,
+        });
         let mirrors =
             Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(transport(settings))).context("the mirrors' directory cannot be made")?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
-        Ok(Arc::new(Pipeline { store, rules, mirrors, forges: Arc::new(forges), secrets, clock, people_at }))
+        Ok(Arc::new(Pipeline {
+            store,
+            rules,
+            mirrors,
+            forges: Arc::new(forges),
+            secrets,
+            clock,
+            people_at,
+            fetch_max_age: settings.fetch_max_age,
+            moved: Arc::default(),
+        }))
     }
 }
 
@@ -325,6 +344,7 @@ fn start_worker(
     let options = WorkerOptions {
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
+        batch: BATCH,
         max_attempts: settings.task_max_attempts,
         lease: LEASE,
         step_timeout: STEP_TIMEOUT,

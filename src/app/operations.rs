@@ -1,8 +1,9 @@
 //! Glue: what people ask for through the API, done by the pipeline and the local forge.
 
-use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, PullAction};
+use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction};
 use crate::forge::local::Person;
-use crate::forge::{ForgeError, Review};
+use crate::forge::{AccountReport, Calls, ForgeError, Review, WindowReport};
+use crate::inventory::ForgeSpec;
 use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError};
 use crate::request::Request;
 use crate::store::{PageQuery, PullRecord, RequestFilter};
@@ -121,6 +122,42 @@ impl api::Operations for PeoplesOperations {
         }
         let record = self.pipeline.store.pull(repository, number).await.map_err(OperationError::from)?;
         record.ok_or_else(|| api::OperationError::NotFound(format!("pull request {repository}#{number}")))
+    }
+
+    fn forges(&self) -> Vec<ForgeView> {
+        let mut told: Vec<ForgeView> = self.pipeline.forges.accounts().into_iter().map(|(report, names)| forge_view(report, names)).collect();
+        let rules = self.pipeline.rules.current();
+        let local = rules.set.inventory.repositories.values().filter(|repository| matches!(repository.spec.forge, ForgeSpec::Local));
+        let local: Vec<RepositoryName> = local.map(|repository| repository.name.clone()).collect();
+        if !local.is_empty() {
+            told.push(ForgeView {
+                kind: "local".to_owned(),
+                api: None,
+                ..forge_view(AccountReport { name: "local".to_owned(), ..AccountReport::default() }, local)
+            });
+        }
+        told
+    }
+}
+
+fn forge_view(report: AccountReport, repositories: Vec<RepositoryName>) -> ForgeView {
+    let AccountReport { name, api, windows, limited_until, limited_because, calls } = report;
+    let Calls { done, refused, failed, limited, held } = calls;
+    let budget = |window: WindowReport| ForgeBudgetView {
+        resource: window.resource,
+        limit: window.limit,
+        remaining: window.remaining,
+        resets_at: window.resets_at,
+    };
+    ForgeView {
+        name,
+        kind: "github".to_owned(),
+        api: Some(api),
+        repositories: repositories.into_iter().map(|name| ForgeRepositoryView { name, queued_tasks: 0 }).collect(),
+        budgets: windows.into_iter().map(budget).collect(),
+        limited_until,
+        limited_because,
+        calls: ForgeCallsView { done, refused, failed, limited, held },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::resources_dir;
 use crate::clock::Clock;
+use crate::git::Signing;
 use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
 use crate::pipeline::{InForce, Rules};
 use crate::render::{Catalogue, Renderer};
@@ -62,8 +63,10 @@ impl Reloader {
             .map_err(|message| vec![whole(self.places.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
         let files = resources_dir::read(&self.places.resources).map_err(|error| vec![whole(&self.places.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
-        let set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
+        let mut set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
         let secrets = self.secrets_of(&set)?;
+        let keys = self.key_problems(&set, &secrets);
+        set.warnings.extend(keys);
         Ok(InForce { set, secrets, renderer: self.renderer(catalogue), since: self.clock.now() })
     }
 
@@ -115,6 +118,26 @@ impl Reloader {
             }
         }
         if problems.is_empty() { Ok(found) } else { Err(problems) }
+    }
+
+    /// A warning for each signing key that would not serve now. No more than that: a key that runs out one day must not keep the
+    /// server from starting, or what else changed from being in force.
+    fn key_problems(&self, set: &ResourceSet, secrets: &HashMap<SecretName, SecretString>) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        for repository in set.inventory.repositories.values() {
+            let Some(spec) = repository.spec.signing.clone() else { continue };
+            let known: HashMap<SecretName, SecretString> =
+                std::iter::once(&spec.key).chain(&spec.passphrase).filter_map(|name| Some((name.clone(), secrets.get(name)?.clone()))).collect();
+            let missing = |name: &SecretName| format!("the secret {name} is not there");
+            let signing = Signing::new(spec, Arc::clone(&self.clock), move |name| known.get(name).cloned().ok_or_else(|| missing(name)));
+            if let Err(problem) = signing.check() {
+                let message = format!("commits to {} cannot be signed with the secret {}: {problem}", repository.name, problem.secret);
+                let resource = Some(format!("Repository/{}", repository.name));
+                let places = set.secret_problem(&problem.secret, &message).into_iter().filter(|place| place.resource == resource);
+                problems.extend(places.map(|place| Diagnostic { level: Level::Warning, ..place }));
+            }
+        }
+        problems
     }
 
     fn renderer(&self, catalogue: Arc<Catalogue>) -> Arc<dyn Renderer> {

@@ -9,7 +9,10 @@ mod parameters;
 mod tests;
 
 pub use matching::{Automations, Considered};
-pub use model::{AutomationSpec, IfExists, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec, TargetSpec, Trigger};
+pub use model::{
+    AutomationSpec, CoAuthorSpec, CommitSpec, EditSpec, IfExists, MergeMethod, Milestone, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec,
+    TargetSpec, Trigger,
+};
 pub use parameters::{ParameterError, Parameters};
 
 pub(crate) use parameters::escape as escape_pointer;

@@ -27,7 +27,14 @@ pub struct AutomationSpec {
     /// Where the change goes.
     pub target: TargetSpec,
     /// Files written from templates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub render: Vec<RenderSpec>,
+    /// Fields set in files there are, in order. An automation has `render`, `edit` or both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edit: Vec<EditSpec>,
+    /// What the commit says beside what its repository decides.
+    #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
+    pub commit: CommitSpec,
     /// How the pull request looks.
     pub pull_request: PullRequestSpec,
 }
@@ -131,6 +138,47 @@ pub enum IfExists {
     Refuse,
 }
 
+/// What the commit says beside what its repository decides.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CommitSpec {
+    /// Who is named as co-author, such as the ticket's reporter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub co_authors: Vec<CoAuthorSpec>,
+}
+
+impl CommitSpec {
+    fn is_empty(&self) -> bool {
+        self.co_authors.is_empty()
+    }
+}
+
+/// A person named as co-author: left out when the name or the address is missing or `null`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CoAuthorSpec {
+    /// CEL over `event` and `parameters`: the name.
+    pub name: String,
+    /// CEL over `event` and `parameters`: the e-mail address.
+    pub email: String,
+}
+
+/// Fields set in a file there is: everything else in it stays as it is, byte for byte.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EditSpec {
+    /// The file, below the target's path: a text in which `{{ parameters.x }}` may stand; a value never adds a directory.
+    pub file: String,
+    /// The object in the file, as `kind/namespace/name` (`Deployment/web/api`, `Namespace//web`): a text in which `{{ parameters.x }}` may
+    /// stand. Not needed where the file has one document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The fields that get a value: the field's path (`spec.replicas`, `spec.containers[name=api].image`,
+    /// `metadata.annotations["example.com/owner"]`), and CEL over `event` and `parameters`. `null` leaves a field as it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+}
+
 /// How the pull request looks.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -143,7 +191,42 @@ pub struct PullRequestSpec {
     /// Labels to put on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Users, or `organisation/team`, asked for a review.
+    /// Users, or `organisation/team`, asked for a review. Who CODEOWNERS asks is the forge's to say, and stays asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviewers: Vec<String>,
+    /// Users it is assigned to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignees: Vec<String>,
+    /// Its milestone: the number, or the title of an open one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milestone: Option<Milestone>,
+    /// Whether it is opened as a draft, which nobody can merge before it is marked ready.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
+    /// Has the forge merge it by itself, this way, once reviews and checks allow it; on a branch with a merge queue it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MergeMethod")]
+    pub auto_merge: Option<MergeMethod>,
+}
+
+/// A milestone as its author names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Milestone {
+    /// By its number in the repository.
+    Number(u64),
+    /// By its title.
+    Title(String),
+}
+
+/// How a pull request is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    /// A merge commit.
+    Merge,
+    /// One commit of all.
+    Squash,
+    /// The commits anew on the base.
+    Rebase,
 }

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod forges;
 mod health;
 mod local;
 mod output;
@@ -58,6 +59,8 @@ enum Command {
     Requests(requests::Arguments),
     /// List, show, approve, merge and close pull requests of the local forge
     Pulls(pulls::Arguments),
+    /// Show the rate budgets at forges and what waits for them
+    Forges(forges::Arguments),
     /// Make, list and revoke API tokens
     Token(token::Arguments),
     /// Ask the server on this machine whether it is ready
@@ -111,6 +114,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(arguments) => replay::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
+        Command::Forges(arguments) => forges::run(&arguments, format),
         Command::Token(arguments) => token::run(arguments, format),
         Command::Health(arguments) => health::run(&arguments, format),
         Command::Schema(arguments) => schema::run(&arguments),

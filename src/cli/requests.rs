@@ -203,6 +203,7 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
         }
+        lines.extend(changes(&request));
         lines.push(paint(Colour::Dim, "TIMELINE"));
         for entry in request.pointer("/timeline").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!(
@@ -216,6 +217,30 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         lines.extend(diff.iter().map(|diff| output::diff(diff)));
         lines.join("\n")
     })
+}
+
+/// What a request changes, a line for each field.
+fn changes(request: &Value) -> Vec<String> {
+    let Some(objects) = request.pointer("/changes/objects").and_then(Value::as_array).filter(|objects| !objects.is_empty()) else {
+        return Vec::new();
+    };
+    let mut lines = vec![paint(Colour::Dim, "CHANGES")];
+    for object in objects {
+        let words = [cell(object, "/kind"), cell(object, "/namespace"), cell(object, "/name")];
+        let name = match &words {
+            [kind, _, _] if kind == "-" => format!("document {}", cell(object, "/document")),
+            [kind, namespace, name] if namespace == "-" => format!("{kind} {name}"),
+            [kind, namespace, name] => format!("{kind} {namespace}/{name}"),
+        };
+        lines.push(format!("  {name} {} in {}", cell(object, "/action"), cell(object, "/file")));
+        let fields = object.pointer("/fields").and_then(Value::as_array).into_iter().flatten();
+        let fields = fields.filter_map(|field| serde_json::from_value::<manifest::FieldChange>(field.clone()).ok());
+        lines.extend(fields.map(|field| format!("    {}", printable(&field.to_string()))));
+    }
+    if request.pointer("/changes/cut") == Some(&Value::Bool(true)) {
+        lines.push("  there is more: see the diff".to_owned());
+    }
+    lines
 }
 
 fn decisions(event: &Value) -> String {

@@ -76,9 +76,17 @@ const MEANINGS: &[(&str, &str)] = &[
     ("RETENTION_DAYS", "Days deliveries, events and ended requests are kept; never removes what a live request needs."),
     ("API_CALLS_PER_MINUTE", "Calls one API token may make a minute; beyond it is answered 429. Webhooks are not limited."),
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),
-    ("WORKER_CONCURRENCY", "Requests worked on at the same time."),
+    ("WORKER_CONCURRENCY", "Repositories worked on at the same time."),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),
     ("OBSERVE_SECONDS", "Seconds between looks at open pull requests, for merges and closes nobody told of."),
+    (
+        "FETCH_MAX_AGE_SECONDS",
+        "Seconds for which the tip of a base branch is believed before it is fetched again; a base that moved meanwhile is noticed at the push. 0: fetched every time.",
+    ),
+    (
+        "FORGE_WRITE_PAUSE_MS",
+        "Least milliseconds between two calls to GitHub that people are notified of, for each token or App installation: GitHub asks for a second.",
+    ),
     ("MAX_QUEUED_DELIVERIES", "Deliveries that may wait; beyond it senders are answered 503 and try again."),
     (
         "PUBLIC_URL",

@@ -1,7 +1,7 @@
 //! The variables as CEL wants them: a field that an expression reads is converted when it is read, and lent where it can be.
 //! Whatever is asked for as a whole is converted as a whole, once. It must give what converting everything beforehand would give.
 
-use super::{ENVIRONMENT, Variables, cost};
+use super::{ENVIRONMENT, Variable, Variables, cost};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -83,6 +83,9 @@ impl<'v> Scope<'v> {
         }
         let (whole, (_, variable)) = self.wholes.iter().zip(self.lent.iter()).find(|(_, (known, _))| *known == name)?;
         let convert_all = || -> Box<dyn Val + 'v> {
+            if let Variable::Value(value) = variable {
+                return lend(value);
+            }
             let fields = variable.fields().map(|(name, value)| match value {
                 Cow::Borrowed(value) => (CelMapKey::from(name), lend(value)),
                 Cow::Owned(value) => (CelMapKey::from(name), convert(&value, &|text| CelString::from(text.to_owned()))),

@@ -6,13 +6,15 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// A variable: something with fields.
+/// A variable: something with fields, or one value.
 #[derive(Debug, Clone, Copy)]
 pub enum Variable<'v> {
     /// An event, with the fields [`Event::FIELDS`].
     Event(&'v Event),
     /// A map, such as a request's parameters.
     Fields(&'v Map<String, Value>),
+    /// A value of any type.
+    Value(&'v Value),
 }
 
 impl<'v> Variable<'v> {
@@ -21,6 +23,7 @@ impl<'v> Variable<'v> {
         match self {
             Self::Event(event) => event.field(name),
             Self::Fields(fields) => fields.get(name).map(Cow::Borrowed),
+            Self::Value(value) => value.as_object()?.get(name).map(Cow::Borrowed),
         }
     }
 
@@ -29,6 +32,7 @@ impl<'v> Variable<'v> {
         let (event, fields) = match self {
             Self::Event(event) => (Some(event), None),
             Self::Fields(fields) => (None, Some(fields)),
+            Self::Value(value) => (None, value.as_object()),
         };
         let of_event = event.into_iter().flat_map(|event| Event::FIELDS.iter().filter_map(|name| Some((*name, event.field(name)?))));
         of_event.chain(fields.into_iter().flatten().map(|(name, value)| (name.as_str(), Cow::Borrowed(value))))
@@ -36,12 +40,18 @@ impl<'v> Variable<'v> {
 
     /// A copy of the whole.
     pub fn to_value(self) -> Value {
+        if let Self::Value(value) = self {
+            return value.clone();
+        }
         Value::Object(self.fields().map(|(name, value)| (name.to_owned(), value.into_owned())).collect())
     }
 }
 
 impl Serialize for Variable<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Self::Value(value) = self {
+            return value.serialize(serializer);
+        }
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in self.fields() {
             map.serialize_entry(name, value.as_ref())?;

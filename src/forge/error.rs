@@ -1,7 +1,7 @@
 //! What can go wrong at a forge, in sentences for a person.
 //! No variant holds a token, and none an answer's whole body.
 
-use crate::types::ErrorClass;
+use crate::types::{BranchName, ErrorClass};
 use std::time::Duration;
 
 /// Why a forge did not do what was asked.
@@ -15,8 +15,8 @@ pub enum ForgeError {
         /// Its words.
         message: String,
     },
-    /// The token may not do this, or the repository is archived.
-    #[error("{forge} does not allow it ({message}); give the token the right to write pull requests, or see whether the repository is archived")]
+    /// The token may not do this.
+    #[error("{forge} does not allow it ({message}); give the token, or the App, the right to write pull requests, then ask again")]
     Forbidden {
         /// The forge and repository.
         forge: String,
@@ -30,6 +30,54 @@ pub enum ForgeError {
         forge: String,
         /// Its words.
         message: String,
+    },
+    /// The repository is archived: nothing in it can be written.
+    #[error("{forge} is archived, and so read-only; unarchive it or name another repository, then ask again")]
+    Archived {
+        /// The forge and repository.
+        forge: String,
+    },
+    /// The repository, or this part of it, was there and is no more.
+    #[error("{forge} is gone for good ({message}); name another repository, then ask again")]
+    Gone {
+        /// The forge and repository.
+        forge: String,
+        /// Its words.
+        message: String,
+    },
+    /// It may not be shown, by law.
+    #[error("{forge} is blocked for legal reasons ({message}); its owner has to settle that with the forge")]
+    Blocked {
+        /// The forge and repository.
+        forge: String,
+        /// Its words.
+        message: String,
+    },
+    /// The base branch is not there.
+    #[error("{forge} has no branch {base} to propose a change for; create it or name another base branch, then ask again")]
+    NoBase {
+        /// The forge and repository.
+        forge: String,
+        /// The base branch.
+        base: BranchName,
+    },
+    /// The forge does not know the head branch, though it was pushed: it may not have noticed yet.
+    #[error("{forge} does not see the branch {head} yet; it is tried again")]
+    NoHead {
+        /// The forge and repository.
+        forge: String,
+        /// The head branch.
+        head: BranchName,
+    },
+    /// The base holds every commit of the head branch: there is nothing to propose.
+    #[error("{forge} finds nothing on {head} that {base} does not hold")]
+    NothingToPropose {
+        /// The forge and repository.
+        forge: String,
+        /// The head branch.
+        head: BranchName,
+        /// The base branch.
+        base: BranchName,
     },
     /// There is no such pull request.
     #[error("{forge} has no pull request {number}")]
@@ -131,11 +179,20 @@ impl ForgeError {
     /// How it is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unauthorised { .. } | Self::Forbidden { .. } | Self::NotFound { .. } | Self::Refused { .. } | Self::Setup { .. } => {
-                ErrorClass::Permanent
-            }
+            Self::Unauthorised { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Archived { .. }
+            | Self::Gone { .. }
+            | Self::Blocked { .. }
+            | Self::NoBase { .. }
+            | Self::NothingToPropose { .. }
+            | Self::Refused { .. }
+            | Self::Setup { .. } => ErrorClass::Permanent,
             Self::NoPull { .. } | Self::Conflict { .. } | Self::Changed { .. } | Self::NotOpen { .. } => ErrorClass::User,
-            Self::Limited { .. } | Self::Unreachable { .. } | Self::Busy { .. } | Self::Outdated { .. } => ErrorClass::Transient,
+            Self::Limited { .. } | Self::Unreachable { .. } | Self::NoHead { .. } | Self::Busy { .. } | Self::Outdated { .. } => {
+                ErrorClass::Transient
+            }
             Self::Storage { class, .. } => *class,
         }
     }

@@ -5,14 +5,18 @@
 mod error;
 pub mod github;
 pub mod local;
+mod report;
+mod spec;
 
 pub use error::ForgeError;
-pub use github::{GitHub, GitHubSettings, RateBudget};
+pub use github::{Account, GitHub, GitHubSettings};
 pub use local::{LocalForge, PullRecords, Review, Tools};
+pub use report::{AccountReport, Calls, WindowReport};
+pub use spec::{CheckSpec, Priority, PullSpec, Reviewer};
 
-use crate::types::{BranchName, CommitSha, ParseError, Timestamp};
+use crate::types::{BranchName, CommitSha, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::collections::BTreeMap;
 
 /// What the flow of a request needs of a forge.
 #[async_trait::async_trait]
@@ -36,94 +40,68 @@ pub trait Forge: Send + Sync {
     /// What the forge gives.
     async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError>;
 
-    /// Closes a pull request, saying why first. Closing what is closed or merged does nothing.
+    /// Closes a pull request, saying why first. Closing what is closed or merged does nothing but tell it.
     ///
     /// # Errors
     /// As [`Self::get`].
     async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError>;
+
+    /// Whether an open pull request shows what its branch holds without a word from us. Where it does not,
+    /// [`Self::ensure_pull`] has to be told of every new commit.
+    fn follows_branches(&self) -> bool;
 
     /// Writes a comment.
     ///
     /// # Errors
     /// As [`Self::get`].
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError>;
+
+    /// Those of the pull requests with these numbers that may look otherwise than at the look that gave `since`, with their
+    /// approvals; all of them without it. Cheap where nothing changed: meant to be called all day long.
+    ///
+    /// # Errors
+    /// What the forge gives; then the look is made again with the same `since`.
+    async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError>;
+
+    /// Whether an open pull request stands in a merge queue: then its branch must not be rebased or pushed to, which would
+    /// throw it out. Cheaper than [`Self::get`].
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError>;
+
+    /// Puts the evidence beside a commit, once however often it is called; tells whether it stands there. A forge that has
+    /// no such thing, or lets us not write it, says false and calls nobody.
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError>;
 }
 
-/// How a pull request shall look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PullSpec {
-    /// The branch with the change; already pushed.
-    pub head: BranchName,
-    /// The branch it is for.
-    pub base: BranchName,
-    /// The title; cut to what the forge takes.
-    pub title: String,
-    /// The body, Markdown; cut to what the forge takes.
-    pub body: String,
-    /// Labels it has at least; others a person added stay.
-    pub labels: Vec<String>,
-    /// Who is asked to review.
-    pub reviewers: Vec<Reviewer>,
-    /// The commit the head branch is at. The caller has seen that it is the request's, or continues the request's.
-    pub head_commit: CommitSha,
-    /// Other commits of the same request that the branch may have been at.
-    pub earlier: Vec<CommitSha>,
-    /// Whether an earlier attempt may have asked for it already. Only when the caller has recorded nothing of the kind
-    /// may this be false: then the search is spared, and the forge's own refusal of a second open one is the guard.
-    pub asked_before: bool,
-    /// The pull request the branch had before it was asked for again: closed then, and not what is looked for now.
-    pub former: Option<u64>,
+/// What a look at many pull requests found.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// Those that may have changed.
+    pub pulls: Vec<Pull>,
+    /// What the next look begins with, once this one's findings are kept.
+    pub mark: Mark,
 }
 
-/// Who is asked to review: `user` or `organisation/team`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Reviewer {
-    /// A person's login.
-    User(String),
-    /// A team.
-    Team {
-        /// The organisation it belongs to.
-        organisation: String,
-        /// Its short name.
-        team: String,
-    },
+/// How far a forge was looked at. Only the forge that gave it understands it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The forge's time of the newest change seen.
+    newest: Option<Timestamp>,
+    /// The forge's name of the listing as it was then.
+    version: Option<String>,
+    /// When each pull request that was told had changed last; one that changed while nobody asked is forgotten.
+    looked: BTreeMap<u64, Timestamp>,
 }
 
-impl FromStr for Reviewer {
-    type Err = ParseError;
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let word =
-            |s: &str| (1..=100).contains(&s.len()) && !s.starts_with('-') && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        match text.split_once('/') {
-            None if word(text) => Ok(Self::User(text.to_owned())),
-            Some((organisation, team)) if word(organisation) && word(team) => {
-                Ok(Self::Team { organisation: organisation.to_owned(), team: team.to_owned() })
-            }
-            _ => Err(ParseError::new("reviewer", text, "it is a login or organisation/team, of letters, digits, `-`, `_` and `.`")),
-        }
-    }
-}
-
-impl TryFrom<String> for Reviewer {
-    type Error = ParseError;
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<Reviewer> for String {
-    fn from(reviewer: Reviewer) -> Self {
-        reviewer.to_string()
-    }
-}
-
-impl fmt::Display for Reviewer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(login) => f.write_str(login),
-            Self::Team { organisation, team } => write!(f, "{organisation}/{team}"),
-        }
+impl Mark {
+    /// What was found about this pull request could not be kept: the next look tells it again.
+    pub fn again(&mut self, number: u64) {
+        self.looked.remove(&number);
     }
 }
 
@@ -142,6 +120,21 @@ pub struct Pull {
     pub body: String,
     /// Labels.
     pub labels: Vec<String>,
+    /// Who it is assigned to.
+    #[serde(default)]
+    pub assignees: Vec<String>,
+    /// Its milestone's title.
+    #[serde(default)]
+    pub milestone: Option<String>,
+    /// Whether it is a draft, which cannot be merged.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether the forge merges it by itself once it may.
+    #[serde(default)]
+    pub auto_merge: bool,
+    /// Whether it stands in a merge queue, told by [`Forge::get`] and where we queued it: see [`Forge::is_queued`].
+    #[serde(default)]
+    pub queued: bool,
     /// Who was asked to review and has not yet.
     #[schemars(with = "Vec<String>")]
     pub reviewers: Vec<Reviewer>,
@@ -200,15 +193,6 @@ fn cut(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_reviewer_is_a_person_or_a_team() {
-        assert_eq!("ada".parse(), Ok(Reviewer::User("ada".to_owned())));
-        assert_eq!("acme/platform".parse(), Ok(Reviewer::Team { organisation: "acme".to_owned(), team: "platform".to_owned() }));
-        for bad in ["", "/", "a/b/c", "a b", "-x", "@ada", "acme/"] {
-            assert!(bad.parse::<Reviewer>().is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn text_is_cut_by_characters() {

@@ -1,13 +1,14 @@
 //! A validated change as a commit: trees edited along the changed paths only, objects written as one pack.
 //! It moves no reference and makes no checkout; the same change on the same base gives the same commit id.
 
-use super::GitError;
 use super::message::{CommitMeta, commit_message};
+use super::{GitError, Signing};
 use crate::plan::FileChange;
 use crate::types::{ManifestPath, RepositoryName};
 use crate::validate::ValidatedChange;
-use git2::{Oid, Repository, Signature, Time, Tree};
+use git2::{ObjectType, Oid, Repository, Signature, Time, Tree};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The changes below one directory.
 #[derive(Default)]
@@ -67,10 +68,49 @@ pub(super) fn build(
     let committer = Signature::new(meta.committer.name(), meta.committer.email(), &time).map_err(local)?;
     let message = commit_message(meta, change.templates());
     let root = repository.find_tree(root).map_err(local)?;
-    let commit = repository.commit(None, &author, &committer, &message, &root, &[&parent]).map_err(local)?;
+    let unsigned = repository.commit_create_buffer(&author, &committer, &message, &root, &[&parent]).map_err(local)?;
+    let commit = match &meta.signing {
+        None => repository.odb().and_then(|odb| odb.write(ObjectType::Commit, &unsigned)).map_err(local)?,
+        Some(signing) => sign(name, repository, &unsigned, signing, meta)?,
+    };
     let mut objects = editor.objects;
     objects.push(commit);
     Ok(Some(Built { commit, objects }))
+}
+
+/// See [`super::Mirror::carries`].
+pub(super) fn carries(repository: &Repository, base: Oid, commit: Oid, tip: Oid, change: &ValidatedChange) -> Result<bool, git2::Error> {
+    let tree = |id: Oid| repository.find_commit(id).and_then(|commit| commit.tree());
+    let (base, commit, tip) = (tree(base)?, tree(commit)?, tree(tip)?);
+    let entry = |tree: &Tree<'_>, path: &ManifestPath| match tree.get_path(Path::new(path.as_str())) {
+        Ok(entry) => Ok(Some((entry.id(), entry.filemode()))),
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    for (path, file) in change.files() {
+        let before = entry(&tip, path)?;
+        let after = match file {
+            FileChange::Write(bytes) => Some((Oid::hash_object(git2::ObjectType::Blob, bytes)?, before.map_or(0o100_644, |(_, mode)| mode))),
+            FileChange::Remove => None,
+        };
+        if entry(&base, path)? != before || entry(&commit, path)? != after {
+            return Ok(false);
+        }
+    }
+    let differing = repository.diff_tree_to_tree(Some(&base), Some(&commit), None)?.deltas().len();
+    Ok(differing == change.files().len())
+}
+
+/// Writes the commit with its signature in the header `gpgsig`, as git does for either kind of key.
+fn sign(name: &RepositoryName, repository: &Repository, unsigned: &[u8], signing: &Signing, meta: &CommitMeta) -> Result<Oid, GitError> {
+    let signature = signing.sign(unsigned, meta.time).map_err(|problem| GitError::Signing {
+        repository: name.clone(),
+        secret: problem.secret,
+        message: problem.message,
+    })?;
+    let content =
+        std::str::from_utf8(unsigned).map_err(|_| GitError::Bug { repository: name.clone(), message: "a commit is not UTF-8".to_owned() })?;
+    repository.commit_signed(content, signature.trim_end(), None).map_err(|error| GitError::local(name, &error))
 }
 
 struct Editor<'r> {

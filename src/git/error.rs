@@ -1,7 +1,7 @@
 //! What can go wrong between a mirror and its remote, in words a person can act on.
 //! It names the repository and the next step; it never holds a secret.
 
-use crate::types::{BranchName, CommitSha, ErrorClass, RepositoryName};
+use crate::types::{BranchName, CommitSha, ErrorClass, RepositoryName, SecretName};
 
 /// Why a git operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +118,16 @@ pub enum GitError {
         /// What stands in the way.
         message: String,
     },
+    /// The commit cannot be signed with the key there is.
+    #[error("repository {repository}: the commit cannot be signed with the secret {secret}: {message}; then retry")]
+    Signing {
+        /// The repository.
+        repository: RepositoryName,
+        /// The secret that was to sign.
+        secret: SecretName,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
     /// Ours: should not happen.
     #[error("repository {repository}: an unexpected git error: {message}; please report it")]
     Bug {
@@ -132,7 +142,7 @@ impl GitError {
     /// How it is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Untrusted { .. } | Self::NoBranch { .. } | Self::Rejected { .. } => ErrorClass::Permanent,
+            Self::Untrusted { .. } | Self::NoBranch { .. } | Self::Rejected { .. } | Self::Signing { .. } => ErrorClass::Permanent,
             // A token that is being rotated and a disk that is being mounted look like this: whoever mends it in time loses nothing.
             Self::Unauthorised { .. }
             | Self::NoRepository { .. }

@@ -1,48 +1,10 @@
 //! The commit message: subject, body, and trailers that a machine reads back with `git interpret-trailers --parse`.
 //! Pure. Text from a ticket can neither add a trailer nor end the message early.
 
-use crate::types::{AutomationName, EventId, ParseError, RequestId, Timestamp};
+use super::Signing;
+use crate::types::{AutomationName, EventId, Identity, RequestId, Timestamp, is_invisible};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-/// Name and e-mail address of an author or committer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    name: String,
-    email: String,
-}
-
-impl Identity {
-    /// An identity git can write.
-    ///
-    /// # Errors
-    /// When name or address is empty, longer than 200 characters, or holds `<`, `>` or a control character.
-    pub fn new(name: &str, email: &str) -> Result<Self, ParseError> {
-        for (what, text) in [("git identity's name", name), ("git identity's e-mail address", email)] {
-            // git strips these at the ends, which would change the commit's id between implementations.
-            let crud = |c: char| c.is_whitespace() || ".,:;<>\"\\'".contains(c);
-            let broken = text.is_empty() || text.len() > 200 || text.contains(['<', '>']) || text.chars().any(char::is_control);
-            if broken || text.starts_with(crud) || text.ends_with(crud) {
-                return Err(ParseError::new(
-                    what,
-                    text,
-                    "it has 1 to 200 characters, no `<`, `>` or control character, and no punctuation at its ends",
-                ));
-            }
-        }
-        Ok(Self { name: name.to_owned(), email: email.to_owned() })
-    }
-
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The e-mail address.
-    pub fn email(&self) -> &str {
-        &self.email
-    }
-}
 
 /// Everything a commit says besides its files. Equal values on an equal base make the same commit id.
 #[derive(Debug, Clone)]
@@ -63,6 +25,12 @@ pub struct CommitMeta {
     pub automation: AutomationName,
     /// The event that asked for it.
     pub event: EventId,
+    /// Who is named in `Co-authored-by`, beside the author.
+    pub co_authors: Vec<Identity>,
+    /// Whether the message ends with the committer's `Signed-off-by`.
+    pub signed_off_by: bool,
+    /// What the commit is signed with.
+    pub signing: Option<Signing>,
 }
 
 const SUBJECT_LIMIT: usize = 120;
@@ -86,6 +54,13 @@ pub fn commit_message(meta: &CommitMeta, templates: &BTreeMap<String, String>) -
     let _ = writeln!(message, "Kubeops-Event: {}", meta.event);
     for (name, digest) in templates {
         let _ = writeln!(message, "Kubeops-Template: {}@sha256:{}", one_line(name, 100), one_line(digest, 100));
+    }
+    // In GitHub's form, and last, where forges look for them.
+    for person in meta.co_authors.iter().filter(|person| !person.email().eq_ignore_ascii_case(meta.author.email())) {
+        let _ = writeln!(message, "Co-authored-by: {person}");
+    }
+    if meta.signed_off_by {
+        let _ = writeln!(message, "Signed-off-by: {}", meta.committer);
     }
     message
 }
@@ -151,11 +126,6 @@ fn reads_as_structure(line: &str) -> bool {
     key.ends_with("-by") || key.starts_with("kubeops-")
 }
 
-/// Control characters, and those that reorder or hide text (Unicode bidirectional controls, zero-width characters).
-fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +142,9 @@ mod tests {
             request: RequestId::from_parts(Timestamp::from_unix_millis(1), 1),
             automation: "namespace-request".parse().expect("a name"),
             event: EventId::from_parts(Timestamp::from_unix_millis(1), 2),
+            co_authors: Vec::new(),
+            signed_off_by: false,
+            signing: None,
         }
     }
 
@@ -194,18 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn people_are_named_last_and_the_author_is_no_co_author() {
+        let mut meta = meta("Namespace web", "");
+        let person = |name, email| Identity::new(name, email).expect("an identity");
+        meta.co_authors = vec![person("Ada", "ada@example.com"), person("Other", "KubeOps@example.com")];
+        meta.committer = person("Bot", "bot@example.com");
+        meta.signed_off_by = true;
+        let message = commit_message(&meta, &BTreeMap::new());
+        assert!(message.ends_with("2\nCo-authored-by: Ada <ada@example.com>\nSigned-off-by: Bot <bot@example.com>\n"), "{message}");
+        assert_eq!(request_of(&message), Some(meta.request));
+    }
+
+    #[test]
     fn a_message_tells_whose_it_is_by_its_trailer_alone() {
         let meta = meta("Namespace web", "Kubeops-Request: req_00000000010000000000000009");
         assert_eq!(request_of(&commit_message(&meta, &BTreeMap::new())), Some(meta.request.clone()));
         for none in [format!("Kubeops-Request: {}", meta.request), format!("a\n\nKubeops-Request: {}\n\nb", meta.request), "a\n\nb".to_owned()] {
             assert_eq!(request_of(&none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn an_identity_is_written_as_given_or_refused() {
-        for (name, email) in [("", "a@b"), ("A", ""), ("A <x>", "a@b"), ("A", "a@b\n"), (" A", "a@b"), ("A.", "a@b")] {
-            assert!(Identity::new(name, email).is_err(), "{name:?} {email:?}");
         }
     }
 

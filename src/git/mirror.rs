@@ -3,10 +3,13 @@
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
 use super::commit;
+use super::hold::{Alone, Hold, Ownership, Pin, lock};
 use super::message::CommitMeta;
 use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
-use super::proposal::{Proposals, unique};
-use super::transport::{Expected, Place, Pushed, RefUpdate, Transport};
+use super::proposal::{Proposals, Worth, unique};
+use super::tip::Tip;
+use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
+use super::upkeep::Moment;
 use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, diff, scraps};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
@@ -17,7 +20,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
 const USES_PER_HANDLE: u32 = 256;
@@ -33,6 +37,7 @@ pub struct Mirrors {
     directory: PathBuf,
     transport: Arc<dyn Transport>,
     open: Mutex<HashMap<RepositoryName, Arc<Mirror>>>,
+    ownership: Ownership,
 }
 
 impl Mirrors {
@@ -47,7 +52,7 @@ impl Mirrors {
             // Set aside by a process that ended before it could remove it.
             let _ = fs::remove_dir_all(entry.path());
         }
-        Ok(Self { directory, transport, open: Mutex::new(HashMap::new()) })
+        Ok(Self { ownership: Ownership::of(&directory), directory, transport, open: Mutex::new(HashMap::new()) })
     }
 
     /// The mirror of a repository; nothing is read or fetched yet. The credentials given last are used from now on. A
@@ -63,19 +68,27 @@ impl Mirrors {
             lock(&mirror.ssh).clone_from(&remote.ssh);
             return Arc::clone(mirror);
         }
+        let path = self.directory.join(format!("{}.git", remote.name));
         let mirror = Arc::new(Mirror {
-            path: self.directory.join(format!("{}.git", remote.name)),
             remote: RemoteSpec { credentials: None, ssh: None, ..remote.clone() },
             credentials: Mutex::new(remote.credentials.clone()),
             ssh: Mutex::new(remote.ssh.clone()),
             transport: Arc::clone(&self.transport),
             handle: Mutex::new(None),
-            network: open.get(&remote.name).map_or_else(Default::default, |former| Arc::clone(&former.network)),
+            hold: open.get(&remote.name).map_or_else(|| Hold::of(&path), |former| Arc::clone(&former.hold)),
+            path,
             damaged: AtomicBool::new(false),
+            tip: Tip::default(),
             tidied: AtomicBool::new(false),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));
         mirror
+    }
+
+    /// Whether this process, and no other that works on the same directory, is to prune the mirrors and to keep them small. Where
+    /// files cannot be locked nobody is.
+    pub fn are_ours(&self) -> bool {
+        self.ownership.is_ours()
     }
 
     /// Closes handles that are not in use at this moment: for idle times, so that caches do not stay in memory.
@@ -102,9 +115,10 @@ pub struct Mirror {
     ssh: Mutex<Option<SshAccess>>,
     transport: Arc<dyn Transport>,
     handle: Mutex<Option<Handle>>,
-    /// One conversation with the remote at a time; shared by successive handles on the same directory.
-    network: Arc<Mutex<()>>,
+    /// One conversation with the remote at a time; shared by successive mirrors on the same directory.
+    hold: Arc<Hold>,
     damaged: AtomicBool,
+    tip: Tip,
     /// Whether what a process before this one left was removed.
     tidied: AtomicBool,
 }
@@ -128,7 +142,7 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached or has no such branch, or the disk refuses.
     pub fn fetch(&self) -> Result<CommitSha, GitError> {
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         let mut rebuilt = self.prepare()?;
         loop {
             let fetched = self.transport.fetch(&self.place()).and_then(|tip| {
@@ -141,9 +155,46 @@ impl Mirror {
                     rebuilt = true;
                 }
                 Err(error) => return Err(error),
-                Ok(tip) => return Ok(tip),
+                Ok(tip) => {
+                    self.tip.note(&tip);
+                    return Ok(tip);
+                }
             }
         }
+    }
+
+    /// The base's tip, fetched unless a conversation of the last `age` showed it already and the mirror holds it.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn fetch_within(&self, age: Duration) -> Result<CommitSha, GitError> {
+        match self.tip.within(age) {
+            Some(tip) if self.tree_of(&tip).is_ok() => Ok(tip),
+            _ => self.fetch(),
+        }
+    }
+
+    /// The base's tip as the last conversation of at most `age` ago showed it, without one now; the mirror may not hold it yet.
+    pub fn known_tip(&self, age: Duration) -> Option<CommitSha> {
+        self.tip.within(age)
+    }
+
+    /// Where the base branch is at the remote; the mirror need not hold it. None when there is no such branch.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached.
+    pub fn look_at_tip(&self) -> Result<Option<CommitSha>, GitError> {
+        let tip = self.remote_tip(&self.remote.base)?;
+        match &tip {
+            Some(tip) => self.tip.note(tip),
+            None => self.tip.forget(),
+        }
+        Ok(tip)
+    }
+
+    /// What is known of the base's tip is out of date: somebody told that it moved.
+    pub fn forget_tip(&self) {
+        self.tip.forget();
     }
 
     /// The tree of a commit the mirror holds, to plan on.
@@ -151,8 +202,10 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
+        // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
+        let pin = self.pin(commit)?;
         let root = self.tree_of(commit)?;
-        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root))
+        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
     }
 
     /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
@@ -178,13 +231,37 @@ impl Mirror {
     /// # Errors
     /// [`GitError::Moved`] when the branch is elsewhere, [`GitError::Rejected`] when the server says no, and what the network gives.
     pub fn push(&self, branch: &BranchName, commit: &CommitSha, expected: Expected) -> Result<Pushed, GitError> {
-        let update = RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected };
-        let pushed = self.update(update);
-        if matches!(pushed, Err(GitError::Corrupt { .. })) {
-            // Perhaps our own pack did not survive a power loss; it is made again from the request.
-            self.forget(commit);
+        self.update(RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected })
+    }
+
+    /// Makes, moves and deletes branches in one conversation. The results stand in the order of `updates`, each as
+    /// [`Self::push`] would tell it; one refused branch does not harm the others, unless the server refuses all for it.
+    ///
+    /// # Errors
+    /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
+    pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+        let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
+        let _talking = self.hold.talk();
+        self.prepare()?;
+        let report = self.transport.push(&self.place(), updates);
+        let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
+        let PushReport { results, base } = match report {
+            Ok(report) => report,
+            Err(error) => {
+                if matches!(error, GitError::Corrupt { .. }) {
+                    commits.iter().flatten().for_each(|commit| self.forget(commit));
+                }
+                return Err(error);
+            }
+        };
+        if let Some(base) = base {
+            self.tip.note(&base);
         }
-        pushed
+        for (commit, _) in commits.iter().zip(&results).filter(|(_, result)| failed(result)) {
+            // Perhaps our own objects did not survive a power loss; they are made again from the request.
+            commit.iter().for_each(|commit| self.forget(commit));
+        }
+        if results.len() == commits.len() { Ok(results) } else { Err(self.bug("the transport told nothing of some branches")) }
     }
 
     /// Deletes the remote's `branch`, if it is where `expected` says; a missing branch is a success.
@@ -203,9 +280,15 @@ impl Mirror {
         self.converse(|transport, place| transport.tip(place, branch))
     }
 
-    /// Brings a branch's commits into the mirror and tells its tip; none when the remote has no such branch.
-    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let tip = self.converse(|transport, place| transport.fetch_branch(place, branch))?;
+    /// Brings a branch's commits into the mirror and tells its tip, which upkeep leaves while the pin is held; none when the remote has
+    /// no such branch.
+    pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<(CommitSha, Arc<Pin>)>, GitError> {
+        let tip = self.converse(|transport, place| {
+            let Some(tip) = transport.fetch_branch(place, branch)? else { return Ok(None) };
+            // While the conversation still keeps upkeep away.
+            let pin = self.pin(&tip)?;
+            Ok(Some((tip, pin)))
+        })?;
         if self.remote.git.depth.is_some() {
             // An open handle goes on seeing the history cut off where it was.
             *lock(&self.handle) = None;
@@ -221,13 +304,18 @@ impl Mirror {
     /// Speaks with the remote, while nobody else does for this mirror. Damage is remembered, so that the next conversation
     /// begins with a new mirror.
     pub(super) fn converse<T>(&self, talk: impl FnOnce(&dyn Transport, &Place) -> Result<T, GitError>) -> Result<T, GitError> {
-        let _one = lock(&self.network);
+        let _talking = self.hold.talk();
         self.prepare()?;
         let result = talk(self.transport.as_ref(), &self.place());
         if matches!(result, Err(GitError::Corrupt { .. })) {
             self.damaged.store(true, Ordering::Relaxed);
         }
         result
+    }
+
+    /// Upkeep leaves the commit, and what it reaches, while the pin is held.
+    fn pin(&self, commit: &CommitSha) -> Result<Arc<Pin>, GitError> {
+        Ok(self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?))
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.
@@ -239,22 +327,80 @@ impl Mirror {
         self.with_found(base, commit, |repository, from, to| diff::tree_diff(repository, from, to, limit))
     }
 
+    /// Whether `commit`, made on `base`, is to `base` what `change` is to `tip`: the same files, with the same content before and
+    /// after. Then a pull request of it shows the same on either. False where the mirror does not hold one of the commits.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub fn carries(&self, base: &CommitSha, commit: &CommitSha, tip: &CommitSha, change: &ValidatedChange) -> Result<bool, GitError> {
+        self.with_handle(|handle| {
+            let repository = &handle.repository;
+            let proposals = self.proposals();
+            let (Some(base), Some(commit), Some(tip)) =
+                (proposals.load(repository, base)?, proposals.load(repository, commit)?, proposals.load(repository, tip)?)
+            else {
+                return Ok(false);
+            };
+            commit::carries(repository, base, commit, tip, change).map_err(|error| self.local(&error))
+        })
+    }
+
     /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
     pub fn forget(&self, commit: &CommitSha) {
         *lock(&self.handle) = None;
         self.proposals().forget(commit);
     }
 
-    /// Removes our objects of every commit that `live` does not name, and what a killed process left half-written. Only the
-    /// process that owns the data directory may call it.
+    /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
+    /// that are worth little the newest stay, as many as are small beside the mirror. Only the process that owns the data directory
+    /// may call it.
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+    pub fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
         // No commit of this process is being written while the handle is held, so a scratch file is a dead one's.
+        let _closed = self.closed();
+        self.proposals().prune(worth)
+    }
+
+    /// Keeps everybody of this process from reading until it is dropped; whoever reads next opens the mirror anew.
+    pub(super) fn closed(&self) -> impl Drop + '_ {
         let mut handle = lock(&self.handle);
         *handle = None;
-        self.proposals().prune(live)
+        handle
+    }
+
+    /// Nobody talks with the remote until it is dropped; none when another process does.
+    pub(super) fn alone(&self) -> Result<Option<Alone<'_>>, GitError> {
+        self.hold.alone().map_err(|error| self.storage(&error))
+    }
+
+    /// The commits of snapshots in use.
+    pub(super) fn pinned(&self) -> Vec<Oid> {
+        self.hold.pinned()
+    }
+
+    /// How it was when upkeep last found nothing to do.
+    pub(super) fn last_look(&self) -> MutexGuard<'_, Option<Moment>> {
+        lock(&self.hold.looked)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn transport(&self) -> &dyn Transport {
+        self.transport.as_ref()
+    }
+
+    /// Whether there is a mirror, and not a half-written one.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.join(MARKER).exists()
+    }
+
+    /// The next fetch builds it anew.
+    pub(super) fn mark_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
@@ -276,9 +422,11 @@ impl Mirror {
     }
 
     fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
-        let results = self.converse(|transport, place| transport.push(place, vec![update]))?;
-        let bug = || GitError::Bug { repository: self.remote.name.clone(), message: "the transport told nothing of the branch".to_owned() };
-        results.into_iter().next().unwrap_or_else(|| Err(bug()))
+        self.push_many(vec![update])?.pop().unwrap_or_else(|| Err(self.bug("the transport told nothing of the branch")))
+    }
+
+    fn bug(&self, message: &str) -> GitError {
+        GitError::Bug { repository: self.remote.name.clone(), message: message.to_owned() }
     }
 
     /// Runs `work` with the open repository. Damage is remembered, so that the next fetch builds the mirror anew.
@@ -292,7 +440,7 @@ impl Mirror {
         handle.uses += 1;
         let result = work(handle);
         if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.damaged.store(true, Ordering::Relaxed);
+            self.mark_damaged();
             *slot = None;
         }
         result
@@ -310,7 +458,11 @@ impl Mirror {
     /// The id of a commit that the mirror or a proposal holds.
     fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
         let found = self.proposals().load(repository, commit)?;
-        found.ok_or_else(|| GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() })
+        found.ok_or_else(|| self.missing(commit))
+    }
+
+    pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
+        GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
     }
 
     fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
@@ -338,7 +490,7 @@ impl Mirror {
 
     /// Puts an empty mirror in place of what is there. Proposals are dropped with it: they are made again from their requests.
     fn rebuild(&self) -> Result<(), GitError> {
-        let storage = |error: std::io::Error| GitError::storage(&self.remote.name, &error);
+        let storage = |error: std::io::Error| self.storage(&error);
         let mut slot = lock(&self.handle);
         *slot = None;
         // A repository's name has no dot, so this is no other's mirror.
@@ -359,7 +511,7 @@ impl Mirror {
         Ok(())
     }
 
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place {
             path: self.path.clone(),
             remote: RemoteSpec { credentials: lock(&self.credentials).clone(), ssh: lock(&self.ssh).clone(), ..self.remote.clone() },
@@ -370,8 +522,16 @@ impl Mirror {
         Proposals::of(&self.remote.name, &self.path)
     }
 
-    fn local(&self, error: &git2::Error) -> GitError {
+    pub(super) fn local(&self, error: &git2::Error) -> GitError {
         GitError::local(&self.remote.name, error)
+    }
+
+    pub(super) fn corrupt(&self, message: String) -> GitError {
+        GitError::Corrupt { repository: self.remote.name.clone(), message }
+    }
+
+    pub(super) fn storage(&self, error: &std::io::Error) -> GitError {
+        GitError::storage(&self.remote.name, error)
     }
 }
 
@@ -380,9 +540,4 @@ fn initialise(path: &Path) -> Result<(), git2::Error> {
     // No template directory of the machine: it could bring hooks.
     options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
     Repository::init_opts(path, &options).map(drop)
-}
-
-/// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,7 @@
 mod commit;
 mod diff;
 mod error;
+mod hold;
 mod known_hosts;
 mod message;
 mod mirror;
@@ -12,21 +13,28 @@ mod on_demand;
 mod open;
 mod proposal;
 mod remote;
+mod signing;
 mod scraps;
 mod snapshot;
 mod standing;
+mod tip;
 pub mod transport;
+mod upkeep;
 
 pub use diff::tree_diff;
 pub use error::GitError;
-pub use message::{CommitMeta, Identity, commit_message};
+pub use message::{CommitMeta, commit_message};
 pub use mirror::{Mirror, Mirrors};
 pub use open::open_isolated;
+pub use proposal::Worth;
 pub use remote::{Credentials, RemoteSpec, SshAccess};
 
-pub use crate::types::RemoteUrl;
+pub use crate::types::{Identity, RemoteUrl};
+pub use signing::{KeyProblem, Signing};
 pub use snapshot::Snapshot;
 pub use standing::{Owner, Standing};
 pub use transport::{
-    Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, Pushed, RefUpdate, Transport, askpass_main, is_askpass,
+    Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, PushReport, Pushed, RefUpdate, Transport, askpass_main,
+    is_askpass,
 };
+pub use upkeep::Upkeep;

@@ -14,6 +14,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many commits of ours may stand on each other.
 const MAX_STACK: usize = 64;
 
+/// What is worth little may be one part in so many of the mirror.
+const LITTLE: u64 = 40;
+
+/// What the objects of a commit of ours are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worth {
+    /// Its request is under way.
+    Much,
+    /// Its request has ended: nice to look at, and made again where it is wanted.
+    Little,
+    /// Nobody knows it any more.
+    Nothing,
+}
+
 /// The proposals of one mirror.
 pub(super) struct Proposals<'m> {
     repository: &'m RepositoryName,
@@ -90,22 +104,52 @@ impl<'m> Proposals<'m> {
         let _ = fs::remove_file(self.place(commit));
     }
 
-    /// Removes the objects of all commits that are not live, and half-written files.
-    pub(super) fn prune(&self, live: impl Fn(&CommitSha) -> bool) -> Result<(), GitError> {
+    /// Removes the objects of commits that are worth nothing, and half-written files. Those that are worth little stay, the newest
+    /// first, while they are a small part of the mirror.
+    pub(super) fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
+        let storage = |error: std::io::Error| GitError::storage(self.repository, &error);
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(GitError::storage(self.repository, &error)),
+            Err(error) => return Err(storage(error)),
         };
+        let (mut dead, mut little) = (Vec::new(), Vec::new());
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let dead = name.starts_with('.') || name.parse().is_ok_and(|commit| !live(&commit));
-            if dead && let Err(error) = fs::remove_file(entry.path()) {
+            match name.parse().map(|commit| worth(&commit)) {
+                Err(_) if name.starts_with('.') => dead.push(entry.path()),
+                Ok(Worth::Nothing) => dead.push(entry.path()),
+                Ok(Worth::Little) => {
+                    let meta = entry.metadata().map_err(storage)?;
+                    little.push((meta.modified().map_err(storage)?, meta.len(), entry.path()));
+                }
+                Ok(Worth::Much) | Err(_) => {}
+            }
+        }
+        little.sort_unstable_by(|a, b| b.cmp(a));
+        let mut left = self.mirror_bytes().map_err(storage)? / LITTLE;
+        for (_, bytes, path) in little {
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => dead.push(path),
+            }
+        }
+        for path in dead {
+            if let Err(error) = fs::remove_file(path) {
                 tracing::warn!(repository = %self.repository, %error, "objects of a finished commit could not be removed");
             }
         }
         Ok(())
+    }
+
+    /// The bytes of the mirror's own objects, as far as they are packed.
+    fn mirror_bytes(&self) -> std::io::Result<u64> {
+        match fs::read_dir(self.directory.with_file_name("objects").join("pack")) {
+            Ok(packs) => packs.map(|entry| Ok(entry?.metadata()?.len())).sum(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     fn place(&self, commit: &CommitSha) -> PathBuf {

@@ -1,7 +1,7 @@
 //! One commit of the base branch, read only: what `plan` and `validate` see of the repository.
 //! It reads trees along the asked paths and nothing else; there is no checkout.
 
-use super::{GitError, mirror::Mirror};
+use super::{GitError, hold::Pin, mirror::Mirror};
 use crate::plan::{BaseTree, EntryKind, MAX_FILE_BYTES, TreeError};
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::sync::Arc;
@@ -12,6 +12,8 @@ pub struct Snapshot {
     mirror: Arc<Mirror>,
     commit: CommitSha,
     root: git2::Oid,
+    /// Upkeep leaves what is being read.
+    _pin: Arc<Pin>,
 }
 
 struct Found {
@@ -27,8 +29,8 @@ impl Found {
 }
 
 impl Snapshot {
-    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid) -> Self {
-        Self { mirror, commit, root }
+    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pin: Arc<Pin>) -> Self {
+        Self { mirror, commit, root, _pin: pin }
     }
 
     /// What stands at `path`; the root for an empty path or `.`.
@@ -102,6 +104,18 @@ impl BaseTree for Snapshot {
             let tree = repository.find_tree(found.id)?;
             let names = tree.iter().filter_map(|entry| entry.name().ok().map(str::to_owned));
             Ok(names.filter(|name| name.to_lowercase() == wanted).collect())
+        })
+    }
+
+    fn names(&self, directory: &str) -> Result<Vec<String>, TreeError> {
+        self.reading(|repository| {
+            let Some(found) = self.find(repository, directory)?.filter(|found| found.mode == 0o040_000) else { return Ok(Vec::new()) };
+            let tree = repository.find_tree(found.id)?;
+            let named = |entry: git2::TreeEntry<'_>| {
+                let name = entry.name().ok()?;
+                Some(if entry.filemode() == 0o040_000 { format!("{name}/") } else { name.to_owned() })
+            };
+            Ok(tree.iter().filter_map(named).collect())
         })
     }
 }

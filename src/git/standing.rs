@@ -3,7 +3,7 @@
 
 use super::message::request_of;
 use super::{GitError, Identity, Mirror};
-use crate::types::{BranchName, CommitSha, RequestId};
+use crate::types::{BranchName, CommitSha, RequestId, Timestamp};
 use git2::{Commit, Oid, Repository};
 
 /// Commits of a branch that are looked at, beside those of the base.
@@ -14,8 +14,10 @@ const MOST_COMMITS: usize = 1000;
 pub struct Owner<'a> {
     /// The request our commits name in their trailer.
     pub request: &'a RequestId,
-    /// Who commits for us in this repository.
+    /// Who commits for us in this repository, as it is set now.
     pub committer: &'a Identity,
+    /// The author and committer time of our commits of this request.
+    pub time: Timestamp,
     /// Commits that are known to be of this request.
     pub known: &'a [CommitSha],
 }
@@ -40,8 +42,13 @@ impl Mirror {
     /// When the remote cannot be reached or the mirror cannot be read.
     pub fn standing(&self, branch: &BranchName, owner: &Owner<'_>) -> Result<Standing, GitError> {
         let base = self.fetch()?;
-        let Some(tip) = self.fetch_branch(branch)? else { return Ok(Standing::Absent) };
-        let told = self.with_repository(|repository| whose(repository, oid(&tip)?, oid(&base)?, owner))?;
+        let Some((tip, _pin)) = self.fetch_branch(branch)? else { return Ok(Standing::Absent) };
+        let told = self.with_repository(|repository| {
+            let base = oid(&base)?;
+            // The base may have been rewritten since, and what it was be gone.
+            if repository.odb()?.exists(base) { whose(repository, oid(&tip)?, base, owner).map(Some) } else { Ok(None) }
+        })?;
+        let told = told.ok_or_else(|| self.missing(&base))?;
         Ok(told(tip))
     }
 }
@@ -52,17 +59,20 @@ fn oid(commit: &CommitSha) -> Result<Oid, git2::Error> {
 
 fn whose(repository: &Repository, tip: Oid, base: Oid, owner: &Owner<'_>) -> Result<fn(CommitSha) -> Standing, git2::Error> {
     let last = repository.find_commit(tip)?;
+    let known: Vec<Oid> = owner.known.iter().filter_map(|known| oid(known).ok()).collect();
+    if known.contains(&tip) {
+        return Ok(Standing::Ours);
+    }
     let names_us = |commit: &Commit<'_>| commit.message().ok().and_then(request_of).as_ref() == Some(owner.request);
     let mut walk = repository.revwalk()?;
     walk.push(tip)?;
     walk.hide(base)?;
     let below: Vec<Oid> = walk.filter(|id| !matches!(id, Ok(id) if *id == tip)).take(MOST_COMMITS).collect::<Result<_, _>>()?;
-    if below.is_empty() && names_us(&last) && is_by(&last, owner.committer) {
+    if below.is_empty() && names_us(&last) && (is_by(&last, owner.committer) || is_untouched(&last, owner.time)) {
         return Ok(Standing::Ours);
     }
     // Known ones count also when they are in the base by now.
-    let known = || owner.known.iter().filter_map(|known| oid(known).ok());
-    let continues = known().any(|known| known == tip || repository.graph_descendant_of(tip, known).unwrap_or(false));
+    let continues = known.iter().any(|known| repository.graph_descendant_of(tip, *known).unwrap_or(false));
     let mut named = names_us(&last);
     for id in below {
         named = named || names_us(&repository.find_commit(id)?);
@@ -73,4 +83,13 @@ fn whose(repository: &Repository, tip: Oid, base: Oid, owner: &Owner<'_>) -> Res
 fn is_by(commit: &Commit<'_>, identity: &Identity) -> bool {
     let committer = commit.committer();
     committer.name().ok() == Some(identity.name()) && committer.email().ok() == Some(identity.email())
+}
+
+/// Whether a commit that names our request is as we made it, also where another committer is set by now: whoever amends or rebases
+/// one leaves the time of that, and where they keep even the time, a committer who is not the author.
+fn is_untouched(commit: &Commit<'_>, time: Timestamp) -> bool {
+    let (author, committer) = (commit.author(), commit.committer());
+    let at_ours = |when: git2::Time| when.seconds() == time.unix_seconds() && when.offset_minutes() == 0;
+    let same = author.name_bytes() == committer.name_bytes() && author.email_bytes() == committer.email_bytes();
+    at_ours(author.when()) && at_ours(committer.when()) && same
 }

@@ -1,6 +1,6 @@
 //! One repository, as its author writes it.
 
-use super::{AuthorSpec, ForgeSpec, GitSpec, SshSpec};
+use super::{AuthorSpec, ForgeSpec, GitSpec, SigningSpec, SshSpec};
 use crate::types::{BranchName, RemoteUrl, SecretName, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct RepositorySpec {
     /// Who opens and keeps pull requests.
     #[serde(default)]
     pub forge: ForgeSpec,
-    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token where it has one.
+    /// What fetching and pushing over HTTPS authenticates with; without it, the forge's token, or the token of its App.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// What fetching and pushing over SSH authenticates with; without it, the SSH agent and the known hosts of whoever runs KubeOps.
@@ -32,6 +32,19 @@ pub struct RepositorySpec {
     /// Whose name stands on commits.
     #[serde(default)]
     pub author: AuthorSpec,
+    /// Who is named as committer; by default the author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committer: Option<AuthorSpec>,
+    /// Whether commits end with the committer's `Signed-off-by`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed_off_by: bool,
+    /// The commits' message: a text in which `{{ title }}`, `{{ summary }}`, `{{ event.x }}`, `{{ parameters.x }}` and
+    /// `{{ request.id }}` may stand. Its first line is the subject; trailers are added by KubeOps. By default title and summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_message: Option<String>,
+    /// What commits are signed with; without it they are not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<SigningSpec>,
 }
 
 /// A user name and the secret that goes with it.
@@ -59,30 +72,25 @@ fn token_user() -> String {
 }
 
 impl RepositorySpec {
-    /// User name and secret for fetching and pushing over HTTPS: its own, else the forge's.
-    pub fn git_credentials(&self) -> Option<(String, &SecretName)> {
-        match (&self.credentials, &self.forge) {
-            (Some(own), _) => Some((own.username.clone(), &own.secret)),
-            (None, ForgeSpec::Github { token, .. }) => Some((token_user(), token)),
-            (None, ForgeSpec::Local) => None,
-        }
+    /// Who is named as committer.
+    pub fn committer(&self) -> &AuthorSpec {
+        self.committer.as_ref().unwrap_or(&self.author)
     }
 
     /// Every secret it names.
     pub fn secret_names(&self) -> impl Iterator<Item = SecretName> {
+        let signing = self.signing.iter().flat_map(|signing| std::iter::once(&signing.key).chain(&signing.passphrase)).cloned();
         let own = self.credentials.as_ref().map(|credentials| credentials.secret.clone());
-        let forge = match &self.forge {
-            ForgeSpec::Github { token, .. } => Some(token.clone()),
-            ForgeSpec::Local => None,
-        };
         let ssh: Vec<SecretName> = self.ssh.iter().flat_map(SshSpec::secret_names).cloned().collect();
-        own.into_iter().chain(forge).chain(ssh)
+        own.into_iter().chain(self.forge.secret_names()).chain(signing).chain(ssh)
     }
 
     /// What is wrong beyond the types: pointers into the spec.
     pub fn check(&self) -> Vec<SpecError> {
         let mut errors = self.forge.check(&self.url);
-        errors.extend(self.author.check());
+        errors.extend(self.author.check("/author"));
+        errors.extend(self.committer.iter().flat_map(|committer| committer.check("/committer")));
+        errors.extend(self.signing.iter().flat_map(SigningSpec::check));
         errors.extend(self.git.check());
         errors.extend(self.ssh.iter().flat_map(|ssh| ssh.check(&self.url)));
         errors

@@ -2,9 +2,9 @@
 
 use super::divergent;
 use super::plain::{self, Scalar};
-use super::positions::push_step;
+use super::positions::{Form, Written, push_step};
 use super::{Document, Limits, Place, Positions, Span, SyntaxError};
-use granit_parser::{Event, Marker, ScalarStyle, Tag, TryLoadError, TrySpannedEventReceiver};
+use granit_parser::{Event, Marker, ScalarStyle, StructureStyle, Tag, TryLoadError, TrySpannedEventReceiver};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -162,13 +162,16 @@ impl<'s> Composer<'s> {
                 let text_tag = self.tagged(tag.as_deref(), "str", tag_at.unwrap_or(span.start))?;
                 self.scalar(text, style, text_tag, anchor, span)?;
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.tagged(tag.as_deref(), "seq", tag_at.unwrap_or(span.start))?;
-                self.open(Items::Seq(Vec::new()), anchor, span)?;
+            Event::SequenceStart(style, anchor, tag) => {
+                let tagged = self.tagged(tag.as_deref(), "seq", tag_at.unwrap_or(span.start))?;
+                let form = if style == StructureStyle::Flow { Form::FlowSequence } else { Form::BlockSequence };
+                self.open(Items::Seq(Vec::new()), anchor, Written { form, anchored: anchor != 0, tagged }, span)?;
             }
-            Event::MappingStart(_, anchor, tag) => {
-                self.tagged(tag.as_deref(), "map", tag_at.unwrap_or(span.start))?;
-                self.open(Items::Map { fields: Map::new(), key: None, merged: Map::new() }, anchor, span)?;
+            Event::MappingStart(style, anchor, tag) => {
+                let tagged = self.tagged(tag.as_deref(), "map", tag_at.unwrap_or(span.start))?;
+                let form = if style == StructureStyle::Flow { Form::FlowMapping } else { Form::BlockMapping };
+                let items = Items::Map { fields: Map::new(), key: None, merged: Map::new() };
+                self.open(items, anchor, Written { form, anchored: anchor != 0, tagged }, span)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
             Event::Alias(anchor) => self.alias(anchor, span)?,
@@ -231,7 +234,8 @@ impl<'s> Composer<'s> {
             self.pending = Some((text.as_ref().into(), span));
             return if plain { self.dispute(&text, span, true) } else { Ok(()) };
         }
-        let node = self.positions.open(self.pending.take(), span);
+        let form = if absent { Form::Absent } else { form_of(style) };
+        let node = self.positions.open(self.pending.take(), span, Written { form, anchored: anchor != 0, tagged: text_tag });
         if plain {
             self.dispute(&text, span, false)?;
         }
@@ -282,14 +286,14 @@ impl<'s> Composer<'s> {
         Ok(())
     }
 
-    fn open(&mut self, items: Items, anchor: usize, span: Span) -> Result<(), SyntaxError> {
+    fn open(&mut self, items: Items, anchor: usize, written: Written, span: Span) -> Result<(), SyntaxError> {
         self.refuse_as_key(span)?;
         if self.stack.len() >= self.limits.depth {
             return Err(at(span.start, format!("more than {} levels of nesting", self.limits.depth)));
         }
         let before = self.size;
         self.charge(1, 0, span.start)?;
-        let node = self.positions.open(self.pending.take(), span);
+        let node = self.positions.open(self.pending.take(), span, written);
         self.stack.push(Frame { node, anchor, before, items });
         Ok(())
     }
@@ -318,7 +322,7 @@ impl<'s> Composer<'s> {
         let (size, before) = (*size, self.size);
         self.charge(size.nodes, size.bytes, span.start)?;
         let value = self.anchors.get(&anchor).map_or(Value::Null, |anchored| anchored.value.clone());
-        let node = self.positions.open(self.pending.take(), span);
+        let node = self.positions.open(self.pending.take(), span, Written { form: Form::Alias, anchored: false, tagged: false });
         self.positions.close(node, span.end);
         self.finish(value, 0, before, span)
     }
@@ -365,6 +369,16 @@ impl<'s> Composer<'s> {
             let start_line = positions.find("").value.start.line;
             self.documents.push(Document { value, positions, index: self.documents.len(), start_line, disputed });
         }
+    }
+}
+
+fn form_of(style: ScalarStyle) -> Form {
+    match style {
+        ScalarStyle::Plain => Form::Plain,
+        ScalarStyle::SingleQuoted => Form::SingleQuoted,
+        ScalarStyle::DoubleQuoted => Form::DoubleQuoted,
+        ScalarStyle::Literal => Form::Literal,
+        ScalarStyle::Folded => Form::Folded,
     }
 }
 

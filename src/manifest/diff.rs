@@ -6,6 +6,7 @@ use super::{Document, ObjectRef, flatten, write_scalar};
 use crate::types::ManifestPath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// What happened to an object.
@@ -33,6 +34,9 @@ pub struct ObjectChange {
     pub action: Action,
     /// The fields that differ, for a changed one.
     pub fields: Vec<FieldChange>,
+    /// SHA-256 in hex over all it says, for an added one: what tells two that add the same. None where it holds a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// One field that differs.
@@ -65,9 +69,10 @@ pub fn diff(old: &[Document], new: &[Document]) -> Vec<ObjectChange> {
     let mut changes = Vec::new();
     for part in parts(new) {
         let counterpart = places.get(&part.key).and_then(|place| before[*place].take());
-        let change = |action, fields| ObjectChange { file: None, document: part.document, object: part.object.clone(), action, fields };
+        let change =
+            |action, fields| ObjectChange { file: None, document: part.document, object: part.object.clone(), action, fields, content: None };
         match counterpart {
-            None => changes.push(change(Action::Added, Vec::new())),
+            None => changes.push(ObjectChange { content: content(part.value), ..change(Action::Added, Vec::new()) }),
             Some(old) => {
                 let mut fields = Vec::new();
                 compare(Some(old.value), Some(part.value), &mut String::new(), false, &mut fields);
@@ -84,6 +89,7 @@ pub fn diff(old: &[Document], new: &[Document]) -> Vec<ObjectChange> {
         object: part.object,
         action: Action::Removed,
         fields: Vec::new(),
+        content: None,
     }));
     changes
 }
@@ -144,12 +150,12 @@ fn compare_lists(old: &[Value], new: &[Value], path: &mut String, secret: bool, 
     let length = path.len();
     if let (Some(old_names), Some(new_names)) = (names(old), names(new)) {
         for (name, place) in &old_names {
-            push_name(path, name);
+            push_name(path, "name", name);
             compare(old.get(*place), position(&new_names, name).and_then(|place| new.get(place)), path, secret, into);
             path.truncate(length);
         }
         for (name, place) in new_names.iter().filter(|(name, _)| position(&old_names, name).is_none()) {
-            push_name(path, name);
+            push_name(path, "name", name);
             compare(None, new.get(*place), path, secret, into);
             path.truncate(length);
         }
@@ -182,11 +188,11 @@ fn position(names: &[(&str, usize)], name: &str) -> Option<usize> {
     names.iter().find(|(other, _)| *other == name).map(|(_, place)| *place)
 }
 
-fn is_simple(text: &str) -> bool {
+pub(super) fn is_simple(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-fn push_key(path: &mut String, key: &str) {
+pub(super) fn push_key(path: &mut String, key: &str) {
     if is_simple(key) {
         if !path.is_empty() {
             path.push('.');
@@ -197,9 +203,91 @@ fn push_key(path: &mut String, key: &str) {
     }
 }
 
-fn push_name(path: &mut String, name: &str) {
-    let quoted = if is_simple(name) { name.to_owned() } else { Value::from(name).to_string() };
-    path.push_str(&format!("[name={quoted}]"));
+/// The element of a list whose field `key` is `value`.
+pub(super) fn push_name(path: &mut String, key: &str, value: &str) {
+    let quoted = if is_simple(value) { value.to_owned() } else { Value::from(value).to_string() };
+    path.push_str(&format!("[{key}={quoted}]"));
+}
+
+fn content(value: &Value) -> Option<String> {
+    (masked(value, false) == *value).then(|| hex::encode(Sha256::digest(value.to_string())))
+}
+
+impl ObjectChange {
+    /// Whether both are about the same object of the same file, or about the same document where it is no object.
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        self.file == other.file
+            && match (&self.object, &other.object) {
+                (Some(mine), Some(others)) => mine.is_same(others),
+                (None, None) => self.document == other.document,
+                _ => false,
+            }
+    }
+}
+
+impl FieldChange {
+    /// The same, told of each scalar by itself where a whole mapping or list came or went.
+    pub fn leaves(&self) -> Vec<Self> {
+        let mut leaves = Vec::new();
+        match (&self.old, &self.new) {
+            (Some(old), None) => spread(old, &mut self.path.clone(), &mut |path, value| leaves.push(Self { path, old: Some(value), new: None })),
+            (None, Some(new)) => spread(new, &mut self.path.clone(), &mut |path, value| leaves.push(Self { path, old: None, new: Some(value) })),
+            _ => leaves.push(self.clone()),
+        }
+        leaves
+    }
+
+    /// Whether one of the two fields is the other, or a part of it.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (short, long) = if self.path.len() <= other.path.len() { (self, other) } else { (other, self) };
+        long.path.strip_prefix(short.path.as_str()).is_some_and(|rest| short.path.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
+    /// Whether both leave the field with one value. Of a secret nobody can say so.
+    pub fn comes_to_the_same(&self, other: &Self) -> bool {
+        self.path == other.path && self.new == other.new && !self.is_masked()
+    }
+
+    /// Whether a secret is masked in it.
+    pub fn is_masked(&self) -> bool {
+        [&self.old, &self.new].into_iter().flatten().any(|value| value.to_string().contains(MASK))
+    }
+
+    /// What happens to the value: `2 -> 4`, `added: 4`, `removed, was 2`; values are shortened.
+    pub fn told(&self) -> String {
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => format!("{} -> {}", brief(old), brief(new)),
+            (None, Some(new)) => format!("added: {}", brief(new)),
+            (Some(old), None) => format!("removed, was {}", brief(old)),
+            (None, None) => "unchanged".to_owned(),
+        }
+    }
+}
+
+/// Tells of every scalar in `value`, and of every empty mapping and list.
+fn spread(value: &Value, path: &mut String, tell: &mut dyn FnMut(String, Value)) {
+    let length = path.len();
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, value) in fields {
+                push_key(path, key);
+                spread(value, path, tell);
+                path.truncate(length);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let named = names(items);
+            for (place, item) in items.iter().enumerate() {
+                match named.as_ref().and_then(|names| names.get(place)) {
+                    Some((name, _)) => push_name(path, "name", name),
+                    None => path.push_str(&format!("[{place}]")),
+                }
+                spread(item, path, tell);
+                path.truncate(length);
+            }
+        }
+        value => tell(path.clone(), value.clone()),
+    }
 }
 
 fn is_secret(fields: &Map<String, Value>) -> bool {
@@ -228,12 +316,7 @@ fn masked(value: &Value, secret: bool) -> Value {
 impl std::fmt::Display for FieldChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = if self.path.is_empty() { "the document" } else { &self.path };
-        match (&self.old, &self.new) {
-            (Some(old), Some(new)) => write!(f, "{path} {} -> {}", brief(old), brief(new)),
-            (None, Some(new)) => write!(f, "{path} added: {}", brief(new)),
-            (Some(old), None) => write!(f, "{path} removed, was {}", brief(old)),
-            (None, None) => f.write_str(path),
-        }
+        write!(f, "{path} {}", self.told())
     }
 }
 

@@ -1,10 +1,13 @@
-//! YAML documents: a strict reader that knows where everything stands, scalars that cannot change structure, objects and
-//! what differs between them. It reads a text as `kubectl` does and refuses what two Kubernetes tools would read differently.
+//! YAML documents: a strict reader that knows where everything stands, scalars that cannot change structure, objects, what
+//! differs between them, and fields set in place. It reads a text as `kubectl` does and refuses what two tools would read differently.
 //! Pure. It never guesses: what it cannot read in one way only is an error with its line and column.
 
+mod address;
 mod compose;
 mod diff;
 mod divergent;
+mod edit;
+mod field_path;
 mod object;
 mod plain;
 mod positions;
@@ -12,8 +15,11 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub use address::{AddressError, ObjectAddress};
 pub use compose::Disputed;
 pub use diff::{Action, FieldChange, ObjectChange, diff};
+pub use edit::{EditError, EditFault, Editor};
+pub use field_path::{FieldPath, FieldPathError, Step};
 pub use object::{IdentityError, ObjectRef, flatten};
 pub use plain::Scalar;
 pub(crate) use positions::push_step;
@@ -36,6 +42,15 @@ pub struct Document {
     pub start_line: u32,
     /// The unquoted scalars that YAML 1.1 and YAML 1.2 readers disagree on.
     pub disputed: Vec<Disputed>,
+}
+
+impl Document {
+    /// The same in a text that was moved.
+    fn shifted(self, by: positions::Shift) -> Self {
+        let Self { value, positions, index, start_line, mut disputed } = self;
+        disputed.iter_mut().for_each(|disputed| disputed.place = by.place(disputed.place));
+        Self { value, positions: positions.shifted(by), index, start_line: by.line(start_line), disputed }
+    }
 }
 
 /// How much a text may hold. The defaults read any manifest a person would write and refuse a bomb within milliseconds.

@@ -29,6 +29,36 @@ impl Span {
     }
 }
 
+/// How far a text was moved: bytes and lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shift {
+    bytes: i64,
+    lines: i64,
+}
+
+impl Shift {
+    /// How far what stands at the end of `old` is moved in `new`.
+    pub(super) fn between(old: &str, new: &str) -> Self {
+        let lines = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count() as i64;
+        Self { bytes: new.len() as i64 - old.len() as i64, lines: lines(new) - lines(old) }
+    }
+
+    /// The line, moved.
+    pub(super) fn line(self, line: u32) -> u32 {
+        u32::try_from(i64::from(line) + self.lines).unwrap_or(u32::MAX)
+    }
+
+    /// The place, moved by whole lines.
+    pub(super) fn place(self, place: Place) -> Place {
+        let offset = u32::try_from(i64::from(place.offset) + self.bytes).unwrap_or(u32::MAX);
+        Place { offset, line: self.line(place.line), column: place.column }
+    }
+
+    fn span(self, span: Span) -> Span {
+        Span { start: self.place(span.start), end: self.place(span.end) }
+    }
+}
+
 /// What is known of a pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
@@ -60,6 +90,46 @@ struct Node {
     value: Span,
     /// The place in `nodes` after the last descendant, which is the next sibling's.
     end: u32,
+    written: Written,
+}
+
+/// How a node is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) form: Form,
+    /// Whether it has an anchor, which an alias may name.
+    pub(super) anchored: bool,
+    /// Whether it has a tag.
+    pub(super) tagged: bool,
+}
+
+/// In which of YAML's forms a node is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing stands there.
+    Absent,
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    Literal,
+    Folded,
+    FlowMapping,
+    BlockMapping,
+    FlowSequence,
+    BlockSequence,
+    Alias,
+}
+
+/// One node, as an editor sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodeView<'p> {
+    /// Its number, to ask for its children.
+    pub(super) number: usize,
+    /// Its key, where it is a mapping's field.
+    pub(super) key: Option<(&'p str, Span)>,
+    /// Its value; see [`Location::value`].
+    pub(super) value: Span,
+    pub(super) written: Written,
 }
 
 impl Positions {
@@ -74,9 +144,9 @@ impl Positions {
     }
 
     /// Adds a node below the one opened last and gives its number.
-    pub(super) fn open(&mut self, key: Option<(Box<str>, Span)>, value: Span) -> usize {
+    pub(super) fn open(&mut self, key: Option<(Box<str>, Span)>, value: Span, written: Written) -> usize {
         let number = self.nodes.len();
-        self.nodes.push(Node { key, value, end: u32::try_from(number + 1).unwrap_or(u32::MAX) });
+        self.nodes.push(Node { key, value, end: u32::try_from(number + 1).unwrap_or(u32::MAX), written });
         number
     }
 
@@ -136,6 +206,35 @@ impl Positions {
             self.collect(child, pointer, into);
             pointer.truncate(length);
         }
+    }
+
+    /// The same in a text that was moved.
+    pub(super) fn shifted(mut self, by: Shift) -> Self {
+        for node in &mut self.nodes {
+            node.value = by.span(node.value);
+            if let Some((_, key)) = &mut node.key {
+                *key = by.span(*key);
+            }
+        }
+        self
+    }
+
+    /// The node with this number; the root has 0.
+    pub(super) fn node(&self, number: usize) -> Option<NodeView<'_>> {
+        let node = self.nodes.get(number)?;
+        let key = node.key.as_ref().map(|(key, span)| (&**key, *span));
+        Some(NodeView { number, key, value: node.value, written: node.written })
+    }
+
+    /// The nodes directly below a node, in the order of the text.
+    pub(super) fn below(&self, number: usize) -> impl Iterator<Item = NodeView<'_>> {
+        self.children(number).filter_map(|child| self.node(child))
+    }
+
+    /// Every node at or below `number`, in the order of the text.
+    pub(super) fn subtree(&self, number: usize) -> impl Iterator<Item = NodeView<'_>> {
+        let end = self.nodes.get(number).map_or(number, |node| node.end as usize);
+        (number..end).filter_map(|node| self.node(node))
     }
 
     fn children(&self, at: usize) -> impl Iterator<Item = usize> {

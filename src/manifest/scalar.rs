@@ -78,13 +78,19 @@ fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let safe = |b: &u8| b.is_ascii_alphanumeric() || b"_./-".contains(b);
     if bytes.first().is_some_and(u8::is_ascii_alphabetic) {
-        return bytes.len() <= 128 && bytes.iter().all(safe) && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text));
+        return bytes.len() <= 128 && bytes.iter().all(safe) && !is_reserved(text);
     }
     let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
     (1..=18).contains(&digits) && QUANTITY.contains(&&text[digits..])
 }
 
-fn quote(text: &str) -> String {
+/// Whether some reader takes the word for something else than text.
+pub(super) fn is_reserved(text: &str) -> bool {
+    RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// The string in double quotes.
+pub(super) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

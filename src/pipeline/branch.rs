@@ -1,11 +1,12 @@
 //! A request's branch at the remote: made, moved and deleted, as long as nobody else's commit stands on it.
 //! Nothing is overwritten but what is known to be ours at that very commit; a person's commits are left alone.
 
-use super::{StepError, identity};
-use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, Standing};
+use super::StepError;
+use super::commit::committer;
+use crate::git::{Expected, GitError, Identity, Mirror, Owner, Pushed, RefUpdate, Standing};
 use crate::inventory::Repository;
 use crate::request::Request;
-use crate::types::{BranchName, CommitSha, RequestId};
+use crate::types::{BranchName, CommitSha, ErrorClass, RequestId, Timestamp};
 
 /// The branch of a request that was planned.
 #[derive(Clone)]
@@ -17,6 +18,7 @@ pub(super) struct Head {
     pushed: Option<CommitSha>,
     request: RequestId,
     committer: Identity,
+    time: Timestamp,
 }
 
 /// Where the branch is after a push.
@@ -28,6 +30,29 @@ pub(super) struct Placed {
     pub(super) note: Option<String>,
     /// Whether a commit of this request stood there before this push.
     pub(super) was_there: bool,
+    /// Whether it was exactly where we had noted that we left it.
+    pub(super) as_left: bool,
+    /// Whether the commit came up only now.
+    pub(super) came_up: bool,
+}
+
+/// Pushes branches of one repository, in one conversation where that goes well. What the server refuses is pushed again
+/// alone: it may have been refused for a companion's sake. What became of each, in order.
+pub(super) fn push_all(mirror: &Mirror, heads: &[Head]) -> Vec<Result<Placed, StepError>> {
+    let alone = heads.len() == 1;
+    match mirror.push_many(heads.iter().map(Head::update).collect()) {
+        Ok(results) => heads
+            .iter()
+            .zip(results)
+            .map(|(head, result)| match result {
+                Err(GitError::Rejected { .. }) if !alone => head.push(mirror),
+                result => head.placed(mirror, result),
+            })
+            .collect(),
+        // A server that is away is away for each of them.
+        Err(error) if alone || error.class() == ErrorClass::Transient => heads.iter().map(|_| Err(error.clone().into())).collect(),
+        Err(_) => heads.iter().map(|head| head.push(mirror)).collect(),
+    }
 }
 
 impl Head {
@@ -37,7 +62,14 @@ impl Head {
     /// When the repository's author is none.
     pub(super) fn of(request: &Request, repository: &Repository) -> Result<Option<Self>, StepError> {
         let (Some(branch), Some(commit)) = (request.branch.clone(), request.commit.clone()) else { return Ok(None) };
-        Ok(Some(Self { branch, commit, pushed: request.pushed.clone(), request: request.id.clone(), committer: identity(repository)? }))
+        Ok(Some(Self {
+            branch,
+            commit,
+            pushed: request.pushed.clone(),
+            request: request.id.clone(),
+            committer: committer(repository)?,
+            time: request.event.time,
+        }))
     }
 
     /// The request's commits that are known, the last one first.
@@ -49,11 +81,24 @@ impl Head {
     ///
     /// # Errors
     /// When nothing on the branch is of this request, and what git gives.
-    pub(super) fn push(&self, mirror: &Mirror) -> Result<Placed, StepError> {
-        let ours = |was_there, replaced| Placed { tip: self.commit.clone(), replaced, note: None, was_there };
-        match mirror.push(&self.branch, &self.commit, self.expected()) {
+    fn push(&self, mirror: &Mirror) -> Result<Placed, StepError> {
+        self.placed(mirror, mirror.push(&self.branch, &self.commit, self.expected()))
+    }
+
+    fn update(&self) -> RefUpdate {
+        RefUpdate { branch: self.branch.clone(), commit: Some(self.commit.clone()), expected: self.expected() }
+    }
+
+    /// What the first try at pushing means, with further ones where the branch is elsewhere.
+    fn placed(&self, mirror: &Mirror, pushed: Result<Pushed, GitError>) -> Result<Placed, StepError> {
+        let ours = |was_there, replaced| Placed { tip: self.commit.clone(), replaced, note: None, was_there, as_left: false, came_up: true };
+        match pushed {
             // Where it was ours before, an attempt before this one may have gone on to ask for the pull request.
-            Ok(pushed) => return Ok(ours(pushed == Pushed::AlreadyThere || self.pushed.is_some(), None)),
+            Ok(pushed) => {
+                let as_left = self.pushed.is_some();
+                let came_up = pushed != Pushed::AlreadyThere;
+                return Ok(Placed { as_left, came_up, ..ours(!came_up || as_left, None) });
+            }
             Err(GitError::Moved { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -70,7 +115,7 @@ impl Head {
             }
             Standing::Continued(tip) => {
                 let note = format!("the branch {} holds commits that are not ours; it was left as it is", self.branch);
-                Ok(Placed { tip, replaced: None, note: Some(note), was_there: true })
+                Ok(Placed { tip, replaced: None, note: Some(note), was_there: true, as_left: false, came_up: false })
             }
             Standing::Foreign(tip) => Err(StepError::Permanent(format!(
                 "the branch {} is at {tip}, which does not come from this request; rename or delete that branch, then retry",
@@ -109,6 +154,6 @@ impl Head {
     }
 
     fn standing(&self, mirror: &Mirror) -> Result<Standing, GitError> {
-        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, known: &self.commits() })
+        mirror.standing(&self.branch, &Owner { request: &self.request, committer: &self.committer, time: self.time, known: &self.commits() })
     }
 }

@@ -7,6 +7,9 @@ use crate::store::StoreError;
 use crate::types::ErrorClass;
 use std::time::Duration;
 
+/// How long a limit is waited for that does not say how long.
+const UNTOLD: Duration = Duration::from_secs(60);
+
 /// Why a step was not done. The text is shown in the timeline and holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -44,6 +47,14 @@ impl StepError {
             Self::TimedOut(_) => ErrorClass::Transient,
             Self::Permanent(_) => ErrorClass::Permanent,
             Self::Bug(_) => ErrorClass::Bug,
+        }
+    }
+
+    /// How long nobody may call, where the other side's limit is the reason: then the attempt does not count.
+    pub fn limited(&self) -> Option<Duration> {
+        match self {
+            Self::Forge(ForgeError::Limited { retry_after, .. }) => Some(retry_after.unwrap_or(UNTOLD)),
+            _ => None,
         }
     }
 

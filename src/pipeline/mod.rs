@@ -1,52 +1,73 @@
-//! The whole flow of a request, on one page: dispatch -> plan -> propose, and what follows when somebody changes their mind.
+//! The whole flow of a request, on one page: dispatch -> plan -> propose -> observe, planned again when the base moves, and
+//! cleaned up after an end.
 //! Every step can be run again: it reads the request, does its effect (which finds itself done already), and says what the
 //! store is to write. It never writes a request's state itself, except through `Settlement` and `RequestUpdate`.
 
+mod bases;
 mod body;
 mod branch;
+mod cleanup;
+mod commit;
+mod conflicts;
 mod dispatch;
 mod error;
+mod observe;
 mod operations;
 mod planning;
+mod plans;
 mod preview;
+mod proposals;
+mod pull;
 mod rules;
 mod step;
 mod tidy;
+mod told;
 
+pub use body::{Trailer, evidence};
 pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
+pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, preview, preview_asked};
 pub use rules::{InForce, Rules};
+pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
-use crate::failpoint;
-use crate::forge::{Forge, ForgeError, Pull, PullSpec, PullState, Review};
-use crate::git::{CommitMeta, Credentials, GitError, Identity, Mirror, Mirrors, RemoteSpec, SshAccess};
-use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec, Target};
-use crate::request::{Request, State};
+use crate::forge::{AccountReport, Forge, ForgeError, Priority, Review};
+use crate::git::{Credentials, GitError, Mirror, Mirrors, RemoteSpec, SshAccess};
+use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
+use crate::request::State;
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
 use crate::types::RepositoryName;
-use branch::{Head, Placed};
-use planning::{Stop, Wanted};
+use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
-use step::{Planned, outcome};
+use std::time::Duration;
+use step::outcome;
+use tokio::sync::Notify;
 
 /// Opens the forge of a repository.
+#[async_trait]
 pub trait Forges: Send + Sync + 'static {
-    /// The forge that keeps this repository's pull requests.
+    /// The forge that keeps this repository's pull requests, called with this priority.
     ///
     /// # Errors
-    /// When its settings or secrets do not serve.
-    fn forge(&self, repository: &Repository) -> Result<Arc<dyn Forge>, ForgeError>;
+    /// When its settings or secrets do not serve, and [`ForgeError::Limited`] while it takes no call of this priority.
+    fn forge(&self, repository: &Repository, priority: Priority) -> Result<Arc<dyn Forge>, ForgeError>;
 
     /// The same, when it is the local forge, whose pull requests are reviewed here.
     fn review(&self, repository: &Repository) -> Option<Arc<dyn Review>>;
 
-    /// Calls that forges still allow, by repository, where they told.
-    fn budgets(&self) -> Vec<(RepositoryName, u64)>;
+    /// What git shows to a repository that names no credentials of its own: the token of the forge's account. It is asked
+    /// for at each use, on a thread that may block.
+    fn git_credentials(&self, repository: &Repository) -> Option<Credentials>;
+
+    /// Git was refused with them: a token that can be made anew is.
+    async fn git_refused(&self, repository: &Repository);
+
+    /// How the accounts at forges stand, each with the repositories it is used for.
+    fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)>;
 }
 
 /// Everything a step needs of the world.
@@ -65,153 +86,54 @@ pub struct Pipeline {
     pub clock: Arc<dyn Clock>,
     /// Below this address people look at requests, without a slash at its end: `<address>/requests/<id>`.
     pub people_at: String,
+    /// How old what is known of a base's tip may be when a request is planned on it.
+    pub fetch_max_age: Duration,
+    /// Told when a base branch was seen to have moved: open requests may be owed a new plan.
+    pub moved: Arc<Notify>,
 }
 
 impl Pipeline {
-    /// Does the step a claimed task asks for, and says what the store is to write.
-    ///
-    /// # Errors
-    /// What keeps the step from being done now; the worker decides whether it is tried again.
-    pub async fn perform(self: &Arc<Self>, claimed: &ClaimedTask) -> Result<Settlement, StepError> {
-        let request = &claimed.request;
-        match (claimed.task.kind, request.state) {
-            (TaskKind::Plan, State::Accepted) => self.plan(request).await,
-            (TaskKind::Propose, State::Planned) => self.propose(request, claimed.task.attempts).await,
-            (TaskKind::Withdraw, _) => self.withdraw(request).await,
-            // The request went elsewhere in the meantime: there is nothing left to do.
-            (TaskKind::Plan | TaskKind::Propose, _) => Ok(outcome::nothing()),
-        }
-    }
-
-    /// Parameters, target, change, validation, commit: from `accepted` to `planned`, or to one of the ends.
-    async fn plan(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
-        let (this, request) = (Arc::clone(self), request.clone());
-        // libgit2 and the renderer block.
-        blocking(move || {
-            let rules = this.rules.current();
-            let planned = this.plan_on_base(&rules, &request).or_else(Stop::into_planned)?;
-            failpoint::hit("plan.committed");
-            Ok(outcome::planned(request, planned, this.clock.as_ref()))
-        })
-        .await
-    }
-
-    fn plan_on_base(&self, rules: &InForce, request: &Request) -> Result<Planned, Stop> {
-        let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() };
-        let (parameters, target) = planning::resolve(rules, wanted)?;
-        let mirror = self.mirror(&target.repository)?;
-        let base = mirror.fetch()?;
-        failpoint::hit("plan.fetched");
-        let snapshot = mirror.snapshot(&base)?;
-        let made = planning::make(rules, wanted, &parameters, &target, &snapshot)?;
-        let repository = target.repository.name.clone();
-        if made.change.is_empty() {
-            return Ok(Planned::Unchanged { parameters, repository, base });
-        }
-        let commit = mirror.commit(&base, &made.change, &commit_meta(request, &target, &made.text.title, &made.summary)?)?;
-        let prefix = target.repository.spec.branch_prefix.as_str();
-        let branch = match &request.branch {
-            // Its pull request is there, whatever the prefix is by now.
-            Some(branch) => branch.clone(),
-            None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
-        };
-        let warnings = made.change.warnings().to_vec();
-        Ok(Planned::Committed { parameters, repository, branch, base, commit, summary: made.summary, text: made.text, warnings })
-    }
-
-    /// Pushes the branch and opens (or finds) the pull request: from `planned` to `proposed`.
-    async fn propose(self: &Arc<Self>, request: &Request, attempt: u32) -> Result<Settlement, StepError> {
-        let (Some(repository), Some(text)) = (&request.repository, &request.text) else {
-            return Err(StepError::Bug(format!("{} is planned, but has no text", request.id)));
-        };
-        let rules = self.rules.current();
-        let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
-            return Err(StepError::Permanent(format!("the repository {repository} is not configured any more")));
-        };
-        let Some(head) = Head::of(request, &repository)? else {
-            return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
-        };
-        let pushed = {
-            let (mirror, head) = (self.mirror(&repository)?, head.clone());
-            blocking(move || head.push(&mirror)).await
-        };
-        let Placed { tip, replaced, note, was_there } = match pushed {
-            Ok(placed) => placed,
-            // The mirror was built anew since: the same plan makes the same commit again.
-            Err(StepError::Git(GitError::NoCommit { .. })) => return Ok(outcome::plan_again(request.clone(), self.clock.as_ref())),
-            Err(error) => return Err(error),
-        };
-        failpoint::hit("propose.pushed");
-        let spec = PullSpec {
-            head: head.branch.clone(),
-            base: repository.spec.branch.clone(),
-            head_commit: tip,
-            earlier: head.commits().into_iter().chain(replaced).collect(),
-            title: text.title.clone(),
-            body: body::body(request, &self.people_at),
-            labels: text.labels.clone(),
-            reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
-            // An attempt that a shutdown cut short is not counted, but it may have pushed and asked.
-            asked_before: attempt > 1 || was_there,
-            former: request.pull.as_ref().map(|pull| pull.number),
-        };
-        let pull = self.forges.forge(&repository)?.ensure_pull(&spec).await?;
-        failpoint::hit("propose.opened");
-        Ok(outcome::proposed(request.clone(), &pull, note, self.clock.as_ref()))
-    }
-
-    /// Closes the pull request and deletes the branch of a request that was withdrawn, also those that a step which was
-    /// overtaken by the withdrawal left behind.
-    async fn withdraw(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
-        let rules = self.rules.current();
-        let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
-        let Some(repository) = repository else { return Ok(outcome::nothing()) };
-        let Some(head) = Head::of(request, &repository)? else { return Ok(outcome::nothing()) };
-        let forge = self.forges.forge(&repository)?;
-        let mirror = self.mirror(&repository)?;
-        // The branch tells which pull request is the present one, also when nobody wrote its number down.
-        let found = match forge.find(&head.branch).await? {
-            Some(pull) if self.is_of(request, &head, &mirror, &pull).await? => Some(pull.number),
-            _ => None,
-        };
-        let mut settlement = outcome::nothing();
-        if let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) {
-            if forge.get(number).await?.state == PullState::Merged {
-                settlement.timeline.push(outcome::note(
-                    request,
-                    format!("pull request #{number} had been merged before: its change is in the base"),
-                    self.clock.as_ref(),
-                ));
-                return Ok(settlement);
+    /// Does the steps that claimed tasks of one lane ask for, together where that spares conversations, and tells of each, as
+    /// soon as it is done, what the store is to write or why it was not done. Of a task it tells nothing of, a step died.
+    pub async fn perform(self: &Arc<Self>, batch: &[ClaimedTask], told: &Told) {
+        let (mut plans, mut proposals, mut cleanups) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, claimed) in batch.iter().enumerate() {
+            let request = &claimed.request;
+            match (claimed.task.kind, request.state) {
+                (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Proposed | State::Approved) => plans.push((place, request.clone())),
+                (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
+                (TaskKind::Withdraw, _) => cleanups.push((place, request)),
+                // The request went elsewhere in the meantime: there is nothing left to do.
+                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose, _) => told.tell(place, Ok(outcome::nothing())),
             }
-            let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-            forge.close(number, Some(&reason)).await?;
         }
-        failpoint::hit("withdraw.closed");
-        blocking(move || head.delete(&mirror)).await?;
-        Ok(settlement)
+        for (place, request) in cleanups {
+            let cleaned = self.clean_up(request).await;
+            self.heard(&cleaned).await;
+            told.tell(place, cleaned);
+        }
+        self.plan_all(plans, told).await;
+        self.propose_all(&proposals, told).await;
     }
 
-    /// Whether a pull request of the branch is this request's: its number or its head is known, or it is open and the branch
-    /// goes on from a commit of this request.
-    async fn is_of(&self, request: &Request, head: &Head, mirror: &Arc<Mirror>, pull: &Pull) -> Result<bool, StepError> {
-        let noted = request.pull.as_ref().is_some_and(|noted| noted.number == pull.number);
-        if noted || pull.head_commit.as_ref().is_some_and(|commit| head.commits().contains(commit)) {
-            return Ok(true);
+    /// A forge whose token git was refused with may have a better one the next time.
+    async fn heard(&self, outcome: &Result<Settlement, StepError>) {
+        if let Err(StepError::Git(GitError::Unauthorised { repository, .. })) = outcome
+            && let Some(repository) = self.rules.current().set.inventory.repositories.get(repository)
+        {
+            self.forges.git_refused(repository).await;
         }
-        if pull.state != PullState::Open {
-            return Ok(false);
-        }
-        let (mirror, head) = (Arc::clone(mirror), head.clone());
-        blocking(move || head.is_at_remote(&mirror)).await
     }
 
     /// The repository's mirror, with the credentials in force.
     pub(crate) fn mirror(&self, repository: &Repository) -> Result<Arc<Mirror>, StepError> {
-        let credentials = repository.spec.git_credentials().map(|(username, secret)| {
-            let (secrets, secret) = (Arc::clone(&self.secrets), secret.clone());
-            Credentials::new(username, move || secrets.secret(&secret).map_err(|error| error.to_string()))
-        });
+        let credentials = match &repository.spec.credentials {
+            Some(own) => {
+                let (secrets, secret) = (Arc::clone(&self.secrets), own.secret.clone());
+                Some(Credentials::new(&own.username, move || secrets.secret(&secret).map_err(|error| error.to_string())))
+            }
+            None => self.forges.git_credentials(repository),
+        };
         let spec = &repository.spec;
         let remote = RemoteSpec::new(repository.name.clone(), spec.url.clone(), spec.branch.clone());
         Ok(self.mirrors.get(&RemoteSpec { credentials, ssh: self.ssh(spec), git: spec.git.clone(), ..remote }))
@@ -229,26 +151,6 @@ impl Pipeline {
             },
         ))
     }
-}
-
-/// Who commits for us in a repository.
-fn identity(repository: &Repository) -> Result<Identity, StepError> {
-    let author = &repository.spec.author;
-    Identity::new(&author.name, &author.email).map_err(|error| StepError::Permanent(error.to_string()))
-}
-
-fn commit_meta(request: &Request, target: &Target, title: &str, summary: &[String]) -> Result<CommitMeta, StepError> {
-    let identity = identity(&target.repository)?;
-    Ok(CommitMeta {
-        author: identity.clone(),
-        committer: identity,
-        time: request.event.time,
-        subject: title.to_owned(),
-        body: summary.join("\n"),
-        request: request.id.clone(),
-        automation: request.key.automation.clone(),
-        event: request.event.id.clone(),
-    })
 }
 
 /// Runs what blocks where it harms nobody.

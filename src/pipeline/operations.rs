@@ -1,12 +1,13 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, planning::Stop, pull::priority, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
+use crate::git::GitError;
 use crate::request::{Request, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
+use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -150,6 +151,13 @@ impl Pipeline {
         }
         let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        // A person expects it to be tried on what is there now.
+        let rules = self.rules.current();
+        if let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)) {
+            self.mirror(repository)?.forget_tip();
+        }
+        let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
+        let request = Request { pull: None, former_pull: former, taken_over: false, changes: None, written: None, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
     }
 
@@ -162,10 +170,9 @@ impl Pipeline {
     /// Closing the pull request and deleting the branch gave up: they are tried again, the request stays withdrawn.
     async fn withdraw_again(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
         let now = self.clock.now();
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
         let message = "cleaning up is tried again".to_owned();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
-        let tasks = vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())];
+        let tasks = vec![self.clean_up_task(&request)];
         self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true }, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
@@ -179,9 +186,7 @@ impl Pipeline {
         if request.state.is_ended() {
             return Err(OperationError::Refused(format!("{id} is {} already", request.state)));
         }
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
-        let tasks =
-            if request.repository.is_some() { vec![outcome::follow_up(&request, TaskKind::Withdraw, lane, self.clock.as_ref())] } else { Vec::new() };
+        let tasks = if request.repository.is_some() { vec![self.clean_up_task(&request)] } else { Vec::new() };
         let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
         self.change(request, State::Withdrawn, message, actor, tasks).await
     }
@@ -199,8 +204,21 @@ impl Pipeline {
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
             return Err(OperationError::Refused(format!("the repository {repository} is not configured any more")));
         };
-        let mirror = self.mirror(&repository)?;
-        Ok(Some(blocking(move || Ok(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)).await?))
+        let (this, mirror) = (Arc::clone(self), self.mirror(&repository)?);
+        let gone = format!("what {id} changed is not kept any more, and something else would come of it by now; its pull request shows it");
+        let shown = blocking(move || {
+            match mirror.diff(&base, &commit, MAX_DIFF_BYTES) {
+                Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {}
+                shown => return Ok(Some(shown?)),
+            }
+            // The mirror keeps the commits of ended requests only while they are small beside it: it is made again.
+            match this.made_again(&rules, &request, &base, &commit) {
+                Ok(true) => Ok(Some(mirror.diff(&base, &commit, MAX_DIFF_BYTES)?)),
+                Ok(false) | Err(Stop::Refused { .. } | Stop::Failed(StepError::Git(GitError::NoCommit { .. }))) => Ok(None),
+                Err(Stop::Failed(error)) => Err(error),
+            }
+        });
+        shown.await?.map(Some).ok_or(OperationError::Refused(gone))
     }
 
     /// Brings a request in line with its pull request at the forge: approved, merged, closed. True when it changed.
@@ -212,22 +230,22 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
-        let pull = self.forges.forge(&repository)?.get(pull.number).await?;
-        let Some((state, message)) = seen(&pull) else { return Ok(false) };
-        if state == request.state || !request.state.may_become(state) {
-            return Ok(false);
-        }
-        self.change(request, state, message, actor, Vec::new()).await?;
-        Ok(true)
+        let pull = self.forges.forge(&repository, priority(&request))?.get(pull.number).await?;
+        self.observed(id, &pull, actor).await
     }
 
-    async fn change(
+    pub(super) fn clean_up_task(&self, request: &Request) -> NewTask {
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        outcome::follow_up(request, TaskKind::Withdraw, lane, self.clock.as_ref())
+    }
+
+    pub(super) async fn change(
         &self,
         mut request: Request,
         state: State,
         message: String,
         actor: &str,
-        tasks: Vec<crate::store::NewTask>,
+        tasks: Vec<NewTask>,
     ) -> Result<Request, OperationError> {
         let now = self.clock.now();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
@@ -254,7 +272,7 @@ pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: 
 }
 
 /// The state a pull request shows, and a sentence about it.
-fn seen(pull: &Pull) -> Option<(State, String)> {
+pub(super) fn seen(pull: &Pull) -> Option<(State, String)> {
     match pull.state {
         PullState::Merged => {
             let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));

@@ -1,10 +1,11 @@
 //! What a request would come to, without a store, a branch or a pull request: what `kubeops render` and `replay` show.
 
+use super::commit::{Told, commit_meta};
 use super::planning::{self, Made, Stop, Wanted};
-use super::{Rules, StepError, identity};
+use super::{Rules, StepError};
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
-use crate::git::{CommitMeta, Libgit2, Mirrors, RemoteSpec};
+use crate::git::{CommitMeta, Libgit2, Mirrors, RemoteSpec, commit_message};
 use crate::inventory::Target;
 use crate::plan::{EmptyTree, FileChange};
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
@@ -28,6 +29,8 @@ pub struct Preview {
     pub target: Option<String>,
     /// The pull request's title.
     pub title: Option<String>,
+    /// The commit's message, but for the request's id.
+    pub message: Option<String>,
     /// The files, path and text.
     pub files: BTreeMap<String, String>,
     /// What changes, a line for each object.
@@ -67,6 +70,7 @@ pub fn preview(
         parameters: None,
         target: None,
         title: None,
+        message: None,
         files: BTreeMap::new(),
         summary: Vec::new(),
         diff: None,
@@ -112,6 +116,9 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -
             let snapshot = scratch.mirror.snapshot(&scratch.base)?;
             planning::make(&current, wanted, &parameters, &target, &snapshot)?
         }
+        Err(reason) if current.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.needs_base()) => {
+            return Err(Stop::refused(format!("its edits change files of the repository: {reason}")));
+        }
         Err(_) => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
     };
     preview.title = Some(made.text.title.clone());
@@ -122,10 +129,15 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -
         };
         preview.files.insert(path.to_string(), text);
     }
-    preview.findings = made.change.warnings().to_vec();
+    // The request has no id yet: this one stands for it.
+    let request = RequestId::from_parts(wanted.event.time, 0);
+    let told = Told { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary };
+    let (meta, said) = commit_meta(&current, wanted, &target, &told)?;
+    preview.message = Some(commit_message(&meta, made.change.templates()));
+    preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
     preview.summary.clone_from(&made.summary);
     match scratch {
-        Ok(scratch) => preview.diff = Some(scratch.diff(wanted, &made, &target)?),
+        Ok(scratch) => preview.diff = Some(scratch.diff(&made, &meta)?),
         Err(reason) => preview.note = Some(format!("compared with an empty tree: {reason}")),
     }
     Ok(())
@@ -161,22 +173,11 @@ impl Scratch {
         Ok(Self { mirror, base, _directory: directory })
     }
 
-    fn diff(&self, wanted: Wanted<'_>, made: &Made, target: &Target) -> Result<String, Stop> {
+    fn diff(&self, made: &Made, meta: &CommitMeta) -> Result<String, Stop> {
         if made.change.is_empty() {
             return Ok(String::new());
         }
-        let identity = identity(&target.repository).map_err(|error| Stop::refused(error.to_string()))?;
-        let meta = CommitMeta {
-            author: identity.clone(),
-            committer: identity,
-            time: wanted.event.time,
-            subject: made.text.title.clone(),
-            body: String::new(),
-            request: RequestId::from_parts(wanted.event.time, 0),
-            automation: wanted.automation.clone(),
-            event: wanted.event.id.clone(),
-        };
-        let commit = self.mirror.commit(&self.base, &made.change, &meta)?;
+        let commit = self.mirror.commit(&self.base, &made.change, meta)?;
         Ok(self.mirror.diff(&self.base, &commit, 4 * 1024 * 1024)?.text())
     }
 }

@@ -1,6 +1,7 @@
 //! What a step found, turned into what the store is to write.
 
 use crate::plan::PullText;
+use crate::request::Changes;
 use crate::types::{BranchName, CommitSha, RepositoryName};
 use crate::validate::Finding;
 use serde_json::{Map, Value};
@@ -19,7 +20,8 @@ pub(super) enum Planned {
         base: CommitSha,
         commit: CommitSha,
         summary: Vec<String>,
-        text: PullText,
+        changes: Box<Changes>,
+        text: Box<PullText>,
         warnings: Vec<Finding>,
     },
 }
@@ -28,10 +30,11 @@ pub(super) enum Planned {
 pub(super) mod outcome {
     use super::Planned;
     use crate::clock::Clock;
-    use crate::forge::{Pull, PullState};
-    use crate::request::{PullRef, Request, State, TimelineEntry};
+    use crate::forge::PullState;
+    use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
     use crate::store::{NewTask, Settlement, TaskKind, Verdict};
-    use crate::types::TaskId;
+    use crate::types::{CommitSha, TaskId};
+    use crate::validate::Finding;
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
@@ -43,22 +46,36 @@ pub(super) mod outcome {
         TimelineEntry { at: clock.now(), from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() }
     }
 
-    /// After planning.
+    /// The same change on a newer tip: nothing a person would notice.
+    pub(in super::super) fn checked(mut request: Request, tip: CommitSha, clock: &dyn Clock) -> Settlement {
+        request.checked = Some(tip);
+        request.updated_at = clock.now();
+        Settlement { request: Some(request), ..nothing() }
+    }
+
+    /// After planning, for the first time or again on a newer base. A pull request that is open is closed when nothing is left
+    /// to propose.
     pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
         match planned {
             Planned::Rejected { findings, message } => {
                 request.findings = findings;
-                settle(request, State::Rejected, message, Vec::new(), clock)
+                let cleanup = clean_up(&request, clock);
+                settle(request, State::Rejected, message, cleanup, clock)
             }
             Planned::Unchanged { parameters, repository, base } => {
+                request.changes = None;
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
+                let cleanup = clean_up(&request, clock);
+                request.checked = Some(base.clone());
                 request.base = Some(base);
-                settle(request, State::Unchanged, message, Vec::new(), clock)
+                settle(request, State::Unchanged, message, cleanup, clock)
             }
-            Planned::Committed { parameters, repository, branch, base, commit, summary, text, warnings } => {
-                let message = format!("computed on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
+            Planned::Committed { parameters, repository, branch, base, commit, summary, changes, text, warnings } => {
+                let again = if request.state == State::Accepted { "computed" } else { "the base moved: computed again" };
+                let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
+                request.checked = Some(base.clone());
                 let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
@@ -68,29 +85,74 @@ pub(super) mod outcome {
                 // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
                 let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
                 request.pushed = request.pushed.take().or(before);
+                if request.text.as_ref() != Some(text.as_ref()) || request.summary != summary || request.findings != warnings {
+                    // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
+                    request.written.iter_mut().for_each(|written| written.digest.clear());
+                }
                 request.summary = summary;
-                request.text = Some(text);
-                request.findings = warnings;
-                settle(request, State::Planned, message, vec![follow], clock)
+                request.changes = Some(*changes);
+                request.text = Some(*text);
+                let known = std::mem::replace(&mut request.findings, warnings);
+                let conflicts = new_conflicts(&request, &known, clock);
+                let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+                settlement.timeline.extend(conflicts);
+                settlement
             }
         }
     }
 
+    /// A line for each conflict that was not known when the request was planned before.
+    fn new_conflicts(request: &Request, known: &[Finding], clock: &dyn Clock) -> Vec<TimelineEntry> {
+        let new = request.findings.iter().filter(|finding| finding.rule == CONFLICT && !known.contains(finding));
+        new.map(|finding| TimelineEntry { from: Some(State::Planned), to: State::Planned, ..note(request, finding.message.clone(), clock) }).collect()
+    }
+
+    /// What became of the pull request of a planned request.
+    pub(in super::super) struct Proposal {
+        pub(in super::super) pull: PullRef,
+        pub(in super::super) state: PullState,
+        /// What it was made to say, to be kept while it is open.
+        pub(in super::super) written: PullWritten,
+        /// Said when a person has pushed to the branch.
+        pub(in super::super) branch_note: Option<String>,
+        /// What the forge could not do.
+        pub(in super::super) notes: Vec<String>,
+    }
+
     /// After the pull request was opened or found.
-    pub(in super::super) fn proposed(mut request: Request, pull: &Pull, note: Option<String>, clock: &dyn Clock) -> Settlement {
-        request.pull = Some(PullRef { number: pull.number, url: pull.url.clone() });
-        if note.is_none() {
+    pub(in super::super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clock) -> Settlement {
+        let Proposal { pull, state, written, branch_note, notes } = proposal;
+        if branch_note.is_none() {
             request.pushed.clone_from(&request.commit);
         }
-        let (state, mut message) = match pull.state {
+        let (state, said) = match state {
             PullState::Open => (State::Proposed, format!("pull request #{} is open: {}", pull.number, pull.url)),
             PullState::Closed => (State::Declined, format!("pull request #{} was closed by a person", pull.number)),
             PullState::Merged => (State::Merged, format!("pull request #{} is merged", pull.number)),
         };
-        if let Some(note) = note {
-            message = format!("{message}; {note}");
-        }
-        settle(request, state, message, Vec::new(), clock)
+        request.written = (state == State::Proposed).then_some(written);
+        request.pull = Some(pull);
+        let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
+        let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
+        settle(request, state, message, cleanup, clock)
+    }
+
+    /// After the pull request of an open request was found to be over.
+    pub(in super::super) fn over(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+        let cleanup = clean_up(&request, clock);
+        settle(request, state, message, cleanup, clock)
+    }
+
+    /// What an end leaves to do where a branch may be.
+    fn clean_up(request: &Request, clock: &dyn Clock) -> Vec<NewTask> {
+        let lane = request.repository.as_ref().filter(|_| request.branch.is_some());
+        lane.map(|lane| follow_up(request, TaskKind::Withdraw, lane.as_str(), clock)).into_iter().collect()
+    }
+
+    /// After the forge found that the base holds everything already.
+    pub(in super::super) fn nothing_to_propose(request: Request, message: String, clock: &dyn Clock) -> Settlement {
+        let cleanup = clean_up(&request, clock);
+        settle(request, State::Unchanged, message, cleanup, clock)
     }
 
     /// Back to the beginning, because what was planned is lost or outdated.

@@ -29,4 +29,8 @@ impl BaseTree for EmptyTree {
     fn spellings(&self, _: &str) -> Result<Vec<String>, TreeError> {
         Ok(Vec::new())
     }
+
+    fn names(&self, _: &str) -> Result<Vec<String>, TreeError> {
+        Ok(Vec::new())
+    }
 }

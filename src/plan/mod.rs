@@ -1,9 +1,14 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
 //! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
 
+mod co_authors;
+mod commit_text;
 mod empty;
 mod recipe;
+#[cfg(test)]
+mod tests;
 
+pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use recipe::{Inputs, PullText, Recipe};
 
@@ -37,6 +42,12 @@ pub trait BaseTree {
     /// # Errors
     /// When the tree cannot be read.
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError>;
+    /// The names in a directory, in the tree's order, those of directories with a `/` behind; the root's for an empty path.
+    /// None where there is no directory.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    fn names(&self, directory: &str) -> Result<Vec<String>, TreeError>;
 }
 
 /// The largest file that is read or written, in bytes.
@@ -97,6 +108,14 @@ pub enum PlanError {
     /// There is a file already, and the automation says `ifExists: refuse`.
     #[error("{0} exists already, and the automation does not replace it")]
     Exists(ManifestPath),
+    /// A file, or a field in it, cannot be edited.
+    #[error("{path} cannot be edited: {message}")]
+    Edit {
+        /// The file.
+        path: ManifestPath,
+        /// Why, with the candidates there are.
+        message: String,
+    },
     /// A text or expression of the automation has no value.
     #[error("{place}: {message}")]
     Text {
@@ -117,7 +136,7 @@ impl PlanError {
     /// How the error is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Text { .. } => ErrorClass::User,
+            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Text { .. } => ErrorClass::User,
             Self::Render(error) => error.class(),
             Self::Tree(error) => error.class,
         }

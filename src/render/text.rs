@@ -57,6 +57,8 @@ pub enum TextKind {
     Line,
     /// GitHub flavoured Markdown, at most 64 KiB. Values are words or code spans; the filter `fence` makes a code block.
     Markdown,
+    /// A commit's message, at most 64 KiB. A value is one line; a list is a line for each entry.
+    Message,
     /// A path: values of ASCII letters, digits, `.`, `_` and `-`, so that no value adds a directory level.
     Path,
 }
@@ -180,6 +182,7 @@ impl TextTemplate {
         }
         let engine = match self.kind {
             TextKind::Line => &*LINE,
+            TextKind::Message => &*MESSAGE,
             TextKind::Markdown => &*MARKDOWN,
             TextKind::Path => &*PATH,
         };
@@ -197,6 +200,10 @@ impl TextTemplate {
 fn finish(kind: TextKind, value: Value, style: Style) -> Option<Value> {
     match kind {
         TextKind::Line => Some(Value::safe_string(&plain(&value))),
+        TextKind::Message => Some(Value::safe_string(&match value.as_array() {
+            Some(entries) => entries.iter().map(plain).collect::<Vec<_>>().join("\n"),
+            None => plain(&value),
+        })),
         TextKind::Markdown if value.is_string() && value.is_safe() => Some(value),
         TextKind::Markdown => Some(Value::safe_string(&markdown::inline(&plain(&value), style.code, style.table))),
         TextKind::Path => {
@@ -219,6 +226,7 @@ static MARKDOWN: LazyLock<Tera> = LazyLock::new(|| {
     });
     tera
 });
+static MESSAGE: LazyLock<Tera> = LazyLock::new(|| engine(TextKind::Message));
 static PATH: LazyLock<Tera> = LazyLock::new(|| engine(TextKind::Path));
 
 /// An engine whose every expression ends in [`finish`]; filters that could multiply a value are bounded.
@@ -407,7 +415,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    const KINDS: [TextKind; 3] = [TextKind::Line, TextKind::Markdown, TextKind::Path];
+    const KINDS: [TextKind; 4] = [TextKind::Line, TextKind::Message, TextKind::Markdown, TextKind::Path];
 
     fn with(value: &serde_json::Value) -> serde_json::Value {
         json!({ "parameters": { "a": value, "team": "web" }, "event": { "subject": "OPS-42", "data": { "x": value } } })

@@ -3,13 +3,13 @@
 use super::document::{Document, Kind, read};
 use super::schema::Schemas;
 use super::{Diagnostic, Level, ResourceFile};
-use crate::automation::{Automation, Automations, Trigger};
+use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
 use crate::inventory::{Inventory, Repository};
-use crate::plan::Recipe;
+use crate::plan::{CommitText, Recipe};
 use crate::render::Catalogue;
-use crate::types::{AutomationName, KubernetesVersion, SecretName, SourceName, SpecError, nearest};
+use crate::types::{AutomationName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ pub struct ResourceSet {
     pub inventory: Inventory,
     /// Automations, indexed for matching.
     pub automations: Automations,
+    /// What each repository's commits say.
+    pub messages: BTreeMap<RepositoryName, Arc<CommitText>>,
     /// What each automation does.
     pub rules: BTreeMap<AutomationName, Arc<Rule>>,
     /// The templates it was checked against.
@@ -60,6 +62,7 @@ impl ResourceSet {
             sources: BTreeMap::new(),
             inventory: Inventory { kubernetes, ..Inventory::default() },
             automations: Automations::default(),
+            messages: BTreeMap::new(),
             rules: BTreeMap::new(),
             catalogue,
             digest: digest(files),
@@ -113,8 +116,12 @@ impl ResourceSet {
     }
 
     fn add_repository(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
-        let Some((name, spec)) = typed::<crate::types::RepositoryName, crate::inventory::RepositorySpec>(document, found) else { return };
+        let Some((name, spec)) = typed::<RepositoryName, crate::inventory::RepositorySpec>(document, found) else { return };
         found.extend(spec.check().into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        match CommitText::compile(&spec) {
+            Ok(text) => drop(self.messages.insert(name.clone(), Arc::new(text))),
+            Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
+        }
         self.add_secrets(document, spec.secret_names());
         self.inventory.repositories.insert(name.clone(), Arc::new(Repository { name, spec }));
     }
@@ -128,7 +135,7 @@ impl ResourceSet {
     }
 
     fn add_automation(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<Automation> {
-        let (name, spec) = typed::<AutomationName, crate::automation::AutomationSpec>(document, found)?;
+        let (name, spec) = typed::<AutomationName, AutomationSpec>(document, found)?;
         let mut errors: Vec<SpecError> = Vec::new();
         let sources: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
         let clusters: Vec<&str> = self.inventory.clusters.keys().map(|name| name.as_str()).collect();
@@ -144,7 +151,8 @@ impl ResourceSet {
                 errors.push(no_such(pointer, kind, &name, known));
             }
         }
-        found.extend(self.unheard_types(&spec.on).into_iter().map(|warning| diagnostic(document, Level::Warning, warning)));
+        let warnings = self.unheard_types(&spec.on).into_iter().chain(self.unread_parameters(&spec));
+        found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
         let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();
         let failed = !errors.is_empty();
@@ -158,6 +166,20 @@ impl ResourceSet {
 }
 
 impl ResourceSet {
+    /// A warning where the commit message of the automation's repository reads parameters which the automation does not have.
+    fn unread_parameters(&self, spec: &AutomationSpec) -> Option<SpecError> {
+        let (pointer, repository) = match (&spec.target.cluster, &spec.target.repository) {
+            (Some(cluster), _) => ("/target/cluster", self.inventory.clusters.get(cluster.as_str())?.repository.as_str()),
+            (None, Some(repository)) => ("/target/repository", repository.as_str()),
+            (None, None) => return None,
+        };
+        let missing: Vec<&str> = self.messages.get(repository)?.parameters().filter(|name| !spec.parameters.contains_key(*name)).collect();
+        let names = missing.iter().map(|name| format!("parameters.{name}")).collect::<Vec<_>>().join(", ");
+        let message = format!("the commit message of repository {repository} reads {names}, which this automation does not have");
+        let hint = "add the parameter, or write `{{ parameters.x | default(value=\"\") }}` in the message";
+        (!missing.is_empty()).then(|| SpecError::new(pointer, message).hint(hint))
+    }
+
     /// A warning for each event type that none of the sources can give; of a source that is not there nothing is known.
     fn unheard_types(&self, on: &Trigger) -> Vec<SpecError> {
         let given: Option<Vec<Vec<&str>>> = on.sources().map(|source| self.sources.get(source)?.event_types()).collect();

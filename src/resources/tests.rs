@@ -85,6 +85,51 @@ fn every_error_has_its_file_line_column_and_a_hint() {
 }
 
 #[test]
+fn what_a_pull_request_cannot_have_is_refused_with_its_place() {
+    let pull = |more: &str| GOOD.replace("    reviewers: [platform-team]\n", &format!("    reviewers: [platform-team]\n{more}"));
+    let all = pull("    assignees: [bob]\n    milestone: Q4\n    autoMerge: squash\n");
+    load(&[("a.yaml", BASICS), ("b.yaml", &automation(&all))]).unwrap_or_else(|found| panic!("{found:?}"));
+    load(&[("a.yaml", BASICS), ("b.yaml", &automation(&pull("    milestone: 4\n    draft: true\n")))]).unwrap_or_else(|found| panic!("{found:?}"));
+    for (more, wanted) in [
+        (
+            "    assignees: [acme/platform]\n",
+            "b.yaml:21:17: error: Automation/namespace-request: an assignee is a user's name; a team cannot be assigned",
+        ),
+        ("    assignees: [a, b, c, d, e, f, g, h, i, j, k]\n", "at most 10 assignees"),
+        ("    milestone: 0\n", "a milestone is its number, from 1, or its title"),
+        ("    milestone: \" \"\n", "a milestone is its number, from 1, or its title"),
+        ("    draft: true\n    autoMerge: merge\n", "a draft cannot be merged by itself"),
+        ("    autoMerge: fast\n", "squash"),
+    ] {
+        let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&pull(more)))]).join("\n");
+        assert!(found.contains(wanted), "{more}: {found}");
+    }
+}
+
+#[test]
+fn who_we_are_at_github_and_where_that_is_must_be_said() {
+    let at =
+        |url: &str, forge: &str| BASICS.replace("{ url: /srv/git/gitops.git }", &format!("{{ url: {url}, forge: {{ kind: github, {forge} }} }}"));
+    let app = "app: { id: 12, privateKey: APP_KEY }";
+    let set = load(&[("a.yaml", &at("https://github.com/acme/gitops.git", app))]).unwrap_or_else(|found| panic!("{found:?}"));
+    assert!(set.secret_names().any(|name| name.as_str() == "APP_KEY"));
+    for (url, forge, wanted) in [
+        ("https://github.com/acme/gitops.git", "repository: acme/gitops", "GitHub asks who we are: a token or an App"),
+        ("https://github.com/acme/gitops.git", "token: T, app: { id: 12, privateKey: K }", "a token and an App cannot both be who we are"),
+        (
+            "https://git.example/acme/gitops.git",
+            "token: T",
+            "git.example is not github.com: say where its API is (at /spec/forge)\n  hint: apiUrl: https://git.example/api/v3",
+        ),
+        ("git@work:acme/gitops.git", "token: T", "work is not github.com"),
+        ("https://git.example/acme/gitops.git", "token: T, apiUrl: http://git.example/api/v3", "the token would be sent in the clear"),
+    ] {
+        let found = errors(&[("a.yaml", &at(url, forge))]).join("\n");
+        assert!(found.contains(wanted) && found.starts_with("a.yaml:9:"), "{url} {forge}: {found}");
+    }
+}
+
+#[test]
 fn a_place_in_a_folded_expression_is_found() {
     let spec = GOOD.replace(
         "when: event.data.issue.fields.issuetype.name == \"Namespace request\" && event.data.transition.to == \"Approved\"",
@@ -199,7 +244,7 @@ fn the_generated_schemas_take_the_shipped_resources() {
     let set =
         ResourceSet::load(&files.collect::<Vec<_>>(), Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default())
             .unwrap_or_else(|found| panic!("{found:#?}"));
-    assert_eq!(set.automations.iter().len(), 2);
+    assert_eq!(set.automations.iter().len(), 3);
     for kind in Kind::ALL {
         assert!(schema_of(kind).pointer("/properties/spec").is_some());
     }
@@ -275,4 +320,48 @@ spec: { kind: generic, authentication: { bearer: { secrets: [ANY] } }, mapping: 
     ] {
         assert_eq!(warned(on), Vec::<String>::new(), "{on}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_commit_settings_is_told_at_its_place() {
+    let with = |spec: &str| {
+        let repository = format!("spec:\n  url: /srv/git/gitops.git\n{spec}");
+        BASICS.replace("spec: { url: /srv/git/gitops.git }\n", &repository)
+    };
+    let basics = with(
+        "  committer: { name: \"A <b>\", email: x }\n  commitMessage: |\n    {{ title }}\n\n    for {{ event.subjekt }}, {{ titel }}\n  \
+         signing: { format: ssh, key: SIGNING, passphrase: SIGNING }\n",
+    );
+    let found = errors(&[("a.yaml", &basics)]);
+    let starts = ["a.yaml:11:16: error: Repository/gitops: \"A <b>\"", "a.yaml:12:3: error", "a.yaml:12:3: error", "a.yaml:16:41: error"];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{start}: {found}");
+    }
+    assert!(found[1].contains("`titel`") && found[2].contains("`event.subjekt`") && found[3].contains("its own passphrase"), "{found:#?}");
+    // A text that cannot be read has its place within.
+    let found = errors(&[("a.yaml", &with("  commitMessage: |\n    {{ title }}\n    {% for x in summary %}\n"))]);
+    assert!(found[0].starts_with("a.yaml:13:5: error: Repository/gitops: the tag `for`"), "{found:#?}");
+    let found = errors(&[("a.yaml", &with("  signing: { format: gpg, key: SIGNING }\n"))]);
+    assert!(found[0].starts_with("a.yaml:11:22: error") && found[0].contains("one of: ssh, openpgp"), "{found:#?}");
+    let found = errors(&[
+        ("b.yaml", &automation(&format!("{GOOD}  commit: {{ coAuthors: [{{ name: event.nam, email: event.data.x }}] }}\n"))),
+        ("a.yaml", BASICS),
+    ]);
+    assert!(found[0].starts_with("b.yaml:21:39: error: Automation/namespace-request"), "{found:#?}");
+}
+
+#[test]
+fn secrets_that_sign_are_among_those_named_and_a_message_may_read_what_an_automation_lacks() {
+    let repository = "spec:\n  url: /srv/git/gitops.git\n  commitMessage: \"{{ title }} for {{ parameters.team }} in {{ parameters.region }}\"\n  \
+                      signing: { format: openpgp, key: SIGNING_KEY, passphrase: SIGNING_PASSPHRASE }\n";
+    let basics = BASICS.replace("spec: { url: /srv/git/gitops.git }\n", repository);
+    let spec = GOOD.replace("cluster: \"{{ parameters.cluster }}\"", "cluster: prod");
+    let set = load(&[("a.yaml", &basics), ("b.yaml", &automation(&spec))]).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(set.secret_names().map(ToString::to_string).collect::<Vec<_>>(), ["JIRA_SECRET", "SIGNING_KEY", "SIGNING_PASSPHRASE"]);
+    let warnings: Vec<String> = set.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].starts_with("b.yaml:14:13: warning") && warnings[0].contains("reads parameters.region, which"), "{warnings:#?}");
+    let problem = set.secret_problem(&"SIGNING_PASSPHRASE".parse().expect("a name"), "is not there").remove(0).to_string();
+    assert!(problem.starts_with("a.yaml:12:"), "{problem}");
 }

@@ -11,7 +11,7 @@ pub mod sqlite;
 pub use queries::*;
 pub use records::*;
 
-use crate::request::{Request, TimelineEntry};
+use crate::request::{Request, Rival, TimelineEntry};
 use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -79,23 +79,40 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- tasks -------------------------------------------------------------------------------------------------
 
-    /// Leases up to `limit` due tasks to `owner` until `now + lease`: oldest first, at most one per lane and per request, and none
-    /// of a lane or a request of which another task is leased. A lease that ran out is free again, and its task comes before the
-    /// others of its lane. Each claim raises the task's fence.
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<ClaimedTask>, StoreError>;
+    /// Leases due tasks to `owner` until `now + lease`: of up to `room.lanes` lanes, oldest first, and of each named lane up to
+    /// `room.per_lane`, to be done together; a task without a lane counts as a lane of its own. At most one task of a request, and
+    /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
+    /// out is free again, and its task comes before the others of its lane. A task that was begun twice without an end comes
+    /// alone. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
 
-    /// Makes the lease last until `until`.
+    /// Makes the leases last until `until`, all or none.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the lease was lost.
-    async fn extend_lease(&self, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError>;
+    /// [`StoreError::Conflict`] when one of them was lost.
+    async fn extend_leases(&self, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError>;
 
-    /// In one transaction: the request's new state (checked against its version), its timeline entries, follow-up tasks,
-    /// and what becomes of the task itself. `updated_at` becomes `now` and the version is raised by the store.
+    /// In one transaction, for each: the request's new state (checked against its version), its timeline entries, follow-up
+    /// tasks, and what becomes of the task itself. `updated_at` becomes `now` and the version is raised by the store. The
+    /// outcomes stand in the order given; one that was refused writes nothing and harms no other:
+    /// [`StoreError::Conflict`] when its lease was lost (fence) or its request was changed by another writer.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the lease was lost (fence) or the request was changed by another writer; then nothing was written.
-    async fn settle(&self, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError>;
+    /// When the store fails; then nothing of all was written.
+    async fn settle_all(&self, settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError>;
+
+    /// As [`Self::settle_all`], for one.
+    ///
+    /// # Errors
+    /// What became of it.
+    async fn settle(&self, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
+        let mut outcomes = self.settle_all(&[(task, settlement)], now).await?;
+        outcomes.pop().unwrap_or_else(|| Err(StoreError::Broken("the store told nothing of a settlement".to_owned())))
+    }
+
+    /// Adds tasks to requests that do not change otherwise; at most one of a kind waits for a request. What is said of a request
+    /// that is no longer kept is passed over.
+    async fn add_tasks(&self, tasks: &[NewTask]) -> Result<(), StoreError>;
 
     /// Gives every task leased to `owner` back at once, its attempt not counted: what a worker does when it shuts down.
     async fn release(&self, owner: &str) -> Result<u64, StoreError>;
@@ -121,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Requests that pass `filter`, newest first.
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError>;
+
+    /// Other requests that change one of the files, newest first: live ones, and those merged since a moment. `limit` at most.
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

@@ -3,7 +3,7 @@
 use super::{DeliveryState, PullState, TaskState};
 use crate::event::EventType;
 use crate::request::State;
-use crate::types::{AutomationName, BranchName, DeliveryId, RepositoryName, RequestId, SourceName};
+use crate::types::{AutomationName, BranchName, DeliveryId, ManifestPath, RepositoryName, RequestId, SourceName, Timestamp};
 
 /// Which requests are wanted; an empty filter wants all.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,19 @@ pub struct RequestFilter {
     pub repository: Option<RepositoryName>,
     /// With exactly this correlation key.
     pub correlation: Option<String>,
+}
+
+/// Which other requests are looked for that touch the same files.
+#[derive(Debug, Clone, Copy)]
+pub struct RivalQuery<'a> {
+    /// In this repository.
+    pub repository: &'a RepositoryName,
+    /// Changing at least one of these files.
+    pub files: &'a [ManifestPath],
+    /// Other than this request.
+    pub except: &'a RequestId,
+    /// Also those that were merged at or after this moment; without it only those that still may be.
+    pub merged_since: Option<Timestamp>,
 }
 
 /// Which deliveries are wanted.

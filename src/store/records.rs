@@ -131,8 +131,15 @@ pub enum TaskKind {
     Plan,
     /// Push the branch and open or update the pull request.
     Propose,
-    /// Close the pull request and delete the branch.
+    /// Clean up after an end: close the pull request where it is still open, delete the branch.
     Withdraw,
+    /// Compute an open request's change again on a newer base, and update its branch when it differs.
+    Replan,
+}
+
+impl TaskKind {
+    /// Every kind, in the order of a request's life.
+    pub const ALL: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Replan, TaskKind::Withdraw];
 }
 
 impl TaskKind {
@@ -142,6 +149,7 @@ impl TaskKind {
             Self::Plan => "plan",
             Self::Propose => "propose",
             Self::Withdraw => "withdraw",
+            Self::Replan => "replan",
         }
     }
 }
@@ -194,6 +202,22 @@ pub struct Task {
     pub last_error: Option<String>,
 }
 
+/// How much may be claimed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Lanes; a task without a lane counts as one.
+    pub lanes: u32,
+    /// Tasks of a named lane, which are then done together.
+    pub per_lane: u32,
+}
+
+impl Room {
+    /// One task of each of up to `lanes` lanes.
+    pub fn single(lanes: u32) -> Self {
+        Self { lanes, per_lane: 1 }
+    }
+}
+
 /// A leased task with its request, as read in the same transaction.
 #[derive(Debug, Clone)]
 pub struct ClaimedTask {
@@ -231,6 +255,13 @@ pub enum Verdict {
         run_at: Timestamp,
         /// Why this attempt failed.
         error: String,
+    },
+    /// Later, and this attempt does not count: the other side asked us to wait before anything was tried in earnest.
+    Postponed {
+        /// Not before.
+        run_at: Timestamp,
+        /// Who asks us to wait, and why.
+        reason: String,
     },
     /// No more attempts: kept as a dead letter.
     Dead {
@@ -298,6 +329,12 @@ pub struct PullRecord {
     pub labels: Vec<String>,
     /// Reviewers asked for, sorted.
     pub reviewers: Vec<String>,
+    /// Who it is assigned to.
+    #[serde(default)]
+    pub assignees: Vec<String>,
+    /// Its milestone.
+    #[serde(default)]
+    pub milestone: Option<String>,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// The merge commit.
@@ -378,6 +415,8 @@ pub struct Stats {
     pub oldest_pending: Option<Timestamp>,
     /// Tasks waiting or leased, per kind.
     pub tasks: Vec<(TaskKind, u64)>,
+    /// Tasks waiting or leased, per lane, where there are any; those without a lane are left out.
+    pub lanes: Vec<(String, u64)>,
     /// When the longest-waiting due task became due.
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.

@@ -22,6 +22,8 @@ pub const RESERVED_LABELS: &[&str] = &[
     "forge",
     "repository",
     "operation",
+    "account",
+    "resource",
     "endpoint",
     "method",
     "status",
@@ -47,11 +49,36 @@ pub struct Metrics {
     stage_duration: HistogramVec,
     requests: IntGaugeVec,
     forge_calls: IntCounterVec,
-    forge_budget: IntGaugeVec,
+    forges: Forges,
     reloads: IntCounterVec,
     resources_valid: IntGauge,
     tasks_dead: IntGauge,
     inbox: Inbox,
+}
+
+/// How an account at a forge stands.
+#[derive(Debug, Clone)]
+pub struct ForgeSeen {
+    /// The account's name; it holds no secret.
+    pub account: String,
+    /// Resource, limit, remaining, and when the window ends.
+    pub budgets: Vec<(String, u64, u64, Timestamp)>,
+    /// Until when nothing is called.
+    pub limited_until: Option<Timestamp>,
+    /// Calls by outcome, since the process started.
+    pub calls: [(&'static str, u64); 5],
+}
+
+/// What forges allow. They count by themselves; the metrics follow when they are asked for.
+#[derive(Clone)]
+struct Forges {
+    limit: IntGaugeVec,
+    remaining: IntGaugeVec,
+    reset: IntGaugeVec,
+    limited: IntGaugeVec,
+    requests: IntCounterVec,
+    backlog: IntGaugeVec,
+    following: Arc<Mutex<()>>,
 }
 
 /// What the inbox did. It counts by itself; the metrics follow when they are asked for.
@@ -109,7 +136,19 @@ impl Metrics {
             stage_duration: register(&registry, HistogramVec::new(stages, &["stage"]))?,
             requests: gauges("requests", "Service requests, by state.", &["state"])?,
             forge_calls: counters("forge_calls_total", "Calls to a forge.", &["forge", "operation", "outcome"])?,
-            forge_budget: gauges("forge_budget_remaining", "Calls the forge still allows in its current window.", &["repository"])?,
+            forges: Forges {
+                limit: gauges("forge_budget_limit", "Calls a forge allows an account in a window.", &["account", "resource"])?,
+                remaining: gauges("forge_budget_remaining", "Calls left in the present window.", &["account", "resource"])?,
+                reset: gauges("forge_budget_reset_timestamp_seconds", "When the present window ends.", &["account", "resource"])?,
+                limited: gauges(
+                    "forge_limited_until_timestamp_seconds",
+                    "Until when nothing is called because the forge asked to wait; 0 when it did not.",
+                    &["account"],
+                )?,
+                requests: counters("forge_requests_total", "HTTP requests to a forge, and those held back, by outcome.", &["account", "outcome"])?,
+                backlog: gauges("forge_backlog", "Tasks that wait or are worked on, by repository.", &["repository"])?,
+                following: Arc::default(),
+            },
             reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
             resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
             tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
@@ -152,9 +191,26 @@ impl Metrics {
         self.forge_calls.with_label_values(&[forge, operation, outcome]).inc();
     }
 
-    /// How many calls the forge still allows.
-    pub fn forge_budget(&self, repository: &str, remaining: i64) {
-        self.forge_budget.with_label_values(&[repository]).set(remaining);
+    /// How the accounts at forges stand.
+    pub fn record_forges(&self, seen: &[ForgeSeen]) {
+        let forges = &self.forges;
+        let _alone = forges.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        [&forges.limit, &forges.remaining, &forges.reset, &forges.limited].into_iter().for_each(IntGaugeVec::reset);
+        for forge in seen {
+            let account = forge.account.as_str();
+            for (resource, limit, remaining, reset) in &forge.budgets {
+                let labels = [account, resource.as_str()];
+                forges.limit.with_label_values(&labels).set(count(*limit));
+                forges.remaining.with_label_values(&labels).set(count(*remaining));
+                forges.reset.with_label_values(&labels).set(reset.unix_seconds());
+            }
+            forges.limited.with_label_values(&[account]).set(forge.limited_until.map_or(0, Timestamp::unix_seconds));
+            for (outcome, calls) in forge.calls {
+                let counter = forges.requests.with_label_values(&[account, outcome]);
+                counter.inc_by(calls.saturating_sub(counter.get()));
+            }
+        }
     }
 
     /// The resources were loaded, or refused.
@@ -170,9 +226,13 @@ impl Metrics {
         self.tasks_dead.set(count(stats.dead_tasks));
         self.pending_oldest.set(stats.oldest_pending.map_or(0.0, |arrived| now.since(arrived).as_secs_f64()));
         self.queue_oldest.set(stats.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64()));
-        for kind in [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw] {
+        for kind in TaskKind::ALL {
             let tasks = stats.tasks.iter().find(|(of, _)| *of == kind).map_or(0, |(_, tasks)| *tasks);
             self.queue_tasks.with_label_values(&[kind.as_str()]).set(count(tasks));
+        }
+        self.forges.backlog.reset();
+        for (lane, tasks) in &stats.lanes {
+            self.forges.backlog.with_label_values(&[lane]).set(count(*tasks));
         }
         for state in State::ALL {
             let requests = stats.requests.iter().find(|(of, _)| *of == state).map_or(0, |(_, requests)| *requests);
@@ -230,6 +290,7 @@ mod tests {
             oldest_due: Some(Timestamp::from_unix_millis(60_000)),
             dead_tasks: 1,
             requests: vec![(State::Proposed, 5)],
+            lanes: vec![("gitops".to_owned(), 2)],
             ..Stats::default()
         };
         metrics.record_stats(&stats, now);
@@ -239,8 +300,26 @@ mod tests {
         for batches in [2, 7] {
             metrics.record_inbox(&InboxCounts { batches, deliveries: 40, duplicates: 3, queued: 1, ..InboxCounts::default() });
         }
+        let seen = |done, remaining| ForgeSeen {
+            account: "token T".to_owned(),
+            budgets: vec![("core".to_owned(), 5000, remaining, Timestamp::from_unix_millis(3_600_000))],
+            limited_until: Some(Timestamp::from_unix_millis(120_000)),
+            calls: [("done", done), ("refused", 0), ("failed", 0), ("limited", 1), ("held", 2)],
+        };
+        metrics.record_forges(&[ForgeSeen { account: "gone".to_owned(), ..seen(1, 9) }]);
+        for (done, remaining) in [(3, 4000), (5, 3998)] {
+            metrics.record_forges(&[seen(done, remaining)]);
+        }
         let text = String::from_utf8(metrics.text().expect("text")).expect("UTF-8");
+        assert!(!text.contains("forge_budget_remaining{account=\"gone\""), "an account that is gone has no gauge");
         for line in [
+            "kubeops_forge_backlog{repository=\"gitops\",team=\"platform\"} 2",
+            "kubeops_forge_budget_limit{account=\"token T\",resource=\"core\",team=\"platform\"} 5000",
+            "kubeops_forge_budget_remaining{account=\"token T\",resource=\"core\",team=\"platform\"} 3998",
+            "kubeops_forge_budget_reset_timestamp_seconds{account=\"token T\",resource=\"core\",team=\"platform\"} 3600",
+            "kubeops_forge_limited_until_timestamp_seconds{account=\"token T\",team=\"platform\"} 120",
+            "kubeops_forge_requests_total{account=\"token T\",outcome=\"done\",team=\"platform\"} 5",
+            "kubeops_forge_requests_total{account=\"token T\",outcome=\"held\",team=\"platform\"} 2",
             "kubeops_pending_deliveries{team=\"platform\"} 3",
             "kubeops_queue_tasks{kind=\"plan\",team=\"platform\"} 2",
             "kubeops_queue_tasks{kind=\"propose\",team=\"platform\"} 0",

@@ -119,6 +119,18 @@ impl RemoteUrl {
         self.local.is_some()
     }
 
+    /// The host's name, without its port; none for a repository on this machine's file system.
+    pub fn host(&self) -> Option<String> {
+        if self.is_local() {
+            return None;
+        }
+        match self.text.split_once("://") {
+            Some(_) => Url::parse(&self.text).ok()?.host_str().map(str::to_owned),
+            // user@host:path, or host:path.
+            None => self.text.split_once(':').map(|(place, _)| place.rsplit_once('@').map_or(place, |(_, host)| host).to_owned()),
+        }
+    }
+
     /// `owner/name`, when the address ends so, as GitHub's do; a `.git` at the end is left out.
     pub fn owner_and_name(&self) -> Option<String> {
         if self.is_local() {

@@ -6,6 +6,7 @@ use crate::manifest::{Document, IdentityError, Limits, ObjectRef, Positions, fla
 use crate::plan::MAX_FILE_BYTES;
 use crate::types::ManifestPath;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// A file that was looked into.
 #[derive(Default)]
@@ -16,6 +17,10 @@ pub(super) struct Contents {
     pub(super) objects: Vec<(usize, u32, ObjectRef)>,
     /// What is wrong or worth a word.
     pub(super) findings: Vec<Finding>,
+    /// The types whose schemas its objects were held against.
+    pub(super) schemas: BTreeSet<String>,
+    /// The types that have none.
+    pub(super) unchecked: BTreeSet<String>,
 }
 
 /// Looks into the bytes that a change writes to `path`.
@@ -134,6 +139,7 @@ impl Inspector<'_> {
         self.names(at, &object);
         match schema::kind(self.rules.kubernetes, &object.api_version, &object.kind) {
             Kind::Known(schema) => {
+                self.contents.schemas.insert(format!("{} {}", object.api_version, object.kind));
                 let encrypted = value.as_object().filter(|fields| object.kind == "Secret" && secrets::is_sops(fields));
                 let without_proof = encrypted.map(|fields| {
                     let mut fields = fields.clone();
@@ -199,6 +205,7 @@ impl Inspector<'_> {
     }
 
     fn foreign(&mut self, at: &str, object: &ObjectRef) {
+        self.contents.unchecked.insert(format!("{} {}", object.api_version, object.kind));
         let severity = match self.rules.unknown_kinds {
             UnknownKinds::Deny => Severity::Error,
             UnknownKinds::Warn => Severity::Warning,

@@ -19,7 +19,8 @@ use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
 use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
 pub(crate) use crate::types::nearest;
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
-use std::collections::{BTreeMap, HashMap};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a change is held against.
 #[derive(Debug, Clone)]
@@ -39,9 +40,28 @@ pub struct ValidatedChange {
     templates: BTreeMap<String, String>,
     warnings: Vec<Finding>,
     summary: Vec<ObjectChange>,
+    evidence: Evidence,
+}
+
+/// What a change was held against.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The Kubernetes minor whose schemas applied, such as `1.33`.
+    pub kubernetes: String,
+    /// The types whose schemas its objects fit, as `apps/v1 Deployment`.
+    pub schemas: BTreeSet<String>,
+    /// The types that have no schema, so that their fields were not checked.
+    pub unchecked: BTreeSet<String>,
+    /// The templates that made it, and the digest of each.
+    pub templates: BTreeMap<String, String>,
 }
 
 impl ValidatedChange {
+    /// What it was held against.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
     /// The files that differ from the base, and what happens to each.
     pub fn files(&self) -> &BTreeMap<ManifestPath, FileChange> {
         &self.files
@@ -113,8 +133,9 @@ impl ValidateError {
 /// Everything that is wrong with the change, all at once; or the base's own error when it cannot be read.
 pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result<ValidatedChange, ValidateError> {
     base.prefetch(&change.files.keys().collect::<Vec<_>>())?;
+    let evidence = Evidence { kubernetes: rules.kubernetes.to_string(), templates: change.templates.clone(), ..Evidence::default() };
     let mut gate =
-        Gate { base, rules, all: &change.files, differing: Vec::new(), findings: Vec::new(), summary: Vec::new(), objects: HashMap::new() };
+        Gate { base, rules, all: &change.files, differing: Vec::new(), findings: Vec::new(), summary: Vec::new(), objects: HashMap::new(), evidence };
     let mut paths = paths::Paths::new(base, rules, &change.files);
     for (path, file) in &change.files {
         match paths.check(path)? {
@@ -122,14 +143,14 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
             None => gate.file(path, file)?,
         }
     }
-    let Gate { differing, mut findings, summary, .. } = gate;
+    let Gate { differing, mut findings, summary, evidence, .. } = gate;
     findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Rejection { findings }.into());
     }
     let mut files = change.files;
     files.retain(|path, _| differing.contains(path));
-    Ok(ValidatedChange { files, templates: change.templates, warnings: findings, summary })
+    Ok(ValidatedChange { files, templates: change.templates, warnings: findings, summary, evidence })
 }
 
 /// Group, kind, namespace and name.
@@ -145,6 +166,7 @@ struct Gate<'a> {
     summary: Vec<ObjectChange>,
     /// Every object the change writes, by group, kind, namespace and name, and where it stood first.
     objects: HashMap<ObjectKey, (ManifestPath, u32)>,
+    evidence: Evidence,
 }
 
 impl Gate<'_> {
@@ -167,6 +189,8 @@ impl Gate<'_> {
 
     fn written(&mut self, path: &ManifestPath, bytes: &[u8]) -> Result<Vec<Document>, TreeError> {
         let mut contents = documents::inspect(path, bytes, self.rules);
+        self.evidence.schemas.append(&mut contents.schemas);
+        self.evidence.unchecked.append(&mut contents.unchecked);
         for (document, line, object) in std::mem::take(&mut contents.objects) {
             let (group, kind, namespace, name) = object.key();
             let key = (group.to_owned(), kind.to_owned(), namespace.map(str::to_owned), name.to_owned());

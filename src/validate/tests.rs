@@ -67,6 +67,10 @@ impl BaseTree for FakeTree {
         names.dedup();
         Ok(names)
     }
+
+    fn names(&self, _: &str) -> Result<Vec<String>, TreeError> {
+        unreachable!("the gate lists no directory")
+    }
 }
 
 fn rules() -> Rules {

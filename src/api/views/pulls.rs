@@ -36,6 +36,10 @@ pub struct PullView {
     pub labels: Vec<String>,
     /// Reviewers asked for, sorted.
     pub reviewers: Vec<String>,
+    /// Who it is assigned to.
+    pub assignees: Vec<String>,
+    /// Its milestone.
+    pub milestone: Option<String>,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// Comments, oldest first.
@@ -63,7 +67,7 @@ pub struct CommentView {
 
 impl From<PullRecord> for PullView {
     fn from(pull: PullRecord) -> Self {
-        let PullRecord { repository, number, head, base, head_commit, state, title, body, labels, reviewers, .. } = pull;
+        let PullRecord { repository, number, head, base, head_commit, state, title, body, labels, reviewers, assignees, milestone, .. } = pull;
         let PullRecord { approved_by, merge_commit, comments, created_at, updated_at, .. } = pull;
         Self {
             repository,
@@ -77,6 +81,8 @@ impl From<PullRecord> for PullView {
             merge_commit,
             labels,
             reviewers,
+            assignees,
+            milestone,
             approved_by,
             comments,
             created_at,

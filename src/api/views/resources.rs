@@ -27,6 +27,9 @@ pub struct AutomationView {
     /// Templates it renders.
     #[schema(value_type = Vec<String>)]
     pub templates: Vec<TemplateName>,
+    /// Files it edits in place, as it names them.
+    #[schema(example = json!(["apps/{{ parameters.app }}/deployment.yaml"]))]
+    pub edits: Vec<String>,
     /// The whole document, as loaded.
     #[schema(value_type = Object)]
     pub document: Value,

@@ -1,152 +1,222 @@
-//! One call to GitHub: octocrab carries it; status, headers and body are judged here, because octocrab loses the headers
-//! of secondary limits and the status of pages that are no JSON. The token stands in a header marked sensitive, nowhere else.
+//! Calls about one repository: each within the account's budget, with the account's token, along GitHub's redirects, and its
+//! answer judged. A call that was redirected or refused for its token had no effect, so it may be made again.
 
-use super::wire::WireError;
-use crate::clock::Clock;
-use crate::forge::ForgeError;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use super::account::{Access, Account};
+use super::budget::{self, Kind};
+use super::transport::{Answer, Ask, GRAPHQL};
+use super::wire::{WireError, WireGraph, WireRepository};
+use super::{GitHubSettings, judge, read};
+use crate::forge::{ForgeError, Priority};
+use http::Method;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// What is left of the primary rate limit, by the last answer.
-/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateBudget {
-    /// Calls allowed in the window.
-    pub limit: u64,
-    /// Calls left in the window.
-    pub remaining: u64,
-    /// When the window ends, in seconds since the Unix epoch.
-    pub reset: u64,
+/// Redirects followed for one call.
+const MOST_HOPS: u32 = 3;
+
+/// One repository at GitHub, as everyone who calls about it shares it.
+pub(super) struct Repository {
+    pub(super) account: Arc<Account>,
+    /// As it is configured, for people.
+    pub(super) forge: String,
+    place: RwLock<Place>,
+    /// The numbers of milestones that were looked up by their titles.
+    pub(super) milestones: Mutex<HashMap<String, u64>>,
+    /// Whether this GitHub knows no merge queues: an older Enterprise Server.
+    pub(super) without_queues: AtomicBool,
 }
 
-/// GitHub's windows last an hour; what asks for more is a mistake, or a proxy's, and must not park a request for years.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Where the repository is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) owner: String,
+    name: String,
+    /// Whether GitHub told us another name than the configured one.
+    moved: bool,
+}
 
-/// Where the token of the moment comes from. The error is shown to people and must hold no secret.
-pub type TokenSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+impl Place {
+    /// Owner and name.
+    pub(super) fn parts(self) -> (String, String) {
+        (self.owner, self.name)
+    }
+}
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// A call about the repository.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) kind: Kind,
+    /// Path and query; made anew when the repository turns out to have another name.
+    pub(super) route: &'a (dyn Fn(&Place) -> String + Send + Sync),
+    pub(super) body: Option<&'a Value>,
+    /// The version of the answer that is known already.
+    pub(super) known: Option<&'a str>,
+}
+
+/// Calls about a repository with one priority.
+#[derive(Clone)]
 pub(super) struct Client {
-    pub(super) forge: String,
-    pub(super) octocrab: octocrab::Octocrab,
-    pub(super) token: TokenSource,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) timeout: Duration,
-    pub(super) budget: Mutex<Option<RateBudget>>,
+    pub(super) repository: Arc<Repository>,
+    pub(super) priority: Priority,
+}
+
+impl Repository {
+    pub(super) fn new(settings: &GitHubSettings, account: Arc<Account>) -> Self {
+        let forge = format!("GitHub repository {}/{}", settings.owner, settings.repository);
+        let place = Place { owner: settings.owner.clone(), name: settings.repository.clone(), moved: false };
+        Self { account, forge, place: RwLock::new(place), milestones: Mutex::default(), without_queues: AtomicBool::new(false) }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a person should know about its name.
+    pub(super) fn moved_note(&self) -> Option<String> {
+        let place = self.place();
+        place.moved.then(|| format!("the repository is called {place} now; put that name into its resource"))
+    }
 }
 
 impl Client {
-    /// Calls GitHub and reads the answer as `T`.
-    pub(super) async fn call<T: DeserializeOwned>(&self, method: Method, route: &str, body: Option<&serde_json::Value>) -> Result<T, ForgeError> {
-        let text = self.text(method, route, body).await?;
+    pub(super) fn forge(&self) -> &str {
+        &self.repository.forge
+    }
+
+    pub(super) fn unreachable(&self, message: String) -> ForgeError {
+        ForgeError::Unreachable { forge: self.forge().to_owned(), message }
+    }
+
+    /// Reads something.
+    pub(super) async fn get<T: DeserializeOwned>(&self, route: &(dyn Fn(&Place) -> String + Send + Sync)) -> Result<T, ForgeError> {
+        let answer = self.send(Call { method: Method::GET, kind: Kind::Read, route, body: None, known: None }).await?;
+        read(self.forge(), &answer.text)
+    }
+
+    /// Changes something.
+    pub(super) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        kind: Kind,
+        route: &(dyn Fn(&Place) -> String + Send + Sync),
+        body: &Value,
+    ) -> Result<T, ForgeError> {
+        let answer = self.send(Call { method, kind, route, body: Some(body), known: None }).await?;
         // A cut or foreign answer: the effect may have happened, and the next attempt will find it.
-        serde_json::from_str(&text)
-            .map_err(|error| self.unreachable(format!("its answer makes no sense: {:?} at line {}", error.classify(), error.line())))
+        read(self.forge(), &answer.text)
     }
 
-    /// Calls GitHub and tells a good answer's body.
-    async fn text(&self, method: Method, route: &str, body: Option<&serde_json::Value>) -> Result<String, ForgeError> {
-        let answer = tokio::time::timeout(self.timeout, self.exchange(method, route, body));
-        let (status, headers, text) = match answer.await {
-            Ok(answer) => answer?,
-            Err(_) => return Err(self.unreachable(format!("no answer within {} s", self.timeout.as_secs_f32()))),
-        };
-        self.note_budget(&headers);
-        if status.is_success() { Ok(text) } else { Err(self.judge(status, &headers, &text)) }
-    }
-
-    pub(super) fn budget(&self) -> Option<RateBudget> {
-        *self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn exchange(&self, method: Method, route: &str, body: Option<&serde_json::Value>) -> Result<(StatusCode, HeaderMap, String), ForgeError> {
-        let setup = |message: String| ForgeError::Setup { forge: self.forge.clone(), message };
-        let token = (self.token)().map_err(|message| setup(format!("there is no token: {message}")))?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| setup("the token holds characters that no token has".to_owned()))?;
-        authorization.set_sensitive(true);
-        let request = http::Request::builder()
-            .method(method)
-            .uri(route)
-            .header(AUTHORIZATION, authorization)
-            .header("accept", "application/vnd.github+json")
-            .header("x-github-api-version", "2022-11-28");
-        let request = self.octocrab.build_request(request, body).map_err(|error| setup(brief(&error)))?;
-        let response = self.octocrab.send(request).await.map_err(|error| self.unreachable(brief(&error)))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = self.octocrab.body_to_string(response).await.map_err(|error| self.unreachable(brief(&error)))?;
-        Ok((status, headers, text))
-    }
-
-    /// What a refusal means.
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> ForgeError {
-        let forge = self.forge.clone();
-        let words = WireError::read(body).words();
-        let message = if words.is_empty() { format!("status {}", status.as_u16()) } else { words };
-        if let Some(retry_after) = self.limited(status, headers, &message) {
-            return ForgeError::Limited { forge, retry_after: Some(retry_after), message };
+    /// Asks GraphQL, and tells the answer's `data`; null where this GitHub does not know what is asked for.
+    pub(super) async fn graphql(&self, kind: Kind, document: &str, variables: Value) -> Result<Value, ForgeError> {
+        let body = json!({ "query": document, "variables": variables });
+        let call = Call { method: Method::POST, kind, route: &|_| GRAPHQL.to_owned(), body: Some(&body), known: None };
+        let answer = self.send(call).await?;
+        let graph: WireGraph = read(self.forge(), &answer.text)?;
+        let Some(error) = graph.errors.into_iter().next() else { return Ok(graph.data) };
+        if error.is_unknown_field() {
+            return Ok(Value::Null);
         }
-        match status.as_u16() {
-            401 => ForgeError::Unauthorised { forge, message },
-            403 | 451 => ForgeError::Forbidden { forge, message },
-            404 | 410 | 301 | 302 | 307 | 308 => ForgeError::NotFound { forge, message },
-            408 | 409 | 425 | 500..=599 => ForgeError::Unreachable { forge, message },
+        let (forge, message) = (self.forge().to_owned(), error.words());
+        Err(match error.kind.as_str() {
+            "RATE_LIMITED" => {
+                let access = self.access().await?;
+                let wait = access.budget().limited_by_graphql(&answer, message.clone());
+                ForgeError::Limited { forge, retry_after: Some(wait), message }
+            }
+            "FORBIDDEN" | "INSUFFICIENT_SCOPES" => ForgeError::Forbidden { forge, message },
+            "NOT_FOUND" => ForgeError::NotFound { forge, message },
+            "INTERNAL" | "SERVICE_UNAVAILABLE" => ForgeError::Unreachable { forge, message },
             _ => ForgeError::Refused { forge, message },
+        })
+    }
+
+    async fn access(&self) -> Result<Access<'_>, ForgeError> {
+        self.repository.account.access(self.forge(), &self.repository.place().to_string(), self.priority).await
+    }
+
+    /// Makes the call, along redirects, and tells a good answer (2xx or 304).
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, ForgeError> {
+        let (mut hops, mut asked_for_name) = (0, false);
+        let mut target = (call.route)(&self.repository.place());
+        loop {
+            let ask = Ask { method: call.method.clone(), route: &target, body: call.body, known: call.known };
+            let answer = self.exchange(ask, call.kind).await?;
+            match answer.status.as_u16() {
+                200..=299 | 304 => return Ok(answer),
+                301 | 302 | 307 | 308 if hops < MOST_HOPS => {
+                    hops += 1;
+                    let location = answer.header("location").and_then(|location| self.repository.account.transport.route_of(location));
+                    let message = "it has moved to another host, where the token is not sent".to_owned();
+                    let next = location.ok_or_else(|| ForgeError::NotFound { forge: self.forge().to_owned(), message })?;
+                    // Repeated as it was, as GitHub asks: a redirected call had no effect.
+                    let renamed = !asked_for_name && self.learn_name(&target, &next).await;
+                    asked_for_name = true;
+                    target = if renamed { (call.route)(&self.repository.place()) } else { next };
+                }
+                301 | 302 | 307 | 308 => return Err(self.unreachable("it leads round in a circle".to_owned())),
+                _ => return Err(judge(self.forge(), &answer)),
+            }
         }
     }
 
-    /// How long to wait, when this is a rate limit: what the answer says, else what GitHub's rules say (a minute). At most
-    /// [`LONGEST_WAIT`]: the next attempt asks again.
-    fn limited(&self, status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
-        self.limit_told(status, headers, message).map(|wait| wait.min(LONGEST_WAIT))
+    /// One exchange within the budget; a token that is not taken is renewed once.
+    async fn exchange(&self, ask: Ask<'_>, kind: Kind) -> Result<Answer, ForgeError> {
+        let forge = self.forge();
+        let resource = if ask.route == GRAPHQL { budget::GRAPHQL } else { budget::CORE };
+        let mut renewed = false;
+        loop {
+            let access = self.access().await?;
+            access.budget().check(resource, self.priority).map_err(|limited| limited.of(forge))?;
+            let token = access.token(forge, self.priority).await?;
+            let turn = access.budget().admit(resource, kind, self.priority).await.map_err(|limited| limited.of(forge))?;
+            let again = Ask { method: ask.method.clone(), ..ask };
+            let answer = self.repository.account.transport.exchange(again, &token).await.map_err(|lost| {
+                access.budget().lost();
+                lost.of(forge)
+            })?;
+            drop(turn);
+            if let Some(wait) = access.budget().learn(resource, &answer) {
+                let message = WireError::read(&answer.text).words();
+                let message = if message.is_empty() { format!("status {}", answer.status.as_u16()) } else { message };
+                return Err(ForgeError::Limited { forge: forge.to_owned(), retry_after: Some(wait), message });
+            }
+            if answer.status.as_u16() == 401 && !renewed && access.refused(&token).await {
+                renewed = true;
+                continue;
+            }
+            return Ok(answer);
+        }
     }
 
-    fn limit_told(&self, status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
-        if !matches!(status.as_u16(), 403 | 429) {
-            return None;
+    /// Learns the repository's present name from where a call was led on to; true when it has another one now.
+    async fn learn_name(&self, target: &str, next: &str) -> bool {
+        let place = self.repository.place();
+        let path = |route: &str| route.split('?').next().unwrap_or_default().to_owned();
+        let (asked, led_to) = (path(target), path(next));
+        let Some(root) = asked.strip_prefix(&format!("/repos/{place}")).and_then(|rest| led_to.strip_suffix(rest)) else { return false };
+        let ask = Ask { method: Method::GET, route: root, body: None, known: None };
+        let answer = match self.exchange(ask, Kind::Read).await {
+            Ok(answer) if answer.status.is_success() => answer,
+            _ => return false,
+        };
+        let Ok(found) = read::<WireRepository>(self.forge(), &answer.text) else { return false };
+        let Ok(settings) = GitHubSettings::of(&found.full_name) else { return false };
+        let new = Place { owner: settings.owner, name: settings.repository, moved: true };
+        if new.owner == place.owner && new.name == place.name {
+            return false;
         }
-        if let Some(seconds) = number(headers, "retry-after") {
-            return Some(Duration::from_secs(seconds));
-        }
-        if number(headers, "x-ratelimit-remaining") == Some(0) {
-            let now = u64::try_from(self.clock.now().unix_seconds()).unwrap_or(0);
-            let reset = number(headers, "x-ratelimit-reset").unwrap_or(now.saturating_add(60));
-            return Some(Duration::from_secs(reset.saturating_sub(now).max(1)));
-        }
-        let message = message.to_ascii_lowercase();
-        let secondary = ["rate limit", "abuse detection", "temporarily blocked"].iter().any(|words| message.contains(words));
-        (secondary || status == StatusCode::TOO_MANY_REQUESTS).then_some(Duration::from_secs(60))
+        tracing::warn!(configured = self.forge(), now = %new, "the repository has another name now; put it into the repository's resource");
+        *self.repository.place.write().unwrap_or_else(PoisonError::into_inner) = new;
+        true
     }
-
-    fn note_budget(&self, headers: &HeaderMap) {
-        let read = |name| number(headers, name);
-        if let (Some(limit), Some(remaining), Some(reset)) = (read("x-ratelimit-limit"), read("x-ratelimit-remaining"), read("x-ratelimit-reset")) {
-            *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(RateBudget { limit, remaining, reset });
-        }
-    }
-
-    fn unreachable(&self, message: String) -> ForgeError {
-        ForgeError::Unreachable { forge: self.forge.clone(), message }
-    }
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// An octocrab error on one line: its own text holds a backtrace.
-fn brief(error: &octocrab::Error) -> String {
-    let mut text = error.to_string().lines().next().unwrap_or_default().to_owned();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string().lines().next().unwrap_or_default().to_owned();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    crate::forge::cut(&text, 400)
 }

@@ -4,6 +4,7 @@
 use crate::forge::{Pull, PullState, Reviewer};
 use crate::types::{CommitSha, Timestamp};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,16 @@ pub(super) struct WirePull {
     requested_reviewers: Vec<Login>,
     #[serde(default)]
     requested_teams: Vec<Team>,
+    #[serde(default)]
+    assignees: Option<Vec<Login>>,
+    pub(super) milestone: Option<WireMilestone>,
+    #[serde(default)]
+    draft: Option<bool>,
+    #[serde(default)]
+    auto_merge: Option<Value>,
+    /// What GraphQL knows it by.
+    #[serde(default)]
+    pub(super) node_id: Option<String>,
     head: Side,
     base: Side,
     user: Option<Login>,
@@ -56,13 +67,129 @@ pub(super) struct WireReview {
     state: String,
 }
 
+#[derive(Debug, Deserialize)]
+pub(super) struct WireMilestone {
+    pub(super) number: u64,
+    pub(super) title: String,
+}
+
+/// An issue, which every pull request is as well: what of it labels, assignees and milestones are.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireIssue {
+    #[serde(default)]
+    labels: Vec<WireLabel>,
+    #[serde(default)]
+    assignees: Option<Vec<Login>>,
+    milestone: Option<WireMilestone>,
+}
+
+/// An issue's label is an object, or only its name.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum WireLabel {
+    Name(String),
+    Label { name: Option<String> },
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireComment {
+    pub(super) body: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireRepository {
+    pub(super) full_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireInstallation {
+    pub(super) id: u64,
+}
+
+/// An installation's token. It has no `Debug`, so that nobody prints it.
+#[derive(Deserialize)]
+pub(super) struct WireToken {
+    pub(super) token: String,
+    pub(super) expires_at: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireCheckRuns {
+    pub(super) check_runs: Vec<WireCheckRun>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireCheckRun {
+    pub(super) external_id: Option<String>,
+    pub(super) head_sha: CommitSha,
+}
+
+/// What GraphQL answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireGraph {
+    #[serde(default)]
+    pub(super) data: Value,
+    #[serde(default)]
+    pub(super) errors: Vec<WireGraphError>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireGraphError {
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    extensions: WireExtensions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct WireExtensions {
+    #[serde(default)]
+    code: String,
+}
+
 /// What GitHub says when it refuses.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct WireError {
     #[serde(default)]
     message: String,
     #[serde(default)]
-    errors: Vec<serde_json::Value>,
+    errors: Vec<Value>,
+}
+
+impl WireIssue {
+    /// Brings `pull` to what the issue says.
+    pub(super) fn onto(self, pull: &mut Pull) {
+        pull.labels = self.labels.into_iter().filter_map(WireLabel::name).collect();
+        pull.assignees = logins(self.assignees);
+        pull.milestone = self.milestone.map(|milestone| milestone.title);
+    }
+}
+
+impl WireLabel {
+    pub(super) fn name(self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Label { name } => name,
+        }
+    }
+}
+
+impl WireGraphError {
+    /// Its words on one line.
+    pub(super) fn words(&self) -> String {
+        one_line(&self.message)
+    }
+
+    /// Whether this GitHub does not know a field that was asked for.
+    pub(super) fn is_unknown_field(&self) -> bool {
+        self.extensions.code == "undefinedField"
+    }
+}
+
+fn logins(people: Option<Vec<Login>>) -> Vec<String> {
+    people.into_iter().flatten().map(|person| person.login).collect()
 }
 
 impl WirePull {
@@ -83,6 +210,11 @@ impl WirePull {
             body: self.body.unwrap_or_default(),
             labels: self.labels.into_iter().map(|label| label.name).collect(),
             reviewers: users.chain(teams).collect(),
+            assignees: logins(self.assignees),
+            milestone: self.milestone.map(|milestone| milestone.title),
+            draft: self.draft.unwrap_or(false),
+            auto_merge: self.auto_merge.is_some_and(|how| !how.is_null()),
+            queued: false,
             head: self.head.name,
             base: self.base.name,
             head_commit: Some(self.head.sha),
@@ -120,7 +252,7 @@ impl WireError {
     /// Its words on one line, at most 400 characters; empty when it said nothing.
     pub(super) fn words(&self) -> String {
         let details = self.errors.iter().filter_map(|error| match error {
-            serde_json::Value::String(text) => Some(text.clone()),
+            Value::String(text) => Some(text.clone()),
             error => match (error.get("message"), error.get("field"), error.get("code")) {
                 (Some(message), ..) => message.as_str().map(str::to_owned),
                 (None, Some(field), Some(code)) => Some(format!("{}: {}", field.as_str().unwrap_or("?"), code.as_str().unwrap_or("?"))),
@@ -128,9 +260,11 @@ impl WireError {
             },
         });
         let text = std::iter::once(self.message.clone()).chain(details).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-        crate::forge::cut(
-            &text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "),
-            400,
-        )
+        one_line(&text)
     }
+}
+
+/// Text on one line, at most 400 characters.
+fn one_line(text: &str) -> String {
+    crate::forge::cut(&text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "), 400)
 }

@@ -8,7 +8,8 @@ mod repository;
 pub use records::{Comment, LocalPull, PullRecords, RecordError};
 pub use repository::{Merged, Tools};
 
-use super::{Forge, ForgeError, Pull, PullSpec, PullState, cut};
+use super::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, cut};
+use crate::automation::Milestone;
 use crate::clock::Clock;
 use crate::types::{BranchName, RepositoryName, TreeDiff};
 use repository::{MergeOrder, Upstream};
@@ -181,6 +182,17 @@ impl LocalForge {
                 pull.labels.push(label.clone());
             }
         }
+        for assignee in &spec.assignees {
+            if !pull.assignees.contains(assignee) {
+                pull.assignees.push(assignee.clone());
+            }
+        }
+        if let Some(milestone) = &spec.milestone {
+            pull.milestone = Some(match milestone {
+                Milestone::Number(number) => number.to_string(),
+                Milestone::Title(title) => title.clone(),
+            });
+        }
         for reviewer in &spec.reviewers {
             if !pull.reviewers.contains(reviewer) {
                 pull.reviewers.push(reviewer.clone());
@@ -204,6 +216,12 @@ impl LocalForge {
             body: String::new(),
             labels: Vec::new(),
             reviewers: Vec::new(),
+            // Drafts and merges by themselves are for forges that have checks to wait for: a person merges here.
+            assignees: Vec::new(),
+            milestone: None,
+            draft: false,
+            auto_merge: false,
+            queued: false,
             head: spec.head.to_string(),
             base: spec.base.to_string(),
             head_commit: None,
@@ -264,14 +282,47 @@ impl Forge for LocalForge {
     }
 
     async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError> {
+        // It may have been merged with git alone.
+        let pull = self.get(number).await?;
+        if pull.state != PullState::Open {
+            return Ok(pull);
+        }
         let record = self.record(number).await?;
         self.end(record, KUBEOPS, comment).await
+    }
+
+    /// The record holds the commit that reviewers look at.
+    fn follows_branches(&self) -> bool {
+        false
     }
 
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
         let mut record = self.record(number).await?;
         record.comments.push(Comment { at: self.clock.now(), author: KUBEOPS.to_owned(), body: cut(body, BODY_LIMIT) });
         self.update(record).await.map(drop)
+    }
+
+    async fn look(&self, numbers: &[u64], _: Option<&Mark>) -> Result<Look, ForgeError> {
+        let mut look = Look::default();
+        for number in numbers {
+            match self.get(*number).await {
+                Ok(pull) => look.pulls.push(pull),
+                Err(ForgeError::NoPull { .. }) => {}
+                // One that cannot be read must not hide the others.
+                Err(error) => tracing::warn!(pull = number, %error, "a pull request could not be looked at"),
+            }
+        }
+        Ok(look)
+    }
+
+    /// There is no queue here: a person merges.
+    async fn is_queued(&self, _: u64) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+
+    /// What a reviewer needs stands in the body; there is nothing beside a commit here.
+    async fn report(&self, _: &CheckSpec) -> Result<bool, ForgeError> {
+        Ok(false)
     }
 }
 

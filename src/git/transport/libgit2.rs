@@ -7,7 +7,7 @@ use super::super::open::{open_in_memory, open_mirror};
 use super::super::proposal::Proposals;
 use super::super::{GitError, RemoteSpec};
 use super::deadline::{Deadline, Pulse};
-use super::{Expected, Limits, Place, Pushed, RACED, RefUpdate, Transport, base_ref, make_way};
+use super::{Expected, Limits, Place, PushReport, Pushed, RACED, RefUpdate, SEEN, Transport, base_ref, make_way};
 use crate::types::{BranchName, CommitSha};
 use git2::{AutotagOption, Cred, CredentialType, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, RemoteRedirect, Repository};
 use git2::{CertificateCheckStatus, cert::Cert};
@@ -58,7 +58,7 @@ impl Transport for Libgit2 {
         self.run(place, move |talk| talk.fetch_branch(&branch))
     }
 
-    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError> {
         self.run(place, move |talk| talk.push(&updates))
     }
 
@@ -94,7 +94,7 @@ impl Talk<'_> {
     /// What a proposal's branch holds beside the base is little, so its history is fetched whole: a shallow one would mark
     /// the mirror as cut off, and a mirror cut off can push no more.
     fn fetch_branch(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        let reference = format!("refs/kubeops/seen/{branch}");
+        let reference = format!("{SEEN}{branch}");
         let tip = self.fetch(branch, &reference)?;
         if let Ok(mut seen) = self.repository.find_reference(&reference) {
             // Looked at once; the next fetch must not count on it.
@@ -124,7 +124,7 @@ impl Talk<'_> {
         Ok(Some(CommitSha::from_bytes(tip.as_bytes())))
     }
 
-    fn push(&self, updates: &[RefUpdate]) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+    fn push(&self, updates: &[RefUpdate]) -> Result<PushReport, GitError> {
         // What is read of our commits stays in memory; only a fetch writes to the mirror.
         let repository = open_in_memory(&self.path).map_err(|error| GitError::local(&self.remote.name, &error))?;
         let mut remote = repository.remote_anonymous(self.remote.url.as_str()).map_err(|error| self.failed(&error))?;
@@ -157,7 +157,8 @@ impl Talk<'_> {
                 *result = Some(self.judge(update, statuses.borrow().get(&update.branch.full_ref()), &said.borrow()));
             }
         }
-        Ok(results.into_iter().flatten().collect())
+        let base = heads.get(&self.remote.base.full_ref()).map(|id| CommitSha::from_bytes(id.as_bytes()));
+        Ok(PushReport { results: results.into_iter().flatten().collect(), base })
     }
 
     /// What the remote's branches hold is left out of a push, as far as the mirror knows it. A base that moved since it was fetched is

@@ -57,6 +57,15 @@ pub enum Pushed {
     AlreadyThere,
 }
 
+/// What a push came to.
+#[derive(Debug)]
+pub struct PushReport {
+    /// What became of each update, in their order.
+    pub results: Vec<Result<Pushed, GitError>>,
+    /// Where the base branch is, when the conversation showed it.
+    pub base: Option<CommitSha>,
+}
+
 /// A way to talk with remotes. Blocking; every call ends within the transport's limits.
 pub trait Transport: Send + Sync {
     /// Fetches the base branch into `refs/kubeops/base/<branch>` and tells its tip.
@@ -76,13 +85,23 @@ pub trait Transport: Send + Sync {
     ///
     /// # Errors
     /// When the conversation as a whole failed: then nothing is known of any branch, and the call may be repeated.
-    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError>;
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError>;
 
     /// Where a branch is; none when it does not exist.
     ///
     /// # Errors
     /// When the remote cannot be reached or refuses.
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError>;
+
+    /// Keeps the objects of a mirror small that is not whole: one with a file `shallow`, or with packs marked `.promisor`. Whole
+    /// mirrors are seen to by [`super::Mirror::upkeep`]. Called from time to time, beside fetches and pushes.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read or written.
+    fn upkeep(&self, place: &Place) -> Result<(), GitError> {
+        let _ = place;
+        Ok(())
+    }
 
     /// Fetches these objects into a mirror that was fetched without them, all in one conversation.
     ///
@@ -118,3 +137,6 @@ fn make_way(repository: &git2::Repository, reference: &str) -> Result<(), git2::
 pub(super) fn base_ref(branch: &BranchName) -> String {
     format!("refs/kubeops/base/{branch}")
 }
+
+/// Branches that are only looked at are kept under `refs/kubeops/seen/` while they are.
+pub(super) const SEEN: &str = "refs/kubeops/seen/";

@@ -1,7 +1,7 @@
 //! The transport each repository asked for.
 //! It decides nothing else: what one of them cannot do, the other is not asked for.
 
-use super::{GitCommand, Libgit2, Place, Pushed, RefUpdate, Transport};
+use super::{GitCommand, Libgit2, Place, PushReport, RefUpdate, Transport};
 use crate::git::GitError;
 use crate::inventory::GitTransport;
 use crate::types::{BranchName, CommitSha};
@@ -37,12 +37,16 @@ impl Transport for PerRepository {
         self.of(place).fetch_branch(place, branch)
     }
 
-    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError> {
         self.of(place).push(place, updates)
     }
 
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
         self.of(place).tip(place, branch)
+    }
+
+    fn upkeep(&self, place: &Place) -> Result<(), GitError> {
+        self.of(place).upkeep(place)
     }
 
     fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError> {

@@ -1,6 +1,8 @@
 //! The reader, its positions, the scalar writer and the diff, held against two other YAML readers.
 
 mod differences;
+mod edits;
+mod edits_at_random;
 mod reading;
 mod scalars;
 

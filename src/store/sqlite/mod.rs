@@ -18,10 +18,10 @@ mod tokens;
 mod upkeep;
 
 use super::{
-    Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, Page, PageQuery, Pruned, PullFilter,
-    PullRecord, RequestFilter, RequestUpdate, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
+    Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter,
+    PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
 };
-use crate::request::{Request, TimelineEntry};
+use crate::request::{Request, Rival, TimelineEntry};
 use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
@@ -161,25 +161,31 @@ impl Store for SqliteStore {
         write.finish(result).await
     }
 
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         // Most polls find nothing: they should not take the writer's lock to learn it.
-        if tasks::candidates(&mut *self.database.read().await?, now, limit).await?.is_empty() {
+        if tasks::candidates(&mut *self.database.read().await?, now, Room::single(room.lanes)).await?.is_empty() {
             return Ok(Vec::new());
         }
         let mut write = self.database.write().await?;
-        let result = tasks::claim(write.connection(), owner, now, lease, limit).await;
+        let result = tasks::claim(write.connection(), owner, now, lease, room).await;
         write.finish(result).await
     }
 
-    async fn extend_lease(&self, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError> {
+    async fn extend_leases(&self, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
         let mut write = self.database.write().await?;
-        let result = tasks::extend_lease(write.connection(), task, until).await;
+        let result = tasks::extend_leases(write.connection(), tasks, until).await;
         write.finish(result).await
     }
 
-    async fn settle(&self, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
+    async fn settle_all(&self, settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let mut write = self.database.write().await?;
-        let result = tasks::settle(write.connection(), task, settlement, now).await;
+        let result = tasks::settle_all(write.connection(), settled, now).await;
+        write.finish(result).await
+    }
+
+    async fn add_tasks(&self, tasks: &[NewTask]) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::add_all(write.connection(), tasks).await;
         write.finish(result).await
     }
 
@@ -213,6 +219,10 @@ impl Store for SqliteStore {
 
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
         requests::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+        requests::rivals(&mut *self.database.read().await?, query, limit).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

@@ -4,16 +4,16 @@
 use super::deliveries::page_of;
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::add_task;
-use crate::request::{PullRef, Request, RequestKey, TimelineEntry};
+use crate::request::{PullRef, Request, RequestKey, Rival, TimelineEntry};
 use crate::store::cursor::Listing;
-use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, StoreError};
+use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError};
 use crate::types::{RepositoryName, RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.commit_sha, r.pushed, r.summary, r.pull_text, r.pull_number, r.pull_url, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -40,11 +40,19 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         repository: row.optional("repository")?,
         branch: row.optional("branch")?,
         base: row.optional("base")?,
+        checked: row.optional("checked")?,
         commit: row.optional("commit_sha")?,
         pushed: row.optional("pushed")?,
+        taken_over: row.number("taken_over")? != 0,
         summary: row.json("summary")?,
+        changes: row.optional_text("changes")?.map(|_| row.json("changes")).transpose()?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
         pull,
+        former_pull: row
+            .optional_number("former_pull")?
+            .map(|number| u64::try_from(number).map_err(|_| super::rows::broken("former_pull")))
+            .transpose()?,
+        written: row.optional_text("pull_written")?.map(|_| row.json("pull_written")).transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
         created_at: row.moment("created_at")?,
@@ -90,20 +98,26 @@ pub(super) async fn seq_of(connection: &mut SqliteConnection, id: &RequestId) ->
 pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request, now: Timestamp) -> Result<i64, StoreError> {
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
-        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, commit_sha = ?, pushed = ?, summary = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+        "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
+         taken_over = ?, summary = ?, changes = ?, \
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
     .bind(request.repository.as_ref().map(|name| name.as_str()))
     .bind(request.branch.as_ref().map(|name| name.as_str()))
     .bind(request.base.as_ref().map(|sha| sha.as_str()))
+    .bind(request.checked.as_ref().map(|sha| sha.as_str()))
     .bind(request.commit.as_ref().map(|sha| sha.as_str()))
     .bind(request.pushed.as_ref().map(|sha| sha.as_str()))
+    .bind(request.taken_over)
     .bind(to_json(&request.summary)?)
+    .bind(request.changes.as_ref().map(to_json).transpose()?)
     .bind(request.text.as_ref().map(to_json).transpose()?)
     .bind(request.pull.as_ref().map(|pull| to_number(pull.number)))
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
+    .bind(request.written.as_ref().map(to_json).transpose()?)
+    .bind(request.former_pull.map(to_number))
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
     .bind(now.unix_millis())
@@ -169,6 +183,36 @@ pub(super) async fn of_pull(connection: &mut SqliteConnection, repository: &Repo
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.repository = ? AND r.pull_number = ? ORDER BY r.seq DESC LIMIT 1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
+}
+
+/// See [`crate::store::Store::rivals`].
+pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+    // Two ranges of one index: what may still change a file, and what did so lately.
+    let rows = sqlx::query(
+        "SELECT r.id, r.state, r.pull_number, r.pull_url, r.changes, f.merged FROM ( \
+             SELECT request, max(merged_at) > 0 AS merged FROM ( \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at = 0 \
+                 UNION ALL \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) \
+                     AND merged_at >= max(?3, 1) \
+             ) GROUP BY request \
+         ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.request DESC LIMIT ?5",
+    )
+    .bind(query.repository.as_str())
+    .bind(to_json(&query.files)?)
+    .bind(query.merged_since.map_or(i64::MAX, Timestamp::unix_millis))
+    .bind(query.except.as_str())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        let pull = match row.optional_text("pull_url")? {
+            Some(url) => Some(PullRef { number: row.count("pull_number")?, url }),
+            None => None,
+        };
+        Ok(Rival { request: row.parsed("id")?, state: row.parsed("state")?, pull, changes: row.json("changes")?, merged: row.number("merged")? > 0 })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// See [`crate::store::Store::timeline`].

@@ -24,6 +24,8 @@ pub(super) trait Columns {
     fn parsed<T: FromStr>(&self, name: &str) -> Result<T, StoreError>;
     /// A text type that may be missing.
     fn optional<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError>;
+    /// A number that may be missing.
+    fn optional_number(&self, name: &str) -> Result<Option<i64>, StoreError>;
     /// A moment.
     fn moment(&self, name: &str) -> Result<Timestamp, StoreError>;
     /// A moment that may be missing.
@@ -57,12 +59,16 @@ impl Columns for SqliteRow {
         self.try_get::<Option<&str>, _>(name)?.map(|text| text.parse().map_err(|_| broken(name))).transpose()
     }
 
+    fn optional_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.try_get(name)?)
+    }
+
     fn moment(&self, name: &str) -> Result<Timestamp, StoreError> {
         self.number(name).map(Timestamp::from_unix_millis)
     }
 
     fn optional_moment(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.try_get::<Option<i64>, _>(name)?.map(Timestamp::from_unix_millis))
+        Ok(self.optional_number(name)?.map(Timestamp::from_unix_millis))
     }
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {

@@ -3,10 +3,10 @@
 
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
-use crate::store::{ClaimedTask, NewTask, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
+use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
 use crate::types::Timestamp;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Executor, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -16,8 +16,11 @@ const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
         SELECT (SELECT min(lane) FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '') \
         UNION ALL \
         SELECT (SELECT min(o.lane) FROM outbox o INDEXED BY outbox_lane WHERE o.state = 'waiting' AND o.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) \
-    SELECT o.seq, o.lane, o.request, o.run_at FROM lanes CROSS JOIN outbox o \
+    SELECT o.seq, o.lane, o.request, o.run_at, o.attempts FROM lanes CROSS JOIN outbox o \
     ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane WHERE i.state = 'waiting' AND i.lane = lanes.lane ORDER BY i.run_at, i.seq LIMIT 1)";
+
+/// A task that was begun so often without an end is done alone: it may be what its companions died of.
+const BEGUN_IN_VAIN: i64 = 2;
 
 /// A task that may be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,7 @@ struct Candidate {
     lane: String,
     request: i64,
     run_at: i64,
+    attempts: i64,
 }
 
 /// A task somebody holds, or held until the lease ran out.
@@ -35,11 +39,18 @@ struct Leased {
 }
 
 fn candidate(row: &SqliteRow) -> Result<Candidate, StoreError> {
-    Ok(Candidate { seq: row.number("seq")?, lane: row.text("lane")?, request: row.number("request")?, run_at: row.number("run_at")? })
+    Ok(Candidate {
+        seq: row.number("seq")?,
+        lane: row.text("lane")?,
+        request: row.number("request")?,
+        run_at: row.number("run_at")?,
+        attempts: row.number("attempts")?,
+    })
 }
 
 async fn leased(connection: &mut SqliteConnection) -> Result<Vec<Leased>, StoreError> {
-    let rows = sqlx::query("SELECT seq, lane, request, run_at, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
+    let rows =
+        sqlx::query("SELECT seq, lane, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
     rows.iter().map(|row| Ok(Leased { task: candidate(row)?, until: row.number("lease_until")? })).collect()
 }
 
@@ -48,7 +59,7 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
     let mut rows = sqlx::query(HEADS).fetch_all(&mut *connection).await?;
     rows.extend(
         sqlx::query(
-            "SELECT seq, lane, request, run_at FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane = '' ORDER BY run_at, seq LIMIT ?",
+            "SELECT seq, lane, request, run_at, attempts FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane = '' ORDER BY run_at, seq LIMIT ?",
         )
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
@@ -57,33 +68,66 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
     rows.iter().map(candidate).collect()
 }
 
-/// The tasks a claim would take now, oldest first: due, at most one per lane and per request, none in a lane or of a request
-/// that is held. Where a lease ran out, its task comes before the others of its lane, so that the former holder is fenced off
-/// before anything else happens there.
-pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<Vec<i64>, StoreError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+/// What a claim would take now, in the order it is given out; those of a lane stand together, the oldest first.
+///
+/// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before the others of its lane, so that
+/// the former holder is fenced off before anything else happens there.
+pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
+    let lanes = usize::try_from(room.lanes).unwrap_or(usize::MAX);
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let heads = heads(connection, limit.saturating_add(leased.len()).saturating_mul(3)).await?;
-    let (mut lanes, mut requests) = (HashSet::new(), HashSet::new());
+    let heads = heads(connection, lanes.saturating_add(leased.len()).saturating_mul(3)).await?;
+    let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
-    for held in leased.iter().filter(|held| held.until > now) {
-        lanes.insert(held.task.lane.as_str());
+    let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
+    for held in held {
+        taken_lanes.insert(held.task.lane.as_str());
         requests.insert(held.task.request);
     }
-    let mut ripe: Vec<(bool, &Candidate)> = leased.iter().filter(|held| held.until <= now).map(|held| (false, &held.task)).collect();
+    let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
     ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
     // First who may go at all: in a lane, a lost lease before the rest. Then the oldest of those.
     ripe.sort_by_key(|(waiting, task)| (*waiting, task.run_at, task.seq));
     let mut free: Vec<&Candidate> = Vec::new();
     for (_, task) in ripe {
-        if (task.lane.is_empty() || !lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
-            lanes.insert(task.lane.as_str());
+        if (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
+            taken_lanes.insert(task.lane.as_str());
             free.push(task);
         }
     }
     free.sort_by_key(|task| (task.run_at, task.seq));
-    Ok(free.into_iter().take(limit).map(|task| task.seq).collect())
+    for task in free.drain(lanes.min(free.len())..) {
+        requests.remove(&task.request);
+    }
+    let mut seqs = Vec::new();
+    for first in free {
+        seqs.push(first.seq);
+        if room.per_lane > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
+            let mut companions: Vec<Candidate> = lost.iter().filter(|lost| lost.task.lane == first.lane).map(|lost| lost.task.clone()).collect();
+            companions.sort_by_key(|task| (task.run_at, task.seq));
+            // A request has at most one waiting task of each kind.
+            let most = room.per_lane.saturating_mul(TaskKind::ALL.len() as u32);
+            companions.extend(due_in_lane(connection, &first.lane, now, most).await?);
+            companions.retain(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && requests.insert(task.request));
+            let more = usize::try_from(room.per_lane - 1).unwrap_or(usize::MAX);
+            seqs.extend(companions.into_iter().take(more).map(|task| task.seq));
+        }
+    }
+    Ok(seqs)
+}
+
+/// The oldest waiting tasks of a lane that are due.
+async fn due_in_lane(connection: &mut SqliteConnection, lane: &str, now: i64, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, lane, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
+         WHERE state = 'waiting' AND lane = ? AND run_at <= ? ORDER BY run_at, seq LIMIT ?",
+    )
+    .bind(lane)
+    .bind(now)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(candidate).collect()
 }
 
 /// See [`crate::store::Store::claim`].
@@ -92,7 +136,7 @@ pub(super) async fn claim(
     owner: &str,
     now: Timestamp,
     lease: Duration,
-    limit: u32,
+    room: Room,
 ) -> Result<Vec<ClaimedTask>, StoreError> {
     let mut claimed = Vec::new();
     let sql = format!(
@@ -100,7 +144,7 @@ pub(super) async fn claim(
          FROM outbox t CROSS JOIN requests r ON r.seq = t.request CROSS JOIN request_events w ON w.request = r.seq WHERE t.seq = ?",
         requests::COLUMNS
     );
-    for seq in candidates(connection, now, limit).await? {
+    for seq in candidates(connection, now, room).await? {
         sqlx::query("UPDATE outbox SET state = 'leased', owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1 WHERE seq = ?")
             .bind(owner)
             .bind(now.plus(lease).unix_millis())
@@ -119,6 +163,7 @@ fn read(row: &SqliteRow) -> Result<Task, StoreError> {
         "plan" => TaskKind::Plan,
         "propose" => TaskKind::Propose,
         "withdraw" => TaskKind::Withdraw,
+        "replan" => TaskKind::Replan,
         _ => return Err(super::rows::broken("kind")),
     };
     let state = match row.text("task_state")?.as_str() {
@@ -156,6 +201,18 @@ pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, ta
     Ok(())
 }
 
+/// See [`crate::store::Store::add_tasks`].
+pub(super) async fn add_all(connection: &mut SqliteConnection, tasks: &[NewTask]) -> Result<(), StoreError> {
+    for task in tasks {
+        match seq_of(connection, &task.request).await {
+            Ok(request) => add_task(connection, request, task).await?,
+            Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn lost(task: &ClaimedTask) -> StoreError {
     StoreError::Conflict(format!("the lease of task {} with fence {} was lost", task.task.id, task.fence))
 }
@@ -164,19 +221,48 @@ fn fence(task: &ClaimedTask) -> i64 {
     i64::try_from(task.fence).unwrap_or(i64::MAX)
 }
 
-/// See [`crate::store::Store::extend_lease`].
-pub(super) async fn extend_lease(connection: &mut SqliteConnection, task: &ClaimedTask, until: Timestamp) -> Result<(), StoreError> {
-    let done = sqlx::query("UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'leased' AND fence = ?")
-        .bind(until.unix_millis())
-        .bind(task.task.id.as_str())
-        .bind(fence(task))
-        .execute(connection)
-        .await?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(lost(task)) }
+/// See [`crate::store::Store::extend_leases`].
+pub(super) async fn extend_leases(connection: &mut SqliteConnection, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
+    for task in tasks {
+        let done = sqlx::query("UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'leased' AND fence = ?")
+            .bind(until.unix_millis())
+            .bind(task.task.id.as_str())
+            .bind(fence(task))
+            .execute(&mut *connection)
+            .await?;
+        if done.rows_affected() != 1 {
+            return Err(lost(task));
+        }
+    }
+    Ok(())
+}
+
+/// See [`crate::store::Store::settle_all`].
+pub(super) async fn settle_all(
+    connection: &mut SqliteConnection,
+    settled: &[(&ClaimedTask, &Settlement)],
+    now: Timestamp,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let mut outcomes = Vec::with_capacity(settled.len());
+    for (task, settlement) in settled {
+        connection.execute("SAVEPOINT one").await?;
+        let outcome = settle(connection, task, settlement, now).await;
+        match &outcome {
+            Ok(()) => {}
+            // Another writer was first: that is this one's matter alone.
+            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+                connection.execute("ROLLBACK TO one").await?;
+            }
+            Err(error) => return Err(error.clone()),
+        }
+        connection.execute("RELEASE one").await?;
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
 }
 
 /// See [`crate::store::Store::settle`].
-pub(super) async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
+async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
     let row = sqlx::query("SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?")
         .bind(task.task.id.as_str())
         .bind(fence(task))
@@ -193,6 +279,10 @@ pub(super) async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask
             sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
         }
         Verdict::Retry { run_at, error } => wait_again(connection, seq, run_at.unix_millis(), Some(error)).await?,
+        Verdict::Postponed { run_at, reason } => {
+            sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
+            wait_again(connection, seq, run_at.unix_millis(), Some(reason)).await?;
+        }
         Verdict::Dead { error } => {
             sqlx::query("UPDATE outbox SET state = 'dead', last_error = ?, owner = NULL, lease_until = NULL WHERE seq = ?")
                 .bind(error.as_str())

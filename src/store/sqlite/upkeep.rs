@@ -30,6 +30,10 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
             *count += tasks;
         }
     }
+    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' GROUP BY lane ORDER BY lane";
+    for row in sqlx::query(lanes).fetch_all(&mut *connection).await? {
+        stats.lanes.push((row.text("lane")?, row.count("tasks")?));
+    }
     stats.oldest_due = oldest_due(connection, now).await?;
     stats.requests = State::ALL.map(|state| (state, 0)).to_vec();
     for row in sqlx::query("SELECT state, count FROM request_counts").fetch_all(connection).await? {

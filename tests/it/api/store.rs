@@ -1,7 +1,7 @@
 //! A store in memory, as far as the API reads it. What the API never calls fails.
 
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry};
+use kubeops::request::{Request, Rival, TimelineEntry};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::Mutex;
@@ -58,13 +58,16 @@ impl Store for FakeStore {
     async fn dispatch(&self, _: &[Dispatch], _: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
         never()
     }
-    async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: u32) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         never()
     }
-    async fn extend_lease(&self, _: &ClaimedTask, _: Timestamp) -> Result<(), StoreError> {
+    async fn extend_leases(&self, _: &[&ClaimedTask], _: Timestamp) -> Result<(), StoreError> {
         never()
     }
-    async fn settle(&self, _: &ClaimedTask, _: &Settlement, _: Timestamp) -> Result<(), StoreError> {
+    async fn settle_all(&self, _: &[(&ClaimedTask, &Settlement)], _: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        never()
+    }
+    async fn add_tasks(&self, _: &[NewTask]) -> Result<(), StoreError> {
         never()
     }
     async fn release(&self, _: &str) -> Result<u64, StoreError> {
@@ -93,6 +96,9 @@ impl Store for FakeStore {
         *self.last_filter.lock().expect("a lock") = Some(filter.clone());
         let rows = self.requests.lock().expect("a lock").clone();
         self.page(rows.into_iter().filter(|row| filter.states.is_empty() || filter.states.contains(&row.state)).collect(), page)
+    }
+    async fn rivals(&self, _: &RivalQuery<'_>, _: u32) -> Result<Vec<Rival>, StoreError> {
+        never()
     }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
         self.well()?;

@@ -127,6 +127,19 @@ impl Operations for FakeOperations {
         self.note(format!("{action:?} {repository}#{number} by {actor}"))?;
         Ok(pull(number))
     }
+    fn forges(&self) -> Vec<ForgeView> {
+        let calls = ForgeCallsView { done: 40, refused: 3, failed: 2, limited: 1, held: 7 };
+        vec![ForgeView {
+            name: "app 12, installation 34".to_owned(),
+            kind: "github".to_owned(),
+            api: Some("https://api.github.com".to_owned()),
+            repositories: vec![ForgeRepositoryView { name: "gitops".parse().expect("a name"), queued_tasks: 0 }],
+            budgets: vec![ForgeBudgetView { resource: "core".to_owned(), limit: 5000, remaining: 4321, resets_at: at(3600) }],
+            limited_until: Some(at(60)),
+            limited_because: Some("slow down".to_owned()),
+            calls,
+        }]
+    }
 }
 
 pub struct FakeInventory(pub Mutex<ResourcesStatus>);
@@ -141,6 +154,7 @@ impl Inventory for FakeInventory {
             when: None,
             parameters: json!({ "type": "object" }),
             templates: vec!["namespace".parse().expect("a name")],
+            edits: Vec::new(),
             document: json!({ "kind": "Automation" }),
         }]
     }
@@ -358,10 +372,15 @@ pub fn request(n: u128, state: State) -> Request {
         repository: "gitops".parse().ok(),
         branch: None,
         base: None,
+        checked: None,
+        former_pull: None,
         pushed: None,
+        taken_over: false,
         summary: Vec::new(),
+        changes: None,
         text: None,
         commit: None,
+        written: None,
         pull: Some(PullRef { number: 1, url: "http://localhost:8080/pulls/gitops/1".to_owned() }),
         findings: Vec::new(),
         message: None,
@@ -387,6 +406,8 @@ pub fn pull(number: u64) -> PullRecord {
         body: String::new(),
         labels: vec!["namespace".to_owned()],
         reviewers: Vec::new(),
+        assignees: Vec::new(),
+        milestone: None,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

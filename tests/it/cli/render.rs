@@ -121,3 +121,47 @@ fn a_payload_that_cannot_be_read_is_named_with_its_place() {
     assert!(super::world::Ran::of(command.write_stdin("no")).fails(1).contains("standard input: "));
     assert!(world.run(&["explain", "--payload", "ticket.json", "--source", "nobody"]).fails(1).contains("nobody"));
 }
+
+/// An automation that makes a claim larger where it is.
+const EDIT: &str = r#"apiVersion: kubeops.dev/v1alpha1
+kind: Automation
+metadata: { name: resize }
+spec:
+  on: { source: portal, types: [volume.requested] }
+  parameters:
+    name: { from: event.data.name, schema: { type: string } }
+    size: { from: event.data.size, schema: { type: string } }
+  target: { cluster: prod }
+  edit:
+    - file: "volumes/{{ parameters.name }}.yaml"
+      set:
+        spec.resources.requests.storage: parameters.size
+  pullRequest: { title: "{{ parameters.name }}: {{ parameters.size }}" }
+"#;
+
+#[test]
+fn an_edit_is_shown_as_the_line_it_changes_and_needs_the_repository() {
+    let world = World::new();
+    world.write("resources/resize.yaml", EDIT);
+    world.upstream.write("main", "clusters/prod/volumes/ledger.yaml", "# ours\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: ledger, namespace: payments}\nspec:\n  accessModes: [ReadWriteOnce] # one node\n  resources: {requests: {storage: 10Gi}}\n");
+    world.write("values.yaml", "name: ledger\nsize: 50Gi\n");
+    let preview = world.run(&["--output", "json", "render", "--automation", "resize", "--parameters", "values.yaml"]).json();
+    let diff = preview[0]["diff"].as_str().expect("a diff");
+    let lines: Vec<&str> = diff.lines().filter(|line| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---")).collect();
+    assert_eq!(lines, ["-  resources: {requests: {storage: 10Gi}}", "+  resources: {requests: {storage: 50Gi}}"]);
+    assert_eq!(preview[0]["summary"], json!(["PersistentVolumeClaim payments/ledger: spec.resources.requests.storage 10Gi -> 50Gi"]));
+
+    let told = world.run(&["render", "--automation", "resize", "--parameters", "values.yaml", "--no-diff"]).fails(3);
+    assert!(told.contains("its edits change files of the repository: not compared with the repository"), "{told}");
+    world.write("values.yaml", "name: ledgers\nsize: 50Gi\n");
+    let told = world.run(&["render", "--automation", "resize", "--parameters", "values.yaml"]).fails(3);
+    assert!(told.contains("clusters/prod/volumes/ledgers.yaml cannot be edited: there is no such file; did you mean ledger.yaml?"), "{told}");
+}
+
+#[test]
+fn a_mistake_in_an_edit_is_found_with_its_line() {
+    let world = World::new();
+    world.write("resources/resize.yaml", &EDIT.replace("spec.resources.requests.storage:", "spec.resources.requests[0].storage:"));
+    let told = world.run(&["check"]).fails(3);
+    assert!(told.contains("resize.yaml:13:9") && told.contains("at character 25: an element is named by one of its fields"), "{told}");
+}

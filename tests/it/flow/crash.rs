@@ -1,6 +1,8 @@
 //! The process dies, anywhere and at any time; started again, it leaves what it would have left without dying.
 
+use super::github::World;
 use super::left_exactly_one;
+use crate::support::fake_github::FakeGithub;
 use crate::support::server::{Connection, PATIENCE, TestServer, eventually, ticket};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,19 +62,80 @@ fn dies_withdrawing_at(point: &str) {
     server.upstream.fsck();
 }
 
+/// Dies while an open request is planned again, and is started again.
+fn dies_replanning_at(point: &str) {
+    let mut server = TestServer::prepare();
+    server.set("KUBEOPS_FAILPOINT", point).set("OBSERVE_SECONDS", "1").run();
+    try_ticket(server.at(), "OPS-1", "payments").expect("an acknowledgement");
+    let request = server.at().settled("OPS-1", "proposed");
+    let branch = request["branch"].as_str().expect("a branch");
+    let file = server.upstream.git(&["diff", "--name-only", &format!("main...{branch}")]);
+    let base = server.upstream.write("main", file.trim(), "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
+    let status = server.wait();
+    assert!(!status.success(), "{point}: it died, not ended: {status}");
+
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    eventually("it is proposed on the new base", || {
+        let requests = server.at().requests_of("OPS-1");
+        let request = server.at().get(&format!("/requests/{}", requests[0]["id"].as_str().expect("an id")));
+        (request["state"] == "proposed" && request["base"] == base.as_str()).then_some(())
+    });
+    left_exactly_one(&server, "OPS-1", "proposed");
+    assert_eq!(server.at().get("/status")["dead_tasks"], 0, "{point}");
+}
+
 #[test]
 fn a_crash_between_any_two_stages_leaves_one_of_everything() {
     // Between every two stages, and where a request is settled for the second time.
-    let points: Vec<&str> = kubeops::failpoint::ALL.iter().copied().chain(["settled:2"]).collect();
+    let points: Vec<&str> = kubeops::failpoint::ALL.iter().copied().chain(["settled:2", "replan:plan.committed:2"]).collect();
     let next = AtomicUsize::new(0);
     // Mostly these stories wait for processes to start: three side by side.
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if point.starts_with("withdraw.") { dies_withdrawing_at(point) } else { dies_at(point) }
+                    match point.split_once([':', '.']) {
+                        Some(("withdraw", _)) => dies_withdrawing_at(point),
+                        Some(("replan", _)) => dies_replanning_at(point.strip_prefix("replan:").unwrap_or(point)),
+                        _ => dies_at(point),
+                    }
                 }
             });
+        }
+    });
+}
+
+/// Killed again and again at one point, with GitHub and the repository far away, and then let through.
+fn dies_twenty_times_at(point: &str) {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.set("KUBEOPS_FAILPOINT", point).set("TASK_MAX_ATTEMPTS", "50").run();
+    let mut acknowledged = try_ticket(world.server.at(), "OPS-1", "payments");
+    for death in 1..=20 {
+        let status = world.server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        world.server.set("KUBEOPS_FAILPOINT", if death < 20 { point } else { "" }).run();
+        acknowledged = acknowledged.or_else(|| try_ticket(world.server.at(), "OPS-1", "payments"));
+    }
+    let request = world.server.at().settled("OPS-1", "proposed");
+    let branch = request["branch"].as_str().expect("a branch").to_owned();
+    assert_eq!(super::branches(&world.server.upstream), [(branch.clone(), request["commit"].as_str().expect("a commit").to_owned())], "{point}");
+    assert_eq!(world.server.upstream.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1", "{point}");
+    let pulls = world.github.pulls();
+    assert_eq!(
+        (pulls.len(), pulls[0].head.as_str(), pulls[0].labels.len(), pulls[0].reviewers.len()),
+        (1, branch.as_str(), 1, 1),
+        "{point}: {pulls:#?}"
+    );
+    assert_eq!(world.server.at().requests_of("OPS-1").len(), 1, "{point}");
+    world.server.upstream.fsck();
+    crate::support::upstream::fsck(&world.server.data().join("mirrors/gitops.git"));
+}
+
+#[test]
+fn twenty_kills_around_fetch_commit_push_create_and_record_leave_one_of_everything() {
+    std::thread::scope(|scope| {
+        for points in [&["plan.fetched", "plan.committed"][..], &["propose.pushed", "plan.settling"], &["propose.opened", "propose.settling"]] {
+            scope.spawn(move || points.iter().for_each(|point| dies_twenty_times_at(point)));
         }
     });
 }

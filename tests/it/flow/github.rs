@@ -1,48 +1,71 @@
 //! The same job where pull requests are kept by GitHub: a stateful fake of it, and the repository behind real smart HTTP.
 
-use crate::support::fake_github::{FakeGithub, FakePull, Fault, TOKEN};
+use crate::support::fake_github::{FakeApp, FakeGithub, FakePull, Fault, TOKEN, private_key};
 use crate::support::server::{TestServer, eventually, files_with, ticket};
-use crate::support::sshd::SshServer;
 use crate::support::upstream::HttpUpstream;
+use serde_json::Value;
 
 /// A server whose repository is at GitHub, and GitHub.
-struct World {
-    server: TestServer,
-    github: FakeGithub,
+pub(super) struct World {
+    pub(super) server: TestServer,
+    pub(super) github: FakeGithub,
     _git: HttpUpstream,
 }
 
 impl World {
-    fn start() -> Self {
-        Self::reached(None, "")
+    pub(super) fn start() -> Self {
+        let mut world = Self::prepare(FakeGithub::start());
+        world.server.run();
+        world
     }
 
-    /// The repository at another address, with more in its `spec:`.
-    fn reached(other: Option<&dyn Fn(&TestServer) -> String>, more: &str) -> Self {
-        let github = FakeGithub::start();
-        let mut server = TestServer::prepare();
-        let git = server.upstream.serve(Some(TOKEN));
-        github.follow(&server.upstream);
+    /// Known by a token, over there and to git; not running yet.
+    pub(super) fn prepare(github: FakeGithub) -> Self {
+        let server = TestServer::prepare();
         server.secret("GITHUB_TOKEN", TOKEN);
+        let git = server.upstream.serve(Some(TOKEN));
+        Self::of(server, github, git, "", "token: GITHUB_TOKEN", "  credentials: { username: bot, secret: GITHUB_TOKEN }\n")
+    }
+
+    /// Known as a GitHub App, whose tokens open git as well; not running yet.
+    pub(super) fn prepare_app(github: FakeGithub) -> Self {
+        let server = TestServer::prepare();
+        server.secret("GITHUB_APP_KEY", &private_key());
+        github.install(FakeApp::new());
+        let doorkeeper = github.doorkeeper();
+        let git = server.upstream.serve_to(move |shown| shown.is_some_and(|(user, password)| doorkeeper(user, password)));
+        // As at an Enterprise Server, whose API stands below a path.
+        Self::of(server, github, git, "/api/v3", "app: { id: 12, privateKey: GITHUB_APP_KEY }", "")
+    }
+
+    fn of(mut server: TestServer, github: FakeGithub, git: HttpUpstream, below: &str, identity: &str, credentials: &str) -> Self {
+        github.follow(&server.upstream);
         let local = format!("file://{}", server.upstream.path().display());
         server.edit_resource("inventory.yaml", |text| {
-            let url = other.map_or_else(|| git.url.clone(), |other| other(&server));
-            let text = text.replace(&local, &url).replace(
-                "  forge:\n    kind: local\n",
-                &format!(
-                    "  credentials: {{ username: bot, secret: GITHUB_TOKEN }}\n  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}\", token: GITHUB_TOKEN }}\n{more}",
-                    github.url()
-                ),
-            );
-            assert!(text.contains("kind: github") && text.contains(&url), "{text}");
+            let forge =
+                format!("{credentials}  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"{}{below}\", {identity} }}\n", github.url());
+            let text = text.replace(&local, &git.url).replace("  forge:\n    kind: local\n", &forge);
+            assert!(text.contains("kind: github") && text.contains(&git.url), "{text}");
             text
         });
-        server.set("OBSERVE_SECONDS", "1").set("GRACEFUL_TIMEOUT", "2").set("LOG_LEVEL", "TRACE").set("GUNICORN_LOG_LEVEL", "TRACE").run();
+        server
+            .set("FORGE_WRITE_PAUSE_MS", "0")
+            .set("OBSERVE_SECONDS", "1")
+            .set("GRACEFUL_TIMEOUT", "2")
+            .set("LOG_LEVEL", "TRACE")
+            .set("GUNICORN_LOG_LEVEL", "TRACE")
+            .set("ENABLE_METRICS", "true");
         Self { server, github, _git: git }
     }
 
+    /// A ticket is sent, and what became of its request in the end.
+    pub(super) fn ended(&self, key: &str, state: &str) -> Value {
+        assert_eq!(self.server.at().ticket(&ticket(key, "payments")).word(), "202 accepted");
+        self.server.at().settled(key, state)
+    }
+
     /// A ticket is sent, and has exactly one pull request in the end.
-    fn proposed(&self, key: &str, team: &str) -> FakePull {
+    pub(super) fn proposed(&self, key: &str, team: &str) -> FakePull {
         assert_eq!(self.server.at().ticket(&ticket(key, team)).word(), "202 accepted");
         let request = self.server.at().settled(key, "proposed");
         let branch = request["branch"].as_str().expect("a branch");
@@ -54,7 +77,7 @@ impl World {
     }
 
     /// A request that was refused by GitHub, once more asked for.
-    fn retried(&self, key: &str) -> String {
+    pub(super) fn retried(&self, key: &str) -> String {
         let failed = self.server.at().settled(key, "failed");
         let id = failed["id"].as_str().expect("an id").to_owned();
         assert!(self.server.at().api("POST", &format!("/requests/{id}/retry"), None).status < 300);
@@ -67,14 +90,19 @@ impl World {
     }
 
     /// The token is in no log line, no file and no object of git.
-    fn keeps_the_token(&mut self) {
+    pub(super) fn keeps_the_token(&mut self) {
+        self.keeps(&[TOKEN]);
+    }
+
+    /// None of these is in a log line, a file or an object of git.
+    pub(super) fn keeps(&mut self, secrets: &[&str]) {
         self.server.terminate();
         let log = self.server.log();
-        let telling: Vec<&str> = log.lines().filter(|line| line.contains(TOKEN)).collect();
+        let telling: Vec<&str> = log.lines().filter(|line| secrets.iter().any(|secret| line.contains(secret))).collect();
         assert_eq!(telling, [] as [&str; 0]);
-        assert_eq!(files_with(&self.server.data(), &[TOKEN]), [] as [std::path::PathBuf; 0]);
-        assert_eq!(super::objects_with(&self.server.data().join("mirrors"), &[TOKEN]), [] as [String; 0]);
-        assert_eq!(super::objects_with(self.server.upstream.path(), &[TOKEN]), [] as [String; 0]);
+        assert_eq!(files_with(&self.server.data(), secrets), [] as [std::path::PathBuf; 0]);
+        assert_eq!(super::objects_with(&self.server.data().join("mirrors"), secrets), [] as [String; 0]);
+        assert_eq!(super::objects_with(self.server.upstream.path(), secrets), [] as [String; 0]);
         self.server.upstream.fsck();
     }
 }
@@ -97,13 +125,22 @@ fn a_ticket_becomes_a_pull_request_at_github_and_its_merge_is_noticed() {
     // Another one is closed without a merge: that is a veto.
     let vetoed = world.proposed("OPS-2", "search");
     world.github.end(vetoed.number, false);
-    world.server.at().settled("OPS-2", "declined");
+    let declined = world.server.at().settled("OPS-2", "declined");
+
+    // Asked for again by a person, it gets a new one; the closed one stays closed.
+    let id = declined["id"].as_str().expect("an id");
+    assert!(world.server.at().api("POST", &format!("/requests/{id}/retry"), None).status < 300);
+    let again = world.server.at().settled("OPS-2", "proposed");
+    assert_eq!(again["pull"]["number"], 3, "{again:#}");
+    assert_eq!(world.github.pulls()[1].state, "closed");
     world.keeps_the_token();
 }
 
 #[test]
 fn whatever_goes_wrong_at_github_there_is_one_pull_request() {
-    let mut world = World::start();
+    let mut world = World::prepare(FakeGithub::start());
+    // A look at open pull requests would meet the fault instead.
+    world.server.set("OBSERVE_SECONDS", "3600").run();
     let faults = [
         (0, Fault::BadGateway),
         (0, Fault::DroppedAfter),
@@ -184,6 +221,34 @@ fn a_request_after_the_store_was_lost_gets_a_pull_request_of_its_own() {
 
 #[test]
 fn a_commit_of_ours_that_nobody_noted_is_replaced() {
+    nobody_noted(|_, _| {});
+}
+
+#[test]
+fn a_commit_that_nobody_noted_is_ours_also_under_the_committer_and_the_key_of_before() {
+    nobody_noted(|world, round| {
+        let key = world.server.place(&format!("key-{round}"));
+        let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+        assert!(made.expect("ssh-keygen").success());
+        world.server.secret("SIGNING_KEY", &std::fs::read_to_string(&key).expect("a key"));
+        world.server.edit_resource("inventory.yaml", |text| {
+            let lines = text.lines().filter(|line| !line.starts_with("  author:") && !line.starts_with("  signing:"));
+            let with = |line: &str| {
+                let also =
+                    format!("  author: {{ name: Robot {round}, email: robot{round}@example.com }}\n  signing: {{ format: ssh, key: SIGNING_KEY }}\n");
+                format!("{line}\n{}", if line == "  branch: main" { also } else { String::new() })
+            };
+            lines.map(with).collect()
+        });
+        let loaded = || world.server.at().get("/status")["resources"]["loaded_at"].clone();
+        let before = loaded();
+        world.server.signal("HUP");
+        eventually("the other committer is in force", || (loaded() != before).then_some(()));
+    });
+}
+
+/// A ticket whose branch is pushed three times without anybody noting it; `between` changes something before the next time.
+fn nobody_noted(between: impl Fn(&World, usize)) {
     let mut world = World::start();
     // Each time the branch is pushed, GitHub refuses the pull request, and the base moves on.
     world.github.fail(Fault::Forbidden);
@@ -195,6 +260,7 @@ fn a_commit_of_ours_that_nobody_noted_is_replaced() {
         assert_eq!(failed["commit"], world.tip(&branch));
         commits.push(world.tip(&branch));
         world.server.upstream.write("main", "README.md", &format!("round {round}"));
+        between(&world, round);
         if round < 2 {
             world.github.fail(Fault::Forbidden);
         }
@@ -242,35 +308,4 @@ fn what_a_person_put_on_the_branch_is_left_alone_and_a_strangers_branch_is_no_pr
         assert_eq!(world.github.pulls().iter().filter(|pull| pull.head == branch).count(), usize::from(!stranger));
     }
     world.keeps_the_token();
-}
-
-#[test]
-fn the_git_program_of_the_machine_does_the_same() {
-    let mut world = World::reached(None, "  git: { transport: git, partialClone: true }\n");
-    world.server.upstream.git(&["config", "uploadpack.allowFilter", "true"]);
-    let pull = world.proposed("OPS-1", "payments");
-    world.github.end(pull.number, true);
-    world.server.at().settled("OPS-1", "merged");
-    world.keeps_the_token();
-    assert_eq!(std::fs::read_dir(world.server.data().join("run")).expect("its directory").count(), 0, "nothing is left of conversations");
-}
-
-#[test]
-fn a_repository_behind_ssh_is_reached_with_the_key_it_names() {
-    for transport in ["libgit2", "git"] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let sshd = SshServer::start(directory.path());
-        let ssh = format!("  ssh: {{ key: GITOPS_KEY, knownHosts: GITOPS_HOSTS }}\n  git: {{ transport: {transport} }}\n");
-        let url = |server: &TestServer| {
-            server.secret("GITOPS_KEY", &sshd.key("user"));
-            server.secret("GITOPS_HOSTS", &sshd.known_host("host"));
-            sshd.url(server.upstream.path())
-        };
-        let mut world = World::reached(Some(&url), &ssh);
-        world.proposed("OPS-1", "payments");
-        world.server.terminate();
-        let line = sshd.key("user").lines().nth(3).expect("a line").to_owned();
-        assert!(!world.server.log().contains(&line));
-        assert_eq!(files_with(&world.server.data(), &[&line]), [] as [std::path::PathBuf; 0]);
-    }
 }

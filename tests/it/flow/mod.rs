@@ -2,21 +2,33 @@
 //! through crashes, full disks and refusals. A story looks only at what people can see: answers, the API, git, logs.
 
 mod alert;
+mod base_moves;
+mod commits;
 mod crash;
 mod deliveries;
 mod disk_full;
+mod edits;
 mod github;
+mod many;
+mod github_app;
+mod github_endings;
+mod github_limits;
 mod mirror;
 mod reload;
 mod secrets;
 mod shutdown;
 mod ticket;
 mod timeouts;
+mod transports;
 mod upgrade;
 mod vital;
 
 use crate::support::server::TestServer;
 use crate::support::upstream::{UpstreamRepo, command, run};
+use kubeops::request::State;
+use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
+use kubeops::store::{NewTask, RequestUpdate, Store, TaskKind};
+use kubeops::types::{RequestId, TaskId};
 use serde_json::Value;
 use std::path::Path;
 
@@ -39,6 +51,21 @@ fn objects_with(path: &Path, texts: &[&str]) -> Vec<String> {
         texts.iter().any(|text| content.windows(text.len()).any(|window| window == text.as_bytes()))
     };
     listed.lines().filter_map(|line| line.split_once(' ')).filter(|(name, kind)| holds(name, kind)).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Has a request planned again, as when its base moved on.
+fn plan_again(server: &TestServer, key: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let id: RequestId = server.at().requests_of(key)[0]["id"].as_str().expect("an id").parse().expect("an id");
+    runtime.block_on(async {
+        let store = SqliteStore::open(server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
+        let mut request = store.request(&id).await.expect("the request");
+        let now = request.updated_at.plus(std::time::Duration::from_millis(1));
+        let task = NewTask { id: TaskId::from_parts(now, 7), kind: TaskKind::Plan, request: id, lane: "gitops".to_owned(), run_at: now };
+        request.state = State::Accepted;
+        store.update_request(&request, &RequestUpdate { tasks: vec![task], ..Default::default() }, now).await.expect("written");
+        store.close().await;
+    });
 }
 
 /// A ticket left exactly one request in this state, one branch with one commit on it, and one pull request; git is whole.

@@ -80,7 +80,7 @@ fn a_remote_that_says_nothing_does_not_hold_up_the_end() {
     let port = silent.local_addr().expect("an address").port();
     let mut server = TestServer::prepare();
     server.edit_resource("inventory.yaml", |text| {
-        let forge = "forge:\n    kind: github\n    repository: acme/gitops\n    token: GITHUB_TOKEN";
+        let forge = "forge:\n    kind: github\n    repository: acme/gitops\n    apiUrl: https://api.github.com\n    token: GITHUB_TOKEN";
         let lines: Vec<String> = text
             .lines()
             .map(|line| if line.trim_start().starts_with("url:") { format!("  url: http://127.0.0.1:{port}/gitops.git") } else { line.to_owned() })

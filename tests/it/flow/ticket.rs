@@ -112,3 +112,18 @@ fn a_ticket_that_is_not_approved_asks_for_nothing_and_the_silence_is_explained()
     assert!(decision["explanation"].to_string().contains("Declined"), "{decision:#}");
     assert!(server.at().all("/requests").is_empty());
 }
+
+#[test]
+fn a_local_pull_request_of_a_request_planned_again_holds_the_new_commit() {
+    let server = TestServer::start();
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    let first = server.at().settled("OPS-42", "proposed");
+    server.upstream.write("main", "README.md", "moved on");
+    super::plan_again(&server, "OPS-42");
+    let moved = crate::support::server::eventually("it is proposed on the new base", || {
+        let request = server.at().requests_of("OPS-42").remove(0);
+        (request["state"] == "proposed" && request["commit"] != first["commit"]).then_some(request)
+    });
+    assert_eq!(server.at().get("/pulls/gitops/1")["head_commit"], moved["commit"], "it is what reviewers look at");
+    left_exactly_one(&server, "OPS-42", "proposed");
+}

@@ -2,7 +2,7 @@
 
 use super::world::{FILE, Setting, Way, With, branch, mirrors, patient};
 use crate::support::upstream::{config_map, meta, run, validated, validated_on};
-use kubeops::git::{CommitMeta, Expected, GitError, commit_message};
+use kubeops::git::{CommitMeta, Expected, GitError, Worth, commit_message};
 use kubeops::plan::{BaseTree, EmptyTree, EntryKind};
 use kubeops::types::ChangeKind;
 use std::collections::BTreeMap;
@@ -145,11 +145,11 @@ fn what_is_forgotten_can_be_committed_again() {
     let setting = Setting::new(With::Libgit2, Way::File);
     let (base, commit) = setting.commit("1");
     let mirror = setting.mirror();
-    mirror.prune(|live| *live == commit).expect("pruned");
+    mirror.prune(|other| if *other == commit { Worth::Much } else { Worth::Nothing }).expect("pruned");
     assert!(mirror.diff(&base, &commit, 100).is_ok(), "a live commit stays");
     let killed = setting.mirror_path().join("proposals/.half-written");
     std::fs::write(&killed, b"blob 5").expect("written");
-    mirror.prune(|_| false).expect("pruned");
+    mirror.prune(|_| Worth::Nothing).expect("pruned");
     assert!(!killed.exists());
     assert!(matches!(mirror.diff(&base, &commit, 100), Err(GitError::NoCommit { .. })));
     assert!(matches!(mirror.push(&branch("kubeops/x"), &commit, Expected::Any), Err(GitError::NoCommit { .. })));

@@ -107,7 +107,7 @@ fn in_one_push_each_branch_has_its_own_outcome(#[values(With::Libgit2, With::Git
         update("kubeops/absent", None, Expected::Any),
         update("kubeops/other", Some(&commit), Expected::Any),
     ];
-    let outcomes = setting.transport.push(&setting.place(), updates).expect("the conversation");
+    let outcomes = setting.transport.push(&setting.place(), updates).expect("the conversation").results;
     let [lost, new, frozen, unknown, there, moved, deleted, absent, other] = outcomes.try_into().expect("an outcome for each");
     assert!(
         matches!(&lost, Err(GitError::Moved { found: Some(found), branch, .. }) if *found == persons && branch.as_str() == "kubeops/lost"),
@@ -141,7 +141,7 @@ fn a_hundred_branches_go_up_in_one_conversation(#[values(With::Libgit2, With::Gi
     let commits: Vec<CommitSha> = (0..100).map(|number| setting.commit_on(&base, &number.to_string())).collect();
     let name = |number: usize| format!("kubeops/many/{number}");
     let updates = commits.iter().enumerate().map(|(number, commit)| update(&name(number), Some(commit), Expected::Absent)).collect();
-    let outcomes = setting.transport.push(&setting.place(), updates).expect("the conversation");
+    let outcomes = setting.transport.push(&setting.place(), updates).expect("the conversation").results;
     assert_eq!(outcomes, vec![Ok(Pushed::Updated); 100]);
     assert!(commits.iter().enumerate().all(|(number, commit)| setting.upstream.tip(&name(number)).as_ref() == Some(commit)));
     assert_eq!(posts.load(Ordering::SeqCst), 1);
@@ -241,12 +241,14 @@ fn a_branch_is_looked_at_and_nothing_of_it_stays(#[values(With::Libgit2, With::G
     let (base, commit) = setting.commit("1");
     let (mirror, name) = (setting.mirror(), branch("kubeops/x"));
     let us = meta("ours");
-    let standing = |known: &[CommitSha]| mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, known }).expect("looked at");
+    let standing = |known: &[CommitSha]| {
+        mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, time: us.time, known }).expect("looked at")
+    };
     assert_eq!(standing(&[]), Standing::Absent);
     mirror.push(&name, &commit, Expected::Absent).expect("pushed");
     assert_eq!(standing(&[]), Standing::Ours(commit.clone()));
     let other = Identity::new("Other", "other@example.com").expect("an identity");
-    let others = Owner { request: &RequestId::from_parts(us.time, 9), committer: &other, known: &[] };
+    let others = Owner { request: &RequestId::from_parts(us.time, 9), committer: &other, time: us.time, known: &[] };
     assert_eq!(mirror.standing(&name, &others).expect("looked at"), Standing::Foreign(commit.clone()));
     let persons = setting.upstream.write("kubeops/x", "notes.yaml", "by: hand\n");
     assert_eq!(standing(std::slice::from_ref(&commit)), Standing::Continued(persons.clone()));

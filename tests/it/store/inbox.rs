@@ -3,7 +3,7 @@
 use super::sqlite::empty;
 use super::support::delivery;
 use async_trait::async_trait;
-use kubeops::request::{Request, TimelineEntry};
+use kubeops::request::{Request, Rival, TimelineEntry};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -50,9 +50,10 @@ macro_rules! store_that_only_appends {
 store_that_only_appends! {
     fn pending_deliveries(limit: u32) -> Vec<Delivery>;
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
-    fn claim(owner: &str, now: Timestamp, lease: Duration, limit: u32) -> Vec<ClaimedTask>;
-    fn extend_lease(task: &ClaimedTask, until: Timestamp) -> ();
-    fn settle(task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> ();
+    fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
+    fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
+    fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
+    fn add_tasks(tasks: &[NewTask]) -> ();
     fn release(owner: &str) -> u64;
     fn take_back(owner: &str) -> u64;
     fn next_due() -> Option<Timestamp>;
@@ -60,6 +61,7 @@ store_that_only_appends! {
     fn request(id: &RequestId) -> Request;
     fn request_of_pull(repository: &RepositoryName, number: u64) -> Option<Request>;
     fn requests(filter: &RequestFilter, page: &PageQuery) -> Page<Request>;
+    fn rivals(query: &RivalQuery<'_>, limit: u32) -> Vec<Rival>;
     fn timeline(id: &RequestId) -> Vec<TimelineEntry>;
     fn update_request(request: &Request, update: &RequestUpdate, now: Timestamp) -> ();
     fn delivery(id: &DeliveryId) -> Delivery;

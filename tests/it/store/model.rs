@@ -2,7 +2,7 @@
 
 use super::sqlite::empty;
 use super::support::{at, open_request, task};
-use kubeops::store::{ClaimedTask, RequestUpdate, Settlement, Store, StoreError, TaskKind, Verdict};
+use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Store, StoreError, TaskKind, Verdict};
 use kubeops::types::{RequestId, TaskId};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -26,7 +26,7 @@ enum Command {
     },
     Claim {
         owner: usize,
-        limit: u32,
+        room: Room,
         lease: i64,
     },
     /// Any claim ever made, lost ones too.
@@ -53,8 +53,8 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (0..4_usize).prop_map(|lane| Command::Open { lane }),
         2 => (0..8_usize, 0..3_usize, 0..4_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
         3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
-        5 => (0..2_usize, 0..4_u32, 1..20_i64).prop_map(|(owner, limit, lease)| Command::Claim { owner, limit, lease }),
-        5 => (0..8_usize, 0..3_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
+        5 => (0..2_usize, 0..4_u32, 1..5_u32, 1..20_i64).prop_map(|(owner, lanes, per_lane, lease)| Command::Claim { owner, room: Room { lanes, per_lane }, lease }),
+        6 => (0..8_usize, 0..4_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
         1 => (0..8_usize, 1..20_i64).prop_map(|(claim, lease)| Command::Extend { claim, lease }),
         1 => (0..2_usize).prop_map(|owner| Command::Release { owner }),
     ]
@@ -102,8 +102,8 @@ impl Model {
     }
 
     /// Indices of what a claim takes: lost leases first choose their lanes, then the waiting; the first of a lane that is not
-    /// free holds up its lane. The oldest of those are taken.
-    fn claimable(&self, now: i64, limit: u32) -> Vec<usize> {
+    /// free holds up its lane. The oldest of those are taken, each with what else is due in its lane.
+    fn claimable(&self, now: i64, room: Room) -> Vec<usize> {
         let lost = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until <= now);
         let held = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until > now);
         let mut order: Vec<usize> = (0..self.0.len()).filter(|n| lost(&self.0[*n])).collect();
@@ -128,8 +128,35 @@ impl Model {
             }
         }
         taken.sort_by_key(|n| (self.0[*n].run_at, *n));
-        taken.truncate(limit as usize);
-        taken
+        taken.truncate(room.lanes as usize);
+        let mut together = Vec::new();
+        let mut requests: Vec<&RequestId> = taken.iter().map(|n| &self.0[*n].request).collect();
+        requests.extend(self.0.iter().filter(|owed| held(owed)).map(|owed| &owed.request));
+        for first in taken {
+            together.push(first);
+            let lane = &self.0[first].lane;
+            if lane.is_empty() || self.0[first].attempts >= 2 {
+                continue;
+            }
+            let of_lane = |standing: &dyn Fn(&Owed) -> bool| {
+                let mut found: Vec<usize> = (0..self.0.len()).filter(|n| self.0[*n].lane == *lane && standing(&self.0[*n])).collect();
+                found.sort_by_key(|n| (self.0[*n].run_at, *n));
+                found
+            };
+            let mut companions = of_lane(&lost);
+            let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now);
+            companions.extend(due.into_iter().take(room.per_lane as usize * 4));
+            let mut room_left = room.per_lane - 1;
+            for n in companions {
+                let owed = &self.0[n];
+                if room_left > 0 && n != first && owed.attempts < 2 && !requests.contains(&&owed.request) {
+                    requests.push(&owed.request);
+                    together.push(n);
+                    room_left -= 1;
+                }
+            }
+        }
+        together
     }
 
     fn holder(&mut self, claim: &ClaimedTask) -> Option<usize> {
@@ -169,11 +196,11 @@ impl Run {
                 self.owe(new.id, request, KINDS[kind], LANES[lane], self.now + delay);
             }
             Command::Pass { seconds } => self.now += seconds,
-            Command::Claim { owner, limit, lease } => self.claim(owner, limit, lease).await,
+            Command::Claim { owner, room, lease } => self.claim(owner, room, lease).await,
             Command::Settle { claim, how, delay } if !self.claims.is_empty() => self.settle(claim, how, delay).await,
             Command::Extend { claim, lease } if !self.claims.is_empty() => {
                 let claim = self.claims[claim % self.claims.len()].clone();
-                let result = self.store.extend_lease(&claim, at(self.now + lease)).await;
+                let result = self.store.extend_leases(&[&claim], at(self.now + lease)).await;
                 match self.model.holder(&claim) {
                     Some(n) => {
                         result.expect("it is held");
@@ -211,8 +238,8 @@ impl Run {
         self.requests.push(request);
     }
 
-    async fn claim(&mut self, owner: usize, limit: u32, lease: i64) {
-        let expected = self.model.claimable(self.now, limit);
+    async fn claim(&mut self, owner: usize, room: Room, lease: i64) {
+        let expected = self.model.claimable(self.now, room);
         for n in &expected {
             let owed = &mut self.model.0[*n];
             owed.standing = Standing::Held { owner, until: self.now + lease };
@@ -220,7 +247,7 @@ impl Run {
             owed.attempts += 1;
         }
         let lease = Duration::from_secs(lease.unsigned_abs());
-        let claimed = self.store.claim(OWNERS[owner], at(self.now), lease, limit).await.expect("a claim");
+        let claimed = self.store.claim(OWNERS[owner], at(self.now), lease, room).await.expect("a claim");
         let seen: Vec<_> = claimed.iter().map(|claim| (&claim.task.id, claim.fence, claim.task.attempts, &claim.request.id)).collect();
         let wanted: Vec<_> = expected.iter().map(|n| &self.model.0[*n]).map(|owed| (&owed.id, owed.fence, owed.attempts, &owed.request)).collect();
         assert_eq!(seen, wanted);
@@ -233,6 +260,7 @@ impl Run {
         let verdict = match how {
             0 => Verdict::Done,
             1 => Verdict::Retry { run_at: at(run_at), error: "again".to_owned() },
+            2 => Verdict::Postponed { run_at: at(run_at), reason: "later".to_owned() },
             _ => Verdict::Dead { error: "over".to_owned() },
         };
         let settlement = Settlement { request: None, timeline: vec![], follow_up: vec![], verdict };
@@ -245,6 +273,10 @@ impl Run {
         match how {
             0 => drop(self.model.0.remove(n)),
             1 => self.model.wait_again(n, run_at),
+            2 => {
+                self.model.0[n].attempts -= 1;
+                self.model.wait_again(n, run_at);
+            }
             _ => self.model.0[n].standing = Standing::Dead,
         }
     }
@@ -259,10 +291,10 @@ impl Run {
         if let Some(next) = self.store.next_due().await.expect("the next") {
             let next = (next.unix_millis() - at(0).unix_millis()) / 1000;
             if next > self.now {
-                assert!(self.model.claimable(next - 1, 1).is_empty(), "something was due before {next}");
+                assert!(self.model.claimable(next - 1, Room::single(1)).is_empty(), "something was due before {next}");
             }
         } else {
-            assert!(self.model.claimable(i64::MAX, 1).is_empty(), "a task waits");
+            assert!(self.model.claimable(i64::MAX, Room::single(1)).is_empty(), "a task waits");
         }
     }
 }

@@ -4,7 +4,7 @@ use super::support::{Fixture, at, delivery, dispatch, end_request, open_request,
 use kubeops::request::State;
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
-use kubeops::store::{Appended, NewDelivery, PageQuery, RequestUpdate, Store, StoreError, TaskFilter, TaskState};
+use kubeops::store::{Appended, NewDelivery, PageQuery, RequestUpdate, Room, Store, StoreError, TaskFilter, TaskState};
 use sqlx::{Connection, SqliteConnection};
 use std::path::Path;
 use std::sync::Arc;
@@ -310,7 +310,7 @@ async fn filled(store: &dyn Store) {
     request.state = State::Proposed;
     request.pull = Some(kubeops::request::PullRef { number: 1, url: "kubeops://gitops/1".to_owned() });
     store.update_request(&request, &RequestUpdate::default(), at(5)).await.expect("proposed");
-    let held = store.claim("w", at(5), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    let held = store.claim("w", at(5), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     let verdict = Verdict::Dead { error: "no permission".to_owned() };
     store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(6)).await.expect("settled");
     open_request(store, "OPS-3", None, at(7)).await;
@@ -342,7 +342,7 @@ async fn two_processes_may_open_a_new_file_at_once_and_share_it() {
         tokio::spawn(async move {
             let mut taken = Vec::new();
             for _ in 0..8 {
-                taken.extend(store.claim("w", at(100), Duration::from_secs(9), 3).await.expect("a claim"));
+                taken.extend(store.claim("w", at(100), Duration::from_secs(9), Room::single(3)).await.expect("a claim"));
             }
             taken
         })

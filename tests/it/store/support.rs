@@ -127,6 +127,8 @@ pub fn pull(repository: &str, head: &str) -> PullRecord {
         body: "For OPS-1".to_owned(),
         labels: vec!["namespace".to_owned()],
         reviewers: vec!["platform-team".to_owned()],
+        assignees: vec!["bob".to_owned()],
+        milestone: Some("Q4".to_owned()),
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

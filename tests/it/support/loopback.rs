@@ -29,6 +29,8 @@ pub enum Delivery {
     Truncated,
     /// The connection ends without an answer.
     Dropped,
+    /// Whole, so many milliseconds later.
+    Late(u64),
     /// No answer, and the connection stays open until the other side ends it.
     Silent,
 }
@@ -99,6 +101,9 @@ fn converse(stream: TcpStream, handler: &(dyn Fn(Request) -> Answer + Send + Syn
     if answer.delivery == Delivery::Silent {
         let _ = reader.read(&mut [0]);
         return Ok(());
+    }
+    if let Delivery::Late(millis) = answer.delivery {
+        std::thread::sleep(Duration::from_millis(millis));
     }
     if answer.delivery == Delivery::Dropped {
         return stream.shutdown(Shutdown::Both);

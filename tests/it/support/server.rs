@@ -1,7 +1,7 @@
 //! The real program as a child process, on a directory, a repository and a port of its own: started, spoken to over plain
 //! sockets, killed, started again on the same data. Everything it ever logged is kept, and shown when the test fails.
 
-use super::upstream::UpstreamRepo;
+use super::upstream::{UpstreamRepo, fsck};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -471,7 +471,14 @@ impl Drop for TestServer {
         }
         if std::thread::panicking() {
             eprintln!("--- what the server said\n{}---", self.log.lock().map(|log| log.clone()).unwrap_or_default());
+            return;
         }
+        // However it ended, git finds nothing to complain of, neither in the repository nor in a mirror that is whole.
+        if self.upstream.path().join("HEAD").exists() {
+            self.upstream.fsck();
+        }
+        let mirrors = std::fs::read_dir(self.data().join("mirrors")).into_iter().flatten().flatten().map(|entry| entry.path());
+        mirrors.filter(|path| path.join("kubeops-mirror").exists()).for_each(|path| fsck(&path));
     }
 }
 

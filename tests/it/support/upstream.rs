@@ -109,11 +109,32 @@ impl UpstreamRepo {
 
     /// The same; `watch` sees every request that is let in before it is answered, and may hold it up.
     pub fn serve_watched(&self, token: Option<&str>, watch: impl Fn(&Request) + Send + Sync + 'static) -> HttpUpstream {
+        let expected = token.map(str::to_owned);
+        let doorkeeper = move |shown: Option<(&str, &str)>| match (&expected, shown) {
+            (None, _) => true,
+            (Some(token), Some((user, password))) => user == "bot" && password == token,
+            (Some(_), None) => false,
+        };
+        self.serve_with(doorkeeper, watch)
+    }
+
+    /// The repository over HTTP for whom `doorkeeper` lets in, by the user and password that were shown.
+    pub fn serve_to(&self, doorkeeper: impl Fn(Option<(&str, &str)>) -> bool + Send + Sync + 'static) -> HttpUpstream {
+        self.serve_with(doorkeeper, |_| {})
+    }
+
+    fn serve_with(
+        &self,
+        doorkeeper: impl Fn(Option<(&str, &str)>) -> bool + Send + Sync + 'static,
+        watch: impl Fn(&Request) + Send + Sync + 'static,
+    ) -> HttpUpstream {
         self.git(&["config", "http.receivepack", "true"]);
         let root = self.directory.path().to_path_buf();
-        let expected = token.map(|token| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("bot:{token}"))));
         let server = Loopback::serve(move |request| {
-            if expected.is_some() && request.headers.get("authorization") != expected.as_ref() {
+            let shown = request.headers.get("authorization").and_then(|shown| shown.strip_prefix("Basic "));
+            let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+            let shown = shown.and_then(|bytes| String::from_utf8(bytes).ok());
+            if !doorkeeper(shown.as_deref().and_then(|text| text.split_once(':'))) {
                 let mut answer = Answer::new(401, "text/plain", "who are you?");
                 answer.headers.push(("www-authenticate".to_owned(), "Basic realm=\"git\"".to_owned()));
                 return answer;
@@ -236,5 +257,8 @@ pub fn meta(subject: &str) -> CommitMeta {
         request: RequestId::from_parts(time, 1),
         automation: "namespace-request".parse().expect("a name"),
         event: EventId::from_parts(time, 2),
+        co_authors: Vec::new(),
+        signed_off_by: false,
+        signing: None,
     }
 }

@@ -12,7 +12,7 @@ use git2::{Oid, Repository};
 use std::collections::HashMap;
 
 /// A branch that is looked at is here for a moment. One name for all: one conversation a mirror has at a time.
-const SEEN: &str = "refs/kubeops/seen-tip";
+const SEEN: &str = "refs/kubeops/seen/tip";
 /// Most objects that are asked for in one conversation.
 const MOST_OBJECTS: usize = 10_000;
 

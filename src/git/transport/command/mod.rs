@@ -13,7 +13,7 @@ mod version;
 
 pub use askpass::{askpass_main, is_askpass};
 
-use super::{Limits, Place, Pushed, RefUpdate, Transport};
+use super::{Limits, Place, PushReport, RefUpdate, Transport};
 use crate::git::GitError;
 use crate::git::scraps;
 use crate::types::{BranchName, CommitSha};
@@ -135,7 +135,7 @@ impl Transport for GitCommand {
         fetch::branch(self, place, branch)
     }
 
-    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
+    fn push(&self, place: &Place, updates: Vec<RefUpdate>) -> Result<PushReport, GitError> {
         push::push(self, place, &updates)
     }
 

@@ -7,7 +7,7 @@ use crate::git::GitError;
 use crate::git::error::plain;
 use crate::git::open::open_in_memory;
 use crate::git::proposal::Proposals;
-use crate::git::transport::{Expected, Place, Pushed, RefUpdate};
+use crate::git::transport::{Expected, Place, PushReport, Pushed, RefUpdate};
 use crate::types::CommitSha;
 use git2::Oid;
 use std::collections::HashMap;
@@ -20,24 +20,25 @@ const MOST_BRANCHES: usize = 256;
 type Outcome = Result<Pushed, GitError>;
 
 /// Updates branches; see [`super::super::Transport::push`].
-pub(super) fn push(git: &GitCommand, place: &Place, updates: &[RefUpdate]) -> Result<Vec<Outcome>, GitError> {
-    look_at_the_base(git, place, updates)?;
+pub(super) fn push(git: &GitCommand, place: &Place, updates: &[RefUpdate]) -> Result<PushReport, GitError> {
+    let base = look_at_the_base(git, place, updates)?;
     let mut outcomes = Vec::with_capacity(updates.len());
     for some in updates.chunks(MOST_BRANCHES) {
         outcomes.extend(push_some(git, place, some)?);
     }
-    Ok(outcomes)
+    Ok(PushReport { results: outcomes, base })
 }
 
 /// git leaves out of the pack what the remote's branches hold, as far as the mirror knows it. When the base has moved since it was
 /// fetched, that is nothing, and the whole history would be sent.
-fn look_at_the_base(git: &GitCommand, place: &Place, updates: &[RefUpdate]) -> Result<(), GitError> {
+fn look_at_the_base(git: &GitCommand, place: &Place, updates: &[RefUpdate]) -> Result<Option<CommitSha>, GitError> {
     if git.saw_base_lately(place) || updates.iter().all(|update| update.commit.is_none()) {
-        return Ok(());
+        return Ok(None);
     }
     match fetch::base(git, place) {
         // The branches may be pushed whatever became of the base.
-        Ok(_) | Err(GitError::NoBranch { .. }) => Ok(()),
+        Ok(tip) => Ok(Some(tip)),
+        Err(GitError::NoBranch { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -36,6 +36,11 @@ macro_rules! contract_suite {
             events_filter_by_every_field);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
+            tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room,
+            a_task_begun_twice_in_vain_is_claimed_alone,
+            settling_many_harms_none_for_another,
+            leases_are_extended_all_or_none,
+            tasks_are_added_without_touching_the_request,
             tasks_without_a_lane_do_not_wait_for_one_another,
             a_task_that_is_not_due_is_not_claimed,
             a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused,
@@ -45,6 +50,7 @@ macro_rules! contract_suite {
             a_settlement_on_a_stale_request_writes_nothing,
             a_retry_waits_and_keeps_its_error,
             a_dead_letter_is_kept_listed_and_never_claimed,
+            a_task_that_is_postponed_waits_and_its_attempt_does_not_count,
             tasks_given_back_do_not_count_the_attempt,
             tasks_taken_back_from_the_dead_count_the_attempt,
             a_task_added_again_is_due_at_the_earlier_time,
@@ -60,6 +66,8 @@ macro_rules! contract_suite {
             an_update_that_fails_half_way_leaves_nothing,
             listings_filter_and_page_newest_first,
             the_newest_request_of_a_pull_request_is_found,
+            requests_that_change_the_same_files_are_found_while_they_may_matter,
+            the_files_of_a_request_follow_its_plan_and_go_with_it,
             what_is_not_there_is_not_found);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,

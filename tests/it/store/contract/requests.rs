@@ -1,10 +1,11 @@
 //! Requests: versions, listings, and what goes with a change.
 
 use crate::store::support::{at, end_request, open_request, parsed, request_id, task};
-use kubeops::request::{PullRef, Request, State, TimelineEntry};
-use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, Store, StoreError, TaskFilter, TaskKind};
-use kubeops::types::RequestId;
-use kubeops::validate::{Finding, Severity};
+use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
+use kubeops::request::{Changes, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, RivalQuery, Store, StoreError, TaskFilter, TaskKind};
+use kubeops::types::{ManifestPath, RequestId, Timestamp};
+use kubeops::validate::{Evidence, Finding, Severity};
 use std::sync::Arc;
 
 async fn opened(store: &dyn Store, correlation: &str) -> Request {
@@ -21,6 +22,7 @@ pub async fn every_field_of_a_request_reads_back(store: Arc<dyn Store>) {
     request.base = Some(parsed(&"a".repeat(40)));
     request.commit = Some(parsed(&"b".repeat(40)));
     request.pull = Some(PullRef { number: 7, url: "https://forge.example/7".to_owned() });
+    request.written = Some(PullWritten { number: 7, digest: "ab".repeat(32), draft: true, auto_merge: true, checked: Some(parsed(&"c".repeat(40))) });
     request.findings = vec![Finding {
         severity: Severity::Warning,
         rule: "schema.unknown".to_owned(),
@@ -31,16 +33,116 @@ pub async fn every_field_of_a_request_reads_back(store: Arc<dyn Store>) {
         message: "no schema".to_owned(),
         hint: None,
     }];
+    request.changes = Some(changes(&["a.yaml", "b/c.yaml"]));
     request.message = Some("waiting for review".to_owned());
     request.event.data = serde_json::json!({ "changed": true });
     store.update_request(&request, &RequestUpdate::default(), at(9)).await.expect("written");
     request.version += 1;
     request.updated_at = at(9);
     assert_eq!(store.request(&request.id).await.expect("the request"), request);
-    let cleared = Request { parameters: None, repository: None, branch: None, base: None, commit: None, pull: None, message: None, ..request };
+    let cleared = Request {
+        parameters: None,
+        changes: None,
+        repository: None,
+        branch: None,
+        base: None,
+        commit: None,
+        pull: None,
+        written: None,
+        message: None,
+        ..request
+    };
     store.update_request(&cleared, &RequestUpdate::default(), at(10)).await.expect("written");
     let read = store.request(&cleared.id).await.expect("the request");
     assert_eq!(read, Request { version: cleared.version + 1, updated_at: at(10), ..cleared });
+}
+
+fn changes(files: &[&str]) -> Changes {
+    let object = ObjectRef { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), namespace: None, name: "api".to_owned() };
+    let field = FieldChange { path: "spec.replicas".to_owned(), old: Some(2.into()), new: Some(serde_json::json!({"ä": [null, 1.5]})) };
+    let changed = |file: &&str| ObjectChange {
+        file: Some(parsed(file)),
+        document: 1,
+        object: Some(object.clone()),
+        action: Action::Changed,
+        fields: vec![field.clone()],
+        content: Some("0f".to_owned()),
+    };
+    let objects: Vec<ObjectChange> = files.iter().map(changed).collect();
+    let evidence = Evidence { kubernetes: "1.34".to_owned(), schemas: ["apps/v1 Deployment".to_owned()].into(), ..Evidence::default() };
+    Changes {
+        files: files.iter().map(|file| parsed(file)).collect(),
+        first: Some(FirstPlan { at: at(3), objects: Some(objects.clone()) }),
+        objects,
+        cut: true,
+        evidence,
+    }
+}
+
+/// Plans an open request in a repository, or moves one that was.
+async fn planned(store: &dyn Store, id: &RequestId, repository: &str, files: &[&str], state: State, now: Timestamp) {
+    let request = store.request(id).await.expect("the request");
+    let request = Request { repository: Some(parsed(repository)), changes: Some(changes(files)), state, ..request };
+    store.update_request(&request, &RequestUpdate::default(), now).await.expect("written");
+}
+
+/// The requests that change one of the files, beside a request that is nobody.
+async fn rivals(store: &dyn Store, files: &[&str], since: Option<Timestamp>) -> Vec<RequestId> {
+    let files: Vec<ManifestPath> = files.iter().map(|file| parsed(file)).collect();
+    let nobody = request_id();
+    let query = RivalQuery { repository: &parsed("gitops"), files: &files, except: &nobody, merged_since: since };
+    store.rivals(&query, 100).await.expect("an answer").into_iter().map(|rival| rival.request).collect()
+}
+
+pub async fn requests_that_change_the_same_files_are_found_while_they_may_matter(store: Arc<dyn Store>) {
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(opened(&*store, &format!("OPS-{n}")).await.id);
+    }
+    planned(&*store, &ids[0], "gitops", &["a.yaml", "b.yaml"], State::Planned, at(10)).await;
+    planned(&*store, &ids[1], "gitops", &["b.yaml", "c.yaml"], State::Planned, at(11)).await;
+    planned(&*store, &ids[2], "other", &["a.yaml", "b.yaml"], State::Planned, at(12)).await;
+    let both = [ids[1].clone(), ids[0].clone()];
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, both);
+    assert_eq!(rivals(&*store, &["a.yaml", "b.yaml", "x.yaml"], None).await, both, "each once, newest first");
+    assert_eq!(rivals(&*store, &["c.yaml"], None).await, both[..1]);
+    assert_eq!(rivals(&*store, &["x.yaml"], None).await, []);
+    assert_eq!(rivals(&*store, &[], None).await, []);
+    let of_first = RivalQuery { repository: &parsed("gitops"), files: &[parsed("b.yaml")], except: &ids[0], merged_since: None };
+    let found = store.rivals(&of_first, 100).await.expect("an answer");
+    assert_eq!((found.len(), &found[0].request, found[0].state, found[0].merged), (1, &ids[1], State::Planned, false));
+    assert_eq!((&found[0].changes, &found[0].pull), (&changes(&["b.yaml", "c.yaml"]), &None));
+    assert_eq!(store.rivals(&RivalQuery { except: &ids[4], ..of_first }, 1).await.expect("an answer").len(), 1, "as many as asked for");
+
+    // What was merged is found from the moment of its merge on, which what comes after does not move; what ended otherwise is not.
+    planned(&*store, &ids[0], "gitops", &["a.yaml", "b.yaml"], State::Proposed, at(20)).await;
+    planned(&*store, &ids[0], "gitops", &["a.yaml", "b.yaml"], State::Merged, at(30)).await;
+    planned(&*store, &ids[0], "gitops", &["a.yaml", "b.yaml"], State::Applied, at(40)).await;
+    assert_eq!(rivals(&*store, &["a.yaml"], None).await, []);
+    assert_eq!(rivals(&*store, &["a.yaml"], Some(at(30))).await, both[1..]);
+    assert_eq!(rivals(&*store, &["a.yaml"], Some(at(31))).await, []);
+    assert_eq!(rivals(&*store, &["b.yaml"], Some(at(0))).await, both);
+    let found = store.rivals(&RivalQuery { merged_since: Some(at(0)), except: &ids[4], ..of_first }, 100).await.expect("an answer");
+    assert_eq!(found.iter().map(|rival| rival.merged).collect::<Vec<_>>(), [false, true]);
+    end_request(&*store, &ids[1], State::Declined, at(50)).await;
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, []);
+}
+
+pub async fn the_files_of_a_request_follow_its_plan_and_go_with_it(store: Arc<dyn Store>) {
+    let id = opened(&*store, "OPS-1").await.id;
+    planned(&*store, &id, "gitops", &["a.yaml"], State::Planned, at(10)).await;
+    planned(&*store, &id, "gitops", &["b.yaml"], State::Planned, at(11)).await;
+    assert_eq!(rivals(&*store, &["a.yaml"], None).await, []);
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, std::slice::from_ref(&id));
+    // It failed, and is asked for again: the plan it had counts again.
+    end_request(&*store, &id, State::Failed, at(12)).await;
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, []);
+    end_request(&*store, &id, State::Accepted, at(13)).await;
+    assert_eq!(rivals(&*store, &["b.yaml"], None).await, std::slice::from_ref(&id));
+    planned(&*store, &id, "gitops", &["b.yaml"], State::Merged, at(14)).await;
+    while store.prune(at(1_000), 100).await.expect("pruned").requests > 0 {}
+    assert!(matches!(store.request(&id).await, Err(StoreError::NotFound(_))));
+    assert_eq!(rivals(&*store, &["b.yaml"], Some(at(0))).await, []);
 }
 
 pub async fn of_two_writers_the_second_loses(store: Arc<dyn Store>) {

@@ -2,7 +2,7 @@
 
 use crate::store::support::{at, open_request, parsed, task};
 use kubeops::request::{State, TimelineEntry};
-use kubeops::store::{ClaimedTask, RequestUpdate, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
 use kubeops::types::{RequestId, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(30);
 
 async fn claim(store: &dyn Store, now: Timestamp, limit: u32) -> Vec<ClaimedTask> {
-    store.claim("worker", now, LEASE, limit).await.expect("a claim")
+    store.claim("worker", now, LEASE, Room::single(limit)).await.expect("a claim")
 }
 
 fn verdict(verdict: Verdict) -> Settlement {
@@ -50,6 +50,104 @@ pub async fn claims_take_the_oldest_of_each_lane(store: Arc<dyn Store>) {
     assert_eq!(requests(&claim(&*store, at(9), 10).await), [third]);
 }
 
+pub async fn tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room(store: Arc<dyn Store>) {
+    let mut wanted = Vec::new();
+    for n in 0..5 {
+        wanted.push(opened(&*store, Some("a"), n).await);
+    }
+    let late = opened(&*store, Some("a"), 99).await;
+    let other = opened(&*store, Some("b"), 6).await;
+    opened(&*store, Some("c"), 7).await;
+    // A second task of a request that is claimed already.
+    add(&*store, &wanted[1], TaskKind::Withdraw, "a", at(1)).await;
+    let room = Room { lanes: 2, per_lane: 4 };
+    let claimed = store.claim("worker", at(9), LEASE, room).await.expect("a claim");
+    assert_eq!(requests(&claimed), [&wanted[..4], std::slice::from_ref(&other)].concat(), "the oldest of two lanes, those of a lane together");
+    assert!(claimed.iter().all(|claimed| claimed.fence == 1));
+    // The lane is held until the last of them is settled.
+    let (last, rest) = claimed.split_at(3);
+    let done = verdict(Verdict::Done);
+    let settled: Vec<_> = last.iter().map(|claimed| (claimed, &done)).collect();
+    assert_eq!(store.settle_all(&settled, at(9)).await.expect("settled"), [Ok(()), Ok(()), Ok(())]);
+    assert!(!requests(&store.claim("worker", at(9), LEASE, room).await.expect("a claim")).contains(&wanted[4]), "the lane is held");
+    store.settle(&rest[0], &done, at(9)).await.expect("settled");
+    let next = store.claim("worker", at(9), LEASE, room).await.expect("a claim");
+    assert_eq!(requests(&next), [wanted[1].clone(), wanted[4].clone()]);
+    assert!(!requests(&next).contains(&late), "it is not due");
+}
+
+pub async fn a_task_begun_twice_in_vain_is_claimed_alone(store: Arc<dyn Store>) {
+    let first = opened(&*store, Some("a"), 0).await;
+    let second = opened(&*store, Some("a"), 1).await;
+    let room = Room { lanes: 1, per_lane: 9 };
+    for round in 0..2 {
+        let both = store.claim("worker", at(9 + round), LEASE, room).await.expect("a claim");
+        assert_eq!(requests(&both), [first.clone(), second.clone()], "round {round}");
+        assert_eq!(store.take_back("worker").await.expect("taken back"), 2);
+    }
+    let alone = store.claim("worker", at(20), LEASE, room).await.expect("a claim");
+    assert_eq!(requests(&alone), [first]);
+    store.settle(&alone[0], &verdict(Verdict::Done), at(20)).await.expect("done");
+    // Those that begin do not take it along either.
+    let fresh = opened(&*store, Some("a"), -1).await;
+    assert_eq!(requests(&store.claim("worker", at(21), LEASE, room).await.expect("a claim")), [fresh]);
+    store.release("worker").await.expect("released");
+}
+
+pub async fn settling_many_harms_none_for_another(store: Arc<dyn Store>) {
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(opened(&*store, Some("a"), n).await);
+    }
+    let claimed = store.claim("worker", at(9), LEASE, Room { lanes: 1, per_lane: 9 }).await.expect("a claim");
+    let mut cancelled = claimed[1].request.clone();
+    cancelled.state = State::Withdrawn;
+    store.update_request(&cancelled, &RequestUpdate::default(), at(9)).await.expect("cancelled meanwhile");
+    let settlements: Vec<Settlement> = claimed
+        .iter()
+        .map(|claimed| {
+            let mut request = claimed.request.clone();
+            request.state = State::Planned;
+            let entry = TimelineEntry { at: at(9), from: None, to: State::Planned, message: "planned".to_owned(), actor: "kubeops".to_owned() };
+            let follow_up = vec![task(&request.id, TaskKind::Propose, "a", at(9))];
+            Settlement { request: Some(request), timeline: vec![entry], follow_up, verdict: Verdict::Done }
+        })
+        .collect();
+    let together: Vec<_> = claimed.iter().zip(&settlements).collect();
+    let outcomes = store.settle_all(&together, at(9)).await.expect("settled");
+    assert!(matches!(&outcomes[..], [Ok(()), Err(StoreError::Conflict(_)), Ok(())]), "{outcomes:?}");
+    for (id, state, entries) in [(&ids[0], State::Planned, 2), (&ids[1], State::Withdrawn, 1), (&ids[2], State::Planned, 2)] {
+        assert_eq!(store.request(id).await.expect("the request").state, state);
+        assert_eq!(store.timeline(id).await.expect("the timeline").len(), entries);
+    }
+    let tasks = store.tasks(&TaskFilter { request: Some(ids[1].clone()), state: None }, 9).await.expect("tasks");
+    assert_eq!((tasks.len(), tasks[0].kind, tasks[0].state), (1, TaskKind::Plan, TaskState::Leased), "nothing of it was written");
+}
+
+pub async fn leases_are_extended_all_or_none(store: Arc<dyn Store>) {
+    for n in 0..2 {
+        opened(&*store, Some("a"), n).await;
+    }
+    let claimed = store.claim("worker", at(9), LEASE, Room { lanes: 1, per_lane: 9 }).await.expect("a claim");
+    store.extend_leases(&[&claimed[0], &claimed[1]], at(100)).await.expect("extended");
+    store.settle(&claimed[1], &verdict(Verdict::Done), at(10)).await.expect("done");
+    let refused = store.extend_leases(&[&claimed[0], &claimed[1]], at(200)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(store.next_due().await.expect("due"), Some(at(100)), "the other lease is as it was");
+}
+
+pub async fn tasks_are_added_without_touching_the_request(store: Arc<dyn Store>) {
+    let id = opened(&*store, Some("a"), 0).await;
+    let before = store.request(&id).await.expect("the request");
+    let gone = kubeops::types::RequestId::from_parts(at(0), u128::MAX);
+    let added = [task(&id, TaskKind::Replan, "a", at(5)), task(&gone, TaskKind::Replan, "a", at(5)), task(&id, TaskKind::Replan, "a", at(3))];
+    store.add_tasks(&added).await.expect("added");
+    assert_eq!(store.request(&id).await.expect("the request"), before);
+    let tasks = store.tasks(&TaskFilter { request: Some(id), state: None }, 9).await.expect("tasks");
+    let seen: Vec<_> = tasks.iter().map(|task| (task.kind, task.run_at)).collect();
+    assert_eq!(seen, [(TaskKind::Replan, at(3)), (TaskKind::Plan, at(0))], "one of a kind, at the earlier time");
+}
+
 pub async fn tasks_without_a_lane_do_not_wait_for_one_another(store: Arc<dyn Store>) {
     let mut wanted = Vec::new();
     for n in 0..5 {
@@ -71,14 +169,14 @@ pub async fn a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused(sto
     let id = opened(&*store, Some("a"), 0).await;
     let old = claim(&*store, at(0), 1).await.remove(0);
     assert!(claim(&*store, at(29), 1).await.is_empty());
-    let new = store.claim("other", at(30), LEASE, 1).await.expect("a claim").remove(0);
+    let new = store.claim("other", at(30), LEASE, Room::single(1)).await.expect("a claim").remove(0);
     assert_eq!((new.request.id.clone(), new.task.attempts, &new.task.id), (id.clone(), 2, &old.task.id));
     assert!(new.fence > old.fence);
     let mut late = verdict(Verdict::Done);
     late.request = Some(old.request.clone());
     late.timeline = vec![TimelineEntry { at: at(31), from: None, to: State::Failed, message: "late".to_owned(), actor: "worker".to_owned() }];
     assert!(matches!(store.settle(&old, &late, at(31)).await, Err(StoreError::Conflict(_))));
-    assert!(matches!(store.extend_lease(&old, at(99)).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.extend_leases(&[&old], at(99)).await, Err(StoreError::Conflict(_))));
     assert_eq!(store.request(&id).await.expect("the request").version, 1);
     assert_eq!(store.timeline(&id).await.expect("the timeline").len(), 1);
     store.settle(&new, &verdict(Verdict::Done), at(31)).await.expect("the new holder settles");
@@ -98,7 +196,7 @@ pub async fn a_lost_lease_is_taken_over_before_the_rest_of_its_lane(store: Arc<d
 pub async fn an_extended_lease_holds(store: Arc<dyn Store>) {
     opened(&*store, None, 0).await;
     let held = claim(&*store, at(0), 1).await.remove(0);
-    store.extend_lease(&held, at(100)).await.expect("extended");
+    store.extend_leases(&[&held], at(100)).await.expect("extended");
     assert!(claim(&*store, at(99), 1).await.is_empty());
     assert_eq!(claim(&*store, at(100), 1).await.len(), 1);
 }
@@ -169,11 +267,27 @@ pub async fn a_dead_letter_is_kept_listed_and_never_claimed(store: Arc<dyn Store
     assert_eq!(requests(&claim(&*store, at(2), 9).await), [id]);
 }
 
+pub async fn a_task_that_is_postponed_waits_and_its_attempt_does_not_count(store: Arc<dyn Store>) {
+    opened(&*store, Some("a"), 0).await;
+    for round in 0..3 {
+        let held = claim(&*store, at(round * 60), 1).await.remove(0);
+        assert_eq!(held.task.attempts, 1, "round {round}");
+        let later = Verdict::Postponed { run_at: at((round + 1) * 60), reason: "GitHub asks to wait".to_owned() };
+        store.settle(&held, &verdict(later), at(round * 60 + 1)).await.expect("settled");
+        assert!(claim(&*store, at(round * 60 + 59), 1).await.is_empty(), "it waits");
+        let tasks = store.tasks(&TaskFilter::default(), 9).await.expect("tasks");
+        assert_eq!((tasks[0].state, tasks[0].attempts, tasks[0].last_error.as_deref()), (TaskState::Waiting, 0, Some("GitHub asks to wait")));
+    }
+    let held = claim(&*store, at(180), 1).await.remove(0);
+    store.settle(&held, &verdict(Verdict::Retry { run_at: at(181), error: "busy".to_owned() }), at(180)).await.expect("settled");
+    assert_eq!(claim(&*store, at(181), 1).await[0].task.attempts, 2, "a failure counts as before");
+}
+
 pub async fn tasks_given_back_do_not_count_the_attempt(store: Arc<dyn Store>) {
     opened(&*store, None, 0).await;
     opened(&*store, None, 1).await;
     let mine = claim(&*store, at(1), 1).await.remove(0);
-    store.claim("other", at(1), LEASE, 1).await.expect("a claim");
+    store.claim("other", at(1), LEASE, Room::single(1)).await.expect("a claim");
     assert_eq!(store.release("worker").await.expect("released"), 1);
     assert_eq!(store.release("worker").await.expect("released"), 0);
     assert!(matches!(store.settle(&mine, &verdict(Verdict::Done), at(2)).await, Err(StoreError::Conflict(_))));
@@ -186,7 +300,7 @@ pub async fn tasks_taken_back_from_the_dead_count_the_attempt(store: Arc<dyn Sto
     opened(&*store, None, 0).await;
     opened(&*store, None, 1).await;
     let dead = claim(&*store, at(1), 1).await.remove(0);
-    store.claim("other", at(1), LEASE, 1).await.expect("a claim");
+    store.claim("other", at(1), LEASE, Room::single(1)).await.expect("a claim");
     assert_eq!(store.take_back("worker").await.expect("taken back"), 1);
     assert_eq!(store.take_back("worker").await.expect("taken back"), 0);
     assert!(matches!(store.settle(&dead, &verdict(Verdict::Done), at(2)).await, Err(StoreError::Conflict(_))));
@@ -240,7 +354,7 @@ pub async fn parallel_claims_take_each_task_once(store: Arc<dyn Store>) {
         tokio::spawn(async move {
             let mut done = Vec::new();
             loop {
-                let claimed = store.claim(&format!("worker-{worker}"), at(60), LEASE, 3).await.expect("a claim");
+                let claimed = store.claim(&format!("worker-{worker}"), at(60), LEASE, Room::single(3)).await.expect("a claim");
                 if claimed.is_empty() && store.next_due().await.expect("the next").is_none() {
                     return done;
                 }
@@ -269,7 +383,7 @@ pub async fn the_next_due_time_knows_waiting_tasks_and_leases(store: Arc<dyn Sto
     let held = claim(&*store, at(10), 9).await.remove(0);
     // The next one of the lane waits for the holder, or for the end of its lease at 40.
     assert_eq!(store.next_due().await.expect("due"), Some(at(40)));
-    store.extend_lease(&held, at(100)).await.expect("extended");
+    store.extend_leases(&[&held], at(100)).await.expect("extended");
     assert_eq!(store.next_due().await.expect("due"), Some(at(40)), "the one without a lane");
     store.settle(&held, &verdict(Verdict::Done), at(11)).await.expect("done");
     assert_eq!(store.next_due().await.expect("due"), Some(at(20)));

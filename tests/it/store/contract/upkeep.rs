@@ -2,7 +2,9 @@
 
 use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening};
 use kubeops::request::State;
-use kubeops::store::{NewDelivery, PageQuery, Pruned, RequestUpdate, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{
+    NewDelivery, PageQuery, Pruned, RequestUpdate, Room, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
+};
 use kubeops::types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,15 +33,17 @@ pub async fn counts_follow_what_happens(store: Arc<dyn Store>) {
     assert_eq!((now.pending_deliveries, now.oldest_pending), (2, Some(at(31))));
     assert_eq!((of(&now.tasks, TaskKind::Plan), of(&now.tasks, TaskKind::Propose), now.oldest_due), (2, 0, Some(at(10))));
     assert_eq!(of(&now.requests, State::Accepted), 2);
+    assert_eq!(now.lanes, [("a".to_owned(), 2)]);
     assert_eq!(stats(&*store, at(9)).await.oldest_due, None, "nothing is due yet");
 
-    let held = store.claim("w", at(40), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    let held = store.claim("w", at(40), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     assert_eq!(of(&stats(&*store, at(40)).await.tasks, TaskKind::Plan), 2, "a held task is still owed");
     let verdict = Verdict::Dead { error: "no".to_owned() };
     store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(40)).await.expect("settled");
     end_request(&*store, &second, State::Merged, at(41)).await;
     let now = stats(&*store, at(40)).await;
     assert_eq!((of(&now.tasks, TaskKind::Plan), now.dead_tasks, now.oldest_due), (0, 1, None));
+    assert_eq!(now.lanes, [], "a dead letter is no backlog");
     assert_eq!((of(&now.requests, State::Accepted), of(&now.requests, State::Merged)), (1, 1));
     end_request(&*store, &first, State::Failed, at(42)).await;
     store.prune(at(43), 100).await.expect("pruned");
@@ -94,7 +98,7 @@ pub async fn retention_keeps_what_is_still_to_be_dispatched_and_dead_letters(sto
     let waiting = delivery("waiting");
     store.append(std::slice::from_ref(&waiting)).await.expect("written");
     let (_, failed) = open_request(&*store, "OPS-1", None, at(0)).await;
-    let held = store.claim("w", at(0), Duration::from_secs(9), 1).await.expect("a claim").remove(0);
+    let held = store.claim("w", at(0), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     let mut request = held.request.clone();
     request.state = State::Failed;
     let verdict = Verdict::Dead { error: "no".to_owned() };

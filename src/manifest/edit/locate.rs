@@ -1,0 +1,241 @@
+//! From an address to the one place it means: object, field, element; or an error that lists what there is.
+
+use super::error::{EditError, EditFault, candidates, listed};
+use crate::manifest::field_path::scalar_text;
+use crate::manifest::positions::{Form, NodeView};
+use crate::manifest::{Document, FieldPath, ObjectAddress, ObjectRef, Step, flatten};
+use serde_json::{Map, Value};
+
+/// A step that leads to something there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Key(String),
+    Index(usize),
+}
+
+/// How far a path leads.
+#[derive(Debug)]
+pub(super) struct Resolved<'a> {
+    /// The way to `value`.
+    pub(super) places: Vec<Place>,
+    /// The last value on the path that is there.
+    pub(super) value: &'a Value,
+    /// The steps that are not.
+    pub(super) missing: &'a [Step],
+}
+
+/// A place in the text.
+pub(super) struct Spot<'d> {
+    pub(super) node: NodeView<'d>,
+    /// Whether it stands within brackets or braces.
+    pub(super) flow: bool,
+}
+
+/// The document and the way in it to the object; without an address, the only document.
+pub(super) fn object(documents: &[Document], address: Option<&ObjectAddress>) -> Result<(usize, Vec<Place>), EditError> {
+    let objects = || {
+        documents.iter().enumerate().flat_map(|(number, document)| {
+            flatten(&document.value).into_iter().filter_map(move |(pointer, value)| Some((number, pointer, ObjectRef::of(value).ok()?)))
+        })
+    };
+    let names = || objects().map(|(_, _, object)| ObjectAddress::of(&object).to_string()).collect::<Vec<_>>();
+    let Some(address) = address else {
+        return match documents.len() {
+            0 => Err(EditError::new(EditFault::Missing, "the file holds no document")),
+            1 => Ok((0, Vec::new())),
+            many => Err(EditError::new(EditFault::Ambiguous, format!("the file holds {many} documents; name the object: {}", listed(&names())))),
+        };
+    };
+    let mut found = objects().filter(|(_, _, object)| address.names(object));
+    let Some((number, pointer, _)) = found.next() else {
+        let message = format!("there is no {address} in the file; {}", candidates(&address.to_string(), &names()));
+        return Err(EditError::new(EditFault::Missing, message));
+    };
+    let more = found.count();
+    if more > 0 {
+        let message = format!("{address} stands {} times in the file; if their groups differ, write Kind.group/namespace/name", more + 1);
+        return Err(EditError::new(EditFault::Ambiguous, message));
+    }
+    let place = |step: &str| step.parse().map_or_else(|_| Place::Key(step.to_owned()), Place::Index);
+    Ok((number, pointer.split('/').skip(1).map(place).collect()))
+}
+
+/// Follows `base`, which is there, and then `steps` as far as they lead.
+pub(super) fn resolve<'a>(value: &'a Value, base: Vec<Place>, steps: &'a [Step]) -> Result<Resolved<'a>, EditError> {
+    let mut value = base.iter().try_fold(value, |value, place| child(value, place)).unwrap_or(&Value::Null);
+    let mut places = base;
+    for (number, step) in steps.iter().enumerate() {
+        let here = || if number == 0 { "the document".to_owned() } else { format!("`{}`", FieldPath::prefix(&steps[..number])) };
+        let place = match (step, value) {
+            (_, Value::Null) => return Ok(Resolved { places, value, missing: &steps[number..] }),
+            (Step::Key(key), Value::Object(fields)) if fields.contains_key(key) => Place::Key(key.clone()),
+            (Step::Key(_), Value::Object(_)) => return Ok(Resolved { places, value, missing: &steps[number..] }),
+            (Step::Element { key, value: wanted }, Value::Array(items)) => Place::Index(element(items, key, wanted, &here())?),
+            (Step::Key(key), Value::Array(items)) => {
+                let message = format!("{} is a list, so it has no field {key:?}; name an element: {}", here(), listed(&named(items, "name")));
+                return Err(EditError::new(EditFault::Kind, message));
+            }
+            (Step::Element { .. }, Value::Object(fields)) => {
+                let fields: Vec<String> = fields.keys().cloned().collect();
+                let message = format!("{} is a mapping, not a list; its fields are: {}", here(), listed(&fields));
+                return Err(EditError::new(EditFault::Kind, message));
+            }
+            (Step::Key(_), scalar) => return Err(EditError::new(EditFault::Kind, format!("{} is {}, not a mapping", here(), kind(scalar)))),
+            (Step::Element { .. }, scalar) => return Err(EditError::new(EditFault::Kind, format!("{} is {}, not a list", here(), kind(scalar)))),
+        };
+        value = child(value, &place).unwrap_or(&Value::Null);
+        places.push(place);
+    }
+    Ok(Resolved { places, value, missing: &[] })
+}
+
+/// What a value is, in a word.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+fn child<'a>(value: &'a Value, place: &Place) -> Option<&'a Value> {
+    match place {
+        Place::Key(key) => value.get(key),
+        Place::Index(index) => value.get(index),
+    }
+}
+
+/// The place of the one element whose field `key` is `wanted`.
+fn element(items: &[Value], key: &str, wanted: &str, list: &str) -> Result<usize, EditError> {
+    let mut found = items.iter().enumerate().filter(|(_, item)| item.get(key).is_some_and(|field| Step::names(wanted, field)));
+    let first = found.next();
+    let more = found.count();
+    match first {
+        Some((place, _)) if more == 0 => Ok(place),
+        Some(_) => {
+            Err(EditError::new(EditFault::Ambiguous, format!("{list} has {} elements with {key}={wanted}; name one by another field", more + 1)))
+        }
+        None => {
+            let message = format!("{list} has no element with {key}={wanted}; {}", candidates(&format!("{key}={wanted}"), &named(items, key)));
+            Err(EditError::new(EditFault::Missing, message))
+        }
+    }
+}
+
+/// The elements of a list by their field `key`; where none has it, the fields they have.
+fn named(items: &[Value], key: &str) -> Vec<String> {
+    let names: Vec<String> = items.iter().filter_map(|item| Some(format!("{key}={}", scalar_text(item.get(key)?)?))).collect();
+    if !names.is_empty() {
+        return names;
+    }
+    let mut fields: Vec<String> = Vec::new();
+    for field in items.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+        let field = format!("elements with `{field}`");
+        if !fields.contains(&field) {
+            fields.push(field);
+        }
+    }
+    fields
+}
+
+/// The key that is missing first, and the value it gets: what is asked for, within the mappings that are missing too.
+pub(super) fn nested(first: &Step, rest: &[Step], value: &Value, whole: &[Step]) -> Result<(String, Value), EditError> {
+    let mut value = value.clone();
+    let no_list = || {
+        let at = whole.iter().position(|step| matches!(step, Step::Element { .. }) && (step == first || rest.contains(step)));
+        let list = FieldPath::prefix(&whole[..at.unwrap_or(0)]);
+        EditError::new(EditFault::Missing, format!("there is no list `{list}`, and an element of a list is changed, never made"))
+    };
+    for step in rest.iter().rev() {
+        let Step::Key(key) = step else { return Err(no_list()) };
+        value = Value::Object(Map::from_iter([(key.clone(), value)]));
+    }
+    match first {
+        Step::Key(key) => Ok((key.clone(), value)),
+        Step::Element { .. } => Err(no_list()),
+    }
+}
+
+/// The document's value with the field set.
+pub(super) fn intended(document: &Value, resolved: &Resolved<'_>, value: &Value) -> Value {
+    let mut whole = document.clone();
+    let mut at = &mut whole;
+    for place in &resolved.places {
+        let next = match place {
+            Place::Key(key) => at.get_mut(key),
+            Place::Index(index) => at.get_mut(index),
+        };
+        let Some(next) = next else { return whole };
+        at = next;
+    }
+    for step in resolved.missing {
+        let Step::Key(key) = step else { return whole };
+        if at.is_null() {
+            *at = Value::Object(Map::new());
+        }
+        let Value::Object(fields) = at else { return whole };
+        at = fields.entry(key.clone()).or_insert(Value::Null);
+    }
+    *at = value.clone();
+    whole
+}
+
+/// The place in the text that `places` lead to.
+pub(super) fn walk<'d>(document: &'d Document, places: &[Place], whole: &[Step]) -> Result<Spot<'d>, EditError> {
+    let positions = &document.positions;
+    let mut spot = Spot { node: positions.node(0).ok_or_else(|| EditError::unsound(whole))?, flow: false };
+    for place in places {
+        refuse_alias(&spot.node, whole)?;
+        let flow = spot.flow || matches!(spot.node.written.form, Form::FlowMapping | Form::FlowSequence);
+        let mut below = positions.below(spot.node.number);
+        let node = match place {
+            Place::Key(wanted) => below.find(|node| node.key.is_some_and(|(key, _)| key == wanted)),
+            Place::Index(index) => below.nth(*index),
+        };
+        let node = node.ok_or_else(|| merged(document, &spot.node, whole))?;
+        spot = Spot { node, flow };
+    }
+    refuse_alias(&spot.node, whole)?;
+    Ok(spot)
+}
+
+fn refuse_alias(node: &NodeView<'_>, whole: &[Step]) -> Result<(), EditError> {
+    if node.written.form != Form::Alias {
+        return Ok(());
+    }
+    let line = node.value.start.line;
+    let message =
+        format!("`{}` is reached through the alias in line {line}; change it where its anchor stands, or write it out", FieldPath::prefix(whole));
+    Err(EditError::new(EditFault::Shared, message))
+}
+
+/// A field that the value has and the text has not was brought in by a merge key.
+fn merged(document: &Document, mapping: &NodeView<'_>, whole: &[Step]) -> EditError {
+    let merge = document.positions.below(mapping.number).find(|node| node.key.is_some_and(|(key, _)| key == "<<"));
+    let line = merge.map_or(mapping.value.start.line, |node| node.value.start.line);
+    let message =
+        format!("`{}` comes from the merge key `<<` in line {line}; write the field out in its own mapping first", FieldPath::prefix(whole));
+    EditError::new(EditFault::Shared, message)
+}
+
+/// Whether something on the way, or below its end, has an anchor.
+pub(super) fn is_shared(document: &Document, places: &[Place]) -> bool {
+    let positions = &document.positions;
+    let mut at = 0;
+    for place in places {
+        if positions.node(at).is_some_and(|node| node.written.anchored) {
+            return true;
+        }
+        let mut below = positions.below(at);
+        let node = match place {
+            Place::Key(wanted) => below.find(|node| node.key.is_some_and(|(key, _)| key == wanted)),
+            Place::Index(index) => below.nth(*index),
+        };
+        let Some(node) = node else { return false };
+        at = node.number;
+    }
+    positions.subtree(at).any(|node| node.written.anchored)
+}

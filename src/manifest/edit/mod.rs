@@ -1,0 +1,132 @@
+//! Fields of YAML and JSON texts set in place: only the bytes of the value asked for are written, everything else stays.
+//! A text is spliced at positions the reader gave, read again as strictly, and compared with what was meant. It never guesses
+//! what an address means, and never gives out a text that says anything else than was asked for.
+
+mod error;
+mod insert;
+mod locate;
+mod page;
+mod replace;
+mod style;
+
+pub use error::{EditError, EditFault};
+
+use super::positions::Shift;
+use super::{Document, FieldPath, Limits, ObjectAddress, Step, SyntaxError, parse};
+use locate::{Place, Resolved};
+use page::{Page, Splice};
+use serde_json::Value;
+
+/// A text whose fields are set one after the other.
+#[derive(Debug, Clone)]
+pub struct Editor {
+    text: String,
+    documents: Vec<Document>,
+    json: bool,
+}
+
+impl Editor {
+    /// Reads a text; `json` says that it is to stay JSON.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn open(text: String, json: bool) -> Result<Self, SyntaxError> {
+        let documents = parse(&text, Limits::default())?;
+        Ok(Self { text, documents, json })
+    }
+
+    /// The text as it is now.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its documents.
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    /// Gives a field its value; tells whether that changed anything. Without `object` the text has one document.
+    ///
+    /// A scalar takes a scalar's place, a mapping a mapping's, a list a list's; nothing, and `null`, make room for anything.
+    /// A missing field is added behind its siblings, missing mappings above it are made; an element of a list never is.
+    ///
+    /// # Errors
+    /// See [`EditError`]; then the text holds nothing of it.
+    pub fn set(&mut self, object: Option<&ObjectAddress>, path: &FieldPath, value: &Value) -> Result<bool, EditError> {
+        let (document, base) = locate::object(&self.documents, object)?;
+        self.set_at(document, base, path.steps(), path.steps(), value)
+    }
+
+    /// Sets the field that `steps` lead to from `base`; `whole` is the path an error names.
+    fn set_at(&mut self, document: usize, base: Vec<Place>, steps: &[Step], whole: &[Step], value: &Value) -> Result<bool, EditError> {
+        let Some(at) = self.documents.get(document) else { return Err(EditError::unsound(whole)) };
+        let resolved = locate::resolve(&at.value, base, steps)?;
+        if resolved.missing.is_empty() {
+            if resolved.value == value {
+                return Ok(false);
+            }
+            if let (Value::Object(old), Value::Object(new)) = (resolved.value, value)
+                && !old.is_empty()
+                && old.keys().all(|key| new.contains_key(key))
+            {
+                // Field by field, so that what is equal keeps its form.
+                let (places, mut edited) = (resolved.places, self.clone());
+                for (key, value) in new {
+                    edited.set_at(document, places.clone(), &[Step::Key(key.clone())], whole, value)?;
+                }
+                *self = edited;
+                return Ok(true);
+            }
+        }
+        let intended = locate::intended(&at.value, &resolved, value);
+        // A comment that stands deeper than a block of text before it would become a part of it: then the text goes on one line.
+        for blocks in [true, false] {
+            let splices = self.splices(document, &resolved, whole, value, blocks)?;
+            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
+                self.take(document, text, reread);
+                return Ok(true);
+            }
+        }
+        Err(if locate::is_shared(at, &resolved.places) { EditError::shared(whole) } else { EditError::unsound(whole) })
+    }
+
+    fn splices(&self, document: usize, resolved: &Resolved<'_>, whole: &[Step], value: &Value, blocks: bool) -> Result<Vec<Splice>, EditError> {
+        let mut page = Page::new(&self.text, &self.documents[document], self.json, whole);
+        page.style.literal &= blocks;
+        let spot = locate::walk(&self.documents[document], &resolved.places, whole)?;
+        match resolved.missing.split_first() {
+            None => replace::value(&page, spot, resolved.value, value),
+            Some((first, rest)) => {
+                let (key, value) = locate::nested(first, rest, value, whole)?;
+                insert::field(&page, spot, resolved.value, &key, &value)
+            }
+        }
+    }
+
+    /// The text with the splices written, and its document, unless that then says anything else than `intended`. Only the document's own
+    /// lines are read again: a line that begins with `---` or `...` is the end of a document wherever it stands (YAML 1.2.2, 9.1.2).
+    fn applied(&self, at: usize, splices: &[Splice], intended: &Value) -> Option<(String, Document)> {
+        let begin = self.documents.get(at)?.positions.node(0)?.value.start.offset as usize;
+        let lines = page::document_lines(&self.text, begin);
+        if splices.iter().any(|splice| splice.range.start < lines.start || splice.range.end > lines.end) {
+            return None;
+        }
+        let text = page::spliced(&self.text, splices);
+        let end = text.len() - (self.text.len() - lines.end);
+        let mut reread = parse(text.get(lines.start..end)?, Limits::default()).ok()?;
+        let json = !self.json || serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        let document = reread.pop().filter(|document| json && reread.is_empty() && document.value == *intended)?;
+        let moved = Shift::between("", text.get(..lines.start)?);
+        Some((text, Document { index: at, ..document.shifted(moved) }))
+    }
+
+    /// Puts the text in the place of the old one; the documents behind the one that was read again stand elsewhere now.
+    fn take(&mut self, at: usize, text: String, reread: Document) {
+        let moved = Shift::between(&self.text, &text);
+        self.text = text;
+        let behind = self.documents.split_off((at + 1).min(self.documents.len()));
+        self.documents.truncate(at);
+        self.documents.push(reread);
+        self.documents.extend(behind.into_iter().map(|document| document.shifted(moved)));
+    }
+}

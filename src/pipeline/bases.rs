@@ -1,0 +1,71 @@
+//! Base branches that move: every open request is owed a new plan on the new tip.
+//! It only owes: the work is a task like any other, so it survives a crash and is done once.
+
+use super::operations::OperationError;
+use super::step::outcome;
+use super::{Pipeline, blocking};
+use crate::inventory::Repository;
+use crate::request::{Request, State};
+use crate::store::{NewTask, PageQuery, RequestFilter, TaskKind};
+use crate::types::CommitSha;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Open requests listed at once.
+const LISTED: u32 = 500;
+
+impl Pipeline {
+    /// Owes a new plan to every open request that was last checked on another tip than its base has. What a conversation of at
+    /// most `age` ago showed is believed. Tells how many there are.
+    ///
+    /// # Errors
+    /// When the store fails. A repository that cannot be reached is passed over until the next time.
+    pub async fn follow_bases(self: &Arc<Self>, age: Duration) -> Result<usize, OperationError> {
+        let rules = self.rules.current();
+        let mut owed = 0;
+        for repository in rules.set.inventory.repositories.values() {
+            let open = self.open_requests(repository).await?;
+            if open.is_empty() {
+                continue;
+            }
+            let Some(tip) = self.tip(repository, age).await else { continue };
+            let behind = open.iter().filter(|request| request.checked.as_ref() != Some(&tip));
+            let tasks: Vec<NewTask> =
+                behind.map(|request| outcome::follow_up(request, TaskKind::Replan, repository.name.as_str(), self.clock.as_ref())).collect();
+            if !tasks.is_empty() {
+                tracing::info!(repository = %repository.name, %tip, requests = tasks.len(), "the base moved: open requests are planned again");
+                self.store.add_tasks(&tasks).await?;
+                owed += tasks.len();
+            }
+        }
+        Ok(owed)
+    }
+
+    async fn open_requests(&self, repository: &Repository) -> Result<Vec<Request>, OperationError> {
+        let states = vec![State::Proposed, State::Approved];
+        let filter = RequestFilter { repository: Some(repository.name.clone()), states, ..RequestFilter::default() };
+        let mut query = PageQuery { limit: LISTED, after: None };
+        let mut open = Vec::new();
+        loop {
+            let page = self.store.requests(&filter, &query).await?;
+            open.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(open),
+            }
+        }
+    }
+
+    /// Where the base is; none when it cannot be told now, which is said in the log.
+    async fn tip(self: &Arc<Self>, repository: &Repository, age: Duration) -> Option<CommitSha> {
+        let mirror = self.mirror(repository).ok()?;
+        if let Some(tip) = mirror.known_tip(age) {
+            return Some(tip);
+        }
+        let looked = blocking(move || Ok(mirror.look_at_tip()?)).await;
+        looked.unwrap_or_else(|error| {
+            tracing::warn!(repository = %repository.name, %error, "whether its base moved cannot be told");
+            None
+        })
+    }
+}

@@ -1,0 +1,228 @@
+//! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
+//! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
+
+use super::operations::seen;
+use super::planning::{self, Made, Stop, Wanted};
+use super::pull::priority;
+use super::step::{Planned, outcome};
+use super::told::Told;
+use super::{InForce, Pipeline, StepError, blocking};
+use crate::failpoint;
+use crate::forge::PullState;
+use crate::git::{GitError, Mirror, Snapshot};
+use crate::inventory::{Repository, Target};
+use crate::request::{Changes, Request, State};
+use crate::store::Settlement;
+use crate::types::{CommitSha, RepositoryName};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// The base of one repository, as one batch sees it.
+struct Base {
+    mirror: Arc<Mirror>,
+    tip: CommitSha,
+    snapshot: Snapshot,
+    /// Whether this batch fetched it, rather than believing what an earlier conversation showed.
+    fetched: bool,
+}
+
+/// The bases a batch has looked at. A repository that cannot be reached is asked once.
+type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
+
+/// What looking at a request came to, before anybody else is asked.
+enum Looked {
+    /// The same change as before: only the tip it was checked on is newer.
+    Same(CommitSha),
+    /// Nobody may know: the request's repository is not what it was.
+    Elsewhere,
+    /// A change, or none, or a refusal.
+    Planned(Box<Planned>),
+}
+
+/// What was found of the request at a place of the batch.
+type Found = (usize, Request, Result<Looked, StepError>);
+
+impl Pipeline {
+    /// Plans requests, each told at its place.
+    pub(super) async fn plan_all(self: &Arc<Self>, requests: Vec<(usize, Request)>, told: &Told) {
+        if requests.is_empty() {
+            return;
+        }
+        let this = Arc::clone(self);
+        let (tell, mut hear) = unbounded_channel::<Found>();
+        // libgit2 and the renderer block. One that panics tells nothing of those behind it; the worker knows who was not told of.
+        let looking = blocking(move || {
+            this.look_at_each(requests, &tell);
+            Ok(())
+        });
+        let settling = async {
+            while let Some((place, request, looked)) = hear.recv().await {
+                let outcome = match looked {
+                    Ok(looked) => self.settled(request, looked).await,
+                    Err(error) => Err(error),
+                };
+                self.heard(&outcome).await;
+                told.tell(place, outcome);
+            }
+        };
+        let (looked, ()) = tokio::join!(looking, settling);
+        if let Err(error) = looked {
+            tracing::error!(%error, "planning did not come to its end");
+        }
+    }
+
+    fn look_at_each(&self, requests: Vec<(usize, Request)>, tell: &UnboundedSender<Found>) {
+        let rules = self.rules.current();
+        let mut bases = Bases::new();
+        for (place, request) in requests {
+            let looked = if request.state == State::Accepted {
+                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(|planned| Looked::Planned(Box::new(planned)))
+            } else {
+                self.plan_again(&rules, &mut bases, &request)
+            };
+            if tell.send((place, request, looked)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What the store is to write.
+    async fn settled(&self, request: Request, looked: Looked) -> Result<Settlement, StepError> {
+        match looked {
+            Looked::Same(tip) => Ok(outcome::checked(request, tip, self.clock.as_ref())),
+            Looked::Elsewhere => Ok(outcome::nothing()),
+            Looked::Planned(planned) if request.state == State::Accepted => self.planned(request, *planned).await,
+            Looked::Planned(planned) => self.replace_proposal(request, *planned).await,
+        }
+    }
+
+    async fn planned(&self, request: Request, planned: Planned) -> Result<Settlement, StepError> {
+        let planned = self.beside_others(&request, planned).await?;
+        Ok(outcome::planned(request, planned, self.clock.as_ref()))
+    }
+
+    fn plan(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Planned, Stop> {
+        let (parameters, target) = planning::resolve(rules, wanted(request))?;
+        let base = self.base(bases, &target.repository)?;
+        let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot);
+        // An end is final, so it is not said on hearsay. Anything else is mended when the push shows that the base has moved.
+        if !base.fetched && made.as_ref().map_or(true, |made| made.change.is_empty()) {
+            bases.remove(&target.repository.name);
+            let base = self.look(&target.repository, Duration::ZERO, bases)?;
+            let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot)?;
+            return self.commit(rules, request, parameters, &target, &base, made);
+        }
+        self.commit(rules, request, parameters, &target, &base, made?)
+    }
+
+    /// An open request on the present tip of its base.
+    fn plan_again(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Looked, StepError> {
+        let (parameters, target) = match planning::resolve(rules, wanted(request)) {
+            Ok(resolved) => resolved,
+            // Its automation or target is gone or another one: what a person reviews is not taken away for that.
+            Err(Stop::Refused { .. }) => return Ok(Looked::Elsewhere),
+            Err(Stop::Failed(error)) => return Err(error),
+        };
+        if request.repository.as_ref() != Some(&target.repository.name) {
+            return Ok(Looked::Elsewhere);
+        }
+        let base = self.base(bases, &target.repository)?;
+        if request.taken_over {
+            return Ok(Looked::Same(base.tip.clone()));
+        }
+        let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
+            Ok(made) => made,
+            Err(stop) => return stop.into_planned().map(|planned| Looked::Planned(Box::new(planned))),
+        };
+        if let (Some(before), Some(commit)) = (&request.base, &request.commit)
+            && !made.change.is_empty()
+            && base.mirror.carries(before, commit, &base.tip, &made.change)?
+        {
+            return Ok(Looked::Same(base.tip.clone()));
+        }
+        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(|planned| Looked::Planned(Box::new(planned)))
+    }
+
+    fn commit(
+        &self,
+        rules: &InForce,
+        request: &Request,
+        parameters: serde_json::Map<String, serde_json::Value>,
+        target: &Target,
+        base: &Base,
+        made: Made,
+    ) -> Result<Planned, Stop> {
+        let repository = target.repository.name.clone();
+        if made.change.is_empty() {
+            return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
+        }
+        let (commit, said) = self.commit_on(rules, wanted(request), target, (&base.mirror, &base.tip), (&made, &request.id, &parameters))?;
+        let prefix = target.repository.spec.branch_prefix.as_str();
+        let branch = match &request.branch {
+            // Its pull request is there, whatever the prefix is by now.
+            Some(branch) => branch.clone(),
+            None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
+        };
+        let changes = Box::new(Changes::of(&made.change));
+        let warnings = made.change.warnings().iter().cloned().chain(said).collect();
+        failpoint::hit("plan.committed");
+        Ok(Planned::Committed {
+            parameters,
+            repository,
+            branch,
+            base: base.tip.clone(),
+            commit,
+            summary: made.summary,
+            changes,
+            text: Box::new(made.text),
+            warnings,
+        })
+    }
+
+    /// The repository's base, looked at once in a batch.
+    fn base(&self, bases: &mut Bases, repository: &Repository) -> Result<Arc<Base>, StepError> {
+        match bases.get(&repository.name) {
+            Some(known) => Ok(known.clone()?),
+            None => self.look(repository, self.fetch_max_age, bases),
+        }
+    }
+
+    /// Looks at the base; what is known of it since at most `age` is believed.
+    fn look(&self, repository: &Repository, age: Duration, bases: &mut Bases) -> Result<Arc<Base>, StepError> {
+        let mirror = self.mirror(repository)?;
+        let before = mirror.known_tip(Duration::MAX);
+        let fetched = mirror.known_tip(age).is_none();
+        let looked = mirror.fetch_within(age).and_then(|tip| Ok(Arc::new(Base { snapshot: mirror.snapshot(&tip)?, mirror, tip, fetched })));
+        failpoint::hit("plan.fetched");
+        if let Ok(base) = &looked
+            && before.is_some_and(|before| before != base.tip)
+        {
+            self.moved.notify_one();
+        }
+        bases.insert(repository.name.clone(), looked.clone());
+        Ok(looked?)
+    }
+
+    /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
+    async fn replace_proposal(&self, request: Request, planned: Planned) -> Result<Settlement, StepError> {
+        let rules = self.rules.current();
+        let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
+        let (Some(repository), Some(pull)) = (repository, &request.pull) else {
+            return Err(StepError::Bug(format!("{} is open, but has no pull request", request.id)));
+        };
+        let forge = self.forges.forge(repository, priority(&request))?;
+        let pull = forge.get(pull.number).await?;
+        match (pull.state, seen(&pull)) {
+            (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
+            // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
+            _ if forge.is_queued(pull.number).await? => Ok(outcome::nothing()),
+            _ => self.planned(request, planned).await,
+        }
+    }
+}
+
+fn wanted(request: &Request) -> Wanted<'_> {
+    Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() }
+}

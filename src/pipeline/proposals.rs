@@ -1,0 +1,123 @@
+//! From `planned` to `proposed`: the branches of a batch go up in one push, then each pull request is opened or found.
+//! A branch the server refuses is pushed again alone, so that it harms no other.
+
+use super::branch::{self, Head, Placed};
+use super::step::outcome;
+use super::told::Told;
+use super::{Pipeline, StepError, blocking, pull};
+use crate::failpoint;
+use crate::forge::{Forge, ForgeError, PullState};
+use crate::git::GitError;
+use crate::inventory::Repository;
+use crate::plan::PullText;
+use crate::request::{PullRef, Request};
+use crate::store::{ClaimedTask, Settlement};
+use crate::types::RepositoryName;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A request whose branch is to be pushed.
+struct Proposal<'b> {
+    place: usize,
+    attempt: u32,
+    request: &'b Request,
+    text: &'b PullText,
+    repository: Arc<Repository>,
+    head: Head,
+    forge: Arc<dyn Forge>,
+}
+
+impl Pipeline {
+    /// Pushes the branches and opens (or finds) the pull requests, each told at its place.
+    pub(super) async fn propose_all(self: &Arc<Self>, batch: &[(usize, &ClaimedTask)], told: &Told) {
+        let mut by_repository: BTreeMap<RepositoryName, Vec<Proposal<'_>>> = BTreeMap::new();
+        for (place, claimed) in batch {
+            match self.proposal(*place, claimed) {
+                Ok(proposal) => by_repository.entry(proposal.repository.name.clone()).or_default().push(proposal),
+                Err(error) => told.tell(*place, Err(error)),
+            }
+        }
+        for proposals in by_repository.into_values() {
+            let placed = match self.push_all(&proposals).await {
+                Ok(placed) => placed,
+                Err(error) => {
+                    tracing::error!(%error, "a push did not come to its end");
+                    continue;
+                }
+            };
+            failpoint::hit("propose.pushed");
+            for (proposal, placed) in proposals.iter().zip(placed) {
+                let opened = match placed {
+                    Ok(placed) => self.open(proposal, placed).await,
+                    // The mirror was built anew since: the same plan makes the same commit again.
+                    Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
+                    Err(error) => Err(error),
+                };
+                self.heard(&opened).await;
+                told.tell(proposal.place, opened);
+            }
+        }
+    }
+
+    fn proposal<'b>(&self, place: usize, claimed: &'b ClaimedTask) -> Result<Proposal<'b>, StepError> {
+        let request = &claimed.request;
+        let (Some(repository), Some(text)) = (&request.repository, &request.text) else {
+            return Err(StepError::Bug(format!("{} is planned, but has no text", request.id)));
+        };
+        let rules = self.rules.current();
+        let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else {
+            return Err(StepError::Permanent(format!("the repository {repository} is not configured any more")));
+        };
+        let Some(head) = Head::of(request, &repository)? else {
+            return Err(StepError::Bug(format!("{} is planned, but has no commit", request.id)));
+        };
+        // Before the push: while the forge takes no call, the branch need not go up.
+        let forge = self.forges.forge(&repository, pull::priority(request))?;
+        Ok(Proposal { place, attempt: claimed.task.attempts, request, text, repository, head, forge })
+    }
+
+    /// What became of each branch, in order. All are of one repository.
+    async fn push_all(&self, proposals: &[Proposal<'_>]) -> Result<Vec<Result<Placed, StepError>>, StepError> {
+        let Some(first) = proposals.first() else { return Ok(Vec::new()) };
+        let mirror = self.mirror(&first.repository)?;
+        let heads: Vec<Head> = proposals.iter().map(|proposal| proposal.head.clone()).collect();
+        let moved = Arc::clone(&self.moved);
+        blocking(move || {
+            let before = mirror.known_tip(std::time::Duration::MAX);
+            let placed = branch::push_all(&mirror, &heads);
+            if before.is_some() && mirror.known_tip(std::time::Duration::MAX) != before {
+                moved.notify_one();
+            }
+            Ok(placed)
+        })
+        .await
+    }
+
+    /// Opens the pull request of a branch that is there, or finds it.
+    async fn open(&self, proposal: &Proposal<'_>, placed: Placed) -> Result<Settlement, StepError> {
+        let Proposal { attempt, text, repository, head, forge, .. } = proposal;
+        let mut request = proposal.request.clone();
+        request.taken_over = placed.note.is_some();
+        let spec = pull::spec(&request, text, head, &placed, repository, *attempt, &self.people_at);
+        let (found, state, notes) = match pull::unchanged(&request, &spec, &placed, *attempt).filter(|_| forge.follows_branches()) {
+            Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
+            None => match forge.ensure_pull(&spec).await {
+                Ok(pull) => (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes),
+                Err(error @ ForgeError::NothingToPropose { .. }) => {
+                    return Ok(outcome::nothing_to_propose(request, error.to_string(), self.clock.as_ref()));
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        failpoint::hit("propose.opened");
+        let mut written = pull::written(found.number, &spec, request.written.as_ref().and_then(|written| written.checked.clone()));
+        if state == PullState::Open
+            && let Some(check) = pull::check(&request, &spec, &placed, &self.people_at)
+            && forge.report(&check).await?
+        {
+            written.checked = Some(check.commit);
+        }
+        let proposal = outcome::Proposal { pull: found, state, written, branch_note: placed.note, notes };
+        Ok(outcome::proposed(request, proposal, self.clock.as_ref()))
+    }
+}

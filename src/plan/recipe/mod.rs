@@ -1,0 +1,150 @@
+//! How an automation's change is made: its target, files, edits and pull request, compiled once at load.
+
+mod edits;
+mod files;
+mod pull;
+mod target;
+pub(super) mod texts;
+
+pub use pull::PullText;
+
+use super::co_authors::CoAuthors;
+use super::{BaseTree, ChangeSet, FileChange, PlanError};
+use crate::automation::{AutomationSpec, IfExists};
+use crate::event::Event;
+use crate::expression::Scope;
+use crate::inventory::{Inventory, Target};
+use crate::render::{Catalogue, Renderer};
+use crate::types::{Identity, ManifestPath, SpecError};
+use edits::Edit;
+use files::Step;
+use pull::PullTexts;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use target::TargetTexts;
+use texts::{text, variables};
+
+/// The variables of `with` and of `set`.
+pub(super) const WITH_VARIABLES: &[&str] = &["event", "parameters"];
+
+/// An automation's work, compiled.
+pub struct Recipe {
+    catalogue: Arc<Catalogue>,
+    target: TargetTexts,
+    steps: Vec<Step>,
+    edits: Vec<Edit>,
+    pull: PullTexts,
+    co_authors: CoAuthors,
+}
+
+/// What a change is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The event that asked for it.
+    pub event: &'a Event,
+    /// The request's parameters, checked.
+    pub parameters: &'a Map<String, Value>,
+}
+
+/// The most entries of `render`: each costs a template's time, a file in the change and lines a reviewer reads.
+const MAX_RENDERED: usize = 50;
+
+impl Recipe {
+    /// Compiles what an automation does.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with pointers into the spec.
+    pub fn compile(spec: &AutomationSpec, catalogue: &Arc<Catalogue>) -> Result<Self, Vec<SpecError>> {
+        let mut errors = Vec::new();
+        let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
+        let target = target::compile(&spec.target, &names, &mut errors);
+        if spec.render.is_empty() && spec.edit.is_empty() {
+            errors.push(
+                SpecError::new("", "an automation changes something: it has `render`, `edit` or both")
+                    .hint("render writes files from templates, edit sets fields of files there are"),
+            );
+        }
+        if spec.render.len() > MAX_RENDERED {
+            let message =
+                format!("an automation writes at most {MAX_RENDERED} files, and this one has {}; make several automations of it", spec.render.len());
+            errors.push(SpecError::new("/render", message));
+        }
+        let steps: Vec<Option<Step>> =
+            spec.render.iter().take(MAX_RENDERED).enumerate().map(|(at, step)| files::compile(step, at, &names, catalogue, &mut errors)).collect();
+        let rendered: Vec<&str> = spec.render.iter().map(|step| step.path.as_str()).collect();
+        let edits = edits::compile(&spec.edit, &rendered, &names, &mut errors);
+        let pull = pull::compile(&spec.pull_request, &names, &mut errors);
+        let co_authors = CoAuthors::compile(&spec.commit, &mut errors);
+        match (target, pull) {
+            (Some(target), Some(pull)) if errors.is_empty() => {
+                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), edits, pull, co_authors })
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// Whether it changes files that are there, so that it has no meaning without the repository.
+    pub fn needs_base(&self) -> bool {
+        !self.edits.is_empty()
+    }
+
+    /// Where the change goes.
+    ///
+    /// # Errors
+    /// When the texts have no value, or name nothing there is.
+    pub fn target(&self, inputs: Inputs<'_>, inventory: &Inventory) -> Result<Target, PlanError> {
+        self.target.find(inputs, inventory)
+    }
+
+    /// The files the change writes on `base`.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn change(&self, inputs: Inputs<'_>, target: &Target, base: &dyn BaseTree, renderer: &dyn Renderer) -> Result<ChangeSet, PlanError> {
+        let context = variables(inputs);
+        let scope = Scope::lending(context.clone());
+        let mut change = ChangeSet::default();
+        let (mut paths, mut jobs) = (Vec::new(), Vec::new());
+        let mut templated: BTreeSet<ManifestPath> = BTreeSet::new();
+        for step in &self.steps {
+            let relative = text(&step.path, &context, "render.path")?;
+            let path = target.path.join(&relative).map_err(|error| PlanError::Path(error.to_string()))?;
+            templated.insert(path.clone());
+            if step.if_exists != IfExists::Replace && base.entry(path.as_str())?.is_some() {
+                match step.if_exists {
+                    IfExists::Refuse => return Err(PlanError::Exists(path)),
+                    IfExists::Keep | IfExists::Replace => continue,
+                }
+            }
+            let values = self.catalogue.with_defaults(&step.template, &step.parameters(inputs.parameters, &scope)?)?;
+            change.templates.insert(step.template.to_string(), step.digest.clone());
+            jobs.push(step.job(inputs.event, values, target));
+            paths.push(path);
+        }
+        if !jobs.is_empty() {
+            for (path, bytes) in paths.into_iter().zip(renderer.render(&jobs)?) {
+                if change.files.insert(path.clone(), FileChange::Write(bytes)).is_some() {
+                    return Err(PlanError::Path(format!("two steps of the automation write {path}")));
+                }
+            }
+        }
+        for (path, bytes) in edits::apply(&self.edits, &context, &scope, target, base, &templated)? {
+            change.files.insert(path, FileChange::Write(bytes));
+        }
+        Ok(change)
+    }
+
+    /// Who is named as co-author of the commit, and what a reviewer is told of those who cannot be.
+    pub fn co_authors(&self, inputs: Inputs<'_>) -> (Vec<Identity>, Vec<String>) {
+        self.co_authors.of(&Scope::lending(variables(inputs)))
+    }
+
+    /// The texts of the pull request.
+    ///
+    /// # Errors
+    /// When a text has no value.
+    pub fn pull_text(&self, inputs: Inputs<'_>) -> Result<PullText, PlanError> {
+        self.pull.fill(inputs)
+    }
+}

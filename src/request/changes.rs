@@ -1,0 +1,87 @@
+//! What a request changes, as data: files, objects and fields, what they were held against, and what was asked for first.
+//! Bounded, so that a row of the store stays small; the values of Secrets are masked before they come here.
+
+use crate::manifest::{FieldChange, ObjectChange};
+use crate::types::{ManifestPath, Timestamp};
+use crate::validate::{Evidence, ValidatedChange};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Objects that are kept, at most.
+const MAX_OBJECTS: usize = 200;
+/// Fields that are kept, at most, of all objects together.
+const MAX_FIELDS: usize = 400;
+/// The longest value that is kept whole, in bytes of JSON.
+const MAX_VALUE: usize = 512;
+/// Characters that are kept of a longer one.
+const SHORTENED: usize = 200;
+
+/// What a request changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Every file that differs from the base, in order; never cut.
+    pub files: Vec<ManifestPath>,
+    /// What happens to which object and field, file by file.
+    pub objects: Vec<ObjectChange>,
+    /// Whether objects or fields were left out, or values shortened, because there are too many.
+    pub cut: bool,
+    /// What the change was held against.
+    pub evidence: Evidence,
+    /// The first plan of the request, since it was asked for.
+    pub first: Option<FirstPlan>,
+}
+
+/// What a request came to when it was first planned: what it was asked against.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FirstPlan {
+    /// When that was.
+    pub at: Timestamp,
+    /// What it changed then; none when that is what it changes now.
+    pub objects: Option<Vec<ObjectChange>>,
+}
+
+impl Changes {
+    /// What a validated change changes.
+    pub fn of(change: &ValidatedChange) -> Self {
+        let (mut objects, mut fields, mut cut) = (Vec::new(), 0, change.summary().len() > MAX_OBJECTS);
+        for object in change.summary().iter().take(MAX_OBJECTS) {
+            let kept: Vec<FieldChange> = object.fields.iter().take(MAX_FIELDS - fields).map(|field| bounded(field, &mut cut)).collect();
+            cut |= kept.len() < object.fields.len();
+            fields += kept.len();
+            objects.push(ObjectChange { fields: kept, ..object.clone() });
+        }
+        Self { files: change.files().keys().cloned().collect(), objects, cut, evidence: change.evidence().clone(), first: None }
+    }
+
+    /// Takes over what the request was first planned as; `before` is its plan up to `now`, and without one this is the first.
+    pub fn follow(&mut self, before: Option<&Self>, now: Timestamp) {
+        self.first = Some(match before {
+            None => FirstPlan { at: now, objects: None },
+            Some(before) => {
+                let first = before.first.clone().unwrap_or(FirstPlan { at: now, objects: None });
+                let objects = first.objects.unwrap_or_else(|| before.objects.clone());
+                FirstPlan { at: first.at, objects: (objects != self.objects).then_some(objects) }
+            }
+        });
+    }
+
+    /// What the request changed when it was first planned.
+    pub fn at_first(&self) -> &[ObjectChange] {
+        self.first.as_ref().and_then(|first| first.objects.as_deref()).unwrap_or(&self.objects)
+    }
+}
+
+fn bounded(field: &FieldChange, cut: &mut bool) -> FieldChange {
+    let mut value = |value: &Value| {
+        let text = value.to_string();
+        if text.len() <= MAX_VALUE {
+            return value.clone();
+        }
+        *cut = true;
+        let begin: String = value.as_str().unwrap_or(&text).chars().take(SHORTENED).collect();
+        // The digest keeps what differs different.
+        Value::from(format!("{begin}… ({} bytes, sha256 {})", text.len(), hex::encode(&Sha256::digest(&text)[..8])))
+    };
+    FieldChange { path: field.path.clone(), old: field.old.as_ref().map(&mut value), new: field.new.as_ref().map(&mut value) }
+}

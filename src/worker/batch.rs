@@ -1,0 +1,202 @@
+//! One attempt at the tasks of one lane, from claim to settlement: each is settled as soon as its step is done.
+//! Whoever loses a lease writes nothing more.
+
+use super::Worker;
+use super::retry::{self, AfterFailure, Failure};
+use crate::failpoint;
+use crate::pipeline::{Outcome, StepError, Told};
+use crate::request::{State, TimelineEntry};
+use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
+/// Steps that wait for a forge's limit to end come back within so many milliseconds after it.
+const LIMIT_JITTER_MILLIS: u128 = 2000;
+
+/// Claimed tasks by lane; one without a lane is alone.
+pub(super) fn by_lane(claimed: Vec<ClaimedTask>) -> Vec<Vec<ClaimedTask>> {
+    let mut batches: Vec<Vec<ClaimedTask>> = Vec::new();
+    for task in claimed {
+        match batches.last_mut().filter(|batch| !task.task.lane.is_empty() && batch.iter().all(|other| other.task.lane == task.task.lane)) {
+            Some(batch) => batch.push(task),
+            None => batches.push(vec![task]),
+        }
+    }
+    batches
+}
+
+/// The tasks of a batch that are not settled.
+struct Unsettled<'b> {
+    batch: &'b [ClaimedTask],
+    places: BTreeSet<usize>,
+    begun: Instant,
+}
+
+impl Unsettled<'_> {
+    fn tasks(&self) -> Vec<&ClaimedTask> {
+        self.places.iter().filter_map(|place| self.batch.get(*place)).collect()
+    }
+}
+
+impl Worker {
+    /// One attempt at each task of a lane.
+    pub(super) async fn work(self: Arc<Self>, batch: Vec<ClaimedTask>) {
+        let (spent, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|claimed| claimed.task.attempts > self.options.max_attempts);
+        if !spent.is_empty() {
+            // Their process died each time before it could settle: they must not take down every one to come.
+            let error = || Err(StepError::Permanent("every attempt was begun and none came to its end; the process may have died of it".to_owned()));
+            let mut unsettled = Unsettled { batch: &spent, places: (0..spent.len()).collect(), begun: Instant::now() };
+            self.settle(&mut unsettled, (0..spent.len()).map(|place| (place, error())).collect()).await;
+        }
+        if !batch.is_empty() {
+            self.attempt(&Arc::new(batch)).await;
+        }
+    }
+
+    /// The steps themselves, under leases that are extended while they run.
+    async fn attempt(&self, batch: &Arc<Vec<ClaimedTask>>) {
+        let mut unsettled = Unsettled { batch, places: (0..batch.len()).collect(), begun: Instant::now() };
+        let (told, mut outcomes) = Told::channel();
+        // A task of its own: a step may hold what settling another waits for. It ends with this attempt.
+        let (pipeline, theirs) = (Arc::clone(&self.pipeline), Arc::clone(batch));
+        let mut steps = JoinSet::new();
+        steps.spawn(async move { pipeline.perform(&theirs, &told).await });
+        let mut heartbeat = tokio::time::interval(self.options.lease / 3);
+        heartbeat.tick().await;
+        let patience = tokio::time::sleep(self.options.step_timeout);
+        tokio::pin!(patience);
+        while !unsettled.places.is_empty() {
+            tokio::select! {
+                first = outcomes.recv() => {
+                    let Some(first) = first else { return self.fail_all(&mut unsettled, || StepError::Bug("a step did not come to its end".to_owned())).await };
+                    self.settle(&mut unsettled, with_those_told(first, &mut outcomes)).await;
+                    patience.as_mut().reset(tokio::time::Instant::now() + self.options.step_timeout);
+                }
+                _ = heartbeat.tick() => {
+                    let until = self.clock().now().plus(self.options.lease);
+                    match self.store().extend_leases(&unsettled.tasks(), until).await {
+                        // Somebody else has the lane: nothing this attempt finds may be written.
+                        Err(StoreError::Conflict(reason)) => return tracing::warn!(%reason, "a lease was lost; its steps are left to whoever has it"),
+                        Err(error) => tracing::warn!(%error, "the leases could not be extended"),
+                        Ok(()) => {}
+                    }
+                }
+                () = &mut patience => return self.fail_all(&mut unsettled, || StepError::TimedOut(self.options.step_timeout.as_secs())).await,
+            }
+        }
+    }
+
+    async fn fail_all(&self, unsettled: &mut Unsettled<'_>, error: impl Fn() -> StepError) {
+        let outcomes = unsettled.places.iter().map(|place| (*place, Err(error()))).collect();
+        self.settle(unsettled, outcomes).await;
+    }
+
+    /// Writes what steps came to, in one transaction.
+    async fn settle(&self, unsettled: &mut Unsettled<'_>, outcomes: Vec<Outcome>) {
+        let mut settled = Vec::with_capacity(outcomes.len());
+        for (place, outcome) in outcomes {
+            let Some(claimed) = unsettled.batch.get(place).filter(|_| unsettled.places.remove(&place)) else { continue };
+            self.metrics.stage(claimed.task.kind.as_str(), unsettled.begun.elapsed());
+            settled.push((claimed, outcome.unwrap_or_else(|error| self.failed(claimed, &error))));
+            failpoint::hit(match claimed.task.kind {
+                TaskKind::Plan => "plan.settling",
+                TaskKind::Propose => "propose.settling",
+                TaskKind::Withdraw => "withdraw.settling",
+                TaskKind::Replan => "replan.settling",
+            });
+        }
+        let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();
+        let written = match self.store().settle_all(&together, self.clock().now()).await {
+            Ok(written) => written,
+            Err(error) => {
+                return tracing::error!(%error, steps = settled.len(), "what steps came to could not be kept; they are done again when the lease runs out");
+            }
+        };
+        for ((claimed, settlement), written) in settled.iter().zip(written) {
+            self.after_settling(claimed, settlement, written).await;
+        }
+        failpoint::hit("settled");
+        self.wake.notify_one();
+    }
+
+    async fn after_settling(&self, claimed: &ClaimedTask, settlement: &Settlement, written: Result<(), StoreError>) {
+        let request = &claimed.request.id;
+        match written {
+            Ok(()) => {
+                if let Some(after) = settlement.request.as_ref().filter(|_| !settlement.timeline.is_empty()) {
+                    tracing::info!(%request, automation = %after.key.automation, from = %claimed.request.state, to = %after.state, "{}", after.message.as_deref().unwrap_or_default());
+                }
+            }
+            Err(StoreError::Conflict(reason)) => {
+                tracing::warn!(%request, %reason, "the step's result was not taken; it is looked at again");
+                self.look_again(claimed, reason).await;
+            }
+            Err(error) => tracing::error!(%request, %error, "the step's result could not be kept; it is done again when the lease runs out"),
+        }
+    }
+
+    /// A person changed the request while the step ran: the task is done again on what the store holds now. If another
+    /// worker took over instead, the task is no longer ours to touch, and the store refuses this too.
+    async fn look_again(&self, claimed: &ClaimedTask, reason: String) {
+        let now = self.clock().now();
+        let again = Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Retry { run_at: now, error: reason } };
+        if self.store().settle(claimed, &again, now).await.is_ok() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// What a failed attempt leaves: another attempt later, or a dead letter and a failed request.
+    fn failed(&self, claimed: &ClaimedTask, error: &StepError) -> Settlement {
+        let now = self.clock().now();
+        let attempts = claimed.task.attempts;
+        let request = &claimed.request;
+        if let Some(wait) = error.limited() {
+            // Not all at once when the limit is over.
+            let jitter = Duration::from_millis(u64::try_from(self.clock().random() % LIMIT_JITTER_MILLIS).unwrap_or(0));
+            let run_at = now.plus(wait + jitter);
+            tracing::info!(request = %request.id, %run_at, %error, "a step is postponed");
+            let verdict = Verdict::Postponed { run_at, reason: error.to_string() };
+            return Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict };
+        }
+        let failure = Failure { class: error.class(), retry_after: error.retry_after(), attempts };
+        if let AfterFailure::Again { run_at, of } = retry::after(failure, self.options.max_attempts, now, self.clock().random()) {
+            tracing::warn!(request = %request.id, attempt = attempts, of, %run_at, %error, "a step failed and is tried again");
+            return Settlement {
+                request: None,
+                timeline: Vec::new(),
+                follow_up: Vec::new(),
+                verdict: Verdict::Retry { run_at, error: error.to_string() },
+            };
+        }
+        tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
+        let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
+        let (mut after, mut timeline) = (None, Vec::new());
+        if request.state.may_become(State::Failed) {
+            timeline.push(TimelineEntry {
+                at: now,
+                from: Some(request.state),
+                to: State::Failed,
+                message: message.clone(),
+                actor: "kubeops".to_owned(),
+            });
+            let mut changed = request.clone();
+            changed.state = State::Failed;
+            changed.message = Some(message);
+            changed.updated_at = now;
+            after = Some(changed);
+        }
+        Settlement { request: after, timeline, follow_up: Vec::new(), verdict: Verdict::Dead { error: error.to_string() } }
+    }
+}
+
+/// The first outcome, and those told meanwhile.
+fn with_those_told(first: Outcome, outcomes: &mut UnboundedReceiver<Outcome>) -> Vec<Outcome> {
+    let mut all = vec![first];
+    while let Ok(next) = outcomes.try_recv() {
+        all.push(next);
+    }
+    all
+}

@@ -1,0 +1,71 @@
+//! What is done from time to time, beside the steps: open pull requests looked at, moved bases followed, old rows removed.
+//! It repairs what nobody told of; whatever it finds to do is owed as a task.
+
+use super::Worker;
+use crate::failpoint;
+use crate::pipeline::Observer;
+use crate::types::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Rows removed in one slice.
+const PRUNE_SLICE: u32 = 500;
+/// How often old rows are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+impl Worker {
+    /// What is done from time to time: open pull requests looked at, old rows removed, gauges refreshed.
+    pub(super) async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut last_prune: Option<Timestamp> = None;
+        let mut observer = Observer::new(Arc::clone(&self.pipeline));
+        while !*stop.borrow() {
+            failpoint::hit("upkeep.round");
+            observer.round().await;
+            self.follow_bases(Duration::ZERO).await;
+            let now = self.clock().now();
+            if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
+                last_prune = Some(now);
+                self.prune(now).await;
+            }
+            let round = tokio::time::sleep(self.options.observe_every);
+            tokio::pin!(round);
+            loop {
+                tokio::select! {
+                    () = &mut round => break,
+                    _ = stop.changed() => break,
+                    // A step saw the base move: what is known of it now is enough.
+                    () = self.pipeline.moved.notified() => self.follow_bases(Duration::MAX).await,
+                }
+            }
+        }
+    }
+
+    /// Owes open requests a new plan where their base has moved.
+    async fn follow_bases(&self, age: Duration) {
+        match self.pipeline.follow_bases(age).await {
+            Ok(0) => {}
+            Ok(_) => self.wake.notify_one(),
+            Err(error) => tracing::warn!(%error, "whether base branches moved cannot be told"),
+        }
+    }
+
+    async fn prune(&self, now: Timestamp) {
+        let before = now.minus(self.options.retention);
+        loop {
+            match self.store().prune(before, PRUNE_SLICE).await {
+                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => break,
+                Ok(pruned) => tracing::info!(
+                    deliveries = pruned.deliveries,
+                    events = pruned.events,
+                    requests = pruned.requests,
+                    "removed what is past its retention"
+                ),
+                Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
+            }
+        }
+        if let Err(error) = self.pipeline.tidy_mirrors().await {
+            tracing::warn!(%error, "the mirrors could not be tidied");
+        }
+    }
+}

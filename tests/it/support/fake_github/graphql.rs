@@ -1,0 +1,61 @@
+//! The few things GraphQL is asked for.
+
+use super::{Call, Merging, State, json_answer};
+use crate::support::github_graphql::read;
+use crate::support::loopback::Answer;
+use serde_json::{Value, json};
+
+impl State {
+    pub(super) fn graphql(&mut self, call: &Call<'_>) -> Answer {
+        let operation = read(call.body["query"].as_str().unwrap_or_default()).expect("it was read before");
+        let variables = &call.body["variables"];
+        let field = operation.fields.first().expect("a field").name.clone();
+        let updated = self.change();
+        if field == "repository" {
+            let slug = format!("{}/{}", variables["owner"].as_str().unwrap_or_default(), variables["name"].as_str().unwrap_or_default());
+            let slug = self.former.get(&slug).cloned().unwrap_or(slug);
+            let Some(repository) = self.repositories.get(&slug) else { return refused("NOT_FOUND", &field, "Could not resolve to a Repository") };
+            let pull = repository.pulls.iter().find(|pull| json!(pull.number) == variables["number"]);
+            let Some(pull) = pull else { return refused("NOT_FOUND", &field, "Could not resolve to a PullRequest") };
+            return answered(json!({ "repository": { "pullRequest": { "isInMergeQueue": pull.queued } } }));
+        }
+        let node = variables["pull"].as_str().unwrap_or_default();
+        let found = self.repositories.values_mut().find_map(|repository| {
+            let merging = repository.merging;
+            let id = repository.id;
+            repository.pulls.iter_mut().find(|pull| format!("PR_{id}_{}", pull.number) == node).map(|pull| (pull, merging))
+        });
+        let Some((pull, merging)) = found else { return refused("NOT_FOUND", &field, "Could not resolve to a node with the global id") };
+        pull.updated = updated;
+        match field.as_str() {
+            "markPullRequestReadyForReview" => {
+                pull.draft = false;
+                answered(json!({ &field: { "pullRequest": { "isDraft": false } } }))
+            }
+            "enablePullRequestAutoMerge" => match merging {
+                Merging::Waits => {
+                    pull.auto_merge = variables["method"].as_str().map(str::to_owned);
+                    answered(json!({ &field: { "pullRequest": { "autoMergeRequest": { "enabledAt": "2026-11-20T12:00:00Z" } } } }))
+                }
+                Merging::Clean | Merging::CleanQueue => refused("UNPROCESSABLE", &field, "Pull request Pull request is in clean status"),
+                Merging::NotAllowed => refused("UNPROCESSABLE", &field, "Pull request Auto merge is not allowed for this repository"),
+            },
+            "enqueuePullRequest" => match merging {
+                Merging::CleanQueue => {
+                    pull.queued = true;
+                    answered(json!({ &field: { "mergeQueueEntry": { "position": 1 } } }))
+                }
+                _ => refused("UNPROCESSABLE", &field, "The merge queue is not enabled for this branch"),
+            },
+            other => panic!("the fake does not know {other}"),
+        }
+    }
+}
+
+fn answered(data: Value) -> Answer {
+    json_answer(200, &json!({ "data": data }))
+}
+
+fn refused(kind: &str, field: &str, message: &str) -> Answer {
+    json_answer(200, &json!({ "data": { field: null }, "errors": [{ "type": kind, "path": [field], "message": message }] }))
+}

@@ -2,11 +2,13 @@
 //! The mirror holds the base branch; what we propose stands beside it in `proposals/<commit>` until it is pushed and
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
+mod rebuild;
+
 use super::commit;
-use super::hold::{Alone, Hold, Ownership, Pin, lock};
+use super::hold::{Alone, Hold, Ownership, Pin, Talking, lock};
 use super::message::CommitMeta;
-use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
-use super::proposal::{Proposals, Worth, unique};
+use super::open::open_in_memory;
+use super::proposal::{Proposals, Worth};
 use super::tip::Tip;
 use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
 use super::upkeep::Moment;
@@ -17,7 +19,6 @@ use git2::{Oid, Repository};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -142,7 +143,7 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached or has no such branch, or the disk refuses.
     pub fn fetch(&self) -> Result<CommitSha, GitError> {
-        let _talking = self.hold.talk();
+        let _talking = self.talk();
         let mut rebuilt = self.prepare()?;
         loop {
             let fetched = self.transport.fetch(&self.place()).and_then(|tip| {
@@ -154,7 +155,7 @@ impl Mirror {
                     self.rebuild()?;
                     rebuilt = true;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.remember(error)),
                 Ok(tip) => {
                     self.tip.note(&tip);
                     return Ok(tip);
@@ -302,13 +303,30 @@ impl Mirror {
     /// Speaks with the remote, while nobody else does for this mirror. Damage is remembered, so that the next conversation
     /// begins with a new mirror.
     pub(super) fn converse<T>(&self, talk: impl FnOnce(&dyn Transport, &Place) -> Result<T, GitError>) -> Result<T, GitError> {
-        let _talking = self.hold.talk();
+        let _talking = self.talk();
         self.prepare()?;
-        let result = talk(self.transport.as_ref(), &self.place());
-        if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.damaged.store(true, Ordering::Relaxed);
+        talk(self.transport.as_ref(), &self.place()).map_err(|error| self.remember(error))
+    }
+
+    /// Waits for its turn to talk with the remote. Before the first time, and after a conversation that was given up, what a killed git
+    /// left is removed, if no other process talks at this moment.
+    fn talk(&self) -> Talking<'_> {
+        if !self.tidied.swap(true, Ordering::Relaxed)
+            && let Ok(Some(_alone)) = self.hold.alone()
+        {
+            scraps::remove(&self.path);
         }
-        result
+        self.hold.talk()
+    }
+
+    /// What a failed conversation means for the next one.
+    fn remember(&self, error: GitError) -> GitError {
+        match &error {
+            GitError::Corrupt { .. } => self.mark_damaged(),
+            GitError::Timeout { .. } | GitError::Storage { .. } => self.tidied.store(false, Ordering::Relaxed),
+            _ => {}
+        }
+        error
     }
 
     /// Upkeep leaves the commit, and what it reaches, while the pin is held.
@@ -471,44 +489,6 @@ impl Mirror {
         })
     }
 
-    /// Makes the mirror when there is none, and anew when it is damaged, half-written, or of another address or cut. Tells whether it did.
-    fn prepare(&self) -> Result<bool, GitError> {
-        if !self.tidied.swap(true, Ordering::Relaxed) {
-            scraps::remove(&self.path);
-        }
-        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|mark| mark == self.remote.mark());
-        // libgit2 bears a head that git does not.
-        let headed = fs::read(self.path.join("HEAD")).is_ok_and(|head| head.starts_with(b"ref: refs/heads/"));
-        let sound = marked && headed && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
-        if !sound {
-            self.rebuild()?;
-        }
-        Ok(!sound)
-    }
-
-    /// Puts an empty mirror in place of what is there. Proposals are dropped with it: they are made again from their requests.
-    fn rebuild(&self) -> Result<(), GitError> {
-        let storage = |error: std::io::Error| self.storage(&error);
-        let mut slot = lock(&self.handle);
-        *slot = None;
-        // A repository's name has no dot, so this is no other's mirror.
-        let aside = self.path.with_extension(format!("{}{}-{}", &BROKEN[1..], std::process::id(), unique()));
-        match fs::rename(&self.path, &aside) {
-            Ok(()) => {
-                tracing::warn!(repository = %self.remote.name, "the mirror is missing parts or mirrors another address; it is built anew");
-                let _ = fs::remove_dir_all(&aside);
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(storage(error)),
-        }
-        initialise(&self.path).map_err(|error| self.local(&error))?;
-        fs::write(self.path.join("config"), MIRROR_CONFIG).map_err(storage)?;
-        self.proposals().prepare()?;
-        fs::write(self.path.join(MARKER), self.remote.mark()).map_err(storage)?;
-        self.damaged.store(false, Ordering::Relaxed);
-        Ok(())
-    }
-
     pub(super) fn place(&self) -> Place {
         Place {
             path: self.path.clone(),
@@ -531,11 +511,4 @@ impl Mirror {
     pub(super) fn storage(&self, error: &std::io::Error) -> GitError {
         GitError::storage(&self.remote.name, error)
     }
-}
-
-fn initialise(path: &Path) -> Result<(), git2::Error> {
-    let mut options = git2::RepositoryInitOptions::new();
-    // No template directory of the machine: it could bring hooks.
-    options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
-    Repository::init_opts(path, &options).map(drop)
 }

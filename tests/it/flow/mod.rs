@@ -19,6 +19,7 @@ mod secrets;
 mod shutdown;
 mod ticket;
 mod timeouts;
+mod transports;
 mod upgrade;
 mod vital;
 

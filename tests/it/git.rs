@@ -29,7 +29,7 @@ struct Setting {
     _server: Option<HttpUpstream>,
 }
 
-/// Whatever a test did, both sides hold nothing in the end that git would complain of.
+/// Whatever a test did, the mirror holds nothing in the end that git would complain of; nor does the upstream, whose own end says so.
 impl Drop for Setting {
     fn drop(&mut self) {
         if !std::thread::panicking() {

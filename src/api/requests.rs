@@ -75,7 +75,7 @@ pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<
 /// Shows what a service request changes, as a unified diff or, with `Accept: application/json`, file by file.
 #[utoipa::path(tag = "requests", params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "The change.", content((String = "text/x-diff"), (Diff = "application/json"))),
-              (status = 409, description = "Nothing is planned yet.", body = super::error::ErrorBody)))]
+              (status = 409, description = "Nothing is planned yet, or what an ended request changed is not kept any more.", body = super::error::ErrorBody)))]
 #[get("/requests/{id}/diff")]
 pub(super) async fn diff_request(state: State, At(id): At<RequestId>, json: WantsJson) -> Result<HttpResponse, ApiError> {
     Ok(diff_answer(&state.timed(state.parts.operations.request_diff(&id)).await?, &json))

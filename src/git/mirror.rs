@@ -204,9 +204,16 @@ impl Mirror {
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
         // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
-        let pin = self.pin(commit)?;
+        let mut pins = vec![self.pin(commit)?];
         let root = self.tree_of(commit)?;
-        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
+        // Of a commit of ours the mirror has what it stands on.
+        let mut at = commit.clone();
+        while self.proposals().has(&at) {
+            let Some(parent) = self.parent_of(&at)? else { break };
+            pins.push(self.pin(&parent)?);
+            at = parent;
+        }
+        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pins))
     }
 
     /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
@@ -479,6 +486,14 @@ impl Mirror {
 
     pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
         GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
+    }
+
+    fn parent_of(&self, commit: &CommitSha) -> Result<Option<CommitSha>, GitError> {
+        self.with_handle(|handle| {
+            let id = self.find(&handle.repository, commit)?;
+            let parent = handle.repository.find_commit(id).map(|commit| commit.parent_id(0).ok()).map_err(|error| self.local(&error))?;
+            Ok(parent.map(|parent| CommitSha::from_bytes(parent.as_bytes())))
+        })
     }
 
     fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {

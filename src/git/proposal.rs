@@ -152,6 +152,11 @@ impl<'m> Proposals<'m> {
         }
     }
 
+    /// Whether the objects of this commit stand here.
+    pub(super) fn has(&self, commit: &CommitSha) -> bool {
+        self.place(commit).exists()
+    }
+
     fn place(&self, commit: &CommitSha) -> PathBuf {
         self.directory.join(commit.as_str())
     }

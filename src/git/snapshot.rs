@@ -13,7 +13,7 @@ pub struct Snapshot {
     commit: CommitSha,
     root: git2::Oid,
     /// Upkeep leaves what is being read.
-    _pin: Arc<Pin>,
+    _pins: Arc<[Arc<Pin>]>,
 }
 
 struct Found {
@@ -29,8 +29,8 @@ impl Found {
 }
 
 impl Snapshot {
-    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pin: Arc<Pin>) -> Self {
-        Self { mirror, commit, root, _pin: pin }
+    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pins: Vec<Arc<Pin>>) -> Self {
+        Self { mirror, commit, root, _pins: pins.into() }
     }
 
     /// What stands at `path`; the root for an empty path or `.`.

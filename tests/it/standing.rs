@@ -17,7 +17,6 @@ struct World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.upstream.fsck();
             fsck(&self.upstream.scratch("mirrors").join("gitops.git"));
         }
     }

@@ -26,6 +26,15 @@ pub struct UpstreamRepo {
     path: PathBuf,
 }
 
+/// Whatever a test did, `git fsck --strict` finds nothing in the end.
+impl Drop for UpstreamRepo {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.path.join("HEAD").exists() {
+            self.fsck();
+        }
+    }
+}
+
 impl UpstreamRepo {
     /// A repository with [`SEED`] on `main`.
     pub fn new() -> Self {

@@ -12,7 +12,7 @@ use super::proposal::{Proposals, Worth};
 use super::tip::Tip;
 use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
 use super::upkeep::Moment;
-use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, diff, scraps};
+use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, Stack, diff, scraps, stack};
 use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
 use crate::validate::ValidatedChange;
 use git2::{Oid, Repository};
@@ -368,10 +368,31 @@ impl Mirror {
         })
     }
 
+    /// Whether two stacks of commits, each from its tip down to its base, do the same one after the other: as many commits, and
+    /// each changes the same files from the same content to the same content. False where the mirror does not hold them.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub fn same_stack(&self, one: &Stack<'_>, other: &Stack<'_>) -> Result<bool, GitError> {
+        self.with_handle(|handle| {
+            for commit in [one.base, one.tip, other.base, other.tip] {
+                if self.proposals().load(&handle.repository, commit)?.is_none() {
+                    return Ok(false);
+                }
+            }
+            stack::is_same(&handle.repository, one, other).map_err(|error| self.local(&error))
+        })
+    }
+
     /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
     pub fn forget(&self, commit: &CommitSha) {
+        self.forget_all([commit]);
+    }
+
+    /// As [`Self::forget`], for many.
+    pub fn forget_all<'c>(&self, commits: impl IntoIterator<Item = &'c CommitSha>) {
         *lock(&self.handle) = None;
-        self.proposals().forget(commit);
+        commits.into_iter().for_each(|commit| self.proposals().forget(commit));
     }
 
     /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
@@ -424,6 +445,14 @@ impl Mirror {
     /// The next fetch builds it anew.
     pub(super) fn mark_damaged(&self) {
         self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// As [`Self::with_repository`], with this commit of the base or of ours readable: a handle may be a new one.
+    pub(super) fn with_commit<T>(&self, commit: &CommitSha, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
+        self.with_handle(|handle| {
+            self.find(&handle.repository, commit)?;
+            read(&handle.repository).map_err(|error| self.local(&error))
+        })
     }
 
     pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {

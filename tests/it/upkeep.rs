@@ -117,7 +117,7 @@ impl World {
         let committer = Identity::new("KubeOps", "kubeops@example.com").expect("an identity");
         let time = Timestamp::from_unix_millis(1_760_000_000_123);
         let request = RequestId::from_parts(time, 77);
-        let owner = Owner { request: &request, committer: &committer, time, known: &[] };
+        let owner = Owner { request: &request, committer: &committer, time: Some(time), known: &[] };
         self.mirror().standing(&branch.parse().expect("a branch"), &owner).expect("a look")
     }
 

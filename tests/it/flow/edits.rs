@@ -199,7 +199,7 @@ fn plan_again(server: &TestServer, request: &Value) {
         let now = Timestamp::from_unix_millis(request.updated_at.unix_millis() + 1);
         let task = NewTask { id: TaskId::from_parts(now, 7), kind: TaskKind::Plan, request: id, lane: "gitops".to_owned(), run_at: now };
         let request = Request { state: State::Accepted, ..request };
-        store.update_request(&request, &RequestUpdate { timeline: Vec::new(), tasks: vec![task], drop_tasks: false }, now).await.expect("written");
+        store.update_request(&request, &RequestUpdate { tasks: vec![task], ..RequestUpdate::default() }, now).await.expect("written");
         store.close().await;
     });
 }

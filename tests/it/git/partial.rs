@@ -74,7 +74,7 @@ fn a_change_travels_from_a_partial_mirror(#[values(Way::File, Way::Http, Way::Ss
     assert_eq!(mirror.push(&name, &commit, Expected::Absent).expect("pushed"), Pushed::Updated);
     assert_eq!(mirror.push(&name, &commit, Expected::Absent).expect("pushed"), Pushed::AlreadyThere);
     let us = meta("ours");
-    let owner = Owner { request: &us.request, committer: &us.committer, time: us.time, known: &[] };
+    let owner = Owner { request: &us.request, committer: &us.committer, time: Some(us.time), known: &[] };
     assert_eq!(mirror.standing(&name, &owner).expect("looked at"), Standing::Ours(commit.clone()));
     // The base moves on, and a commit is made on the new one.
     let moved = setting.upstream.write("main", "a.yaml", "a: b\n");
@@ -234,7 +234,7 @@ fn whose_a_branch_is_is_told_right_though_history_is_cut_off(#[values(true, fals
     }
     let remote = kubeops::git::RemoteSpec { git: git(partial, 1), ..setting.remote.clone() };
     let mirror = setting.mirrors.get(&remote);
-    let owner = Owner { request: &us.request, committer: &us.committer, time: us.time, known: &[] };
+    let owner = Owner { request: &us.request, committer: &us.committer, time: Some(us.time), known: &[] };
     mirror.fetch().expect("fetched");
     assert_eq!(commits(&setting), 1);
     assert_eq!(mirror.standing(&name, &owner).expect("looked at"), Standing::Ours(commit.clone()));

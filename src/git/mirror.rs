@@ -2,111 +2,33 @@
 //! The mirror holds the base branch; what we propose stands beside it in `proposals/<commit>` until it is pushed and
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
+mod all;
+mod handle;
+mod objects;
+mod push;
 mod rebuild;
 
-use super::commit;
-use super::hold::{Alone, Hold, Ownership, Pin, Talking, lock};
-use super::message::CommitMeta;
-use super::open::open_in_memory;
-use super::proposal::{Proposals, Worth};
+pub use all::Mirrors;
+
+use super::hold::{Alone, Hold, Pin, Talking, lock};
+use super::proposal::Proposals;
 use super::tip::Tip;
-use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
+use super::transport::{Place, Transport};
 use super::upkeep::Moment;
-use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, Stack, diff, scraps, stack};
-use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
-use crate::validate::ValidatedChange;
-use git2::{Oid, Repository};
-use std::collections::HashMap;
+use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, scraps};
+use crate::types::{BranchName, CommitSha};
+use git2::Oid;
+use handle::Handle;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
-const USES_PER_HANDLE: u32 = 256;
-/// After building so many bytes a handle is opened anew.
-const BYTES_PER_HANDLE: usize = 8 * 1024 * 1024;
-/// Written last when a mirror is made: a mirror without it is half-written. Holds what it is a mirror of.
-const MARKER: &str = "kubeops-mirror";
 /// What a mirror's directory is called while it is being removed.
 const BROKEN: &str = ".broken-";
-
-/// Every mirror of this process, under one directory.
-pub struct Mirrors {
-    directory: PathBuf,
-    transport: Arc<dyn Transport>,
-    open: Mutex<HashMap<RepositoryName, Arc<Mirror>>>,
-    ownership: Ownership,
-}
-
-impl Mirrors {
-    /// Mirrors in `directory`, which is made when it is missing, reached through `transport`.
-    ///
-    /// # Errors
-    /// When the directory cannot be made.
-    pub fn new(directory: impl Into<PathBuf>, transport: Arc<dyn Transport>) -> std::io::Result<Self> {
-        let directory = directory.into();
-        fs::create_dir_all(&directory)?;
-        for entry in fs::read_dir(&directory)?.flatten().filter(|entry| entry.file_name().to_string_lossy().contains(BROKEN)) {
-            // Set aside by a process that ended before it could remove it.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-        Ok(Self { ownership: Ownership::of(&directory), directory, transport, open: Mutex::new(HashMap::new()) })
-    }
-
-    /// The mirror of a repository; nothing is read or fetched yet. The credentials given last are used from now on. A
-    /// changed address gives a new mirror on disk, at the next fetch.
-    pub fn get(&self, remote: &RemoteSpec) -> Arc<Mirror> {
-        let mut open = lock(&self.open);
-        if let Some(mirror) = open.get(&remote.name)
-            && mirror.remote.url == remote.url
-            && mirror.remote.base == remote.base
-            && mirror.remote.git == remote.git
-        {
-            lock(&mirror.credentials).clone_from(&remote.credentials);
-            lock(&mirror.ssh).clone_from(&remote.ssh);
-            return Arc::clone(mirror);
-        }
-        let path = self.directory.join(format!("{}.git", remote.name));
-        let mirror = Arc::new(Mirror {
-            remote: RemoteSpec { credentials: None, ssh: None, ..remote.clone() },
-            credentials: Mutex::new(remote.credentials.clone()),
-            ssh: Mutex::new(remote.ssh.clone()),
-            transport: Arc::clone(&self.transport),
-            handle: Mutex::new(None),
-            hold: open.get(&remote.name).map_or_else(|| Hold::of(&path), |former| Arc::clone(&former.hold)),
-            path,
-            damaged: AtomicBool::new(false),
-            tip: Tip::default(),
-            tidied: AtomicBool::new(false),
-        });
-        open.insert(remote.name.clone(), Arc::clone(&mirror));
-        mirror
-    }
-
-    /// Whether this process, and no other that works on the same directory, is to prune the mirrors and to keep them small. Where
-    /// files cannot be locked nobody is.
-    pub fn are_ours(&self) -> bool {
-        self.ownership.is_ours()
-    }
-
-    /// Closes handles that are not in use at this moment: for idle times, so that caches do not stay in memory.
-    pub fn release(&self) {
-        for mirror in lock(&self.open).values() {
-            if let Ok(mut handle) = mirror.handle.try_lock() {
-                *handle = None;
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Mirrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mirrors").field("directory", &self.directory).finish_non_exhaustive()
-    }
-}
+/// Written last when a mirror is made: a mirror without it is half-written. Holds what it is a mirror of.
+const MARKER: &str = "kubeops-mirror";
 
 /// One repository's mirror.
 pub struct Mirror {
@@ -128,13 +50,6 @@ impl fmt::Debug for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mirror").field("path", &self.path).field("remote", &self.remote).finish_non_exhaustive()
     }
-}
-
-struct Handle {
-    repository: Repository,
-    uses: u32,
-    /// What was built in memory so far, in bytes.
-    built: usize,
 }
 
 impl Mirror {
@@ -216,68 +131,6 @@ impl Mirror {
         Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pins))
     }
 
-    /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
-    /// reference moves. The objects stand in one file under `proposals/`, written without `fsync`: after a power loss the
-    /// same call gives the same commit again.
-    ///
-    /// # Errors
-    /// When the mirror does not hold `base` or cannot be read or written, or a path is no file in the base.
-    pub fn commit(&self, base: &CommitSha, change: &ValidatedChange, meta: &CommitMeta) -> Result<CommitSha, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let base_id = self.find(repository, base)?;
-            let Some(built) = commit::build(&self.remote.name, repository, base_id, change, meta)? else { return Ok(base.clone()) };
-            let sha = CommitSha::from_bytes(built.commit.as_bytes());
-            let odb = repository.odb().map_err(|error| self.local(&error))?;
-            handle.built += self.proposals().write(&odb, &built, &sha)?;
-            Ok(sha)
-        })
-    }
-
-    /// Points the remote's `branch` at `commit`, if it is where `expected` says. Where it is there already, nothing is sent.
-    ///
-    /// # Errors
-    /// [`GitError::Moved`] when the branch is elsewhere, [`GitError::Rejected`] when the server says no, and what the network gives.
-    pub fn push(&self, branch: &BranchName, commit: &CommitSha, expected: Expected) -> Result<Pushed, GitError> {
-        self.update(RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected })
-    }
-
-    /// Makes, moves and deletes branches in one conversation. The results stand in the order of `updates`, each as
-    /// [`Self::push`] would tell it; one refused branch does not harm the others, unless the server refuses all for it.
-    ///
-    /// # Errors
-    /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
-    pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
-        let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
-        let report = self.converse(|transport, place| transport.push(place, updates));
-        let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
-        let PushReport { results, base } = match report {
-            Ok(report) => report,
-            Err(error) => {
-                if matches!(error, GitError::Corrupt { .. }) {
-                    commits.iter().flatten().for_each(|commit| self.forget(commit));
-                }
-                return Err(error);
-            }
-        };
-        if let Some(base) = base {
-            self.tip.note(&base);
-        }
-        for (commit, _) in commits.iter().zip(&results).filter(|(_, result)| failed(result)) {
-            // Perhaps our own objects did not survive a power loss; they are made again from the request.
-            commit.iter().for_each(|commit| self.forget(commit));
-        }
-        if results.len() == commits.len() { Ok(results) } else { Err(self.bug("the transport told nothing of some branches")) }
-    }
-
-    /// Deletes the remote's `branch`, if it is where `expected` says; a missing branch is a success.
-    ///
-    /// # Errors
-    /// As [`Self::push`].
-    pub fn delete_branch(&self, branch: &BranchName, expected: Expected) -> Result<Pushed, GitError> {
-        self.update(RefUpdate { branch: branch.clone(), commit: None, expected })
-    }
-
     /// Where the remote's `branch` is; none when there is no such branch.
     ///
     /// # Errors
@@ -341,79 +194,6 @@ impl Mirror {
         Ok(self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?))
     }
 
-    /// What `commit` changes against `base`, with at most `limit` bytes of text.
-    ///
-    /// # Errors
-    /// When the mirror does not hold one of them or cannot be read.
-    pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<TreeDiff, GitError> {
-        self.bring_for_diff(base, commit)?;
-        self.with_found(base, commit, |repository, from, to| diff::tree_diff(repository, from, to, limit))
-    }
-
-    /// Whether `commit`, made on `base`, is to `base` what `change` is to `tip`: the same files, with the same content before and
-    /// after. Then a pull request of it shows the same on either. False where the mirror does not hold one of the commits.
-    ///
-    /// # Errors
-    /// When the mirror cannot be read.
-    pub fn carries(&self, base: &CommitSha, commit: &CommitSha, tip: &CommitSha, change: &ValidatedChange) -> Result<bool, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let proposals = self.proposals();
-            let (Some(base), Some(commit), Some(tip)) =
-                (proposals.load(repository, base)?, proposals.load(repository, commit)?, proposals.load(repository, tip)?)
-            else {
-                return Ok(false);
-            };
-            commit::carries(repository, base, commit, tip, change).map_err(|error| self.local(&error))
-        })
-    }
-
-    /// Whether two stacks of commits, each from its tip down to its base, do the same one after the other: as many commits, and
-    /// each changes the same files from the same content to the same content. False where the mirror does not hold them.
-    ///
-    /// # Errors
-    /// When the mirror cannot be read.
-    pub fn same_stack(&self, one: &Stack<'_>, other: &Stack<'_>) -> Result<bool, GitError> {
-        self.with_handle(|handle| {
-            for commit in [one.base, one.tip, other.base, other.tip] {
-                if self.proposals().load(&handle.repository, commit)?.is_none() {
-                    return Ok(false);
-                }
-            }
-            stack::is_same(&handle.repository, one, other).map_err(|error| self.local(&error))
-        })
-    }
-
-    /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
-    pub fn forget(&self, commit: &CommitSha) {
-        self.forget_all([commit]);
-    }
-
-    /// As [`Self::forget`], for many.
-    pub fn forget_all<'c>(&self, commits: impl IntoIterator<Item = &'c CommitSha>) {
-        *lock(&self.handle) = None;
-        commits.into_iter().for_each(|commit| self.proposals().forget(commit));
-    }
-
-    /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
-    /// that are worth little the newest stay, as many as are small beside the mirror. Only the process that owns the data directory
-    /// may call it.
-    ///
-    /// # Errors
-    /// When the directory cannot be listed.
-    pub fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
-        // No commit of this process is being written while the handle is held, so a scratch file is a dead one's.
-        let _closed = self.closed();
-        self.proposals().prune(worth)
-    }
-
-    /// Keeps everybody of this process from reading until it is dropped; whoever reads next opens the mirror anew.
-    pub(super) fn closed(&self) -> impl Drop + '_ {
-        let mut handle = lock(&self.handle);
-        *handle = None;
-        handle
-    }
-
     /// Nobody talks with the remote until it is dropped; none when another process does.
     pub(super) fn alone(&self) -> Result<Option<Alone<'_>>, GitError> {
         self.hold.alone().map_err(|error| self.storage(&error))
@@ -447,90 +227,12 @@ impl Mirror {
         self.damaged.store(true, Ordering::Relaxed);
     }
 
-    /// As [`Self::with_repository`], with this commit of the base or of ours readable: a handle may be a new one.
-    pub(super) fn with_commit<T>(&self, commit: &CommitSha, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
-        self.with_handle(|handle| {
-            self.find(&handle.repository, commit)?;
-            read(&handle.repository).map_err(|error| self.local(&error))
-        })
-    }
-
-    pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
-        self.with_handle(|handle| read(&handle.repository).map_err(|error| self.local(&error)))
-    }
-
-    /// The same, with two commits that the mirror or proposals hold.
-    pub(super) fn with_found<T>(
-        &self,
-        from: &CommitSha,
-        to: &CommitSha,
-        read: impl FnOnce(&Repository, Oid, Oid) -> Result<T, git2::Error>,
-    ) -> Result<T, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let (from, to) = (self.find(repository, from)?, self.find(repository, to)?);
-            read(repository, from, to).map_err(|error| self.local(&error))
-        })
-    }
-
-    fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
-        self.push_many(vec![update])?.pop().unwrap_or_else(|| Err(self.bug("the transport told nothing of the branch")))
-    }
-
     fn bug(&self, message: &str) -> GitError {
         GitError::Bug { repository: self.remote.name.clone(), message: message.to_owned() }
     }
 
-    /// Runs `work` with the open repository. Damage is remembered, so that the next fetch builds the mirror anew.
-    fn with_handle<T>(&self, work: impl FnOnce(&mut Handle) -> Result<T, GitError>) -> Result<T, GitError> {
-        let mut slot = lock(&self.handle);
-        if slot.as_ref().is_none_or(|handle| handle.uses >= USES_PER_HANDLE || handle.built >= BYTES_PER_HANDLE) {
-            *slot = None;
-            *slot = Some(Handle { repository: self.open()?, uses: 0, built: 0 });
-        }
-        let Some(handle) = slot.as_mut() else { unreachable!("a handle was just put there") };
-        handle.uses += 1;
-        let result = work(handle);
-        if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.mark_damaged();
-            *slot = None;
-        }
-        result
-    }
-
-    /// A handle whose new objects stay in memory until they are written as a proposal.
-    fn open(&self) -> Result<Repository, GitError> {
-        open_in_memory(&self.path).map_err(|error| match error.code() {
-            // No mirror yet, or one that lost its head: a fetch makes it.
-            git2::ErrorCode::NotFound => GitError::Corrupt { repository: self.remote.name.clone(), message: "there is no mirror yet".to_owned() },
-            _ => self.local(&error),
-        })
-    }
-
-    /// The id of a commit that the mirror or a proposal holds.
-    fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
-        let found = self.proposals().load(repository, commit)?;
-        found.ok_or_else(|| self.missing(commit))
-    }
-
     pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
         GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
-    }
-
-    fn parent_of(&self, commit: &CommitSha) -> Result<Option<CommitSha>, GitError> {
-        self.with_handle(|handle| {
-            let id = self.find(&handle.repository, commit)?;
-            let parent = handle.repository.find_commit(id).map(|commit| commit.parent_id(0).ok()).map_err(|error| self.local(&error))?;
-            Ok(parent.map(|parent| CommitSha::from_bytes(parent.as_bytes())))
-        })
-    }
-
-    fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
-        self.with_handle(|handle| {
-            let id = self.find(&handle.repository, commit)?;
-            let tree = handle.repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|error| self.local(&error))?;
-            Ok(tree.id())
-        })
     }
 
     pub(super) fn place(&self) -> Place {

@@ -1,6 +1,7 @@
 //! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
 //! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
 
+use super::conflicts::Mates;
 use super::operations::seen;
 use super::planning::{self, Made, Stop, Wanted};
 use super::pull::priority;
@@ -68,12 +69,14 @@ impl Pipeline {
             Ok(())
         });
         let settling = async {
+            let mut mates = Mates::default();
             while let Some((place, request, looked)) = hear.recv().await {
                 let outcome = match looked {
-                    Ok(looked) => self.settled(request, looked).await,
+                    Ok(looked) => self.settled(request, looked, &mates).await,
                     Err(error) => Err(error),
                 };
                 self.heard(&outcome).await;
+                outcome.iter().for_each(|settlement| mates.remember(settlement));
                 told.tell(place, outcome);
             }
         };
@@ -101,19 +104,19 @@ impl Pipeline {
     }
 
     /// What the store is to write.
-    async fn settled(&self, request: Request, looked: Looked) -> Result<Settlement, StepError> {
+    async fn settled(&self, request: Request, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
         match looked {
-            Looked::Same(tip) => Ok(outcome::checked(request, tip, self.clock.as_ref())),
+            Looked::Same(tip) => self.checked(request, tip, mates).await,
             Looked::Elsewhere => Ok(outcome::nothing()),
             // A group may be planned once more before it was ever proposed.
-            Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(request, *planned).await,
-            Looked::Planned(planned) => self.replace_proposal(request, *planned).await,
+            Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(request, *planned, mates).await,
+            Looked::Planned(planned) => self.replace_proposal(request, *planned, mates).await,
         }
     }
 
-    async fn planned(&self, request: Request, grouped: Grouped) -> Result<Settlement, StepError> {
+    async fn planned(&self, request: Request, grouped: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
         let grouped = self.let_through(&request, grouped).await?;
-        let planned = self.beside_others(&request, grouped.planned).await?;
+        let planned = self.beside_others(&request, grouped.planned, mates).await?;
         Ok(outcome::grouped(request, Grouped { planned, ..grouped }, self.clock.as_ref()))
     }
 
@@ -221,7 +224,7 @@ impl Pipeline {
     }
 
     /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
-    async fn replace_proposal(&self, request: Request, planned: Grouped) -> Result<Settlement, StepError> {
+    async fn replace_proposal(&self, request: Request, planned: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
@@ -236,7 +239,7 @@ impl Pipeline {
                 0 => Ok(outcome::nothing()),
                 _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
             },
-            _ => self.planned(request, planned).await,
+            _ => self.planned(request, planned, mates).await,
         }
     }
 }

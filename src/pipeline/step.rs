@@ -83,6 +83,20 @@ pub(super) mod outcome {
         Settlement { request: Some(request), ..nothing() }
     }
 
+    /// The same change, of which something else is to be said now.
+    pub(in super::super) fn warned(mut request: Request, tip: CommitSha, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
+        request.checked = Some(tip);
+        request.written.iter_mut().for_each(|written| written.digest.clear());
+        let lane = request.repository.as_ref().map_or("", |name| name.as_str()).to_owned();
+        let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
+        let known = std::mem::replace(&mut request.findings, findings);
+        let conflicts = new_conflicts(&request, &known, clock);
+        let message = "other requests for the same fields came or went: what its pull request says of them is written again".to_owned();
+        let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+        settlement.timeline.extend(conflicts);
+        settlement
+    }
+
     /// After planning, for the first time or again on a newer base. A pull request that is open is closed when nothing is left
     /// to propose.
     pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {

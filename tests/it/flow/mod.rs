@@ -16,6 +16,7 @@ mod github_endings;
 mod github_limits;
 mod mirror;
 mod reload;
+mod rivals;
 mod secrets;
 mod shutdown;
 mod storms;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Files of the repositories.
 const SIZES: [usize; 3] = [1_000, 20_000, 100_000];
 /// The file that is changed; it is in each of them.
-const CHANGED: &str = "clusters/c00/team-3/app-301.yaml";
+const CHANGED: usize = 301;
 /// The files changed in one commit, each in a directory of its own.
 const EDITS: usize = 50;
 
@@ -55,7 +55,7 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     for number in 0..warm_up + count {
         let mut took = Vec::new();
         for repository in &repositories {
-            took.push([repository.commit(number, &[CHANGED.to_owned()])?, repository.commit(number, &[path(number * 7919 % repository.files)])?]);
+            took.push([repository.commit(number, &[CHANGED])?, repository.commit(number, &[number * 7919 % repository.files])?]);
         }
         synced.push(sync_a_file(&place.join("synced"))?);
         if number >= warm_up {
@@ -68,10 +68,10 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     for number in 0..setting.effort.pick(40, 2) {
         for repository in &mut repositories {
             // Other directories each time: those of an earlier turn are in the cache.
-            let edited: Vec<String> = (0..EDITS).map(|edit| path((edit * 100 + number) * 4 % repository.files)).collect();
+            let edited: Vec<usize> = (0..EDITS).map(|edit| (edit * 100 + number) * 4 % repository.files).collect();
             repository.times.edits.push(repository.commit(1_000 + number, &edited)?);
             repository.times.import_edits.push(repository.import(2_000 + number, &edited)?);
-            repository.times.import.push(repository.import(3_000 + number, &[path(number * 7919 % repository.files)])?);
+            repository.times.import.push(repository.import(3_000 + number, &[number * 7919 % repository.files])?);
         }
     }
     for number in 0..setting.effort.pick(10, 2) {
@@ -119,8 +119,8 @@ impl Repository {
         Ok(Self { files, upstream, mirror, base, times: Times::default() })
     }
 
-    fn commit(&self, number: usize, paths: &[String]) -> anyhow::Result<Duration> {
-        let change = self.change(number, paths)?;
+    fn commit(&self, number: usize, files: &[usize]) -> anyhow::Result<Duration> {
+        let change = self.change(number, files)?;
         let meta = meta()?;
         let begun = Instant::now();
         let commit = self.mirror.commit(&self.base, &change, &meta)?;
@@ -131,20 +131,20 @@ impl Repository {
 
     /// A commit on `base` that is unlike that of any other number.
     pub fn commit_on(mirror: &Arc<Mirror>, base: &CommitSha, number: usize) -> anyhow::Result<CommitSha> {
-        Ok(mirror.commit(base, &change(mirror, base, number, &[CHANGED.to_owned()])?, &meta()?)?)
+        Ok(mirror.commit(base, &change(mirror, base, number, &[CHANGED])?, &meta()?)?)
     }
 
-    fn change(&self, number: usize, paths: &[String]) -> anyhow::Result<ValidatedChange> {
-        change(&self.mirror, &self.base, number, paths)
+    fn change(&self, number: usize, files: &[usize]) -> anyhow::Result<ValidatedChange> {
+        change(&self.mirror, &self.base, number, files)
     }
 
     /// The same with the git program's fastest way: one process, one pack.
-    fn import(&self, number: usize, paths: &[String]) -> anyhow::Result<Duration> {
+    fn import(&self, number: usize, files: &[usize]) -> anyhow::Result<Duration> {
         let mut stream =
             format!("commit refs/heads/measured\ncommitter KubeOps <kubeops@example.com> 1760000000 +0000\ndata 8\nMeasuredfrom {}\n", self.base);
-        for path in paths {
-            let body = config_map(number);
-            stream.push_str(&format!("M 100644 inline {path}\ndata {}\n{body}\n", body.len()));
+        for file in files {
+            let body = config_map(*file, number);
+            stream.push_str(&format!("M 100644 inline {}\ndata {}\n{body}\n", path(*file), body.len()));
         }
         let begun = Instant::now();
         git(&["fast-import", "--quiet", "--force"], &self.upstream, Some(&stream))?;
@@ -154,7 +154,7 @@ impl Repository {
     /// Moves the base a few times and lets the mirror be kept small.
     fn keep_small(&self, report: &Report) -> anyhow::Result<()> {
         for number in 0..10 {
-            self.import(4_000 + number, &[path(number)])?;
+            self.import(4_000 + number, &[number])?;
             git(&["update-ref", "refs/heads/main", "refs/heads/measured"], &self.upstream, None)?;
             self.mirror.fetch()?;
             // Each stands on the same base, so all but the last are left behind.
@@ -177,8 +177,8 @@ impl Repository {
         };
         let begun = Instant::now();
         run(&["read-tree", self.base.as_str()], None)?;
-        let blob = run(&["hash-object", "-w", "--stdin"], Some(&config_map(1_000_000 + number)))?;
-        run(&["update-index", "--cacheinfo", &format!("100644,{blob},{CHANGED}")], None)?;
+        let blob = run(&["hash-object", "-w", "--stdin"], Some(&config_map(CHANGED, 1_000_000 + number)))?;
+        run(&["update-index", "--cacheinfo", &format!("100644,{blob},{}", path(CHANGED))], None)?;
         let tree = run(&["write-tree"], None)?;
         run(&["commit-tree", &tree, "-p", self.base.as_str(), "-m", "Measured"], None)?;
         let took = begun.elapsed();
@@ -187,10 +187,10 @@ impl Repository {
     }
 }
 
-fn change(mirror: &Arc<Mirror>, base: &CommitSha, number: usize, paths: &[String]) -> anyhow::Result<ValidatedChange> {
+fn change(mirror: &Arc<Mirror>, base: &CommitSha, number: usize, files: &[usize]) -> anyhow::Result<ValidatedChange> {
     let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]) };
-    for path in paths {
-        change.files.insert(path.parse()?, FileChange::Write(config_map(number).into_bytes()));
+    for file in files {
+        change.files.insert(path(*file).parse()?, FileChange::Write(config_map(*file, number).into_bytes()));
     }
     let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
     Ok(validate(change, &mirror.snapshot(base)?, &rules)?)
@@ -220,8 +220,9 @@ fn layout(files: usize) -> String {
     stream
 }
 
-fn config_map(number: usize) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app-301\n  namespace: team-3\ndata:\n  value: \"{number}\"\n")
+fn config_map(file: usize, value: usize) -> String {
+    let team = file / 100;
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app-{file}\n  namespace: team-{team}\ndata:\n  value: \"{value}\"\n")
 }
 
 fn meta() -> anyhow::Result<CommitMeta> {

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 groups=("$@")
 [ ${#groups[@]} -gt 0 ] || groups=(ingest plan match commit push process)
 # The longest one group may take, in seconds: a server that hangs must not hang the whole.
-declare -A limits=([ingest]=120 [plan]=60 [match]=60 [commit]=150 [push]=240 [process]=120)
+declare -A limits=([ingest]=120 [plan]=60 [match]=60 [commit]=240 [push]=240 [process]=120)
 target=${CARGO_TARGET_DIR:-target}
 out=$target/bench
 

@@ -5,9 +5,13 @@ mod changes;
 mod conflict;
 #[cfg(test)]
 mod conflict_tests;
+mod member;
+mod oscillation;
 
 pub use changes::{Changes, FirstPlan};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
+pub use member::{Member, MemberOutcome, MemberState};
+pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 
 use crate::event::Event;
 use crate::plan::PullText;
@@ -102,8 +106,8 @@ impl State {
         use State::{Accepted, Applied, Approved, Declined, Expired, Failed, Merged, Planned, Proposed, Rejected, Unchanged, Withdrawn};
         match self {
             Accepted => matches!(to, Planned | Unchanged | Rejected | Withdrawn | Failed),
-            // Back to `accepted` when it must be planned again on a newer base.
-            Planned => matches!(to, Accepted | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
+            // Back to `accepted` when it must be planned again on a newer base; planned once more when its members changed.
+            Planned => matches!(to, Accepted | Planned | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
             Proposed => matches!(to, Accepted | Planned | Approved | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Approved => matches!(to, Accepted | Planned | Proposed | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Merged => matches!(to, Applied | Expired | Failed),
@@ -160,12 +164,16 @@ pub struct Request {
     pub pushed: Option<CommitSha>,
     /// Whether a person went on from our commit on the branch: then the branch is theirs, and left as it is.
     pub taken_over: bool,
+    /// Whether a person asked for it again: until its pull request is open, no limit holds it up.
+    pub urged: bool,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
     /// The same as data, once planned: files, objects, fields, and what they were held against.
     pub changes: Option<Changes>,
     /// How the pull request looks, once planned.
     pub text: Option<PullText>,
+    /// How many members ever joined it; 0 where it stands for no group of events. A join raises it, whoever writes the request.
+    pub members: u32,
     /// Its pull request, once open.
     pub pull: Option<PullRef>,
     /// The pull request it had before it was asked for again: over, and not to be taken for the present one.
@@ -182,6 +190,39 @@ pub struct Request {
     pub updated_at: Timestamp,
     /// Counts changes; a writer names the version it read and loses when another wrote in between.
     pub version: u64,
+}
+
+impl Request {
+    /// A request as it is when it was just opened.
+    pub fn opened(id: &RequestId, key: &RequestKey, event: Event, now: Timestamp) -> Self {
+        Self {
+            id: id.clone(),
+            key: key.clone(),
+            state: State::Accepted,
+            event,
+            parameters: None,
+            repository: None,
+            branch: None,
+            base: None,
+            checked: None,
+            commit: None,
+            pushed: None,
+            taken_over: false,
+            urged: false,
+            summary: Vec::new(),
+            changes: None,
+            text: None,
+            members: 0,
+            pull: None,
+            written: None,
+            former_pull: None,
+            findings: Vec::new(),
+            message: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
 }
 
 /// Which pull request a request has.

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no environment.
 
 mod diff;
+mod duration;
 mod identity;
 mod ids;
 mod kubernetes;
@@ -15,6 +16,7 @@ mod spec;
 mod timestamp;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
+pub use duration::SpecDuration;
 pub use identity::Identity;
 pub(crate) use identity::is_invisible;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};

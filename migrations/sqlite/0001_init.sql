@@ -103,6 +103,7 @@ CREATE TABLE requests (
     commit_sha  TEXT,
     pushed      TEXT,
     taken_over  INTEGER NOT NULL DEFAULT 0,
+    urged       INTEGER NOT NULL DEFAULT 0,
     summary     TEXT    NOT NULL DEFAULT '[]',
     -- What is changed, as data: {files, objects, cut, evidence, first}.
     changes     TEXT,
@@ -118,7 +119,9 @@ CREATE TABLE requests (
     updated_at  INTEGER NOT NULL,
     version     INTEGER NOT NULL,
     -- How many events joined it; the first ones leave a note in the timeline.
-    joins       INTEGER NOT NULL DEFAULT 0
+    joins       INTEGER NOT NULL DEFAULT 0,
+    -- The highest number one of its members has; 0 where it stands for no group.
+    members     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX requests_id ON requests (id);
 CREATE UNIQUE INDEX requests_key ON requests (correlation, automation, generation);
@@ -130,7 +133,8 @@ CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NO
 CREATE INDEX requests_pull ON requests (repository, pull_number) WHERE pull_number IS NOT NULL;
 
 -- Which files a request changes, kept by the trigger: who else touches a file is asked at each planning. Of a request that is
--- live or whose change was merged; `merged_at` is 0 while it may still be, so that the few that matter stand together.
+-- live or that had a pull request; `merged_at` is 0 while it may still be merged, so that the few that matter stand together, and minus
+-- the moment when it ended otherwise.
 CREATE TABLE request_files (
     repository TEXT    NOT NULL,
     path       TEXT    NOT NULL,
@@ -144,9 +148,12 @@ WHEN NEW.changes IS NOT OLD.changes OR NEW.repository IS NOT OLD.repository
     OR (NEW.state IN ('accepted', 'planned', 'proposed', 'approved')) <> (OLD.state IN ('accepted', 'planned', 'proposed', 'approved')) BEGIN
     DELETE FROM request_files WHERE request = NEW.seq;
     INSERT OR IGNORE INTO request_files (repository, path, merged_at, request)
-    SELECT NEW.repository, f.value, CASE WHEN NEW.state IN ('merged', 'applied') THEN NEW.updated_at ELSE 0 END, NEW.seq
+    SELECT NEW.repository, f.value,
+        CASE WHEN NEW.state IN ('merged', 'applied') THEN NEW.updated_at
+             WHEN NEW.state IN ('accepted', 'planned', 'proposed', 'approved') THEN 0 ELSE -NEW.updated_at END, NEW.seq
     FROM json_each(NEW.changes, '$.files') f
-    WHERE NEW.repository IS NOT NULL AND NEW.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied');
+    WHERE NEW.repository IS NOT NULL
+        AND (NEW.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied') OR NEW.pull_number IS NOT NULL);
 END;
 
 -- The event that opened the request, whole. Apart from the row that changes, so that a change of state writes little.
@@ -154,6 +161,34 @@ CREATE TABLE request_events (
     request INTEGER PRIMARY KEY REFERENCES requests (seq) ON DELETE CASCADE,
     event   TEXT NOT NULL
 ) STRICT;
+
+-- The members of a request that stands for a group of events, in order of arrival.
+CREATE TABLE request_members (
+    request     INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    number      INTEGER NOT NULL,
+    correlation TEXT    NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('active', 'withdrawn', 'refused')),
+    -- Whether the last plan took it into account, and whether the branch had its commit when it was last pushed.
+    planned     INTEGER NOT NULL DEFAULT 0,
+    proposed    INTEGER NOT NULL DEFAULT 0,
+    commit_sha  TEXT,
+    title       TEXT,
+    summary     TEXT    NOT NULL DEFAULT '[]',
+    parameters  TEXT,
+    findings    TEXT    NOT NULL DEFAULT '[]',
+    message     TEXT,
+    event_id    TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    joined_at   INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    PRIMARY KEY (request, number)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX request_members_live ON request_members (request, correlation) WHERE state <> 'withdrawn';
+-- Asked for again by a person, it begins anew.
+CREATE TRIGGER requests_revived AFTER UPDATE OF state ON requests
+WHEN NEW.state = 'accepted' AND OLD.state IN ('failed', 'rejected', 'declined') BEGIN
+    UPDATE request_members SET planned = 0, proposed = 0, commit_sha = NULL WHERE request = NEW.seq;
+END;
 
 -- Requests per state, kept by the triggers: nobody counts millions of ended requests for a metric.
 CREATE TABLE request_counts (
@@ -169,6 +204,34 @@ CREATE TRIGGER requests_moved AFTER UPDATE OF state ON requests WHEN OLD.state <
 END;
 CREATE TRIGGER requests_deleted AFTER DELETE ON requests BEGIN
     UPDATE request_counts SET count = count - 1 WHERE state = OLD.state;
+END;
+
+-- Pull requests that count towards the limits of their automation, and requests that wait for room under them.
+CREATE TABLE admissions (
+    seq        INTEGER PRIMARY KEY,
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    automation TEXT    NOT NULL,
+    -- `repository:path`.
+    target     TEXT    NOT NULL,
+    -- Waits for room; has room and is about to open its pull request; has opened it.
+    standing   TEXT    NOT NULL CHECK (standing IN ('waiting', 'held', 'opened')),
+    -- Since when.
+    at         INTEGER NOT NULL,
+    -- What one that waits has no room in: 'automation' or 'target'.
+    lacks      TEXT
+) STRICT;
+CREATE INDEX admissions_of ON admissions (request);
+CREATE UNIQUE INDEX admissions_pending ON admissions (request) WHERE standing <> 'opened';
+CREATE INDEX admissions_automation ON admissions (automation, standing, at);
+CREATE INDEX admissions_target ON admissions (automation, target, standing, at);
+CREATE INDEX admissions_waiting ON admissions (standing) WHERE standing = 'waiting';
+CREATE TRIGGER admissions_opened AFTER UPDATE OF state ON requests
+WHEN OLD.state <> NEW.state AND NEW.state IN ('proposed', 'approved', 'merged', 'declined') BEGIN
+    UPDATE admissions SET standing = 'opened', at = NEW.updated_at, lacks = NULL WHERE request = NEW.seq AND standing = 'held';
+END;
+CREATE TRIGGER admissions_void AFTER UPDATE OF state ON requests
+WHEN OLD.state <> NEW.state AND NEW.state IN ('unchanged', 'rejected', 'withdrawn', 'expired', 'failed') BEGIN
+    DELETE FROM admissions WHERE request = NEW.seq AND standing <> 'opened';
 END;
 
 -- Which event opened or joined which request.
@@ -199,6 +262,8 @@ CREATE TABLE outbox (
     lane        TEXT    NOT NULL,
     state       TEXT    NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
     run_at      INTEGER NOT NULL,
+    -- Where it waits for further events: each that comes moves `run_at` on, but never beyond this.
+    latest      INTEGER,
     attempts    INTEGER NOT NULL DEFAULT 0,
     last_error  TEXT,
     owner       TEXT,

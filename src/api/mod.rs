@@ -12,6 +12,7 @@ mod forges;
 mod health;
 mod held;
 mod limit;
+mod members;
 mod paging;
 mod ports;
 mod pulls;
@@ -85,6 +86,7 @@ macro_rules! routes {
                 .service(requests::diff_request)
                 .service(requests::retry_request)
                 .service(requests::cancel_request)
+                .service(members::withdraw_member)
                 .service(requests::ask_automation)
                 .service(events::list_events)
                 .service(events::show_event)

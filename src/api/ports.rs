@@ -120,6 +120,12 @@ pub trait Operations: Send + Sync + 'static {
     /// `NotFound`; `Conflict` when it has ended.
     async fn cancel(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError>;
 
+    /// Takes a member, named by its correlation key or its number, out of a live group.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when the request has ended, or the member was taken out before.
+    async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, OperationError>;
+
     /// Dispatches a stored delivery again under the resources in force, and tells the requests opened or joined.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ use utoipa::{IntoParams, ToSchema};
 
 /// Tasks of one request that are shown.
 const TASKS_SHOWN: u32 = 50;
+/// Members of one request that are shown.
+const MEMBERS_SHOWN: u32 = 500;
 /// The longest correlation key and reason, in bytes.
 const TEXT_LIMIT: usize = 500;
 
@@ -63,11 +65,13 @@ pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<
     let detail = state.timed(async {
         let mut request = state.store().request(&id).await?;
         let timeline = state.store().timeline(&id).await?;
+        let members = if request.members > 0 { state.store().members(&id, false, MEMBERS_SHOWN).await? } else { Vec::new() };
         let tasks = state.store().tasks(&TaskFilter { request: Some(id), state: None }, TASKS_SHOWN).await?;
         let findings = std::mem::take(&mut request.findings);
         let changes = request.changes.take().map(Into::into);
         let tasks = tasks.into_iter().map(Into::into).collect();
-        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, changes })
+        let members = members.into_iter().map(Into::into).collect();
+        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, changes, members })
     });
     Ok(web::Json(detail.await?))
 }
@@ -75,7 +79,7 @@ pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<
 /// Shows what a service request changes, as a unified diff or, with `Accept: application/json`, file by file.
 #[utoipa::path(tag = "requests", params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "The change.", content((String = "text/x-diff"), (Diff = "application/json"))),
-              (status = 409, description = "Nothing is planned yet.", body = super::error::ErrorBody)))]
+              (status = 409, description = "Nothing is planned yet, or what an ended request changed is not kept any more.", body = super::error::ErrorBody)))]
 #[get("/requests/{id}/diff")]
 pub(super) async fn diff_request(state: State, At(id): At<RequestId>, json: WantsJson) -> Result<HttpResponse, ApiError> {
     Ok(diff_answer(&state.timed(state.parts.operations.request_diff(&id)).await?, &json))
@@ -111,7 +115,7 @@ pub(super) async fn retry_request(state: State, At(id): At<RequestId>, caller: C
 pub(super) struct Cancellation {
     /// A sentence for the timeline.
     #[schema(max_length = 500, example = "the team was dissolved")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Withdraws a live request: its pull request is closed and its branch deleted.

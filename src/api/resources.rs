@@ -76,6 +76,8 @@ pub(super) struct StatusView {
     queued_tasks: u64,
     /// Dead letters.
     dead_tasks: u64,
+    /// Requests that wait for room under a limit of their automation.
+    waiting_for_room: u64,
     /// Service requests, by state.
     #[schema(example = json!({"proposed": 3}))]
     requests: std::collections::BTreeMap<&'static str, u64>,
@@ -92,6 +94,7 @@ pub(super) async fn show_status(state: State) -> Result<web::Json<StatusView>, A
         pending_deliveries: stats.pending_deliveries,
         queued_tasks: stats.tasks.iter().map(|(_, tasks)| tasks).sum(),
         dead_tasks: stats.dead_tasks,
+        waiting_for_room: stats.waiting_for_room,
         requests: stats.requests.iter().map(|(state, requests)| (state.as_str(), *requests)).collect(),
     }))
 }

@@ -2,15 +2,17 @@
 
 mod changes;
 mod forges;
+mod members;
 mod pulls;
 mod resources;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
+pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
 pub use resources::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
 
-use crate::event::EventType;
+use crate::event::{Event, EventType};
 use crate::request::{PullRef, Request, State, TimelineEntry};
 use crate::store::{Decision, Delivery, DeliveryState, EventRecord, Role, Task, TaskKind, TaskState, TokenRecord};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
@@ -57,6 +59,8 @@ pub struct RequestView {
     pub commit: Option<CommitSha>,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
+    /// How many members ever joined it; 0 where it stands for no group of events.
+    pub member_count: u32,
     /// Its pull request.
     #[schema(value_type = Option<PullRefView>)]
     pub pull: Option<PullRef>,
@@ -113,6 +117,8 @@ pub struct RequestDetail {
     pub findings: Vec<Finding>,
     /// What it changes, file by file and field by field; null until it is planned.
     pub changes: Option<ChangesView>,
+    /// Of a request that stands for a group of events: its members, in order of arrival, the first few hundred.
+    pub members: Vec<MemberView>,
 }
 
 /// One line of a timeline.
@@ -303,9 +309,25 @@ pub struct TokenView {
 
 impl From<Request> for RequestView {
     fn from(request: Request) -> Self {
-        let Request { id, key, state, event, parameters, repository, branch, base, commit, summary, pull, message, created_at, updated_at, .. } =
-            request;
-        let event = EventHead { id: event.id, kind: event.kind, subject: event.subject, source: event.source, delivery: event.delivery };
+        let Request {
+            id,
+            key,
+            state,
+            event,
+            parameters,
+            repository,
+            branch,
+            base,
+            commit,
+            summary,
+            members,
+            pull,
+            message,
+            created_at,
+            updated_at,
+            ..
+        } = request;
+        let event = event.into();
         Self {
             id,
             automation: key.automation,
@@ -320,10 +342,17 @@ impl From<Request> for RequestView {
             base,
             commit,
             summary,
+            member_count: members,
             pull,
             created_at,
             updated_at,
         }
+    }
+}
+
+impl From<Event> for EventHead {
+    fn from(event: Event) -> Self {
+        Self { id: event.id, kind: event.kind, subject: event.subject, source: event.source, delivery: event.delivery }
     }
 }
 

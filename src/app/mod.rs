@@ -16,7 +16,7 @@ pub use reload::{Places, Reloader};
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
-use crate::git::{GitCommand, GitCommandOptions, Libgit2, Limits, Mirrors, PerRepository};
+use crate::git::{GitCommand, GitCommandOptions, Libgit2, Limits, Mirrors, PerRepository, Transport};
 use crate::pipeline::{Dispatcher, Pipeline, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
@@ -45,6 +45,7 @@ pub struct App {
     watcher: JoinHandle<()>,
     waker: JoinHandle<()>,
     failure: watch::Receiver<Option<String>>,
+    transport: Arc<PerRepository>,
     /// Held until everything has stopped.
     _lease_owner: LeaseOwner,
     graceful_timeout: Duration,
@@ -111,8 +112,9 @@ impl App {
             }),
         );
         let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
-        let (store, graceful_timeout) = (shared.store, settings.graceful_timeout);
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, failure, _lease_owner: lease_owner, graceful_timeout })
+        let Shared { store, transport, .. } = shared;
+        let graceful_timeout = settings.graceful_timeout;
+        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, failure, transport, _lease_owner: lease_owner, graceful_timeout })
     }
 
     /// Returns when the application cannot do its work any more, and tells why; never while it can. It goes on answering until
@@ -156,6 +158,9 @@ impl App {
         if tokio::time::timeout(self.graceful_timeout, everything).await.is_err() {
             tracing::warn!("the graceful time is over; what was in flight is done again at the next start");
         }
+        // No git goes on without us, and no key of a conversation stays.
+        let transport = self.transport;
+        let _ = tokio::task::spawn_blocking(move || transport.end()).await;
     }
 }
 
@@ -165,6 +170,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     secrets: Arc<dyn SecretProvider>,
+    transport: Arc<PerRepository>,
 }
 
 impl Shared {
@@ -175,6 +181,7 @@ impl Shared {
             clock: Arc::new(SystemClock),
             metrics: Arc::new(Metrics::new(settings.environment.as_str(), &settings.tags)?),
             secrets: secret_provider(&settings.secret_provider),
+            transport: Arc::new(transport(settings)),
         })
     }
 
@@ -202,8 +209,8 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             pause: settings.forge_write_pause,
         });
-        let mirrors =
-            Mirrors::new(settings.data_dir.join("mirrors"), Arc::new(transport(settings))).context("the mirrors' directory cannot be made")?;
+        let transport: Arc<dyn Transport> = Arc::clone(&self.transport) as _;
+        let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), transport).context("the mirrors' directory cannot be made")?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             store,

@@ -78,6 +78,12 @@ impl api::Operations for PeoplesOperations {
         Ok(request)
     }
 
+    async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, api::OperationError> {
+        let request = self.pipeline.withdraw_member(id, member, reason.map(str::to_owned), actor).await?;
+        self.wake.notify_one();
+        Ok(request)
+    }
+
     async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, api::OperationError> {
         let requests = self.pipeline.replay(id, actor).await?;
         self.wake.notify_one();

@@ -5,6 +5,7 @@
 mod matching;
 mod model;
 mod parameters;
+mod storm;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use model::{
     TargetSpec, Trigger,
 };
 pub use parameters::{ParameterError, Parameters};
+pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};
 
 pub(crate) use parameters::escape as escape_pointer;
 
@@ -35,6 +37,7 @@ pub struct Automation {
     pub spec: AutomationSpec,
     when: Option<Expression>,
     correlate: Expression,
+    group: Option<Expression>,
     parameters: Parameters,
 }
 
@@ -53,9 +56,11 @@ impl Automation {
         }
         let when = spec.when.as_deref().and_then(|text| compile_at(text, "/when", EVENT_VARIABLES, &mut errors));
         let correlate = compile_at(spec.correlate.as_deref().unwrap_or("event.subject"), "/correlate", EVENT_VARIABLES, &mut errors);
+        let group = spec.group.as_ref().and_then(|group| compile_at(&group.by, "/group/by", EVENT_VARIABLES, &mut errors));
+        errors.extend(storm::check(&spec));
         let parameters = Parameters::compile(&spec.parameters).map_err(|found| errors.extend(found)).ok();
         match (correlate, parameters) {
-            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, parameters }),
+            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, parameters }),
             _ => Err(errors),
         }
     }
@@ -70,17 +75,15 @@ impl Automation {
     /// # Errors
     /// A sentence for the author when the expression has no value, or no text as its value.
     pub fn correlation(&self, scope: &Scope<'_>) -> Result<String, String> {
-        let text = match self.correlate.evaluate(scope) {
-            Ok(serde_json::Value::String(text)) => text,
-            Ok(serde_json::Value::Number(number)) => number.to_string(),
-            Ok(_) => return Err(format!("`correlate: {}` gives neither text nor a number", self.correlate.source())),
-            Err(error) => return Err(format!("`correlate: {}` has no value: {error}", self.correlate.source())),
-        };
-        match text.chars().count() {
-            0 => Err(format!("`correlate: {}` gives an empty text", self.correlate.source())),
-            1..=MAX_CORRELATION => Ok(text),
-            length => Err(format!("`correlate: {}` gives {length} characters; {MAX_CORRELATION} are allowed", self.correlate.source())),
-        }
+        key("correlate", &self.correlate, scope)
+    }
+
+    /// What makes two events members of one request; none when each event asks for a request of its own.
+    ///
+    /// # Errors
+    /// As [`Self::correlation`].
+    pub fn group_key(&self, scope: &Scope<'_>) -> Result<Option<String>, String> {
+        self.group.as_ref().map(|group| key("group.by", group, scope)).transpose()
     }
 
     /// Whether the automation's `on` fits the event.
@@ -92,6 +95,22 @@ impl Automation {
     pub fn consider(&self, scope: &Scope<'_>) -> Considered {
         let explanation = self.when.as_ref().map(|when| when.explain(scope));
         Considered { automation: self.name.clone(), matched: explanation.as_ref().is_none_or(|e| e.holds), explanation }
+    }
+}
+
+/// The text an expression at `field` gives as a key.
+fn key(field: &str, expression: &Expression, scope: &Scope<'_>) -> Result<String, String> {
+    let said = format!("`{field}: {}`", expression.source());
+    let text = match expression.evaluate(scope) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(serde_json::Value::Number(number)) => number.to_string(),
+        Ok(_) => return Err(format!("{said} gives neither text nor a number")),
+        Err(error) => return Err(format!("{said} has no value: {error}")),
+    };
+    match text.chars().count() {
+        0 => Err(format!("{said} gives an empty text")),
+        1..=MAX_CORRELATION => Ok(text),
+        length => Err(format!("{said} gives {length} characters; {MAX_CORRELATION} are allowed")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `spec:` of a document of kind `Automation`, as its author writes it.
 
+use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
 use crate::event::EventType;
 use crate::types::{SourceName, TemplateName};
 use schemars::JsonSchema;
@@ -21,6 +22,15 @@ pub struct AutomationSpec {
     /// CEL over `event`: what makes two events the same request. By default `event.subject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlate: Option<String>,
+    /// Has many events ask for one pull request together, with a commit for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupSpec>,
+    /// Waits for further events before a request is planned for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<DebounceSpec>,
+    /// How many pull requests it may open.
+    #[serde(default, skip_serializing_if = "LimitsSpec::is_default")]
+    pub limits: LimitsSpec,
     /// Values taken from the event (or given by a person), each checked against its schema.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, ParameterSpec>,

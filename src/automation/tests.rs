@@ -123,3 +123,28 @@ fn an_event_of_another_source_or_type_is_not_looked_at() {
     let (matched, scope) = all.matching(&event);
     assert!(all.explain(&event, &matched, &scope, 20).is_empty());
 }
+
+#[test]
+fn a_group_s_key_is_a_text_or_a_number_and_anything_else_is_explained() {
+    let key = |by: Value| {
+        let mut spec = json!({});
+        if !by.is_null() {
+            spec["group"] = json!({ "by": by });
+        }
+        let event = event(json!({ "labels": { "cluster": "prod", "shard": 3, "empty": "" } }));
+        automation("a", spec).expect("compiles").group_key(&scope_of(&event))
+    };
+    assert_eq!(key(Value::Null), Ok(None));
+    assert_eq!(key(json!("event.data.labels.cluster")), Ok(Some("prod".to_owned())));
+    assert_eq!(key(json!("event.data.labels.shard")), Ok(Some("3".to_owned())));
+    for (by, word) in [
+        ("event.data.labels", "neither text nor a number"),
+        ("event.data.labels.empty", "an empty text"),
+        ("event.data.labels.region", "has no value"),
+    ] {
+        let error = key(json!(by)).expect_err(by);
+        assert!(error.starts_with(&format!("`group.by: {by}`")) && error.contains(word), "{error}");
+    }
+    let errors = automation("a", json!({ "group": { "by": "evnt.subject" } })).expect_err("refused");
+    assert_eq!(errors[0].pointer, "/group/by");
+}

@@ -87,6 +87,19 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Take one member out of a group: only its commit goes
+    #[command(
+        after_help = "Examples:\n  kubeops requests withdraw req_01k... 3\n  kubeops requests withdraw req_01k... prod-eu/web/storefront --reason 'the alert is over'"
+    )]
+    Withdraw {
+        /// The request.
+        id: String,
+        /// The member's correlation key, or its number.
+        member: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// List events, or show what was decided on one
     #[command(after_help = "Examples:\n  kubeops requests events --subject OPS-42\n  kubeops requests events --explain evt_01k...")]
     Events {
@@ -126,6 +139,10 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             }
             Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
             Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,
+            Command::Withdraw { id, member, reason } => {
+                let path = format!("members/{}/withdraw", encoded(&member));
+                changed(&server, &id, &path, json!({ "reason": reason }), format).await?;
+            }
             Command::Events { explain: Some(id), .. } => {
                 let event = server.json(Method::GET, &format!("/events/{id}"), &[], None).await?;
                 output::value(format, &event, || decisions(&event))?;
@@ -139,6 +156,12 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// A text as one part of a path (RFC 3986, unreserved characters alone stand as they are).
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 async fn changed(server: &Server, id: &str, verb: &str, body: Value, format: OutputFormat) -> anyhow::Result<()> {
@@ -204,6 +227,11 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
         }
         lines.extend(changes(&request));
+        for member in request.pointer("/members").and_then(Value::as_array).into_iter().flatten() {
+            let said = ["/title", "/message"].map(|pointer| cell(member, pointer)).into_iter().find(|said| said != "-");
+            let name = format!("member {}", cell(member, "/number"));
+            lines.push(format!("  {name:<11}{} {}: {}", cell(member, "/state"), cell(member, "/correlation"), said.unwrap_or_default()));
+        }
         lines.push(paint(Colour::Dim, "TIMELINE"));
         for entry in request.pointer("/timeline").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!(

@@ -2,110 +2,33 @@
 //! The mirror holds the base branch; what we propose stands beside it in `proposals/<commit>` until it is pushed and
 //! forgotten. Everything in it can be made again: losing it loses no request.
 
-use super::commit;
-use super::hold::{Alone, Hold, Ownership, Pin, lock};
-use super::message::CommitMeta;
-use super::open::{MIRROR_CONFIG, open_in_memory, open_mirror};
-use super::proposal::{Proposals, Worth, unique};
+mod all;
+mod handle;
+mod objects;
+mod push;
+mod rebuild;
+
+pub use all::Mirrors;
+
+use super::hold::{Alone, Hold, Pin, Talking, lock};
+use super::proposal::Proposals;
 use super::tip::Tip;
-use super::transport::{Expected, Place, PushReport, Pushed, RefUpdate, Transport};
+use super::transport::{Place, Transport};
 use super::upkeep::Moment;
-use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, diff, scraps};
-use crate::types::{BranchName, CommitSha, RepositoryName, TreeDiff};
-use crate::validate::ValidatedChange;
-use git2::{Oid, Repository};
-use std::collections::HashMap;
+use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, scraps};
+use crate::types::{BranchName, CommitSha};
+use git2::Oid;
+use handle::Handle;
 use std::fmt;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// After so many uses a handle is opened anew, which bounds libgit2's caches and the memory store of built objects.
-const USES_PER_HANDLE: u32 = 256;
-/// After building so many bytes a handle is opened anew.
-const BYTES_PER_HANDLE: usize = 8 * 1024 * 1024;
-/// Written last when a mirror is made: a mirror without it is half-written. Holds what it is a mirror of.
-const MARKER: &str = "kubeops-mirror";
 /// What a mirror's directory is called while it is being removed.
 const BROKEN: &str = ".broken-";
-
-/// Every mirror of this process, under one directory.
-pub struct Mirrors {
-    directory: PathBuf,
-    transport: Arc<dyn Transport>,
-    open: Mutex<HashMap<RepositoryName, Arc<Mirror>>>,
-    ownership: Ownership,
-}
-
-impl Mirrors {
-    /// Mirrors in `directory`, which is made when it is missing, reached through `transport`.
-    ///
-    /// # Errors
-    /// When the directory cannot be made.
-    pub fn new(directory: impl Into<PathBuf>, transport: Arc<dyn Transport>) -> std::io::Result<Self> {
-        let directory = directory.into();
-        fs::create_dir_all(&directory)?;
-        for entry in fs::read_dir(&directory)?.flatten().filter(|entry| entry.file_name().to_string_lossy().contains(BROKEN)) {
-            // Set aside by a process that ended before it could remove it.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-        Ok(Self { ownership: Ownership::of(&directory), directory, transport, open: Mutex::new(HashMap::new()) })
-    }
-
-    /// The mirror of a repository; nothing is read or fetched yet. The credentials given last are used from now on. A
-    /// changed address gives a new mirror on disk, at the next fetch.
-    pub fn get(&self, remote: &RemoteSpec) -> Arc<Mirror> {
-        let mut open = lock(&self.open);
-        if let Some(mirror) = open.get(&remote.name)
-            && mirror.remote.url == remote.url
-            && mirror.remote.base == remote.base
-            && mirror.remote.git == remote.git
-        {
-            lock(&mirror.credentials).clone_from(&remote.credentials);
-            lock(&mirror.ssh).clone_from(&remote.ssh);
-            return Arc::clone(mirror);
-        }
-        let path = self.directory.join(format!("{}.git", remote.name));
-        let mirror = Arc::new(Mirror {
-            remote: RemoteSpec { credentials: None, ssh: None, ..remote.clone() },
-            credentials: Mutex::new(remote.credentials.clone()),
-            ssh: Mutex::new(remote.ssh.clone()),
-            transport: Arc::clone(&self.transport),
-            handle: Mutex::new(None),
-            hold: open.get(&remote.name).map_or_else(|| Hold::of(&path), |former| Arc::clone(&former.hold)),
-            path,
-            damaged: AtomicBool::new(false),
-            tip: Tip::default(),
-            tidied: AtomicBool::new(false),
-        });
-        open.insert(remote.name.clone(), Arc::clone(&mirror));
-        mirror
-    }
-
-    /// Whether this process, and no other that works on the same directory, is to prune the mirrors and to keep them small. Where
-    /// files cannot be locked nobody is.
-    pub fn are_ours(&self) -> bool {
-        self.ownership.is_ours()
-    }
-
-    /// Closes handles that are not in use at this moment: for idle times, so that caches do not stay in memory.
-    pub fn release(&self) {
-        for mirror in lock(&self.open).values() {
-            if let Ok(mut handle) = mirror.handle.try_lock() {
-                *handle = None;
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Mirrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mirrors").field("directory", &self.directory).finish_non_exhaustive()
-    }
-}
+/// Written last when a mirror is made: a mirror without it is half-written. Holds what it is a mirror of.
+const MARKER: &str = "kubeops-mirror";
 
 /// One repository's mirror.
 pub struct Mirror {
@@ -129,20 +52,13 @@ impl fmt::Debug for Mirror {
     }
 }
 
-struct Handle {
-    repository: Repository,
-    uses: u32,
-    /// What was built in memory so far, in bytes.
-    built: usize,
-}
-
 impl Mirror {
     /// Fetches the base branch and tells its tip. A damaged mirror, or one of another address, is built anew.
     ///
     /// # Errors
     /// When the remote cannot be reached or has no such branch, or the disk refuses.
     pub fn fetch(&self) -> Result<CommitSha, GitError> {
-        let _talking = self.hold.talk();
+        let _talking = self.talk();
         let mut rebuilt = self.prepare()?;
         loop {
             let fetched = self.transport.fetch(&self.place()).and_then(|tip| {
@@ -154,7 +70,7 @@ impl Mirror {
                     self.rebuild()?;
                     rebuilt = true;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.remember(error)),
                 Ok(tip) => {
                     self.tip.note(&tip);
                     return Ok(tip);
@@ -203,71 +119,16 @@ impl Mirror {
     /// When the mirror does not hold the commit (fetch first) or cannot be read.
     pub fn snapshot(self: &Arc<Self>, commit: &CommitSha) -> Result<Snapshot, GitError> {
         // Before anything is read: from now on upkeep leaves it, and before, the commit is missing or whole.
-        let pin = self.pin(commit)?;
+        let mut pins = vec![self.pin(commit)?];
         let root = self.tree_of(commit)?;
-        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pin))
-    }
-
-    /// Commits `change` on `base` and tells the commit; `base` itself when the change leaves the tree as it is. No
-    /// reference moves. The objects stand in one file under `proposals/`, written without `fsync`: after a power loss the
-    /// same call gives the same commit again.
-    ///
-    /// # Errors
-    /// When the mirror does not hold `base` or cannot be read or written, or a path is no file in the base.
-    pub fn commit(&self, base: &CommitSha, change: &ValidatedChange, meta: &CommitMeta) -> Result<CommitSha, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let base_id = self.find(repository, base)?;
-            let Some(built) = commit::build(&self.remote.name, repository, base_id, change, meta)? else { return Ok(base.clone()) };
-            let sha = CommitSha::from_bytes(built.commit.as_bytes());
-            let odb = repository.odb().map_err(|error| self.local(&error))?;
-            handle.built += self.proposals().write(&odb, &built, &sha)?;
-            Ok(sha)
-        })
-    }
-
-    /// Points the remote's `branch` at `commit`, if it is where `expected` says. Where it is there already, nothing is sent.
-    ///
-    /// # Errors
-    /// [`GitError::Moved`] when the branch is elsewhere, [`GitError::Rejected`] when the server says no, and what the network gives.
-    pub fn push(&self, branch: &BranchName, commit: &CommitSha, expected: Expected) -> Result<Pushed, GitError> {
-        self.update(RefUpdate { branch: branch.clone(), commit: Some(commit.clone()), expected })
-    }
-
-    /// Makes, moves and deletes branches in one conversation. The results stand in the order of `updates`, each as
-    /// [`Self::push`] would tell it; one refused branch does not harm the others, unless the server refuses all for it.
-    ///
-    /// # Errors
-    /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
-    pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
-        let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
-        let report = self.converse(|transport, place| transport.push(place, updates));
-        let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
-        let PushReport { results, base } = match report {
-            Ok(report) => report,
-            Err(error) => {
-                if matches!(error, GitError::Corrupt { .. }) {
-                    commits.iter().flatten().for_each(|commit| self.forget(commit));
-                }
-                return Err(error);
-            }
-        };
-        if let Some(base) = base {
-            self.tip.note(&base);
+        // Of a commit of ours the mirror has what it stands on.
+        let mut at = commit.clone();
+        while self.proposals().has(&at) {
+            let Some(parent) = self.parent_of(&at)? else { break };
+            pins.push(self.pin(&parent)?);
+            at = parent;
         }
-        for (commit, _) in commits.iter().zip(&results).filter(|(_, result)| failed(result)) {
-            // Perhaps our own objects did not survive a power loss; they are made again from the request.
-            commit.iter().for_each(|commit| self.forget(commit));
-        }
-        if results.len() == commits.len() { Ok(results) } else { Err(self.bug("the transport told nothing of some branches")) }
-    }
-
-    /// Deletes the remote's `branch`, if it is where `expected` says; a missing branch is a success.
-    ///
-    /// # Errors
-    /// As [`Self::push`].
-    pub fn delete_branch(&self, branch: &BranchName, expected: Expected) -> Result<Pushed, GitError> {
-        self.update(RefUpdate { branch: branch.clone(), commit: None, expected })
+        Ok(Snapshot::new(Arc::clone(self), commit.clone(), root, pins))
     }
 
     /// Where the remote's `branch` is; none when there is no such branch.
@@ -302,70 +163,35 @@ impl Mirror {
     /// Speaks with the remote, while nobody else does for this mirror. Damage is remembered, so that the next conversation
     /// begins with a new mirror.
     pub(super) fn converse<T>(&self, talk: impl FnOnce(&dyn Transport, &Place) -> Result<T, GitError>) -> Result<T, GitError> {
-        let _talking = self.hold.talk();
+        let _talking = self.talk();
         self.prepare()?;
-        let result = talk(self.transport.as_ref(), &self.place());
-        if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.damaged.store(true, Ordering::Relaxed);
+        talk(self.transport.as_ref(), &self.place()).map_err(|error| self.remember(error))
+    }
+
+    /// Waits for its turn to talk with the remote. Before the first time, and after a conversation that was given up, what a killed git
+    /// left is removed, if no other process talks at this moment.
+    fn talk(&self) -> Talking<'_> {
+        if !self.tidied.swap(true, Ordering::Relaxed)
+            && let Ok(Some(_alone)) = self.hold.alone()
+        {
+            scraps::remove(&self.path);
         }
-        result
+        self.hold.talk()
+    }
+
+    /// What a failed conversation means for the next one.
+    fn remember(&self, error: GitError) -> GitError {
+        match &error {
+            GitError::Corrupt { .. } => self.mark_damaged(),
+            GitError::Timeout { .. } | GitError::Storage { .. } => self.tidied.store(false, Ordering::Relaxed),
+            _ => {}
+        }
+        error
     }
 
     /// Upkeep leaves the commit, and what it reaches, while the pin is held.
     fn pin(&self, commit: &CommitSha) -> Result<Arc<Pin>, GitError> {
         Ok(self.hold.pin(Oid::from_str(commit.as_str()).map_err(|error| self.local(&error))?))
-    }
-
-    /// What `commit` changes against `base`, with at most `limit` bytes of text.
-    ///
-    /// # Errors
-    /// When the mirror does not hold one of them or cannot be read.
-    pub fn diff(&self, base: &CommitSha, commit: &CommitSha, limit: usize) -> Result<TreeDiff, GitError> {
-        self.bring_for_diff(base, commit)?;
-        self.with_found(base, commit, |repository, from, to| diff::tree_diff(repository, from, to, limit))
-    }
-
-    /// Whether `commit`, made on `base`, is to `base` what `change` is to `tip`: the same files, with the same content before and
-    /// after. Then a pull request of it shows the same on either. False where the mirror does not hold one of the commits.
-    ///
-    /// # Errors
-    /// When the mirror cannot be read.
-    pub fn carries(&self, base: &CommitSha, commit: &CommitSha, tip: &CommitSha, change: &ValidatedChange) -> Result<bool, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let proposals = self.proposals();
-            let (Some(base), Some(commit), Some(tip)) =
-                (proposals.load(repository, base)?, proposals.load(repository, commit)?, proposals.load(repository, tip)?)
-            else {
-                return Ok(false);
-            };
-            commit::carries(repository, base, commit, tip, change).map_err(|error| self.local(&error))
-        })
-    }
-
-    /// Removes our objects of a commit that is merged, closed or replaced. Never an error: what stays is removed later.
-    pub fn forget(&self, commit: &CommitSha) {
-        *lock(&self.handle) = None;
-        self.proposals().forget(commit);
-    }
-
-    /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
-    /// that are worth little the newest stay, as many as are small beside the mirror. Only the process that owns the data directory
-    /// may call it.
-    ///
-    /// # Errors
-    /// When the directory cannot be listed.
-    pub fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
-        // No commit of this process is being written while the handle is held, so a scratch file is a dead one's.
-        let _closed = self.closed();
-        self.proposals().prune(worth)
-    }
-
-    /// Keeps everybody of this process from reading until it is dropped; whoever reads next opens the mirror anew.
-    pub(super) fn closed(&self) -> impl Drop + '_ {
-        let mut handle = lock(&self.handle);
-        *handle = None;
-        handle
     }
 
     /// Nobody talks with the remote until it is dropped; none when another process does.
@@ -401,112 +227,12 @@ impl Mirror {
         self.damaged.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn with_repository<T>(&self, read: impl FnOnce(&Repository) -> Result<T, git2::Error>) -> Result<T, GitError> {
-        self.with_handle(|handle| read(&handle.repository).map_err(|error| self.local(&error)))
-    }
-
-    /// The same, with two commits that the mirror or proposals hold.
-    pub(super) fn with_found<T>(
-        &self,
-        from: &CommitSha,
-        to: &CommitSha,
-        read: impl FnOnce(&Repository, Oid, Oid) -> Result<T, git2::Error>,
-    ) -> Result<T, GitError> {
-        self.with_handle(|handle| {
-            let repository = &handle.repository;
-            let (from, to) = (self.find(repository, from)?, self.find(repository, to)?);
-            read(repository, from, to).map_err(|error| self.local(&error))
-        })
-    }
-
-    fn update(&self, update: RefUpdate) -> Result<Pushed, GitError> {
-        self.push_many(vec![update])?.pop().unwrap_or_else(|| Err(self.bug("the transport told nothing of the branch")))
-    }
-
     fn bug(&self, message: &str) -> GitError {
         GitError::Bug { repository: self.remote.name.clone(), message: message.to_owned() }
     }
 
-    /// Runs `work` with the open repository. Damage is remembered, so that the next fetch builds the mirror anew.
-    fn with_handle<T>(&self, work: impl FnOnce(&mut Handle) -> Result<T, GitError>) -> Result<T, GitError> {
-        let mut slot = lock(&self.handle);
-        if slot.as_ref().is_none_or(|handle| handle.uses >= USES_PER_HANDLE || handle.built >= BYTES_PER_HANDLE) {
-            *slot = None;
-            *slot = Some(Handle { repository: self.open()?, uses: 0, built: 0 });
-        }
-        let Some(handle) = slot.as_mut() else { unreachable!("a handle was just put there") };
-        handle.uses += 1;
-        let result = work(handle);
-        if matches!(result, Err(GitError::Corrupt { .. })) {
-            self.mark_damaged();
-            *slot = None;
-        }
-        result
-    }
-
-    /// A handle whose new objects stay in memory until they are written as a proposal.
-    fn open(&self) -> Result<Repository, GitError> {
-        open_in_memory(&self.path).map_err(|error| match error.code() {
-            // No mirror yet, or one that lost its head: a fetch makes it.
-            git2::ErrorCode::NotFound => GitError::Corrupt { repository: self.remote.name.clone(), message: "there is no mirror yet".to_owned() },
-            _ => self.local(&error),
-        })
-    }
-
-    /// The id of a commit that the mirror or a proposal holds.
-    fn find(&self, repository: &Repository, commit: &CommitSha) -> Result<Oid, GitError> {
-        let found = self.proposals().load(repository, commit)?;
-        found.ok_or_else(|| self.missing(commit))
-    }
-
     pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
         GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
-    }
-
-    fn tree_of(&self, commit: &CommitSha) -> Result<Oid, GitError> {
-        self.with_handle(|handle| {
-            let id = self.find(&handle.repository, commit)?;
-            let tree = handle.repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|error| self.local(&error))?;
-            Ok(tree.id())
-        })
-    }
-
-    /// Makes the mirror when there is none, and anew when it is damaged, half-written, or of another address or cut. Tells whether it did.
-    fn prepare(&self) -> Result<bool, GitError> {
-        if !self.tidied.swap(true, Ordering::Relaxed) {
-            scraps::remove(&self.path);
-        }
-        let marked = fs::read_to_string(self.path.join(MARKER)).is_ok_and(|mark| mark == self.remote.mark());
-        // libgit2 bears a head that git does not.
-        let headed = fs::read(self.path.join("HEAD")).is_ok_and(|head| head.starts_with(b"ref: refs/heads/"));
-        let sound = marked && headed && !self.damaged.load(Ordering::Relaxed) && open_mirror(&self.path).is_ok();
-        if !sound {
-            self.rebuild()?;
-        }
-        Ok(!sound)
-    }
-
-    /// Puts an empty mirror in place of what is there. Proposals are dropped with it: they are made again from their requests.
-    fn rebuild(&self) -> Result<(), GitError> {
-        let storage = |error: std::io::Error| self.storage(&error);
-        let mut slot = lock(&self.handle);
-        *slot = None;
-        // A repository's name has no dot, so this is no other's mirror.
-        let aside = self.path.with_extension(format!("{}{}-{}", &BROKEN[1..], std::process::id(), unique()));
-        match fs::rename(&self.path, &aside) {
-            Ok(()) => {
-                tracing::warn!(repository = %self.remote.name, "the mirror is missing parts or mirrors another address; it is built anew");
-                let _ = fs::remove_dir_all(&aside);
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(storage(error)),
-        }
-        initialise(&self.path).map_err(|error| self.local(&error))?;
-        fs::write(self.path.join("config"), MIRROR_CONFIG).map_err(storage)?;
-        self.proposals().prepare()?;
-        fs::write(self.path.join(MARKER), self.remote.mark()).map_err(storage)?;
-        self.damaged.store(false, Ordering::Relaxed);
-        Ok(())
     }
 
     pub(super) fn place(&self) -> Place {
@@ -531,11 +257,4 @@ impl Mirror {
     pub(super) fn storage(&self, error: &std::io::Error) -> GitError {
         GitError::storage(&self.remote.name, error)
     }
-}
-
-fn initialise(path: &Path) -> Result<(), git2::Error> {
-    let mut options = git2::RepositoryInitOptions::new();
-    // No template directory of the machine: it could bring hooks.
-    options.bare(true).external_template(false).mkpath(true).initial_head("kubeops-none");
-    Repository::init_opts(path, &options).map(drop)
 }

@@ -16,6 +16,7 @@ mod remote;
 mod signing;
 mod scraps;
 mod snapshot;
+mod stack;
 mod standing;
 mod tip;
 pub mod transport;
@@ -32,6 +33,7 @@ pub use remote::{Credentials, RemoteSpec, SshAccess};
 pub use crate::types::{Identity, RemoteUrl};
 pub use signing::{KeyProblem, Signing};
 pub use snapshot::Snapshot;
+pub use stack::Stack;
 pub use standing::{Owner, Standing};
 pub use transport::{
     Expected, GitCommand, GitCommandOptions, Libgit2, Limits, PerRepository, Place, PushReport, Pushed, RefUpdate, Transport, askpass_main,

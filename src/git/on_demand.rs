@@ -6,15 +6,16 @@ use crate::types::CommitSha;
 use git2::{FileMode, Oid, Repository};
 
 impl Mirror {
-    /// Makes sure that the mirror holds these objects. Does nothing where mirrors are whole.
+    /// Makes sure that the mirror holds these objects of a commit, or of those of ours it stands on. Does nothing where mirrors are
+    /// whole.
     ///
     /// # Errors
     /// When the remote cannot be reached or does not have one of them any more.
-    pub(super) fn bring(&self, wanted: &[Oid]) -> Result<(), GitError> {
+    pub(super) fn bring(&self, of: &CommitSha, wanted: &[Oid]) -> Result<(), GitError> {
         if !self.is_partial() || wanted.is_empty() {
             return Ok(());
         }
-        let missing = self.with_repository(|repository| missing(repository, wanted.to_vec()))?;
+        let missing = self.with_commit(of, |repository| missing(repository, wanted.to_vec()))?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -35,7 +36,7 @@ impl Mirror {
             let sides = diff.deltas().flat_map(|delta| [delta.old_file(), delta.new_file()].map(|file| (file.mode(), file.id())));
             Ok(sides.filter(|(mode, id)| *mode != FileMode::Commit && !id.is_zero()).map(|(_, id)| id).collect::<Vec<_>>())
         })?;
-        self.bring(&wanted)
+        self.bring(to, &wanted)
     }
 }
 

@@ -6,13 +6,14 @@ use super::GitError;
 use super::commit::Built;
 use crate::types::{CommitSha, RepositoryName};
 use git2::{ObjectType, Odb, Oid, Repository};
+use std::collections::HashMap;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many commits of ours may stand on each other.
-const MAX_STACK: usize = 64;
+pub(super) const MAX_STACK: usize = 256;
 
 /// What is worth little may be one part in so many of the mirror.
 const LITTLE: u64 = 40;
@@ -75,28 +76,51 @@ impl<'m> Proposals<'m> {
         let local = |error: git2::Error| GitError::local(self.repository, &error);
         let odb = repository.odb().map_err(local)?;
         let wanted = Oid::from_str(commit.as_str()).map_err(local)?;
-        let mut next = wanted;
-        for _ in 0..MAX_STACK {
-            if odb.exists(next) {
-                return Ok(Some(wanted));
+        // Read as a whole before anything of it is given on: half a stack must not look like one that is there.
+        let (mut stack, mut next) = (Vec::new(), Some(wanted));
+        while let Some(id) = next.filter(|id| !odb.exists(*id)) {
+            if stack.len() == MAX_STACK {
+                return Ok(None);
             }
-            let bytes = match fs::read(self.directory.join(next.to_string())) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(GitError::storage(self.repository, &error)),
-            };
+            let Some(bytes) = self.read(id)? else { return Ok(None) };
+            next = parent_of(&bytes).map_err(local)?;
+            stack.push((id, bytes));
+        }
+        for (id, bytes) in stack {
             let read = read_objects(&odb, &bytes).map_err(local)?;
-            if read.last() != Some(&next) {
-                let message = format!("the objects of commit {next} are damaged");
+            if read.last() != Some(&id) {
+                let message = format!("the objects of commit {id} are damaged");
                 return Err(GitError::Corrupt { repository: self.repository.clone(), message });
             }
             objects.extend(read);
-            match repository.find_commit(next).and_then(|commit| commit.parent_id(0)) {
-                Ok(parent) => next = parent,
-                Err(_) => return Ok(Some(wanted)),
+        }
+        Ok(Some(wanted))
+    }
+
+    /// The file of a commit's objects; none when there is none.
+    fn read(&self, commit: Oid) -> Result<Option<Vec<u8>>, GitError> {
+        match fs::read(self.directory.join(commit.to_string())) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(GitError::storage(self.repository, &error)),
+        }
+    }
+
+    /// What each commit is worth: as much as the most valuable that stands on it.
+    fn worths(&self, names: impl Iterator<Item = CommitSha>, worth: impl Fn(&CommitSha) -> Worth) -> HashMap<Oid, Worth> {
+        let named: Vec<(Oid, Worth)> = names.filter_map(|name| Some((Oid::from_str(name.as_str()).ok()?, worth(&name)))).collect();
+        let mut worths: HashMap<Oid, Worth> = HashMap::new();
+        for wanted in [Worth::Much, Worth::Little] {
+            for (commit, _) in named.iter().filter(|(_, worth)| *worth == wanted) {
+                let mut next = Some(*commit);
+                // What cannot be read holds nobody up: it is made again from its request.
+                while let Some(id) = next.filter(|id| !worths.contains_key(id)) {
+                    worths.insert(id, wanted);
+                    next = self.read(id).ok().flatten().and_then(|bytes| parent_of(&bytes).ok().flatten());
+                }
             }
         }
-        Ok(None)
+        worths
     }
 
     /// Removes a commit's objects; what cannot be removed stays for a later pruning.
@@ -105,7 +129,7 @@ impl<'m> Proposals<'m> {
     }
 
     /// Removes the objects of commits that are worth nothing, and half-written files. Those that are worth little stay, the newest
-    /// first, while they are a small part of the mirror.
+    /// first, while they are a small part of the mirror. A commit is worth what those are that stand on it.
     pub(super) fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {
         let storage = |error: std::io::Error| GitError::storage(self.repository, &error);
         let entries = match fs::read_dir(&self.directory) {
@@ -113,11 +137,13 @@ impl<'m> Proposals<'m> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(storage(error)),
         };
+        let entries: Vec<(fs::DirEntry, String)> =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str().map(str::to_owned).map(|name| (entry, name))).collect();
+        let worths = self.worths(entries.iter().filter_map(|(_, name)| name.parse().ok()), worth);
+        let worth = |commit: CommitSha| Oid::from_str(commit.as_str()).ok().and_then(|id| worths.get(&id).copied()).unwrap_or(Worth::Nothing);
         let (mut dead, mut little) = (Vec::new(), Vec::new());
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            match name.parse().map(|commit| worth(&commit)) {
+        for (entry, name) in entries {
+            match name.parse().map(worth) {
                 Err(_) if name.starts_with('.') => dead.push(entry.path()),
                 Ok(Worth::Nothing) => dead.push(entry.path()),
                 Ok(Worth::Little) => {
@@ -152,15 +178,40 @@ impl<'m> Proposals<'m> {
         }
     }
 
+    /// Whether the objects of this commit stand here.
+    pub(super) fn has(&self, commit: &CommitSha) -> bool {
+        self.place(commit).exists()
+    }
+
     fn place(&self, commit: &CommitSha) -> PathBuf {
         self.directory.join(commit.as_str())
     }
 }
 
 /// Gives every object of a proposal to the object store and tells their ids, in their order.
-fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Vec<Oid>, git2::Error> {
-    let broken = || git2::Error::new(git2::ErrorCode::GenericError, git2::ErrorClass::Object, "a proposal's file is cut short or damaged");
+fn read_objects(odb: &Odb<'_>, bytes: &[u8]) -> Result<Vec<Oid>, git2::Error> {
     let mut read = Vec::new();
+    each_object(bytes, |kind, content| {
+        read.push(odb.write(kind, content)?);
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+/// The commit that the commit of a proposal stands on, by its own words; none when it stands on none.
+fn parent_of(bytes: &[u8]) -> Result<Option<Oid>, git2::Error> {
+    let mut parent = None;
+    each_object(bytes, |kind, content| {
+        let header = content.split(|byte| *byte == b'\n').take_while(|line| kind == ObjectType::Commit && !line.is_empty());
+        parent = header.filter_map(|line| line.strip_prefix(b"parent ")).find_map(|id| Oid::from_str(std::str::from_utf8(id).ok()?).ok());
+        Ok(())
+    })?;
+    Ok(parent)
+}
+
+/// Tells of every object of a proposal, in order.
+fn each_object(mut bytes: &[u8], mut tell: impl FnMut(ObjectType, &[u8]) -> Result<(), git2::Error>) -> Result<(), git2::Error> {
+    let broken = || git2::Error::new(git2::ErrorCode::GenericError, git2::ErrorClass::Object, "a proposal's file is cut short or damaged");
     while !bytes.is_empty() {
         let end = bytes.iter().take(32).position(|byte| *byte == 0).ok_or_else(broken)?;
         let header = std::str::from_utf8(&bytes[..end]).map_err(|_| broken())?;
@@ -168,10 +219,10 @@ fn read_objects(odb: &Odb<'_>, mut bytes: &[u8]) -> Result<Vec<Oid>, git2::Error
         let kind = ObjectType::from_str(kind).ok_or_else(broken)?;
         let size: usize = size.parse().map_err(|_| broken())?;
         let content = bytes[end + 1..].get(..size).ok_or_else(broken)?;
-        read.push(odb.write(kind, content)?);
+        tell(kind, content)?;
         bytes = &bytes[end + 1 + size..];
     }
-    Ok(read)
+    Ok(())
 }
 
 /// A number no other call in this process gets; for names of scratch files and directories.

@@ -13,7 +13,7 @@ pub struct Snapshot {
     commit: CommitSha,
     root: git2::Oid,
     /// Upkeep leaves what is being read.
-    _pin: Arc<Pin>,
+    _pins: Arc<[Arc<Pin>]>,
 }
 
 struct Found {
@@ -29,8 +29,8 @@ impl Found {
 }
 
 impl Snapshot {
-    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pin: Arc<Pin>) -> Self {
-        Self { mirror, commit, root, _pin: pin }
+    pub(super) fn new(mirror: Arc<Mirror>, commit: CommitSha, root: git2::Oid, pins: Vec<Arc<Pin>>) -> Self {
+        Self { mirror, commit, root, _pins: pins.into() }
     }
 
     /// What stands at `path`; the root for an empty path or `.`.
@@ -51,7 +51,7 @@ impl Snapshot {
     }
 
     fn reading<T>(&self, read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>) -> Result<T, TreeError> {
-        self.mirror.with_repository(|repository| read(repository)).map_err(tree_error)
+        self.mirror.with_commit(&self.commit, |repository| read(repository)).map_err(tree_error)
     }
 }
 
@@ -72,7 +72,7 @@ impl BaseTree for Snapshot {
     fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
         let found = self.reading(|repository| self.find(repository, path.as_str()))?;
         let Some(found) = found.filter(Found::is_file) else { return Ok(None) };
-        self.mirror.bring(&[found.id]).map_err(tree_error)?;
+        self.mirror.bring(&self.commit, &[found.id]).map_err(tree_error)?;
         let read = self.reading(|repository| {
             let odb = repository.odb()?;
             let (size, _) = odb.read_header(found.id)?;
@@ -93,7 +93,7 @@ impl BaseTree for Snapshot {
             found.filter_map(|found| found.map(|found| found.filter(Found::is_file).map(|found| found.id)).transpose()).collect::<Result<Vec<_>, _>>()
         };
         let wanted = self.reading(find)?;
-        self.mirror.bring(&wanted).map_err(tree_error)
+        self.mirror.bring(&self.commit, &wanted).map_err(tree_error)
     }
 
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {

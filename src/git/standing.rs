@@ -16,8 +16,8 @@ pub struct Owner<'a> {
     pub request: &'a RequestId,
     /// Who commits for us in this repository, as it is set now.
     pub committer: &'a Identity,
-    /// The author and committer time of our commits of this request.
-    pub time: Timestamp,
+    /// The author and committer time of our commits of this request; none where each has its own.
+    pub time: Option<Timestamp>,
     /// Commits that are known to be of this request.
     pub known: &'a [CommitSha],
 }
@@ -27,7 +27,7 @@ pub struct Owner<'a> {
 pub enum Standing {
     /// There is no such branch.
     Absent,
-    /// A commit of this request, made by us, and nobody else's: it may be replaced.
+    /// One or more commits on top of each other, all of this request and made by us, and nobody else's: they may be replaced.
     Ours(CommitSha),
     /// A person went on from a commit of this request.
     Continued(CommitSha),
@@ -58,7 +58,6 @@ fn oid(commit: &CommitSha) -> Result<Oid, git2::Error> {
 }
 
 fn whose(repository: &Repository, tip: Oid, base: Oid, owner: &Owner<'_>) -> Result<fn(CommitSha) -> Standing, git2::Error> {
-    let last = repository.find_commit(tip)?;
     let known: Vec<Oid> = owner.known.iter().filter_map(|known| oid(known).ok()).collect();
     if known.contains(&tip) {
         return Ok(Standing::Ours);
@@ -67,17 +66,19 @@ fn whose(repository: &Repository, tip: Oid, base: Oid, owner: &Owner<'_>) -> Res
     let mut walk = repository.revwalk()?;
     walk.push(tip)?;
     walk.hide(base)?;
-    let below: Vec<Oid> = walk.filter(|id| !matches!(id, Ok(id) if *id == tip)).take(MOST_COMMITS).collect::<Result<_, _>>()?;
-    if below.is_empty() && names_us(&last) && (is_by(&last, owner.committer) || is_untouched(&last, owner.time)) {
+    let beside: Vec<Oid> = walk.take(MOST_COMMITS).collect::<Result<_, _>>()?;
+    // The tip counts also where it is in the base by now.
+    let beside = if beside.is_empty() { vec![tip] } else { beside };
+    let commits = beside.into_iter().map(|id| repository.find_commit(id)).collect::<Result<Vec<_>, _>>()?;
+    // A merge of ours is none: we make stacks. What the limit cut off is nobody's for certain.
+    let made_by_us = |commit: &Commit<'_>| is_by(commit, owner.committer) || is_untouched(commit, owner.time);
+    let ours = |commit: &Commit<'_>| commit.parent_count() == 1 && names_us(commit) && made_by_us(commit);
+    if commits.len() < MOST_COMMITS && commits.iter().all(ours) {
         return Ok(Standing::Ours);
     }
     // Known ones count also when they are in the base by now.
     let continues = known.iter().any(|known| repository.graph_descendant_of(tip, *known).unwrap_or(false));
-    let mut named = names_us(&last);
-    for id in below {
-        named = named || names_us(&repository.find_commit(id)?);
-    }
-    Ok(if continues || named { Standing::Continued } else { Standing::Foreign })
+    Ok(if continues || commits.iter().any(names_us) { Standing::Continued } else { Standing::Foreign })
 }
 
 fn is_by(commit: &Commit<'_>, identity: &Identity) -> bool {
@@ -87,9 +88,10 @@ fn is_by(commit: &Commit<'_>, identity: &Identity) -> bool {
 
 /// Whether a commit that names our request is as we made it, also where another committer is set by now: whoever amends or rebases
 /// one leaves the time of that, and where they keep even the time, a committer who is not the author.
-fn is_untouched(commit: &Commit<'_>, time: Timestamp) -> bool {
+fn is_untouched(commit: &Commit<'_>, time: Option<Timestamp>) -> bool {
     let (author, committer) = (commit.author(), commit.committer());
-    let at_ours = |when: git2::Time| when.seconds() == time.unix_seconds() && when.offset_minutes() == 0;
+    let ours = time.map_or(author.when().seconds(), Timestamp::unix_seconds);
+    let at_ours = |when: git2::Time| when.seconds() == ours && when.offset_minutes() == 0;
     let same = author.name_bytes() == committer.name_bytes() && author.email_bytes() == committer.email_bytes();
     at_ours(author.when()) && at_ours(committer.when()) && same
 }

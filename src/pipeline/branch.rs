@@ -18,7 +18,7 @@ pub(super) struct Head {
     pushed: Option<CommitSha>,
     request: RequestId,
     committer: Identity,
-    time: Timestamp,
+    time: Option<Timestamp>,
 }
 
 /// Where the branch is after a push.
@@ -68,7 +68,8 @@ impl Head {
             pushed: request.pushed.clone(),
             request: request.id.clone(),
             committer: committer(repository)?,
-            time: request.event.time,
+            // Each commit of a group has its member's.
+            time: (request.members == 0).then_some(request.event.time),
         }))
     }
 

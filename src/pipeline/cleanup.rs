@@ -32,6 +32,7 @@ impl Pipeline {
         }
         failpoint::hit("withdraw.closed");
         blocking(move || head.delete(&mirror)).await?;
+        self.tell_rivals(request).await?;
         Ok(settlement)
     }
 

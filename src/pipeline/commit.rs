@@ -86,6 +86,10 @@ impl Pipeline {
 
     /// Makes the commit of a request again that the mirror does not keep any more; false where something else comes of it by now.
     pub(super) fn made_again(&self, rules: &InForce, request: &Request, base: &CommitSha, commit: &CommitSha) -> Result<bool, Stop> {
+        if request.members > 0 {
+            // A stack is made of members, some of which may have gone on in another request.
+            return Ok(false);
+        }
         let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() };
         let (parameters, target) = planning::resolve(rules, wanted)?;
         if request.repository.as_ref() != Some(&target.repository.name) {

@@ -1,14 +1,14 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
 use super::{InForce, Rules};
-use crate::automation::Automation;
+use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
 use crate::expression::Scope;
 use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
-use crate::store::{Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
+use crate::store::{Debounce, Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
 use crate::types::{AutomationName, EventId, RepositoryName, RequestId, Timestamp};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -119,13 +119,15 @@ impl Dispatcher {
             .collect();
         let mut openings = Vec::new();
         for automation in matched {
-            match automation.correlation(&scope) {
-                Ok(correlation) => openings.push(Opening {
+            match keys(&automation, &scope) {
+                Ok((correlation, group)) => openings.push(Opening {
                     id: RequestId::from_parts(self.clock.now(), self.clock.random()),
                     repository: repository(rules, &automation, event, &scope),
                     automation: automation.name.clone(),
                     correlation,
+                    group,
                     parameters: None,
+                    debounce: automation.spec.debounce.map(debounce),
                     actor: "kubeops".to_owned(),
                 }),
                 Err(message) => {
@@ -137,6 +139,15 @@ impl Dispatcher {
         }
         (decisions, openings)
     }
+}
+
+/// What makes it the same request, or the same member of a group's.
+fn keys(automation: &Automation, scope: &Scope<'_>) -> Result<(String, Option<String>), String> {
+    Ok((automation.correlation(scope)?, automation.group_key(scope)?))
+}
+
+fn debounce(spec: DebounceSpec) -> Debounce {
+    Debounce { quiet: spec.quiet.get(), at_most: spec.at_most.get() }
 }
 
 /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
@@ -200,8 +211,9 @@ pub fn explain(rules: &Rules, event: &Event, limit: usize) -> Vec<Decision> {
         .into_iter()
         .map(|considered| {
             let automation = considered.matched.then(|| current.set.automations.get(&considered.automation)).flatten();
-            let message = automation.map(|automation| match automation.correlation(&scope) {
-                Ok(correlation) => format!("asks for a request with the key {correlation:?}"),
+            let message = automation.map(|automation| match keys(automation, &scope) {
+                Ok((correlation, None)) => format!("asks for a request with the key {correlation:?}"),
+                Ok((correlation, Some(group))) => format!("is the member {correlation:?} of a request with the key {group:?}"),
                 Err(message) => format!("no request can be opened: {message}"),
             });
             Decision { automation: considered.automation, matched: considered.matched, explanation: considered.explanation, message }

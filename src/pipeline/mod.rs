@@ -11,6 +11,8 @@ mod commit;
 mod conflicts;
 mod dispatch;
 mod error;
+mod gate;
+mod groups;
 mod observe;
 mod operations;
 mod planning;
@@ -101,6 +103,8 @@ impl Pipeline {
             let request = &claimed.request;
             match (claimed.task.kind, request.state) {
                 (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Proposed | State::Approved) => plans.push((place, request.clone())),
+                // Its members changed before it was proposed.
+                (TaskKind::Replan, State::Planned) if request.members > 0 => plans.push((place, request.clone())),
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, request)),
                 // The request went elsewhere in the meantime: there is nothing left to do.

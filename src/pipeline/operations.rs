@@ -7,8 +7,8 @@ use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
 use crate::git::GitError;
 use crate::request::{Request, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState};
-use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TreeDiff};
+use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal};
+use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, TaskId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -104,8 +104,12 @@ impl Pipeline {
             id: new.clone(),
             automation: automation.clone(),
             correlation,
+            // A person asks for one change, not for a group's.
+            group: None,
             repository: lane(&rules, automation, &event, &parameters),
             parameters: Some(parameters),
+            // Who asks in person is not made to wait for others.
+            debounce: None,
             actor: actor.to_owned(),
         };
         let entry = Dispatch {
@@ -137,7 +141,8 @@ impl Pipeline {
         Ok(opened.into_iter().flatten().collect())
     }
 
-    /// Asks again for what failed, was rejected or declined.
+    /// Asks again for what failed, was rejected or declined, and hurries what waits: for further events, for room under a
+    /// limit, or for its next attempt.
     ///
     /// # Errors
     /// When there is no such request, or it is in another state.
@@ -145,6 +150,9 @@ impl Pipeline {
         let request = self.store.request(id).await?;
         if request.state == State::Withdrawn && self.has_dead_task(id).await? {
             return self.withdraw_again(request, actor).await;
+        }
+        if request.state == State::Accepted && self.waits(id).await? {
+            return self.hurry(request, actor).await;
         }
         if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
             return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
@@ -157,8 +165,22 @@ impl Pipeline {
             self.mirror(repository)?.forget_tip();
         }
         let former = request.pull.as_ref().map(|pull| pull.number).or(request.former_pull);
-        let request = Request { pull: None, former_pull: former, taken_over: false, changes: None, written: None, ..request };
+        let request = Request { pull: None, former_pull: former, taken_over: false, urged: true, changes: None, written: None, ..request };
         self.change(request, State::Accepted, "asked for again".to_owned(), actor, tasks).await
+    }
+
+    /// Whether the request's plan waits for its time, and nobody is at it.
+    async fn waits(&self, id: &RequestId) -> Result<bool, OperationError> {
+        let tasks = self.store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await?;
+        let waiting = tasks.iter().any(|task| task.kind == TaskKind::Plan && task.state == TaskState::Waiting && task.run_at > self.clock.now());
+        Ok(waiting && tasks.iter().all(|task| task.state != TaskState::Leased))
+    }
+
+    async fn hurry(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
+        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
+        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        let request = Request { urged: true, ..request };
+        self.change(request, State::Accepted, "asked for in person: it waits no longer".to_owned(), actor, tasks).await
     }
 
     /// Whether a step of the request gave up.
@@ -173,7 +195,7 @@ impl Pipeline {
         let message = "cleaning up is tried again".to_owned();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
         let tasks = vec![self.clean_up_task(&request)];
-        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true }, now).await?;
+        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor: None }, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
 
@@ -189,6 +211,18 @@ impl Pipeline {
         let tasks = if request.repository.is_some() { vec![self.clean_up_task(&request)] } else { Vec::new() };
         let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
         self.change(request, State::Withdrawn, message, actor, tasks).await
+    }
+
+    /// Takes a member out of a live group: only its commit goes. The last one taken out withdraws the request.
+    ///
+    /// # Errors
+    /// When there is no such request or member, or it has ended.
+    pub async fn withdraw_member(&self, id: &RequestId, member: &str, reason: Option<String>, actor: &str) -> Result<Request, OperationError> {
+        let now = self.clock.now();
+        let task = || TaskId::from_parts(now, self.clock.random());
+        let (member, actor) = (member.to_owned(), actor.to_owned());
+        let withdrawal = Withdrawal { request: id.clone(), member, reason, actor, replan: task(), clean_up: task() };
+        Ok(self.store.withdraw_member(&withdrawal, now).await?)
     }
 
     /// What the request changes, as a unified diff; none when nothing is planned yet.
@@ -252,7 +286,8 @@ impl Pipeline {
         request.state = state;
         request.message = Some(message);
         request.updated_at = now;
-        let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true };
+        let successor = outcome::successor(&request, self.clock.as_ref());
+        let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor };
         self.store.update_request(&request, &update, now).await?;
         Ok(self.store.request(&request.id).await?)
     }

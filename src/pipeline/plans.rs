@@ -1,10 +1,11 @@
 //! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
 //! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
 
+use super::conflicts::Mates;
 use super::operations::seen;
 use super::planning::{self, Made, Stop, Wanted};
 use super::pull::priority;
-use super::step::{Planned, outcome};
+use super::step::{Grouped, Planned, outcome};
 use super::told::Told;
 use super::{InForce, Pipeline, StepError, blocking};
 use crate::failpoint;
@@ -19,26 +20,36 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+/// Members of a group that wait while its pull request is in a merge queue are looked at again this often: no move of the base
+/// would tell of them.
+const WHILE_QUEUED: Duration = Duration::from_secs(60);
+
 /// The base of one repository, as one batch sees it.
-struct Base {
-    mirror: Arc<Mirror>,
-    tip: CommitSha,
+pub(super) struct Base {
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) tip: CommitSha,
     snapshot: Snapshot,
     /// Whether this batch fetched it, rather than believing what an earlier conversation showed.
-    fetched: bool,
+    pub(super) fetched: bool,
 }
 
 /// The bases a batch has looked at. A repository that cannot be reached is asked once.
-type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
+pub(super) type Bases = HashMap<RepositoryName, Result<Arc<Base>, GitError>>;
 
 /// What looking at a request came to, before anybody else is asked.
-enum Looked {
+pub(super) enum Looked {
     /// The same change as before: only the tip it was checked on is newer.
     Same(CommitSha),
     /// Nobody may know: the request's repository is not what it was.
     Elsewhere,
     /// A change, or none, or a refusal.
-    Planned(Box<Planned>),
+    Planned(Box<Grouped>),
+}
+
+impl<P: Into<Grouped>> From<P> for Looked {
+    fn from(planned: P) -> Self {
+        Self::Planned(Box::new(planned.into()))
+    }
 }
 
 /// What was found of the request at a place of the batch.
@@ -58,12 +69,14 @@ impl Pipeline {
             Ok(())
         });
         let settling = async {
+            let mut mates = Mates::default();
             while let Some((place, request, looked)) = hear.recv().await {
                 let outcome = match looked {
-                    Ok(looked) => self.settled(request, looked).await,
+                    Ok(looked) => self.settled(request, looked, &mates).await,
                     Err(error) => Err(error),
                 };
                 self.heard(&outcome).await;
+                outcome.iter().for_each(|settlement| mates.remember(settlement));
                 told.tell(place, outcome);
             }
         };
@@ -77,8 +90,10 @@ impl Pipeline {
         let rules = self.rules.current();
         let mut bases = Bases::new();
         for (place, request) in requests {
-            let looked = if request.state == State::Accepted {
-                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(|planned| Looked::Planned(Box::new(planned)))
+            let looked = if request.members > 0 {
+                self.plan_group(&rules, &mut bases, &request)
+            } else if request.state == State::Accepted {
+                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(Looked::from)
             } else {
                 self.plan_again(&rules, &mut bases, &request)
             };
@@ -89,18 +104,20 @@ impl Pipeline {
     }
 
     /// What the store is to write.
-    async fn settled(&self, request: Request, looked: Looked) -> Result<Settlement, StepError> {
+    async fn settled(&self, request: Request, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
         match looked {
-            Looked::Same(tip) => Ok(outcome::checked(request, tip, self.clock.as_ref())),
+            Looked::Same(tip) => self.checked(request, tip, mates).await,
             Looked::Elsewhere => Ok(outcome::nothing()),
-            Looked::Planned(planned) if request.state == State::Accepted => self.planned(request, *planned).await,
-            Looked::Planned(planned) => self.replace_proposal(request, *planned).await,
+            // A group may be planned once more before it was ever proposed.
+            Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(request, *planned, mates).await,
+            Looked::Planned(planned) => self.replace_proposal(request, *planned, mates).await,
         }
     }
 
-    async fn planned(&self, request: Request, planned: Planned) -> Result<Settlement, StepError> {
-        let planned = self.beside_others(&request, planned).await?;
-        Ok(outcome::planned(request, planned, self.clock.as_ref()))
+    async fn planned(&self, request: Request, grouped: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
+        let grouped = self.let_through(&request, grouped).await?;
+        let planned = self.beside_others(&request, grouped.planned, mates).await?;
+        Ok(outcome::grouped(request, Grouped { planned, ..grouped }, self.clock.as_ref()))
     }
 
     fn plan(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Planned, Stop> {
@@ -134,7 +151,7 @@ impl Pipeline {
         }
         let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
             Ok(made) => made,
-            Err(stop) => return stop.into_planned().map(|planned| Looked::Planned(Box::new(planned))),
+            Err(stop) => return stop.into_planned().map(Looked::from),
         };
         if let (Some(before), Some(commit)) = (&request.base, &request.commit)
             && !made.change.is_empty()
@@ -142,7 +159,7 @@ impl Pipeline {
         {
             return Ok(Looked::Same(base.tip.clone()));
         }
-        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(|planned| Looked::Planned(Box::new(planned)))
+        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Looked::from)
     }
 
     fn commit(
@@ -171,6 +188,7 @@ impl Pipeline {
         Ok(Planned::Committed {
             parameters,
             repository,
+            target: target_key(target),
             branch,
             base: base.tip.clone(),
             commit,
@@ -182,7 +200,7 @@ impl Pipeline {
     }
 
     /// The repository's base, looked at once in a batch.
-    fn base(&self, bases: &mut Bases, repository: &Repository) -> Result<Arc<Base>, StepError> {
+    pub(super) fn base(&self, bases: &mut Bases, repository: &Repository) -> Result<Arc<Base>, StepError> {
         match bases.get(&repository.name) {
             Some(known) => Ok(known.clone()?),
             None => self.look(repository, self.fetch_max_age, bases),
@@ -190,7 +208,7 @@ impl Pipeline {
     }
 
     /// Looks at the base; what is known of it since at most `age` is believed.
-    fn look(&self, repository: &Repository, age: Duration, bases: &mut Bases) -> Result<Arc<Base>, StepError> {
+    pub(super) fn look(&self, repository: &Repository, age: Duration, bases: &mut Bases) -> Result<Arc<Base>, StepError> {
         let mirror = self.mirror(repository)?;
         let before = mirror.known_tip(Duration::MAX);
         let fetched = mirror.known_tip(age).is_none();
@@ -206,7 +224,7 @@ impl Pipeline {
     }
 
     /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
-    async fn replace_proposal(&self, request: Request, planned: Planned) -> Result<Settlement, StepError> {
+    async fn replace_proposal(&self, request: Request, planned: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
@@ -217,12 +235,20 @@ impl Pipeline {
         match (pull.state, seen(&pull)) {
             (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
-            _ if forge.is_queued(pull.number).await? => Ok(outcome::nothing()),
-            _ => self.planned(request, planned).await,
+            _ if forge.is_queued(pull.number).await? => match request.members {
+                0 => Ok(outcome::nothing()),
+                _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
+            },
+            _ => self.planned(request, planned, mates).await,
         }
     }
 }
 
-fn wanted(request: &Request) -> Wanted<'_> {
+/// Where a change goes, as limits tell targets apart.
+pub(super) fn target_key(target: &Target) -> String {
+    format!("{}:{}", target.repository.name, target.path)
+}
+
+pub(super) fn wanted(request: &Request) -> Wanted<'_> {
     Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() }
 }

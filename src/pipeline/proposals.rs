@@ -4,7 +4,7 @@
 use super::branch::{self, Head, Placed};
 use super::step::outcome;
 use super::told::Told;
-use super::{Pipeline, StepError, blocking, pull};
+use super::{Pipeline, StepError, blocking, body, pull};
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, PullState};
 use crate::git::GitError;
@@ -15,6 +15,9 @@ use crate::store::{ClaimedTask, Settlement};
 use crate::types::RepositoryName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Members of a group that are looked at for its pull request's body.
+const MEMBERS_LISTED: u32 = 500;
 
 /// A request whose branch is to be pushed.
 struct Proposal<'b> {
@@ -93,12 +96,24 @@ impl Pipeline {
         .await
     }
 
+    /// The request as its pull request's body tells it: of a group with its members.
+    async fn described(&self, request: &Request) -> Result<Request, StepError> {
+        let mut described = request.clone();
+        if let Some(text) = described.text.as_mut().filter(|_| request.members > 0) {
+            let members = self.store.members(&request.id, true, MEMBERS_LISTED).await?;
+            let own = text.body.take().map(|own| format!("{own}\n\n")).unwrap_or_default();
+            text.body = Some(own + &body::members(request, &members, &self.people_at));
+        }
+        Ok(described)
+    }
+
     /// Opens the pull request of a branch that is there, or finds it.
     async fn open(&self, proposal: &Proposal<'_>, placed: Placed) -> Result<Settlement, StepError> {
         let Proposal { attempt, text, repository, head, forge, .. } = proposal;
         let mut request = proposal.request.clone();
         request.taken_over = placed.note.is_some();
-        let spec = pull::spec(&request, text, head, &placed, repository, *attempt, &self.people_at);
+        let described = self.described(&request).await?;
+        let spec = pull::spec(&described, text, head, &placed, repository, *attempt, &self.people_at);
         let (found, state, notes) = match pull::unchanged(&request, &spec, &placed, *attempt).filter(|_| forge.follows_branches()) {
             Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
             None => match forge.ensure_pull(&spec).await {

@@ -1,8 +1,8 @@
 //! What a step found, turned into what the store is to write.
 
 use crate::plan::PullText;
-use crate::request::Changes;
-use crate::types::{BranchName, CommitSha, RepositoryName};
+use crate::request::{Changes, MemberOutcome};
+use crate::types::{BranchName, CommitSha, RepositoryName, Timestamp};
 use crate::validate::Finding;
 use serde_json::{Map, Value};
 
@@ -10,12 +10,16 @@ use serde_json::{Map, Value};
 pub(super) enum Planned {
     /// Parameters, target, template or validation say no.
     Rejected { findings: Vec<Finding>, message: String },
+    /// There is no room for another pull request now: it is planned anew later.
+    Postponed(Postponed),
     /// Nothing differs from the base.
     Unchanged { parameters: Map<String, Value>, repository: RepositoryName, base: CommitSha },
     /// A commit holds the change.
     Committed {
         parameters: Map<String, Value>,
         repository: RepositoryName,
+        /// Where in it: `repository:path`.
+        target: String,
         branch: BranchName,
         base: CommitSha,
         commit: CommitSha,
@@ -26,19 +30,45 @@ pub(super) enum Planned {
     },
 }
 
+/// Why a request is planned later, and when.
+pub(super) struct Postponed {
+    pub(super) run_at: Timestamp,
+    /// For a person.
+    pub(super) message: String,
+    /// Whether it waits since this very moment.
+    pub(super) since_now: bool,
+}
+
+/// What planning came to: of the whole, and of each member of a group that was looked at.
+pub(super) struct Grouped {
+    pub(super) planned: Planned,
+    pub(super) members: Vec<MemberOutcome>,
+}
+
+impl From<Planned> for Grouped {
+    fn from(planned: Planned) -> Self {
+        Self { planned, members: Vec::new() }
+    }
+}
+
 /// Settlements of the steps.
 pub(super) mod outcome {
-    use super::Planned;
+    use super::{Grouped, Planned, Postponed};
     use crate::clock::Clock;
     use crate::forge::PullState;
     use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
-    use crate::store::{NewTask, Settlement, TaskKind, Verdict};
-    use crate::types::{CommitSha, TaskId};
+    use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict};
+    use crate::types::{CommitSha, RequestId, TaskId, Timestamp};
     use crate::validate::Finding;
 
     /// The task is done, and nothing changed.
     pub(in super::super) fn nothing() -> Settlement {
-        Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Done }
+        Settlement::default()
+    }
+
+    /// The task is done later, and this attempt does not count.
+    pub(in super::super) fn not_before(run_at: Timestamp, reason: String) -> Settlement {
+        Settlement { verdict: Verdict::Postponed { run_at, reason }, ..nothing() }
     }
 
     /// A line of the timeline that changes nothing.
@@ -53,6 +83,20 @@ pub(super) mod outcome {
         Settlement { request: Some(request), ..nothing() }
     }
 
+    /// The same change, of which something else is to be said now.
+    pub(in super::super) fn warned(mut request: Request, tip: CommitSha, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
+        request.checked = Some(tip);
+        request.written.iter_mut().for_each(|written| written.digest.clear());
+        let lane = request.repository.as_ref().map_or("", |name| name.as_str()).to_owned();
+        let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
+        let known = std::mem::replace(&mut request.findings, findings);
+        let conflicts = new_conflicts(&request, &known, clock);
+        let message = "other requests for the same fields came or went: what its pull request says of them is written again".to_owned();
+        let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+        settlement.timeline.extend(conflicts);
+        settlement
+    }
+
     /// After planning, for the first time or again on a newer base. A pull request that is open is closed when nothing is left
     /// to propose.
     pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
@@ -62,6 +106,7 @@ pub(super) mod outcome {
                 let cleanup = clean_up(&request, clock);
                 settle(request, State::Rejected, message, cleanup, clock)
             }
+            Planned::Postponed(postponed) => later(request, postponed, clock),
             Planned::Unchanged { parameters, repository, base } => {
                 request.changes = None;
                 request.parameters = Some(parameters);
@@ -72,8 +117,12 @@ pub(super) mod outcome {
                 request.base = Some(base);
                 settle(request, State::Unchanged, message, cleanup, clock)
             }
-            Planned::Committed { parameters, repository, branch, base, commit, summary, changes, text, warnings } => {
-                let again = if request.state == State::Accepted { "computed" } else { "the base moved: computed again" };
+            Planned::Committed { parameters, repository, target: _, branch, base, commit, summary, changes, text, warnings } => {
+                let again = match request.state {
+                    State::Accepted => "computed",
+                    _ if request.base.as_ref() == Some(&base) => "its members changed: computed again",
+                    _ => "the base moved: computed again",
+                };
                 let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 request.checked = Some(base.clone());
                 let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
@@ -99,6 +148,22 @@ pub(super) mod outcome {
                 settlement
             }
         }
+    }
+
+    /// The same for a group, with what it came to for each member.
+    pub(in super::super) fn grouped(request: Request, grouped: Grouped, clock: &dyn Clock) -> Settlement {
+        let settlement = planned(request, grouped.planned, clock);
+        let beside = Beside { members: grouped.members, ..settlement.beside };
+        Settlement { beside, ..settlement }
+    }
+
+    /// Stays where it is for now; said once in the timeline, and each time in its message.
+    fn later(mut request: Request, postponed: Postponed, clock: &dyn Clock) -> Settlement {
+        let Postponed { run_at, message, since_now } = postponed;
+        let timeline = since_now.then(|| note(&request, message.clone(), clock)).into_iter().collect();
+        request.message = Some(message.clone());
+        request.updated_at = clock.now();
+        Settlement { request: Some(request), timeline, ..not_before(run_at, message) }
     }
 
     /// A line for each conflict that was not known when the request was planned before.
@@ -132,9 +197,13 @@ pub(super) mod outcome {
         };
         request.written = (state == State::Proposed).then_some(written);
         request.pull = Some(pull);
+        request.urged = false;
+        // Where a person went on, or merged or closed it meanwhile, the pull request has what it had.
+        let pushed = request.members > 0 && !request.taken_over && state == State::Proposed;
         let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
         let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
-        settle(request, state, message, cleanup, clock)
+        let settlement = settle(request, state, message, cleanup, clock);
+        Settlement { beside: Beside { pushed, ..settlement.beside }, ..settlement }
     }
 
     /// After the pull request of an open request was found to be over.
@@ -176,7 +245,14 @@ pub(super) mod outcome {
         request.message = Some(message.clone());
         request.updated_at = now;
         let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
-        Settlement { request: Some(request), timeline: vec![entry], follow_up, verdict: Verdict::Done }
+        let beside = Beside { successor: successor(&request, clock), ..Beside::default() };
+        Settlement { request: Some(request), timeline: vec![entry], follow_up, beside, ..nothing() }
+    }
+
+    /// Who goes on with the members that an ended group did not take along; when it is withdrawn or failed they stay with it.
+    pub(in super::super) fn successor(request: &Request, clock: &dyn Clock) -> Option<RequestId> {
+        let goes_on = matches!(request.state, State::Merged | State::Declined | State::Unchanged | State::Rejected);
+        (request.members > 0 && goes_on).then(|| RequestId::from_parts(clock.now(), clock.random()))
     }
 
     fn short(commit: &str) -> &str {

@@ -4,12 +4,14 @@
 mod co_authors;
 mod commit_text;
 mod empty;
+mod group;
 mod recipe;
 #[cfg(test)]
 mod tests;
 
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
+pub use group::GroupText;
 pub use recipe::{Inputs, PullText, Recipe};
 
 use crate::render::RenderError;

@@ -1,7 +1,7 @@
 //! What a request changes, as data: files, objects and fields, what they were held against, and what was asked for first.
 //! Bounded, so that a row of the store stays small; the values of Secrets are masked before they come here.
 
-use crate::manifest::{FieldChange, ObjectChange};
+use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::types::{ManifestPath, Timestamp};
 use crate::validate::{Evidence, ValidatedChange};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,29 @@ impl Changes {
         Self { files: change.files().keys().cloned().collect(), objects, cut, evidence: change.evidence().clone(), first: None }
     }
 
+    /// The same with what a further change does after it: from the values before the first to those after the last.
+    pub fn join(&mut self, more: Self) {
+        self.files.extend(more.files);
+        self.files.sort_unstable();
+        self.files.dedup();
+        self.cut |= more.cut;
+        self.evidence.kubernetes = more.evidence.kubernetes;
+        self.evidence.schemas.extend(more.evidence.schemas);
+        self.evidence.unchecked.extend(more.evidence.unchecked);
+        self.evidence.templates.extend(more.evidence.templates);
+        let mut fields: usize = self.objects.iter().map(|object| object.fields.len()).sum();
+        for object in more.objects {
+            match self.objects.iter().position(|known| known.is_about_the_same(&object)) {
+                Some(place) => after(&mut self.objects, place, object),
+                None if self.objects.len() < MAX_OBJECTS && fields + object.fields.len() <= MAX_FIELDS => {
+                    fields += object.fields.len();
+                    self.objects.push(object);
+                }
+                None => self.cut = true,
+            }
+        }
+    }
+
     /// Takes over what the request was first planned as; `before` is its plan up to `now`, and without one this is the first.
     pub fn follow(&mut self, before: Option<&Self>, now: Timestamp) {
         self.first = Some(match before {
@@ -69,6 +92,26 @@ impl Changes {
     /// What the request changed when it was first planned.
     pub fn at_first(&self) -> &[ObjectChange] {
         self.first.as_ref().and_then(|first| first.objects.as_deref()).unwrap_or(&self.objects)
+    }
+}
+
+/// What becomes of the object at a place when `next` happens to it as well.
+fn after(objects: &mut Vec<ObjectChange>, place: usize, next: ObjectChange) {
+    let known = &mut objects[place];
+    match (known.action, next.action) {
+        (Action::Added, Action::Removed) => drop(objects.remove(place)),
+        (Action::Changed, Action::Changed) => {
+            for field in next.fields {
+                match known.fields.iter_mut().find(|known| known.path == field.path) {
+                    Some(known) => known.new = field.new,
+                    None => known.fields.push(field),
+                }
+            }
+            known.fields.retain(|field| field.old != field.new || field.is_masked());
+        }
+        // New, and then changed: it is new, with another content.
+        (Action::Added, _) => known.content = next.content.filter(|_| next.action == Action::Added),
+        _ => *known = next,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
 use crate::inventory::{Inventory, Repository};
-use crate::plan::{CommitText, Recipe};
+use crate::plan::{CommitText, GroupText, Recipe};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
 use serde::de::DeserializeOwned;
@@ -42,6 +42,8 @@ pub struct ResourceSet {
 pub struct Rule {
     /// What it does.
     pub recipe: Recipe,
+    /// What the pull request of a group says; none when the automation groups nothing.
+    pub group: Option<GroupText>,
     /// `file:line`.
     pub place: String,
 }
@@ -154,13 +156,14 @@ impl ResourceSet {
         let warnings = self.unheard_types(&spec.on).into_iter().chain(self.unread_parameters(&spec));
         found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
+        let group = GroupText::compile(&spec).map_err(|found| errors.extend(found)).ok();
         let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();
         let failed = !errors.is_empty();
         found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error)));
         if failed {
             return None;
         }
-        self.rules.insert(name, Arc::new(Rule { recipe: recipe?, place: document.place() }));
+        self.rules.insert(name, Arc::new(Rule { recipe: recipe?, group: group?, place: document.place() }));
         automation
     }
 }

@@ -365,3 +365,28 @@ fn secrets_that_sign_are_among_those_named_and_a_message_may_read_what_an_automa
     let problem = set.secret_problem(&"SIGNING_PASSPHRASE".parse().expect("a name"), "is not there").remove(0).to_string();
     assert!(problem.starts_with("a.yaml:12:"), "{problem}");
 }
+
+#[test]
+fn what_keeps_storms_in_bounds_is_checked_at_load() {
+    let with = |lines: &str| automation(&GOOD.replacen("  correlate: event.subject\n", &format!("  correlate: event.subject\n{lines}"), 1));
+    let sound = with(
+        "  debounce: { quiet: 30s, atMost: 10m }\n  limits: { perHour: 20, perTarget: { perHour: 5 }, loop: { changes: 0 } }\n  group: { by: event.subject }\n",
+    );
+    assert!(load(&[("a.yaml", BASICS), ("b.yaml", &sound)]).is_ok());
+    for (lines, place, word) in [
+        ("  debounce: { quiet: 30, atMost: 10m }\n", "b.yaml:8:", "string"),
+        ("  debounce: { quiet: 30 seconds, atMost: 10m }\n", "b.yaml:8:", "does not have the form wanted here"),
+        ("  debounce: { quiet: 1h, atMost: 10m }\n", "b.yaml:8:", "10m is less than `quiet`, 1h"),
+        ("  debounce: { quiet: 1h }\n", "b.yaml:8:", "`atMost` is missing"),
+        ("  limits: { perHour: 0 }\n", "b.yaml:8:", "minimum of 1"),
+        ("  limits: { loop: { within: 8d } }\n", "b.yaml:8:", "at most 7d"),
+        ("  group: { by: evnt.subject }\n", "b.yaml:8:", "not a valid CEL expression"),
+        ("  group: { by: event.subject, most: 300 }\n", "b.yaml:8:", "200"),
+        ("  group: { by: event.subject, title: '{{ parameters.team }}' }\n", "b.yaml:8:", "there is no `parameters.team` here"),
+        ("  group: { most: 3 }\n", "b.yaml:8:", "the field `by` is missing"),
+        ("  limits: { perTarget: { perhour: 2 } }\n", "b.yaml:8:", "did you mean `perHour`?"),
+    ] {
+        let found = errors(&[("a.yaml", BASICS), ("b.yaml", &with(lines))]);
+        assert!(found.iter().any(|said| said.starts_with(place) && said.contains(word)), "{lines}: {found:#?}");
+    }
+}

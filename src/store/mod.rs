@@ -7,11 +7,13 @@ pub mod inbox;
 mod queries;
 mod records;
 pub mod sqlite;
+mod storms;
 
 pub use queries::*;
 pub use records::*;
+pub use storms::*;
 
-use crate::request::{Request, Rival, TimelineEntry};
+use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -73,7 +75,14 @@ pub trait Store: Send + Sync + 'static {
     /// Records, in one transaction, what each delivery said and which requests it opened or joined. An entry whose delivery
     /// was dispatched before is skipped, an event whose `(source, key)` was recorded before is marked as told again and opens
     /// nothing. Per opening: a live request with the same automation and correlation is joined (a timeline note), else a
-    /// request with the next generation is inserted in state `accepted` with a timeline entry and a `plan` task.
+    /// request with the next generation is inserted in state `accepted` with a timeline entry and a `plan` task. Where the
+    /// opening says so, that task waits for further events: each that joins before it was ever begun moves it on within its
+    /// bound, and the newest of them becomes the request's event.
+    ///
+    /// An opening of a group joins, or opens, the request with the group's key, and becomes a member of it with its own event and
+    /// parameters, in order of arrival. Of a member that is there already a further event counts only while it waits for events, was
+    /// refused or changed nothing: then it is a new try. A member that is new, or tries anew, after the request was begun leaves a
+    /// `replan` task, which waits for further events as a first plan does.
     /// Returns, per entry, the requests opened or joined.
     async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError>;
 
@@ -128,6 +137,17 @@ pub trait Store: Send + Sync + 'static {
     /// Tasks of a request, or dead letters of all requests, newest first.
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError>;
 
+    // ---- limits ------------------------------------------------------------------------------------------------
+
+    /// Asks for room to open a pull request under the limits named, and takes it when there is some: what was opened within the
+    /// last hour and what was given room counts. Room that was given is kept until the pull request is open or none came of it;
+    /// asked again, it is given again. Who finds none waits in the order of asking; the answer tells when its turn should come.
+    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError>;
+
+    /// What other requests did to one of these files since a moment: those whose pull request was merged, withdrawn or closed
+    /// since, the last first, `limit` at most.
+    async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError>;
+
     // ---- requests ----------------------------------------------------------------------------------------------
 
     /// One request. [`StoreError::NotFound`] when there is none.
@@ -141,6 +161,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Other requests that change one of the files, newest first: live ones, and those merged since a moment. `limit` at most.
     async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError>;
+
+    /// The members of a request that stands for a group, in order of arrival, `limit` at most; `open` leaves out those that were
+    /// withdrawn.
+    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError>;
+
+    /// Takes a member out of a live group, with a timeline entry and the task that follows; the last one taken out withdraws the
+    /// request. Tells the request as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such request or member, [`StoreError::Conflict`] when the request has ended or the
+    /// member was taken out before.
+    async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

@@ -31,6 +31,19 @@ pub struct RivalQuery<'a> {
     pub merged_since: Option<Timestamp>,
 }
 
+/// Which requests are looked for that changed the same files and are over.
+#[derive(Debug, Clone, Copy)]
+pub struct TouchQuery<'a> {
+    /// In this repository.
+    pub repository: &'a RepositoryName,
+    /// Changing at least one of these files.
+    pub files: &'a [ManifestPath],
+    /// Other than this request.
+    pub except: &'a RequestId,
+    /// Whose pull request ended at or after this moment.
+    pub since: Timestamp,
+}
+
 /// Which deliveries are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {

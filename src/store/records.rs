@@ -1,5 +1,6 @@
 //! What the store keeps, as plain values.
 
+use super::storms::{Beside, Debounce};
 use crate::event::{Event, EventType};
 use crate::expression::Explanation;
 use crate::request::{Request, State, TimelineEntry};
@@ -115,10 +116,14 @@ pub struct Opening {
     pub automation: AutomationName,
     /// The correlation key.
     pub correlation: String,
+    /// The key of the group it is a member of: then the request is the group's, and the correlation key tells the member.
+    pub group: Option<String>,
     /// The repository, as far as it is known already; it is the lane of the first task.
     pub repository: Option<RepositoryName>,
     /// Parameters a person gave through the API; none when they are read from the event.
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Whether its first plan waits for further events; none where it is due at once, and then it hurries one that waits.
+    pub debounce: Option<Debounce>,
     /// Who asked: `kubeops`, or a token's name.
     pub actor: String,
 }
@@ -232,7 +237,7 @@ pub struct ClaimedTask {
 }
 
 /// What a finished attempt leaves behind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settlement {
     /// The request as it is now, with the version it was read at; none when it does not change.
     pub request: Option<Request>,
@@ -242,12 +247,15 @@ pub struct Settlement {
     pub follow_up: Vec<NewTask>,
     /// What becomes of the task.
     pub verdict: Verdict,
+    /// What else a plan leaves.
+    pub beside: Beside,
 }
 
 /// What becomes of a task after an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// Done: the task is removed.
+    #[default]
     Done,
     /// Once more, not before `run_at`.
     Retry {
@@ -279,6 +287,8 @@ pub struct RequestUpdate {
     pub tasks: Vec<NewTask>,
     /// Whether waiting and dead tasks of the request are dropped first.
     pub drop_tasks: bool,
+    /// As [`Beside::successor`].
+    pub successor: Option<RequestId>,
 }
 
 /// A recorded event.
@@ -421,6 +431,8 @@ pub struct Stats {
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.
     pub dead_tasks: u64,
+    /// Requests that wait for room under a limit.
+    pub waiting_for_room: u64,
     /// Requests per state.
     pub requests: Vec<(State, u64)>,
 }

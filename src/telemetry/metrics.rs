@@ -53,6 +53,7 @@ pub struct Metrics {
     reloads: IntCounterVec,
     resources_valid: IntGauge,
     tasks_dead: IntGauge,
+    waiting_for_room: IntGauge,
     inbox: Inbox,
 }
 
@@ -152,6 +153,7 @@ impl Metrics {
             reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
             resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
             tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
+            waiting_for_room: gauge("requests_waiting_for_room", "Service requests that wait for room under a limit of their automation.")?,
             inbox: Inbox {
                 commits: counter("inbox_commits_total", "Transactions that wrote deliveries, each synced to disk once.")?,
                 deliveries: counter("inbox_deliveries_total", "Deliveries written.")?,
@@ -224,6 +226,7 @@ impl Metrics {
         let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.pending_deliveries.set(count(stats.pending_deliveries));
         self.tasks_dead.set(count(stats.dead_tasks));
+        self.waiting_for_room.set(count(stats.waiting_for_room));
         self.pending_oldest.set(stats.oldest_pending.map_or(0.0, |arrived| now.since(arrived).as_secs_f64()));
         self.queue_oldest.set(stats.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64()));
         for kind in TaskKind::ALL {
@@ -289,6 +292,7 @@ mod tests {
             tasks: vec![(TaskKind::Plan, 2)],
             oldest_due: Some(Timestamp::from_unix_millis(60_000)),
             dead_tasks: 1,
+            waiting_for_room: 4,
             requests: vec![(State::Proposed, 5)],
             lanes: vec![("gitops".to_owned(), 2)],
             ..Stats::default()
@@ -325,6 +329,7 @@ mod tests {
             "kubeops_queue_tasks{kind=\"propose\",team=\"platform\"} 0",
             "kubeops_queue_oldest_seconds{team=\"platform\"} 30",
             "kubeops_requests{state=\"proposed\",team=\"platform\"} 5",
+            "kubeops_requests_waiting_for_room{team=\"platform\"} 4",
             "kubeops_tasks_dead{team=\"platform\"} 1",
             "kubeops_deliveries_total{outcome=\"accepted\",source=\"service-desk\",team=\"platform\"} 1",
             "kubeops_resources_reload_total{outcome=\"refused\",team=\"platform\"} 1",

@@ -63,6 +63,11 @@ impl CommitSha {
         let id: [u8; 20] = id.try_into().unwrap_or_else(|_| unreachable!("an object id has 20 bytes"));
         Self(hex::encode(id))
     }
+
+    /// The first twelve characters, for a person.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
 }
 
 #[cfg(test)]

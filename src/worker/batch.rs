@@ -142,7 +142,7 @@ impl Worker {
     /// worker took over instead, the task is no longer ours to touch, and the store refuses this too.
     async fn look_again(&self, claimed: &ClaimedTask, reason: String) {
         let now = self.clock().now();
-        let again = Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict: Verdict::Retry { run_at: now, error: reason } };
+        let again = Settlement { verdict: Verdict::Retry { run_at: now, error: reason }, ..Settlement::default() };
         if self.store().settle(claimed, &again, now).await.is_ok() {
             self.wake.notify_one();
         }
@@ -159,17 +159,12 @@ impl Worker {
             let run_at = now.plus(wait + jitter);
             tracing::info!(request = %request.id, %run_at, %error, "a step is postponed");
             let verdict = Verdict::Postponed { run_at, reason: error.to_string() };
-            return Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict };
+            return Settlement { verdict, ..Settlement::default() };
         }
         let failure = Failure { class: error.class(), retry_after: error.retry_after(), attempts };
         if let AfterFailure::Again { run_at, of } = retry::after(failure, self.options.max_attempts, now, self.clock().random()) {
             tracing::warn!(request = %request.id, attempt = attempts, of, %run_at, %error, "a step failed and is tried again");
-            return Settlement {
-                request: None,
-                timeline: Vec::new(),
-                follow_up: Vec::new(),
-                verdict: Verdict::Retry { run_at, error: error.to_string() },
-            };
+            return Settlement { verdict: Verdict::Retry { run_at, error: error.to_string() }, ..Settlement::default() };
         }
         tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
         let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
@@ -188,7 +183,7 @@ impl Worker {
             changed.updated_at = now;
             after = Some(changed);
         }
-        Settlement { request: after, timeline, follow_up: Vec::new(), verdict: Verdict::Dead { error: error.to_string() } }
+        Settlement { request: after, timeline, verdict: Verdict::Dead { error: error.to_string() }, ..Settlement::default() }
     }
 }
 

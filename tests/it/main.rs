@@ -10,6 +10,7 @@ mod hostile_trees;
 mod render;
 mod sandbox;
 mod signing;
+mod stacks;
 mod standing;
 mod store;
 mod support;

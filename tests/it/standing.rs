@@ -17,7 +17,6 @@ struct World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.upstream.fsck();
             fsck(&self.upstream.scratch("mirrors").join("gitops.git"));
         }
     }
@@ -40,7 +39,7 @@ impl World {
     fn standing(&self, committer: &str, known: &[CommitSha]) -> Standing {
         let committer = Identity::new(committer, "kubeops@example.com").expect("an identity");
         let meta = meta("Ours");
-        let owner = Owner { request: &meta.request, committer: &committer, time: meta.time, known };
+        let owner = Owner { request: &meta.request, committer: &committer, time: Some(meta.time), known };
         self.mirror.standing(&BRANCH.parse().expect("a branch"), &owner).expect("a look")
     }
 

@@ -37,7 +37,6 @@ struct World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.upstream.fsck();
             fsck(&self.path());
         }
     }
@@ -118,7 +117,7 @@ impl World {
         let committer = Identity::new("KubeOps", "kubeops@example.com").expect("an identity");
         let time = Timestamp::from_unix_millis(1_760_000_000_123);
         let request = RequestId::from_parts(time, 77);
-        let owner = Owner { request: &request, committer: &committer, time, known: &[] };
+        let owner = Owner { request: &request, committer: &committer, time: Some(time), known: &[] };
         self.mirror().standing(&branch.parse().expect("a branch"), &owner).expect("a look")
     }
 
@@ -273,10 +272,14 @@ fn what_is_being_read_stays_until_it_was_read() {
     mirror.upkeep().expect("kept");
     let read = |path: &str| snapshot.read(&path.parse().expect("a path")).expect("read").is_some();
     assert!(read("aside/7.yaml") && !read("aside/99.yaml"));
-    // And a change is committed on it.
+    // And a change is committed on it, and read.
     let change = validated(&mirror, &base, &[("aside/7.yaml", Some(&config_map("app", "1")))]);
-    assert!(mirror.commit(&base, &change, &meta("On what is gone")).is_ok());
+    let ours = mirror.commit(&base, &change, &meta("On what is gone")).expect("a commit");
+    let on_top = mirror.snapshot(&ours).expect("a snapshot");
     drop(snapshot);
+    mirror.upkeep().expect("kept");
+    assert!(on_top.read(&"aside/9.yaml".parse().expect("a path")).expect("read").is_some());
+    drop(on_top);
     assert!(matches!(mirror.upkeep().expect("kept"), Upkeep::Repacked { .. }));
     assert!(matches!(mirror.snapshot(&base), Err(GitError::NoCommit { .. })));
     world.is_whole();

@@ -94,7 +94,7 @@ pub trait Transport: Send + Sync {
     fn tip(&self, place: &Place, branch: &BranchName) -> Result<Option<CommitSha>, GitError>;
 
     /// Keeps the objects of a mirror small that is not whole: one with a file `shallow`, or with packs marked `.promisor`. Whole
-    /// mirrors are seen to by [`super::Mirror::upkeep`]. Called from time to time, beside fetches and pushes.
+    /// mirrors are seen to by [`super::Mirror::upkeep`]. Called from time to time, while nobody reads the mirror or talks with its remote.
     ///
     /// # Errors
     /// When the mirror cannot be read or written.

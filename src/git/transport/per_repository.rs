@@ -20,6 +20,12 @@ impl PerRepository {
         Self { libgit2, git }
     }
 
+    /// Ends what is under way, because the process ends: no program goes on without it, and nothing of a conversation stays on disk.
+    /// Returns within some seconds. Conversations that are begun later are refused.
+    pub fn end(&self) {
+        self.git.end();
+    }
+
     fn of(&self, place: &Place) -> &dyn Transport {
         match place.remote.git.transport {
             GitTransport::Libgit2 => &self.libgit2,

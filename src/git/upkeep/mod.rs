@@ -48,7 +48,7 @@ pub enum Upkeep {
     },
     /// Somebody else works with the mirror, or moved its references meanwhile: later.
     Busy,
-    /// The mirror is not whole (shallow, or a partial clone), and its transport sees to it.
+    /// The mirror is not whole (shallow, or a partial clone), and its transport saw to it.
     Transports,
 }
 
@@ -81,7 +81,7 @@ impl Mirror {
             return Ok(Upkeep::AsItWas);
         }
         if self.path().join("shallow").exists() || self.has_promised() {
-            return self.transport().upkeep(&self.place()).map(|()| Upkeep::Transports);
+            return self.upkeep_by_transport();
         }
         // Where references move while a pack is written, nothing of it counts, and the second time nobody may move them.
         for patient in [true, false] {
@@ -109,6 +109,19 @@ impl Mirror {
             }
         }
         Ok(Upkeep::Busy)
+    }
+
+    /// A mirror that is not whole is packed by git, which knows what may be missing. It takes packs away when it is done, so nobody
+    /// reads or talks meanwhile, and nothing is in use that no reference names.
+    fn upkeep_by_transport(&self) -> Result<Upkeep, GitError> {
+        let Some(_alone) = self.alone()? else { return Ok(Upkeep::Busy) };
+        let _closed = self.closed();
+        if !self.pinned().is_empty() {
+            return Ok(Upkeep::Busy);
+        }
+        let forgotten = open_mirror(self.path()).and_then(|repository| forget_seen(&repository));
+        forgotten.map_err(|error| self.local(&error))?;
+        self.transport().upkeep(&self.place()).map(|()| Upkeep::Transports)
     }
 
     /// References and files as they are, without what a killed process left.

@@ -3,11 +3,13 @@
 //! same body, and nothing from a ticket is ever markup in it.
 
 mod markdown;
+mod members;
 #[cfg(test)]
 mod tests;
 mod trailer;
 mod why;
 
+pub(super) use members::members;
 pub use trailer::Trailer;
 
 use crate::manifest::{Action, ObjectChange};

@@ -35,6 +35,8 @@ fn request(kind: &str, subject: &str, data: Value) -> Request {
         pushed: None,
         checked: None,
         taken_over: false,
+        urged: false,
+        members: 0,
         former_pull: None,
         written: None,
         summary: vec!["Deployment web/api: spec.replicas 2 -> 4".to_owned()],

@@ -2,12 +2,14 @@
 //! It decides nothing: what matched was decided before, whether a live request exists is the only question asked here.
 
 use super::batch::{Batched, CHUNK};
+use super::debounce::{self, Waits};
+use super::members::{self, Live, NewMember};
 use super::requests::{add_timeline, create};
 use super::rows::{Columns, digest, to_json};
-use super::tasks::add_task;
 use crate::request::{Request, RequestKey, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind};
-use crate::types::{DeliveryId, RequestId, TaskId, Timestamp};
+use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind};
+use crate::types::{DeliveryId, RequestId, SpecDuration, TaskId, Timestamp};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::collections::HashMap;
 
@@ -149,37 +151,54 @@ async fn open_or_join(
     Ok(id)
 }
 
-struct Live {
-    seq: i64,
-    id: RequestId,
-    state: State,
-    joins: i64,
+/// What makes it the same request: the group's key, or its own.
+fn key(opening: &Opening) -> &str {
+    opening.group.as_deref().unwrap_or(&opening.correlation)
 }
 
 async fn live(connection: &mut SqliteConnection, opening: &Opening) -> Result<Option<Live>, StoreError> {
-    let row = sqlx::query("SELECT seq, id, state, joins FROM requests WHERE automation = ? AND correlation = ? AND live = 1")
+    let row = sqlx::query("SELECT seq, id, state, joins, members FROM requests WHERE automation = ? AND correlation = ? AND live = 1")
         .bind(opening.automation.as_str())
-        .bind(opening.correlation.as_str())
+        .bind(key(opening))
         .fetch_optional(connection)
         .await?;
-    row.map(|row| Ok(Live { seq: row.number("seq")?, id: row.parsed("id")?, state: row.parsed("state")?, joins: row.number("joins")? })).transpose()
+    let read = |row: SqliteRow| {
+        let (seq, joins, members) = (row.number("seq")?, row.number("joins")?, row.number("members")?);
+        Ok(Live { seq, id: row.parsed("id")?, state: row.parsed("state")?, joins, members })
+    };
+    row.map(read).transpose()
 }
 
 async fn join(
     connection: &mut SqliteConnection,
-    found: Live,
+    mut found: Live,
     told: &DispatchedEvent,
     opening: &Opening,
     now: Timestamp,
 ) -> Result<(i64, RequestId), StoreError> {
     sqlx::query("UPDATE requests SET joins = joins + 1 WHERE seq = ?").bind(found.seq).execute(&mut *connection).await?;
+    let (member, waits) = if found.members > 0 || opening.group.is_some() {
+        let joined = members::join(connection, &mut found, told, opening, now).await?;
+        (format!(" as member {}", joined.number), joined.waits)
+    } else {
+        let waits = debounce::joined(connection, found.seq, opening.debounce, now).await?;
+        if let Waits::Until(_) = waits {
+            debounce::take_newest(connection, found.seq, &told.event).await?;
+        }
+        (String::new(), waits)
+    };
+    let waits = match waits {
+        Waits::Not => String::new(),
+        Waits::Until(until) => format!("; waits until {until} for further events"),
+        Waits::NoLonger => "; waits no longer for further events".to_owned(),
+    };
     if found.joins < NOTED_JOINS {
         let last = if found.joins + 1 == NOTED_JOINS { "; further events are counted, not noted" } else { "" };
         let note = TimelineEntry {
             at: now,
             from: Some(found.state),
             to: found.state,
-            message: format!("joined by {}{last}", quote(told)),
+            message: format!("joined by {}{member}{waits}{last}", described(told)),
             actor: opening.actor.clone(),
         };
         add_timeline(connection, found.seq, &[note]).await?;
@@ -189,44 +208,30 @@ async fn join(
 
 async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening: &Opening, now: Timestamp) -> Result<(i64, RequestId), StoreError> {
     let generation: i64 = sqlx::query("SELECT coalesce(max(generation), 0) + 1 FROM requests WHERE correlation = ? AND automation = ?")
-        .bind(opening.correlation.as_str())
+        .bind(key(opening))
         .bind(opening.automation.as_str())
         .fetch_one(&mut *connection)
         .await?
         .try_get(0)?;
+    let key = RequestKey {
+        automation: opening.automation.clone(),
+        correlation: key(opening).to_owned(),
+        generation: u32::try_from(generation).unwrap_or(u32::MAX),
+    };
+    let is_member = opening.group.is_some();
     let request = Request {
-        id: opening.id.clone(),
-        key: RequestKey {
-            automation: opening.automation.clone(),
-            correlation: opening.correlation.clone(),
-            generation: u32::try_from(generation).unwrap_or(u32::MAX),
-        },
-        state: State::Accepted,
-        event: told.event.clone(),
-        parameters: opening.parameters.clone(),
+        // A member's parameters are its own.
+        parameters: opening.parameters.clone().filter(|_| !is_member),
         repository: opening.repository.clone(),
-        branch: None,
-        base: None,
-        commit: None,
-        checked: None,
-        former_pull: None,
-        pushed: None,
-        taken_over: false,
-        summary: Vec::new(),
-        changes: None,
-        text: None,
-        pull: None,
-        written: None,
-        findings: Vec::new(),
-        message: None,
-        created_at: now,
-        updated_at: now,
-        version: 1,
+        message: opening.debounce.map(waits_for_more),
+        ..Request::opened(&opening.id, &key, told.event.clone(), now)
     };
     let seq = create(connection, &request).await?;
-    let entry =
-        TimelineEntry { at: now, from: None, to: State::Accepted, message: format!("opened by {}", quote(told)), actor: opening.actor.clone() };
-    add_timeline(connection, seq, &[entry]).await?;
+    if is_member {
+        let parameters = opening.parameters.as_ref().map(to_json).transpose()?;
+        let member = NewMember { number: 1, correlation: &opening.correlation, event: &told.event, parameters };
+        members::add(connection, seq, member, now).await?;
+    }
     let task = NewTask {
         id: first_task(&opening.id)?,
         kind: TaskKind::Plan,
@@ -234,17 +239,32 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         lane: opening.repository.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
         run_at: now,
     };
-    add_task(connection, seq, &task).await?;
+    let waits = match debounce::add_waiting(connection, seq, &task, opening.debounce).await? {
+        Some((until, latest)) => format!("; waits until {until} for further events, at most until {latest}"),
+        None => String::new(),
+    };
+    let message = format!("opened by {}{}{waits}", described(told), if is_member { " as member 1" } else { "" });
+    add_timeline(connection, seq, &[TimelineEntry { at: now, from: None, to: State::Accepted, message, actor: opening.actor.clone() }]).await?;
     Ok((seq, opening.id.clone()))
 }
 
+/// True however often it is moved on; until when exactly, the task says.
+fn waits_for_more(debounce: Debounce) -> String {
+    let text = |duration| SpecDuration::from(duration).to_string();
+    format!("waits for further events until {} pass without one, at most {}", text(debounce.quiet), text(debounce.at_most))
+}
+
 /// The first task of a request has the request's own ULID: the store draws no random bits.
-fn first_task(request: &RequestId) -> Result<TaskId, StoreError> {
+pub(super) fn first_task(request: &RequestId) -> Result<TaskId, StoreError> {
     let ulid = request.as_str().trim_start_matches(RequestId::PREFIX);
     format!("{}{ulid}", TaskId::PREFIX).parse().map_err(|_| StoreError::Broken("a request id makes no task id".to_owned()))
 }
 
-fn quote(told: &DispatchedEvent) -> String {
-    let subject: String = told.event.subject.chars().take(QUOTED).collect();
-    format!("event {} ({} about {subject:?})", told.event.id, told.event.kind)
+fn described(told: &DispatchedEvent) -> String {
+    format!("event {} ({} about {:?})", told.event.id, told.event.kind, quote(&told.event.subject))
+}
+
+/// A text of a sender's, as long as it may stand in a timeline.
+pub(super) fn quote(text: &str) -> String {
+    text.chars().take(QUOTED).collect()
 }

@@ -2,13 +2,16 @@
 //! One connection writes, others read beside it; several processes may share the file (a command beside the server).
 //! SQL stands in this folder only, and every write is one short immediate transaction.
 
+mod admissions;
 mod arrivals;
 mod batch;
 mod connection;
+mod debounce;
 mod deliveries;
 mod dispatch;
 mod error;
 mod events;
+mod members;
 mod migrations;
 mod pulls;
 mod requests;
@@ -18,10 +21,11 @@ mod tokens;
 mod upkeep;
 
 use super::{
-    Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter,
-    PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter, TokenRecord,
+    Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
+    Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter,
+    TokenRecord, TouchQuery, Withdrawal,
 };
-use crate::request::{Request, Rival, TimelineEntry};
+use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
@@ -209,6 +213,16 @@ impl Store for SqliteStore {
         tasks::list(&mut *self.database.read().await?, filter, limit).await
     }
 
+    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = admissions::admit(write.connection(), wanted, now).await;
+        write.finish(result).await
+    }
+
+    async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
+        requests::touches(&mut *self.database.read().await?, query, limit).await
+    }
+
     async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {
         requests::one(&mut *self.database.read().await?, id).await
     }
@@ -223,6 +237,16 @@ impl Store for SqliteStore {
 
     async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
         requests::rivals(&mut *self.database.read().await?, query, limit).await
+    }
+
+    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
+        members::list(&mut *self.database.read().await?, id, open, limit).await
+    }
+
+    async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = members::withdraw(write.connection(), withdrawal, now).await;
+        write.finish(result).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

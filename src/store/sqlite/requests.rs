@@ -2,27 +2,25 @@
 //! The event that opened a request is kept apart from the row that changes.
 
 use super::deliveries::page_of;
+use super::members;
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::add_task;
-use crate::request::{PullRef, Request, RequestKey, Rival, TimelineEntry};
+use crate::request::{Changes, PullRef, Request, RequestKey, Rival, TimelineEntry, Touch};
 use crate::store::cursor::Listing;
-use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError};
+use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError, TouchQuery};
 use crate::types::{RepositoryName, RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
 /// A request from a row with [`COLUMNS`].
 pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
-    let pull = match row.optional_text("pull_url")? {
-        Some(url) => Some(PullRef { number: row.count("pull_number")?, url }),
-        None => None,
-    };
+    let pull = pull_of(row)?;
     let parameters = match row.optional_text("parameters")? {
         Some(_) => Some(row.json("parameters")?),
         None => None,
@@ -44,6 +42,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
         commit: row.optional("commit_sha")?,
         pushed: row.optional("pushed")?,
         taken_over: row.number("taken_over")? != 0,
+        urged: row.number("urged")? != 0,
+        members: u32::try_from(row.count("members")?).map_err(|_| super::rows::broken("members"))?,
         summary: row.json("summary")?,
         changes: row.optional_text("changes")?.map(|_| row.json("changes")).transpose()?,
         text: row.optional_text("pull_text")?.map(|_| row.json("pull_text")).transpose()?,
@@ -64,8 +64,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
     let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, created_at, updated_at, version) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -75,9 +75,11 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
     .bind(request.repository.as_ref().map(|name| name.as_str()))
     .bind(to_json(&request.findings)?)
+    .bind(request.message.as_deref())
     .bind(request.created_at.unix_millis())
     .bind(request.updated_at.unix_millis())
     .bind(to_number(request.version))
+    .bind(request.members)
     .execute(&mut *connection)
     .await?
     .last_insert_rowid();
@@ -99,7 +101,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let seq = seq_of(connection, &request.id).await?;
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
-         taken_over = ?, summary = ?, changes = ?, \
+         taken_over = ?, urged = ?, summary = ?, changes = ?, \
          pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
@@ -111,6 +113,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.commit.as_ref().map(|sha| sha.as_str()))
     .bind(request.pushed.as_ref().map(|sha| sha.as_str()))
     .bind(request.taken_over)
+    .bind(request.urged)
     .bind(to_json(&request.summary)?)
     .bind(request.changes.as_ref().map(to_json).transpose()?)
     .bind(request.text.as_ref().map(to_json).transpose()?)
@@ -164,6 +167,9 @@ pub(super) async fn update(connection: &mut SqliteConnection, request: &Request,
         sqlx::query("DELETE FROM outbox WHERE request = ? AND state IN ('waiting', 'dead')").bind(seq).execute(&mut *connection).await?;
     }
     add_timeline(connection, seq, &update.timeline).await?;
+    if let Some(successor) = &update.successor {
+        members::carry_over(connection, request, seq, successor, now).await?;
+    }
     for task in &update.tasks {
         let owner = if task.request == request.id { seq } else { seq_of(connection, &task.request).await? };
         add_task(connection, owner, task).await?;
@@ -206,13 +212,49 @@ pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery
     .fetch_all(connection)
     .await?;
     let read = |row: &SqliteRow| {
-        let pull = match row.optional_text("pull_url")? {
-            Some(url) => Some(PullRef { number: row.count("pull_number")?, url }),
-            None => None,
-        };
-        Ok(Rival { request: row.parsed("id")?, state: row.parsed("state")?, pull, changes: row.json("changes")?, merged: row.number("merged")? > 0 })
+        Ok(Rival {
+            request: row.parsed("id")?,
+            state: row.parsed("state")?,
+            pull: pull_of(row)?,
+            changes: row.json("changes")?,
+            merged: row.number("merged")? > 0,
+        })
     };
     rows.iter().map(read).collect()
+}
+
+/// See [`crate::store::Store::touches`].
+pub(super) async fn touches(connection: &mut SqliteConnection, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
+    // Two ranges of one index: merged since, and ended otherwise since.
+    let rows = sqlx::query(
+        "SELECT r.id, r.pull_number, r.pull_url, r.changes, r.created_at, f.ended_at, f.merged FROM ( \
+             SELECT request, max(abs(merged_at)) AS ended_at, max(merged_at) > 0 AS merged FROM ( \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at >= ?3 \
+                 UNION ALL \
+                 SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at <= -?3 \
+             ) GROUP BY request \
+         ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.ended_at DESC LIMIT ?5",
+    )
+    .bind(query.repository.as_str())
+    .bind(to_json(&query.files)?)
+    .bind(query.since.unix_millis().max(1))
+    .bind(query.except.as_str())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &SqliteRow| {
+        let changes: Changes = row.json("changes")?;
+        let planned_at = changes.first.as_ref().map_or(row.moment("created_at")?, |first| first.at);
+        let (ended_at, merged) = (row.moment("ended_at")?, row.number("merged")? != 0);
+        Ok(Touch { request: row.parsed("id")?, pull: pull_of(row)?, changes, planned_at, ended_at, merged })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The pull request of a row with its columns.
+fn pull_of(row: &SqliteRow) -> Result<Option<PullRef>, StoreError> {
+    let url = row.optional_text("pull_url")?;
+    url.map(|url| Ok(PullRef { number: row.count("pull_number")?, url })).transpose()
 }
 
 /// See [`crate::store::Store::timeline`].

@@ -1,6 +1,7 @@
 //! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
+use super::members;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
@@ -274,6 +275,7 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
         replace(connection, changed, now).await?;
     }
     add_timeline(connection, request, &settlement.timeline).await?;
+    members::settle(connection, settlement, request, now).await?;
     match &settlement.verdict {
         Verdict::Done => {
             sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
@@ -307,7 +309,8 @@ async fn wait_again(connection: &mut SqliteConnection, seq: i64, run_at: i64, er
     .fetch_optional(&mut *connection)
     .await?;
     sqlx::query(
-        "UPDATE outbox SET state = 'waiting', run_at = ?, last_error = coalesce(?, last_error), owner = NULL, lease_until = NULL WHERE seq = ?",
+        "UPDATE outbox SET state = 'waiting', run_at = ?, latest = NULL, last_error = coalesce(?, last_error), owner = NULL, lease_until = NULL \
+         WHERE seq = ?",
     )
     .bind(other.map_or(run_at, |other| other.min(run_at)))
     .bind(error)

@@ -21,7 +21,7 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     .fetch_one(&mut *connection)
     .await?;
     let mut stats = Stats { pending_deliveries: pending.count("pending")?, oldest_pending: pending.optional_moment("oldest")?, ..Stats::default() };
-    stats.tasks = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw].map(|kind| (kind, 0)).to_vec();
+    stats.tasks = TaskKind::ALL.map(|kind| (kind, 0)).to_vec();
     for row in sqlx::query("SELECT state, kind, count(*) AS tasks FROM outbox GROUP BY state, kind").fetch_all(&mut *connection).await? {
         let (kind, tasks) = (row.text("kind")?, row.count("tasks")?);
         if row.text("state")? == "dead" {
@@ -30,6 +30,8 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
             *count += tasks;
         }
     }
+    let waiting = "SELECT count(*) AS waiting FROM admissions INDEXED BY admissions_waiting WHERE standing = 'waiting'";
+    stats.waiting_for_room = sqlx::query(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
     let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' GROUP BY lane ORDER BY lane";
     for row in sqlx::query(lanes).fetch_all(&mut *connection).await? {
         stats.lanes.push((row.text("lane")?, row.count("tasks")?));

@@ -7,6 +7,7 @@ mod errors;
 mod events;
 mod fuzz;
 mod health;
+mod members;
 mod metrics;
 mod pulls;
 mod requests;

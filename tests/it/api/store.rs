@@ -1,7 +1,7 @@
 //! A store in memory, as far as the API reads it. What the API never calls fails.
 
 use async_trait::async_trait;
-use kubeops::request::{Request, Rival, TimelineEntry};
+use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use std::sync::Mutex;
@@ -13,6 +13,7 @@ pub struct FakeStore {
     pub requests: Mutex<Vec<Request>>,
     pub timeline: Mutex<Vec<TimelineEntry>>,
     pub tasks: Mutex<Vec<Task>>,
+    pub members: Mutex<Vec<Member>>,
     pub deliveries: Mutex<Vec<Delivery>>,
     pub events: Mutex<Vec<EventRecord>>,
     pub pulls: Mutex<Vec<PullRecord>>,
@@ -62,6 +63,18 @@ impl Store for FakeStore {
         never()
     }
     async fn extend_leases(&self, _: &[&ClaimedTask], _: Timestamp) -> Result<(), StoreError> {
+        never()
+    }
+    async fn admit(&self, _: &Admission, _: Timestamp) -> Result<Admitted, StoreError> {
+        never()
+    }
+    async fn touches(&self, _: &TouchQuery<'_>, _: u32) -> Result<Vec<Touch>, StoreError> {
+        never()
+    }
+    async fn members(&self, _: &RequestId, _: bool, _: u32) -> Result<Vec<Member>, StoreError> {
+        Ok(self.members.lock().expect("members").clone())
+    }
+    async fn withdraw_member(&self, _: &Withdrawal, _: Timestamp) -> Result<Request, StoreError> {
         never()
     }
     async fn settle_all(&self, _: &[(&ClaimedTask, &Settlement)], _: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {

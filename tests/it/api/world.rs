@@ -111,6 +111,10 @@ impl Operations for FakeOperations {
         self.note(format!("cancel {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(request(1, State::Withdrawn))
     }
+    async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
+        self.note(format!("withdraw {member} of {id} by {actor}: {}", reason.unwrap_or("-")))?;
+        Ok(request(1, State::Proposed))
+    }
     async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError> {
         self.note(format!("replay {id} by {actor}"))?;
         Ok(vec![request_id(1)])
@@ -376,6 +380,8 @@ pub fn request(n: u128, state: State) -> Request {
         former_pull: None,
         pushed: None,
         taken_over: false,
+        urged: false,
+        members: 0,
         summary: Vec::new(),
         changes: None,
         text: None,

@@ -17,16 +17,16 @@ fn proposed(server: &TestServer, key: &str, team: &str) -> Value {
     server.at().settled(key, "proposed")
 }
 
-fn field<'v>(request: &'v Value, name: &str) -> &'v str {
+pub(super) fn field<'v>(request: &'v Value, name: &str) -> &'v str {
     request[name].as_str().unwrap_or_else(|| panic!("{name} of {request:#}"))
 }
 
-fn now(server: &TestServer, request: &Value) -> Value {
+pub(super) fn now(server: &TestServer, request: &Value) -> Value {
     server.at().get(&format!("/requests/{}", field(request, "id")))
 }
 
 /// The request once its commit stands on this base.
-fn on_base(server: &TestServer, request: &Value, base: &CommitSha) -> Value {
+pub(super) fn on_base(server: &TestServer, request: &Value, base: &CommitSha) -> Value {
     eventually("it is proposed on the new base", || {
         let now = now(server, request);
         (now["base"] == json!(base) && now["state"] == "proposed").then_some(now)

@@ -90,7 +90,7 @@ impl World {
     }
 
     /// The token is in no log line, no file and no object of git.
-    fn keeps_the_token(&mut self) {
+    pub(super) fn keeps_the_token(&mut self) {
         self.keeps(&[TOKEN]);
     }
 

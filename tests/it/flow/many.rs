@@ -8,13 +8,13 @@ use std::path::PathBuf;
 const MANY: usize = 60;
 
 /// The upstream notes how many branches each push brings, and lets the first one wait until somebody opens the gate.
-struct Gate {
+pub(super) struct Gate {
     pushes: PathBuf,
     open: PathBuf,
 }
 
 impl Gate {
-    fn at(server: &TestServer) -> Self {
+    pub(super) fn at(server: &TestServer) -> Self {
         let gate = Self { pushes: server.place("pushes"), open: server.place("gate-is-open") };
         let (pushes, open) = (gate.pushes.display(), gate.open.display());
         server.upstream.install_hook(
@@ -25,20 +25,30 @@ impl Gate {
     }
 
     /// Branches of each push so far.
-    fn pushes(&self) -> Vec<usize> {
+    pub(super) fn pushes(&self) -> Vec<usize> {
         let text = std::fs::read_to_string(&self.pushes).unwrap_or_default();
         text.lines().map(|line| line.trim().parse().expect("a number")).collect()
     }
 
-    /// One request is under way, and `MANY` others wait for it.
-    fn fill(&self, server: &TestServer) {
+    /// One request is under way, and whatever comes now waits for it.
+    pub(super) fn hold(&self, server: &TestServer) {
         server.at().ticket(&ticket("OPS-0", "team-0"));
         eventually("the first push is under way", || (self.pushes() == [1]).then_some(()));
+    }
+
+    /// Lets the pushes through.
+    pub(super) fn open(&self) {
+        std::fs::write(&self.open, "").expect("opened");
+    }
+
+    /// One request is under way, and `MANY` others wait for it.
+    fn fill(&self, server: &TestServer) {
+        self.hold(server);
         for number in 1..=MANY {
             assert_eq!(server.at().ticket(&ticket(&format!("OPS-{number}"), &format!("team-{number}"))).word(), "202 accepted");
         }
         eventually("all wait", || (server.at().all("/requests").len() == MANY + 1).then_some(()));
-        std::fs::write(&self.open, "").expect("opened");
+        self.open();
     }
 }
 

@@ -242,13 +242,13 @@ fn a_branch_is_looked_at_and_nothing_of_it_stays(#[values(With::Libgit2, With::G
     let (mirror, name) = (setting.mirror(), branch("kubeops/x"));
     let us = meta("ours");
     let standing = |known: &[CommitSha]| {
-        mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, time: us.time, known }).expect("looked at")
+        mirror.standing(&name, &Owner { request: &us.request, committer: &us.committer, time: Some(us.time), known }).expect("looked at")
     };
     assert_eq!(standing(&[]), Standing::Absent);
     mirror.push(&name, &commit, Expected::Absent).expect("pushed");
     assert_eq!(standing(&[]), Standing::Ours(commit.clone()));
     let other = Identity::new("Other", "other@example.com").expect("an identity");
-    let others = Owner { request: &RequestId::from_parts(us.time, 9), committer: &other, time: us.time, known: &[] };
+    let others = Owner { request: &RequestId::from_parts(us.time, 9), committer: &other, time: Some(us.time), known: &[] };
     assert_eq!(mirror.standing(&name, &others).expect("looked at"), Standing::Foreign(commit.clone()));
     let persons = setting.upstream.write("kubeops/x", "notes.yaml", "by: hand\n");
     assert_eq!(standing(std::slice::from_ref(&commit)), Standing::Continued(persons.clone()));

@@ -80,8 +80,12 @@ fn looking_would_find_a_token() {
     let secret = "a-secret-that-is-shown";
     std::fs::write(directory.path().join("config"), format!("token = {secret}")).expect("written");
     let mut child = std::process::Command::new("sleep").arg("60").env("TOKEN", secret).env("GIT_DIR", "/there").spawn().expect("sleep");
-    let mut seen = Seen::default();
-    seen.look(Path::new("/there"), secret, &[directory.path().to_owned()]);
+    // A process shows its environment only a moment after it was started.
+    let seen = crate::support::server::eventually("the process is seen", || {
+        let mut seen = Seen::default();
+        seen.look(Path::new("/there"), secret, &[directory.path().to_owned()]);
+        (seen.git == 1).then_some(seen)
+    });
     child.kill().expect("killed");
     child.wait().expect("reaped");
     assert_eq!((seen.git, seen.found.len()), (1, 2), "{seen:?}");

@@ -1,8 +1,8 @@
 //! Mirrors that hold less than the repository: no file contents until they are read, or a history that is cut off.
 
 use super::world::{FILE, Server, Setting, TOKEN, Way, branch};
-use crate::support::upstream::{UpstreamRepo, command, config_map, meta, run, validated};
-use kubeops::git::{Expected, GitError, Owner, Pushed, Standing};
+use crate::support::upstream::{UpstreamRepo, config_map, meta, run, validated};
+use kubeops::git::{Expected, GitError, Owner, Pushed, Standing, Upkeep};
 use kubeops::inventory::{GitSpec, GitTransport};
 use kubeops::plan::BaseTree;
 use kubeops::types::{CommitSha, ManifestPath};
@@ -31,19 +31,6 @@ fn blobs(setting: &Setting) -> usize {
     held(setting).iter().filter(|kind| *kind == "blob").count()
 }
 
-/// Nothing is missing but what was promised.
-fn fsck(setting: &Setting) {
-    setting.upstream.fsck();
-    let checked = command(
-        &setting.mirror_path(),
-        &["-c", "remote.upstream.promisor=true", "-c", "remote.upstream.partialclonefilter=blob:none", "fsck", "--strict", "--no-dangling"],
-    )
-    .env("GIT_NO_LAZY_FETCH", "1")
-    .output()
-    .expect("git fsck");
-    assert!(checked.status.success(), "{checked:?}");
-}
-
 fn path(text: &str) -> ManifestPath {
     text.parse().expect("a path")
 }
@@ -66,7 +53,7 @@ fn a_partial_mirror_holds_no_file_contents_until_they_are_read(#[values(Way::Fil
     let reopened = setting.reopened();
     assert_eq!(reopened.get(&setting.remote).snapshot(&base).expect("a snapshot").read(&file).expect("read").as_deref(), Some(expected));
     assert_eq!(blobs(&setting), 1);
-    fsck(&setting);
+    setting.fsck();
 }
 
 #[rstest]
@@ -87,7 +74,7 @@ fn a_change_travels_from_a_partial_mirror(#[values(Way::File, Way::Http, Way::Ss
     assert_eq!(mirror.push(&name, &commit, Expected::Absent).expect("pushed"), Pushed::Updated);
     assert_eq!(mirror.push(&name, &commit, Expected::Absent).expect("pushed"), Pushed::AlreadyThere);
     let us = meta("ours");
-    let owner = Owner { request: &us.request, committer: &us.committer, time: us.time, known: &[] };
+    let owner = Owner { request: &us.request, committer: &us.committer, time: Some(us.time), known: &[] };
     assert_eq!(mirror.standing(&name, &owner).expect("looked at"), Standing::Ours(commit.clone()));
     // The base moves on, and a commit is made on the new one.
     let moved = setting.upstream.write("main", "a.yaml", "a: b\n");
@@ -98,7 +85,7 @@ fn a_change_travels_from_a_partial_mirror(#[values(Way::File, Way::Http, Way::Ss
     assert_eq!(blobs(&setting), 2);
     let persons = setting.upstream.write("kubeops/x", "notes.yaml", "by: hand\n");
     assert_eq!(mirror.standing(&name, &owner).expect("looked at"), Standing::Continued(persons));
-    fsck(&setting);
+    setting.fsck();
 }
 
 #[test]
@@ -174,7 +161,7 @@ fn a_commit_on_a_base_that_was_rewritten_goes_up_or_is_made_again() {
     assert_eq!(setting.mirror().fetch().expect("fetched"), other);
     let again = setting.commit_on(&other, "1");
     setting.mirror().push(&branch("kubeops/y"), &again, Expected::Absent).expect("pushed");
-    fsck(&setting);
+    setting.fsck();
 }
 
 #[rstest]
@@ -247,11 +234,53 @@ fn whose_a_branch_is_is_told_right_though_history_is_cut_off(#[values(true, fals
     }
     let remote = kubeops::git::RemoteSpec { git: git(partial, 1), ..setting.remote.clone() };
     let mirror = setting.mirrors.get(&remote);
-    let owner = Owner { request: &us.request, committer: &us.committer, time: us.time, known: &[] };
+    let owner = Owner { request: &us.request, committer: &us.committer, time: Some(us.time), known: &[] };
     mirror.fetch().expect("fetched");
     assert_eq!(commits(&setting), 1);
     assert_eq!(mirror.standing(&name, &owner).expect("looked at"), Standing::Ours(commit.clone()));
     let persons = setting.upstream.write("kubeops/x", "notes.yaml", "by: hand\n");
     assert_eq!(mirror.standing(&name, &owner).expect("looked at"), Standing::Continued(persons));
     assert_eq!(commits(&setting), history.len() + 4, "the history was fetched, because it was needed");
+}
+
+#[rstest]
+fn a_mirror_that_is_not_whole_is_packed_by_git_and_loses_nothing_that_is_needed(#[values(true, false)] partial: bool, #[values(0, 2)] depth: u32) {
+    if !partial && depth == 0 {
+        return;
+    }
+    let (upstream, _) = with_history(6);
+    let setting = Setting::around(upstream, git(partial, depth), Way::File);
+    let mirror = setting.mirror();
+    let packs = || {
+        std::fs::read_dir(setting.mirror_path().join("objects/pack"))
+            .expect("packs")
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "pack"))
+            .count()
+    };
+    for number in 0..6 {
+        setting.upstream.write("main", &format!("many/{number}.yaml"), "a: b\n");
+        let base = mirror.fetch().expect("fetched");
+        mirror.snapshot(&base).expect("a snapshot").read(&path(&format!("many/{number}.yaml"))).expect("read").expect("there");
+        setting.upstream.git(&["update-ref", "refs/heads/kubeops/x", base.as_str()]);
+        setting.upstream.write("kubeops/x", "notes.yaml", &format!("by: {number}\n"));
+        setting.transport.fetch_branch(&setting.place(), &branch("kubeops/x")).expect("looked at");
+    }
+    let (base, commit) = setting.commit("1");
+    let before = packs();
+    assert!(before > 8, "{before}");
+    let in_use = mirror.snapshot(&base).expect("a snapshot");
+    assert_eq!(mirror.upkeep().expect("looked at"), Upkeep::Busy, "what is being read is left alone");
+    assert_eq!(packs(), before);
+    drop(in_use);
+    assert_eq!(mirror.upkeep().expect("packed"), Upkeep::Transports);
+    assert!(packs() <= 2, "{}", packs());
+    setting.fsck();
+    let read = |number: u32| mirror.snapshot(&base).expect("a snapshot").read(&path(&format!("many/{number}.yaml"))).expect("read");
+    assert!((0..6).all(|number| read(number).as_deref() == Some(b"a: b\n")));
+    mirror.push(&branch("kubeops/y"), &commit, Expected::Absent).expect("pushed");
+    let moved = setting.upstream.write("main", "last.yaml", "a: b\n");
+    assert_eq!(mirror.fetch().expect("fetched"), moved);
+    assert_eq!(mirror.upkeep().expect("looked at"), Upkeep::Transports);
+    setting.fsck();
 }

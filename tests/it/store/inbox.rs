@@ -3,7 +3,7 @@
 use super::sqlite::empty;
 use super::support::delivery;
 use async_trait::async_trait;
-use kubeops::request::{Request, Rival, TimelineEntry};
+use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
 use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -52,6 +52,10 @@ store_that_only_appends! {
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
+    fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
+    fn touches(query: &TouchQuery<'_>, limit: u32) -> Vec<Touch>;
+    fn members(id: &RequestId, open: bool, limit: u32) -> Vec<Member>;
+    fn withdraw_member(withdrawal: &Withdrawal, now: Timestamp) -> Request;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
     fn add_tasks(tasks: &[NewTask]) -> ();
     fn release(owner: &str) -> u64;

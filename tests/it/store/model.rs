@@ -263,7 +263,7 @@ impl Run {
             2 => Verdict::Postponed { run_at: at(run_at), reason: "later".to_owned() },
             _ => Verdict::Dead { error: "over".to_owned() },
         };
-        let settlement = Settlement { request: None, timeline: vec![], follow_up: vec![], verdict };
+        let settlement = Settlement { verdict, ..Default::default() };
         let result = self.store.settle(&claim, &settlement, at(self.now)).await;
         let Some(n) = self.model.holder(&claim) else {
             assert!(matches!(result, Err(StoreError::Conflict(_))), "a lost lease was settled");

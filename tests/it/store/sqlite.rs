@@ -312,7 +312,7 @@ async fn filled(store: &dyn Store) {
     store.update_request(&request, &RequestUpdate::default(), at(5)).await.expect("proposed");
     let held = store.claim("w", at(5), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     let verdict = Verdict::Dead { error: "no permission".to_owned() };
-    store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(6)).await.expect("settled");
+    store.settle(&held, &Settlement { verdict, ..Default::default() }, at(6)).await.expect("settled");
     open_request(store, "OPS-3", None, at(7)).await;
     let ignored = NewDelivery { handled: false, ..delivery("ignored") };
     store.append(&[delivery("waiting"), ignored]).await.expect("written");
@@ -461,4 +461,24 @@ async fn a_missing_file_that_is_not_to_be_made_is_refused_and_nothing_is_left() 
     assert!(!path.parent().is_some_and(Path::exists), "nothing was made");
     opened(&path).await.close().await;
     SqliteStore::open(address, only_there()).await.expect("it is there now").close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_never_give_the_same_room_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let stores = [opened(&path).await, opened(&path).await];
+    let mut asking = Vec::new();
+    for n in 0..20 {
+        let store = Arc::clone(&stores[n % 2]);
+        let (_, request) = open_request(&*store, &format!("a-{n}"), None, at(0)).await;
+        let (automation, target) = (parsed("namespace-request"), "gitops:prod".to_owned());
+        let wanted = kubeops::store::Admission { request, automation, target, per_hour: Some(9), per_target: Some(6), insists: false };
+        asking.push(tokio::spawn(async move { store.admit(&wanted, at(1)).await.expect("an answer") }));
+    }
+    let mut given = 0;
+    for answer in asking {
+        given += usize::from(answer.await.expect("an answer") == kubeops::store::Admitted::Given);
+    }
+    assert_eq!(given, 6);
 }

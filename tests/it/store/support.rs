@@ -74,8 +74,10 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         id: request_id(),
         automation: parsed("namespace-request"),
         correlation: correlation.to_owned(),
+        group: None,
         repository: repository.map(parsed),
         parameters: None,
+        debounce: None,
         actor: "kubeops".to_owned(),
     }
 }

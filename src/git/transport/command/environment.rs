@@ -2,6 +2,7 @@
 //! No hook, filter, helper or configuration of anybody is obeyed; what is set here outranks every file.
 
 use super::ssh::quoted;
+use crate::inventory::GitSpec;
 use crate::types::RemoteUrl;
 use std::path::Path;
 use std::process::Command;
@@ -96,4 +97,14 @@ pub(super) fn set(command: &mut Command, git: &Path, home: &Path, mirror: &Path,
     for (at, (name, value)) in settings.into_iter().enumerate() {
         command.env(format!("GIT_CONFIG_KEY_{at}"), name).env(format!("GIT_CONFIG_VALUE_{at}"), value);
     }
+}
+
+/// Tells git that a partial mirror lacks what it was not asked for. Fetches and upkeep are told, pushes are not: packing for a push
+/// must not think that what is missing can be had.
+pub(super) fn promised(spec: &GitSpec) -> Vec<String> {
+    if !spec.partial_clone {
+        return Vec::new();
+    }
+    let settings = [format!("remote.{REMOTE}.promisor=true"), format!("remote.{REMOTE}.partialclonefilter=blob:none")];
+    settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect()
 }

@@ -1,11 +1,10 @@
 //! Fetching with the git program: the base, a branch, objects that a partial mirror lacks; and where branches are.
 //! Nothing is written to the mirror but packs and the references asked for.
 
-use super::environment::REMOTE;
+use super::environment::{REMOTE, promised};
 use super::{GitCommand, Heard, judge, words};
 use crate::git::GitError;
 use crate::git::open::open_mirror;
-use crate::git::scraps;
 use crate::git::transport::{Place, base_ref, make_way};
 use crate::types::{BranchName, CommitSha};
 use git2::{Oid, Repository};
@@ -18,12 +17,7 @@ const MOST_OBJECTS: usize = 10_000;
 
 /// The start of every fetch: no tags, no files beside packs and references, nothing of submodules, no housekeeping.
 fn fetching(place: &Place) -> Vec<String> {
-    let mut arguments = Vec::new();
-    if place.remote.git.partial_clone {
-        // Told here and not to pushes: packing for a push must not think that what is missing can be had.
-        let promised = [format!("remote.{REMOTE}.promisor=true"), format!("remote.{REMOTE}.partialclonefilter=blob:none")];
-        arguments.extend(promised.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
-    }
+    let mut arguments = promised(&place.remote.git);
     arguments.extend(words(&["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--progress"]));
     if place.remote.git.partial_clone {
         arguments.push("--filter=blob:none".to_owned());
@@ -117,10 +111,7 @@ fn fetched(place: &Place, heard: Heard) -> Result<bool, GitError> {
     match heard.failure {
         None => judge::damage(&place.remote.name, &heard.finished.stderr).map_or(Ok(true), Err),
         Some(_) if judge::no_such_branch(&heard.finished.stderr) => Ok(false),
-        Some(error) => {
-            scraps::remove(&place.path);
-            Err(error)
-        }
+        Some(error) => Err(error),
     }
 }
 

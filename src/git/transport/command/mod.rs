@@ -9,13 +9,13 @@ mod process;
 mod push;
 mod runtime;
 mod ssh;
+mod upkeep;
 mod version;
 
 pub use askpass::{askpass_main, is_askpass};
 
 use super::{Limits, Place, PushReport, RefUpdate, Transport};
 use crate::git::GitError;
-use crate::git::scraps;
 use crate::types::{BranchName, CommitSha};
 use askpass::Askpass;
 use git2::Oid;
@@ -25,11 +25,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For so long after a fetch the base is taken to be where it was then: a push need not look again before it packs.
 const FRESH: Duration = Duration::from_secs(30);
+/// How long the end of the process waits for programs that are told to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What the transport works with.
 #[derive(Debug, Clone)]
@@ -55,12 +58,27 @@ pub struct GitCommand {
     runtime: Mutex<Option<Arc<Runtime>>>,
     /// When each mirror's base was last seen at the remote.
     seen: Mutex<HashMap<PathBuf, Instant>>,
+    /// Whether the process ends, and with it every conversation.
+    ending: AtomicBool,
 }
 
 impl GitCommand {
     /// A transport that starts no program and makes no directory yet.
     pub fn new(options: GitCommandOptions) -> Self {
-        Self { options, checked: Mutex::new(false), runtime: Mutex::default(), seen: Mutex::default() }
+        Self { options, checked: Mutex::new(false), runtime: Mutex::default(), seen: Mutex::default(), ending: AtomicBool::new(false) }
+    }
+
+    /// See [`super::PerRepository::end`].
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+        let Some(runtime) = lock(&self.runtime).take() else { return };
+        let left = Arc::downgrade(&runtime);
+        drop(runtime);
+        // Each conversation has a part in the directory, and gives it back when its program is gone.
+        let until = Instant::now() + LAST_WORDS;
+        while left.strong_count() > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// # Errors
@@ -95,12 +113,30 @@ impl GitCommand {
         lock(&self.seen).get(&place.path).is_some_and(|seen| seen.elapsed() < FRESH)
     }
 
-    /// One run of git, not yet started.
+    /// One conversation with the remote, not yet begun.
     fn talk<'t>(&'t self, place: &'t Place) -> Result<Talk<'t>, GitError> {
         if let Some(path) = place.remote.url.local_path().filter(|path| !path.is_dir()) {
             // git would take a file for a bundle.
             let message = format!("there is no directory {}", path.display());
             return Err(GitError::NoRepository { repository: place.remote.name.clone(), message });
+        }
+        let mut talk = self.work(place)?;
+        match place.remote.url.protocol() {
+            "https" | "http" => {
+                let askpass = Askpass::listen(talk.directory.path(), &place.remote).map_err(|error| GitError::storage(&place.remote.name, &error))?;
+                askpass.announce(&mut talk.command, &self.options.askpass);
+                talk.askpass = Some(askpass);
+            }
+            "ssh" => ssh::announce(&mut talk.command, &self.options.ssh, &talk.directory, &place.remote)?,
+            _ => {}
+        }
+        Ok(talk)
+    }
+
+    /// One run of git on the mirror, not yet started.
+    fn work<'t>(&'t self, place: &'t Place) -> Result<Talk<'t>, GitError> {
+        if self.ending.load(Ordering::SeqCst) {
+            return Err(ended(place));
         }
         self.check(place)?;
         let storage = |error: io::Error| GitError::storage(&place.remote.name, &error);
@@ -110,19 +146,7 @@ impl GitCommand {
         let mut command = Command::new(&self.options.git);
         environment::set(&mut command, &self.options.git, &home, &mirror, &place.remote.url);
         command.current_dir(directory.path());
-        let askpass = match place.remote.url.protocol() {
-            "https" | "http" => {
-                let askpass = Askpass::listen(directory.path(), &place.remote).map_err(storage)?;
-                askpass.announce(&mut command, &self.options.askpass);
-                Some(askpass)
-            }
-            "ssh" => {
-                ssh::announce(&mut command, &self.options.ssh, &directory, &place.remote)?;
-                None
-            }
-            _ => None,
-        };
-        Ok(Talk { git: self, place, command, askpass, directory })
+        Ok(Talk { git: self, place, command, askpass: None, directory, limits: self.options.limits })
     }
 }
 
@@ -143,6 +167,10 @@ impl Transport for GitCommand {
         Ok(fetch::tips(self, place)?.remove(&branch.full_ref()))
     }
 
+    fn upkeep(&self, place: &Place) -> Result<(), GitError> {
+        upkeep::repack(self, place)
+    }
+
     fn fetch_objects(&self, place: &Place, objects: &[Oid]) -> Result<(), GitError> {
         fetch::objects(self, place, objects)
     }
@@ -155,6 +183,7 @@ struct Talk<'t> {
     command: Command,
     askpass: Option<Askpass>,
     directory: Directory,
+    limits: Limits,
 }
 
 /// How a run ended, and why it failed where it did.
@@ -176,29 +205,24 @@ impl Talk<'_> {
     /// # Errors
     /// When git could not be run or took too long. That git failed is no error yet.
     fn run(self, arguments: &[String], input: Option<Vec<u8>>) -> Result<Heard, GitError> {
-        let Self { git, place, mut command, askpass, directory } = self;
+        let Self { git, place, mut command, askpass, directory, limits } = self;
         let repository = || place.remote.name.clone();
         command.args(arguments);
         tracing::debug!(repository = %place.remote.name, ?arguments, "git runs");
-        let finished = process::run(command, input, git.options.limits).map_err(|failed| match failed {
+        let finished = process::run(command, input, limits, &git.ending).map_err(|failed| match failed {
             Failed::Start(error) if error.kind() == io::ErrorKind::NotFound => {
                 *lock(&git.checked) = false;
                 GitError::Program { repository: repository(), message: format!("the program {} is gone", git.options.git.display()) }
             }
             Failed::Start(error) | Failed::Watch(error) => GitError::storage(&place.remote.name, &error),
+            Failed::Stopped => ended(place),
             Failed::Timeout(message) => GitError::Timeout { repository: repository(), message },
         });
         let refused = askpass.as_ref().and_then(Askpass::refused);
         // The socket goes before its directory.
         drop(askpass);
         drop(directory);
-        let finished = match finished {
-            Ok(finished) => finished,
-            Err(error) => {
-                scraps::remove(&place.path);
-                return Err(error);
-            }
-        };
+        let finished = finished?;
         let failure = (!finished.status.success()).then(|| refused.unwrap_or_else(|| judge::failure(&place.remote.name, &finished.stderr)));
         Ok(Heard { finished, failure })
     }
@@ -207,6 +231,11 @@ impl Talk<'_> {
 /// Locks; a panic elsewhere while it was held left nothing half-done that a next use would not repair.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is under way is done again by the next process.
+fn ended(place: &Place) -> GitError {
+    GitError::Timeout { repository: place.remote.name.clone(), message: "this process ends".to_owned() }
 }
 
 fn words(arguments: &[&str]) -> Vec<String> {

@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ const MAX_STDOUT: usize = 64 * 1024 * 1024;
 const MAX_STDERR: usize = 64 * 1024;
 /// How long a process that is told to end may take to remove its lock files.
 const ENDING: Duration = Duration::from_secs(2);
+/// How often it is looked whether to stop.
+const ATTENTION: Duration = Duration::from_millis(200);
 
 /// What a process said, and how it ended.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) enum Failed {
     Start(io::Error),
     /// It took too long, and was killed.
     Timeout(String),
+    /// It was killed because this process ends.
+    Stopped,
     /// The system did not let it be watched.
     Watch(io::Error),
 }
@@ -42,8 +47,8 @@ enum Said {
     Exited,
 }
 
-/// Runs a command to its end. `input` is its standard input. Whatever it writes counts as progress.
-pub(super) fn run(mut command: Command, input: Option<Vec<u8>>, limits: Limits) -> Result<Finished, Failed> {
+/// Runs a command to its end, or until `stop` is set. `input` is its standard input. Whatever it writes counts as progress.
+pub(super) fn run(mut command: Command, input: Option<Vec<u8>>, limits: Limits, stop: &AtomicBool) -> Result<Finished, Failed> {
     command
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
@@ -57,30 +62,33 @@ pub(super) fn run(mut command: Command, input: Option<Vec<u8>>, limits: Limits) 
     let said = watched.map_err(Failed::Watch)?;
     let mut finished = Output::default();
     let begun = Instant::now();
+    let mut heard = begun;
     loop {
-        let left = limits.total.saturating_sub(begun.elapsed());
-        match said.recv_timeout(limits.idle.min(left)) {
+        let left = limits.total.saturating_sub(begun.elapsed()).min(limits.idle.saturating_sub(heard.elapsed()));
+        match said.recv_timeout(left.min(ATTENTION)) {
             Ok(Said::Exited) => break,
-            Ok(part) => finished.keep(part),
-            Err(RecvTimeoutError::Timeout) => {
-                group.terminate(&said, &mut finished);
-                let took = if left.is_zero() || limits.total <= begun.elapsed() {
-                    ("it took more than", limits.total)
-                } else {
-                    ("no progress for", limits.idle)
-                };
-                return Err(Failed::Timeout(format!("{} {} s", took.0, took.1.as_secs_f32())));
+            Ok(part) => {
+                finished.keep(part);
+                heard = Instant::now();
+                if begun.elapsed() < limits.total {
+                    continue;
+                }
             }
+            Err(RecvTimeoutError::Timeout) => {}
             // Every thread ended, and none told of its end.
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        let failed = match () {
+            () if stop.load(Ordering::SeqCst) => Failed::Stopped,
+            () if begun.elapsed() >= limits.total => Failed::Timeout(format!("it took more than {} s", limits.total.as_secs_f32())),
+            () if heard.elapsed() >= limits.idle => Failed::Timeout(format!("no progress for {} s", limits.idle.as_secs_f32())),
+            () => continue,
+        };
+        group.terminate(&said, &mut finished);
+        return Err(failed);
     }
     let status = group.end().map_err(Failed::Watch)?;
-    // With the group gone the pipes are closed; what still stands in them is read.
-    let until = Instant::now() + ENDING;
-    while let Ok(part) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        finished.keep(part);
-    }
+    finished.drain(&said);
     Ok(Finished { status, stdout: finished.stdout, stderr: finished.stderr })
 }
 
@@ -154,6 +162,7 @@ impl Group {
         if let Err(error) = self.end() {
             tracing::warn!(%error, "a git process that took too long could not be reaped");
         }
+        output.drain(said);
     }
 }
 
@@ -172,6 +181,15 @@ struct Output {
 }
 
 impl Output {
+    /// Reads what still stands in the pipes of a group that was killed. They are closed when the last of it is gone, and with it
+    /// whoever might still write somewhere.
+    fn drain(&mut self, said: &Receiver<Said>) {
+        let until = Instant::now() + ENDING;
+        while let Ok(part) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.keep(part);
+        }
+    }
+
     fn keep(&mut self, said: Said) {
         match said {
             Said::Out(bytes) => self.stdout.extend(bytes.iter().take(MAX_STDOUT.saturating_sub(self.stdout.len()))),
@@ -200,16 +218,35 @@ mod tests {
         Limits { idle: Duration::from_millis(idle), total: Duration::from_millis(total) }
     }
 
-    /// Whether a process is there and no zombie.
-    fn lives(pid: &str) -> bool {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+
+    #[test]
+    fn one_that_is_told_to_stop_is_killed_at_once() {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| run(shell("sleep 600"), None, limits(60_000, 60_000), &stop));
+            stop.store(true, Ordering::SeqCst);
+            assert!(matches!(running.join().expect("a thread"), Err(Failed::Stopped)));
+        });
+    }
+
+    /// Waits until a process is gone, or a zombie: one that was killed is reaped by whoever adopts it.
+    fn is_gone(pid: &str) -> bool {
+        let until = Instant::now() + Duration::from_secs(20);
+        while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X ")) {
+            if Instant::now() > until {
+                return false;
+            }
+            thread::yield_now();
+        }
+        true
     }
 
     #[test]
     fn what_it_says_and_how_it_ends_is_told() {
-        let finished = run(shell("cat; echo sorry >&2; exit 3"), Some(b"input".to_vec()), limits(5000, 5000)).expect("it ended");
+        let finished = run(shell("cat; echo sorry >&2; exit 3"), Some(b"input".to_vec()), limits(5000, 5000), &GO_ON).expect("it ended");
         assert_eq!((finished.status.code(), finished.stdout.as_slice(), finished.stderr.as_slice()), (Some(3), &b"input"[..], &b"sorry\n"[..]));
-        assert!(matches!(run(Command::new("/nowhere/at/all"), None, limits(5000, 5000)), Err(Failed::Start(_))));
+        assert!(matches!(run(Command::new("/nowhere/at/all"), None, limits(5000, 5000), &GO_ON), Err(Failed::Start(_))));
     }
 
     #[test]
@@ -219,18 +256,17 @@ mod tests {
         // The grandchild ignores the polite request, and holds the pipes open.
         let script = format!("(trap '' TERM; echo $$ >>{0}; sh -c 'trap \"\" TERM; echo $$ >>{0}; sleep 600') & wait", file.display());
         let begun = Instant::now();
-        let ended = run(shell(&script), None, limits(3000, 60_000));
+        let ended = run(shell(&script), None, limits(3000, 60_000), &GO_ON);
         assert!(matches!(&ended, Err(Failed::Timeout(message)) if message.contains("no progress")), "{ended:?}");
         assert!(begun.elapsed() < Duration::from_secs(20));
         let pids = std::fs::read_to_string(&file).expect("they ran");
-        assert_eq!(pids.lines().count(), 2);
-        // A killed orphan is reaped by whoever adopts it; until then it is a zombie.
-        assert!(pids.lines().all(|pid| !lives(pid)), "{pids}");
+        assert_eq!(pids.lines().count(), 2, "{pids}");
+        assert!(pids.lines().all(is_gone), "{pids}");
     }
 
     #[test]
     fn one_that_chatters_for_ever_ends_with_the_total() {
-        let ended = run(shell("while :; do echo x >&2; done"), None, limits(60_000, 300));
+        let ended = run(shell("while :; do echo x >&2; done"), None, limits(60_000, 300), &GO_ON);
         assert!(matches!(&ended, Err(Failed::Timeout(message)) if message.contains("more than")), "{ended:?}");
     }
 
@@ -240,9 +276,9 @@ mod tests {
         let file = directory.path().join("pid");
         let begun = Instant::now();
         let script = format!("sleep 600 & echo $! >{}; echo done", file.display());
-        let finished = run(shell(&script), None, limits(60_000, 60_000)).expect("it ended");
+        let finished = run(shell(&script), None, limits(60_000, 60_000), &GO_ON).expect("it ended");
         assert_eq!(finished.stdout, b"done\n");
         assert!(begun.elapsed() < Duration::from_secs(20));
-        assert!(!lives(std::fs::read_to_string(&file).expect("a pid").trim()));
+        assert!(is_gone(std::fs::read_to_string(&file).expect("a pid").trim()));
     }
 }

@@ -4,6 +4,7 @@ use super::super::Limits;
 use super::process::{self, Failed};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The oldest git that is used: older ones run commands that a hostile repository on this machine names (CVE-2024-32004), or
@@ -22,10 +23,11 @@ pub(super) fn check(git: &Path) -> Result<(), String> {
         command.env("PATH", path);
     }
     let limits = Limits { idle: Duration::from_secs(20), total: Duration::from_secs(20) };
-    let said = match process::run(command, None, limits) {
+    let said = match process::run(command, None, limits, &AtomicBool::new(false)) {
         Ok(finished) if finished.status.success() => String::from_utf8_lossy(&finished.stdout).into_owned(),
         Ok(finished) => return Err(format!("{} is no git that works ({}); install {needed}", git.display(), finished.status)),
         Err(Failed::Start(error)) => return Err(format!("the program {} cannot be run ({error}); install {needed}", git.display())),
+        Err(Failed::Stopped) => return Err(format!("{} was not asked to its end for its version", git.display())),
         Err(Failed::Timeout(message)) => return Err(format!("{} does not tell its version ({message}); install {needed}", git.display())),
         Err(Failed::Watch(error)) => return Err(format!("{} could not be asked for its version ({error})", git.display())),
     };

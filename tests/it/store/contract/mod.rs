@@ -4,7 +4,9 @@
 pub mod deliveries;
 pub mod dispatch;
 pub mod forge;
+pub mod members;
 pub mod requests;
+pub mod storms;
 pub mod tasks;
 pub mod upkeep;
 
@@ -69,6 +71,29 @@ macro_rules! contract_suite {
             requests_that_change_the_same_files_are_found_while_they_may_matter,
             the_files_of_a_request_follow_its_plan_and_go_with_it,
             what_is_not_there_is_not_found);
+        contract_suite!($make; storms:
+            a_first_plan_waits_until_events_pause_but_never_beyond_its_bound,
+            of_the_events_that_were_waited_for_the_newest_counts,
+            a_plan_that_was_begun_is_not_moved_on,
+            who_asks_in_person_does_not_wait_and_hurries_a_request_that_does,
+            no_more_pull_requests_are_opened_within_any_hour_than_a_limit_allows,
+            a_target_has_a_limit_of_its_own_and_holds_up_no_other,
+            room_is_kept_until_the_pull_request_is_open_and_given_back_when_there_will_be_none,
+            who_insists_is_let_through_and_counts,
+            many_who_ask_at_once_never_get_more_room_than_there_is,
+            what_requests_did_to_a_file_is_told_with_its_times_once_it_is_over);
+        contract_suite!($make; members:
+            events_of_a_group_become_members_of_one_request_in_order_of_arrival,
+            who_joins_after_the_plan_was_begun_owes_another_one,
+            a_group_s_next_plan_waits_for_further_events_as_its_first_does,
+            what_a_plan_came_to_is_kept_with_each_member,
+            a_member_that_was_refused_or_changed_nothing_tries_anew_with_the_next_event,
+            a_member_is_taken_out_by_its_key_or_number_and_the_last_one_ends_the_request,
+            members_an_ended_request_did_not_take_along_go_on_in_the_next,
+            nobody_goes_on_where_all_were_taken_along_or_the_whole_was_cancelled,
+            a_request_that_stood_alone_becomes_the_group_s_first_member,
+            a_person_s_retry_begins_anew_with_every_member,
+            a_member_s_event_and_delivery_are_kept_while_its_request_lives);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

@@ -157,6 +157,7 @@ pub async fn of_two_writers_the_second_loses(store: Arc<dyn Store>) {
         }],
         tasks: vec![task(&request.id, TaskKind::Withdraw, "", at(1))],
         drop_tasks: true,
+        ..Default::default()
     };
     let writers = (0..6).map(|n| {
         let (store, request, update) = (store.clone(), request.clone(), note(&n.to_string()));

@@ -15,7 +15,7 @@ async fn claim(store: &dyn Store, now: Timestamp, limit: u32) -> Vec<ClaimedTask
 }
 
 fn verdict(verdict: Verdict) -> Settlement {
-    Settlement { request: None, timeline: Vec::new(), follow_up: Vec::new(), verdict }
+    Settlement { verdict, ..Default::default() }
 }
 
 fn requests(claimed: &[ClaimedTask]) -> Vec<RequestId> {
@@ -110,7 +110,7 @@ pub async fn settling_many_harms_none_for_another(store: Arc<dyn Store>) {
             request.state = State::Planned;
             let entry = TimelineEntry { at: at(9), from: None, to: State::Planned, message: "planned".to_owned(), actor: "kubeops".to_owned() };
             let follow_up = vec![task(&request.id, TaskKind::Propose, "a", at(9))];
-            Settlement { request: Some(request), timeline: vec![entry], follow_up, verdict: Verdict::Done }
+            Settlement { request: Some(request), timeline: vec![entry], follow_up, ..Default::default() }
         })
         .collect();
     let together: Vec<_> = claimed.iter().zip(&settlements).collect();
@@ -213,7 +213,7 @@ pub async fn settling_writes_request_timeline_and_follow_up_together(store: Arc<
         request: Some(request.clone()),
         timeline: vec![entry.clone()],
         follow_up: vec![task(&id, TaskKind::Propose, "gitops", at(1))],
-        verdict: Verdict::Done,
+        ..Default::default()
     };
     store.settle(&held, &settlement, at(1)).await.expect("settled");
     request.version = 2;

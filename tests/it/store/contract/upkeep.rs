@@ -39,7 +39,7 @@ pub async fn counts_follow_what_happens(store: Arc<dyn Store>) {
     let held = store.claim("w", at(40), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
     assert_eq!(of(&stats(&*store, at(40)).await.tasks, TaskKind::Plan), 2, "a held task is still owed");
     let verdict = Verdict::Dead { error: "no".to_owned() };
-    store.settle(&held, &Settlement { request: None, timeline: vec![], follow_up: vec![], verdict }, at(40)).await.expect("settled");
+    store.settle(&held, &Settlement { verdict, ..Default::default() }, at(40)).await.expect("settled");
     end_request(&*store, &second, State::Merged, at(41)).await;
     let now = stats(&*store, at(40)).await;
     assert_eq!((of(&now.tasks, TaskKind::Plan), now.dead_tasks, now.oldest_due), (0, 1, None));
@@ -102,7 +102,7 @@ pub async fn retention_keeps_what_is_still_to_be_dispatched_and_dead_letters(sto
     let mut request = held.request.clone();
     request.state = State::Failed;
     let verdict = Verdict::Dead { error: "no".to_owned() };
-    store.settle(&held, &Settlement { request: Some(request), timeline: vec![], follow_up: vec![], verdict }, at(1)).await.expect("settled");
+    store.settle(&held, &Settlement { request: Some(request), verdict, ..Default::default() }, at(1)).await.expect("settled");
     let pruned = store.prune(at(1000), 100).await.expect("pruned");
     assert_eq!(pruned, Pruned { deliveries: 1, events: 1, requests: 0 });
     assert_eq!(store.pending_deliveries(9).await.expect("pending")[0].id, waiting.id);

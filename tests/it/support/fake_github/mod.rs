@@ -64,6 +64,8 @@ struct State {
     remaining: BTreeMap<String, u64>,
     limit: u64,
     time: Time,
+    /// When the first call came.
+    begun: Option<i64>,
     changes: i64,
     app: Option<FakeApp>,
     /// What GitHub would not have taken.
@@ -105,6 +107,7 @@ impl FakeGithub {
             remaining: BTreeMap::new(),
             limit: 5_000,
             time,
+            begun: None,
             changes: 0,
             app: None,
             violations: Vec::new(),

@@ -1,0 +1,26 @@
+//! What is in a group's pull request: a line for each member, with the way to it.
+
+use super::markdown::{Bounded, code, link};
+use crate::request::{Member, MemberState, Request};
+
+/// Bytes of the list.
+const MEMBERS_BYTES: usize = 24 * 1024;
+
+/// The section. Below the address `people_at` people look at requests.
+pub(in super::super) fn members(request: &Request, members: &[Member], people_at: &str) -> String {
+    let mut list = Bounded::new("### What is in it\n\n", MEMBERS_BYTES);
+    let taking_part = members.iter().filter(|member| member.state != MemberState::Withdrawn);
+    taking_part.for_each(|member| list.item(&line(request, member, people_at)));
+    list.end("members")
+}
+
+fn line(request: &Request, member: &Member, people_at: &str) -> String {
+    let asked = link(member.event.kind.as_str(), &format!("{people_at}/requests/{}#member-{}", request.id, member.number));
+    let asked = format!("{asked} about {}", code(&member.correlation));
+    match (&member.commit, &member.title, member.state) {
+        (_, _, MemberState::Refused) => format!("- {asked} is left out: {}", code(member.message.as_deref().unwrap_or("it was refused"))),
+        (Some(commit), Some(title), _) => format!("- {}: {} ({asked})", commit.short(), code(title)),
+        _ if member.planned => format!("- {asked} changes nothing: the base, or another member, holds it already"),
+        _ => format!("- {asked} waits for the next plan"),
+    }
+}

@@ -2,7 +2,9 @@
 
 use super::base_moves::{field, now, on_base};
 use super::edits::{DEPLOYMENT, PATH, body, replicas};
+use super::github::World;
 use super::many::Gate;
+use crate::support::fake_github::FakeGithub;
 use crate::support::server::{TestServer, eventually, ticket};
 use kubeops::types::CommitSha;
 use serde_json::{Value, json};
@@ -46,8 +48,9 @@ fn tip(server: &TestServer) -> CommitSha {
 }
 
 fn merge(server: &TestServer, key: &str) {
-    let number = server.at().settled(key, "proposed")["pull"]["number"].clone();
-    assert!(server.cli(&["pulls", "merge", &format!("gitops#{number}")]).status.success());
+    let pull = format!("gitops#{}", server.at().settled(key, "proposed")["pull"]["number"]);
+    // One whose branch moves at this moment is refused: nobody has seen what it holds now.
+    eventually("it is merged", || server.cli(&["pulls", "merge", &pull]).status.success().then_some(()));
     server.at().settled(key, "merged");
 }
 
@@ -75,10 +78,8 @@ fn who_else_wants_the_same_field_is_named_and_another_field_is_nobodys_business(
     assert!(body(&server, &second).contains(&format!("### Conflicts\n\n- `{told}`\n")));
 
     // The other one is merged, and the base moves on: planned again, the second says what changed under it.
-    assert!(server.cli(&["pulls", "merge", "gitops#1"]).status.success());
-    server.at().settled("OPS-1", "merged");
-    assert!(server.cli(&["pulls", "merge", "gitops#2"]).status.success());
-    server.at().settled("OPS-2", "merged");
+    merge(&server, "OPS-1");
+    merge(&server, "OPS-2");
     let base = tip(&server);
     let again = on_base(&server, &second, &base);
     assert_eq!(again["pull"], second["pull"]);
@@ -115,32 +116,33 @@ fn two_fields_of_one_file_come_together_whichever_is_merged_first() {
 
 #[test]
 fn requests_planned_together_are_told_of_each_other_until_one_of_them_ends() {
-    let server = server();
-    let gate = Gate::at(&server);
-    gate.hold(&server);
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.upstream.write("main", PATH, DEPLOYMENT);
+    world.server.run();
+    let (server, gate) = (&world.server, Gate::at(&world.server));
+    gate.hold(server);
     server.at().ticket(&replicas("OPS-1", "web", 6.0));
     server.at().ticket(&replicas("OPS-2", "web", 4.0));
     eventually("both wait", || (server.at().all("/requests").len() == 3).then_some(()));
     gate.open();
     let (first, second) = (server.at().settled("OPS-1", "proposed"), server.at().settled("OPS-2", "proposed"));
     assert_eq!(gate.pushes(), [1, 2], "they were planned together");
+    let body = || world.github.pulls().into_iter().find(|pull| second["pull"]["number"] == pull.number).expect("the second's").body;
     let id = field(&first, "id");
     assert_eq!(conflicts(&first), Vec::<String>::new());
     let told = conflicts(&second);
-    assert!(
-        matches!(&told[..], [one] if one.starts_with(&format!("spec.replicas of Deployment shop/web is also changed by request {id} ("))),
-        "{told:?}"
-    );
-    assert!(body(&server, &second).contains("### Conflicts"));
+    let begin = format!("spec.replicas of Deployment shop/web is also changed by request {id} (");
+    assert!(told.len() == 1 && told[0].starts_with(&begin), "{told:?}");
+    assert!(body().contains("### Conflicts"));
 
     // The first is closed by a person: nothing stands against the second any more, and its pull request does not say so.
-    assert!(server.cli(&["pulls", "close", &format!("gitops#{}", first["pull"]["number"])]).status.success());
+    world.github.end(first["pull"]["number"].as_u64().expect("a number"), false);
     server.at().settled("OPS-1", "declined");
     let freed = eventually("the warning is gone", || {
-        let now = now(&server, &second);
+        let now = now(server, &second);
         (now["state"] == "proposed" && conflicts(&now).is_empty()).then_some(now)
     });
     assert_eq!((&freed["commit"], &freed["pull"]), (&second["commit"], &second["pull"]), "the same change");
-    assert!(!body(&server, &freed).contains("### Conflicts"));
+    assert!(!body().contains("### Conflicts"));
     server.upstream.fsck();
 }

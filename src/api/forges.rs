@@ -18,8 +18,7 @@ pub(super) async fn list_forges(state: State) -> Result<web::Json<Listing<ForgeV
 /// The same with what waits for each repository.
 pub(super) fn with_backlog(mut forges: Vec<ForgeView>, stats: &Stats) -> Vec<ForgeView> {
     for repository in forges.iter_mut().flat_map(|forge| &mut forge.repositories) {
-        let waiting = stats.lanes.iter().find(|(lane, _)| lane == repository.name.as_str());
-        repository.queued_tasks = waiting.map_or(0, |(_, tasks)| *tasks);
+        repository.queued_tasks = stats.backlog.get(repository.name.as_str()).copied().unwrap_or(0);
     }
     forges
 }

@@ -73,6 +73,11 @@ impl Head {
         }))
     }
 
+    /// Where the branch shall be.
+    pub(super) fn commit(&self) -> &CommitSha {
+        &self.commit
+    }
+
     /// The request's commits that are known, the last one first.
     pub(super) fn commits(&self) -> Vec<CommitSha> {
         std::iter::once(&self.commit).chain(&self.pushed).cloned().collect()

@@ -153,11 +153,11 @@ fn debounce(spec: DebounceSpec) -> Debounce {
 /// The repository the request will be for, as far as it can be told before planning: the lane of its first task.
 fn repository(rules: &InForce, automation: &Automation, event: &Event, scope: &Scope<'_>) -> Option<RepositoryName> {
     let parameters = automation.parameters().read(scope).ok()?;
-    lane(rules, &automation.name, event, &parameters)
+    destination(rules, &automation.name, event, &parameters)
 }
 
 /// The same, where the parameters are known.
-pub(super) fn lane(rules: &InForce, automation: &AutomationName, event: &Event, parameters: &Map<String, Value>) -> Option<RepositoryName> {
+pub(super) fn destination(rules: &InForce, automation: &AutomationName, event: &Event, parameters: &Map<String, Value>) -> Option<RepositoryName> {
     let rule = rules.set.rules.get(automation)?;
     let target = rule.recipe.target(Inputs { event, parameters }, &rules.set.inventory).ok()?;
     Some(target.repository.name.clone())

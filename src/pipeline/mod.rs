@@ -20,6 +20,7 @@ mod plans;
 mod preview;
 mod proposals;
 mod pull;
+mod pushed;
 mod rules;
 mod step;
 mod tidy;
@@ -31,6 +32,7 @@ pub use error::StepError;
 pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, preview, preview_asked};
+pub use pushed::JustPushed;
 pub use rules::{InForce, Rules};
 pub use told::{Outcome, Told};
 
@@ -45,7 +47,7 @@ use crate::types::RepositoryName;
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use step::outcome;
 use tokio::sync::Notify;
 
@@ -92,6 +94,8 @@ pub struct Pipeline {
     pub fetch_max_age: Duration,
     /// Told when a base branch was seen to have moved: open requests may be owed a new plan.
     pub moved: Arc<Notify>,
+    /// What this process pushed a moment ago.
+    pub pushed: JustPushed,
 }
 
 impl Pipeline {
@@ -106,18 +110,19 @@ impl Pipeline {
                 // Its members changed before it was proposed.
                 (TaskKind::Replan, State::Planned) if request.members > 0 => plans.push((place, request.clone())),
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
-                (TaskKind::Withdraw, _) => cleanups.push((place, request)),
+                (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose, _) => told.tell(place, Ok(outcome::nothing())),
             }
         }
-        for (place, request) in cleanups {
-            let cleaned = self.clean_up(request).await;
+        let turn = Turn::begin();
+        self.plan_all(plans, told).await;
+        self.propose_all(&proposals, &turn, told).await;
+        for (place, claimed) in cleanups {
+            let cleaned = if turn.is_over() { Ok(outcome::goes_on(claimed.task.lane.clone())) } else { self.clean_up(&claimed.request).await };
             self.heard(&cleaned).await;
             told.tell(place, cleaned);
         }
-        self.plan_all(plans, told).await;
-        self.propose_all(&proposals, told).await;
     }
 
     /// A forge whose token git was refused with may have a better one the next time.
@@ -154,6 +159,21 @@ impl Pipeline {
                 KnownHosts::Secret(name) => Ok(hosts.secret(name).map_err(|error| error.to_string())?.expose_secret().to_owned()),
             },
         ))
+    }
+}
+
+/// How long a batch goes on with calls that are paced, before those that came meanwhile and may be more urgent get their chance.
+struct Turn(Instant);
+
+impl Turn {
+    const LENGTH: Duration = Duration::from_secs(5);
+
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.elapsed() > Self::LENGTH
     }
 }
 

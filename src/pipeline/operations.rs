@@ -1,14 +1,14 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::lane, planning::Stop, pull::priority, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::destination, planning::Stop, pull::priority, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
 use crate::git::GitError;
 use crate::request::{Request, State, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal};
-use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, TaskId, Timestamp, TreeDiff};
+use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane};
+use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RequestId, TaskId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Pipeline {
             correlation,
             // A person asks for one change, not for a group's.
             group: None,
-            repository: lane(&rules, automation, &event, &parameters),
+            repository: destination(&rules, automation, &event, &parameters),
             parameters: Some(parameters),
             // Who asks in person is not made to wait for others.
             debounce: None,
@@ -157,8 +157,8 @@ impl Pipeline {
         if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
             return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
         }
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
-        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref())];
         // A person expects it to be tried on what is there now.
         let rules = self.rules.current();
         if let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)) {
@@ -177,8 +177,8 @@ impl Pipeline {
     }
 
     async fn hurry(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
-        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, lane, self.clock.as_ref())];
+        let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref())];
         let request = Request { urged: true, ..request };
         self.change(request, State::Accepted, "asked for in person: it waits no longer".to_owned(), actor, tasks).await
     }
@@ -269,8 +269,8 @@ impl Pipeline {
     }
 
     pub(super) fn clean_up_task(&self, request: &Request) -> NewTask {
-        let lane = request.repository.as_ref().map_or("", RepositoryName::as_str);
-        outcome::follow_up(request, TaskKind::Withdraw, lane, self.clock.as_ref())
+        let lane = request.repository.as_ref().map(lane::pulls).unwrap_or_default();
+        outcome::follow_up(request, TaskKind::Withdraw, &lane, self.clock.as_ref())
     }
 
     pub(super) async fn change(

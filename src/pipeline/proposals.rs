@@ -1,17 +1,17 @@
-//! From `planned` to `proposed`: the branches of a batch go up in one push, then each pull request is opened or found.
+//! From `planned` to `proposed`: the branches of a batch go up in one push, then, in another lane, each pull request is opened or found.
 //! A branch the server refuses is pushed again alone, so that it harms no other.
 
 use super::branch::{self, Head, Placed};
 use super::step::outcome;
 use super::told::Told;
-use super::{Pipeline, StepError, blocking, body, pull};
+use super::{Pipeline, StepError, Turn, blocking, body, pull};
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, PullState};
 use crate::git::GitError;
 use crate::inventory::Repository;
 use crate::plan::PullText;
 use crate::request::{PullRef, Request};
-use crate::store::{ClaimedTask, Settlement};
+use crate::store::{ClaimedTask, Settlement, lane};
 use crate::types::RepositoryName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ const MEMBERS_LISTED: u32 = 500;
 /// A request whose branch is to be pushed.
 struct Proposal<'b> {
     place: usize,
+    lane: &'b str,
     attempt: u32,
     request: &'b Request,
     text: &'b PullText,
@@ -31,16 +32,21 @@ struct Proposal<'b> {
 }
 
 impl Pipeline {
-    /// Pushes the branches and opens (or finds) the pull requests, each told at its place.
-    pub(super) async fn propose_all(self: &Arc<Self>, batch: &[(usize, &ClaimedTask)], told: &Told) {
-        let mut by_repository: BTreeMap<RepositoryName, Vec<Proposal<'_>>> = BTreeMap::new();
+    /// Pushes the branches, or opens (or finds) the pull requests of those that are pushed: that is done in a lane of its own,
+    /// because a forge wants its calls paced. Each is told at its place.
+    pub(super) async fn propose_all(self: &Arc<Self>, batch: &[(usize, &ClaimedTask)], turn: &Turn, told: &Told) {
+        let mut to_push: BTreeMap<RepositoryName, Vec<Proposal<'_>>> = BTreeMap::new();
+        let mut to_open: Vec<(Proposal<'_>, Placed)> = Vec::new();
         for (place, claimed) in batch {
             match self.proposal(*place, claimed) {
-                Ok(proposal) => by_repository.entry(proposal.repository.name.clone()).or_default().push(proposal),
+                Ok(proposal) => match self.pushed.take(&proposal.request.id, proposal.head.commit()) {
+                    Some(placed) if lane::is_pulls(proposal.lane) => to_open.push((proposal, placed)),
+                    _ => to_push.entry(proposal.repository.name.clone()).or_default().push(proposal),
+                },
                 Err(error) => told.tell(*place, Err(error)),
             }
         }
-        for proposals in by_repository.into_values() {
+        for proposals in to_push.into_values() {
             let placed = match self.push_all(&proposals).await {
                 Ok(placed) => placed,
                 Err(error) => {
@@ -49,17 +55,34 @@ impl Pipeline {
                 }
             };
             failpoint::hit("propose.pushed");
-            for (proposal, placed) in proposals.iter().zip(placed) {
-                let opened = match placed {
-                    Ok(placed) => self.open(proposal, placed).await,
+            for (proposal, placed) in proposals.into_iter().zip(placed) {
+                let outcome = match placed {
+                    Ok(placed) if lane::is_pulls(proposal.lane) => {
+                        to_open.push((proposal, placed));
+                        continue;
+                    }
+                    Ok(placed) => Ok(self.opened_later(&proposal, placed)),
                     // The mirror was built anew since: the same plan makes the same commit again.
                     Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
                     Err(error) => Err(error),
                 };
-                self.heard(&opened).await;
-                told.tell(proposal.place, opened);
+                self.heard(&outcome).await;
+                told.tell(proposal.place, outcome);
             }
         }
+        to_open.sort_by_key(|(proposal, _)| pull::priority(proposal.request));
+        for (proposal, placed) in to_open {
+            let place = proposal.place;
+            let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed).await };
+            self.heard(&opened).await;
+            told.tell(place, opened);
+        }
+    }
+
+    /// The pull request is opened in its turn.
+    fn opened_later(&self, proposal: &Proposal<'_>, placed: Placed) -> Settlement {
+        self.pushed.note(&proposal.request.id, proposal.head.commit(), placed);
+        outcome::goes_on(lane::pulls(&proposal.repository.name))
     }
 
     fn proposal<'b>(&self, place: usize, claimed: &'b ClaimedTask) -> Result<Proposal<'b>, StepError> {
@@ -76,7 +99,7 @@ impl Pipeline {
         };
         // Before the push: while the forge takes no call, the branch need not go up.
         let forge = self.forges.forge(&repository, pull::priority(request))?;
-        Ok(Proposal { place, attempt: claimed.task.attempts, request, text, repository, head, forge })
+        Ok(Proposal { place, lane: &claimed.task.lane, attempt: claimed.task.attempts, request, text, repository, head, forge })
     }
 
     /// What became of each branch, in order. All are of one repository.

@@ -57,7 +57,7 @@ pub(super) mod outcome {
     use crate::clock::Clock;
     use crate::forge::PullState;
     use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
-    use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict};
+    use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict, lane};
     use crate::types::{CommitSha, RequestId, TaskId, Timestamp};
     use crate::validate::Finding;
 
@@ -69,6 +69,11 @@ pub(super) mod outcome {
     /// The task is done later, and this attempt does not count.
     pub(in super::super) fn not_before(run_at: Timestamp, reason: String) -> Settlement {
         Settlement { verdict: Verdict::Postponed { run_at, reason }, ..nothing() }
+    }
+
+    /// The task goes on at once in this lane, and this attempt does not count.
+    pub(in super::super) fn goes_on(lane: String) -> Settlement {
+        Settlement { verdict: Verdict::GoesOn { lane }, ..nothing() }
     }
 
     /// A line of the timeline that changes nothing.
@@ -87,7 +92,7 @@ pub(super) mod outcome {
     pub(in super::super) fn warned(mut request: Request, tip: CommitSha, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
         request.checked = Some(tip);
         request.written.iter_mut().for_each(|written| written.digest.clear());
-        let lane = request.repository.as_ref().map_or("", |name| name.as_str()).to_owned();
+        let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
         let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
         let known = std::mem::replace(&mut request.findings, findings);
         let conflicts = new_conflicts(&request, &known, clock);
@@ -215,7 +220,7 @@ pub(super) mod outcome {
     /// What an end leaves to do where a branch may be.
     fn clean_up(request: &Request, clock: &dyn Clock) -> Vec<NewTask> {
         let lane = request.repository.as_ref().filter(|_| request.branch.is_some());
-        lane.map(|lane| follow_up(request, TaskKind::Withdraw, lane.as_str(), clock)).into_iter().collect()
+        lane.map(|name| follow_up(request, TaskKind::Withdraw, &lane::pulls(name), clock)).into_iter().collect()
     }
 
     /// After the forge found that the base holds everything already.
@@ -226,7 +231,7 @@ pub(super) mod outcome {
 
     /// Back to the beginning, because what was planned is lost or outdated.
     pub(in super::super) fn plan_again(request: Request, clock: &dyn Clock) -> Settlement {
-        let lane = request.repository.as_ref().map_or("", |name| name.as_str()).to_owned();
+        let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
         let follow = follow_up(&request, TaskKind::Plan, &lane, clock);
         settle(request, State::Accepted, "the commit is not in the mirror any more; it is planned again".to_owned(), vec![follow], clock)
     }

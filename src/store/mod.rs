@@ -4,6 +4,7 @@
 
 mod cursor;
 pub mod inbox;
+pub mod lane;
 mod queries;
 mod records;
 pub mod sqlite;

@@ -6,6 +6,7 @@ use crate::expression::Explanation;
 use crate::request::{Request, State, TimelineEntry};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A delivery to be written.
 #[derive(Debug, Clone)]
@@ -168,7 +169,8 @@ pub struct NewTask {
     pub kind: TaskKind,
     /// For which request.
     pub request: RequestId,
-    /// Tasks of one lane are done one at a time: the repository's name, empty when it is not known yet (such tasks do not wait for one another).
+    /// Tasks of one lane are done one at a time, see [`crate::store::lane`]; empty when the repository is not known yet (such tasks do not wait
+    /// for one another).
     pub lane: String,
     /// Not before.
     pub run_at: Timestamp,
@@ -270,6 +272,11 @@ pub enum Verdict {
         run_at: Timestamp,
         /// Who asks us to wait, and why.
         reason: String,
+    },
+    /// It goes on at once in this lane, in its turn there, and this attempt does not count.
+    GoesOn {
+        /// See [`crate::store::lane`].
+        lane: String,
     },
     /// No more attempts: kept as a dead letter.
     Dead {
@@ -425,8 +432,8 @@ pub struct Stats {
     pub oldest_pending: Option<Timestamp>,
     /// Tasks waiting or leased, per kind.
     pub tasks: Vec<(TaskKind, u64)>,
-    /// Tasks waiting or leased, per lane, where there are any; those without a lane are left out.
-    pub lanes: Vec<(String, u64)>,
+    /// Tasks waiting or leased, per repository (by the name of its lanes), where there are any; those without a lane are left out.
+    pub backlog: BTreeMap<String, u64>,
     /// When the longest-waiting due task became due.
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.

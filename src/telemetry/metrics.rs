@@ -234,8 +234,8 @@ impl Metrics {
             self.queue_tasks.with_label_values(&[kind.as_str()]).set(count(tasks));
         }
         self.forges.backlog.reset();
-        for (lane, tasks) in &stats.lanes {
-            self.forges.backlog.with_label_values(&[lane]).set(count(*tasks));
+        for (repository, tasks) in &stats.backlog {
+            self.forges.backlog.with_label_values(&[repository]).set(count(*tasks));
         }
         for state in State::ALL {
             let requests = stats.requests.iter().find(|(of, _)| *of == state).map_or(0, |(_, requests)| *requests);
@@ -294,7 +294,7 @@ mod tests {
             dead_tasks: 1,
             waiting_for_room: 4,
             requests: vec![(State::Proposed, 5)],
-            lanes: vec![("gitops".to_owned(), 2)],
+            backlog: [("gitops".to_owned(), 2)].into(),
             ..Stats::default()
         };
         metrics.record_stats(&stats, now);

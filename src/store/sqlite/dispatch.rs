@@ -7,7 +7,7 @@ use super::members::{self, Live, NewMember};
 use super::requests::{add_timeline, create};
 use super::rows::{Columns, digest, to_json};
 use crate::request::{Request, RequestKey, State, TimelineEntry};
-use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind};
+use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind, lane};
 use crate::types::{DeliveryId, RequestId, SpecDuration, TaskId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
@@ -236,7 +236,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         id: first_task(&opening.id)?,
         kind: TaskKind::Plan,
         request: opening.id.clone(),
-        lane: opening.repository.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        lane: opening.repository.as_ref().map(lane::of).unwrap_or_default(),
         run_at: now,
     };
     let waits = match debounce::add_waiting(connection, seq, &task, opening.debounce).await? {

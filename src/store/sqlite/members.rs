@@ -8,8 +8,8 @@ use super::rows::{Columns, to_json};
 use super::tasks::add_task;
 use crate::event::Event;
 use crate::request::{Member, MemberOutcome, MemberState, Request, RequestKey, State, TimelineEntry};
-use crate::store::{DispatchedEvent, NewTask, Opening, Settlement, StoreError, TaskKind, Withdrawal};
-use crate::types::{RequestId, TaskId, Timestamp};
+use crate::store::{DispatchedEvent, NewTask, Opening, Settlement, StoreError, TaskKind, Withdrawal, lane};
+use crate::types::{RepositoryName, RequestId, TaskId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -167,7 +167,7 @@ async fn try_anew(
 }
 
 fn replan(found: &Live, opening: &Opening, now: Timestamp) -> Result<NewTask, StoreError> {
-    let lane = opening.repository.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
+    let lane = opening.repository.as_ref().map(lane::of).unwrap_or_default();
     // The opening's own id was made for this event and is no request's.
     Ok(NewTask { id: first_task(&opening.id)?, kind: TaskKind::Replan, request: found.id.clone(), lane, run_at: now })
 }
@@ -271,7 +271,7 @@ pub(super) async fn carry_over(
     add_timeline(connection, next, &[entry(None, State::Accepted, opened)]).await?;
     let told = format!("{members} did not get into it; request {successor} goes on with them");
     add_timeline(connection, seq, &[entry(Some(ended.state), ended.state, told)]).await?;
-    let lane = ended.repository.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
+    let lane = ended.repository.as_ref().map(lane::of).unwrap_or_default();
     let task = NewTask { id: first_task(successor)?, kind: TaskKind::Plan, request: successor.clone(), lane, run_at: now };
     add_task(connection, next, &task).await
 }
@@ -310,10 +310,12 @@ pub(super) async fn withdraw(connection: &mut SqliteConnection, withdrawal: &Wit
     let message = if others == 0 { format!("{name}, the last one, was {told}") } else { format!("{name} was {told}") };
     let entry = TimelineEntry { at: now, from: Some(request.state), to: after, message: message.clone(), actor: withdrawal.actor.clone() };
     add_timeline(connection, seq, &[entry]).await?;
-    let lane = request.repository.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
-    let task = |id: &TaskId, kind| NewTask { id: id.clone(), kind, request: request.id.clone(), lane: lane.clone(), run_at: now };
+    let task = |id: &TaskId, kind, lane: fn(&RepositoryName) -> String| {
+        let lane = request.repository.as_ref().map(lane).unwrap_or_default();
+        NewTask { id: id.clone(), kind, request: request.id.clone(), lane, run_at: now }
+    };
     if others > 0 {
-        owe(connection, seq, request.state, &task(&withdrawal.replan, TaskKind::Replan), None).await?;
+        owe(connection, seq, request.state, &task(&withdrawal.replan, TaskKind::Replan, lane::of), None).await?;
     } else {
         sqlx::query("DELETE FROM outbox WHERE request = ? AND state IN ('waiting', 'dead')").bind(seq).execute(&mut *connection).await?;
         sqlx::query("UPDATE requests SET state = 'withdrawn', message = ?, updated_at = ?, version = version + 1 WHERE seq = ?")
@@ -323,7 +325,7 @@ pub(super) async fn withdraw(connection: &mut SqliteConnection, withdrawal: &Wit
             .execute(&mut *connection)
             .await?;
         if request.repository.is_some() {
-            add_task(connection, seq, &task(&withdrawal.clean_up, TaskKind::Withdraw)).await?;
+            add_task(connection, seq, &task(&withdrawal.clean_up, TaskKind::Withdraw, lane::pulls)).await?;
         }
     }
     one(connection, &withdrawal.request).await

@@ -285,6 +285,14 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
             sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
             wait_again(connection, seq, run_at.unix_millis(), Some(reason)).await?;
         }
+        Verdict::GoesOn { lane } => {
+            sqlx::query("UPDATE outbox SET attempts = attempts - 1, lane = ? WHERE seq = ?")
+                .bind(lane.as_str())
+                .bind(seq)
+                .execute(&mut *connection)
+                .await?;
+            wait_again(connection, seq, task.task.run_at.unix_millis(), None).await?;
+        }
         Verdict::Dead { error } => {
             sqlx::query("UPDATE outbox SET state = 'dead', last_error = ?, owner = NULL, lease_until = NULL WHERE seq = ?")
                 .bind(error.as_str())

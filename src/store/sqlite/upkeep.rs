@@ -5,7 +5,7 @@ use super::arrivals;
 use super::rows::{Columns, to_json};
 use super::tasks::oldest_due;
 use crate::request::State;
-use crate::store::{Pruned, Stats, StoreError, TaskKind};
+use crate::store::{Pruned, Stats, StoreError, TaskKind, lane};
 use crate::types::Timestamp;
 use sqlx::SqliteConnection;
 use std::collections::BTreeSet;
@@ -32,9 +32,9 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     }
     let waiting = "SELECT count(*) AS waiting FROM admissions INDEXED BY admissions_waiting WHERE standing = 'waiting'";
     stats.waiting_for_room = sqlx::query(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
-    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' GROUP BY lane ORDER BY lane";
+    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' GROUP BY lane";
     for row in sqlx::query(lanes).fetch_all(&mut *connection).await? {
-        stats.lanes.push((row.text("lane")?, row.count("tasks")?));
+        *stats.backlog.entry(lane::repository(&row.text("lane")?).to_owned()).or_default() += row.count("tasks")?;
     }
     stats.oldest_due = oldest_due(connection, now).await?;
     stats.requests = State::ALL.map(|state| (state, 0)).to_vec();

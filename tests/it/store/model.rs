@@ -54,7 +54,7 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (0..8_usize, 0..3_usize, 0..4_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
         3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
         5 => (0..2_usize, 0..4_u32, 1..5_u32, 1..20_i64).prop_map(|(owner, lanes, per_lane, lease)| Command::Claim { owner, room: Room { lanes, per_lane }, lease }),
-        6 => (0..8_usize, 0..4_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
+        6 => (0..8_usize, 0..5_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
         1 => (0..8_usize, 1..20_i64).prop_map(|(claim, lease)| Command::Extend { claim, lease }),
         1 => (0..2_usize).prop_map(|owner| Command::Release { owner }),
     ]
@@ -261,6 +261,7 @@ impl Run {
             0 => Verdict::Done,
             1 => Verdict::Retry { run_at: at(run_at), error: "again".to_owned() },
             2 => Verdict::Postponed { run_at: at(run_at), reason: "later".to_owned() },
+            3 => Verdict::GoesOn { lane: "b".to_owned() },
             _ => Verdict::Dead { error: "over".to_owned() },
         };
         let settlement = Settlement { verdict, ..Default::default() };
@@ -276,6 +277,11 @@ impl Run {
             2 => {
                 self.model.0[n].attempts -= 1;
                 self.model.wait_again(n, run_at);
+            }
+            3 => {
+                self.model.0[n].attempts -= 1;
+                self.model.0[n].lane = "b".to_owned();
+                self.model.wait_again(n, self.model.0[n].run_at);
             }
             _ => self.model.0[n].standing = Standing::Dead,
         }

@@ -53,6 +53,7 @@ macro_rules! contract_suite {
             a_retry_waits_and_keeps_its_error,
             a_dead_letter_is_kept_listed_and_never_claimed,
             a_task_that_is_postponed_waits_and_its_attempt_does_not_count,
+            a_task_that_goes_on_in_another_lane_frees_its_own_and_keeps_its_turn,
             tasks_given_back_do_not_count_the_attempt,
             tasks_taken_back_from_the_dead_count_the_attempt,
             a_task_added_again_is_due_at_the_earlier_time,

@@ -283,6 +283,24 @@ pub async fn a_task_that_is_postponed_waits_and_its_attempt_does_not_count(store
     assert_eq!(claim(&*store, at(181), 1).await[0].task.attempts, 2, "a failure counts as before");
 }
 
+pub async fn a_task_that_goes_on_in_another_lane_frees_its_own_and_keeps_its_turn(store: Arc<dyn Store>) {
+    let mut wanted = Vec::new();
+    for place in 0..3 {
+        wanted.push(opened(&*store, Some("a"), place).await);
+    }
+    let held = store.claim("worker", at(5), LEASE, Room { lanes: 9, per_lane: 2 }).await.expect("a claim");
+    assert_eq!(requests(&held), wanted[..2]);
+    for task in held.iter().rev() {
+        store.settle(task, &verdict(Verdict::GoesOn { lane: "a/pulls".to_owned() }), at(5)).await.expect("settled");
+    }
+    assert_eq!(store.stats(at(5)).await.expect("stats").backlog, [("a".to_owned(), 3)].into());
+    // The first lane is free; in the other the one that has waited longer comes first, whoever came there first.
+    let next = store.claim("worker", at(5), LEASE, Room { lanes: 9, per_lane: 9 }).await.expect("a claim");
+    assert_eq!(requests(&next), wanted);
+    let lanes: Vec<_> = next.iter().map(|claimed| (claimed.task.lane.as_str(), claimed.task.attempts)).collect();
+    assert_eq!(lanes, [("a/pulls", 1), ("a/pulls", 1), ("a", 1)]);
+}
+
 pub async fn tasks_given_back_do_not_count_the_attempt(store: Arc<dyn Store>) {
     opened(&*store, None, 0).await;
     opened(&*store, None, 1).await;

@@ -33,7 +33,7 @@ pub async fn counts_follow_what_happens(store: Arc<dyn Store>) {
     assert_eq!((now.pending_deliveries, now.oldest_pending), (2, Some(at(31))));
     assert_eq!((of(&now.tasks, TaskKind::Plan), of(&now.tasks, TaskKind::Propose), now.oldest_due), (2, 0, Some(at(10))));
     assert_eq!(of(&now.requests, State::Accepted), 2);
-    assert_eq!(now.lanes, [("a".to_owned(), 2)]);
+    assert_eq!(now.backlog, [("a".to_owned(), 2)].into());
     assert_eq!(stats(&*store, at(9)).await.oldest_due, None, "nothing is due yet");
 
     let held = store.claim("w", at(40), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
@@ -43,7 +43,7 @@ pub async fn counts_follow_what_happens(store: Arc<dyn Store>) {
     end_request(&*store, &second, State::Merged, at(41)).await;
     let now = stats(&*store, at(40)).await;
     assert_eq!((of(&now.tasks, TaskKind::Plan), now.dead_tasks, now.oldest_due), (0, 1, None));
-    assert_eq!(now.lanes, [], "a dead letter is no backlog");
+    assert_eq!(now.backlog, [].into(), "a dead letter is no backlog");
     assert_eq!((of(&now.requests, State::Accepted), of(&now.requests, State::Merged)), (1, 1));
     end_request(&*store, &first, State::Failed, at(42)).await;
     store.prune(at(43), 100).await.expect("pruned");

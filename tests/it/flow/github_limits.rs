@@ -88,3 +88,26 @@ fn an_alert_is_proposed_with_what_tickets_must_leave() {
     assert_ne!(world.server.at().requests_of("OPS-1")[0]["state"], "proposed");
     assert!(world.server.at().metric("kubeops_forge_backlog", &["repository=\"gitops\""]) >= 1.0);
 }
+
+#[test]
+fn an_alert_overtakes_the_tickets_that_a_forges_pace_holds_up() {
+    const TICKETS: usize = 25;
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.set("FORGE_WRITE_PAUSE_MS", "400").run();
+    for number in 0..TICKETS {
+        world.server.at().ticket(&ticket(&format!("OPS-{number}"), &format!("team-{number}")));
+    }
+    eventually("pull requests are opened one by one", || (!world.github.pulls().is_empty()).then_some(()));
+    // The branches do not wait for them.
+    eventually("all branches are there", || (super::branches(&world.server.upstream).len() == TICKETS).then_some(()));
+    assert!(world.github.pulls().len() < TICKETS / 2, "branches wait for pull requests");
+
+    assert_eq!(world.server.at().alert(&alert()).word(), "202 accepted");
+    let urgent = eventually("the alert is proposed", || {
+        let requests = world.server.at().all("/requests");
+        requests.into_iter().find(|request| request["automation"] == "autoscaler-maxed-out" && request["state"] == "proposed")
+    });
+    let place = urgent["pull"]["number"].as_u64().expect("a number");
+    assert!(place < TICKETS as u64 * 3 / 4, "it was the {place}th");
+    eventually("the tickets follow", || (world.github.pulls().len() == TICKETS + 1).then_some(()));
+}

@@ -32,6 +32,16 @@ pub enum GitError {
         /// The remote's words.
         message: String,
     },
+    /// The remote sends everybody to another address. None is followed: it may be anybody's.
+    #[error(
+        "repository {repository}: the remote sends us to another address ({message}); if the repository was renamed or moved, put its new address into its resource (`spec.url`)"
+    )]
+    Elsewhere {
+        /// The repository.
+        repository: RepositoryName,
+        /// The remote's words.
+        message: String,
+    },
     /// The branch does not exist at the remote.
     #[error("repository {repository}: the remote has no branch {branch}; create it or name another one")]
     NoBranch {
@@ -146,6 +156,7 @@ impl GitError {
             // A token that is being rotated and a disk that is being mounted look like this: whoever mends it in time loses nothing.
             Self::Unauthorised { .. }
             | Self::NoRepository { .. }
+            | Self::Elsewhere { .. }
             | Self::NoCommit { .. }
             | Self::Network { .. }
             | Self::Timeout { .. }
@@ -188,8 +199,9 @@ impl GitError {
         match (error.class(), error.code(), status) {
             (_, Code::Certificate, _) => Self::Untrusted { repository: owned, message },
             (_, Code::Auth, _) | (_, _, Some(401 | 403)) => Self::Unauthorised { repository: owned, message },
-            (_, _, Some(301..=308 | 404 | 410)) => Self::NoRepository { repository: owned, message },
-            (Class::Http | Class::Net, _, None) if message.contains("redirect") => Self::NoRepository { repository: owned, message },
+            (_, _, Some(404 | 410)) => Self::NoRepository { repository: owned, message },
+            (_, _, Some(301..=308)) => Self::Elsewhere { repository: owned, message },
+            (Class::Http | Class::Net, _, None) if message.contains("redirect") => Self::Elsewhere { repository: owned, message },
             (_, Code::Timeout, _) => Self::Timeout { repository: owned, message },
             (_, Code::Eof, _) | (Class::Net | Class::Http | Class::Ssl | Class::Ssh | Class::Callback, ..) => {
                 Self::Network { repository: owned, message }

@@ -172,7 +172,7 @@ impl<'a> Page<'a> {
     }
 
     /// Where the last line of a block scalar ends, behind its line break. Empty lines at the end are left out, unless the scalar keeps
-    /// them (`|+`), which its `value` tells.
+    /// them (`|+`) or its last line holds nothing but blanks, which its `value` tells.
     pub(super) fn block_end(&self, node: &NodeView<'_>, value: Option<&str>) -> usize {
         let (start, end) = (node.value.start.offset as usize, node.value.end.offset as usize);
         if end == self.text.len() && !self.text.ends_with('\n') {
@@ -180,7 +180,10 @@ impl<'a> Page<'a> {
         }
         // The parser also takes the indentation of the line that follows.
         let mut end = self.line_start(end).max(self.line_start(start));
-        let kept = value.is_some_and(|value| value.ends_with("\n\n") || (!value.is_empty() && value.chars().all(|c| c == '\n')));
+        let kept = value.is_some_and(|value| {
+            let last = value.strip_suffix('\n').unwrap_or(value).rsplit('\n').next();
+            !value.is_empty() && last.is_some_and(|last| last.trim().is_empty())
+        });
         while !kept && end > start {
             let line = self.line_start(end - 1);
             if line < start || !self.text[line..end].trim().is_empty() {

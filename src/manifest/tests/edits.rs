@@ -79,6 +79,12 @@ fn a_value_is_written_as_the_one_before_it_was() {
 }
 
 #[test]
+fn a_field_stands_behind_a_text_whose_last_line_is_blank() {
+    becomes("a:\n  b: |-\n    x\n     \n", "a.c", json!(1), "a:\n  b: |-\n    x\n     \n  c: 1\n");
+    becomes("a:\n  b: |-\n    x\n\nd: 2\n", "a.c", json!(1), "a:\n  b: |-\n    x\n  c: 1\n\nd: 2\n");
+}
+
+#[test]
 fn a_block_of_text_is_replaced_and_blank_lines_behind_it_stay() {
     let text = "data:\n  script: |\n    set -e\n    run\n\n\n  # next\n  other: 1\n";
     becomes(text, "data.script", json!("set -e\n\n  go\n"), "data:\n  script: |\n    set -e\n\n      go\n\n\n  # next\n  other: 1\n");

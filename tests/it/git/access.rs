@@ -67,7 +67,8 @@ fn what_a_broken_server_answers_has_its_meaning(#[values(With::Libgit2, With::Gi
     let error = refused(directory.path(), patient(), &at(&format!("{}/x.git", server.url()), Some(TOKEN), with));
     match status {
         403 => assert!(matches!(error, GitError::Unauthorised { .. }), "{error:?}"),
-        404 | 302 => assert!(matches!(error, GitError::NoRepository { .. }), "{error:?}"),
+        404 => assert!(matches!(error, GitError::NoRepository { .. }), "{error:?}"),
+        302 => assert!(matches!(error, GitError::Elsewhere { .. }), "{error:?}"),
         _ => assert!(matches!(error, GitError::Network { .. }), "{error:?}"),
     }
 }
@@ -104,7 +105,7 @@ fn a_redirect_to_another_host_gets_no_token(#[values(With::Libgit2, With::Git)] 
     });
     let directory = tempfile::tempdir().expect("a directory");
     let error = refused(directory.path(), patient(), &at(&format!("{}/x.git", server.url()), Some(TOKEN), with));
-    assert!(matches!(error, GitError::NoRepository { .. }), "{error:?}");
+    assert!(matches!(error, GitError::Elsewhere { .. }) && error.to_string().contains("renamed or moved"), "{error:?}");
     assert!(seen.lock().expect("a list").iter().all(Option::is_none), "the token was sent on");
 }
 

@@ -176,7 +176,7 @@ mod tests {
     fn gits_words_have_the_meaning_that_libgit2s_errors_have() {
         let unable = |what: &str| read(&format!("fatal: unable to access 'https://git.example/x.git/': {what}\n"));
         assert!(matches!(unable("The requested URL returned error: 403"), GitError::Unauthorised { .. }));
-        assert!(matches!(unable("The requested URL returned error: 302"), GitError::NoRepository { .. }));
+        assert!(matches!(unable("The requested URL returned error: 302"), GitError::Elsewhere { .. }));
         assert!(matches!(unable("The requested URL returned error: 503"), GitError::Network { .. }));
         assert!(matches!(unable("The requested URL returned error: 429"), GitError::Network { .. }));
         assert!(matches!(unable("Could not resolve host: git.example"), GitError::Network { .. }));

@@ -31,6 +31,13 @@ impl FromStr for EventType {
     }
 }
 
+impl EventType {
+    /// Whether it is about an alert: then somebody is waiting for a fire to be put out.
+    pub fn is_alert(&self) -> bool {
+        self.0.starts_with("alert.")
+    }
+}
+
 /// What a reader of one sender's bytes found, before it is an [`Event`] of a stored delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Occurrence {

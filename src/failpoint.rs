@@ -11,10 +11,12 @@ pub const ALL: &[&str] = &[
     "plan.committed",
     "plan.settling",
     "propose.pushed",
+    "propose.going-on",
     "propose.opened",
     "propose.settling",
     "replan.settling",
     "withdraw.closed",
+    "withdraw.going-on",
     "withdraw.settling",
     "settled",
 ];

@@ -8,7 +8,7 @@ mod upkeep;
 use crate::clock::Clock;
 use crate::pipeline::{Dispatcher, Pipeline};
 use crate::store::inbox::Inbox;
-use crate::store::{Room, Store, StoreError};
+use crate::store::{Room, Share, Store, StoreError, lane};
 use crate::telemetry::Metrics;
 use crate::types::Timestamp;
 use batch::by_lane;
@@ -17,12 +17,17 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+/// So many lanes of pull requests are worked on at the same time for each that git works on: they mostly wait for a forge.
+const PULLS_FOR_EACH: usize = 4;
+/// So many pull requests are claimed at once: who comes later may be more urgent.
+const PULLS_AT_ONCE: u32 = 8;
+
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
     /// The name its leases are held under; no other living process has it.
     pub owner: String,
-    /// Lanes worked on at the same time.
+    /// Lanes of git's work that are worked on at the same time.
     pub concurrency: usize,
     /// Tasks of one lane that are done together, at most.
     pub batch: u32,
@@ -61,6 +66,25 @@ struct Round {
     courtesy: Option<Duration>,
 }
 
+/// Batches under way.
+#[derive(Default)]
+struct Running {
+    git: JoinSet<()>,
+    pulls: JoinSet<()>,
+}
+
+impl Running {
+    fn forget_ended(&mut self) {
+        while self.git.try_join_next().is_some() {}
+        while self.pulls.try_join_next().is_some() {}
+    }
+
+    async fn ended(&mut self) {
+        while self.git.join_next().await.is_some() {}
+        while self.pulls.join_next().await.is_some() {}
+    }
+}
+
 /// While senders are pressing, dispatching pauses so many times as long as a batch took, and at most so long.
 const COURTESY: u32 = 9;
 const LONGEST_COURTESY: Duration = Duration::from_millis(250);
@@ -96,7 +120,7 @@ impl Worker {
     /// When its upkeep ended before; then it stops as well, because a service that is not looked after only seems to work.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) -> Result<(), UpkeepEnded> {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
-        let mut running: JoinSet<()> = JoinSet::new();
+        let mut running = Running::default();
         let mut outcome = Ok(());
         while !*stop.borrow() {
             // In this order: told to stop, it ends as well.
@@ -114,18 +138,20 @@ impl Worker {
             if round.found {
                 continue;
             }
-            let pause = if running.len() < self.options.concurrency { self.until_due().await } else { IDLE };
+            let room = self.room(&running);
+            let pause = if room.git.lanes > 0 && room.pulls.lanes > 0 { self.until_due().await } else { IDLE };
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
-                Some(_) = running.join_next(), if !running.is_empty() => {}
+                Some(_) = running.git.join_next(), if !running.git.is_empty() => {}
+                Some(_) = running.pulls.join_next(), if !running.pulls.is_empty() => {}
                 _ = stop.changed() => {}
             }
         }
-        let drained = tokio::time::timeout(grace, async { while running.join_next().await.is_some() {} }).await;
-        if drained.is_err() {
-            running.abort_all();
-            while running.join_next().await.is_some() {}
+        if tokio::time::timeout(grace, running.ended()).await.is_err() {
+            running.git.abort_all();
+            running.pulls.abort_all();
+            running.ended().await;
         }
         upkeep.abort();
         if let Err(error) = self.store().release(&self.options.owner).await {
@@ -135,7 +161,7 @@ impl Worker {
     }
 
     /// Everything that can be done at once. A failing store is waited for.
-    async fn round(self: &Arc<Self>, running: &mut JoinSet<()>) -> Round {
+    async fn round(self: &Arc<Self>, running: &mut Running) -> Round {
         let begun = std::time::Instant::now();
         let (dispatched, courtesy) = match self.dispatcher.run_batch().await {
             Ok(None) => (false, None),
@@ -156,18 +182,19 @@ impl Worker {
     }
 
     /// Starts on tasks that are due, as far as there is room; false when there were none.
-    async fn claim(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
-        while running.try_join_next().is_some() {}
-        let free = self.options.concurrency.saturating_sub(running.len());
-        if free == 0 {
+    async fn claim(self: &Arc<Self>, running: &mut Running) -> bool {
+        running.forget_ended();
+        let room = self.room(running);
+        if room.git.lanes == 0 && room.pulls.lanes == 0 {
             return false;
         }
-        let room = Room { lanes: u32::try_from(free).unwrap_or(u32::MAX), per_lane: self.options.batch };
         match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
                 for batch in by_lane(claimed) {
-                    running.spawn(Arc::clone(self).work(batch));
+                    let kind =
+                        if batch.first().is_some_and(|first| lane::is_pulls(&first.task.lane)) { &mut running.pulls } else { &mut running.git };
+                    kind.spawn(Arc::clone(self).work(batch));
                 }
                 found
             }
@@ -175,6 +202,16 @@ impl Worker {
                 tracing::error!(%error, "tasks could not be claimed");
                 false
             }
+        }
+    }
+
+    /// How much more may be done at once.
+    fn room(&self, running: &Running) -> Room {
+        let left = |most: usize, running: &JoinSet<()>| u32::try_from(most.saturating_sub(running.len())).unwrap_or(u32::MAX);
+        let (git, pulls) = (self.options.concurrency, self.options.concurrency.saturating_mul(PULLS_FOR_EACH));
+        Room {
+            git: Share { lanes: left(git, &running.git), each: self.options.batch },
+            pulls: Share { lanes: left(pulls, &running.pulls), each: self.options.batch.min(PULLS_AT_ONCE) },
         }
     }
 
@@ -192,7 +229,7 @@ impl Worker {
     pub async fn drain(self: &Arc<Self>) -> Result<(), StoreError> {
         loop {
             let dispatched = self.dispatcher.run_batch().await?;
-            let room = Room { lanes: 1, per_lane: self.options.batch };
+            let room = Room::of(1, self.options.batch);
             let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await?;
             if dispatched.is_none() && claimed.is_empty() {
                 return Ok(());

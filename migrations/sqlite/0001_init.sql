@@ -95,6 +95,8 @@ CREATE TABLE requests (
     generation  INTEGER NOT NULL,
     state       TEXT    NOT NULL,
     live        INTEGER NOT NULL GENERATED ALWAYS AS (state IN ('accepted', 'planned', 'proposed', 'approved')) VIRTUAL,
+    -- 0 where an alert burns, else 1: whose tasks go first.
+    rank        INTEGER NOT NULL,
     parameters  TEXT,
     repository  TEXT,
     branch      TEXT,
@@ -260,6 +262,8 @@ CREATE TABLE outbox (
     kind        TEXT    NOT NULL,
     request     INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
     lane        TEXT    NOT NULL,
+    -- Those of a lower one go first.
+    rank        INTEGER NOT NULL,
     state       TEXT    NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
     run_at      INTEGER NOT NULL,
     -- Where it waits for further events: each that comes moves `run_at` on, but never beyond this.
@@ -272,7 +276,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE UNIQUE INDEX outbox_id ON outbox (id);
 CREATE UNIQUE INDEX outbox_waiting ON outbox (request, kind) WHERE state = 'waiting';
-CREATE INDEX outbox_lane ON outbox (lane, run_at) WHERE state = 'waiting';
+CREATE INDEX outbox_lane ON outbox (lane, rank, run_at) WHERE state = 'waiting';
 CREATE INDEX outbox_state ON outbox (state, kind);
 CREATE INDEX outbox_request ON outbox (request);
 

@@ -76,7 +76,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("RETENTION_DAYS", "Days deliveries, events and ended requests are kept; never removes what a live request needs."),
     ("API_CALLS_PER_MINUTE", "Calls one API token may make a minute; beyond it is answered 429. Webhooks are not limited."),
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),
-    ("WORKER_CONCURRENCY", "Repositories worked on at the same time."),
+    ("WORKER_CONCURRENCY", "Repositories that git works on at the same time; four times as many have pull requests opened."),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),
     ("OBSERVE_SECONDS", "Seconds between looks at open pull requests, for merges and closes nobody told of."),
     (

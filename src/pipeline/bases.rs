@@ -6,7 +6,7 @@ use super::step::outcome;
 use super::{Pipeline, blocking};
 use crate::inventory::Repository;
 use crate::request::{Request, State};
-use crate::store::{NewTask, PageQuery, RequestFilter, TaskKind};
+use crate::store::{NewTask, PageQuery, RequestFilter, TaskKind, lane};
 use crate::types::CommitSha;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl Pipeline {
             let Some(tip) = self.tip(repository, age).await else { continue };
             let behind = open.iter().filter(|request| request.checked.as_ref() != Some(&tip));
             let tasks: Vec<NewTask> =
-                behind.map(|request| outcome::follow_up(request, TaskKind::Replan, repository.name.as_str(), self.clock.as_ref())).collect();
+                behind.map(|request| outcome::follow_up(request, TaskKind::Replan, &lane::of(&repository.name), self.clock.as_ref())).collect();
             if !tasks.is_empty() {
                 tracing::info!(repository = %repository.name, %tip, requests = tasks.len(), "the base moved: open requests are planned again");
                 self.store.add_tasks(&tasks).await?;

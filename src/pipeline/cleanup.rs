@@ -9,30 +9,36 @@ use crate::failpoint;
 use crate::forge::{Forge, Pull, PullState};
 use crate::git::Mirror;
 use crate::request::{Request, State};
-use crate::store::Settlement;
+use crate::store::{Settlement, lane};
+use crate::types::RepositoryName;
 use std::sync::Arc;
 
+/// Where cleaning up after this end begins: what a person closed or merged is over, of anything else the pull request is closed
+/// first.
+pub(super) fn first_lane(state: State, repository: &RepositoryName) -> String {
+    if matches!(state, State::Merged | State::Applied | State::Declined) { lane::of(repository) } else { lane::pulls(repository) }
+}
+
 impl Pipeline {
-    /// Cleans up after a request that has ended, also what a step left behind that was overtaken by the end.
-    pub(super) async fn clean_up(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+    /// Cleans up after a request that has ended, also what a step left behind that was overtaken by the end: closes its pull
+    /// request in the lane of pull requests, and goes on in git's with its branch.
+    pub(super) async fn clean_up(self: &Arc<Self>, request: &Request, lane: &str) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
         let Some(repository) = repository else { return Ok(outcome::nothing()) };
         let Some(head) = Head::of(request, &repository)? else { return Ok(outcome::nothing()) };
         let mirror = self.mirror(&repository)?;
-        let mut settlement = outcome::nothing();
-        // What a person closed or merged is over.
-        if !matches!(request.state, State::Merged | State::Applied | State::Declined) {
-            let forge = self.forges.forge(&repository, priority(request))?;
-            if let Some(merged) = self.close(forge.as_ref(), request, &head, &mirror).await? {
-                let message = format!("pull request #{merged} had been merged before: its change is in the base");
-                settlement.timeline.push(outcome::note(request, message, self.clock.as_ref()));
-                return Ok(settlement);
-            }
+        if !lane::is_pulls(lane) {
+            blocking(move || head.delete(&mirror)).await?;
+            return Ok(outcome::nothing());
+        }
+        let forge = self.forges.forge(&repository, priority(request))?;
+        let mut settlement = outcome::goes_on(lane::of(&repository.name));
+        if let Some(merged) = self.close(forge.as_ref(), request, &head, &mirror).await? {
+            let message = format!("pull request #{merged} had been merged before: its change is in the base");
+            settlement.timeline.push(outcome::note(request, message, self.clock.as_ref()));
         }
         failpoint::hit("withdraw.closed");
-        blocking(move || head.delete(&mirror)).await?;
-        self.tell_rivals(request).await?;
         Ok(settlement)
     }
 

@@ -3,7 +3,7 @@
 use super::step::{Planned, outcome};
 use super::{Pipeline, StepError};
 use crate::request::{CONFLICT, Changes, Request, Rival, State, conflicts, findings};
-use crate::store::{NewTask, RivalQuery, Settlement, TaskKind};
+use crate::store::{NewTask, RivalQuery, Settlement, TaskKind, lane};
 use crate::types::{CommitSha, RepositoryName, RequestId};
 use crate::validate::Finding;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ impl Pipeline {
         Ok(outcome::checked(request, tip, self.clock.as_ref()))
     }
 
-    /// Owes another look to the open requests that were warned of this one, which has ended.
+    /// Owes another look to the live requests that may have been warned of this one, which has ended.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -79,8 +79,8 @@ impl Pipeline {
                 continue;
             }
             let rival = self.store.request(&rival.request).await?;
-            if rival.findings.iter().any(|finding| finding.rule == CONFLICT && finding.message.contains(request.id.as_str())) {
-                owed.push(outcome::follow_up(&rival, TaskKind::Replan, repository.as_str(), self.clock.as_ref()));
+            if rival.findings.iter().any(|finding| finding.rule == CONFLICT) {
+                owed.push(outcome::follow_up(&rival, TaskKind::Replan, &lane::of(repository), self.clock.as_ref()));
             }
         }
         Ok(self.store.add_tasks(&owed).await?)

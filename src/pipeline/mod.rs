@@ -42,7 +42,7 @@ use crate::git::{Credentials, GitError, Mirror, Mirrors, RemoteSpec, SshAccess};
 use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
 use crate::secrets::SecretProvider;
-use crate::store::{ClaimedTask, Settlement, Store, TaskKind};
+use crate::store::{ClaimedTask, Settlement, Store, TaskKind, lane};
 use crate::types::RepositoryName;
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
@@ -106,9 +106,9 @@ impl Pipeline {
         for (place, claimed) in batch.iter().enumerate() {
             let request = &claimed.request;
             match (claimed.task.kind, request.state) {
-                (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Proposed | State::Approved) => plans.push((place, request.clone())),
-                // Its members changed before it was proposed.
-                (TaskKind::Replan, State::Planned) if request.members > 0 => plans.push((place, request.clone())),
+                (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Planned | State::Proposed | State::Approved) => {
+                    plans.push((place, request.clone()));
+                }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
@@ -119,7 +119,13 @@ impl Pipeline {
         self.plan_all(plans, told).await;
         self.propose_all(&proposals, &turn, told).await;
         for (place, claimed) in cleanups {
-            let cleaned = if turn.is_over() { Ok(outcome::goes_on(claimed.task.lane.clone())) } else { self.clean_up(&claimed.request).await };
+            let cleaned = match &claimed.task.lane {
+                lane if lane::is_pulls(lane) && turn.is_over() => Ok(outcome::goes_on(lane.clone())),
+                lane => match self.tell_rivals(&claimed.request).await {
+                    Ok(()) => self.clean_up(&claimed.request, lane).await,
+                    Err(error) => Err(error),
+                },
+            };
             self.heard(&cleaned).await;
             told.tell(place, cleaned);
         }

@@ -92,7 +92,7 @@ impl Pipeline {
             return Ok(false);
         }
         let repository = request.repository.as_ref().and_then(|name| self.rules.current().set.inventory.repositories.get(name).cloned());
-        let tasks = if state.is_ended() { vec![self.clean_up_task(&request)] } else { Vec::new() };
+        let tasks = if state.is_ended() { vec![self.clean_up_task(&request, state)] } else { Vec::new() };
         self.change(request, state, message, actor, tasks).await?;
         if let (State::Merged, Some(repository)) = (state, repository) {
             self.mirror(&repository)?.forget_tip();

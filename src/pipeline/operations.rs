@@ -1,7 +1,7 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::destination, planning::Stop, pull::priority, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, cleanup::first_lane, dispatch::destination, planning::Stop, pull::priority, step::outcome};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
@@ -194,7 +194,7 @@ impl Pipeline {
         let now = self.clock.now();
         let message = "cleaning up is tried again".to_owned();
         let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
-        let tasks = vec![self.clean_up_task(&request)];
+        let tasks = vec![self.clean_up_task(&request, request.state)];
         self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor: None }, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
@@ -208,7 +208,7 @@ impl Pipeline {
         if request.state.is_ended() {
             return Err(OperationError::Refused(format!("{id} is {} already", request.state)));
         }
-        let tasks = if request.repository.is_some() { vec![self.clean_up_task(&request)] } else { Vec::new() };
+        let tasks = if request.repository.is_some() { vec![self.clean_up_task(&request, State::Withdrawn)] } else { Vec::new() };
         let message = reason.map_or_else(|| format!("withdrawn by {actor}"), |reason| format!("withdrawn by {actor}: {reason}"));
         self.change(request, State::Withdrawn, message, actor, tasks).await
     }
@@ -268,8 +268,8 @@ impl Pipeline {
         self.observed(id, &pull, actor).await
     }
 
-    pub(super) fn clean_up_task(&self, request: &Request) -> NewTask {
-        let lane = request.repository.as_ref().map(lane::pulls).unwrap_or_default();
+    pub(super) fn clean_up_task(&self, request: &Request, end: State) -> NewTask {
+        let lane = request.repository.as_ref().map(|name| first_lane(end, name)).unwrap_or_default();
         outcome::follow_up(request, TaskKind::Withdraw, &lane, self.clock.as_ref())
     }
 

@@ -2,6 +2,7 @@
 //! A branch the server refuses is pushed again alone, so that it harms no other.
 
 use super::branch::{self, Head, Placed};
+use super::pushed::JustPlaced;
 use super::step::outcome;
 use super::told::Told;
 use super::{Pipeline, StepError, Turn, blocking, body, pull};
@@ -22,7 +23,6 @@ const MEMBERS_LISTED: u32 = 500;
 /// A request whose branch is to be pushed.
 struct Proposal<'b> {
     place: usize,
-    lane: &'b str,
     attempt: u32,
     request: &'b Request,
     text: &'b PullText,
@@ -32,17 +32,19 @@ struct Proposal<'b> {
 }
 
 impl Pipeline {
-    /// Pushes the branches, or opens (or finds) the pull requests of those that are pushed: that is done in a lane of its own,
-    /// because a forge wants its calls paced. Each is told at its place.
+    /// Pushes the branches, or, in the lane of pull requests, opens (or finds) the pull requests of those that were just pushed.
+    /// Each is told at its place.
     pub(super) async fn propose_all(self: &Arc<Self>, batch: &[(usize, &ClaimedTask)], turn: &Turn, told: &Told) {
         let mut to_push: BTreeMap<RepositoryName, Vec<Proposal<'_>>> = BTreeMap::new();
-        let mut to_open: Vec<(Proposal<'_>, Placed)> = Vec::new();
+        let mut to_open: Vec<(Proposal<'_>, JustPlaced)> = Vec::new();
         for (place, claimed) in batch {
             match self.proposal(*place, claimed) {
-                Ok(proposal) => match self.pushed.take(&proposal.request.id, proposal.head.commit()) {
-                    Some(placed) if lane::is_pulls(proposal.lane) => to_open.push((proposal, placed)),
-                    _ => to_push.entry(proposal.repository.name.clone()).or_default().push(proposal),
+                Ok(proposal) if lane::is_pulls(&claimed.task.lane) => match self.pushed.take(&proposal.request.id, proposal.head.commit()) {
+                    Some(placed) => to_open.push((proposal, placed)),
+                    // Another process pushed it, or it was long ago: once more, which sends nothing where nothing happened since.
+                    None => told.tell(*place, Ok(outcome::goes_on(lane::of(&proposal.repository.name)))),
                 },
+                Ok(proposal) => to_push.entry(proposal.repository.name.clone()).or_default().push(proposal),
                 Err(error) => told.tell(*place, Err(error)),
             }
         }
@@ -57,11 +59,7 @@ impl Pipeline {
             failpoint::hit("propose.pushed");
             for (proposal, placed) in proposals.into_iter().zip(placed) {
                 let outcome = match placed {
-                    Ok(placed) if lane::is_pulls(proposal.lane) => {
-                        to_open.push((proposal, placed));
-                        continue;
-                    }
-                    Ok(placed) => Ok(self.opened_later(&proposal, placed)),
+                    Ok(placed) => Ok(self.opened_later(&proposal, JustPlaced::now(placed))),
                     // The mirror was built anew since: the same plan makes the same commit again.
                     Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
                     Err(error) => Err(error),
@@ -70,17 +68,16 @@ impl Pipeline {
                 told.tell(proposal.place, outcome);
             }
         }
-        to_open.sort_by_key(|(proposal, _)| pull::priority(proposal.request));
         for (proposal, placed) in to_open {
             let place = proposal.place;
-            let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed).await };
+            let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed.placed).await };
             self.heard(&opened).await;
             told.tell(place, opened);
         }
     }
 
     /// The pull request is opened in its turn.
-    fn opened_later(&self, proposal: &Proposal<'_>, placed: Placed) -> Settlement {
+    fn opened_later(&self, proposal: &Proposal<'_>, placed: JustPlaced) -> Settlement {
         self.pushed.note(&proposal.request.id, proposal.head.commit(), placed);
         outcome::goes_on(lane::pulls(&proposal.repository.name))
     }
@@ -99,7 +96,7 @@ impl Pipeline {
         };
         // Before the push: while the forge takes no call, the branch need not go up.
         let forge = self.forges.forge(&repository, pull::priority(request))?;
-        Ok(Proposal { place, lane: &claimed.task.lane, attempt: claimed.task.attempts, request, text, repository, head, forge })
+        Ok(Proposal { place, attempt: claimed.task.attempts, request, text, repository, head, forge })
     }
 
     /// What became of each branch, in order. All are of one repository.

@@ -12,8 +12,7 @@ use crate::validate::Severity;
 
 /// How urgent the calls of a request are: an alert burns, everything else was asked for by somebody who can wait.
 pub(super) fn priority(request: &Request) -> Priority {
-    let alert = request.event.kind.as_str().starts_with("alert.");
-    if alert { Priority::Alert } else { Priority::Ticket }
+    if request.event.kind.is_alert() { Priority::Alert } else { Priority::Ticket }
 }
 
 /// What the pull request of a request shall be, now that its branch is where `placed` says.

@@ -53,6 +53,7 @@ impl From<Planned> for Grouped {
 
 /// Settlements of the steps.
 pub(super) mod outcome {
+    use super::super::cleanup::first_lane;
     use super::{Grouped, Planned, Postponed};
     use crate::clock::Clock;
     use crate::forge::PullState;
@@ -91,7 +92,7 @@ pub(super) mod outcome {
     /// The same change, of which something else is to be said now.
     pub(in super::super) fn warned(mut request: Request, tip: CommitSha, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
         request.checked = Some(tip);
-        request.written.iter_mut().for_each(|written| written.digest.clear());
+        say_anew(&mut request);
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
         let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
         let known = std::mem::replace(&mut request.findings, findings);
@@ -102,13 +103,21 @@ pub(super) mod outcome {
         settlement
     }
 
+    /// What was written of it proves nothing any more, neither in the pull request nor in the check run.
+    fn say_anew(request: &mut Request) {
+        if let Some(written) = &mut request.written {
+            written.digest.clear();
+            written.checked = None;
+        }
+    }
+
     /// After planning, for the first time or again on a newer base. A pull request that is open is closed when nothing is left
     /// to propose.
     pub(in super::super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
         match planned {
             Planned::Rejected { findings, message } => {
                 request.findings = findings;
-                let cleanup = clean_up(&request, clock);
+                let cleanup = clean_up(&request, State::Rejected, clock);
                 settle(request, State::Rejected, message, cleanup, clock)
             }
             Planned::Postponed(postponed) => later(request, postponed, clock),
@@ -117,7 +126,7 @@ pub(super) mod outcome {
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
-                let cleanup = clean_up(&request, clock);
+                let cleanup = clean_up(&request, State::Unchanged, clock);
                 request.checked = Some(base.clone());
                 request.base = Some(base);
                 settle(request, State::Unchanged, message, cleanup, clock)
@@ -130,7 +139,7 @@ pub(super) mod outcome {
                 };
                 let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
                 request.checked = Some(base.clone());
-                let follow = follow_up(&request, TaskKind::Propose, repository.as_str(), clock);
+                let follow = follow_up(&request, TaskKind::Propose, &lane::of(&repository), clock);
                 request.parameters = Some(parameters);
                 request.repository = Some(repository);
                 request.branch = Some(branch);
@@ -141,7 +150,7 @@ pub(super) mod outcome {
                 request.pushed = request.pushed.take().or(before);
                 if request.text.as_ref() != Some(text.as_ref()) || request.summary != summary || request.findings != warnings {
                     // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
-                    request.written.iter_mut().for_each(|written| written.digest.clear());
+                    say_anew(&mut request);
                 }
                 request.summary = summary;
                 request.changes = Some(*changes);
@@ -206,26 +215,26 @@ pub(super) mod outcome {
         // Where a person went on, or merged or closed it meanwhile, the pull request has what it had.
         let pushed = request.members > 0 && !request.taken_over && state == State::Proposed;
         let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
-        let cleanup = if state.is_ended() { clean_up(&request, clock) } else { Vec::new() };
+        let cleanup = if state.is_ended() { clean_up(&request, state, clock) } else { Vec::new() };
         let settlement = settle(request, state, message, cleanup, clock);
         Settlement { beside: Beside { pushed, ..settlement.beside }, ..settlement }
     }
 
     /// After the pull request of an open request was found to be over.
     pub(in super::super) fn over(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
-        let cleanup = clean_up(&request, clock);
+        let cleanup = clean_up(&request, state, clock);
         settle(request, state, message, cleanup, clock)
     }
 
     /// What an end leaves to do where a branch may be.
-    fn clean_up(request: &Request, clock: &dyn Clock) -> Vec<NewTask> {
-        let lane = request.repository.as_ref().filter(|_| request.branch.is_some());
-        lane.map(|name| follow_up(request, TaskKind::Withdraw, &lane::pulls(name), clock)).into_iter().collect()
+    fn clean_up(request: &Request, end: State, clock: &dyn Clock) -> Vec<NewTask> {
+        let repository = request.repository.as_ref().filter(|_| request.branch.is_some());
+        repository.map(|name| follow_up(request, TaskKind::Withdraw, &first_lane(end, name), clock)).into_iter().collect()
     }
 
     /// After the forge found that the base holds everything already.
     pub(in super::super) fn nothing_to_propose(request: Request, message: String, clock: &dyn Clock) -> Settlement {
-        let cleanup = clean_up(&request, clock);
+        let cleanup = clean_up(&request, State::Unchanged, clock);
         settle(request, State::Unchanged, message, cleanup, clock)
     }
 

@@ -89,8 +89,9 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- tasks -------------------------------------------------------------------------------------------------
 
-    /// Leases due tasks to `owner` until `now + lease`: of up to `room.lanes` lanes, oldest first, and of each named lane up to
-    /// `room.per_lane`, to be done together; a task without a lane counts as a lane of its own. At most one task of a request, and
+    /// Leases due tasks to `owner` until `now + lease`: of as many lanes as there is room for, and of each named lane up to as many as
+    /// there is room for, to be done together; a task without a lane counts as a lane of its own. Tasks of alerts come first, then
+    /// the oldest. At most one task of a request, and
     /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
     /// out is free again, and its task comes before the others of its lane. A task that was begun twice without an end comes
     /// alone. Each claim raises the task's fence. Tasks of a lane stand together in the answer.

@@ -209,19 +209,35 @@ pub struct Task {
     pub last_error: Option<String>,
 }
 
-/// How much may be claimed at once.
+/// How much may be claimed at once. Lanes of pull requests are counted apart: they mostly wait for a forge, and must not stand in
+/// the way of git's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Lanes; a task without a lane counts as one.
+    /// For planning and pushing; a task without a lane counts as a lane.
+    pub git: Share,
+    /// For opening and closing pull requests.
+    pub pulls: Share,
+}
+
+/// A part of [`Room`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Lanes.
     pub lanes: u32,
     /// Tasks of a named lane, which are then done together.
-    pub per_lane: u32,
+    pub each: u32,
 }
 
 impl Room {
-    /// One task of each of up to `lanes` lanes.
+    /// Up to `lanes` lanes of either kind, and up to `each` tasks of one.
+    pub fn of(lanes: u32, each: u32) -> Self {
+        let share = Share { lanes, each };
+        Self { git: share, pulls: share }
+    }
+
+    /// One task of each of up to `lanes` lanes of either kind.
     pub fn single(lanes: u32) -> Self {
-        Self { lanes, per_lane: 1 }
+        Self::of(lanes, 1)
     }
 }
 

@@ -101,9 +101,12 @@ impl Worker {
             let Some(claimed) = unsettled.batch.get(place).filter(|_| unsettled.places.remove(&place)) else { continue };
             self.metrics.stage(claimed.task.kind.as_str(), unsettled.begun.elapsed());
             settled.push((claimed, outcome.unwrap_or_else(|error| self.failed(claimed, &error))));
+            let goes_on = settled.last().is_some_and(|(_, settlement)| matches!(settlement.verdict, Verdict::GoesOn { .. }));
             failpoint::hit(match claimed.task.kind {
                 TaskKind::Plan => "plan.settling",
+                TaskKind::Propose if goes_on => "propose.going-on",
                 TaskKind::Propose => "propose.settling",
+                TaskKind::Withdraw if goes_on => "withdraw.going-on",
                 TaskKind::Withdraw => "withdraw.settling",
                 TaskKind::Replan => "replan.settling",
             });

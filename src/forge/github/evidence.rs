@@ -1,4 +1,4 @@
-//! The check run `kubeops` beside a commit: the same evidence as in the pull request's body, once per commit.
+//! The check run `kubeops` beside a commit: the same evidence as in the pull request's body, one run per commit.
 //! GitHub lets Apps alone write check runs; with a token nobody is called.
 //! <https://docs.github.com/en/rest/checks/runs?apiVersion=2022-11-28>
 
@@ -34,7 +34,17 @@ impl GitHub {
     }
 
     async fn put_there(&self, check: &CheckSpec) -> Result<(), ForgeError> {
-        if check.asked_before && self.stands_there(check).await? {
+        let (title, summary) = (cut(&check.title, TITLE_LIMIT), cut(&check.summary, SUMMARY_LIMIT));
+        let conclusion = if check.warnings { "neutral" } else { "success" };
+        let found = if check.asked_before { self.run_of(check).await? } else { None };
+        if let Some(run) = found {
+            let says = (run.conclusion.as_deref(), run.output.title.as_deref(), run.output.summary.as_deref());
+            if says == (Some(conclusion), Some(&title), Some(&summary)) {
+                return Ok(());
+            }
+            let wanted = json!({ "status": "completed", "conclusion": conclusion, "output": { "title": title, "summary": summary } });
+            let route = |at: &Place| format!("/repos/{at}/check-runs/{}", run.id);
+            let _changed: WireCheckRun = self.client.write(Method::PATCH, Kind::Write, &route, &wanted).await?;
             return Ok(());
         }
         let wanted = json!({
@@ -43,16 +53,17 @@ impl GitHub {
             "external_id": check.key,
             "details_url": check.details,
             "status": "completed",
-            "conclusion": if check.warnings { "neutral" } else { "success" },
-            "output": { "title": cut(&check.title, TITLE_LIMIT), "summary": cut(&check.summary, SUMMARY_LIMIT) },
+            "conclusion": conclusion,
+            "output": { "title": title, "summary": summary },
         });
         let _made: WireCheckRun = self.client.write(Method::POST, Kind::Write, &|at: &Place| format!("/repos/{at}/check-runs"), &wanted).await?;
         Ok(())
     }
 
-    async fn stands_there(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
+    /// The run that stands beside the commit for this key.
+    async fn run_of(&self, check: &CheckSpec) -> Result<Option<WireCheckRun>, ForgeError> {
         let route = |at: &Place| format!("/repos/{at}/commits/{}/check-runs?check_name={NAME}&per_page=100", check.commit);
         let found: WireCheckRuns = self.client.get(&route).await?;
-        Ok(found.check_runs.iter().any(|run| run.external_id.as_deref() == Some(&check.key) && run.head_sha == check.commit))
+        Ok(found.check_runs.into_iter().find(|run| run.external_id.as_deref() == Some(&check.key) && run.head_sha == check.commit))
     }
 }

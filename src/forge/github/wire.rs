@@ -120,8 +120,17 @@ pub(super) struct WireCheckRuns {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct WireCheckRun {
+    pub(super) id: u64,
     pub(super) external_id: Option<String>,
     pub(super) head_sha: CommitSha,
+    pub(super) conclusion: Option<String>,
+    pub(super) output: WireCheckOutput,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireCheckOutput {
+    pub(super) title: Option<String>,
+    pub(super) summary: Option<String>,
 }
 
 /// What GraphQL answers.

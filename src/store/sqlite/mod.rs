@@ -167,7 +167,7 @@ impl Store for SqliteStore {
 
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         // Most polls find nothing: they should not take the writer's lock to learn it.
-        if tasks::candidates(&mut *self.database.read().await?, now, Room::single(room.lanes)).await?.is_empty() {
+        if tasks::candidates(&mut *self.database.read().await?, now, room).await?.is_empty() {
             return Ok(Vec::new());
         }
         let mut write = self.database.write().await?;

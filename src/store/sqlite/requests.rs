@@ -64,8 +64,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
     let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -80,6 +80,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(request.updated_at.unix_millis())
     .bind(to_number(request.version))
     .bind(request.members)
+    .bind(i64::from(!request.event.kind.is_alert()))
     .execute(&mut *connection)
     .await?
     .last_insert_rowid();

@@ -4,21 +4,24 @@
 use super::members;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
-use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
+use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict, lane};
 use crate::types::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Executor, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// The waiting task that comes first in every named lane, found by stepping from lane to lane in the index: the price is the
-/// number of lanes, however many tasks wait in each.
-const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
-        SELECT (SELECT min(lane) FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '') \
+/// The waiting task that comes first in every named lane and rank, found by stepping from one to the next in the index: the price
+/// is the number of lanes, however many tasks wait in each.
+const HEADS: &str = "WITH RECURSIVE heads (seq, lane, rank) AS ( \
+        SELECT * FROM (SELECT seq, lane, rank FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '' ORDER BY lane, rank, run_at, seq LIMIT 1) \
         UNION ALL \
-        SELECT (SELECT min(o.lane) FROM outbox o INDEXED BY outbox_lane WHERE o.state = 'waiting' AND o.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) \
-    SELECT o.seq, o.lane, o.request, o.run_at, o.attempts FROM lanes CROSS JOIN outbox o \
-    ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane WHERE i.state = 'waiting' AND i.lane = lanes.lane ORDER BY i.run_at, i.seq LIMIT 1)";
+        SELECT o.seq, o.lane, o.rank FROM heads CROSS JOIN outbox o ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane \
+            WHERE i.state = 'waiting' AND (i.lane, i.rank) > (heads.lane, heads.rank) ORDER BY i.lane, i.rank, i.run_at, i.seq LIMIT 1)) \
+    SELECT o.seq, o.lane, o.rank, o.request, o.run_at, o.attempts FROM heads CROSS JOIN outbox o ON o.seq = heads.seq";
+
+/// The ranks there are, those that go first before the others.
+const RANKS: [i64; 2] = [0, 1];
 
 /// A task that was begun so often without an end is done alone: it may be what its companions died of.
 const BEGUN_IN_VAIN: i64 = 2;
@@ -28,9 +31,17 @@ const BEGUN_IN_VAIN: i64 = 2;
 struct Candidate {
     seq: i64,
     lane: String,
+    rank: i64,
     request: i64,
     run_at: i64,
     attempts: i64,
+}
+
+impl Candidate {
+    /// In which order they come.
+    fn order(&self) -> (i64, i64, i64) {
+        (self.rank, self.run_at, self.seq)
+    }
 }
 
 /// A task somebody holds, or held until the lease ran out.
@@ -43,6 +54,7 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, StoreError> {
     Ok(Candidate {
         seq: row.number("seq")?,
         lane: row.text("lane")?,
+        rank: row.number("rank")?,
         request: row.number("request")?,
         run_at: row.number("run_at")?,
         attempts: row.number("attempts")?,
@@ -50,22 +62,22 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, StoreError> {
 }
 
 async fn leased(connection: &mut SqliteConnection) -> Result<Vec<Leased>, StoreError> {
-    let rows =
-        sqlx::query("SELECT seq, lane, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
+    let rows = sqlx::query("SELECT seq, lane, rank, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'")
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| Ok(Leased { task: candidate(row)?, until: row.number("lease_until")? })).collect()
 }
 
-/// The first waiting task of every named lane, and the first `limit` of those without a lane, due or not.
+/// The first waiting task of every named lane and rank, and the first `limit` of each rank without a lane, due or not.
 async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
     let mut rows = sqlx::query(HEADS).fetch_all(&mut *connection).await?;
-    rows.extend(
-        sqlx::query(
-            "SELECT seq, lane, request, run_at, attempts FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane = '' ORDER BY run_at, seq LIMIT ?",
-        )
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?,
-    );
+    for rank in RANKS {
+        let without = sqlx::query(
+            "SELECT seq, lane, rank, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
+             WHERE state = 'waiting' AND lane = '' AND rank = ? ORDER BY run_at, seq LIMIT ?",
+        );
+        rows.extend(without.bind(rank).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&mut *connection).await?);
+    }
     rows.iter().map(candidate).collect()
 }
 
@@ -74,10 +86,9 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
 /// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before the others of its lane, so that
 /// the former holder is fenced off before anything else happens there.
 pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
-    let lanes = usize::try_from(room.lanes).unwrap_or(usize::MAX);
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let heads = heads(connection, lanes.saturating_add(leased.len()).saturating_mul(3)).await?;
+    let heads = heads(connection, count(room.git.lanes).saturating_add(leased.len()).saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
     let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
@@ -87,8 +98,8 @@ pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp
     }
     let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
     ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
-    // First who may go at all: in a lane, a lost lease before the rest. Then the oldest of those.
-    ripe.sort_by_key(|(waiting, task)| (*waiting, task.run_at, task.seq));
+    // First who may go at all: in a lane, a lost lease before the rest.
+    ripe.sort_by_key(|(waiting, task)| (*waiting, task.order()));
     let mut free: Vec<&Candidate> = Vec::new();
     for (_, task) in ripe {
         if (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
@@ -96,38 +107,48 @@ pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp
             free.push(task);
         }
     }
-    free.sort_by_key(|task| (task.run_at, task.seq));
-    for task in free.drain(lanes.min(free.len())..) {
-        requests.remove(&task.request);
-    }
+    free.sort_by_key(|task| task.order());
+    let mut left = [count(room.git.lanes), count(room.pulls.lanes)];
+    free.retain(|task| {
+        let left = &mut left[usize::from(lane::is_pulls(&task.lane))];
+        let taken = *left > 0;
+        *left = left.saturating_sub(1);
+        if !taken {
+            requests.remove(&task.request);
+        }
+        taken
+    });
     let mut seqs = Vec::new();
     for first in free {
         seqs.push(first.seq);
-        if room.per_lane > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
+        let each = if lane::is_pulls(&first.lane) { room.pulls.each } else { room.git.each };
+        if each > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
             let mut companions: Vec<Candidate> = lost.iter().filter(|lost| lost.task.lane == first.lane).map(|lost| lost.task.clone()).collect();
-            companions.sort_by_key(|task| (task.run_at, task.seq));
+            companions.sort_by_key(Candidate::order);
             // A request has at most one waiting task of each kind.
-            let most = room.per_lane.saturating_mul(TaskKind::ALL.len() as u32);
+            let most = each.saturating_mul(TaskKind::ALL.len() as u32);
             companions.extend(due_in_lane(connection, &first.lane, now, most).await?);
             companions.retain(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && requests.insert(task.request));
-            let more = usize::try_from(room.per_lane - 1).unwrap_or(usize::MAX);
-            seqs.extend(companions.into_iter().take(more).map(|task| task.seq));
+            seqs.extend(companions.into_iter().take(count(each - 1)).map(|task| task.seq));
         }
     }
     Ok(seqs)
 }
 
-/// The oldest waiting tasks of a lane that are due.
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The waiting tasks of a lane that are due: up to `limit` of each rank.
 async fn due_in_lane(connection: &mut SqliteConnection, lane: &str, now: i64, limit: u32) -> Result<Vec<Candidate>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT seq, lane, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
-         WHERE state = 'waiting' AND lane = ? AND run_at <= ? ORDER BY run_at, seq LIMIT ?",
-    )
-    .bind(lane)
-    .bind(now)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+    let mut rows = Vec::new();
+    for rank in RANKS {
+        let due = sqlx::query(
+            "SELECT seq, lane, rank, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
+             WHERE state = 'waiting' AND lane = ? AND rank = ? AND run_at <= ? ORDER BY run_at, seq LIMIT ?",
+        );
+        rows.extend(due.bind(lane).bind(rank).bind(now).bind(limit).fetch_all(&mut *connection).await?);
+    }
     rows.iter().map(candidate).collect()
 }
 
@@ -188,9 +209,9 @@ fn read(row: &SqliteRow) -> Result<Task, StoreError> {
 /// Adds a task to a request, or makes the waiting one of its kind due at the earlier time.
 pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, task: &NewTask) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO outbox (id, kind, request, lane, state, run_at) VALUES (?, ?, ?, ?, 'waiting', ?) \
+        "INSERT INTO outbox (id, kind, request, lane, rank, state, run_at) VALUES (?1, ?2, ?3, ?4, (SELECT rank FROM requests WHERE seq = ?3), 'waiting', ?5) \
          ON CONFLICT (request, kind) WHERE state = 'waiting' DO UPDATE SET run_at = min(run_at, excluded.run_at), \
-         lane = CASE WHEN lane = '' THEN excluded.lane ELSE lane END",
+         lane = CASE WHEN excluded.lane = '' THEN lane ELSE excluded.lane END",
     )
     .bind(task.id.as_str())
     .bind(task.kind.as_str())

@@ -86,8 +86,8 @@ fn dies_replanning_at(point: &str) {
 
 #[test]
 fn a_crash_between_any_two_stages_leaves_one_of_everything() {
-    // Between every two stages, and where a request is settled for the second time.
-    let points: Vec<&str> = kubeops::failpoint::ALL.iter().copied().chain(["settled:2", "replan:plan.committed:2"]).collect();
+    // Between every two stages, and where a request is settled for the second and the third time.
+    let points: Vec<&str> = kubeops::failpoint::ALL.iter().copied().chain(["settled:2", "settled:3", "replan:plan.committed:2"]).collect();
     let next = AtomicUsize::new(0);
     // Mostly these stories wait for processes to start: three side by side.
     std::thread::scope(|scope| {
@@ -107,12 +107,17 @@ fn a_crash_between_any_two_stages_leaves_one_of_everything() {
 
 /// Killed again and again at one point, with GitHub and the repository far away, and then let through.
 fn dies_twenty_times_at(point: &str) {
+    let is_opened = ["propose.opened", "propose.settling"].contains(&point);
+    let is_pushed = is_opened || ["propose.pushed", "propose.going-on"].contains(&point);
     let mut world = World::prepare(FakeGithub::start());
     world.server.set("KUBEOPS_FAILPOINT", point).set("TASK_MAX_ATTEMPTS", "50").run();
     let mut acknowledged = try_ticket(world.server.at(), "OPS-1", "payments");
     for death in 1..=20 {
         let status = world.server.wait();
         assert!(!status.success(), "{point}: it died, not ended: {status}");
+        // Where it dies is where it is said to die.
+        assert_eq!(world.github.pulls().len(), usize::from(is_opened), "{point}, death {death}");
+        assert_eq!(super::branches(&world.server.upstream).len(), usize::from(is_pushed), "{point}, death {death}");
         world.server.set("KUBEOPS_FAILPOINT", if death < 20 { point } else { "" }).run();
         acknowledged = acknowledged.or_else(|| try_ticket(world.server.at(), "OPS-1", "payments"));
     }
@@ -134,7 +139,12 @@ fn dies_twenty_times_at(point: &str) {
 #[test]
 fn twenty_kills_around_fetch_commit_push_create_and_record_leave_one_of_everything() {
     std::thread::scope(|scope| {
-        for points in [&["plan.fetched", "plan.committed"][..], &["propose.pushed", "plan.settling"], &["propose.opened", "propose.settling"]] {
+        let points = [
+            &["plan.fetched", "plan.committed", "plan.settling"][..],
+            &["propose.pushed", "propose.going-on"],
+            &["propose.opened", "propose.settling"],
+        ];
+        for points in points {
             scope.spawn(move || points.iter().for_each(|point| dies_twenty_times_at(point)));
         }
     });

@@ -200,6 +200,15 @@ async fn a_check_run_stands_beside_a_commit_once_and_only_an_app_writes_it() {
     let [kept] = fake.checks().try_into().expect("one check run");
     assert_eq!((kept.name.as_str(), kept.key.as_str(), kept.conclusion.as_str()), ("kubeops", "req_1", "neutral"));
     assert_eq!(kept.summary.chars().count(), 65_535);
+    // What it says has changed: the run there is changed, where nothing has it is left.
+    let calls = fake.calls().len();
+    let better = kubeops::forge::CheckSpec { warnings: false, summary: "no conflict any more".to_owned(), ..again.clone() };
+    for _ in 0..2 {
+        assert!(app.report(&better).await.expect("changed"));
+    }
+    let [changed] = fake.checks().try_into().expect("one check run");
+    assert_eq!((changed.conclusion.as_str(), changed.summary.as_str()), ("success", "no conflict any more"));
+    assert_eq!(fake.calls().len(), calls + 3, "a look and a change, then a look: {:?}", fake.calls());
     // Another request's run beside the same commit is another one.
     assert!(app.report(&kubeops::forge::CheckSpec { key: "req_2".to_owned(), ..again.clone() }).await.expect("written"));
     assert_eq!(fake.checks().len(), 2);

@@ -1,8 +1,8 @@
 //! The queue against a model: random commands, the same answers. The model is a list and the words of the trait.
 
 use super::sqlite::empty;
-use super::support::{at, open_request, task};
-use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Store, StoreError, TaskKind, Verdict};
+use super::support::{at, open_request_of, task};
+use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Share, Store, StoreError, TaskKind, Verdict};
 use kubeops::types::{RequestId, TaskId};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -12,6 +12,7 @@ enum Command {
     /// A request with a plan task in a lane.
     Open {
         lane: usize,
+        alert: bool,
     },
     /// A task for one of the requests, due some seconds from now.
     Add {
@@ -44,20 +45,24 @@ enum Command {
     },
 }
 
-const LANES: [&str; 4] = ["", "", "a", "b"];
+const LANES: [&str; 5] = ["", "", "a", "b", "b/pulls"];
 const KINDS: [TaskKind; 3] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw];
 const OWNERS: [&str; 2] = ["one", "two"];
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        3 => (0..4_usize).prop_map(|lane| Command::Open { lane }),
-        2 => (0..8_usize, 0..3_usize, 0..4_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
+        3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(lane, alert)| Command::Open { lane, alert }),
+        2 => (0..8_usize, 0..3_usize, 0..5_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
         3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
-        5 => (0..2_usize, 0..4_u32, 1..5_u32, 1..20_i64).prop_map(|(owner, lanes, per_lane, lease)| Command::Claim { owner, room: Room { lanes, per_lane }, lease }),
+        5 => (0..2_usize, share(), share(), 1..20_i64).prop_map(|(owner, git, pulls, lease)| Command::Claim { owner, room: Room { git, pulls }, lease }),
         6 => (0..8_usize, 0..5_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
         1 => (0..8_usize, 1..20_i64).prop_map(|(claim, lease)| Command::Extend { claim, lease }),
         1 => (0..2_usize).prop_map(|owner| Command::Release { owner }),
     ]
+}
+
+fn share() -> impl Strategy<Value = Share> {
+    (0..4_u32, 1..5_u32).prop_map(|(lanes, each)| Share { lanes, each })
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +78,8 @@ struct Owed {
     request: RequestId,
     kind: TaskKind,
     lane: String,
+    /// 0 for alerts, which go first.
+    rank: i64,
     run_at: i64,
     attempts: u32,
     fence: u64,
@@ -89,12 +96,17 @@ impl Model {
         match self.0.iter_mut().find(same) {
             Some(owed) => {
                 owed.run_at = owed.run_at.min(new.run_at);
-                if owed.lane.is_empty() {
+                if !new.lane.is_empty() {
                     owed.lane = new.lane;
                 }
             }
             None => self.0.push(new),
         }
+    }
+
+    /// In which order they come.
+    fn order(&self, n: usize) -> (i64, i64, usize) {
+        (self.0[n].rank, self.0[n].run_at, n)
     }
 
     fn blocks(&self, held: &Owed, wanted: &Owed) -> bool {
@@ -107,15 +119,15 @@ impl Model {
         let lost = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until <= now);
         let held = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until > now);
         let mut order: Vec<usize> = (0..self.0.len()).filter(|n| lost(&self.0[*n])).collect();
-        order.sort_by_key(|n| (self.0[*n].run_at, *n));
+        order.sort_by_key(|n| self.order(*n));
         let mut waiting: Vec<usize> = (0..self.0.len()).filter(|n| self.0[*n].standing == Standing::Waiting && self.0[*n].run_at <= now).collect();
-        waiting.sort_by_key(|n| (self.0[*n].run_at, *n));
-        // Of a lane only its first stands for it.
+        waiting.sort_by_key(|n| self.order(*n));
+        // Of a lane only the first of a rank stands for it.
         let mut seen = Vec::new();
         waiting.retain(|n| {
-            let lane = &self.0[*n].lane;
-            let first = lane.is_empty() || !seen.contains(lane);
-            seen.push(lane.clone());
+            let owed = &self.0[*n];
+            let first = owed.lane.is_empty() || !seen.contains(&(owed.lane.clone(), owed.rank));
+            seen.push((owed.lane.clone(), owed.rank));
             first
         });
         order.extend(waiting);
@@ -127,8 +139,14 @@ impl Model {
                 taken.push(n);
             }
         }
-        taken.sort_by_key(|n| (self.0[*n].run_at, *n));
-        taken.truncate(room.lanes as usize);
+        taken.sort_by_key(|n| self.order(*n));
+        let (mut git, mut pulls) = (room.git.lanes, room.pulls.lanes);
+        taken.retain(|n| {
+            let left = if self.0[*n].lane.ends_with("/pulls") { &mut pulls } else { &mut git };
+            let taken = *left > 0;
+            *left = left.saturating_sub(1);
+            taken
+        });
         let mut together = Vec::new();
         let mut requests: Vec<&RequestId> = taken.iter().map(|n| &self.0[*n].request).collect();
         requests.extend(self.0.iter().filter(|owed| held(owed)).map(|owed| &owed.request));
@@ -140,13 +158,16 @@ impl Model {
             }
             let of_lane = |standing: &dyn Fn(&Owed) -> bool| {
                 let mut found: Vec<usize> = (0..self.0.len()).filter(|n| self.0[*n].lane == *lane && standing(&self.0[*n])).collect();
-                found.sort_by_key(|n| (self.0[*n].run_at, *n));
+                found.sort_by_key(|n| self.order(*n));
                 found
             };
             let mut companions = of_lane(&lost);
             let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now);
-            companions.extend(due.into_iter().take(room.per_lane as usize * 4));
-            let mut room_left = room.per_lane - 1;
+            let each = if lane.ends_with("/pulls") { room.pulls.each } else { room.git.each };
+            for rank in [0, 1] {
+                companions.extend(due.iter().filter(|n| self.0[**n].rank == rank).take(each as usize * 4));
+            }
+            let mut room_left = each - 1;
             for n in companions {
                 let owed = &self.0[n];
                 if room_left > 0 && n != first && owed.attempts < 2 && !requests.contains(&&owed.request) {
@@ -180,13 +201,15 @@ struct Run {
     model: Model,
     now: i64,
     requests: Vec<RequestId>,
+    /// Those of them that are about alerts.
+    alerts: Vec<RequestId>,
     claims: Vec<ClaimedTask>,
 }
 
 impl Run {
     async fn step(&mut self, command: &Command) {
         match *command {
-            Command::Open { lane } => self.open(LANES[lane]).await,
+            Command::Open { lane, alert } => self.open(LANES[lane], alert).await,
             Command::Add { request, kind, lane, delay } if !self.requests.is_empty() => {
                 let request = self.requests[request % self.requests.len()].clone();
                 let new = task(&request, KINDS[kind], LANES[lane], at(self.now + delay));
@@ -226,12 +249,17 @@ impl Run {
     }
 
     fn owe(&mut self, id: TaskId, request: RequestId, kind: TaskKind, lane: &str, run_at: i64) {
-        self.model.add(Owed { id, request, kind, lane: lane.to_owned(), run_at, attempts: 0, fence: 0, standing: Standing::Waiting });
+        let rank = i64::from(!self.alerts.contains(&request));
+        self.model.add(Owed { id, request, kind, lane: lane.to_owned(), rank, run_at, attempts: 0, fence: 0, standing: Standing::Waiting });
     }
 
-    async fn open(&mut self, lane: &str) {
+    async fn open(&mut self, lane: &str, alert: bool) {
         let lane = (!lane.is_empty()).then_some(lane);
-        let (_, request) = open_request(&*self.store, &format!("key-{}", self.requests.len()), lane, at(self.now)).await;
+        let kind = if alert { "alert.firing" } else { "jira.issue.transitioned" };
+        let (_, request) = open_request_of(kind, &*self.store, &format!("key-{}", self.requests.len()), lane, at(self.now)).await;
+        if alert {
+            self.alerts.push(request.clone());
+        }
         let filter = kubeops::store::TaskFilter { request: Some(request.clone()), state: None };
         let id = self.store.tasks(&filter, 1).await.expect("tasks").remove(0).id;
         self.owe(id, request.clone(), TaskKind::Plan, lane.unwrap_or_default(), self.now);
@@ -313,7 +341,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let (store, _keep) = empty().await;
-            let mut run = Run { store, model: Model::default(), now: 0, requests: Vec::new(), claims: Vec::new() };
+            let mut run = Run { store, model: Model::default(), now: 0, requests: Vec::new(), alerts: Vec::new(), claims: Vec::new() };
             for command in &commands {
                 run.step(command).await;
                 run.check().await;

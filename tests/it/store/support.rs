@@ -94,11 +94,17 @@ pub fn dispatch(delivery: Option<&DeliveryId>, key: &str, openings: Vec<Opening>
 
 /// Writes a delivery and dispatches it with one opening; returns the delivery and the request.
 pub async fn open_request(store: &dyn Store, correlation: &str, repository: Option<&str>, now: Timestamp) -> (DeliveryId, RequestId) {
+    open_request_of("jira.issue.transitioned", store, correlation, repository, now).await
+}
+
+/// The same for an event of this type.
+pub async fn open_request_of(kind: &str, store: &dyn Store, correlation: &str, repository: Option<&str>, now: Timestamp) -> (DeliveryId, RequestId) {
     let key = format!("{correlation}-{}", next());
     let new = NewDelivery { received_at: now, ..delivery(&key) };
     store.append(std::slice::from_ref(&new)).await.expect("a delivery is written");
     let mut told = dispatch(Some(&new.id), &key, vec![opening(correlation, repository)]);
     told.events[0].event.subject = correlation.to_owned();
+    told.events[0].event.kind = parsed(kind);
     let requests = store.dispatch(&[told], now).await.expect("it is dispatched");
     (new.id, requests[0][0].clone())
 }

@@ -60,7 +60,7 @@ pub async fn tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room(store:
     opened(&*store, Some("c"), 7).await;
     // A second task of a request that is claimed already.
     add(&*store, &wanted[1], TaskKind::Withdraw, "a", at(1)).await;
-    let room = Room { lanes: 2, per_lane: 4 };
+    let room = Room::of(2, 4);
     let claimed = store.claim("worker", at(9), LEASE, room).await.expect("a claim");
     assert_eq!(requests(&claimed), [&wanted[..4], std::slice::from_ref(&other)].concat(), "the oldest of two lanes, those of a lane together");
     assert!(claimed.iter().all(|claimed| claimed.fence == 1));
@@ -79,7 +79,7 @@ pub async fn tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room(store:
 pub async fn a_task_begun_twice_in_vain_is_claimed_alone(store: Arc<dyn Store>) {
     let first = opened(&*store, Some("a"), 0).await;
     let second = opened(&*store, Some("a"), 1).await;
-    let room = Room { lanes: 1, per_lane: 9 };
+    let room = Room::of(1, 9);
     for round in 0..2 {
         let both = store.claim("worker", at(9 + round), LEASE, room).await.expect("a claim");
         assert_eq!(requests(&both), [first.clone(), second.clone()], "round {round}");
@@ -99,7 +99,7 @@ pub async fn settling_many_harms_none_for_another(store: Arc<dyn Store>) {
     for n in 0..3 {
         ids.push(opened(&*store, Some("a"), n).await);
     }
-    let claimed = store.claim("worker", at(9), LEASE, Room { lanes: 1, per_lane: 9 }).await.expect("a claim");
+    let claimed = store.claim("worker", at(9), LEASE, Room::of(1, 9)).await.expect("a claim");
     let mut cancelled = claimed[1].request.clone();
     cancelled.state = State::Withdrawn;
     store.update_request(&cancelled, &RequestUpdate::default(), at(9)).await.expect("cancelled meanwhile");
@@ -128,7 +128,7 @@ pub async fn leases_are_extended_all_or_none(store: Arc<dyn Store>) {
     for n in 0..2 {
         opened(&*store, Some("a"), n).await;
     }
-    let claimed = store.claim("worker", at(9), LEASE, Room { lanes: 1, per_lane: 9 }).await.expect("a claim");
+    let claimed = store.claim("worker", at(9), LEASE, Room::of(1, 9)).await.expect("a claim");
     store.extend_leases(&[&claimed[0], &claimed[1]], at(100)).await.expect("extended");
     store.settle(&claimed[1], &verdict(Verdict::Done), at(10)).await.expect("done");
     let refused = store.extend_leases(&[&claimed[0], &claimed[1]], at(200)).await;
@@ -288,14 +288,14 @@ pub async fn a_task_that_goes_on_in_another_lane_frees_its_own_and_keeps_its_tur
     for place in 0..3 {
         wanted.push(opened(&*store, Some("a"), place).await);
     }
-    let held = store.claim("worker", at(5), LEASE, Room { lanes: 9, per_lane: 2 }).await.expect("a claim");
+    let held = store.claim("worker", at(5), LEASE, Room::of(9, 2)).await.expect("a claim");
     assert_eq!(requests(&held), wanted[..2]);
     for task in held.iter().rev() {
         store.settle(task, &verdict(Verdict::GoesOn { lane: "a/pulls".to_owned() }), at(5)).await.expect("settled");
     }
     assert_eq!(store.stats(at(5)).await.expect("stats").backlog, [("a".to_owned(), 3)].into());
     // The first lane is free; in the other the one that has waited longer comes first, whoever came there first.
-    let next = store.claim("worker", at(5), LEASE, Room { lanes: 9, per_lane: 9 }).await.expect("a claim");
+    let next = store.claim("worker", at(5), LEASE, Room::of(9, 9)).await.expect("a claim");
     assert_eq!(requests(&next), wanted);
     let lanes: Vec<_> = next.iter().map(|claimed| (claimed.task.lane.as_str(), claimed.task.attempts)).collect();
     assert_eq!(lanes, [("a/pulls", 1), ("a/pulls", 1), ("a", 1)]);

@@ -39,6 +39,7 @@ pub struct FakeCheck {
     pub commit: String,
     pub key: String,
     pub conclusion: String,
+    pub title: String,
     pub summary: String,
 }
 
@@ -115,6 +116,7 @@ impl Repository {
             }
             ("POST", ["check-runs"]) => self.check(call.body),
             ("GET", ["commits", commit, "check-runs"]) => self.checks_of(commit),
+            ("PATCH", ["check-runs", id]) => self.change_check(id, call.body),
             (method, [kind @ ("pulls" | "issues"), number, rest @ ..]) => {
                 let Some(at) = number.parse().ok().and_then(|number: u64| self.pulls.iter().position(|pull| pull.number == number)) else {
                     return error(404, "Not Found", json!([]));
@@ -271,14 +273,28 @@ impl Repository {
             commit: text(&body["head_sha"]),
             key: text(&body["external_id"]),
             conclusion: text(&body["conclusion"]),
+            title: text(&body["output"]["title"]),
             summary: text(&body["output"]["summary"]),
         };
+        let answer = json_answer(201, &check_run(self.checks.len(), &check));
         self.checks.push(check);
-        json_answer(201, &check_run(self.checks.last().expect("just added")))
+        answer
+    }
+
+    fn change_check(&mut self, id: &str, body: &Value) -> Answer {
+        let place = id.parse::<usize>().ok().and_then(|id| id.checked_sub(1));
+        let Some((place, check)) = place.and_then(|place| Some((place, self.checks.get_mut(place)?))) else {
+            return error(404, "Not Found", json!([]));
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (check.conclusion, check.title, check.summary) =
+            (text(&body["conclusion"]), text(&body["output"]["title"]), text(&body["output"]["summary"]));
+        json_answer(200, &check_run(place, check))
     }
 
     fn checks_of(&self, commit: &str) -> Answer {
-        let runs: Vec<Value> = self.checks.iter().filter(|check| check.commit == commit).map(check_run).collect();
+        let of_commit = self.checks.iter().enumerate().filter(|(_, check)| check.commit == commit);
+        let runs: Vec<Value> = of_commit.map(|(place, check)| check_run(place, check)).collect();
         json_answer(200, &json!({ "total_count": runs.len(), "check_runs": runs }))
     }
 
@@ -398,8 +414,12 @@ fn team(slug: &str) -> Value {
     team
 }
 
-fn check_run(check: &FakeCheck) -> Value {
-    let fields =
-        json!({ "name": check.name, "head_sha": check.commit, "external_id": check.key, "conclusion": check.conclusion, "status": "completed" });
+fn check_run(place: usize, check: &FakeCheck) -> Value {
+    let output =
+        json!({ "title": check.title, "summary": check.summary, "text": null, "annotations_count": 0, "annotations_url": "https://api.github.com" });
+    let fields = json!({
+        "id": place + 1, "name": check.name, "head_sha": check.commit, "external_id": check.key, "conclusion": check.conclusion,
+        "status": "completed", "output": output,
+    });
     example_with("check-run-example-of-completed-conclusion", fields)
 }

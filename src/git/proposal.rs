@@ -128,6 +128,15 @@ impl<'m> Proposals<'m> {
         let _ = fs::remove_file(self.place(commit));
     }
 
+    /// The commits whose objects stand here.
+    pub(super) fn listed(&self) -> Result<Vec<CommitSha>, GitError> {
+        match fs::read_dir(&self.directory) {
+            Ok(entries) => Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(GitError::storage(self.repository, &error)),
+        }
+    }
+
     /// Removes the objects of commits that are worth nothing, and half-written files. Those that are worth little stay, the newest
     /// first, while they are a small part of the mirror. A commit is worth what those are that stand on it.
     pub(super) fn prune(&self, worth: impl Fn(&CommitSha) -> Worth) -> Result<(), GitError> {

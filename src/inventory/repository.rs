@@ -85,14 +85,46 @@ impl RepositorySpec {
         own.into_iter().chain(self.forge.secret_names()).chain(signing).chain(ssh)
     }
 
+    /// Head branches stand below the prefix, and git has no branch beside others below its own name.
+    fn check_prefix(&self) -> Option<SpecError> {
+        let (base, prefix) = (self.branch.as_str(), self.branch_prefix.as_str());
+        let below = |one: &str, other: &str| one == other || one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+        let clash = below(base, prefix) || below(prefix, base);
+        clash.then(|| {
+            SpecError::new("/branchPrefix", format!("branches below `{prefix}/` cannot stand beside the base branch `{base}`"))
+                .hint("take a prefix that the base branch's name does not begin with, and the other way round: `branchPrefix: kubeops`")
+        })
+    }
+
     /// What is wrong beyond the types: pointers into the spec.
     pub fn check(&self) -> Vec<SpecError> {
         let mut errors = self.forge.check(&self.url);
+        errors.extend(self.check_prefix());
         errors.extend(self.author.check("/author"));
         errors.extend(self.committer.iter().flat_map(|committer| committer.check("/committer")));
         errors.extend(self.signing.iter().flat_map(SigningSpec::check));
         errors.extend(self.git.check());
         errors.extend(self.ssh.iter().flat_map(|ssh| ssh.check(&self.url)));
         errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn head_branches_cannot_stand_in_the_way_of_the_base_branch() {
+        let errors = |branch: &str, prefix: &str| {
+            let spec = json!({ "url": "https://github.com/acme/gitops.git", "branch": branch, "branchPrefix": prefix, "forge": { "kind": "github", "token": "T" } });
+            serde_json::from_value::<RepositorySpec>(spec).expect("a spec").check().len()
+        };
+        for (branch, prefix) in [("kubeops", "kubeops"), ("main", "main/bot"), ("kubeops/live", "kubeops")] {
+            assert_eq!(errors(branch, prefix), 1, "{branch} and {prefix}");
+        }
+        for (branch, prefix) in [("main", "kubeops"), ("main", "mainly"), ("release/1", "release/2"), ("kubeops-live", "kubeops")] {
+            assert_eq!(errors(branch, prefix), 0, "{branch} and {prefix}");
+        }
     }
 }

@@ -2,8 +2,7 @@
 
 use super::operations::OperationError;
 use super::{Pipeline, blocking};
-use crate::git::{Upkeep, Worth};
-use crate::store::{PageQuery, RequestFilter};
+use crate::git::{Mirror, Upkeep, Worth};
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,11 +20,11 @@ impl Pipeline {
         }
         let rules = self.rules.current();
         for repository in rules.set.inventory.repositories.values() {
-            let kept = self.commits_of(&repository.name).await?;
             let mirror = self.mirror(repository)?;
+            let worths = self.worths(&repository.name, &mirror).await?;
             let name = repository.name.clone();
             blocking(move || {
-                mirror.prune(|commit| kept.get(commit).copied().unwrap_or(Worth::Nothing))?;
+                mirror.prune(|commit| worths.get(commit).copied().unwrap_or(Worth::Nothing))?;
                 // One mirror that cannot be kept small is no reason to leave the others.
                 match mirror.upkeep() {
                     Ok(Upkeep::Repacked { before, after }) => {
@@ -42,27 +41,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Every commit a kept request has, or has pushed, and whether the request is under way.
-    async fn commits_of(&self, repository: &RepositoryName) -> Result<HashMap<CommitSha, Worth>, OperationError> {
-        let filter = RequestFilter { repository: Some(repository.clone()), ..RequestFilter::default() };
-        let mut query = PageQuery { limit: 500, after: None };
-        let mut kept = HashMap::new();
-        loop {
-            let page = self.store.requests(&filter, &query).await?;
-            for request in page.items {
-                let worth = if request.state.is_ended() { Worth::Little } else { Worth::Much };
-                for commit in request.commit.into_iter().chain(request.pushed) {
-                    // Two requests may have the same commit.
-                    let known = kept.entry(commit).or_insert(worth);
-                    if worth == Worth::Much {
-                        *known = worth;
-                    }
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(kept),
-            }
-        }
+    /// What the commits of ours are worth that the mirror keeps.
+    async fn worths(&self, repository: &RepositoryName, mirror: &Arc<Mirror>) -> Result<HashMap<CommitSha, Worth>, OperationError> {
+        let listing = Arc::clone(mirror);
+        let commits = blocking(move || Ok(listing.proposed()?)).await?;
+        let kept = self.store.commits_kept(repository, &commits).await?;
+        Ok(kept.into_iter().map(|(commit, live)| (commit, if live { Worth::Much } else { Worth::Little })).collect())
     }
 }

@@ -15,8 +15,9 @@ pub use records::*;
 pub use storms::*;
 
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
-use crate::types::{DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::types::{CommitSha, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Why the store did not do what it was asked.
@@ -163,6 +164,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Other requests that change one of the files, newest first: live ones, and those merged since a moment. `limit` at most.
     async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError>;
+
+    /// Which of these commits a request of the repository has, or has pushed, and whether one of them is live.
+    async fn commits_kept(&self, repository: &RepositoryName, among: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError>;
 
     /// The members of a request that stands for a group, in order of arrival, `limit` at most; `open` leaves out those that were
     /// withdrawn.

@@ -81,6 +81,14 @@ impl Mirror {
         commits.into_iter().for_each(|commit| self.proposals().forget(commit));
     }
 
+    /// Our commits whose objects are kept here.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn proposed(&self) -> Result<Vec<CommitSha>, GitError> {
+        self.proposals().listed()
+    }
+
     /// Removes our objects of commits that are worth nothing any more, and what a killed process left half-written; of those
     /// that are worth little the newest stay, as many as are small beside the mirror. Only the process that owns the data directory
     /// may call it.

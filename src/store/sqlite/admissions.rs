@@ -69,13 +69,17 @@ async fn short(
     // They are opened in a moment.
     times.extend((0..held).map(|_| now));
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    if times.len() < most {
-        return Ok(None);
-    }
+    let room = most.saturating_sub(times.len());
     let before = scoped(select("count(*) AS ahead", "standing = 'waiting' AND lacks = ? AND seq < ?"));
     let before = before.bind(lack.as_str()).bind(own.unwrap_or(i64::MAX)).fetch_one(connection).await?;
     let ahead = before.count("ahead")?;
-    let place = usize::try_from(ahead).unwrap_or(usize::MAX).saturating_add(times.len() - most);
+    let waiting = usize::try_from(ahead).unwrap_or(usize::MAX);
+    if waiting < room {
+        return Ok(None);
+    }
+    // Who waits longer takes the room there is, as soon as it looks again.
+    times.extend((0..room).map(|_| now));
+    let place = waiting.saturating_sub(room).saturating_add(times.len() - most);
     Ok(Some(Short { lack, limit, ahead, until: room_at(&times, most, place) }))
 }
 

@@ -26,9 +26,10 @@ use super::{
     TokenRecord, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
-use crate::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -233,6 +234,10 @@ impl Store for SqliteStore {
 
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
         requests::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn commits_kept(&self, repository: &RepositoryName, among: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError> {
+        requests::commits_kept(&mut *self.database.read().await?, repository, among).await
     }
 
     async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {

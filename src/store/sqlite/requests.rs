@@ -8,9 +8,10 @@ use super::tasks::add_task;
 use crate::request::{Changes, PullRef, Request, RequestKey, Rival, TimelineEntry, Touch};
 use crate::store::cursor::Listing;
 use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError, TouchQuery};
-use crate::types::{RepositoryName, RequestId, Timestamp};
+use crate::types::{CommitSha, RepositoryName, RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::HashMap;
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
@@ -190,6 +191,27 @@ pub(super) async fn of_pull(connection: &mut SqliteConnection, repository: &Repo
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.repository = ? AND r.pull_number = ? ORDER BY r.seq DESC LIMIT 1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
+}
+
+/// See [`crate::store::Store::commits_kept`].
+pub(super) async fn commits_kept(
+    connection: &mut SqliteConnection,
+    repository: &RepositoryName,
+    among: &[CommitSha],
+) -> Result<HashMap<CommitSha, bool>, StoreError> {
+    let rows = sqlx::query(
+        "WITH among (id) AS (SELECT value FROM json_each(?2)) \
+         SELECT id, max(live) AS live FROM ( \
+             SELECT commit_sha AS id, live FROM requests WHERE repository = ?1 AND commit_sha IN (SELECT id FROM among) \
+             UNION ALL \
+             SELECT pushed, live FROM requests WHERE repository = ?1 AND pushed IN (SELECT id FROM among) \
+         ) GROUP BY id",
+    )
+    .bind(repository.as_str())
+    .bind(to_json(&among)?)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.number("live")? > 0))).collect()
 }
 
 /// See [`crate::store::Store::rivals`].

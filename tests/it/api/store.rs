@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
-use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -57,6 +58,9 @@ impl Store for FakeStore {
         never()
     }
     async fn dispatch(&self, _: &[Dispatch], _: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        never()
+    }
+    async fn commits_kept(&self, _: &RepositoryName, _: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError> {
         never()
     }
     async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {

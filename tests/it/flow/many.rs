@@ -2,6 +2,7 @@
 
 use super::github::World;
 use crate::support::server::{TestServer, eventually, ticket};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// How many wait together.
@@ -123,6 +124,11 @@ fn two_hundred_writers_to_one_repository_lose_no_update() {
     });
     let files = server.upstream.git(&["ls-tree", "-r", "--name-only", "main"]);
     assert_eq!(files.lines().count(), before + WRITERS);
+    // Each wrote its own, and it is still there.
+    let written = server.upstream.git(&["grep", "-h", "-o", "name: team-[0-9]*$", "main"]);
+    let teams: BTreeSet<&str> = written.lines().filter_map(|line| line.strip_prefix("name: ")).collect();
+    let wanted: BTreeSet<String> = (0..WRITERS).map(|number| format!("team-{number}")).collect();
+    assert_eq!(teams, wanted.iter().map(String::as_str).collect());
     eventually("no branch stays", || super::branches(&server.upstream).is_empty().then_some(()));
     server.upstream.fsck();
 }

@@ -146,3 +146,36 @@ fn requests_planned_together_are_told_of_each_other_until_one_of_them_ends() {
     assert!(!body().contains("### Conflicts"));
     server.upstream.fsck();
 }
+
+/// Lines that touch: git itself would find a conflict in any two of these.
+#[test]
+fn a_dozen_writers_of_neighbouring_lines_lose_no_update() {
+    const WRITERS: usize = 12;
+    const SHARED: &str = "clusters/prod-eu/shared.yaml";
+    let lines = |value: &dyn Fn(usize) -> String| {
+        let data: String = (0..WRITERS).map(|number| format!("  k{number}: {}\n", value(number))).collect();
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: shared, namespace: shop}}\ndata:\n{data}")
+    };
+    let mut server = TestServer::prepare();
+    server.upstream.write("main", SHARED, &lines(&|_| "old".to_owned()));
+    let automation = |number: usize| {
+        format!(
+            "apiVersion: kubeops.dev/v1alpha1\nkind: Automation\nmetadata: {{ name: writer-{number} }}\nspec:\n  on: {{ source: service-desk, types: [jira.issue.transitioned] }}\n  \
+             when: event.data.issue.fields.issuetype.name == \"Write {number}\"\n  target: {{ cluster: prod-eu }}\n  edit:\n    - file: shared.yaml\n      object: ConfigMap/shop/shared\n      \
+             set: {{ data.k{number}: \"'new-{number}'\" }}\n  pullRequest: {{ title: \"Key {number}\" }}\n"
+        )
+    };
+    let all: Vec<String> = (0..WRITERS).map(automation).collect();
+    server.edit_resource("writers.yaml", |_| all.join("---\n"));
+    server.set("OBSERVE_SECONDS", "1").run();
+    for number in 0..WRITERS {
+        let mut asked = ticket(&format!("OPS-{number}"), "shop");
+        asked["issue"]["fields"]["issuetype"]["name"] = json!(format!("Write {number}"));
+        assert_eq!(server.at().ticket(&asked).word(), "202 accepted");
+    }
+    for number in 0..WRITERS {
+        merge(&server, &format!("OPS-{number}"));
+    }
+    assert_eq!(server.upstream.show(SHARED, "main"), lines(&|number| format!("new-{number}")));
+    server.upstream.fsck();
+}

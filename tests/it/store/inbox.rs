@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
-use kubeops::types::{DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -54,6 +55,7 @@ store_that_only_appends! {
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
     fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
     fn touches(query: &TouchQuery<'_>, limit: u32) -> Vec<Touch>;
+    fn commits_kept(repository: &RepositoryName, among: &[CommitSha]) -> HashMap<CommitSha, bool>;
     fn members(id: &RequestId, open: bool, limit: u32) -> Vec<Member>;
     fn withdraw_member(withdrawal: &Withdrawal, now: Timestamp) -> Request;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;

@@ -63,6 +63,7 @@ macro_rules! contract_suite {
             the_next_due_time_knows_waiting_tasks_and_leases);
         contract_suite!($make; requests:
             every_field_of_a_request_reads_back,
+            commits_are_known_by_the_requests_that_have_or_pushed_them,
             of_two_writers_the_second_loses,
             a_request_is_not_revived_beside_a_live_one_with_its_key,
             an_update_drops_and_adds_tasks,

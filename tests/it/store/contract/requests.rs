@@ -4,7 +4,7 @@ use crate::store::support::{at, end_request, open_request, parsed, request_id, t
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::request::{Changes, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
 use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, RivalQuery, Store, StoreError, TaskFilter, TaskKind};
-use kubeops::types::{ManifestPath, RequestId, Timestamp};
+use kubeops::types::{CommitSha, ManifestPath, RequestId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};
 use std::sync::Arc;
 
@@ -272,4 +272,20 @@ pub async fn what_is_not_there_is_not_found(store: Arc<dyn Store>) {
     assert!(matches!(store.timeline(&stranger.id).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.update_request(&stranger, &RequestUpdate::default(), at(1)).await, Err(StoreError::NotFound(_))));
     assert!(store.tasks(&TaskFilter { request: Some(stranger.id), state: None }, 9).await.expect("none").is_empty());
+}
+
+pub async fn commits_are_known_by_the_requests_that_have_or_pushed_them(store: Arc<dyn Store>) {
+    let commit = |digit: &str| parsed::<CommitSha>(&digit.repeat(40));
+    for (key, commits, state) in [("live", ["1", "2"], State::Proposed), ("over", ["3", "1"], State::Merged), ("gone", ["4", "5"], State::Declined)] {
+        let mut request = opened(&*store, key).await;
+        request.repository = Some(parsed(if key == "gone" { "elsewhere" } else { "gitops" }));
+        (request.commit, request.pushed) = (Some(commit(commits[0])), Some(commit(commits[1])));
+        request.state = state;
+        store.update_request(&request, &RequestUpdate::default(), at(1)).await.expect("written");
+    }
+    let among: Vec<CommitSha> = ["1", "2", "3", "4", "9"].map(commit).to_vec();
+    let kept = store.commits_kept(&parsed("gitops"), &among).await.expect("read");
+    // One that a live request has is live, whoever else has it.
+    assert_eq!(kept, [(commit("1"), true), (commit("2"), true), (commit("3"), false)].into());
+    assert_eq!(store.commits_kept(&parsed("gitops"), &[]).await.expect("read"), [].into());
 }

@@ -131,6 +131,7 @@ pub async fn no_more_pull_requests_are_opened_within_any_hour_than_a_limit_allow
     let late = asks(&*store, "late", "gitops:x").await;
     assert_eq!(opens(&*store, &late, 60).await, Some((2 * HOUR, Lack::Automation, 3)), "the first again, an hour after it is given");
     assert_eq!(opens(&*store, &waiting[0], HOUR - 1).await, Some((HOUR, Lack::Automation, 0)), "not a second earlier");
+    assert_eq!(opens(&*store, &waiting[1], HOUR).await, Some((HOUR + 10, Lack::Automation, 1)), "who asks first does not overtake who waits longer");
     assert_eq!(opens(&*store, &waiting[0], HOUR).await, None);
     assert_eq!(opens(&*store, &waiting[1], HOUR).await, Some((HOUR + 10, Lack::Automation, 0)));
     assert_eq!(opens(&*store, &waiting[1], HOUR + 10).await, None);

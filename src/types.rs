@@ -21,6 +21,7 @@ pub use identity::Identity;
 pub(crate) use identity::is_invisible;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
+pub(crate) use names::SECRET_NAME;
 pub use names::{AutomationName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
 pub(crate) use nearest::nearest;
 pub use paths::{DirectoryPath, ManifestPath};

@@ -16,7 +16,7 @@ pub use reload::{Places, Reloader};
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
-use crate::git::{GitCommand, GitCommandOptions, Libgit2, Limits, Mirrors, PerRepository, Transport};
+use crate::git::{Mirrors, PerRepository, Transport};
 use crate::pipeline::{Dispatcher, JustPushed, Pipeline, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
@@ -181,7 +181,7 @@ impl Shared {
             clock: Arc::new(SystemClock),
             metrics: Arc::new(Metrics::new(settings.environment.as_str(), &settings.tags)?),
             secrets: secret_provider(&settings.secret_provider),
-            transport: Arc::new(transport(settings)),
+            transport: Arc::new(PerRepository::of_this_machine(settings.data_dir.join("run"))),
         })
     }
 
@@ -225,25 +225,6 @@ impl Shared {
             pushed: JustPushed::default(),
         }))
     }
-}
-
-/// The ways to talk with repositories.
-fn transport(settings: &Settings) -> PerRepository {
-    let git = GitCommand::new(GitCommandOptions {
-        git: PathBuf::from("git"),
-        ssh: PathBuf::from("ssh"),
-        askpass: askpass_program(),
-        runtime: settings.data_dir.join("run"),
-        limits: Limits::default(),
-    });
-    PerRepository::new(Libgit2::default(), git)
-}
-
-/// This program as children of git can run it. On Linux it is the file this process runs, also when another stands at its path by
-/// now; `/proc/self` would be git's own.
-fn askpass_program() -> PathBuf {
-    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
-    if cfg!(target_os = "linux") && running.exists() { running } else { std::env::current_exe().unwrap_or_else(|_| PathBuf::from("kubeops")) }
 }
 
 /// The tasks a process of the same name left when it died go on here.

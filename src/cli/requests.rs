@@ -226,11 +226,22 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
         }
+        lines.extend(owed(&request));
         lines.extend(changes(&request));
-        for member in request.pointer("/members").and_then(Value::as_array).into_iter().flatten() {
+        let members = request.pointer("/members").and_then(Value::as_array).into_iter().flatten();
+        if members.clone().next().is_some() {
+            lines.push(paint(Colour::Dim, "MEMBERS"));
+        }
+        for member in members {
             let said = ["/title", "/message"].map(|pointer| cell(member, pointer)).into_iter().find(|said| said != "-");
-            let name = format!("member {}", cell(member, "/number"));
-            lines.push(format!("  {name:<11}{} {}: {}", cell(member, "/state"), cell(member, "/correlation"), said.unwrap_or_default()));
+            lines.push(format!(
+                "  {:<4}{:<11}{:<13}{}: {}",
+                cell(member, "/number"),
+                cell(member, "/state"),
+                cell(member, "/commit").chars().take(12).collect::<String>(),
+                cell(member, "/correlation"),
+                said.unwrap_or_default()
+            ));
         }
         lines.push(paint(Colour::Dim, "TIMELINE"));
         for entry in request.pointer("/timeline").and_then(Value::as_array).into_iter().flatten() {
@@ -245,6 +256,16 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         lines.extend(diff.iter().map(|diff| output::diff(diff)));
         lines.join("\n")
     })
+}
+
+/// What is still to be done, and why it is not done yet.
+fn owed(request: &Value) -> Vec<String> {
+    let tasks = request.pointer("/tasks").and_then(Value::as_array).into_iter().flatten();
+    let told = tasks.filter(|task| task["last_error"].is_string() || task["state"] == "dead").map(|task| {
+        let when = if task["state"] == "waiting" { format!(", again at {}", cell(task, "/run_at")) } else { String::new() };
+        format!("  {:<11}{}, attempt {}{when}: {}", cell(task, "/kind"), cell(task, "/state"), cell(task, "/attempts"), cell(task, "/last_error"))
+    });
+    told.collect()
 }
 
 /// What a request changes, a line for each field.

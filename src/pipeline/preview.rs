@@ -5,7 +5,7 @@ use super::planning::{self, Made, Stop, Wanted};
 use super::{Rules, StepError};
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
-use crate::git::{CommitMeta, Libgit2, Mirrors, RemoteSpec, commit_message};
+use crate::git::{CommitMeta, Mirrors, PerRepository, RemoteSpec, commit_message};
 use crate::inventory::Target;
 use crate::plan::{EmptyTree, FileChange};
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
@@ -117,7 +117,8 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -
             planning::make(&current, wanted, &parameters, &target, &snapshot)?
         }
         Err(reason) if current.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.needs_base()) => {
-            return Err(Stop::refused(format!("its edits change files of the repository: {reason}")));
+            let message = format!("edits change files of the repository, and without them nothing can be shown: {reason}");
+            return Err(StepError::Permanent(message).into());
         }
         Err(_) => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
     };
@@ -165,10 +166,11 @@ impl Scratch {
         let path = std::env::temp_dir().join(name);
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let directory = ScratchDirectory(path);
-        let mirrors = Mirrors::new(directory.0.clone(), Arc::new(Libgit2::default())).map_err(|error| error.to_string())?;
+        let transport = PerRepository::of_this_machine(directory.0.join("run"));
+        let mirrors = Mirrors::new(directory.0.join("mirrors"), Arc::new(transport)).map_err(|error| error.to_string())?;
         let spec = &target.repository.spec;
         let remote = RemoteSpec::new(target.repository.name.clone(), spec.url.clone(), spec.branch.clone());
-        let mirror = mirrors.get(&remote);
+        let mirror = mirrors.get(&RemoteSpec { git: spec.git.clone(), ..remote });
         let base = mirror.fetch().map_err(|error| error.to_string())?;
         Ok(Self { mirror, base, _directory: directory })
     }

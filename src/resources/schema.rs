@@ -4,7 +4,7 @@ use super::document::{API_VERSION, Kind};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
 use crate::inventory::{ClusterSpec, RepositorySpec};
-use crate::types::{AutomationName, ClusterName, RepositoryName, SourceName, nearest};
+use crate::types::{AutomationName, ClusterName, RepositoryName, SECRET_NAME, SourceName, nearest};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -111,12 +111,19 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
             };
             problems.push(problem(format!("a value of type {wanted} is wanted here, this is {}", kind_of(error.instance())), None));
         }
-        ValidationErrorKind::Enum { options } => problems.push(problem(format!("{} is not one of {options}", error.instance()), None)),
+        ValidationErrorKind::Enum { options } => problems.push(problem(format!("{} is not one of {options}", shown(error.instance())), None)),
         ValidationErrorKind::Constant { expected_value } => {
-            problems.push(problem(format!("{} stands where {expected_value} is wanted", error.instance()), None))
+            problems.push(problem(format!("{} stands where {expected_value} is wanted", shown(error.instance())), None))
+        }
+        // Whoever writes a key or a token here shall not find it in a log as well.
+        ValidationErrorKind::Pattern { pattern } if pattern == SECRET_NAME => {
+            let message = "a secret's name is wanted here, and this is none".to_owned();
+            let hint = "put the secret into an environment variable or a file (SECRET_PROVIDER) and write its name: letters, digits, `_`, `.` and `-`. If this is the secret itself, take another one: this one has been read";
+            problems.push(problem(message, Some(hint.to_owned())));
         }
         ValidationErrorKind::Pattern { pattern } => {
-            problems.push(problem(format!("{} does not have the form wanted here", error.instance()), Some(format!("it must match {pattern}"))));
+            problems
+                .push(problem(format!("{} does not have the form wanted here", shown(error.instance())), Some(format!("it must match {pattern}"))));
         }
         ValidationErrorKind::OneOfNotValid { context } if let Some(choices) = Choice::all(error, schema) => {
             choose(error, &choices, context, schema, problems);
@@ -125,10 +132,10 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
             // The branch that fits furthest tells most: an author meant that one.
             match context.iter().filter(|branch| !branch.is_empty()).max_by_key(|branch| depth(branch)) {
                 Some(branch) if depth(branch) > depth_of(error) => branch.iter().for_each(|error| explain(error, schema, problems)),
-                _ => problems.push(problem(format!("{} fits none of the forms allowed here", error.instance()), Some(forms(context)))),
+                _ => problems.push(problem(format!("{} fits none of the forms allowed here", shown(error.instance())), Some(forms(context)))),
             }
         }
-        _ => problems.push(problem(error.to_string(), None)),
+        _ => problems.push(problem(error.masked_with(shown(error.instance())).to_string(), None)),
     }
 }
 
@@ -207,7 +214,7 @@ fn choose(
         (Value::Object(_), Some((_, Choice::Word(word)))) => format!("`{word}` stands alone, without anything in it"),
         (_, Some((_, Choice::Field(field)))) => format!("`{field}` does not stand alone"),
         (Value::Object(_) | Value::Array(_), _) => "exactly one of several forms is wanted here".to_owned(),
-        _ => format!("{instance} is none of the forms allowed here"),
+        _ => format!("{} is none of the forms allowed here", shown(instance)),
     };
     let near = || meant.and_then(|meant| nearest(meant, choices.iter().map(Choice::name)));
     let wanted = chosen.map(|at| &choices[at]).or_else(|| near().and_then(|near| choices.iter().find(|choice| choice.name() == near)));
@@ -229,8 +236,18 @@ fn depth(branch: &[jsonschema::ValidationError<'static>]) -> usize {
 }
 
 fn forms(context: &[Vec<jsonschema::ValidationError<'static>>]) -> String {
-    let forms: Vec<String> = context.iter().filter_map(|branch| branch.first()).map(ToString::to_string).collect();
+    let forms: Vec<String> = context.iter().filter_map(|branch| branch.first()).map(|error| error.masked_with("it").to_string()).collect();
     forms.join("; or: ")
+}
+
+/// A value as a message shows it: what is long or has several lines is hardly a mistake in writing, but may be a secret.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 80;
+    match value {
+        Value::String(text) if text.contains('\n') || text.len() > MOST => format!("a text of {} characters", text.chars().count()),
+        Value::Object(_) | Value::Array(_) => kind_of(value).to_owned(),
+        value => value.to_string(),
+    }
 }
 
 fn kind_of(value: &Value) -> &'static str {

@@ -190,6 +190,21 @@ fn a_choice_of_forms_is_explained_as_an_author_writes_it() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_told_on() {
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\\n-----END OPENSSH PRIVATE KEY-----\\n";
+    for (place, says) in
+        [("secrets: [JIRA_SECRET]", "a secret's name is wanted here, and this is none"), ("kind: jira", "a text of 102 characters is none of the forms allowed here")]
+    {
+        let written = place.split_once(": ").map(|(field, _)| {
+            format!("{field}: {}\"{key}\"{}", if field == "secrets" { "[" } else { "" }, if field == "secrets" { "]" } else { "" })
+        });
+        let found = errors(&[("a.yaml", &BASICS.replace(place, &written.expect("a field")))]);
+        assert!(found.iter().any(|error| error.contains(says)), "{found:?}");
+        assert!(found.iter().all(|error| !error.contains("b3Blbn")), "{found:?}");
+    }
+}
+
+#[test]
 fn a_problem_with_a_secret_stands_where_the_secret_is_named() {
     let set = load(&[("a.yaml", BASICS)]).unwrap_or_else(|found| panic!("{found:?}"));
     let problems = set.secret_problem(&"JIRA_SECRET".parse().expect("a name"), "the secret JIRA_SECRET is not there");

@@ -27,9 +27,12 @@ name_type!(/// A rule that turns events into requests.
 name_type!(/// A folder of the template catalogue.
     TemplateName, "template name");
 
+/// The form of a [`SecretName`].
+pub(crate) const SECRET_NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$";
+
 text_type!(
     /// The name under which the secret provider knows a secret: an environment variable's or a file's name.
-    SecretName, "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$");
+    SecretName, SECRET_NAME);
 
 impl FromStr for SecretName {
     type Err = ParseError;

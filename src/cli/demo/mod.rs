@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  kubeops demo            stay up for exploring; Ctrl-C ends it and removes its directory\n  kubeops demo --once     end by itself; exit code 0 when both pull requests are there"
+    after_help = "Examples:\n  kubeops demo            stay up for exploring; Ctrl-C ends it and removes its directory\n  kubeops demo --once     end by itself and leave the directory to look at; exit code 0 when both pull requests are there"
 )]
 pub struct Arguments {
     /// End when both pull requests are there.
@@ -70,7 +70,7 @@ impl Drop for Place {
 }
 
 async fn show(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let place = place(arguments.directory.as_deref())?;
+    let mut place = place(arguments.directory.as_deref())?;
     let repository = place.path.join("gitops.git");
     step("a bare GitOps repository", &repository.display().to_string());
     if !repository.exists() {
@@ -98,7 +98,13 @@ async fn show(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let code = match shown {
         Ok(()) if arguments.once => {
-            output::text("\nDone: two pull requests, as they would wait for a review. `kubeops demo` without --once stays up for exploring.");
+            output::text(&format!(
+                "\nDone: two pull requests, as they would wait for a review. What was made stays in {at}:\n  \
+                 git --git-dir {at}/gitops.git log --patch --all --not main\n  \
+                 rm -r {at}\n`kubeops demo` without --once stays up for exploring.",
+                at = place.path.display()
+            ));
+            place.temporary = false;
             ExitCode::SUCCESS
         }
         Ok(()) => {

@@ -16,11 +16,12 @@ pub(in super::super) fn members(request: &Request, members: &[Member], people_at
 
 fn line(request: &Request, member: &Member, people_at: &str) -> String {
     let asked = link(member.event.kind.as_str(), &format!("{people_at}/requests/{}#member-{}", request.id, member.number));
-    let asked = format!("{asked} about {}", code(&member.correlation));
+    let asked = format!("{asked} about {}", code(&member.event.subject));
+    let number = member.number;
     match (&member.commit, &member.title, member.state) {
-        (_, _, MemberState::Refused) => format!("- {asked} is left out: {}", code(member.message.as_deref().unwrap_or("it was refused"))),
-        (Some(commit), Some(title), _) => format!("- {}: {} ({asked})", commit.short(), code(title)),
-        _ if member.planned => format!("- {asked} changes nothing: the base, or another member, holds it already"),
-        _ => format!("- {asked} waits for the next plan"),
+        (_, _, MemberState::Refused) => format!("- {number}. {asked} is left out: {}", code(member.message.as_deref().unwrap_or("it was refused"))),
+        (Some(commit), Some(title), _) => format!("- {number}. {}: {} ({asked})", commit.short(), code(title)),
+        _ if member.planned => format!("- {number}. {asked} changes nothing: the base, or another member, holds it already"),
+        _ => format!("- {number}. {asked} waits for the next plan"),
     }
 }

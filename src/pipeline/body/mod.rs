@@ -114,7 +114,10 @@ fn conflicts(request: &Request) -> Option<String> {
     found.peek()?;
     let mut list = Bounded::new("### Conflicts\n\n", FINDINGS_BYTES);
     found.for_each(|finding| list.item(&format!("- {}", code(&finding.message))));
-    Some(list.end("conflicts") + "\nWhichever is merged last decides. If only one is wanted, close the other.\n")
+    Some(
+        list.end("conflicts")
+            + "\nOf open ones whichever is merged last decides: if only one is wanted, close the other. What is merged already is undone by merging this.\n",
+    )
 }
 
 fn worth_a_look(request: &Request) -> Option<String> {
@@ -150,11 +153,17 @@ fn held_against(request: &Request) -> Option<String> {
 
 fn revise(request: &Request) -> String {
     let id = &request.id;
+    let members = match request.members {
+        0 => String::new(),
+        _ => format!("- Take one out: `kubeops requests withdraw {id} NUMBER` drops that member's commit and no other.\n"),
+    };
+    let commits = if request.members == 0 { "its commit" } else { "its commits, each by itself or all" };
     format!(
         "### Revise or revert\n\n\
+         {members}\
          - Revise: push to this branch. It is yours from then on, and KubeOps leaves it alone.\n\
          - Withdraw: `kubeops requests cancel {id}` closes this pull request and deletes the branch.\n\
          - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}` asks again.\n\
-         - Revert, once merged: the button *Revert* of the merged pull request, or `git revert` of its commit.\n"
+         - Revert, once merged: the button *Revert* of the merged pull request, or `git revert` of {commits}.\n"
     )
 }

@@ -11,6 +11,14 @@ use std::fmt::Write as _;
 pub(super) fn why(request: &Request) -> String {
     let event = &request.event;
     let mut text = String::from("### Why\n\n");
+    if request.members > 0 {
+        let _ = writeln!(
+            text,
+            "A group of events that automation {} takes together as {}; what each asks for stands above. The first of them:\n",
+            code(request.key.automation.as_str()),
+            code(&request.key.correlation)
+        );
+    }
     if let Some(cause) = cause(event) {
         let _ = writeln!(text, "{cause}\n");
     }

@@ -23,10 +23,15 @@ fn the_demo_ends_by_itself_with_both_pull_requests_and_their_diffs() {
 }
 
 #[test]
-fn the_demo_leaves_nothing_behind_when_it_is_not_told_where_to() {
+fn a_demo_that_ends_by_itself_leaves_what_it_made_and_says_where() {
     let world = World::new();
     std::fs::create_dir(world.path("tmp")).expect("a directory");
     let ran = super::world::Ran::of(world.kubeops(&["demo", "--once", "--port", "0"]).env("TMPDIR", world.path("tmp")));
-    ran.ok();
-    assert_eq!(std::fs::read_dir(world.path("tmp")).expect("a directory").count(), 0);
+    let told = ran.ok();
+    let left: Vec<_> = std::fs::read_dir(world.path("tmp")).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
+    let [left] = left.as_slice() else { panic!("one directory: {left:?}") };
+    let command = format!("git --git-dir {}/gitops.git log --patch --all --not main", left.display());
+    assert!(told.contains(&command), "{told}");
+    let shown = std::process::Command::new("sh").args(["-c", &command]).output().expect("git");
+    assert_eq!(String::from_utf8_lossy(&shown.stdout).matches("\ncommit ").count() + 1, 2, "two commits to look at");
 }

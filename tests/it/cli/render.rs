@@ -152,7 +152,7 @@ fn an_edit_is_shown_as_the_line_it_changes_and_needs_the_repository() {
     assert_eq!(preview[0]["summary"], json!(["PersistentVolumeClaim payments/ledger: spec.resources.requests.storage 10Gi -> 50Gi"]));
 
     let told = world.run(&["render", "--automation", "resize", "--parameters", "values.yaml", "--no-diff"]).fails(3);
-    assert!(told.contains("its edits change files of the repository: not compared with the repository"), "{told}");
+    assert!(told.contains("edits change files of the repository, and without them nothing can be shown: not compared with the repository"), "{told}");
     world.write("values.yaml", "name: ledgers\nsize: 50Gi\n");
     let told = world.run(&["render", "--automation", "resize", "--parameters", "values.yaml"]).fails(3);
     assert!(told.contains("clusters/prod/volumes/ledgers.yaml cannot be edited: there is no such file; did you mean ledger.yaml?"), "{told}");

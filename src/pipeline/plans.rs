@@ -75,7 +75,7 @@ impl Pipeline {
                     Ok(looked) => self.settled(request, looked, &mates).await,
                     Err(error) => Err(error),
                 };
-                self.heard(&outcome).await;
+                let outcome = self.explained(outcome).await;
                 outcome.iter().for_each(|settlement| mates.remember(settlement));
                 told.tell(place, outcome);
             }
@@ -235,7 +235,7 @@ impl Pipeline {
         match (pull.state, seen(&pull)) {
             (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
-            _ if forge.is_queued(pull.number).await? => match request.members {
+            _ if pull.queued => match request.members {
                 0 => Ok(outcome::nothing()),
                 _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
             },

@@ -66,16 +66,14 @@ impl Pipeline {
                     Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
                     Err(error) => Err(error),
                 };
-                self.heard(&outcome).await;
-                told.tell(proposal.place, outcome);
+                told.tell(proposal.place, self.explained(outcome).await);
             }
         }
         to_open.sort_by_key(|(proposal, _)| pull::priority(proposal.request));
         for (proposal, placed) in to_open {
             let place = proposal.place;
             let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed).await };
-            self.heard(&opened).await;
-            told.tell(place, opened);
+            told.tell(place, self.explained(opened).await);
         }
     }
 

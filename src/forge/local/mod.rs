@@ -315,9 +315,9 @@ impl Forge for LocalForge {
         Ok(look)
     }
 
-    /// There is no queue here: a person merges.
-    async fn is_queued(&self, _: u64) -> Result<bool, ForgeError> {
-        Ok(false)
+    /// What stands in git's way is in the repository's own directory, and git tells it.
+    async fn why_refused(&self) -> Result<(), ForgeError> {
+        Ok(())
     }
 
     /// What a reviewer needs stands in the body; there is nothing beside a commit here.

@@ -22,7 +22,7 @@ pub(super) fn judge(forge: &str, answer: &Answer) -> ForgeError {
     let words = WireError::read(&answer.text).words();
     let status = answer.status.as_u16();
     let mut message = if words.is_empty() { format!("status {status}") } else { words };
-    if let Some(missing) = missing_right(answer) {
+    if let Some(missing) = missing_right(answer, &message) {
         message = format!("{message}; {missing}");
     }
     match status {
@@ -39,11 +39,12 @@ pub(super) fn judge(forge: &str, answer: &Answer) -> ForgeError {
 
 /// The right that is missing, where a refusal names it: of an App or a fine-grained token GitHub tells what the call wants; of
 /// a classic one what it has as well, and says "not found" where a scope is missing.
-/// <https://docs.github.com/en/rest/overview/troubleshooting-the-rest-api#insufficient-permissions>
-fn missing_right(answer: &Answer) -> Option<String> {
+/// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible>
+fn missing_right(answer: &Answer, message: &str) -> Option<String> {
     let said = |name: &str| answer.header(name).map(|text| cut(text.trim(), 200));
     match answer.status.as_u16() {
-        403 if let Some(wanted) = said("x-accepted-github-permissions").filter(|wanted| !wanted.is_empty()) => {
+        403 if message.contains("not accessible") && answer.header("x-accepted-github-permissions").is_some() => {
+            let wanted = said("x-accepted-github-permissions").filter(|wanted| !wanted.is_empty())?;
             Some(format!("it wants {}", wanted.replace("; ", " or ")))
         }
         403 | 404 => {

@@ -4,10 +4,11 @@ use super::github::World;
 use crate::support::fake_github::FakePull;
 use crate::support::server::eventually;
 
-/// Where a base file that a request edits as well gets another content, so that the request's change is another one.
-fn base_moves(world: &World, text: &str) {
-    let listed = format!("resources:\n  - namespaces/payments.yaml\n# {text}\n");
-    world.server.upstream.write("main", "clusters/prod/kustomization.yaml", &listed);
+/// Somebody makes the file of a branch by hand, with other content: the request's change is another one on the newer base.
+fn base_moves(world: &World, head: &str) {
+    let file = world.server.upstream.git(&["diff", "--name-only", &format!("main...{head}")]).trim().to_owned();
+    let by_hand = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: search\n  labels:\n    by: hand\n";
+    world.server.upstream.write("main", &file, by_hand);
 }
 
 #[test]
@@ -16,7 +17,7 @@ fn a_pull_request_in_a_merge_queue_is_not_pushed_to_and_planned_again_when_it_ha
     let FakePull { number, head, commit, .. } = world.proposed("OPS-1", "search");
     world.github.person(number, |pull| pull.queued = true);
     world.github.clear_ledger();
-    base_moves(&world, "one");
+    base_moves(&world, &head);
     // Looked at on the moved base, found queued, more than once.
     eventually("the queue was asked twice", || (world.github.calls().iter().filter(|call| call.ends_with("/graphql")).count() > 1).then_some(()));
     assert_eq!(world.server.upstream.tip(&head).expect("the branch").to_string(), commit);

@@ -38,7 +38,8 @@ impl Pipeline {
     /// reason takes the place of git's error; where it knows none, git's stands.
     pub(super) async fn explained(&self, outcome: Result<Settlement, StepError>) -> Result<Settlement, StepError> {
         let Err(StepError::Git(refused)) = &outcome else { return outcome };
-        let (GitError::Unauthorised { repository, .. } | GitError::NoRepository { repository, .. } | GitError::Elsewhere { repository, .. }) = refused
+        let (GitError::Unauthorised { repository, .. } | GitError::NoRepository { repository, .. } | GitError::Elsewhere { repository, .. }) =
+            refused
         else {
             return outcome;
         };

@@ -22,9 +22,9 @@ fn a_pull_request_in_a_merge_queue_is_not_pushed_to_and_planned_again_when_it_ha
     eventually("the queue was asked twice", || (world.github.calls().iter().filter(|call| call.ends_with("/graphql")).count() > 1).then_some(()));
     assert_eq!(world.server.upstream.tip(&head).expect("the branch").to_string(), commit);
     assert_eq!(world.server.at().requests_of("OPS-1")[0]["state"], "proposed");
-    // Reviews are nobody's business here.
+    // Reviews are read by the look at what the person did, and by no plan.
     let asked = world.github.calls();
-    assert!(asked.iter().all(|call| !call.ends_with("/reviews")), "{asked:?}");
+    assert!(asked.iter().filter(|call| call.ends_with("/reviews")).count() <= 1, "{asked:?}");
     world.github.person(number, |pull| pull.queued = false);
     let moved = eventually("it is proposed on the newer base", || {
         let request = world.server.at().requests_of("OPS-1").remove(0);

@@ -13,7 +13,7 @@ const ARCHIVED: &str = "This repository was archived so it is read-only.";
 const CALL: &str = "GET /repos/acme/gitops";
 
 fn asked(world: &World) -> usize {
-    world.github.calls().iter().filter(|call| call.ends_with(CALL) || call.ends_with("GET /api/v3/repos/acme/gitops")).count()
+    world.github.calls().iter().filter(|call| matches!(call.as_str(), CALL | "GET /api/v3/repos/acme/gitops")).count()
 }
 
 /// The request of a ticket ends as failed at once, with these words, and goes on when `mend` has mended it.
@@ -30,14 +30,18 @@ fn ends_at_once_and_goes_on(world: &mut World, key: &str, step: &str, words: &[&
     world.server.at().settled(key, "proposed");
 }
 
-fn with_transport(world: &mut World, transport: &str) {
-    world.server.edit_resource("inventory.yaml", |text| text.replace("  branch: main\n", &format!("  branch: main\n  git: {{ transport: {transport} }}\n")));
+fn with_transport(world: &World, transport: &str) {
+    world.server.edit_resource("inventory.yaml", |text| {
+        let edited = text.replacen("  branch: main\n", &format!("  branch: main\n  git: {{ transport: {transport} }}\n"), 1);
+        assert_ne!(edited, text);
+        edited
+    });
 }
 
 #[rstest::rstest]
 fn what_is_archived_is_not_pushed_to_ten_times(#[values("libgit2", "git")] transport: &str) {
     let mut world = World::prepare(FakeGithub::start());
-    with_transport(&mut world, transport);
+    with_transport(&world, transport);
     world.server.run();
     world.github.repository(SLUG, |repository| repository.archived = true);
     world.git.refuse(Some(Refusal::Pushes(ARCHIVED)));
@@ -52,7 +56,7 @@ fn what_is_archived_is_not_pushed_to_ten_times(#[values("libgit2", "git")] trans
 #[rstest::rstest]
 fn of_a_renamed_repository_the_new_name_is_told_and_where_to_write_it(#[values("libgit2", "git")] transport: &str) {
     let mut world = World::prepare(FakeGithub::start());
-    with_transport(&mut world, transport);
+    with_transport(&world, transport);
     world.server.run();
     world.github.rename(SLUG, "umbrella/manifests");
     world.git.refuse(Some(Refusal::LedTo("umbrella/manifests")));
@@ -75,9 +79,15 @@ fn a_right_that_was_taken_away_is_named_and_given_back() {
     world.server.run();
     world.github.repository(SLUG, |repository| repository.may_push = false);
     world.git.refuse(Some(Refusal::Pushes("Permission to acme/gitops.git denied to kubeops-bot.")));
-    ends_at_once_and_goes_on(&mut world, "OPS-1", "propose", &["acme/gitops may be read but not written by this token; give it the right"], |world| {
-        world.github.repository(SLUG, |repository| repository.may_push = true);
-    });
+    ends_at_once_and_goes_on(
+        &mut world,
+        "OPS-1",
+        "propose",
+        &["acme/gitops may be read but not written by this token; give it the right"],
+        |world| {
+            world.github.repository(SLUG, |repository| repository.may_push = true);
+        },
+    );
 }
 
 #[test]
@@ -121,6 +131,15 @@ fn what_git_alone_refuses_for_a_moment_is_tried_again() {
     world.server.run();
     is_tried_again(&world, "OPS-1", Refusal::Everything);
     assert_eq!(asked(&world), 1);
+}
+
+#[test]
+fn a_former_name_is_no_reason_where_git_knows_the_new_one() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.run();
+    // Its `url` was changed, its `forge.repository` was not.
+    world.github.rename(SLUG, "umbrella/manifests");
+    is_tried_again(&world, "OPS-1", Refusal::Everything);
 }
 
 /// Git is refused until two attempts have failed; then the request goes on by itself.

@@ -189,7 +189,9 @@ impl Refusal {
             Self::LedTo(name) => {
                 let mut answer = Answer::new(301, "text/plain", "Moved Permanently");
                 let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
-                answer.headers.push(("location".to_owned(), format!("{}{query}", request.path.replacen("/upstream.git", &format!("/{name}.git"), 1))));
+                answer
+                    .headers
+                    .push(("location".to_owned(), format!("{}{query}", request.path.replacen("/upstream.git", &format!("/{name}.git"), 1))));
                 answer
             }
         })

@@ -94,7 +94,10 @@ impl FakeApp {
                 let until = now + self.lifetime;
                 self.tokens.push((token.clone(), id, until));
                 let ends = kubeops::types::Timestamp::from_unix_millis(until * 1000).to_string();
-                json_answer(201, &example_with("installation-token", json!({ "token": token, "expires_at": ends, "permissions": { "contents": self.contents } })))
+                json_answer(
+                    201,
+                    &example_with("installation-token", json!({ "token": token, "expires_at": ends, "permissions": { "contents": self.contents } })),
+                )
             }
             _ => error(404, "Not Found", json!([])),
         }

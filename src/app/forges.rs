@@ -272,8 +272,8 @@ impl Forge for Counted {
         self.count("look", self.forge.look(numbers, since).await)
     }
 
-    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
-        self.count("is_queued", self.forge.is_queued(number).await)
+    async fn why_refused(&self) -> Result<(), ForgeError> {
+        self.count("why_refused", self.forge.why_refused().await)
     }
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {

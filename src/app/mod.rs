@@ -17,7 +17,7 @@ use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Mirrors, PerRepository, Transport};
-use crate::pipeline::{Dispatcher, JustPushed, Pipeline, Rules};
+use crate::pipeline::{Dispatcher, JustPushed, Pipeline, Refusals, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -223,6 +223,7 @@ impl Shared {
             fetch_max_age: settings.fetch_max_age,
             moved: Arc::default(),
             pushed: JustPushed::default(),
+            refusals: Refusals::default(),
         }))
     }
 }

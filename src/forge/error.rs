@@ -37,6 +37,24 @@ pub enum ForgeError {
         /// The forge and repository.
         forge: String,
     },
+    /// The token may read the repository, not write it.
+    #[error("{forge} may be read but not written by {who}; give it the right to write contents, or put another in its place, then ask again")]
+    ReadOnly {
+        /// The forge and repository.
+        forge: String,
+        /// Whose right is missing.
+        who: String,
+    },
+    /// The repository has another name, to which git follows no redirect.
+    #[error(
+        "{forge} is called {now} now, and git follows no redirect to it; put the new address into `url` and the new name into `forge.repository` of its resource, then ask again"
+    )]
+    Renamed {
+        /// The forge and repository, by its former name.
+        forge: String,
+        /// Its present name.
+        now: String,
+    },
     /// The repository, or this part of it, was there and is no more.
     #[error("{forge} is gone for good ({message}); name another repository, then ask again")]
     Gone {
@@ -183,6 +201,8 @@ impl ForgeError {
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::Archived { .. }
+            | Self::ReadOnly { .. }
+            | Self::Renamed { .. }
             | Self::Gone { .. }
             | Self::Blocked { .. }
             | Self::NoBase { .. }

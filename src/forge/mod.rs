@@ -28,7 +28,8 @@ pub trait Forge: Send + Sync {
     /// When the forge cannot be reached, refuses, or is out of budget.
     async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError>;
 
-    /// The pull request with this number, with its approvals.
+    /// The pull request with this number, and whether it stands in a merge queue: then its branch must not be rebased or
+    /// pushed to, which would throw it out. Its approvals are told by [`Self::look`].
     ///
     /// # Errors
     /// [`ForgeError::NoPull`] when there is none, and what the forge gives.
@@ -63,12 +64,13 @@ pub trait Forge: Send + Sync {
     /// What the forge gives; then the look is made again with the same `since`.
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError>;
 
-    /// Whether an open pull request stands in a merge queue: then its branch must not be rebased or pushed to, which would
-    /// throw it out. Cheaper than [`Self::get`].
+    /// Asked when git was refused: whether the forge knows a reason. That is the error; without one git's own stands, also
+    /// where the token is not taken here either, because whoever replaces it in time loses nothing.
     ///
     /// # Errors
-    /// What the forge gives.
-    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError>;
+    /// [`ForgeError::Archived`], [`ForgeError::ReadOnly`], [`ForgeError::Renamed`], what the forge refuses the repository with,
+    /// and what may pass when it cannot be asked now.
+    async fn why_refused(&self) -> Result<(), ForgeError>;
 
     /// Puts the evidence beside a commit, once however often it is called; tells whether it stands there. A forge that has
     /// no such thing, or lets us not write it, says false and calls nobody.
@@ -132,7 +134,7 @@ pub struct Pull {
     /// Whether the forge merges it by itself once it may.
     #[serde(default)]
     pub auto_merge: bool,
-    /// Whether it stands in a merge queue, told by [`Forge::get`] and where we queued it: see [`Forge::is_queued`].
+    /// Whether it stands in a merge queue, told by [`Forge::get`] and where we queued it.
     #[serde(default)]
     pub queued: bool,
     /// Who was asked to review and has not yet.
@@ -146,7 +148,7 @@ pub struct Pull {
     pub head_commit: Option<CommitSha>,
     /// The commit that brought it into the base, once merged.
     pub merge_commit: Option<CommitSha>,
-    /// Logins of those who approve. GitHub tells them only when asked for one pull request.
+    /// Logins of those who approve. GitHub tells them only when they are asked for: see [`Forge::look`].
     pub approved_by: Vec<String>,
     /// Who opened it.
     pub author: String,

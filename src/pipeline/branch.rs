@@ -155,6 +155,14 @@ impl Head {
         Ok(matches!(self.standing(mirror)?, Standing::Ours(_) | Standing::Continued(_)))
     }
 
+    /// Whether somebody else's commits stand at the remote on one of this request.
+    ///
+    /// # Errors
+    /// What git gives.
+    pub(super) fn is_continued(&self, mirror: &Mirror) -> Result<bool, StepError> {
+        Ok(matches!(self.standing(mirror)?, Standing::Continued(_)))
+    }
+
     fn expected(&self) -> Expected {
         self.pushed.clone().map_or(Expected::Absent, Expected::At)
     }

@@ -21,6 +21,7 @@ mod preview;
 mod proposals;
 mod pull;
 mod pushed;
+mod refused;
 mod rules;
 mod step;
 mod tidy;
@@ -33,16 +34,17 @@ pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, preview, preview_asked};
 pub use pushed::JustPushed;
+pub use refused::Refusals;
 pub use rules::{InForce, Rules};
 pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
 use crate::forge::{AccountReport, Forge, ForgeError, Priority, Review};
-use crate::git::{Credentials, GitError, Mirror, Mirrors, RemoteSpec, SshAccess};
+use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec, SshAccess};
 use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
 use crate::secrets::SecretProvider;
-use crate::store::{ClaimedTask, Settlement, Store, TaskKind, lane};
+use crate::store::{ClaimedTask, Store, TaskKind, lane};
 use crate::types::RepositoryName;
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
@@ -96,6 +98,8 @@ pub struct Pipeline {
     pub moved: Arc<Notify>,
     /// What this process pushed a moment ago.
     pub pushed: JustPushed,
+    /// Why git was refused of late.
+    pub refusals: Refusals,
 }
 
 impl Pipeline {
@@ -126,17 +130,7 @@ impl Pipeline {
                     Err(error) => Err(error),
                 },
             };
-            self.heard(&cleaned).await;
-            told.tell(place, cleaned);
-        }
-    }
-
-    /// A forge whose token git was refused with may have a better one the next time.
-    async fn heard(&self, outcome: &Result<Settlement, StepError>) {
-        if let Err(StepError::Git(GitError::Unauthorised { repository, .. })) = outcome
-            && let Some(repository) = self.rules.current().set.inventory.repositories.get(repository)
-        {
-            self.forges.git_refused(repository).await;
+            told.tell(place, self.explained(cleaned).await);
         }
     }
 

@@ -1,6 +1,7 @@
 //! From `accepted` to `planned`, and again when the base has moved: parameters, target, change, validation, commit.
 //! Requests that wait together are planned on one look at the base. A change that is the same on the newer base moves nothing.
 
+use super::branch::Head;
 use super::conflicts::Mates;
 use super::operations::seen;
 use super::planning::{self, Made, Stop, Wanted};
@@ -9,7 +10,7 @@ use super::step::{Grouped, Planned, outcome};
 use super::told::Told;
 use super::{InForce, Pipeline, StepError, blocking};
 use crate::failpoint;
-use crate::forge::PullState;
+use crate::forge::{Pull, PullState};
 use crate::git::{GitError, Mirror, Snapshot};
 use crate::inventory::{Repository, Target};
 use crate::request::{Changes, Request, State};
@@ -75,7 +76,7 @@ impl Pipeline {
                     Ok(looked) => self.settled(request, looked, &mates).await,
                     Err(error) => Err(error),
                 };
-                self.heard(&outcome).await;
+                let outcome = self.explained(outcome).await;
                 outcome.iter().for_each(|settlement| mates.remember(settlement));
                 told.tell(place, outcome);
             }
@@ -104,7 +105,7 @@ impl Pipeline {
     }
 
     /// What the store is to write.
-    async fn settled(&self, request: Request, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
+    async fn settled(self: &Arc<Self>, request: Request, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
         match looked {
             Looked::Same(tip) => self.checked(request, tip, mates).await,
             Looked::Elsewhere => Ok(outcome::nothing()),
@@ -224,7 +225,7 @@ impl Pipeline {
     }
 
     /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
-    async fn replace_proposal(&self, request: Request, planned: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
+    async fn replace_proposal(self: &Arc<Self>, request: Request, planned: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
@@ -235,12 +236,27 @@ impl Pipeline {
         match (pull.state, seen(&pull)) {
             (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
-            _ if forge.is_queued(pull.number).await? => match request.members {
+            _ if pull.queued => match request.members {
                 0 => Ok(outcome::nothing()),
                 _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
             },
+            _ if self.is_taken_over(&request, repository, &pull).await? => {
+                let tip = planned.planned.base().cloned().or(request.checked.clone());
+                Ok(outcome::taken_over(request, tip, self.clock.as_ref()))
+            }
             _ => self.planned(request, planned, mates).await,
         }
+    }
+
+    /// Whether a person went on from the branch: then nothing is computed again, and what is told of the request stays what stood
+    /// there when they did.
+    async fn is_taken_over(self: &Arc<Self>, request: &Request, repository: &Repository, pull: &Pull) -> Result<bool, StepError> {
+        let (Some(tip), Some(head)) = (&pull.head_commit, Head::of(request, repository)?) else { return Ok(false) };
+        if head.commits().contains(tip) {
+            return Ok(false);
+        }
+        let mirror = self.mirror(repository)?;
+        blocking(move || head.is_continued(&mirror)).await
     }
 }
 

@@ -64,15 +64,13 @@ impl Pipeline {
                     Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
                     Err(error) => Err(error),
                 };
-                self.heard(&outcome).await;
-                told.tell(proposal.place, outcome);
+                told.tell(proposal.place, self.explained(outcome).await);
             }
         }
         for (proposal, placed) in to_open {
             let place = proposal.place;
             let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed.placed).await };
-            self.heard(&opened).await;
-            told.tell(place, opened);
+            told.tell(place, self.explained(opened).await);
         }
     }
 

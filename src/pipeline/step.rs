@@ -30,6 +30,16 @@ pub(super) enum Planned {
     },
 }
 
+impl Planned {
+    /// The base it was planned on, as far as it came to one.
+    pub(super) fn base(&self) -> Option<&CommitSha> {
+        match self {
+            Self::Unchanged { base, .. } | Self::Committed { base, .. } => Some(base),
+            Self::Rejected { .. } | Self::Postponed(_) => None,
+        }
+    }
+}
+
 /// Why a request is planned later, and when.
 pub(super) struct Postponed {
     pub(super) run_at: Timestamp,
@@ -101,6 +111,14 @@ pub(super) mod outcome {
         let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
         settlement.timeline.extend(conflicts);
         settlement
+    }
+
+    /// A person went on from the branch: what was planned before stays, and its pull request says so.
+    pub(in super::super) fn taken_over(mut request: Request, tip: Option<CommitSha>, clock: &dyn Clock) -> Settlement {
+        request.checked = tip;
+        let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+        let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
+        settle(request, State::Planned, "a person went on from its branch: it is not computed again".to_owned(), vec![follow], clock)
     }
 
     /// What was written of it proves nothing any more, neither in the pull request nor in the check run.

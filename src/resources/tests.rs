@@ -192,9 +192,10 @@ fn a_choice_of_forms_is_explained_as_an_author_writes_it() {
 #[test]
 fn what_may_be_a_secret_is_not_told_on() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\\n-----END OPENSSH PRIVATE KEY-----\\n";
-    for (place, says) in
-        [("secrets: [JIRA_SECRET]", "a secret's name is wanted here, and this is none"), ("kind: jira", "a text of 102 characters is none of the forms allowed here")]
-    {
+    for (place, says) in [
+        ("secrets: [JIRA_SECRET]", "a secret's name is wanted here, and this is none"),
+        ("kind: jira", "a text of 102 characters is none of the forms allowed here"),
+    ] {
         let written = place.split_once(": ").map(|(field, _)| {
             format!("{field}: {}\"{key}\"{}", if field == "secrets" { "[" } else { "" }, if field == "secrets" { "]" } else { "" })
         });

@@ -64,6 +64,8 @@ struct Minted {
     renew: Timestamp,
     /// Its end, by our clock.
     until: Timestamp,
+    /// Whether it may not write the repositories' contents, as far as GitHub told.
+    reads: bool,
 }
 
 impl App {
@@ -155,6 +157,16 @@ impl App {
         }
     }
 
+    /// Whether the installation's token, if there is one, may write no contents.
+    pub(super) async fn writes_nothing(&self, installation: &Installation) -> bool {
+        installation.minted.lock().await.as_ref().is_some_and(|minted| minted.reads)
+    }
+
+    /// What people know it by.
+    pub(super) fn title(&self) -> String {
+        format!("GitHub App {}", self.id)
+    }
+
     async fn mint(&self, forge: &str, installation: u64, priority: Priority) -> Result<Minted, ForgeError> {
         let route = format!("/app/installations/{installation}/access_tokens");
         let answer = match self.call(forge, Method::POST, &route, Some(json!({})), priority).await {
@@ -170,7 +182,9 @@ impl App {
         let wire: WireToken = super::read(forge, &answer.text)?;
         let lasts = wire.expires_at.since(answer.date().unwrap_or(now));
         tracing::debug!(installation, seconds = lasts.as_secs(), "a token of the GitHub App was minted");
-        Ok(Minted { token: wire.token.into(), renew: now.plus(lasts.saturating_sub(AHEAD.min(lasts / 2))), until: now.plus(lasts) })
+        let renew = now.plus(lasts.saturating_sub(AHEAD.min(lasts / 2)));
+        let reads = wire.permissions.is_some_and(|rights| rights.contents.as_deref() != Some("write"));
+        Ok(Minted { token: wire.token.into(), renew, until: now.plus(lasts), reads })
     }
 
     /// Calls GitHub as the App itself. A signature that is refused for its time is made once more by GitHub's clock.

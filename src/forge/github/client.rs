@@ -17,12 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Redirects followed for one call.
 const MOST_HOPS: u32 = 3;
+/// Entries in one page of a listing.
+const PAGE: usize = 100;
+/// Pages read of one listing.
+const MOST_PAGES: u32 = 10;
 
 /// One repository at GitHub, as everyone who calls about it shares it.
 pub(super) struct Repository {
     pub(super) account: Arc<Account>,
     /// As it is configured, for people.
     pub(super) forge: String,
+    /// As it is configured: `owner/name`.
+    pub(super) configured: String,
     place: RwLock<Place>,
     /// The numbers of milestones that were looked up by their titles.
     pub(super) milestones: Mutex<HashMap<String, u64>>,
@@ -72,9 +78,10 @@ pub(super) struct Client {
 
 impl Repository {
     pub(super) fn new(settings: &GitHubSettings, account: Arc<Account>) -> Self {
-        let forge = format!("GitHub repository {}/{}", settings.owner, settings.repository);
+        let configured = format!("{}/{}", settings.owner, settings.repository);
+        let forge = format!("GitHub repository {configured}");
         let place = Place { owner: settings.owner.clone(), name: settings.repository.clone(), moved: false };
-        Self { account, forge, place: RwLock::new(place), milestones: Mutex::default(), without_queues: AtomicBool::new(false) }
+        Self { account, forge, configured, place: RwLock::new(place), milestones: Mutex::default(), without_queues: AtomicBool::new(false) }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -116,11 +123,29 @@ impl Client {
         read(self.forge(), &answer.text)
     }
 
-    /// Asks GraphQL, and tells the answer's `data`; null where this GitHub does not know what is asked for.
+    /// Reads a listing, whose route has no query, to its end: GitHub tells the oldest first. At most [`MOST_PAGES`] are read.
+    pub(super) async fn list<T: DeserializeOwned>(&self, route: &(dyn Fn(&Place) -> String + Send + Sync)) -> Result<Vec<T>, ForgeError> {
+        let mut all = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let found: Vec<T> = self.get(&|at: &Place| format!("{}?per_page={PAGE}&page={page}", route(at))).await?;
+            let last = found.len() < PAGE;
+            all.extend(found);
+            if last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks GraphQL, and tells the answer's `data`; null where this GitHub has none of it, or does not know what is asked for.
     pub(super) async fn graphql(&self, kind: Kind, document: &str, variables: Value) -> Result<Value, ForgeError> {
         let body = json!({ "query": document, "variables": variables });
         let call = Call { method: Method::POST, kind, route: &|_| GRAPHQL.to_owned(), body: Some(&body), known: None };
-        let answer = self.send(call).await?;
+        let answer = match self.send(call).await {
+            // GraphQL tells of what is not there in an answer of its own: here it is missing itself.
+            Err(ForgeError::NotFound { .. }) => return Ok(Value::Null),
+            answer => answer?,
+        };
         let graph: WireGraph = read(self.forge(), &answer.text)?;
         let Some(error) = graph.errors.into_iter().next() else { return Ok(graph.data) };
         if error.is_unknown_field() {
@@ -140,7 +165,7 @@ impl Client {
         })
     }
 
-    async fn access(&self) -> Result<Access<'_>, ForgeError> {
+    pub(super) async fn access(&self) -> Result<Access<'_>, ForgeError> {
         self.repository.account.access(self.forge(), &self.repository.place().to_string(), self.priority).await
     }
 

@@ -2,7 +2,7 @@
 
 use super::transport::Answer;
 use super::wire::WireError;
-use crate::forge::ForgeError;
+use crate::forge::{ForgeError, cut};
 use serde::de::DeserializeOwned;
 
 /// Reads a good answer.
@@ -21,7 +21,10 @@ pub(super) fn judge(forge: &str, answer: &Answer) -> ForgeError {
     let forge = forge.to_owned();
     let words = WireError::read(&answer.text).words();
     let status = answer.status.as_u16();
-    let message = if words.is_empty() { format!("status {status}") } else { words };
+    let mut message = if words.is_empty() { format!("status {status}") } else { words };
+    if let Some(missing) = missing_right(answer, &message) {
+        message = format!("{message}; {missing}");
+    }
     match status {
         401 => ForgeError::Unauthorised { forge, message },
         403 if message.to_ascii_lowercase().contains("archived") => ForgeError::Archived { forge },
@@ -31,5 +34,25 @@ pub(super) fn judge(forge: &str, answer: &Answer) -> ForgeError {
         451 => ForgeError::Blocked { forge, message },
         408 | 409 | 425 | 500..=599 => ForgeError::Unreachable { forge, message },
         _ => ForgeError::Refused { forge, message },
+    }
+}
+
+/// The right that is missing, where a refusal names it: of an App or a fine-grained token GitHub tells what the call wants; of
+/// a classic one what it has as well, and says "not found" where a scope is missing.
+/// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible>
+fn missing_right(answer: &Answer, message: &str) -> Option<String> {
+    let said = |name: &str| answer.header(name).map(|text| cut(text.trim(), 200));
+    match answer.status.as_u16() {
+        403 if message.contains("not accessible") && answer.header("x-accepted-github-permissions").is_some() => {
+            let wanted = said("x-accepted-github-permissions").filter(|wanted| !wanted.is_empty())?;
+            Some(format!("it wants {}", wanted.replace("; ", " or ")))
+        }
+        403 | 404 => {
+            let (wanted, has) = (said("x-accepted-oauth-scopes").filter(|wanted| !wanted.is_empty())?, said("x-oauth-scopes")?);
+            let has_one = wanted.split(", ").any(|scope| has.split(", ").any(|own| own == scope));
+            let has = if has.is_empty() { "none" } else { has.as_str() };
+            (!has_one).then(|| format!("it wants one of the scopes {wanted}, and the token has {has}"))
+        }
+        _ => None,
     }
 }

@@ -79,8 +79,10 @@ impl GitHub {
         let (owner, name) = repository.place().parts();
         let data = match self.client.graphql(Kind::Read, QUEUED, json!({ "owner": owner, "name": name, "number": number })).await {
             Ok(data) => data,
-            // An Enterprise Server without GraphQL, or a token that may not use it: then nothing of ours was queued either.
-            Err(ForgeError::NotFound { .. } | ForgeError::Forbidden { .. } | ForgeError::Refused { .. }) => Value::Null,
+            // What stands in a queue must not be pushed to: who is not told asks again.
+            Err(ForgeError::NotFound { message, .. } | ForgeError::Forbidden { message, .. } | ForgeError::Refused { message, .. }) => {
+                return Err(self.client.unreachable(format!("whether pull request {number} is in a merge queue is not told: {message}")));
+            }
             Err(error) => return Err(error),
         };
         if data.is_null() {

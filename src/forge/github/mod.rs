@@ -11,6 +11,7 @@ mod judge;
 mod look;
 mod merging;
 mod propose;
+mod refused;
 mod transport;
 mod turns;
 mod wire;
@@ -155,12 +156,12 @@ impl GitHub {
     }
 
     async fn reviews(&self, number: u64) -> Result<Vec<WireReview>, ForgeError> {
-        self.client.get(&|at: &Place| format!("/repos/{at}/pulls/{number}/reviews?per_page=100")).await
+        self.client.list(&|at: &Place| format!("/repos/{at}/pulls/{number}/reviews")).await
     }
 
     /// Whether these words stand there already: an attempt whose reply was lost may have written them.
     async fn has_comment(&self, number: u64, body: &str) -> Result<bool, ForgeError> {
-        let there: Vec<WireComment> = self.client.get(&|at: &Place| format!("/repos/{at}/issues/{number}/comments?per_page=100")).await?;
+        let there: Vec<WireComment> = self.client.list(&|at: &Place| format!("/repos/{at}/issues/{number}/comments")).await?;
         let body = cut(body, BODY_LIMIT);
         Ok(there.iter().any(|comment| comment.body.as_deref().is_some_and(|there| same_text(there, &body))))
     }
@@ -185,7 +186,7 @@ impl Forge for GitHub {
         if pull.state == PullState::Open {
             pull.queued = self.queued(number).await?;
         }
-        self.reviewed(pull).await
+        Ok(pull)
     }
 
     async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError> {
@@ -222,8 +223,8 @@ impl Forge for GitHub {
         self.looked(numbers, since).await
     }
 
-    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
-        self.queued(number).await
+    async fn why_refused(&self) -> Result<(), ForgeError> {
+        self.refused().await
     }
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {

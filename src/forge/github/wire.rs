@@ -99,6 +99,15 @@ pub(super) struct WireComment {
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRepository {
     pub(super) full_name: String,
+    #[serde(default)]
+    pub(super) archived: bool,
+    pub(super) permissions: Option<WirePermissions>,
+}
+
+/// What whoever asks may do in a repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct WirePermissions {
+    pub(super) push: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +120,13 @@ pub(super) struct WireInstallation {
 pub(super) struct WireToken {
     pub(super) token: String,
     pub(super) expires_at: Timestamp,
+    pub(super) permissions: Option<WireRights>,
+}
+
+/// What an installation's token may do.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireRights {
+    pub(super) contents: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

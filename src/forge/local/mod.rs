@@ -273,7 +273,13 @@ impl Forge for LocalForge {
             // Merged with git alone, without a word to us.
             return self.record_merge(record, merged, "git").await;
         }
-        Ok(record.pull)
+        let mut pull = record.pull;
+        if pull.state == PullState::Open {
+            // Somebody may have pushed to it.
+            let head = pull.head.clone();
+            pull.head_commit = self.blocking(move |upstream| upstream.tip(&head)).await?.or(pull.head_commit);
+        }
+        Ok(pull)
     }
 
     async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError> {
@@ -315,9 +321,9 @@ impl Forge for LocalForge {
         Ok(look)
     }
 
-    /// There is no queue here: a person merges.
-    async fn is_queued(&self, _: u64) -> Result<bool, ForgeError> {
-        Ok(false)
+    /// What stands in git's way is in the repository's own directory, and git tells it.
+    async fn why_refused(&self) -> Result<(), ForgeError> {
+        Ok(())
     }
 
     /// What a reviewer needs stands in the body; there is nothing beside a commit here.

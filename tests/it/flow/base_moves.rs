@@ -115,7 +115,12 @@ fn a_branch_a_person_has_pushed_to_is_left_alone_and_the_pull_request_says_so() 
     on_base(&server, &other, &server.upstream.tip("main").expect("a tip"));
     quiet(&server);
     assert_eq!(server.upstream.tip(&branch).as_ref(), Some(&theirs));
-    assert_eq!(now(&server, &first)["state"], "proposed");
+    let left = now(&server, &first);
+    assert_eq!(left["state"], "proposed");
+    // What is told of it is what stood there when the person went on.
+    assert_eq!((&left["commit"], &left["base"], &left["changes"]), (&first["commit"], &first["base"], &first["changes"]));
+    let timeline = left["timeline"].to_string();
+    assert!(timeline.contains("a person went on from its branch") && !timeline.contains("computed again on"), "{timeline}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(super) struct World {
     pub(super) server: TestServer,
     pub(super) github: FakeGithub,
-    _git: HttpUpstream,
+    pub(super) git: HttpUpstream,
 }
 
 impl World {
@@ -55,7 +55,7 @@ impl World {
             .set("LOG_LEVEL", "TRACE")
             .set("GUNICORN_LOG_LEVEL", "TRACE")
             .set("ENABLE_METRICS", "true");
-        Self { server, github, _git: git }
+        Self { server, github, git }
     }
 
     /// A ticket is sent, and what became of its request in the end.

@@ -161,6 +161,35 @@ async fn what_cannot_pass_is_final_and_says_what_to_do(#[case] fault: Fault, #[c
 }
 
 #[rstest]
+#[case(
+    Fault::Lacks(403, "Resource not accessible by personal access token", &[("x-accepted-github-permissions", "pull_requests=write; issues=write")]),
+    "it wants pull_requests=write or issues=write"
+)]
+#[case(
+    Fault::Lacks(404, "Not Found", &[("x-accepted-oauth-scopes", "public_repo, repo"), ("x-oauth-scopes", "gist, read:org")]),
+    "it wants one of the scopes public_repo, repo, and the token has gist, read:org"
+)]
+#[tokio::test]
+async fn the_right_that_is_missing_is_named(#[case] fault: Fault, #[case] words: &str) {
+    let fake = fake();
+    fake.fail(fault);
+    let said = github(&fake).ensure_pull(&spec()).await.expect_err("refused").to_string();
+    assert!(said.contains(words), "{said}");
+}
+
+#[rstest]
+#[case::has_the_scope(Fault::Lacks(404, "Not Found", &[("x-accepted-oauth-scopes", "public_repo, repo"), ("x-oauth-scopes", "repo")]))]
+#[case::another_reason(Fault::Lacks(403, "Resource protected by SAML", &[("x-accepted-github-permissions", "contents=read")]))]
+#[case::nothing_named(Fault::Lacks(403, "Resource not accessible by integration", &[]))]
+#[tokio::test]
+async fn no_right_is_named_that_is_not_missing(#[case] fault: Fault) {
+    let fake = fake();
+    fake.fail(fault);
+    let said = github(&fake).ensure_pull(&spec()).await.expect_err("refused").to_string();
+    assert!(!said.contains("it wants"), "{said}");
+}
+
+#[rstest]
 #[case(Fault::NoHead, "does not see the branch")]
 #[case(Fault::TooQuick, "too quickly")]
 #[tokio::test]

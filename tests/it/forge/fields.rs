@@ -1,9 +1,10 @@
 //! What a pull request at GitHub can have beside title and body: set with few calls, changed when it differs, never taken away.
 
 use super::*;
-use crate::support::fake_github::Merging;
+use crate::support::fake_github::{Fault, Merging};
 use kubeops::automation::{MergeMethod, Milestone};
 use kubeops::forge::{Forge, ForgeError};
+use kubeops::types::ErrorClass;
 use rstest::rstest;
 
 fn with_everything() -> PullSpec {
@@ -155,10 +156,9 @@ async fn automatic_merge_is_switched_on_queued_or_explained(
     assert_eq!((pull.auto_merge, pull.queued), (on, queued), "{:?}", pull.notes);
     assert_eq!(pull.notes.len(), usize::from(note.is_some()), "{:?}", pull.notes);
     assert!(note.is_none_or(|note| pull.notes[0].contains(note)), "{:?}", pull.notes);
-    assert_eq!(github.get(1).await.expect("the pull request").queued, queued, "a queued branch must not be pushed to");
     fake.clear_ledger();
-    assert_eq!(github.is_queued(1).await.expect("told"), queued);
-    assert_eq!(fake.calls(), ["POST /graphql"]);
+    assert_eq!(github.get(1).await.expect("the pull request").queued, queued, "a queued branch must not be pushed to");
+    assert_eq!(fake.calls(), [format!("GET {ROUTE}/pulls/1"), "POST /graphql".to_owned()]);
     // A person who switches it off is not overruled, and what was refused is not asked for again.
     fake.person(1, |pull| pull.auto_merge = None);
     fake.clear_ledger();
@@ -171,11 +171,28 @@ async fn an_enterprise_server_without_graphql_has_no_queue_and_is_asked_once() {
     let fake = fake();
     let github = github(&fake);
     github.ensure_pull(&plain()).await.expect("a pull request");
-    fake.fail_after(1, crate::support::fake_github::Fault::NotFound);
+    fake.fail_after(1, Fault::NotFound);
     for _ in 0..2 {
         assert!(!github.get(1).await.expect("the pull request").queued);
     }
     assert_eq!(fake.calls().iter().filter(|call| call.contains("graphql")).count(), 1);
+}
+
+#[rstest]
+#[case(Fault::Forbidden)]
+#[case(Fault::Unprocessable)]
+#[case(Fault::BadGateway)]
+#[tokio::test]
+async fn a_refusal_that_passes_does_not_hide_a_merge_queue(#[case] fault: Fault) {
+    let fake = fake();
+    fake.repository(SLUG, |repository| repository.merging = Merging::CleanQueue);
+    let clock = Arc::default();
+    let github = repository(&account(&fake.url(), with_token(TOKEN), &clock), SLUG);
+    github.ensure_pull(&PullSpec { auto_merge: Some(MergeMethod::Rebase), ..plain() }).await.expect("a pull request");
+    fake.fail_after(1, fault);
+    let error = github.get(1).await.expect_err("whether it is queued is not known");
+    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
+    assert!(github.get(1).await.expect("the pull request").queued);
 }
 
 #[tokio::test]

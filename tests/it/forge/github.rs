@@ -63,7 +63,30 @@ async fn who_has_reviewed_is_not_asked_again() {
     });
     github.ensure_pull(&again(&spec())).await.expect("the pull request");
     assert!(fake.pulls()[0].reviewers.is_empty());
-    assert_eq!(github.get(1).await.expect("the pull request").approved_by, ["ada"]);
+    assert_eq!(approvals(&github).await, ["ada"]);
+}
+
+async fn approvals(github: &GitHub) -> Vec<String> {
+    github.look(&[1], None).await.expect("looked").pulls.remove(0).approved_by
+}
+
+#[tokio::test]
+async fn of_many_reviews_and_comments_the_newest_count_as_well() {
+    let fake = fake();
+    let github = github(&fake);
+    github.ensure_pull(&spec()).await.expect("a pull request");
+    fake.person(1, |pull| {
+        pull.reviews = (0..250).map(|_| ("bob".to_owned(), "COMMENTED".to_owned())).collect();
+        pull.reviews.push(("ada".to_owned(), "APPROVED".to_owned()));
+        pull.comments = (0..100).map(|number| format!("comment {number}")).collect();
+    });
+    assert_eq!(approvals(&github).await, ["ada"]);
+    // The reply to closing is lost: the words that were written are the last of many.
+    fake.drop_replies_to_writes(1);
+    github.close(1, Some("Not needed.")).await.expect_err("dropped");
+    github.close(1, Some("Not needed.")).await.expect("closed");
+    let [kept] = fake.pulls().try_into().expect("one");
+    assert_eq!((kept.comments.len(), kept.comments[100].as_str()), (101, "Not needed."));
 }
 
 #[tokio::test]
@@ -159,7 +182,7 @@ async fn an_enterprise_address_has_a_path_and_long_texts_are_cut() {
     let spec = PullSpec { title: "ä".repeat(400), body: "ö".repeat(70_000), ..spec() };
     github.ensure_pull(&spec).await.expect("a pull request");
     assert!(fake.ledger().iter().all(|seen| seen.path.starts_with("/api/v3/repos/acme/gitops/")));
-    assert!(!github.is_queued(1).await.expect("told"));
+    assert!(!github.get(1).await.expect("told").queued);
     assert_eq!(fake.calls().last().map(String::as_str), Some("POST /api/graphql"), "GraphQL stands beside it");
     fake.clear_ledger();
     github.ensure_pull(&again(&spec)).await.expect("the pull request");

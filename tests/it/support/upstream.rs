@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The files every upstream starts with: two clusters, a base with an overlay, an executable script and a link.
 const SEED: &[(&str, &str)] = &[
@@ -139,6 +139,8 @@ impl UpstreamRepo {
     ) -> HttpUpstream {
         self.git(&["config", "http.receivepack", "true"]);
         let root = self.directory.path().to_path_buf();
+        let refusal: Arc<Mutex<Option<Refusal>>> = Arc::default();
+        let refused = Arc::clone(&refusal);
         let server = Loopback::serve(move |request| {
             let shown = request.headers.get("authorization").and_then(|shown| shown.strip_prefix("Basic "));
             let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
@@ -149,15 +151,58 @@ impl UpstreamRepo {
                 return answer;
             }
             watch(&request);
-            http_backend(&root, &request)
+            let refused = refused.lock().expect("the refusal").clone().and_then(|refusal| refusal.answer(&request));
+            refused.unwrap_or_else(|| http_backend(&root, &request))
         });
-        HttpUpstream { url: format!("{}/upstream.git", server.url()), _server: server }
+        HttpUpstream { url: format!("{}/upstream.git", server.url()), refusal, _server: server }
     }
 }
 
 pub struct HttpUpstream {
     pub url: String,
+    refusal: Arc<Mutex<Option<Refusal>>>,
     _server: Loopback,
+}
+
+/// What a host of repositories refuses to those it let in.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// 403 to every push, with these words: nothing is to be written here.
+    Pushes(&'static str),
+    /// 403 to everything.
+    Everything,
+    /// 404: hidden from this token, or gone.
+    Hidden,
+    /// 301 to the repository's other name.
+    LedTo(&'static str),
+}
+
+impl Refusal {
+    /// None where the request is let through.
+    fn answer(&self, request: &Request) -> Option<Answer> {
+        let pushes = request.path.ends_with("/git-receive-pack") || request.query.contains("service=git-receive-pack");
+        Some(match self {
+            Self::Pushes(words) if pushes => Answer::new(403, "text/plain", *words),
+            Self::Pushes(_) => return None,
+            Self::Everything => Answer::new(403, "text/plain", "Forbidden"),
+            Self::Hidden => Answer::new(404, "text/plain", "Repository not found."),
+            Self::LedTo(name) => {
+                let mut answer = Answer::new(301, "text/plain", "Moved Permanently");
+                let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+                answer
+                    .headers
+                    .push(("location".to_owned(), format!("{}{query}", request.path.replacen("/upstream.git", &format!("/{name}.git"), 1))));
+                answer
+            }
+        })
+    }
+}
+
+impl HttpUpstream {
+    /// From now on this is refused, or nothing any more.
+    pub fn refuse(&self, refusal: Option<Refusal>) {
+        *self.refusal.lock().expect("the refusal") = refusal;
+    }
 }
 
 /// One CGI call (RFC 3875) of `git http-backend`.

@@ -158,7 +158,7 @@ impl State {
             (rest.is_empty() || rest.starts_with('/')).then(|| (repository, rest.to_owned()))
         });
         let Some((repository, rest)) = found else { return error(404, "Not Found", json!([])) };
-        repository.look_at_branches();
+        repository.look_at_branches(updated);
         let mut answer = repository.act(call, &rest, updated);
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let wrong = github_openapi::answer_violations(call.method, &described, answer.status, &body);

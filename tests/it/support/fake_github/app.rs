@@ -30,6 +30,8 @@ pub struct FakeApp {
     pub installations: BTreeMap<String, u64>,
     /// Seconds a token lasts.
     pub lifetime: i64,
+    /// What a token may do with the contents of repositories.
+    pub contents: &'static str,
     /// Tokens with their installation and end.
     pub tokens: Vec<(String, u64, i64)>,
 }
@@ -37,7 +39,7 @@ pub struct FakeApp {
 impl FakeApp {
     /// App 12, whose installation at `acme` is 34 and whose tokens last an hour.
     pub fn new() -> Self {
-        Self { id: 12, installations: BTreeMap::from([("acme".to_owned(), 34)]), lifetime: 3600, tokens: Vec::new() }
+        Self { id: 12, installations: BTreeMap::from([("acme".to_owned(), 34)]), lifetime: 3600, contents: "write", tokens: Vec::new() }
     }
 
     /// The installation a token is of, as long as it lasts.
@@ -92,7 +94,10 @@ impl FakeApp {
                 let until = now + self.lifetime;
                 self.tokens.push((token.clone(), id, until));
                 let ends = kubeops::types::Timestamp::from_unix_millis(until * 1000).to_string();
-                json_answer(201, &example_with("installation-token", json!({ "token": token, "expires_at": ends })))
+                json_answer(
+                    201,
+                    &example_with("installation-token", json!({ "token": token, "expires_at": ends, "permissions": { "contents": self.contents } })),
+                )
             }
             _ => error(404, "Not Found", json!([])),
         }

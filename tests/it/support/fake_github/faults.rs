@@ -19,6 +19,8 @@ pub enum Fault {
     Exhausted { reset: u64 },
     /// 403 for a lost permission.
     Forbidden,
+    /// A status with what GitHub says, and a header of each name: a right is missing, and named.
+    Lacks(u16, &'static str, &'static [(&'static str, &'static str)]),
     /// 403 because the repository is archived.
     Archived,
     /// 401, though the token is good.
@@ -35,6 +37,8 @@ pub enum Fault {
     NoHead,
     /// 422: the base branch is not there.
     NoBase,
+    /// 422, with words of no meaning to us.
+    Unprocessable,
     /// 422: GitHub feels hurried.
     TooQuick,
     /// Leads on to another host.
@@ -84,6 +88,11 @@ impl Fault {
                 answer
             }
             Self::Forbidden => error(403, "Resource not accessible by personal access token", json!([])),
+            Self::Lacks(status, said, headers) => {
+                let mut answer = error(*status, said, json!([]));
+                answer.headers.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+                answer
+            }
             Self::Archived => error(403, "Repository was archived so is read-only.", json!([])),
             Self::Unauthorised => error(401, "Bad credentials", json!([])),
             Self::NotFound => error(404, "Not Found", json!([])),
@@ -92,6 +101,7 @@ impl Fault {
             Self::NoCommits => custom("No commits between main and x"),
             Self::NoHead => invalid("head"),
             Self::NoBase => invalid("base"),
+            Self::Unprocessable => error(422, "Unprocessable Entity", json!([])),
             Self::TooQuick => custom("was submitted too quickly"),
             Self::Elsewhere => led("https://elsewhere.example/repositories/7/pulls"),
             Self::Circle => led("/repos/acme/gitops/pulls"),

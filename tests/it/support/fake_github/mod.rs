@@ -256,7 +256,7 @@ impl FakeGithub {
         let mut state = self.state();
         let updated = state.change();
         let repository = state.repositories.get_mut(SLUG).expect("the repository");
-        repository.look_at_branches();
+        repository.look_at_branches(updated);
         let pull = repository.pulls.iter_mut().find(|pull| pull.number == number).expect("a pull request");
         act(pull);
         pull.updated = updated;

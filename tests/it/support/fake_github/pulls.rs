@@ -70,6 +70,9 @@ pub struct Repository {
     /// A team that CODEOWNERS asks for every review.
     pub code_owners: Option<String>,
     pub may_check: bool,
+    pub archived: bool,
+    /// Whether the token's owner may push.
+    pub may_push: bool,
 }
 
 impl Repository {
@@ -85,15 +88,37 @@ impl Repository {
             has_drafts: true,
             code_owners: None,
             may_check: true,
+            archived: false,
+            may_push: true,
         }
     }
 
-    /// An open pull request follows its branch; one that is over, or whose branch is gone, keeps what it had.
-    pub(super) fn look_at_branches(&mut self) {
+    /// An open pull request follows its branch, and is closed when that is deleted; one that is over keeps what it had.
+    pub(super) fn look_at_branches(&mut self, updated: i64) {
         let Some(repository) = &self.upstream else { return };
         for pull in self.pulls.iter_mut().filter(|pull| pull.state == "open") {
-            pull.commit = tip(repository, &pull.head).unwrap_or_else(|| pull.commit.clone());
+            match tip(repository, &pull.head) {
+                Some(commit) => pull.commit = commit,
+                None => (pull.state, pull.updated) = ("closed", updated),
+            }
         }
+    }
+
+    /// The repository itself.
+    fn whole(&self) -> Value {
+        let (owner, name) = self.slug.split_once('/').expect("owner and name");
+        let fields = json!({
+            "id": self.id,
+            "name": name,
+            "full_name": self.slug,
+            "owner": { "login": owner },
+            "archived": self.archived,
+            "permissions": { "admin": false, "push": self.may_push, "pull": true },
+            // What the example leaves out, and the description wants.
+            "language": null,
+            "source": { "language": null },
+        });
+        example_with("full-repository-default-response", fields)
     }
 
     fn owner(&self) -> &str {
@@ -103,11 +128,8 @@ impl Repository {
     pub(super) fn act(&mut self, call: &Call<'_>, route: &str, updated: i64) -> Answer {
         let parts: Vec<&str> = route.split('/').filter(|part| !part.is_empty()).collect();
         match (call.method, parts.as_slice()) {
-            ("GET", []) => {
-                let (owner, name) = self.slug.split_once('/').expect("owner and name");
-                let fields = json!({ "id": self.id, "name": name, "full_name": self.slug, "owner": { "login": owner } });
-                json_answer(200, &example_with("full-repository-default-response", fields))
-            }
+            ("GET", []) => json_answer(200, &self.whole()),
+            (method, _) if method != "GET" && self.archived => error(403, "Repository was archived so is read-only.", json!([])),
             ("GET", ["pulls"]) => self.list(call.query),
             ("POST", ["pulls"]) => self.create(call.body, updated),
             ("GET", ["milestones"]) => {
@@ -124,14 +146,14 @@ impl Repository {
                 if method != "GET" {
                     self.pulls[at].updated = updated;
                 }
-                self.act_on(at, method, kind, rest, call.body)
+                self.act_on(at, method, kind, rest, call)
             }
             _ => error(404, "Not Found", json!([])),
         }
     }
 
     fn list(&self, query: &str) -> Answer {
-        let find = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let find = |name: &str| given(query, name);
         let (state, head) = (find("state").unwrap_or("open"), find("head"));
         let fits =
             |pull: &&FakePull| (state == "all" || pull.state == state) && head.is_none_or(|head| head == format!("{}:{}", self.owner(), pull.head));
@@ -140,9 +162,7 @@ impl Repository {
             Some("updated") => found.sort_by_key(|pull| std::cmp::Reverse((pull.updated, pull.number))),
             _ => found.reverse(),
         }
-        let number = |name: &str, otherwise: usize| find(name).and_then(|value| value.parse().ok()).unwrap_or(otherwise);
-        let (size, page) = (number("per_page", 30), number("page", 1));
-        json_answer(200, &Value::Array(found.into_iter().skip(size * (page - 1)).take(size).map(|pull| self.view(pull, true)).collect()))
+        page(query, found.into_iter().map(|pull| self.view(pull, true)))
     }
 
     fn create(&mut self, body: &Value, updated: i64) -> Answer {
@@ -192,8 +212,8 @@ impl Repository {
         json_answer(201, &self.view(self.pulls.last().expect("just added"), false))
     }
 
-    fn act_on(&mut self, at: usize, method: &str, kind: &str, rest: &[&str], body: &Value) -> Answer {
-        let pull = &mut self.pulls[at];
+    fn act_on(&mut self, at: usize, method: &str, kind: &str, rest: &[&str], call: &Call<'_>) -> Answer {
+        let (pull, body) = (&mut self.pulls[at], call.body);
         match (method, kind, rest) {
             ("GET", "pulls", []) => json_answer(200, &self.view(&self.pulls[at], false)),
             ("PATCH", "pulls", []) => {
@@ -215,7 +235,7 @@ impl Repository {
                     review["state"] = json!(state);
                     review
                 });
-                json_answer(200, &Value::Array(shown.collect()))
+                page(call.query, shown)
             }
             ("POST", "pulls", ["requested_reviewers"]) => {
                 let users = texts(&body["reviewers"]);
@@ -235,8 +255,7 @@ impl Repository {
                 json_answer(201, &self.issue(&self.pulls[at]))
             }
             ("GET", "issues", ["comments"]) => {
-                let shown = pull.comments.iter().map(|text| example_with("issue-comment", json!({ "body": text })));
-                json_answer(200, &Value::Array(shown.collect()))
+                page(call.query, pull.comments.iter().map(|text| example_with("issue-comment", json!({ "body": text }))))
             }
             ("POST", "issues", ["comments"]) => {
                 pull.comments.push(body["body"].as_str().unwrap_or_default().to_owned());
@@ -353,6 +372,18 @@ impl Repository {
         });
         example_with("issue", fields)
     }
+}
+
+/// What a query gives a parameter.
+fn given<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The page of a listing that a query asks for.
+fn page(query: &str, all: impl Iterator<Item = Value>) -> Answer {
+    let number = |name: &str, otherwise: usize| given(query, name).and_then(|value| value.parse().ok()).unwrap_or(otherwise);
+    let (size, page) = (number("per_page", 30), number("page", 1));
+    json_answer(200, &Value::Array(all.skip(size * (page - 1)).take(size).collect()))
 }
 
 fn tip(repository: &Path, branch: &str) -> Option<String> {

@@ -118,6 +118,11 @@ impl Expression {
         &self.source
     }
 
+    /// The fields it reads of the variable `parameters`, whatever it makes of them.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.cost.parameters.iter().map(String::as_str)
+    }
+
     /// The value of the expression as JSON.
     ///
     /// # Errors

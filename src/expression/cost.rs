@@ -4,7 +4,7 @@ use super::{EvaluationError, functions};
 use crate::event::Event;
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Comprehensions (`all`, `exists`, `map`, `filter`) may stand inside one another this deep.
 const MAX_NESTING: u32 = 2;
@@ -22,6 +22,8 @@ pub(super) struct Cost {
     pub(super) free_variables: BTreeMap<String, u64>,
     /// The first field it reads of `event` that no event has, with the id of the node of the variable.
     pub(super) unknown_field: Option<(String, u64)>,
+    /// The fields it reads of `parameters`.
+    pub(super) parameters: BTreeSet<String>,
 }
 
 impl Cost {
@@ -93,11 +95,14 @@ impl Cost {
         Ok(())
     }
 
-    /// Notes a field of `event` that no event has; what stands deeper is the sender's and not known.
+    /// Notes a field of `event` that no event has (what stands deeper is the sender's and not known), and each of `parameters`.
     fn field(&mut self, of: &IdedExpr, field: &str, bound: &[&str]) {
-        let of_event = matches!(&of.expr, Expr::Ident(name) if name == "event" && !bound.contains(&name.as_str()));
-        if of_event && self.unknown_field.is_none() && !Event::FIELDS.contains(&field) {
-            self.unknown_field = Some((field.to_owned(), of.id));
+        let Expr::Ident(name) = &of.expr else { return };
+        match name.as_str() {
+            bound_here if bound.contains(&bound_here) => {}
+            "event" if self.unknown_field.is_none() && !Event::FIELDS.contains(&field) => self.unknown_field = Some((field.to_owned(), of.id)),
+            "parameters" => drop(self.parameters.insert(field.to_owned())),
+            _ => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! A validated change as a commit: trees edited along the changed paths only, objects written as one pack.
+//! A validated change as a commit: trees edited along the changed paths only, objects built in memory.
 //! It moves no reference and makes no checkout; the same change on the same base gives the same commit id.
 
 use super::message::{CommitMeta, commit_message};

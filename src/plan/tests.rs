@@ -178,6 +178,16 @@ fn a_mistake_in_an_edit_is_told_at_load() {
         (json!([{"file": "a.yaml", "object": "Deployment/{{ parameters.app }}", "set": {"a": "1"}}]), "/edit/0/object", "kind/namespace/name"),
         (field("spec.containers[0].image"), "/edit/0/set/spec.containers[0].image", "at character 17: an element is named by one of its fields"),
         (field("metadata.annotations.a/b"), "/edit/0/set/metadata.annotations.a~1b", "at character 23"),
+        (
+            json!([{"file": "a.yaml", "set": {"a": "parameters.replicas + parameters['replics']"}}]),
+            "/edit/0/set/a",
+            "there is no `parameters.replics`",
+        ),
+        (
+            json!([{"file": "a.yaml", "set": {"a": "[{'replics': 1}].map(parameters, parameters.replics)[0] + nap"}}]),
+            "/edit/0/set/a",
+            "there is no variable `nap`",
+        ),
         (json!([{"file": "a.yaml", "set": {"a": "parameter.x"}}]), "/edit/0/set/a", "there is no variable `parameter`"),
         (
             json!([{"file": "a.yaml", "set": {"a": "1", "a.b": "2"}}]),

@@ -1,4 +1,4 @@
-//! What the store keeps of storms of events: waits, limits, footprints and members, as plain values.
+//! What the store keeps of storms of events: waits, limits and members, as plain values.
 
 use crate::request::MemberOutcome;
 use crate::types::{AutomationName, RequestId, TaskId, Timestamp};

@@ -6,6 +6,7 @@ use kubeops::plan::{ChangeSet, FileChange};
 use kubeops::types::{CommitSha, DirectoryPath, ManifestPath};
 use kubeops::validate::{KubernetesVersion, Rules, UnknownKinds, validate};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,6 +113,42 @@ const FILES: &[&str] = &[
     "file.yaml",
 ];
 
+/// Names that git lets stand in a tree, of which some are each other's twins where case or form does not count.
+const NAMES: &[&str] =
+    &["apps", "Apps", "APPS", "web", "Web", "other", "up", "plain", "module", "case", "new", "con", "-rf", "$(id)", "%2e%2e", "...", "\u{e4}"];
+
+/// What a random tree holds: mode and path. Where one is in another's way, the later one stays.
+fn tree() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let mode = prop_oneof![5 => Just("100644"), 1 => Just("100755"), 2 => Just("120000"), 1 => Just("160000")];
+    // What git itself reads must be sound, or its own check complains.
+    let files: Vec<&str> = FILES.iter().copied().filter(|name| !name.starts_with(".git")).collect();
+    let file = prop_oneof![3 => prop::sample::select(files), 1 => prop::sample::select(NAMES)];
+    let path = (prop::collection::vec(prop::sample::select(NAMES), 0..3), file)
+        .prop_map(|(parts, file)| parts.into_iter().chain([file]).collect::<Vec<_>>().join("/"));
+    prop::collection::vec((mode, path), 1..40)
+}
+
+/// A commit of exactly these entries on the base branch.
+fn grow(upstream: &UpstreamRepo, entries: &[(&'static str, String)]) {
+    let mut stream = format!(
+        "commit refs/heads/main\ncommitter Seed <seed@example.com> 1700000002 +0000\ndata 4\nevil\nfrom {}\ndeleteall\n",
+        upstream.tip("main").expect("a tip")
+    );
+    for (number, (mode, path)) in entries.iter().enumerate() {
+        let path: String = path.bytes().map(|byte| format!("\\{byte:03o}")).collect();
+        let content = match *mode {
+            "160000" => {
+                stream.push_str(&format!("M 160000 {:040x} \"{path}\"\n", number + 1));
+                continue;
+            }
+            "120000" => ["..", "../.git", "/etc", "apps", "../other"][number % 5],
+            _ => "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old}\n",
+        };
+        stream.push_str(&format!("M {mode} inline \"{path}\"\ndata {}\n{content}\n", content.len()));
+    }
+    upstream.fast_import(&stream);
+}
+
 fn paths() -> impl Strategy<Value = Vec<(String, bool)>> {
     let path = (prop::collection::vec(prop::sample::select(PARTS), 0..4), prop::sample::select(FILES), any::<bool>())
         .prop_map(|(parts, file, remove)| (parts.into_iter().chain([file]).collect::<Vec<_>>().join("/"), remove));
@@ -165,6 +202,27 @@ impl Ground {
             assert_eq!(twins, 1, "{path} stands beside another spelling of it");
         }
     }
+}
+
+#[test]
+fn whatever_tree_it_meets_a_change_lies_where_it_may() {
+    let upstream = UpstreamRepo::new();
+    let mirrors = Mirrors::new(upstream.scratch("mirrors"), Arc::new(Libgit2::default())).expect("a directory");
+    let url = format!("file://{}", upstream.path().display()).parse().expect("an address");
+    let mirror = mirrors.get(&RemoteSpec::new("gitops".parse().expect("a name"), url, "main".parse().expect("a branch")));
+    let mut ground = Ground { base: mirror.fetch().expect("fetched"), upstream, mirror, committed: Cell::new(0) };
+    let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
+    let asked = (paths(), prop::sample::select(vec!["apps", ".", "apps/web", "new"]));
+    for _ in 0..40 {
+        let entries = tree().new_tree(&mut runner).expect("a tree").current();
+        grow(&ground.upstream, &entries);
+        ground.base = ground.mirror.fetch().expect("fetched");
+        for _ in 0..30 {
+            let (asked, within) = asked.new_tree(&mut runner).expect("paths").current();
+            ground.try_change(&asked, &within.parse().expect("a directory"));
+        }
+    }
+    assert!(ground.committed.get() >= 40, "only {} changes passed the gate: the test shows little", ground.committed.get());
 }
 
 #[test]

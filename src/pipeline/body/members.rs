@@ -16,7 +16,11 @@ pub(in super::super) fn members(request: &Request, members: &[Member], people_at
 
 fn line(request: &Request, member: &Member, people_at: &str) -> String {
     let asked = link(member.event.kind.as_str(), &format!("{people_at}/requests/{}#member-{}", request.id, member.number));
-    let asked = format!("{asked} about {}", code(&member.event.subject));
+    let event = &member.event;
+    // An alert's subject is a fingerprint, which tells nobody anything.
+    let subject = Some(&event.subject).filter(|subject| !event.kind.is_alert() && **subject != member.correlation);
+    let subject = subject.map(|subject| format!(", {}", code(subject))).unwrap_or_default();
+    let asked = format!("{asked} about {}{subject}", code(&member.correlation));
     let number = member.number;
     match (&member.commit, &member.title, member.state) {
         (_, _, MemberState::Refused) => format!("- {number}. {asked} is left out: {}", code(member.message.as_deref().unwrap_or("it was refused"))),

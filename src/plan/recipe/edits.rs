@@ -1,8 +1,7 @@
 //! Fields an automation sets in files there are.
 
-use super::WITH_VARIABLES;
-use super::texts::{check_path, compile_text, filled, text};
-use crate::automation::{EditSpec, compile_at, escape_pointer};
+use super::texts::{check_path, compile_text, compile_value, filled, text};
+use crate::automation::{EditSpec, escape_pointer};
 use crate::expression::{Expression, Scope, Variables};
 use crate::inventory::Target;
 use crate::manifest::{Editor, FieldPath, ObjectAddress};
@@ -65,7 +64,7 @@ fn compile_one(spec: &EditSpec, at: &str, rendered: &[&str], names: &[&str], err
     if spec.set.len() > MAX_EDITS {
         errors.push(SpecError::new(format!("{at}/set"), format!("an edit sets at most {MAX_EDITS} fields, and this one has {}", spec.set.len())));
     }
-    let operations = compile_set(&spec.set, &format!("{at}/set"), errors);
+    let operations = compile_set(&spec.set, &format!("{at}/set"), names, errors);
     let object = match object {
         Some(object) => Some(object?),
         None => None,
@@ -73,11 +72,11 @@ fn compile_one(spec: &EditSpec, at: &str, rendered: &[&str], names: &[&str], err
     Some(Edit { file: file?, object, operations })
 }
 
-fn compile_set(set: &BTreeMap<String, String>, at: &str, errors: &mut Vec<SpecError>) -> Vec<Operation> {
+fn compile_set(set: &BTreeMap<String, String>, at: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Vec<Operation> {
     let mut operations: Vec<Operation> = Vec::new();
     for (field, value) in set.iter().take(MAX_EDITS) {
         let place = format!("{at}/{}", escape_pointer(field));
-        let value = compile_at(value, &place, WITH_VARIABLES, errors);
+        let value = compile_value(value, &place, names, errors);
         let field = match field.parse::<FieldPath>() {
             Ok(field) => field,
             Err(error) => {

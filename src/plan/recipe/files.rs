@@ -1,7 +1,6 @@
 //! The files an automation writes from templates.
 
-use super::WITH_VARIABLES;
-use super::texts::{check_path, compile_text};
+use super::texts::{check_path, compile_text, compile_value};
 use crate::automation::{IfExists, RenderSpec};
 use crate::event::Event;
 use crate::expression::{Expression, Scope, Variable};
@@ -83,7 +82,7 @@ pub(super) fn compile(step: &RenderSpec, at: usize, names: &[&str], catalogue: &
                     .hint(format!("it has: {}", properties.join(", "))),
             );
         }
-        if let Some(expression) = crate::automation::compile_at(source, &place, WITH_VARIABLES, errors) {
+        if let Some(expression) = compile_value(source, &place, names, errors) {
             with.insert(name.clone(), expression);
         }
     }

@@ -1,10 +1,12 @@
 //! The texts of an automation: compiled with their places, and what values may stand in them.
 
+use super::WITH_VARIABLES;
+use crate::automation::compile_at;
 use crate::event::Event;
-use crate::expression::{Variable, Variables};
+use crate::expression::{Expression, Variable, Variables};
 use crate::plan::{Inputs, PlanError};
 use crate::render::{TextError, TextKind, TextTemplate};
-use crate::types::{ManifestPath, SpecError};
+use crate::types::{ManifestPath, SpecError, nearest};
 
 /// Refuses a path that no value could make one: every gap is taken for a plain word.
 pub(super) fn check_path(source: &str, pointer: &str, errors: &mut Vec<SpecError>) {
@@ -48,6 +50,19 @@ pub(in crate::plan) fn names_after<'s>(variable: &'s str, source: &'s str) -> im
 pub(super) fn compile_text(source: &str, kind: TextKind, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) -> Option<TextTemplate> {
     check_names(source, pointer, parameters, errors);
     TextTemplate::compile(source, kind).map_err(|error| errors.push(spec_error(pointer, error))).ok()
+}
+
+/// An expression over what texts read as well.
+pub(super) fn compile_value(source: &str, pointer: &str, parameters: &[&str], errors: &mut Vec<SpecError>) -> Option<Expression> {
+    let value = compile_at(source, pointer, WITH_VARIABLES, errors)?;
+    for name in value.parameters().filter(|name| !parameters.contains(name)) {
+        let hint = match nearest(name, parameters.iter().copied()) {
+            Some(near) => format!("did you mean parameters.{near}?"),
+            None => format!("known are: {}", parameters.join(", ")),
+        };
+        errors.push(SpecError::new(pointer, format!("there is no `parameters.{name}`")).hint(hint));
+    }
+    Some(value)
 }
 
 /// What is wrong with a text, at its place within the text.

@@ -16,6 +16,7 @@ mod spec;
 mod timestamp;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
+pub(crate) use duration::DURATION;
 pub use duration::SpecDuration;
 pub use identity::Identity;
 pub(crate) use identity::is_invisible;

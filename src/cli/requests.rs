@@ -4,6 +4,7 @@ use super::client::Server;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
 use super::runtime;
 use crate::manifest;
+use crate::types::RequestId;
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -205,6 +206,12 @@ fn events(page: &Value) -> String {
 }
 
 async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<()> {
+    if id.parse::<RequestId>().is_err() {
+        let id = printable(id);
+        bail!(
+            "{id} is no request's id, which begins with req_\n  hint: `kubeops requests list --correlation {id}` finds those of a ticket or an alert"
+        );
+    }
     let request = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
     let diff = if request.pointer("/commit").is_some_and(|commit| !commit.is_null()) {
         server.text(&format!("/requests/{id}/diff"), "text/x-diff").await.ok()

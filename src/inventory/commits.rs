@@ -26,7 +26,12 @@ impl AuthorSpec {
     /// What is wrong: pointers into the repository's spec, below `at`.
     pub(super) fn check(&self, at: &str) -> Vec<SpecError> {
         let fields = [("name", Identity::new(&self.name, "a@b")), ("email", Identity::new("a", &self.email))];
-        fields.into_iter().filter_map(|(field, read)| Some(SpecError::new(format!("{at}/{field}"), read.err()?.to_string()))).collect()
+        let mut errors: Vec<SpecError> =
+            fields.into_iter().filter_map(|(field, read)| Some(SpecError::new(format!("{at}/{field}"), read.err()?.to_string()))).collect();
+        if errors.is_empty() && !self.email.contains('@') {
+            errors.push(SpecError::new(format!("{at}/email"), format!("`{}` is no address", self.email)).hint("email: kubeops@acme.example"));
+        }
+        errors
     }
 }
 

@@ -4,7 +4,7 @@ use super::document::{API_VERSION, Kind};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
 use crate::inventory::{ClusterSpec, RepositorySpec};
-use crate::types::{AutomationName, ClusterName, RepositoryName, SECRET_NAME, SourceName, nearest};
+use crate::types::{AutomationName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -122,8 +122,14 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
             problems.push(problem(message, Some(hint.to_owned())));
         }
         ValidationErrorKind::Pattern { pattern } => {
-            problems
-                .push(problem(format!("{} does not have the form wanted here", shown(error.instance())), Some(format!("it must match {pattern}"))));
+            problems.push(problem(
+                format!("{} does not have the form wanted here", shown(error.instance())),
+                Some(if pattern == DURATION {
+                    "a duration is written like 30s, 10m, 1h30m or 7d".to_owned()
+                } else {
+                    format!("it must match {pattern}")
+                }),
+            ));
         }
         ValidationErrorKind::OneOfNotValid { context } if let Some(choices) = Choice::all(error, schema) => {
             choose(error, &choices, context, schema, problems);

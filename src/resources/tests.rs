@@ -391,7 +391,7 @@ fn what_keeps_storms_in_bounds_is_checked_at_load() {
     assert!(load(&[("a.yaml", BASICS), ("b.yaml", &sound)]).is_ok());
     for (lines, place, word) in [
         ("  debounce: { quiet: 30, atMost: 10m }\n", "b.yaml:8:", "string"),
-        ("  debounce: { quiet: 30 seconds, atMost: 10m }\n", "b.yaml:8:", "does not have the form wanted here"),
+        ("  debounce: { quiet: 30 seconds, atMost: 10m }\n", "b.yaml:8:", "a duration is written like 30s"),
         ("  debounce: { quiet: 1h, atMost: 10m }\n", "b.yaml:8:", "10m is less than `quiet`, 1h"),
         ("  debounce: { quiet: 1h }\n", "b.yaml:8:", "`atMost` is missing"),
         ("  limits: { perHour: 0 }\n", "b.yaml:8:", "minimum of 1"),

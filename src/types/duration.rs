@@ -80,6 +80,9 @@ impl<'de> serde::Deserialize<'de> for SpecDuration {
     }
 }
 
+/// The form of a [`SpecDuration`].
+pub(crate) const DURATION: &str = "^(?:[0-9]+d(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?|[0-9]+h(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?|[0-9]+m(?:[0-9]+s)?(?:[0-9]+ms)?|[0-9]+s(?:[0-9]+ms)?|[0-9]+ms)$";
+
 impl schemars::JsonSchema for SpecDuration {
     fn inline_schema() -> bool {
         true
@@ -88,8 +91,7 @@ impl schemars::JsonSchema for SpecDuration {
         "Duration".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let pattern = "^(?:[0-9]+d(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?|[0-9]+h(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?|[0-9]+m(?:[0-9]+s)?(?:[0-9]+ms)?|[0-9]+s(?:[0-9]+ms)?|[0-9]+ms)$";
-        schemars::json_schema!({ "type": "string", "pattern": pattern })
+        schemars::json_schema!({ "type": "string", "pattern": DURATION })
     }
 }
 

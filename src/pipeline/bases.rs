@@ -2,7 +2,7 @@
 //! It only owes: the work is a task like any other, so it survives a crash and is done once.
 
 use super::operations::OperationError;
-use super::step::outcome;
+use super::outcome;
 use super::{Pipeline, blocking};
 use crate::inventory::Repository;
 use crate::request::{Request, State};

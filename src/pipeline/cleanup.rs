@@ -2,22 +2,15 @@
 //! A branch on which a person went on is theirs, and a merged pull request is left as it is.
 
 use super::branch::Head;
+use super::outcome;
 use super::pull::priority;
-use super::step::outcome;
 use super::{Pipeline, StepError, blocking};
 use crate::failpoint;
 use crate::forge::{Forge, Pull, PullState};
 use crate::git::Mirror;
-use crate::request::{Request, State};
+use crate::request::Request;
 use crate::store::{Settlement, lane};
-use crate::types::RepositoryName;
 use std::sync::Arc;
-
-/// Where cleaning up after this end begins: what a person closed or merged is over, of anything else the pull request is closed
-/// first.
-pub(super) fn first_lane(state: State, repository: &RepositoryName) -> String {
-    if matches!(state, State::Merged | State::Applied | State::Declined) { lane::of(repository) } else { lane::pulls(repository) }
-}
 
 impl Pipeline {
     /// Cleans up after a request that has ended, also what a step left behind that was overtaken by the end: closes its pull

@@ -1,6 +1,7 @@
 //! What was planned, held beside what other requests want of the same files. A conflict stops nothing: a person decides.
 
-use super::step::{Planned, outcome};
+use super::outcome;
+use super::planned::Planned;
 use super::{Pipeline, StepError};
 use crate::request::{CONFLICT, Changes, Request, Rival, State, conflicts, findings};
 use crate::store::{NewTask, RivalQuery, Settlement, TaskKind, lane};

@@ -1,7 +1,7 @@
 //! Between a plan and its proposal: whether it is stopped for going round in circles, and whether its pull request may be opened
 //! now. What must wait is planned anew when its turn comes, so nothing stale is ever proposed. It decides nothing about open ones.
 
-use super::step::{Grouped, Planned, Postponed};
+use super::planned::{Grouped, Planned, Postponed};
 use super::{Pipeline, StepError};
 use crate::automation::{Automation, LoopSpec};
 use crate::request::{Changes, Oscillation, Request, State, oscillations};

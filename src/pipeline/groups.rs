@@ -3,9 +3,9 @@
 //! again, it gives the same commits. A member that is refused is left out; it never stops the others.
 
 use super::gate::is_by_a_person;
+use super::planned::{Grouped, Planned};
 use super::planning::{self, Stop};
 use super::plans::{Base, Bases, Looked, target_key, wanted};
-use super::step::{Grouped, Planned};
 use super::{InForce, Pipeline, StepError};
 use crate::automation::{Automation, MOST_MEMBERS};
 use crate::failpoint;

@@ -15,6 +15,7 @@ mod gate;
 mod groups;
 mod observe;
 mod operations;
+mod outcome;
 mod planning;
 mod plans;
 mod preview;
@@ -23,7 +24,7 @@ mod pull;
 mod pushed;
 mod refused;
 mod rules;
-mod step;
+mod planned;
 mod tidy;
 mod told;
 
@@ -50,7 +51,6 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use step::outcome;
 use tokio::sync::Notify;
 
 /// Opens the forge of a repository.

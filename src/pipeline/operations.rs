@@ -1,7 +1,7 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, cleanup::first_lane, dispatch::destination, planning::Stop, pull::priority, step::outcome};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::destination, outcome, planning::Stop, pull::priority};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::{ForgeError, Pull, PullState};
@@ -269,7 +269,7 @@ impl Pipeline {
     }
 
     pub(super) fn clean_up_task(&self, request: &Request, end: State) -> NewTask {
-        let lane = request.repository.as_ref().map(|name| first_lane(end, name)).unwrap_or_default();
+        let lane = request.repository.as_ref().map(|name| outcome::first_lane(end, name)).unwrap_or_default();
         outcome::follow_up(request, TaskKind::Withdraw, &lane, self.clock.as_ref())
     }
 

@@ -1,6 +1,6 @@
 //! The pure half of planning: parameters, target, change, gate. Used by the flow and by previews, so that both say the same.
 
-use super::step::Planned;
+use super::planned::Planned;
 use super::{InForce, StepError};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;

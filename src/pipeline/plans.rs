@@ -4,9 +4,10 @@
 use super::branch::Head;
 use super::conflicts::Mates;
 use super::operations::seen;
+use super::outcome;
+use super::planned::{Grouped, Planned};
 use super::planning::{self, Made, Stop, Wanted};
 use super::pull::priority;
-use super::step::{Grouped, Planned, outcome};
 use super::told::Told;
 use super::{InForce, Pipeline, StepError, blocking};
 use crate::failpoint;

@@ -2,8 +2,8 @@
 //! A branch the server refuses is pushed again alone, so that it harms no other.
 
 use super::branch::{self, Head, Placed};
+use super::outcome;
 use super::pushed::JustPlaced;
-use super::step::outcome;
 use super::told::Told;
 use super::{Pipeline, StepError, Turn, blocking, body, pull};
 use crate::failpoint;

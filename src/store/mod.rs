@@ -9,10 +9,12 @@ mod queries;
 mod records;
 pub mod sqlite;
 mod storms;
+mod tasks;
 
 pub use queries::*;
 pub use records::*;
 pub use storms::*;
+pub use tasks::*;
 
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};

@@ -1,0 +1,234 @@
+//! What a step found, turned into what the store is to write: the settlements of the steps, and nothing else.
+
+use super::planned::{Grouped, Planned, Postponed};
+use crate::clock::Clock;
+use crate::forge::PullState;
+use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
+use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict, lane};
+use crate::types::{CommitSha, RepositoryName, RequestId, TaskId, Timestamp};
+use crate::validate::Finding;
+
+/// Where cleaning up after this end begins: what a person closed or merged is over, of anything else the pull request is closed
+/// first.
+pub(super) fn first_lane(state: State, repository: &RepositoryName) -> String {
+    if matches!(state, State::Merged | State::Applied | State::Declined) { lane::of(repository) } else { lane::pulls(repository) }
+}
+
+/// The task is done, and nothing changed.
+pub(super) fn nothing() -> Settlement {
+    Settlement::default()
+}
+
+/// The task is done later, and this attempt does not count.
+pub(super) fn not_before(run_at: Timestamp, reason: String) -> Settlement {
+    Settlement { verdict: Verdict::Postponed { run_at, reason }, ..nothing() }
+}
+
+/// The task goes on at once in this lane, and this attempt does not count.
+pub(super) fn goes_on(lane: String) -> Settlement {
+    Settlement { verdict: Verdict::GoesOn { lane }, ..nothing() }
+}
+
+/// A line of the timeline that changes nothing.
+pub(super) fn note(request: &Request, message: String, clock: &dyn Clock) -> TimelineEntry {
+    TimelineEntry { at: clock.now(), from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() }
+}
+
+/// The same change on a newer tip: nothing a person would notice.
+pub(super) fn checked(mut request: Request, tip: CommitSha, clock: &dyn Clock) -> Settlement {
+    request.checked = Some(tip);
+    request.updated_at = clock.now();
+    Settlement { request: Some(request), ..nothing() }
+}
+
+/// The same change, of which something else is to be said now.
+pub(super) fn warned(mut request: Request, tip: CommitSha, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
+    request.checked = Some(tip);
+    say_anew(&mut request);
+    let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+    let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
+    let known = std::mem::replace(&mut request.findings, findings);
+    let conflicts = new_conflicts(&request, &known, clock);
+    let message = "other requests for the same fields came or went: what its pull request says of them is written again".to_owned();
+    let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+    settlement.timeline.extend(conflicts);
+    settlement
+}
+
+/// A person went on from the branch: what was planned before stays, and its pull request says so.
+pub(super) fn taken_over(mut request: Request, tip: Option<CommitSha>, clock: &dyn Clock) -> Settlement {
+    request.checked = tip;
+    let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+    let follow = follow_up(&request, TaskKind::Propose, &lane, clock);
+    settle(request, State::Planned, "a person went on from its branch: it is not computed again".to_owned(), vec![follow], clock)
+}
+
+/// What was written of it proves nothing any more, neither in the pull request nor in the check run.
+fn say_anew(request: &mut Request) {
+    if let Some(written) = &mut request.written {
+        written.digest.clear();
+        written.checked = None;
+    }
+}
+
+/// After planning, for the first time or again on a newer base. A pull request that is open is closed when nothing is left
+/// to propose.
+pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock) -> Settlement {
+    match planned {
+        Planned::Rejected { findings, message } => {
+            request.findings = findings;
+            let cleanup = clean_up(&request, State::Rejected, clock);
+            settle(request, State::Rejected, message, cleanup, clock)
+        }
+        Planned::Postponed(postponed) => later(request, postponed, clock),
+        Planned::Unchanged { parameters, repository, base } => {
+            request.changes = None;
+            request.parameters = Some(parameters);
+            request.repository = Some(repository);
+            let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
+            let cleanup = clean_up(&request, State::Unchanged, clock);
+            request.checked = Some(base.clone());
+            request.base = Some(base);
+            settle(request, State::Unchanged, message, cleanup, clock)
+        }
+        Planned::Committed { parameters, repository, target: _, branch, base, commit, summary, changes, text, warnings } => {
+            let again = match request.state {
+                State::Accepted => "computed",
+                _ if request.base.as_ref() == Some(&base) => "its members changed: computed again",
+                _ => "the base moved: computed again",
+            };
+            let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
+            request.checked = Some(base.clone());
+            let follow = follow_up(&request, TaskKind::Propose, &lane::of(&repository), clock);
+            request.parameters = Some(parameters);
+            request.repository = Some(repository);
+            request.branch = Some(branch);
+            request.base = Some(base);
+            // A commit planned before may be on the branch, though nobody could record that. One is remembered, which spares
+            // a look at the branch; of others that were pushed since, the branch itself tells that they are ours.
+            let before = request.commit.replace(commit.clone()).filter(|before| *before != commit);
+            request.pushed = request.pushed.take().or(before);
+            if request.text.as_ref() != Some(text.as_ref()) || request.summary != summary || request.findings != warnings {
+                // It may be written from now on, whether or not that is noted: what was written before proves nothing more.
+                say_anew(&mut request);
+            }
+            request.summary = summary;
+            request.changes = Some(*changes);
+            request.text = Some(*text);
+            let known = std::mem::replace(&mut request.findings, warnings);
+            let conflicts = new_conflicts(&request, &known, clock);
+            let mut settlement = settle(request, State::Planned, message, vec![follow], clock);
+            settlement.timeline.extend(conflicts);
+            settlement
+        }
+    }
+}
+
+/// The same for a group, with what it came to for each member.
+pub(super) fn grouped(request: Request, grouped: Grouped, clock: &dyn Clock) -> Settlement {
+    let settlement = planned(request, grouped.planned, clock);
+    let beside = Beside { members: grouped.members, ..settlement.beside };
+    Settlement { beside, ..settlement }
+}
+
+/// Stays where it is for now; said once in the timeline, and each time in its message.
+fn later(mut request: Request, postponed: Postponed, clock: &dyn Clock) -> Settlement {
+    let Postponed { run_at, message, since_now } = postponed;
+    let timeline = since_now.then(|| note(&request, message.clone(), clock)).into_iter().collect();
+    request.message = Some(message.clone());
+    request.updated_at = clock.now();
+    Settlement { request: Some(request), timeline, ..not_before(run_at, message) }
+}
+
+/// A line for each conflict that was not known when the request was planned before.
+fn new_conflicts(request: &Request, known: &[Finding], clock: &dyn Clock) -> Vec<TimelineEntry> {
+    let new = request.findings.iter().filter(|finding| finding.rule == CONFLICT && !known.contains(finding));
+    new.map(|finding| TimelineEntry { from: Some(State::Planned), to: State::Planned, ..note(request, finding.message.clone(), clock) }).collect()
+}
+
+/// What became of the pull request of a planned request.
+pub(super) struct Proposal {
+    pub(super) pull: PullRef,
+    pub(super) state: PullState,
+    /// What it was made to say, to be kept while it is open.
+    pub(super) written: PullWritten,
+    /// Said when a person has pushed to the branch.
+    pub(super) branch_note: Option<String>,
+    /// What the forge could not do.
+    pub(super) notes: Vec<String>,
+}
+
+/// After the pull request was opened or found.
+pub(super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clock) -> Settlement {
+    let Proposal { pull, state, written, branch_note, notes } = proposal;
+    if branch_note.is_none() {
+        request.pushed.clone_from(&request.commit);
+    }
+    let (state, said) = match state {
+        PullState::Open => (State::Proposed, format!("pull request #{} is open: {}", pull.number, pull.url)),
+        PullState::Closed => (State::Declined, format!("pull request #{} was closed by a person", pull.number)),
+        PullState::Merged => (State::Merged, format!("pull request #{} is merged", pull.number)),
+    };
+    request.written = (state == State::Proposed).then_some(written);
+    request.pull = Some(pull);
+    request.urged = false;
+    // Where a person went on, or merged or closed it meanwhile, the pull request has what it had.
+    let pushed = request.members > 0 && !request.taken_over && state == State::Proposed;
+    let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
+    let cleanup = if state.is_ended() { clean_up(&request, state, clock) } else { Vec::new() };
+    let settlement = settle(request, state, message, cleanup, clock);
+    Settlement { beside: Beside { pushed, ..settlement.beside }, ..settlement }
+}
+
+/// After the pull request of an open request was found to be over.
+pub(super) fn over(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+    let cleanup = clean_up(&request, state, clock);
+    settle(request, state, message, cleanup, clock)
+}
+
+/// What an end leaves to do where a branch may be.
+fn clean_up(request: &Request, end: State, clock: &dyn Clock) -> Vec<NewTask> {
+    let repository = request.repository.as_ref().filter(|_| request.branch.is_some());
+    repository.map(|name| follow_up(request, TaskKind::Withdraw, &first_lane(end, name), clock)).into_iter().collect()
+}
+
+/// After the forge found that the base holds everything already.
+pub(super) fn nothing_to_propose(request: Request, message: String, clock: &dyn Clock) -> Settlement {
+    let cleanup = clean_up(&request, State::Unchanged, clock);
+    settle(request, State::Unchanged, message, cleanup, clock)
+}
+
+/// Back to the beginning, because what was planned is lost or outdated.
+pub(super) fn plan_again(request: Request, clock: &dyn Clock) -> Settlement {
+    let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+    let follow = follow_up(&request, TaskKind::Plan, &lane, clock);
+    settle(request, State::Accepted, "the commit is not in the mirror any more; it is planned again".to_owned(), vec![follow], clock)
+}
+
+/// A task for the same request, due now.
+pub(super) fn follow_up(request: &Request, kind: TaskKind, lane: &str, clock: &dyn Clock) -> NewTask {
+    let now = clock.now();
+    NewTask { id: TaskId::from_parts(now, clock.random()), kind, request: request.id.clone(), lane: lane.to_owned(), run_at: now }
+}
+
+fn settle(mut request: Request, state: State, message: String, follow_up: Vec<NewTask>, clock: &dyn Clock) -> Settlement {
+    let now = clock.now();
+    let from = request.state;
+    debug_assert!(from.may_become(state), "{from} -> {state}");
+    request.state = state;
+    request.message = Some(message.clone());
+    request.updated_at = now;
+    let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
+    let beside = Beside { successor: successor(&request, clock), ..Beside::default() };
+    Settlement { request: Some(request), timeline: vec![entry], follow_up, beside, ..nothing() }
+}
+
+/// Who goes on with the members that an ended group did not take along; when it is withdrawn or failed they stay with it.
+pub(super) fn successor(request: &Request, clock: &dyn Clock) -> Option<RequestId> {
+    let goes_on = matches!(request.state, State::Merged | State::Declined | State::Unchanged | State::Rejected);
+    (request.members > 0 && goes_on).then(|| RequestId::from_parts(clock.now(), clock.random()))
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}

@@ -1,0 +1,176 @@
+//! Tasks as the store keeps them: what is owed, what is claimed, and what an attempt leaves, as plain values.
+
+use super::storms::Beside;
+use crate::request::{Request, TimelineEntry};
+use crate::types::{RequestId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What a task does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Compute, validate and commit the change.
+    Plan,
+    /// Push the branch and open or update the pull request.
+    Propose,
+    /// Clean up after an end: close the pull request where it is still open, delete the branch.
+    Withdraw,
+    /// Compute an open request's change again on a newer base, and update its branch when it differs.
+    Replan,
+}
+
+impl TaskKind {
+    /// Every kind, in the order of a request's life.
+    pub const ALL: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Replan, TaskKind::Withdraw];
+
+    /// The word used in the store, the API and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Propose => "propose",
+            Self::Withdraw => "withdraw",
+            Self::Replan => "replan",
+        }
+    }
+}
+
+/// A task to be added. At most one task of a kind waits for a request; adding it again makes the waiting one due at the earlier time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// Its id, made by the caller.
+    pub id: TaskId,
+    /// What it does.
+    pub kind: TaskKind,
+    /// For which request.
+    pub request: RequestId,
+    /// Tasks of one lane are done one at a time, see [`crate::store::lane`]; empty when the repository is not known yet (such tasks do not wait
+    /// for one another).
+    pub lane: String,
+    /// Not before.
+    pub run_at: Timestamp,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Waiting for its time or for a worker.
+    Waiting,
+    /// A worker has it.
+    Leased,
+    /// Attempts are exhausted, or it cannot succeed: a dead letter, kept until retried.
+    Dead,
+}
+
+/// A task that is still owed, or dead. A task that is done is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// What it does.
+    pub kind: TaskKind,
+    /// For which request.
+    pub request: RequestId,
+    /// Its lane.
+    pub lane: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Not before.
+    pub run_at: Timestamp,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+}
+
+/// How much may be claimed at once. Lanes of pull requests are counted apart: they mostly wait for a forge, and must not stand in
+/// the way of git's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// For planning and pushing; a task without a lane counts as a lane.
+    pub git: Share,
+    /// For opening and closing pull requests.
+    pub pulls: Share,
+}
+
+/// A part of [`Room`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Lanes.
+    pub lanes: u32,
+    /// Tasks of a named lane, which are then done together.
+    pub each: u32,
+}
+
+impl Room {
+    /// Up to `lanes` lanes of either kind, and up to `each` tasks of one.
+    pub fn of(lanes: u32, each: u32) -> Self {
+        let share = Share { lanes, each };
+        Self { git: share, pulls: share }
+    }
+
+    /// One task of each of up to `lanes` lanes of either kind.
+    pub fn single(lanes: u32) -> Self {
+        Self::of(lanes, 1)
+    }
+}
+
+/// A leased task with its request, as read in the same transaction.
+#[derive(Debug, Clone)]
+pub struct ClaimedTask {
+    /// The task; `attempts` counts this one.
+    pub task: Task,
+    /// The request it is for.
+    pub request: Request,
+    /// Who holds the lease.
+    pub owner: String,
+    /// Raised by every claim; a write with an older fence is refused.
+    pub fence: u64,
+}
+
+/// What a finished attempt leaves behind.
+#[derive(Debug, Clone, Default)]
+pub struct Settlement {
+    /// The request as it is now, with the version it was read at; none when it does not change.
+    pub request: Option<Request>,
+    /// Timeline entries to add.
+    pub timeline: Vec<TimelineEntry>,
+    /// Tasks to add.
+    pub follow_up: Vec<NewTask>,
+    /// What becomes of the task.
+    pub verdict: Verdict,
+    /// What else a plan leaves.
+    pub beside: Beside,
+}
+
+/// What becomes of a task after an attempt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done: the task is removed.
+    #[default]
+    Done,
+    /// Once more, not before `run_at`.
+    Retry {
+        /// Not before.
+        run_at: Timestamp,
+        /// Why this attempt failed.
+        error: String,
+    },
+    /// Later, and this attempt does not count: the other side asked us to wait before anything was tried in earnest.
+    Postponed {
+        /// Not before.
+        run_at: Timestamp,
+        /// Who asks us to wait, and why.
+        reason: String,
+    },
+    /// It goes on at once in this lane, in its turn there, and this attempt does not count.
+    GoesOn {
+        /// See [`crate::store::lane`].
+        lane: String,
+    },
+    /// No more attempts: kept as a dead letter.
+    Dead {
+        /// Why.
+        error: String,
+    },
+}

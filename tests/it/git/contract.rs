@@ -7,6 +7,7 @@ use kubeops::types::{CommitSha, ErrorClass, RequestId};
 use rstest::rstest;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn update(name: &str, commit: Option<&CommitSha>, expected: Expected) -> RefUpdate {
     RefUpdate { branch: branch(name), commit: commit.cloned(), expected }
@@ -310,4 +311,35 @@ fn many_writers_each_get_their_commit(#[values(With::Libgit2, With::Git)] with: 
     assert_eq!(commits.len(), 12);
     assert_eq!(setting.upstream.log().lines().filter(|line| line.ends_with("One of many")).count(), 6);
     setting.fsck();
+}
+
+/// What one conversation showed of the base spares the next: for a while, until somebody tells that it moved, and only while it holds.
+#[rstest]
+fn what_a_conversation_showed_of_the_base_spares_the_next_one(#[values(With::Libgit2, With::Git)] with: With) {
+    let upstream = UpstreamRepo::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let server = upstream.serve_watched(None, move |_| drop(counted.fetch_add(1, Ordering::SeqCst)));
+    let setting = Setting::behind(upstream, with.spec(), Server::Http(server));
+    let (mirror, long) = (setting.mirror(), Duration::from_secs(600));
+    let asked = || asked.swap(0, Ordering::SeqCst);
+    let tip = mirror.fetch().expect("fetched");
+    assert!(asked() > 0);
+    assert_eq!((mirror.known_tip(long), mirror.fetch_within(long)), (Some(tip.clone()), Ok(tip.clone())));
+    assert_eq!(asked(), 0, "nobody was asked");
+    // It moved, and nobody tells: it is believed, and asked for where nothing may be believed.
+    let moved = setting.upstream.write("main", "README.md", "moved on\n");
+    assert_eq!(mirror.fetch_within(long), Ok(tip.clone()));
+    assert_eq!(asked(), 0);
+    assert_eq!(mirror.fetch_within(Duration::ZERO), Ok(moved.clone()));
+    assert!(asked() > 0);
+    let again = setting.upstream.write("main", "README.md", "and on\n");
+    mirror.forget_tip();
+    assert_eq!((mirror.known_tip(long), mirror.fetch_within(long)), (None, Ok(again.clone())), "somebody told");
+    // A push by libgit2 shows it as well, though the mirror does not hold it yet; git's tells nothing of other branches.
+    let commit = setting.commit_on(&again, "1");
+    let newest = setting.upstream.write("main", "README.md", "and on\nand on\n");
+    mirror.push(&branch("kubeops/x/one"), &commit, Expected::Absent).expect("pushed");
+    let shown = if with == With::Libgit2 { newest } else { again };
+    assert_eq!((mirror.known_tip(long), mirror.fetch_within(long)), (Some(shown.clone()), Ok(shown)));
 }

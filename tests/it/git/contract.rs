@@ -319,7 +319,7 @@ fn what_a_conversation_showed_of_the_base_spares_the_next_one(#[values(With::Lib
     let upstream = UpstreamRepo::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
-    let server = upstream.serve_watched(None, move |_| drop(counted.fetch_add(1, Ordering::SeqCst)));
+    let server = upstream.serve_watched(None, move |_| _ = counted.fetch_add(1, Ordering::SeqCst));
     let setting = Setting::behind(upstream, with.spec(), Server::Http(server));
     let (mirror, long) = (setting.mirror(), Duration::from_secs(600));
     let asked = || asked.swap(0, Ordering::SeqCst);

@@ -11,6 +11,8 @@ const PACKED: (u32, u32) = (2, 36);
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={ORDER}");
+    // They are in the program, and a file that is new is not seen otherwise.
+    println!("cargo::rerun-if-changed=templates/manifests");
     let target = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     if target("OS") != "linux" || target("ENV") != "gnu" || target("ARCH") != "x86_64" || std::env::var("HOST") != std::env::var("TARGET") {
         return;

@@ -78,7 +78,7 @@ fn every_error_has_its_file_line_column_and_a_hint() {
     assert!(
         found[1].starts_with("rules/b.yaml:16:")
             && found[1].contains("there is no template \"namespac\"")
-            && found[1].contains("hint: known are: access-grant"),
+            && found[1].contains("hint: did you mean namespace?"),
         "{}",
         found[1]
     );

@@ -96,7 +96,7 @@ pub trait Store: Send + Sync + 'static {
     /// there is room for, to be done together; a task without a lane counts as a lane of its own. Tasks of alerts come first, then
     /// the oldest. At most one task of a request, and
     /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
-    /// out is free again, and its task comes before the others of its lane. A task that was begun twice without an end comes
+    /// out is free again, and its task comes before all that wait. A task that was begun twice without an end comes
     /// alone. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
 

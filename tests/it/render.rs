@@ -242,10 +242,14 @@ proptest! {
             "subjects": [{"kind": "User", "name": v}, {"kind": "Group", "name": v}, {"kind": "ServiceAccount", "name": v}]})), &free);
         unchanged(&SHIPPED, "cron-job", |v| full("cron-job", json!({"name": "x", "namespace": "web", "schedule": "@daily", "image": "a/b:1", "description": format!("{v}."),
             "command": [v, "-c", v], "args": [v], "env": {"A": v, "B": format!("{v}{v}")}})), &text);
+        unchanged(&SHIPPED, "config-map", |v| full("config-map", json!({"name": "x", "namespace": "web", "data": {"a": v, "b": format!("{v}\n{v}")}})), &text);
         for (template, mut parameters) in [
             ("resource-quota", json!({"namespace": "web", "hard": {"pods": 1}})),
             ("horizontal-pod-autoscaler", json!({"namespace": "web", "target": {"name": "x"}, "maxReplicas": 3})),
             ("persistent-volume-claim", json!({"name": "x", "namespace": "web", "size": "1Gi"})),
+            ("pod-disruption-budget", json!({"name": "x", "namespace": "web", "labels": {"app": "shop"}})),
+            ("limit-range", json!({"namespace": "web"})),
+            ("service", json!({"name": "x", "namespace": "web", "labels": {"app": "shop"}, "ports": [{"name": "http", "port": 80}]})),
         ] {
             parameters["description"] = Value::Null;
             unchanged(&SHIPPED, template, |v| {

@@ -7,7 +7,7 @@ use crate::expression::{Expression, Scope, Variable};
 use crate::inventory::Target;
 use crate::plan::PlanError;
 use crate::render::{Catalogue, RenderJob, TextKind, TextTemplate};
-use crate::types::{SpecError, TemplateName};
+use crate::types::{SpecError, TemplateName, nearest};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -66,10 +66,9 @@ pub(super) fn compile(step: &RenderSpec, at: usize, names: &[&str], catalogue: &
     check_path(&step.path, &format!("{at}/path"), errors);
     let Some(template) = catalogue.get(&step.template) else {
         let known: Vec<&str> = catalogue.templates().map(|template| template.name().as_str()).collect();
-        errors.push(
-            SpecError::new(format!("{at}/template"), format!("there is no template {:?}", step.template.as_str()))
-                .hint(format!("known are: {}", known.join(", "))),
-        );
+        let near = nearest(step.template.as_str(), known.iter().copied());
+        let hint = near.map_or_else(|| format!("known are: {}", known.join(", ")), |near| format!("did you mean {near}?"));
+        errors.push(SpecError::new(format!("{at}/template"), format!("there is no template {:?}", step.template.as_str())).hint(hint));
         return None;
     };
     let properties: Vec<&str> = template.property_names().collect();

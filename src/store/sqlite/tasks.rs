@@ -83,12 +83,13 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
 
 /// What a claim would take now, in the order it is given out; those of a lane stand together, the oldest first.
 ///
-/// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before the others of its lane, so that
-/// the former holder is fenced off before anything else happens there.
+/// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
+/// holder is fenced off before anything else happens there.
 pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let heads = heads(connection, count(room.git.lanes).saturating_add(leased.len()).saturating_mul(3)).await?;
+    let others = count(room.git.lanes).saturating_add(count(room.pulls.lanes)).saturating_add(leased.len());
+    let heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
     let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
@@ -98,26 +99,19 @@ pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp
     }
     let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
     ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
-    // First who may go at all: in a lane, a lost lease before the rest.
+    // Lost leases before the rest. Who finds no room stands in nobody's way.
     ripe.sort_by_key(|(waiting, task)| (*waiting, task.order()));
+    let mut left = [count(room.git.lanes), count(room.pulls.lanes)];
     let mut free: Vec<&Candidate> = Vec::new();
     for (_, task) in ripe {
-        if (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
+        let left = &mut left[usize::from(lane::is_pulls(&task.lane))];
+        if *left > 0 && (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
+            *left -= 1;
             taken_lanes.insert(task.lane.as_str());
             free.push(task);
         }
     }
     free.sort_by_key(|task| task.order());
-    let mut left = [count(room.git.lanes), count(room.pulls.lanes)];
-    free.retain(|task| {
-        let left = &mut left[usize::from(lane::is_pulls(&task.lane))];
-        let taken = *left > 0;
-        *left = left.saturating_sub(1);
-        if !taken {
-            requests.remove(&task.request);
-        }
-        taken
-    });
     let mut seqs = Vec::new();
     for first in free {
         seqs.push(first.seq);

@@ -32,7 +32,7 @@ fn everything_wrong_is_told_with_file_line_column_and_hint_and_ends_with_3() {
     );
     assert!(told.contains(&format!("{file}:12:")), "the expression's line: {told}");
     assert!(told.contains(&format!("{file}:14:14: error: Automation/broken: there is no template \"namespase\"")), "{told}");
-    assert!(told.contains("\n  hint: known are: access-grant, cron-job"), "{told}");
+    assert!(told.contains("\n  hint: did you mean namespace?"), "{told}");
     assert!(told.contains("not valid: 3 errors, 0 warnings"), "{told}");
 
     let ran = world.run(&["--output", "json", "check"]);

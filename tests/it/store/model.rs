@@ -113,8 +113,8 @@ impl Model {
         held.request == wanted.request || (!wanted.lane.is_empty() && held.lane == wanted.lane)
     }
 
-    /// Indices of what a claim takes: lost leases first choose their lanes, then the waiting; the first of a lane that is not
-    /// free holds up its lane. The oldest of those are taken, each with what else is due in its lane.
+    /// Indices of what a claim takes: lost leases first, then the waiting, the first of a lane for the lane, as far as there is
+    /// room; each with what else is due in its lane.
     fn claimable(&self, now: i64, room: Room) -> Vec<usize> {
         let lost = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until <= now);
         let held = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until > now);
@@ -131,22 +131,20 @@ impl Model {
             first
         });
         order.extend(waiting);
+        let (mut git, mut pulls) = (room.git.lanes, room.pulls.lanes);
         let mut taken: Vec<usize> = Vec::new();
         for n in order {
             let wanted = &self.0[n];
-            let free = !self.0.iter().any(|owed| held(owed) && self.blocks(owed, wanted)) && !taken.iter().any(|m| self.blocks(&self.0[*m], wanted));
+            let left = if wanted.lane.ends_with("/pulls") { &mut pulls } else { &mut git };
+            let free = *left > 0
+                && !self.0.iter().any(|owed| held(owed) && self.blocks(owed, wanted))
+                && !taken.iter().any(|m| self.blocks(&self.0[*m], wanted));
             if free {
+                *left -= 1;
                 taken.push(n);
             }
         }
         taken.sort_by_key(|n| self.order(*n));
-        let (mut git, mut pulls) = (room.git.lanes, room.pulls.lanes);
-        taken.retain(|n| {
-            let left = if self.0[*n].lane.ends_with("/pulls") { &mut pulls } else { &mut git };
-            let taken = *left > 0;
-            *left = left.saturating_sub(1);
-            taken
-        });
         let mut together = Vec::new();
         let mut requests: Vec<&RequestId> = taken.iter().map(|n| &self.0[*n].request).collect();
         requests.extend(self.0.iter().filter(|owed| held(owed)).map(|owed| &owed.request));
@@ -334,7 +332,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn the_queue_does_what_the_model_does(commands in prop::collection::vec(command(), 1..50)) {

@@ -19,6 +19,9 @@ impl Pipeline {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
         let Some(repository) = repository else { return Ok(outcome::nothing()) };
+        if *lane == outcome::first_lane(request.state, &repository.name) {
+            self.tell_rivals(request).await?;
+        }
         let Some(head) = Head::of(request, &repository)? else { return Ok(outcome::nothing()) };
         let mirror = self.mirror(&repository)?;
         if !lane::is_pulls(lane) {

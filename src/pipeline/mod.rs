@@ -125,10 +125,7 @@ impl Pipeline {
         for (place, claimed) in cleanups {
             let cleaned = match &claimed.task.lane {
                 lane if lane::is_pulls(lane) && turn.is_over() => Ok(outcome::goes_on(lane.clone())),
-                lane => match self.tell_rivals(&claimed.request).await {
-                    Ok(()) => self.clean_up(&claimed.request, lane).await,
-                    Err(error) => Err(error),
-                },
+                lane => self.clean_up(&claimed.request, lane).await,
             };
             told.tell(place, self.explained(cleaned).await);
         }

@@ -261,5 +261,4 @@ fn limit_of(answer: &Answer) -> Option<Limit> {
 }
 
 #[cfg(test)]
-#[path = "budget_tests.rs"]
 mod tests;

@@ -18,6 +18,7 @@ const MAX_BYTES: usize = 1024;
 /// step    = "." name / bracket
 /// bracket = "[" string "]"            a key of any characters, as a JSON string
 ///         / "[" name "=" value "]"    the element of a list whose field `name` is `value`
+///         / "[" "=" value "]"         the element of a list that is `value` itself
 /// name    = 1*( letter / digit / "_" / "-" )
 /// value   = string / 1*( any character but white space, quotes, "[", "]" )
 /// string  = a JSON string, in double quotes
@@ -34,7 +35,7 @@ pub enum Step {
     Key(String),
     /// The element of a list whose field `key` is `value`.
     Element {
-        /// The field.
+        /// The field; empty for the element itself, where a list has scalars.
         key: String,
         /// What it is; a number or a truth value is compared as it is written in JSON.
         value: String,
@@ -55,6 +56,13 @@ impl FieldPath {
     /// The steps, at least one.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// The path one step further.
+    pub fn with(&self, step: Step) -> Self {
+        let mut steps = self.steps.clone();
+        steps.push(step);
+        Self { steps }
     }
 
     /// Whether one of the two paths is the other, or leads to a part of it.
@@ -143,7 +151,7 @@ impl<'t> Reader<'t> {
             return Ok(Step::Key(key));
         }
         let begun = self.at;
-        let key = self.name()?;
+        let key = if self.rest().starts_with('=') { String::new() } else { self.name()? };
         if self.rest().starts_with(']') {
             self.at = begun;
             let message = if key.bytes().all(|byte| byte.is_ascii_digit()) {

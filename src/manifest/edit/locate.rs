@@ -62,7 +62,7 @@ pub(super) fn object(documents: &[Document], address: Option<&ObjectAddress>) ->
 
 /// Follows `base`, which is there, and then `steps` as far as they lead.
 pub(super) fn resolve<'a>(value: &'a Value, base: Vec<Place>, steps: &'a [Step]) -> Result<Resolved<'a>, EditError> {
-    let mut value = base.iter().try_fold(value, |value, place| child(value, place)).unwrap_or(&Value::Null);
+    let mut value = at(value, &base).unwrap_or(&Value::Null);
     let mut places = base;
     for (number, step) in steps.iter().enumerate() {
         let here = || if number == 0 { "the document".to_owned() } else { format!("`{}`", FieldPath::prefix(&steps[..number])) };
@@ -110,7 +110,7 @@ fn child<'a>(value: &'a Value, place: &Place) -> Option<&'a Value> {
 
 /// The place of the one element whose field `key` is `wanted`.
 fn element(items: &[Value], key: &str, wanted: &str, list: &str) -> Result<usize, EditError> {
-    let mut found = items.iter().enumerate().filter(|(_, item)| item.get(key).is_some_and(|field| Step::names(wanted, field)));
+    let mut found = items.iter().enumerate().filter(|(_, item)| field_of(item, key).is_some_and(|field| Step::names(wanted, field)));
     let first = found.next();
     let more = found.count();
     match first {
@@ -125,9 +125,44 @@ fn element(items: &[Value], key: &str, wanted: &str, list: &str) -> Result<usize
     }
 }
 
+/// The place of the last step of a path in what is above it; none when it is not there.
+pub(super) fn member(parent: &Value, last: &Step, above: &[Step]) -> Result<Option<Place>, EditError> {
+    let here = || if above.is_empty() { "the document".to_owned() } else { format!("`{}`", FieldPath::prefix(above)) };
+    match (last, parent) {
+        (Step::Key(key), Value::Object(fields)) => Ok(fields.contains_key(key).then(|| Place::Key(key.clone()))),
+        (Step::Element { key, value }, Value::Array(items)) => match element(items, key, value, &here()) {
+            Ok(index) => Ok(Some(Place::Index(index))),
+            Err(error) if error.reason == EditFault::Missing => Ok(None),
+            Err(error) => Err(error),
+        },
+        (_, Value::Null) => Ok(None),
+        (Step::Key(_), other) => Err(EditError::new(EditFault::Kind, format!("{} is {}, not a mapping", here(), kind(other)))),
+        (Step::Element { .. }, other) => Err(EditError::new(EditFault::Kind, format!("{} is {}, not a list", here(), kind(other)))),
+    }
+}
+
+/// Why nothing stands where `steps` lead: where they end, and what is there instead.
+pub(super) fn nothing_at(resolved: &Resolved<'_>, steps: &[Step]) -> EditError {
+    let there = &steps[..steps.len().saturating_sub(resolved.missing.len() + 1)];
+    let here = if there.is_empty() { "the document".to_owned() } else { format!("`{}`", FieldPath::prefix(there)) };
+    let message = match (resolved.missing.first(), resolved.value) {
+        (Some(Step::Key(key)), Value::Object(fields)) => {
+            let names: Vec<String> = fields.keys().cloned().collect();
+            format!("{here} has no field `{key}`; {}", candidates(key, &names))
+        }
+        _ => format!("{here} is {}", kind(resolved.value)),
+    };
+    EditError::new(EditFault::Missing, message)
+}
+
+/// The field of an element that names it; without a key the element names itself.
+fn field_of<'v>(item: &'v Value, key: &str) -> Option<&'v Value> {
+    if key.is_empty() { Some(item) } else { item.get(key) }
+}
+
 /// The elements of a list by their field `key`; where none has it, the fields they have.
 fn named(items: &[Value], key: &str) -> Vec<String> {
-    let names: Vec<String> = items.iter().filter_map(|item| Some(format!("{key}={}", scalar_text(item.get(key)?)?))).collect();
+    let names: Vec<String> = items.iter().filter_map(|item| Some(format!("{key}={}", scalar_text(field_of(item, key)?)?))).collect();
     if !names.is_empty() {
         return names;
     }
@@ -159,18 +194,23 @@ pub(super) fn nested(first: &Step, rest: &[Step], value: &Value, whole: &[Step])
     }
 }
 
+/// What `places` lead to.
+pub(super) fn at<'v>(whole: &'v Value, places: &[Place]) -> Option<&'v Value> {
+    places.iter().try_fold(whole, child)
+}
+
+/// As [`at`], to be changed.
+pub(super) fn at_mut<'v>(whole: &'v mut Value, places: &[Place]) -> Option<&'v mut Value> {
+    places.iter().try_fold(whole, |at, place| match place {
+        Place::Key(key) => at.get_mut(key),
+        Place::Index(index) => at.get_mut(index),
+    })
+}
+
 /// The document's value with the field set.
 pub(super) fn intended(document: &Value, resolved: &Resolved<'_>, value: &Value) -> Value {
     let mut whole = document.clone();
-    let mut at = &mut whole;
-    for place in &resolved.places {
-        let next = match place {
-            Place::Key(key) => at.get_mut(key),
-            Place::Index(index) => at.get_mut(index),
-        };
-        let Some(next) = next else { return whole };
-        at = next;
-    }
+    let Some(mut at) = at_mut(&mut whole, &resolved.places) else { return whole };
     for step in resolved.missing {
         let Step::Key(key) = step else { return whole };
         if at.is_null() {

@@ -1,11 +1,13 @@
-//! Fields of YAML and JSON texts set in place: only the bytes of the value asked for are written, everything else stays.
+//! Fields of YAML and JSON texts set, added and taken out in place: only the bytes of what is asked for change, everything else stays.
 //! A text is spliced at positions the reader gave, read again as strictly, and compared with what was meant. It never guesses
 //! what an address means, and never gives out a text that says anything else than was asked for.
 
 mod error;
 mod insert;
 mod locate;
+mod merge;
 mod page;
+mod remove;
 mod replace;
 mod style;
 
@@ -88,6 +90,85 @@ impl Editor {
             }
         }
         Err(if locate::is_shared(at, &resolved.places) { EditError::shared(whole) } else { EditError::unsound(whole) })
+    }
+
+    /// What stands at a field; none where it is missing.
+    ///
+    /// # Errors
+    /// See [`EditError`].
+    pub fn get(&self, object: Option<&ObjectAddress>, path: &FieldPath) -> Result<Option<&Value>, EditError> {
+        let (document, base) = locate::object(&self.documents, object)?;
+        let at = self.documents.get(document).ok_or_else(|| EditError::unsound(path.steps()))?;
+        let resolved = locate::resolve(&at.value, base, path.steps())?;
+        let places = resolved.missing.is_empty().then_some(resolved.places);
+        Ok(places.and_then(|places| locate::at(&at.value, &places)))
+    }
+
+    /// Takes a field or an element out; tells whether it was there. A mapping or list that loses its last member becomes `{}` or `[]`.
+    ///
+    /// # Errors
+    /// See [`EditError`]; what leads to the field has to be there.
+    pub fn remove(&mut self, object: Option<&ObjectAddress>, path: &FieldPath) -> Result<bool, EditError> {
+        let (document, base) = locate::object(&self.documents, object)?;
+        self.remove_at(document, base, path.steps(), path.steps())
+    }
+
+    fn remove_at(&mut self, document: usize, base: Vec<Place>, steps: &[Step], whole: &[Step]) -> Result<bool, EditError> {
+        let Some(at) = self.documents.get(document) else { return Err(EditError::unsound(whole)) };
+        let (Some((last, above)), root) = (steps.split_last(), &at.value) else { return Err(EditError::unsound(whole)) };
+        let parent = locate::resolve(root, base, above)?;
+        if !parent.missing.is_empty() {
+            return Err(locate::nothing_at(&parent, steps));
+        }
+        let Some(place) = locate::member(parent.value, last, above)? else { return Ok(false) };
+        let spot = locate::walk(at, &parent.places, whole)?;
+        let child = locate::walk(at, &[parent.places.as_slice(), std::slice::from_ref(&place)].concat(), whole)?;
+        let number = at.positions.below(spot.node.number).position(|node| node.number == child.node.number);
+        let page = Page::new(&self.text, at, self.json, whole);
+        let splices = remove::child(&page, &spot.node, parent.value, number.unwrap_or(usize::MAX))?;
+        let mut intended = root.clone();
+        match (locate::at_mut(&mut intended, &parent.places), &place) {
+            (Some(Value::Object(fields)), Place::Key(key)) => drop(fields.shift_remove(key)),
+            (Some(Value::Array(items)), Place::Index(index)) => drop(items.remove(*index)),
+            _ => return Err(EditError::unsound(whole)),
+        }
+        let places = [parent.places.as_slice(), std::slice::from_ref(&place)].concat();
+        self.write(document, &splices, &intended, &places, whole)
+    }
+
+    /// Adds an element behind the last one of a list; a list that is missing, or empty, is made.
+    ///
+    /// # Errors
+    /// See [`EditError`].
+    pub fn append(&mut self, object: Option<&ObjectAddress>, path: &FieldPath, value: &Value) -> Result<bool, EditError> {
+        let (document, base) = locate::object(&self.documents, object)?;
+        let Some(at) = self.documents.get(document) else { return Err(EditError::unsound(path.steps())) };
+        let resolved = locate::resolve(&at.value, base, path.steps())?;
+        if !resolved.missing.is_empty() || resolved.value.is_null() {
+            return self.set(object, path, &Value::Array(vec![value.clone()]));
+        }
+        let mut intended = at.value.clone();
+        match locate::at_mut(&mut intended, &resolved.places) {
+            Some(Value::Array(items)) => items.push(value.clone()),
+            _ => {
+                let message = format!("`{path}` is {}, not a list", locate::kind(resolved.value));
+                return Err(EditError::new(EditFault::Kind, message));
+            }
+        }
+        let spot = locate::walk(at, &resolved.places, path.steps())?;
+        let page = Page::new(&self.text, at, self.json, path.steps());
+        let splices = insert::element(&page, spot, resolved.value, value)?;
+        self.write(document, &splices, &intended, &resolved.places, path.steps())
+    }
+
+    /// Writes the splices, unless the text would then say anything else than `intended`.
+    fn write(&mut self, document: usize, splices: &[Splice], intended: &Value, places: &[Place], whole: &[Step]) -> Result<bool, EditError> {
+        let Some((text, reread)) = self.applied(document, splices, intended) else {
+            let shared = self.documents.get(document).is_some_and(|document| locate::is_shared(document, places));
+            return Err(if shared { EditError::shared(whole) } else { EditError::unsound(whole) });
+        };
+        self.take(document, text, reread);
+        Ok(true)
     }
 
     fn splices(&self, document: usize, resolved: &Resolved<'_>, whole: &[Step], value: &Value, blocks: bool) -> Result<Vec<Splice>, EditError> {

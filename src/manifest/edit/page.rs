@@ -152,6 +152,30 @@ impl<'a> Page<'a> {
         self.text[end + blanks..].starts_with(':').then_some(end + blanks + 1)
     }
 
+    /// Where the `-` of a block list's element stands.
+    pub(super) fn dash(&self, element: &NodeView<'_>) -> Option<usize> {
+        let start = element.value.start.offset as usize;
+        if element.written.form == Form::Absent && self.text[start..].starts_with('-') {
+            return Some(start);
+        }
+        let line = self.line_start(start);
+        let before = self.text[line..start].trim_end();
+        let at = before.rfind("- ").or_else(|| before.ends_with('-').then(|| before.len() - 1))?;
+        // Between the dash and the value only an anchor or a tag.
+        before[at + 1..].split_whitespace().all(|word| word.starts_with(['&', '!'])).then_some(line + at)
+    }
+
+    /// Columns before the `-` of a block list's element.
+    pub(super) fn dash_column(&self, element: &NodeView<'_>) -> Option<usize> {
+        let dash = self.dash(element)?;
+        Some(self.text[self.line_start(dash)..dash].chars().count())
+    }
+
+    /// Whether nothing but blanks stands before `at` in its line.
+    pub(super) fn begins_line(&self, at: usize) -> bool {
+        self.text[self.line_start(at)..at].bytes().all(|byte| matches!(byte, b' ' | b'\t'))
+    }
+
     /// Where the text of a value ends: behind its last byte, or, of a block scalar, behind its last line.
     pub(super) fn content_end(&self, node: &NodeView<'_>, value: Option<&Value>) -> usize {
         match node.written.form {

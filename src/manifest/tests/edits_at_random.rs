@@ -6,17 +6,17 @@ use serde_json::{Map, json};
 
 /// How a random document is written.
 #[derive(Debug, Clone)]
-struct Habits {
+pub(super) struct Habits {
     indent: usize,
     dash: usize,
     eol: &'static str,
     last_line_ends: bool,
-    comments: bool,
+    pub(super) comments: bool,
     blank_lines: bool,
     start: bool,
 }
 
-fn habits() -> impl Strategy<Value = Habits> {
+pub(super) fn habits() -> impl Strategy<Value = Habits> {
     (prop::sample::select(vec![1, 2, 3, 4, 8]), 0..2_usize, any::<[bool; 5]>()).prop_map(|(indent, dash, flags)| Habits {
         indent,
         dash: dash * indent,
@@ -29,14 +29,14 @@ fn habits() -> impl Strategy<Value = Habits> {
 }
 
 /// A value with a form for each node, chosen by the bits of `dice`.
-struct Writer<'h> {
+pub(super) struct Writer<'h> {
     habits: &'h Habits,
     dice: Vec<u8>,
-    out: String,
+    pub(super) out: String,
     /// Where each scalar's value stands, by path.
-    scalars: Vec<(Vec<Step>, std::ops::Range<usize>)>,
+    pub(super) scalars: Vec<(Vec<Step>, std::ops::Range<usize>)>,
     /// The mappings, by path.
-    mappings: Vec<Vec<Step>>,
+    pub(super) mappings: Vec<Vec<Step>>,
 }
 
 impl Writer<'_> {
@@ -201,7 +201,7 @@ fn words() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["a", "spec", "x-y", "app.example.com/name", "key with space", "on", "1", "true", "\"q\"", "ü"]).prop_map(str::to_owned)
 }
 
-fn texts() -> impl Strategy<Value = String> {
+pub(super) fn texts() -> impl Strategy<Value = String> {
     prop_oneof![
         nasty(),
         prop::sample::select(vec!["registry.example.com/team/api:1.4.2", "1.2.3", "/healthz", "one two", "a\nb\n", "x\n  y\n\nz", "v1", "512Mi"])
@@ -210,7 +210,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 /// A mapping of mappings, lists of named mappings, and scalars.
-fn document() -> impl Strategy<Value = Value> {
+pub(super) fn document() -> impl Strategy<Value = Value> {
     let scalar =
         prop_oneof![texts().prop_map(Value::from), any::<i64>().prop_map(Value::from), any::<bool>().prop_map(Value::from), Just(Value::Null)];
     let node = scalar.prop_recursive(4, 32, 4, |inner| {
@@ -230,7 +230,7 @@ fn document() -> impl Strategy<Value = Value> {
     prop::collection::vec((words(), node), 1..5).prop_map(|fields| Value::Object(fields.into_iter().collect()))
 }
 
-fn written<'h>(value: &Value, habits: &'h Habits, dice: Vec<u8>) -> Writer<'h> {
+pub(super) fn written<'h>(value: &Value, habits: &'h Habits, dice: Vec<u8>) -> Writer<'h> {
     let mut writer = Writer { habits, dice, out: String::new(), scalars: Vec::new(), mappings: Vec::new() };
     if habits.start {
         writer.out.push_str("# A document.");
@@ -245,11 +245,11 @@ fn written<'h>(value: &Value, habits: &'h Habits, dice: Vec<u8>) -> Writer<'h> {
     writer
 }
 
-fn path_of(steps: &[Step]) -> FieldPath {
+pub(super) fn path_of(steps: &[Step]) -> FieldPath {
     FieldPath::prefix(steps).parse().expect("a path")
 }
 
-fn put(value: &mut Value, steps: &[Step], new: &Value) {
+pub(super) fn put(value: &mut Value, steps: &[Step], new: &Value) {
     let mut at = value;
     for step in steps {
         at = match step {
@@ -260,7 +260,7 @@ fn put(value: &mut Value, steps: &[Step], new: &Value) {
     *at = new.clone();
 }
 
-fn three_readers_agree(text: &str, expected: &Value) -> Result<(), TestCaseError> {
+pub(super) fn three_readers_agree(text: &str, expected: &Value) -> Result<(), TestCaseError> {
     prop_assert_eq!(&read_one(text), expected, "our reader: {}", text);
     let norway: serde_norway::Value = serde_norway::from_str(text).map_err(|error| TestCaseError::fail(format!("libyaml: {error}\n{text}")))?;
     prop_assert_eq!(&serde_json::to_value(norway).expect("JSON"), expected, "libyaml: {}", text);
@@ -326,7 +326,7 @@ proptest! {
 }
 
 /// The JSON pointer of a path.
-fn pointer(value: &Value, steps: &[Step]) -> String {
+pub(super) fn pointer(value: &Value, steps: &[Step]) -> String {
     let (mut at, mut pointer) = (value, String::new());
     for step in steps {
         let place = match step {
@@ -342,7 +342,7 @@ fn pointer(value: &Value, steps: &[Step]) -> String {
 }
 
 /// Whether `after` is `before` with at most two stretches put in: a comma, and the field.
-fn is_subsequence(before: &str, after: &str) -> bool {
+pub(super) fn is_subsequence(before: &str, after: &str) -> bool {
     let common = before.bytes().zip(after.bytes()).take_while(|(a, b)| a == b).count();
     let (before, after) = (&before.as_bytes()[common..], &after.as_bytes()[common..]);
     let tail = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();

@@ -3,6 +3,7 @@
 mod differences;
 mod edits;
 mod edits_at_random;
+mod operations;
 mod reading;
 mod scalars;
 

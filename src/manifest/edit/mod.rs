@@ -89,7 +89,7 @@ impl Editor {
                 return Ok(true);
             }
         }
-        Err(if locate::is_shared(at, &resolved.places) { EditError::shared(whole) } else { EditError::unsound(whole) })
+        Err(self.refusal(document, &resolved.places, whole))
     }
 
     /// What stands at a field; none where it is missing.
@@ -124,16 +124,22 @@ impl Editor {
         let spot = locate::walk(at, &parent.places, whole)?;
         let child = locate::walk(at, &[parent.places.as_slice(), std::slice::from_ref(&place)].concat(), whole)?;
         let number = at.positions.below(spot.node.number).position(|node| node.number == child.node.number);
-        let page = Page::new(&self.text, at, self.json, whole);
-        let splices = remove::child(&page, &spot.node, parent.value, number.unwrap_or(usize::MAX))?;
         let mut intended = root.clone();
         match (locate::at_mut(&mut intended, &parent.places), &place) {
             (Some(Value::Object(fields)), Place::Key(key)) => drop(fields.shift_remove(key)),
             (Some(Value::Array(items)), Place::Index(index)) => drop(items.remove(*index)),
             _ => return Err(EditError::unsound(whole)),
         }
+        let page = Page::new(&self.text, at, self.json, whole);
+        for taken in remove::Taken::WAYS {
+            let splices = remove::child(&page, &spot.node, parent.value, number.unwrap_or(usize::MAX), taken)?;
+            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
+                self.take(document, text, reread);
+                return Ok(true);
+            }
+        }
         let places = [parent.places.as_slice(), std::slice::from_ref(&place)].concat();
-        self.write(document, &splices, &intended, &places, whole)
+        Err(self.refusal(document, &places, whole))
     }
 
     /// Adds an element behind the last one of a list; a list that is missing, or empty, is made.
@@ -155,20 +161,23 @@ impl Editor {
                 return Err(EditError::new(EditFault::Kind, message));
             }
         }
-        let spot = locate::walk(at, &resolved.places, path.steps())?;
-        let page = Page::new(&self.text, at, self.json, path.steps());
-        let splices = insert::element(&page, spot, resolved.value, value)?;
-        self.write(document, &splices, &intended, &resolved.places, path.steps())
+        for blocks in [true, false] {
+            let mut page = Page::new(&self.text, at, self.json, path.steps());
+            page.style.literal &= blocks;
+            let spot = locate::walk(at, &resolved.places, path.steps())?;
+            let splices = insert::element(&page, spot, resolved.value, value)?;
+            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
+                self.take(document, text, reread);
+                return Ok(true);
+            }
+        }
+        Err(self.refusal(document, &resolved.places, path.steps()))
     }
 
-    /// Writes the splices, unless the text would then say anything else than `intended`.
-    fn write(&mut self, document: usize, splices: &[Splice], intended: &Value, places: &[Place], whole: &[Step]) -> Result<bool, EditError> {
-        let Some((text, reread)) = self.applied(document, splices, intended) else {
-            let shared = self.documents.get(document).is_some_and(|document| locate::is_shared(document, places));
-            return Err(if shared { EditError::shared(whole) } else { EditError::unsound(whole) });
-        };
-        self.take(document, text, reread);
-        Ok(true)
+    /// Why a text would say something else than what was meant.
+    fn refusal(&self, document: usize, places: &[Place], whole: &[Step]) -> EditError {
+        let shared = self.documents.get(document).is_some_and(|document| locate::is_shared(document, places));
+        if shared { EditError::shared(whole) } else { EditError::unsound(whole) }
     }
 
     fn splices(&self, document: usize, resolved: &Resolved<'_>, whole: &[Step], value: &Value, blocks: bool) -> Result<Vec<Splice>, EditError> {

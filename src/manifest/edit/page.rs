@@ -158,9 +158,15 @@ impl<'a> Page<'a> {
         if element.written.form == Form::Absent && self.text[start..].starts_with('-') {
             return Some(start);
         }
+        let start = match element.written.form {
+            // The reader gives the place of the first line of text, or of what is in the list.
+            Form::Literal | Form::Folded => self.text[..self.line_start(start)].rfind(['|', '>'])?,
+            Form::BlockSequence => self.dash(&self.document.positions.below(element.number).next()?)?,
+            _ => start,
+        };
         let line = self.line_start(start);
         let before = self.text[line..start].trim_end();
-        let at = before.rfind("- ").or_else(|| before.ends_with('-').then(|| before.len() - 1))?;
+        let at = if before.ends_with('-') { before.len() - 1 } else { before.rfind("- ")? };
         // Between the dash and the value only an anchor or a tag.
         before[at + 1..].split_whitespace().all(|word| word.starts_with(['&', '!'])).then_some(line + at)
     }

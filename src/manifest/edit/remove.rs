@@ -5,9 +5,25 @@ use super::page::{Page, Splice, inserted};
 use crate::manifest::positions::{Form, NodeView};
 use serde_json::Value;
 
+/// What goes with the lines of a child. A block scalar before it that keeps empty lines (`|+`) must not get others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing; a text whose last line has no line break keeps that habit.
+    Lines,
+    /// The empty lines behind it.
+    AndBlanks,
+    /// Nothing, and the line before it keeps its line break.
+    ButBreak,
+}
+
+impl Taken {
+    /// Every way, the usual one first.
+    pub(super) const WAYS: [Self; 3] = [Self::Lines, Self::AndBlanks, Self::ButBreak];
+}
+
 /// The splices that take the child `number` out of `parent`, whose value is `whole`.
-pub(super) fn child(page: &Page<'_>, parent: &NodeView<'_>, whole: &Value, number: usize) -> Result<Vec<Splice>, EditError> {
-    let family = Family { page, parent, whole, siblings: page.document.positions.below(parent.number).collect() };
+pub(super) fn child(page: &Page<'_>, parent: &NodeView<'_>, whole: &Value, number: usize, taken: Taken) -> Result<Vec<Splice>, EditError> {
+    let family = Family { page, parent, whole, taken, siblings: page.document.positions.below(parent.number).collect() };
     match parent.written.form {
         Form::FlowMapping | Form::FlowSequence => Ok(vec![family.in_brackets(number)?]),
         Form::BlockMapping | Form::BlockSequence if family.siblings.len() == 1 => family.alone(number),
@@ -21,6 +37,7 @@ struct Family<'a> {
     page: &'a Page<'a>,
     parent: &'a NodeView<'a>,
     whole: &'a Value,
+    taken: Taken,
     siblings: Vec<NodeView<'a>>,
 }
 
@@ -54,9 +71,11 @@ impl Family<'_> {
     fn lines(&self, number: usize) -> Result<Splice, EditError> {
         let (page, end) = (self.page, self.end(number)?);
         let begin = page.line_start(self.begin(number)?);
-        let end = if page.text[..end].ends_with('\n') { end } else { page.next_line(end) };
-        // A text whose last line has no line break keeps that habit.
-        let begin = match page.text.ends_with('\n') {
+        let mut end = if page.text[..end].ends_with('\n') { end } else { page.next_line(end) };
+        while self.taken == Taken::AndBlanks && end < page.text.len() && page.text[end..page.line_end(end)].trim().is_empty() {
+            end = page.next_line(end);
+        }
+        let begin = match page.text.ends_with('\n') || self.taken == Taken::ButBreak {
             false if end == page.text.len() && begin > 0 => page.line_end(page.line_start(begin - 1)),
             _ => begin,
         };

@@ -86,7 +86,7 @@ fn what_cannot_be_taken_out_says_why() {
 #[test]
 fn an_element_is_added_as_its_siblings_are_written() {
     appended("a:\n- x # c\nb: 1\n", "a", json!("w"), "a:\n- x # c\n- w\nb: 1\n");
-    appended("a:\n    - x\n# end\n", "a", json!({"k": 1, "l": [2]}), "a:\n    - x\n    - k: 1\n      l:\n      - 2\n# end\n");
+    appended("a:\n    - x\n# end\n", "a", json!({"k": 1, "l": [2]}), "a:\n    - x\n    - k: 1\n      l:\n          - 2\n# end\n");
     appended("a: [x, y]\n", "a", json!("z"), "a: [x, y, z]\n");
     appended("{\n  \"a\": [\n    1,\n    2\n  ]\n}\n", "a", json!(3), "{\n  \"a\": [\n    1,\n    2,\n    3\n  ]\n}\n");
     appended("a: []\n", "a", json!("z"), "a: [z]\n");

@@ -20,7 +20,8 @@ impl api::Inventory for ResourcesInForce {
             when: automation.spec.when.clone(),
             parameters: automation.parameters().schema().clone(),
             templates: automation.spec.render.iter().map(|step| step.template.clone()).collect(),
-            edits: automation.spec.edit.iter().map(|edit| edit.file.clone()).collect(),
+            edits: automation.spec.edit.iter().filter_map(|edit| edit.file.clone().or_else(|| edit.object.clone())).collect(),
+            removes: automation.spec.remove.iter().filter_map(|removal| removal.file.clone().or_else(|| removal.object.clone())).collect(),
             document: serde_json::to_value(&automation.spec).unwrap_or_default(),
         };
         rules.set.automations.iter().map(view).collect()

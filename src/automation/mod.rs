@@ -11,8 +11,8 @@ mod tests;
 
 pub use matching::{Automations, Considered};
 pub use model::{
-    AutomationSpec, CoAuthorSpec, CommitSpec, EditSpec, IfExists, MergeMethod, Milestone, OneOrMany, ParameterSpec, PullRequestSpec, RenderSpec,
-    TargetSpec, Trigger,
+    Amount, AmountSpec, AutomationSpec, BoundedSpec, CoAuthorSpec, CommitSpec, EditSpec, ElementSpec, IfExists, IfMissing, MergeMethod, Milestone,
+    OneOrMany, ParameterSpec, PullRequestSpec, RemoveSpec, RenderSpec, RoundSpec, TargetSpec, Trigger,
 };
 pub use parameters::{ParameterError, Parameters};
 pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};

@@ -39,9 +39,12 @@ pub struct AutomationSpec {
     /// Files written from templates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub render: Vec<RenderSpec>,
-    /// Fields set in files there are, in order. An automation has `render`, `edit` or both.
+    /// Changes to files there are, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edit: Vec<EditSpec>,
+    /// Files and objects that go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<RemoveSpec>,
     /// What the commit says beside what its repository decides.
     #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
     pub commit: CommitSpec,
@@ -173,13 +176,16 @@ pub struct CoAuthorSpec {
     pub email: String,
 }
 
-/// Fields set in a file there is: everything else in it stays as it is, byte for byte.
+/// Changes to a file there is: everything else in it stays as it is, byte for byte. Within one entry the operations are done in the order
+/// in which they stand here.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EditSpec {
-    /// The file, below the target's path: a text in which `{{ parameters.x }}` may stand; a value never adds a directory.
-    pub file: String,
-    /// The object in the file, as `kind/namespace/name` (`Deployment/web/api`, `Namespace//web`): a text in which `{{ parameters.x }}` may
+    /// The file, below the target's path: a text in which `{{ parameters.x }}` may stand; a value never adds a directory. Without it the
+    /// object is looked for in every file below the target's path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The object, as `kind/namespace/name` (`Deployment/web/api`, `Namespace//web`): a text in which `{{ parameters.x }}` may
     /// stand. Not needed where the file has one document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
@@ -187,6 +193,122 @@ pub struct EditSpec {
     /// `metadata.annotations["example.com/owner"]`), and CEL over `event` and `parameters`. `null` leaves a field as it is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,
+    /// The numbers and quantities that grow: the field's path, and by how much (`1`, `256Mi`, `20%`, CEL), or that with bounds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub increase: BTreeMap<String, AmountSpec>,
+    /// The numbers and quantities that are multiplied: the field's path, and the factor (`1.5`, CEL), or that with bounds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub multiply: BTreeMap<String, AmountSpec>,
+    /// The mappings that get fields: the mapping's path, and CEL for a mapping. Mappings are merged field by field, `null` takes a field
+    /// out, everything else takes the place of what was there (RFC 7386).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merge: BTreeMap<String, String>,
+    /// The lists that get an element at their end: the list's path, and CEL for the element.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub append: BTreeMap<String, String>,
+    /// The lists that must have an element: the list's path, and CEL for the element, or that with the field elements are told apart by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ensure: BTreeMap<String, ElementSpec>,
+    /// The fields and elements that go, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+}
+
+/// By how much a field changes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AmountSpec {
+    /// The amount alone.
+    Amount(Amount),
+    /// With bounds.
+    Bounded(BoundedSpec),
+}
+
+/// An amount with bounds.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BoundedSpec {
+    /// By how much.
+    pub by: Amount,
+    /// The value is never lowered below this; one that is lower already stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Amount>,
+    /// The value is never raised above this; one that is higher already stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Amount>,
+    /// How a result is rounded that the field cannot hold, such as half a replica.
+    #[serde(default)]
+    pub round: RoundSpec,
+}
+
+/// An amount as its author writes it: a number, a quantity (`256Mi`, `250m`), a percentage (`20%`), or CEL over `event` and `parameters`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A number.
+    Number(serde_json::Number),
+    /// Anything else.
+    Text(String),
+}
+
+/// How a result is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RoundSpec {
+    /// To the next one above.
+    #[default]
+    Up,
+    /// To the next one below.
+    Down,
+    /// To the nearest, halves up.
+    Nearest,
+}
+
+/// An element that a list must have.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ElementSpec {
+    /// One that equals this, CEL over `event` and `parameters`.
+    Value(String),
+    /// One whose field `key` is that of the value; the value is merged into it.
+    Keyed(KeyedSpec),
+}
+
+/// An element that is told apart by one of its fields.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyedSpec {
+    /// CEL for the element, a mapping.
+    pub value: String,
+    /// The field, such as `name`.
+    pub key: String,
+}
+
+/// A file, or an object of one, that goes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RemoveSpec {
+    /// The file, below the target's path: a text in which `{{ parameters.x }}` may stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The object, as `kind/namespace/name`: in the file, or in whichever file below the target's path it stands. A file that is left
+    /// without an object goes as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// What to do when it is not there.
+    #[serde(default)]
+    pub if_missing: IfMissing,
+}
+
+/// What to do when what is to go is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IfMissing {
+    /// It is gone already: nothing is to be done.
+    #[default]
+    Ignore,
+    /// Reject the request.
+    Refuse,
 }
 
 /// How the pull request looks.

@@ -29,6 +29,26 @@ impl ObjectAddress {
             && self.name == object.name
     }
 
+    /// Whether the object is of the kind named.
+    pub fn is_of_kind(&self, object: &ObjectRef) -> bool {
+        self.kind == object.kind
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The namespace, where it names one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// The address of an object.
     pub fn of(object: &ObjectRef) -> Self {
         Self { kind: object.kind.clone(), group: None, namespace: object.namespace.clone(), name: object.name.clone() }

@@ -40,6 +40,8 @@ pub enum Step {
         /// What it is; a number or a truth value is compared as it is written in JSON.
         value: String,
     },
+    /// The element of a list by its place, from 0. No author can write it: it is for what was found just now in this very text.
+    Place(usize),
 }
 
 /// Why a text is no path.
@@ -50,6 +52,12 @@ pub struct FieldPathError {
     pub message: String,
     /// The character it is about, from 1.
     pub column: u32,
+}
+
+impl From<Vec<Step>> for FieldPath {
+    fn from(steps: Vec<Step>) -> Self {
+        Self { steps }
+    }
 }
 
 impl FieldPath {
@@ -77,6 +85,7 @@ impl FieldPath {
             match step {
                 Step::Key(key) => push_key(&mut text, key),
                 Step::Element { key, value } => push_name(&mut text, key, value),
+                Step::Place(place) => text.push_str(&format!("[{place}]")),
             }
         }
         text

@@ -6,6 +6,7 @@ mod commit_text;
 mod empty;
 mod group;
 mod recipe;
+mod staged;
 #[cfg(test)]
 mod tests;
 
@@ -118,6 +119,9 @@ pub enum PlanError {
         /// Why, with the candidates there are.
         message: String,
     },
+    /// An object is not there, or there twice, or cannot be changed where it stands.
+    #[error("{0}")]
+    Object(String),
     /// A text or expression of the automation has no value.
     #[error("{place}: {message}")]
     Text {
@@ -138,7 +142,7 @@ impl PlanError {
     /// How the error is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Text { .. } => ErrorClass::User,
+            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Object(_) | Self::Text { .. } => ErrorClass::User,
             Self::Render(error) => error.class(),
             Self::Tree(error) => error.class,
         }

@@ -27,9 +27,11 @@ pub struct AutomationView {
     /// Templates it renders.
     #[schema(value_type = Vec<String>)]
     pub templates: Vec<TemplateName>,
-    /// Files it edits in place, as it names them.
+    /// The files it edits, or the objects where it names no file, as their texts are written.
     #[schema(example = json!(["apps/{{ parameters.app }}/deployment.yaml"]))]
     pub edits: Vec<String>,
+    /// The files and objects it removes, as their texts are written.
+    pub removes: Vec<String>,
     /// The whole document, as loaded.
     #[schema(value_type = Object)]
     pub document: Value,

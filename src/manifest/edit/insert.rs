@@ -1,10 +1,10 @@
 //! A field or an element that is not there yet, behind its siblings and written as they are.
 
+use super::EditFault;
 use super::error::EditError;
 use super::locate::{Spot, kind};
 use super::page::{Page, Splice, column, inserted};
 use super::replace::in_place_of_nothing;
-use super::EditFault;
 use crate::manifest::FieldPath;
 use crate::manifest::positions::{Form, NodeView};
 use serde_json::{Map, Value};

@@ -71,17 +71,21 @@ pub(super) fn resolve<'a>(value: &'a Value, base: Vec<Place>, steps: &'a [Step])
             (Step::Key(key), Value::Object(fields)) if fields.contains_key(key) => Place::Key(key.clone()),
             (Step::Key(_), Value::Object(_)) => return Ok(Resolved { places, value, missing: &steps[number..] }),
             (Step::Element { key, value: wanted }, Value::Array(items)) => Place::Index(element(items, key, wanted, &here())?),
+            (Step::Place(place), Value::Array(items)) if *place < items.len() => Place::Index(*place),
             (Step::Key(key), Value::Array(items)) => {
                 let message = format!("{} is a list, so it has no field {key:?}; name an element: {}", here(), listed(&named(items, "name")));
                 return Err(EditError::new(EditFault::Kind, message));
             }
-            (Step::Element { .. }, Value::Object(fields)) => {
+            (Step::Element { .. } | Step::Place(_), Value::Object(fields)) => {
                 let fields: Vec<String> = fields.keys().cloned().collect();
                 let message = format!("{} is a mapping, not a list; its fields are: {}", here(), listed(&fields));
                 return Err(EditError::new(EditFault::Kind, message));
             }
             (Step::Key(_), scalar) => return Err(EditError::new(EditFault::Kind, format!("{} is {}, not a mapping", here(), kind(scalar)))),
-            (Step::Element { .. }, scalar) => return Err(EditError::new(EditFault::Kind, format!("{} is {}, not a list", here(), kind(scalar)))),
+            (Step::Place(place), Value::Array(items)) => {
+                return Err(EditError::new(EditFault::Missing, format!("{} has {} elements, and none at {place}", here(), items.len())));
+            }
+            (_, scalar) => return Err(EditError::new(EditFault::Kind, format!("{} is {}, not a list", here(), kind(scalar)))),
         };
         value = child(value, &place).unwrap_or(&Value::Null);
         places.push(place);
@@ -137,7 +141,8 @@ pub(super) fn member(parent: &Value, last: &Step, above: &[Step]) -> Result<Opti
         },
         (_, Value::Null) => Ok(None),
         (Step::Key(_), other) => Err(EditError::new(EditFault::Kind, format!("{} is {}, not a mapping", here(), kind(other)))),
-        (Step::Element { .. }, other) => Err(EditError::new(EditFault::Kind, format!("{} is {}, not a list", here(), kind(other)))),
+        (Step::Place(place), Value::Array(items)) => Ok((*place < items.len()).then_some(Place::Index(*place))),
+        (_, other) => Err(EditError::new(EditFault::Kind, format!("{} is {}, not a list", here(), kind(other)))),
     }
 }
 
@@ -180,7 +185,7 @@ fn named(items: &[Value], key: &str) -> Vec<String> {
 pub(super) fn nested(first: &Step, rest: &[Step], value: &Value, whole: &[Step]) -> Result<(String, Value), EditError> {
     let mut value = value.clone();
     let no_list = || {
-        let at = whole.iter().position(|step| matches!(step, Step::Element { .. }) && (step == first || rest.contains(step)));
+        let at = whole.iter().position(|step| !matches!(step, Step::Key(_)) && (step == first || rest.contains(step)));
         let list = FieldPath::prefix(&whole[..at.unwrap_or(0)]);
         EditError::new(EditFault::Missing, format!("there is no list `{list}`, and an element of a list is changed, never made"))
     };
@@ -190,7 +195,7 @@ pub(super) fn nested(first: &Step, rest: &[Step], value: &Value, whole: &[Step])
     }
     match first {
         Step::Key(key) => Ok((key.clone(), value)),
-        Step::Element { .. } => Err(no_list()),
+        Step::Element { .. } | Step::Place(_) => Err(no_list()),
     }
 }
 

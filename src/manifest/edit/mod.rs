@@ -13,7 +13,7 @@ mod style;
 
 pub use error::{EditError, EditFault};
 
-use super::positions::Shift;
+use super::positions::{Shift, push_step};
 use super::{Document, FieldPath, Limits, ObjectAddress, Step, SyntaxError, parse};
 use locate::{Place, Resolved};
 use page::{Page, Splice};
@@ -102,6 +102,59 @@ impl Editor {
         let resolved = locate::resolve(&at.value, base, path.steps())?;
         let places = resolved.missing.is_empty().then_some(resolved.places);
         Ok(places.and_then(|places| locate::at(&at.value, &places)))
+    }
+
+    /// The JSON pointer (RFC 6901) of a field within its object.
+    ///
+    /// # Errors
+    /// See [`EditError`]; the field has to be there.
+    pub fn pointer(&self, object: Option<&ObjectAddress>, path: &FieldPath) -> Result<String, EditError> {
+        let (document, base) = locate::object(&self.documents, object)?;
+        let at = self.documents.get(document).ok_or_else(|| EditError::unsound(path.steps()))?;
+        let above = base.len();
+        let resolved = locate::resolve(&at.value, base, path.steps())?;
+        let mut pointer = String::new();
+        for place in &resolved.places[above..] {
+            match place {
+                Place::Key(key) => push_step(&mut pointer, key),
+                Place::Index(index) => push_step(&mut pointer, &index.to_string()),
+            }
+        }
+        for step in resolved.missing {
+            match step {
+                Step::Key(key) => push_step(&mut pointer, key),
+                _ => return Err(locate::nothing_at(&resolved, path.steps())),
+            }
+        }
+        Ok(pointer)
+    }
+
+    /// Takes an object out: its document, or its entry in a `List`.
+    ///
+    /// # Errors
+    /// See [`EditError`].
+    pub fn remove_object(&mut self, object: &ObjectAddress) -> Result<bool, EditError> {
+        let (document, base) = locate::object(&self.documents, Some(object))?;
+        if !base.is_empty() {
+            let steps: Vec<Step> = base
+                .into_iter()
+                .map(|place| match place {
+                    Place::Key(key) => Step::Key(key),
+                    Place::Index(index) => Step::Place(index),
+                })
+                .collect();
+            return self.remove_at(document, Vec::new(), &steps, &steps);
+        }
+        let Some(begin) = self.documents.get(document).and_then(|at| at.positions.node(0)) else { return Err(EditError::unsound(&[])) };
+        let range = page::whole_document(&self.text, begin.value.start.offset as usize);
+        let text = page::spliced(&self.text, &[Splice { range, text: String::new() }]);
+        let others = self.documents.iter().enumerate().filter(|(number, _)| *number != document).map(|(_, other)| &other.value);
+        let reread = parse(&text, Limits::default()).ok().filter(|reread| reread.iter().map(|document| &document.value).eq(others));
+        let Some(reread) = reread else {
+            return Err(EditError::new(EditFault::Form, format!("{object} cannot be taken out of its file without changing another document")));
+        };
+        *self = Self { text, documents: reread, json: self.json };
+        Ok(true)
     }
 
     /// Takes a field or an element out; tells whether it was there. A mapping or list that loses its last member becomes `{}` or `[]`.

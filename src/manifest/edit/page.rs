@@ -32,12 +32,14 @@ pub(super) fn spliced(text: &str, splices: &[Splice]) -> String {
     out
 }
 
+/// Whether a line begins or ends a document.
+fn is_marker(line: &str) -> bool {
+    let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
 /// The lines of the document that stands at `at`, without the markers around it.
 pub(super) fn document_lines(text: &str, at: usize) -> Range<usize> {
-    let is_marker = |line: &str| {
-        let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-    };
     let mut lines = 0..text.len();
     let mut begin = 0;
     for line in text.split_inclusive('\n') {
@@ -51,6 +53,18 @@ pub(super) fn document_lines(text: &str, at: usize) -> Range<usize> {
         }
     }
     lines
+}
+
+/// The lines of the document that stands at `at`, with the marker before it; of the first one, with the marker behind it.
+pub(super) fn whole_document(text: &str, at: usize) -> Range<usize> {
+    let lines = document_lines(text, at);
+    let before = text[..lines.start].split_inclusive('\n').next_back().unwrap_or_default();
+    let first = text[..lines.start - before.len()].trim().is_empty();
+    if first {
+        let marker = text[lines.end..].split_inclusive('\n').next().unwrap_or_default();
+        return lines.start..lines.end + marker.len();
+    }
+    lines.start - before.len()..lines.end
 }
 
 /// A text with one of its documents, and the path asked for.

@@ -150,7 +150,7 @@ fn stays_plain(old: &str, text: &str, flow: bool) -> bool {
         return false;
     }
     let first = text.bytes().next().unwrap_or(b' ');
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_./:@+-".contains(c) || (c == ' ' && !flow);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_./:@+-".contains(c) || (c == ' ' && !flow) || (c == '=' && old.contains('='));
     if !text.chars().all(allowed) || text.ends_with([':', ' ']) || text.contains(": ") || text.contains(" -") || text.contains("  ") {
         return false;
     }

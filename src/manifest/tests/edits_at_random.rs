@@ -254,6 +254,7 @@ pub(super) fn put(value: &mut Value, steps: &[Step], new: &Value) {
     for step in steps {
         at = match step {
             Step::Key(key) => at.as_object_mut().expect("a mapping").entry(key.clone()).or_insert(Value::Null),
+            Step::Place(place) => &mut at[*place],
             Step::Element { key, value } => at.as_array_mut().expect("a list").iter_mut().find(|item| item[key] == **value).expect("an element"),
         };
     }
@@ -331,6 +332,7 @@ pub(super) fn pointer(value: &Value, steps: &[Step]) -> String {
     for step in steps {
         let place = match step {
             Step::Key(key) => key.clone(),
+            Step::Place(place) => place.to_string(),
             Step::Element { key, value } => {
                 at.as_array().expect("a list").iter().position(|item| item[key] == **value).expect("an element").to_string()
             }

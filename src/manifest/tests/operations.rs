@@ -130,7 +130,12 @@ fn a_list_has_an_element_once() {
 
 fn taken(value: &mut Value, steps: &[Step]) {
     let (last, above) = steps.split_last().expect("a step");
-    let parent = if above.is_empty() { value } else { let at = pointer(value, above); value.pointer_mut(&at).expect("there") };
+    let parent = if above.is_empty() {
+        value
+    } else {
+        let at = pointer(value, above);
+        value.pointer_mut(&at).expect("there")
+    };
     match (last, parent) {
         (Step::Key(key), Value::Object(fields)) => drop(fields.shift_remove(key)),
         (Step::Element { key, value }, Value::Array(items)) => items.retain(|item| item[key] != **value),

@@ -1,34 +1,71 @@
-//! Fields an automation sets in files there are.
+//! What an automation changes in files there are.
 
+use super::amounts::{self, Growth, How};
 use super::texts::{check_path, compile_text, compile_value, filled, text};
-use crate::automation::{EditSpec, escape_pointer};
+use crate::automation::{AmountSpec, EditSpec, ElementSpec, escape_pointer};
 use crate::expression::{Expression, Scope, Variables};
 use crate::inventory::Target;
-use crate::manifest::{Editor, FieldPath, ObjectAddress};
-use crate::plan::{BaseTree, EntryKind, PlanError};
+use crate::manifest::{FieldPath, ObjectAddress, Step};
+use crate::plan::PlanError;
+use crate::plan::staged::{Aim, Staged, failed};
 use crate::render::{TextKind, TextTemplate};
-use crate::types::{ManifestPath, SpecError, nearest};
+use crate::types::{ManifestPath, SpecError};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The most entries of `edit`, and the most fields of one: each reads its file once more.
 const MAX_EDITS: usize = 50;
 /// Whole numbers that a double holds exactly (2^53).
 const EXACT: f64 = 9_007_199_254_740_992.0;
-/// Names that a message lists.
-const LISTED: usize = 20;
 
-/// What is done to one object of one file.
+/// What is done to one object, or to the only document of a file.
 pub(super) struct Edit {
-    file: TextTemplate,
-    object: Option<TextTemplate>,
+    place: Address,
     operations: Vec<Operation>,
 }
 
+/// Which file or object is meant.
+pub(super) struct Address {
+    file: Option<TextTemplate>,
+    object: Option<TextTemplate>,
+}
+
 /// One thing done to one field.
-enum Operation {
-    /// It gets the value of an expression; `null` leaves it as it is.
-    Set { field: FieldPath, value: Expression },
+struct Operation {
+    field: FieldTemplate,
+    action: Action,
+}
+
+enum Action {
+    /// It gets the value; `null` leaves it as it is.
+    Set(Expression),
+    Grow(Box<Growth>),
+    Merge(Expression),
+    Append(Expression),
+    /// The element, and the field by which elements are told apart.
+    Ensure(Expression, Option<String>),
+    Remove,
+}
+
+impl Action {
+    /// The field of the automation it is written under.
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Set(_) => "set",
+            Self::Grow(growth) => growth.verb(),
+            Self::Merge(_) => "merge",
+            Self::Append(_) => "append",
+            Self::Ensure(..) => "ensure",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// A path in whose keys and values texts may stand: `containers[name="{{ parameters.container }}"].image`. What they become is the key or
+/// the value of one step and never another step.
+struct FieldTemplate {
+    path: FieldPath,
+    gaps: Vec<(usize, TextTemplate)>,
 }
 
 /// Compiles `edit`; `rendered` are the paths of `render` as they are written.
@@ -42,108 +79,228 @@ pub(super) fn compile(specs: &[EditSpec], rendered: &[&str], names: &[&str], err
 }
 
 fn compile_one(spec: &EditSpec, at: &str, rendered: &[&str], names: &[&str], errors: &mut Vec<SpecError>) -> Option<Edit> {
-    let place = format!("{at}/file");
-    let file = compile_text(&spec.file, TextKind::Path, &place, names, errors);
-    check_path(&spec.file, &place, errors);
-    if rendered.contains(&spec.file.as_str()) {
+    let place = Address::compile(spec.file.as_deref(), spec.object.as_deref(), at, names, errors);
+    if spec.file.as_deref().is_some_and(|file| rendered.contains(&file)) {
         errors.push(
-            SpecError::new(&place, "the automation writes this file from a template, and edits it as well")
+            SpecError::new(format!("{at}/file"), "the automation writes this file from a template, and edits it as well")
                 .hint("give the template the value, or edit another file"),
         );
     }
-    let object = spec.object.as_deref().map(|object| {
-        let place = format!("{at}/object");
-        if let Some(Err(error)) = filled(object).map(|tried| tried.parse::<ObjectAddress>()) {
-            errors.push(SpecError::new(&place, error.to_string()));
-        }
-        compile_text(object, TextKind::Path, &place, names, errors)
-    });
-    if spec.set.is_empty() {
-        errors.push(SpecError::new(at, "an edit sets at least one field").hint("set: { spec.replicas: parameters.replicas }"));
+    let mut compiler = Compiler { at, names, errors, operations: Vec::new(), written: 0 };
+    compiler.operations(spec);
+    let (written, operations) = (compiler.written, compiler.operations);
+    if written == 0 {
+        errors.push(
+            SpecError::new(at, "an edit changes at least one field: set, increase, multiply, merge, append, ensure or remove")
+                .hint("set: { spec.replicas: parameters.replicas }"),
+        );
     }
-    if spec.set.len() > MAX_EDITS {
-        errors.push(SpecError::new(format!("{at}/set"), format!("an edit sets at most {MAX_EDITS} fields, and this one has {}", spec.set.len())));
+    if written > MAX_EDITS {
+        errors.push(SpecError::new(at, format!("an edit changes at most {MAX_EDITS} fields, and this one has {written}")));
     }
-    let operations = compile_set(&spec.set, &format!("{at}/set"), names, errors);
-    let object = match object {
-        Some(object) => Some(object?),
-        None => None,
-    };
-    Some(Edit { file: file?, object, operations })
+    Some(Edit { place: place?, operations })
 }
 
-fn compile_set(set: &BTreeMap<String, String>, at: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Vec<Operation> {
-    let mut operations: Vec<Operation> = Vec::new();
-    for (field, value) in set.iter().take(MAX_EDITS) {
-        let place = format!("{at}/{}", escape_pointer(field));
-        let value = compile_value(value, &place, names, errors);
-        let field = match field.parse::<FieldPath>() {
-            Ok(field) => field,
-            Err(error) => {
-                errors.push(SpecError::new(&place, format!("not the path of a field: {error}")));
-                continue;
+struct Compiler<'c> {
+    at: &'c str,
+    names: &'c [&'c str],
+    errors: &'c mut Vec<SpecError>,
+    operations: Vec<Operation>,
+    written: usize,
+}
+
+impl Compiler<'_> {
+    /// In the order in which they are done.
+    fn operations(&mut self, spec: &EditSpec) {
+        self.each("set", &spec.set, |this, place, value| this.value(value, place).map(Action::Set));
+        let grow = |how| {
+            move |this: &mut Self, place: &str, spec: &AmountSpec| {
+                amounts::compile(spec, how, place, this.names, this.errors).map(Box::new).map(Action::Grow)
             }
         };
-        let other = operations.iter().find(|Operation::Set { field: other, .. }| other.overlaps(&field));
-        if let Some(Operation::Set { field: other, .. }) = other {
-            let message = format!("`{other}` and `{field}` are the same field, or one is a part of the other");
-            errors.push(SpecError::new(&place, message).hint("put one of them into another entry of `edit`: they are done in order"));
-        }
-        if let Some(value) = value {
-            operations.push(Operation::Set { field, value });
-        }
-    }
-    operations
-}
-
-/// The files that differ after all edits, in order, each file's on what those before left; `rendered` are not to be touched.
-pub(super) fn apply(
-    edits: &[Edit],
-    context: &Variables<'_>,
-    scope: &Scope<'_>,
-    target: &Target,
-    base: &dyn BaseTree,
-    rendered: &BTreeSet<ManifestPath>,
-) -> Result<Vec<(ManifestPath, Vec<u8>)>, PlanError> {
-    let mut files: BTreeMap<ManifestPath, (Editor, bool)> = BTreeMap::new();
-    for edit in edits {
-        let relative = text(&edit.file, context, "edit.file")?;
-        let path = target.path.join(&relative).map_err(|error| PlanError::Path(error.to_string()))?;
-        if rendered.contains(&path) {
-            return Err(PlanError::Path(format!("the automation writes {path} from a template, and edits it as well")));
-        }
-        let object = edit.object.as_ref().map(|object| -> Result<ObjectAddress, PlanError> {
-            let object = text(object, context, "edit.object")?;
-            object.parse().map_err(|error: crate::manifest::AddressError| failed(&path, error.to_string()))
+        self.each("increase", &spec.increase, grow(How::Increase));
+        self.each("multiply", &spec.multiply, grow(How::Multiply));
+        self.each("merge", &spec.merge, |this, place, value| this.value(value, place).map(Action::Merge));
+        self.each("append", &spec.append, |this, place, value| this.value(value, place).map(Action::Append));
+        self.each("ensure", &spec.ensure, |this, place, spec| match spec {
+            ElementSpec::Value(value) => this.value(value, place).map(|value| Action::Ensure(value, None)),
+            ElementSpec::Keyed(spec) => this.value(&spec.value, &format!("{place}/value")).map(|value| Action::Ensure(value, Some(spec.key.clone()))),
         });
-        let object = object.transpose()?;
-        if !files.contains_key(&path) {
-            files.insert(path.clone(), (open(&path, base)?, false));
-        }
-        let Some((editor, changed)) = files.get_mut(&path) else { continue };
-        for Operation::Set { field, value } in &edit.operations {
-            let value = evaluate(value, field, scope)?;
-            if value.is_null() {
-                continue;
-            }
-            let set = editor.set(object.as_ref(), field, &value);
-            *changed |= set.map_err(|error| match &object {
-                Some(object) => failed(&path, format!("{object}: {error}")),
-                None => failed(&path, error.to_string()),
-            })?;
+        for (number, field) in spec.remove.iter().enumerate() {
+            let place = format!("{}/remove/{number}", self.at);
+            self.add(field, &place, |_, _| Some(Action::Remove));
         }
     }
-    let changed = files.into_iter().filter(|(_, (_, changed))| *changed);
-    Ok(changed.map(|(path, (editor, _))| (path, editor.text().as_bytes().to_vec())).collect())
+
+    fn each<S>(&mut self, verb: &str, entries: &BTreeMap<String, S>, action: impl Fn(&mut Self, &str, &S) -> Option<Action>) {
+        for (field, spec) in entries {
+            let place = format!("{}/{verb}/{}", self.at, escape_pointer(field));
+            self.add(field, &place, |this, place| action(this, place, spec));
+        }
+    }
+
+    fn value(&mut self, source: &str, place: &str) -> Option<Expression> {
+        compile_value(source, place, self.names, self.errors)
+    }
+
+    fn add(&mut self, field: &str, place: &str, action: impl FnOnce(&mut Self, &str) -> Option<Action>) {
+        self.written += 1;
+        if self.written > MAX_EDITS {
+            return;
+        }
+        let action = action(self, place);
+        let field = match FieldTemplate::compile(field, place, self.names, self.errors) {
+            Ok(field) => field,
+            Err(message) => return self.errors.push(SpecError::new(place, format!("not the path of a field: {message}"))),
+        };
+        if let Some(other) = self.operations.iter().find(|operation| operation.field.path.overlaps(&field.path)) {
+            let message = format!("`{}` and `{}` are the same field, or one is a part of the other", other.field.path, field.path);
+            self.errors.push(SpecError::new(place, message).hint("put one of them into another entry of `edit`: they are done in order"));
+        }
+        if let Some(action) = action {
+            self.operations.push(Operation { field, action });
+        }
+    }
 }
 
-fn failed(path: &ManifestPath, message: String) -> PlanError {
-    PlanError::Edit { path: path.clone(), message }
+impl FieldTemplate {
+    fn compile(source: &str, place: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Result<Self, String> {
+        let path: FieldPath = source.parse().map_err(|error: crate::manifest::FieldPathError| error.to_string())?;
+        let mut gaps = Vec::new();
+        for (number, step) in path.steps().iter().enumerate() {
+            let text = match step {
+                Step::Key(text) | Step::Element { value: text, .. } => text,
+                Step::Place(_) => continue,
+            };
+            if text.contains("{{") || text.contains("{%") {
+                gaps.extend(compile_text(text, TextKind::Path, place, names, errors).map(|text| (number, text)));
+            }
+        }
+        Ok(Self { path, gaps })
+    }
+
+    fn fill(&self, context: &Variables<'_>) -> Result<FieldPath, PlanError> {
+        if self.gaps.is_empty() {
+            return Ok(self.path.clone());
+        }
+        let mut steps = self.path.steps().to_vec();
+        for (number, template) in &self.gaps {
+            let filled = text(template, context, &format!("edit {}", self.path))?;
+            if let Some(Step::Key(text) | Step::Element { value: text, .. }) = steps.get_mut(*number) {
+                *text = filled;
+            }
+        }
+        Ok(FieldPath::from(steps))
+    }
 }
 
-fn evaluate(expression: &Expression, field: &FieldPath, scope: &Scope<'_>) -> Result<Value, PlanError> {
+impl Address {
+    /// Compiles `file` and `object`, of which at least one is there.
+    pub(super) fn compile(file: Option<&str>, object: Option<&str>, at: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Option<Self> {
+        if file.is_none() && object.is_none() {
+            errors.push(SpecError::new(at, "what is meant is named by its `file`, its `object`, or both").hint("object: Deployment/web/api"));
+            return None;
+        }
+        let file = file.map(|file| {
+            let place = format!("{at}/file");
+            check_path(file, &place, errors);
+            compile_text(file, TextKind::Path, &place, names, errors)
+        });
+        let object = object.map(|object| {
+            let place = format!("{at}/object");
+            if let Some(Err(error)) = filled(object).map(|tried| tried.parse::<ObjectAddress>()) {
+                errors.push(SpecError::new(&place, error.to_string()));
+            }
+            compile_text(object, TextKind::Path, &place, names, errors)
+        });
+        Some(Self { file: file.map_or(Some(None), |file| file.map(Some))?, object: object.map_or(Some(None), |object| object.map(Some))? })
+    }
+
+    /// File and object for these values.
+    pub(super) fn fill(
+        &self,
+        context: &Variables<'_>,
+        target: &Target,
+        what: &str,
+    ) -> Result<(Option<ManifestPath>, Option<ObjectAddress>), PlanError> {
+        let file = self.file.as_ref().map(|file| {
+            let relative = text(file, context, &format!("{what}.file"))?;
+            target.path.join(&relative).map_err(|error| PlanError::Path(error.to_string()))
+        });
+        let object = self.object.as_ref().map(|object| -> Result<ObjectAddress, PlanError> {
+            let object = text(object, context, &format!("{what}.object"))?;
+            object.parse().map_err(|error: crate::manifest::AddressError| PlanError::Object(error.to_string()))
+        });
+        Ok((file.transpose()?, object.transpose()?))
+    }
+}
+
+/// Does all edits in order, each on what those before left.
+pub(super) fn apply(edits: &[Edit], context: &Variables<'_>, scope: &Scope<'_>, target: &Target, staged: &mut Staged<'_>) -> Result<(), PlanError> {
+    for edit in edits {
+        let (file, object) = edit.place.fill(context, target, "edit")?;
+        for operation in &edit.operations {
+            let field = operation.field.fill(context)?;
+            let aim = match (&file, &object) {
+                (Some(path), object) => Aim::Field { path: path.clone(), object: object.clone(), field: field.clone() },
+                (None, Some(object)) => aim_of(object, &field, staged)?,
+                (None, None) => continue,
+            };
+            operation.action.perform(&aim, &field, scope, staged)?;
+        }
+    }
+    Ok(())
+}
+
+/// What decides a field of an object that is looked for.
+fn aim_of(object: &ObjectAddress, field: &FieldPath, staged: &mut Staged<'_>) -> Result<Aim, PlanError> {
+    if let Some(found) = staged.find(object)? {
+        return staged.aim(&found, field);
+    }
+    match staged.literal(object, field)? {
+        Some(aim) => Ok(aim),
+        None => Err(staged.not_found(object)?),
+    }
+}
+
+impl Action {
+    fn perform(&self, aim: &Aim, field: &FieldPath, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<(), PlanError> {
+        let value = |expression: &Expression| evaluate(expression, self.verb(), field, scope);
+        match self {
+            Self::Set(expression) => match value(expression)? {
+                Value::Null => Ok(()),
+                value => staged.set(aim, &value).map(drop),
+            },
+            Self::Grow(growth) => {
+                let Some(old) = staged.get(aim)? else {
+                    return Err(failed(aim.path(), format!("`{field}` is not there, so nothing can grow; `set` it first")));
+                };
+                let grown = growth.grown(&old, scope).map_err(|error| failed(aim.path(), format!("`{field}` cannot grow: {error}")))?;
+                staged.set(aim, &grown).map(drop)
+            }
+            Self::Merge(expression) => {
+                let value = value(expression)?;
+                if !value.is_object() {
+                    return Err(failed(aim.path(), format!("what is merged into `{field}` is no mapping")));
+                }
+                staged.modify(aim, "merge", &mut |editor, object, field| editor.merge(object, field, &value)).map(drop)
+            }
+            Self::Append(expression) => {
+                let value = value(expression)?;
+                staged.modify(aim, "append", &mut |editor, object, field| editor.append(object, field, &value)).map(drop)
+            }
+            Self::Ensure(expression, key) => {
+                let value = value(expression)?;
+                staged.modify(aim, "ensure", &mut |editor, object, field| editor.ensure(object, field, &value, key.as_deref())).map(drop)
+            }
+            Self::Remove => staged.modify(aim, "remove", &mut |editor, object, field| editor.remove(object, field)).map(drop),
+        }
+    }
+}
+
+fn evaluate(expression: &Expression, verb: &str, field: &FieldPath, scope: &Scope<'_>) -> Result<Value, PlanError> {
     let value = expression.evaluate(scope).map_err(|error| PlanError::Text {
-        place: format!("edit.set.{field}"),
+        place: format!("edit.{verb}.{field}"),
         message: format!("`{}` has no value: {error}", expression.source()),
     })?;
     Ok(whole(value))
@@ -160,41 +317,5 @@ fn whole(value: Value) -> Value {
         Value::Array(items) => items.into_iter().map(whole).collect(),
         Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, whole(value))).collect(),
         value => value,
-    }
-}
-
-/// The base's file, to be edited.
-fn open(path: &ManifestPath, base: &dyn BaseTree) -> Result<Editor, PlanError> {
-    let Some(bytes) = base.read(path)? else {
-        return Err(match base.entry(path.as_str())? {
-            None => failed(path, missing(path, base)?),
-            Some(EntryKind::Symlink) => failed(path, "it is a symbolic link; edit the file it leads to".to_owned()),
-            Some(_) => failed(path, "it is no regular file".to_owned()),
-        });
-    };
-    let text = String::from_utf8(bytes).map_err(|_| failed(path, "it is not UTF-8".to_owned()))?;
-    Editor::open(text, path.as_str().ends_with(".json")).map_err(|error| failed(path, format!("it cannot be read: {error}")))
-}
-
-/// What to say of a file that is not there: what stands in the nearest directory there is.
-fn missing(path: &ManifestPath, base: &dyn BaseTree) -> Result<String, PlanError> {
-    let mut directory = path.as_str();
-    loop {
-        let name = directory.rsplit('/').next().unwrap_or(directory);
-        directory = directory.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let names = base.names(directory)?;
-        if names.is_empty() && !directory.is_empty() {
-            continue;
-        }
-        let there = if directory.is_empty() { "the repository".to_owned() } else { directory.to_owned() };
-        if names.is_empty() {
-            return Ok("there is no such file: the repository is empty".to_owned());
-        }
-        let near = nearest(name, names.iter().map(|name| name.trim_end_matches('/')));
-        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        let more = names.len().saturating_sub(LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let listed = names.into_iter().take(LISTED).collect::<Vec<_>>().join(", ");
-        return Ok(format!("there is no such file{near}; {there} has {listed}{more}"));
     }
 }

@@ -1,15 +1,18 @@
 //! How an automation's change is made: its target, files, edits and pull request, compiled once at load.
 
+mod amounts;
 mod edits;
 mod files;
 mod pull;
+mod removals;
 mod target;
 pub(super) mod texts;
 
 pub use pull::PullText;
 
 use super::co_authors::CoAuthors;
-use super::{BaseTree, ChangeSet, FileChange, PlanError};
+use super::staged::Staged;
+use super::{BaseTree, ChangeSet, PlanError};
 use crate::automation::{AutomationSpec, IfExists};
 use crate::event::Event;
 use crate::expression::Scope;
@@ -19,6 +22,7 @@ use crate::types::{Identity, ManifestPath, SpecError};
 use edits::Edit;
 use files::Step;
 use pull::PullTexts;
+use removals::Removal;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +38,7 @@ pub struct Recipe {
     target: TargetTexts,
     steps: Vec<Step>,
     edits: Vec<Edit>,
+    removals: Vec<Removal>,
     pull: PullTexts,
     co_authors: CoAuthors,
 }
@@ -59,10 +64,10 @@ impl Recipe {
         let mut errors = Vec::new();
         let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
         let target = target::compile(&spec.target, &names, &mut errors);
-        if spec.render.is_empty() && spec.edit.is_empty() {
+        if spec.render.is_empty() && spec.edit.is_empty() && spec.remove.is_empty() {
             errors.push(
-                SpecError::new("", "an automation changes something: it has `render`, `edit` or both")
-                    .hint("render writes files from templates, edit sets fields of files there are"),
+                SpecError::new("", "an automation changes something: it has `render`, `edit` or `remove`")
+                    .hint("render writes files from templates, edit changes fields of files there are, remove takes files and objects away"),
             );
         }
         if spec.render.len() > MAX_RENDERED {
@@ -74,11 +79,12 @@ impl Recipe {
             spec.render.iter().take(MAX_RENDERED).enumerate().map(|(at, step)| files::compile(step, at, &names, catalogue, &mut errors)).collect();
         let rendered: Vec<&str> = spec.render.iter().map(|step| step.path.as_str()).collect();
         let edits = edits::compile(&spec.edit, &rendered, &names, &mut errors);
+        let removals = removals::compile(&spec.remove, &rendered, &names, &mut errors);
         let pull = pull::compile(&spec.pull_request, &names, &mut errors);
         let co_authors = CoAuthors::compile(&spec.commit, &mut errors);
         match (target, pull) {
             (Some(target), Some(pull)) if errors.is_empty() => {
-                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), edits, pull, co_authors })
+                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), edits, removals, pull, co_authors })
             }
             _ => Err(errors),
         }
@@ -86,7 +92,7 @@ impl Recipe {
 
     /// Whether it changes files that are there, so that it has no meaning without the repository.
     pub fn needs_base(&self) -> bool {
-        !self.edits.is_empty()
+        !self.edits.is_empty() || !self.removals.is_empty()
     }
 
     /// Where the change goes.
@@ -105,6 +111,7 @@ impl Recipe {
         let context = variables(inputs);
         let scope = Scope::lending(context.clone());
         let mut change = ChangeSet::default();
+        let mut staged = Staged::new(base, &target.path);
         let (mut paths, mut jobs) = (Vec::new(), Vec::new());
         let mut templated: BTreeSet<ManifestPath> = BTreeSet::new();
         for step in &self.steps {
@@ -124,14 +131,14 @@ impl Recipe {
         }
         if !jobs.is_empty() {
             for (path, bytes) in paths.into_iter().zip(renderer.render(&jobs)?) {
-                if change.files.insert(path.clone(), FileChange::Write(bytes)).is_some() {
-                    return Err(PlanError::Path(format!("two steps of the automation write {path}")));
-                }
+                staged.write(path, bytes)?;
             }
         }
-        for (path, bytes) in edits::apply(&self.edits, &context, &scope, target, base, &templated)? {
-            change.files.insert(path, FileChange::Write(bytes));
-        }
+        staged.close(templated);
+        edits::apply(&self.edits, &context, &scope, target, &mut staged)?;
+        removals::apply(&self.removals, &context, target, &mut staged)?;
+        staged.keep_kustomizations()?;
+        change.files = staged.finish();
         Ok(change)
     }
 

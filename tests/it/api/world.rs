@@ -159,6 +159,7 @@ impl Inventory for FakeInventory {
             parameters: json!({ "type": "object" }),
             templates: vec!["namespace".parse().expect("a name")],
             edits: Vec::new(),
+            removes: vec![],
             document: json!({ "kind": "Automation" }),
         }]
     }

@@ -1,5 +1,9 @@
 //! Edits of an automation on a tree in memory.
 
+mod operations;
+mod overlays;
+mod removals;
+
 use super::*;
 use crate::automation::AutomationSpec;
 use crate::event::Event;
@@ -23,7 +27,9 @@ impl BaseTree for Files {
     }
 
     fn entry(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
-        Ok(self.1.get(path).map(|text| if text == "link" { EntryKind::Symlink } else { EntryKind::File }))
+        let directory =
+            || self.1.keys().any(|other| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))).then_some(EntryKind::Directory);
+        Ok(self.1.get(path).map(|text| if text == "link" { EntryKind::Symlink } else { EntryKind::File }).or_else(directory))
     }
 
     fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
@@ -43,6 +49,24 @@ impl BaseTree for Files {
         names.dedup();
         Ok(names)
     }
+}
+
+/// What stands in the place of a text for a file that goes.
+const REMOVED: &str = "(removed)";
+
+/// What one operation on one object comes to, in the files of `base`: the paths that changed with their texts.
+fn edited(edit: Value, base: &Files) -> BTreeMap<String, String> {
+    change(&json!([edit]), json!({"app": "web", "replicas": 6}), base).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(edit: Value, base: &Files) -> String {
+    change(&json!([edit]), json!({"app": "web", "replicas": 6}), base).expect_err("refused").to_string()
+}
+
+#[track_caller]
+fn only(changed: &BTreeMap<String, String>, path: &str, text: &str) {
+    assert_eq!(changed.keys().map(String::as_str).collect::<Vec<_>>(), [path]);
+    assert_eq!(changed[path], text);
 }
 
 struct NoTemplates;
@@ -97,7 +121,7 @@ fn change_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Re
     let changed = recipe.change(inputs, &target, base, renderer)?;
     let text = |change: FileChange| match change {
         FileChange::Write(bytes) => String::from_utf8(bytes).expect("UTF-8"),
-        FileChange::Remove => unreachable!("edits remove nothing"),
+        FileChange::Remove => REMOVED.to_owned(),
     };
     Ok(changed.files.into_iter().map(|(path, change)| (path.to_string(), text(change))).collect())
 }
@@ -171,8 +195,8 @@ fn a_mistake_in_an_edit_is_told_at_load() {
     let told = |edit: Value| -> Vec<String> { compile(spec(&edit)).err().expect("refused").iter().map(ToString::to_string).collect() };
     let field = |field: &str| json!([{"file": "a.yaml", "set": {field: "1"}}]);
     for (edit, pointer, says) in [
-        (json!([]), "", "`render`, `edit` or both"),
-        (json!([{"file": "a.yaml"}]), "/edit/0", "sets at least one field"),
+        (json!([]), "", "`render`, `edit` or `remove`"),
+        (json!([{"file": "a.yaml"}]), "/edit/0", "changes at least one field"),
         (json!([{"file": "../a.yaml", "set": {"a": "1"}}]), "/edit/0/file", "can never be a path"),
         (json!([{"file": "{{ parameters.nap }}.yaml", "set": {"a": "1"}}]), "/edit/0/file", "there is no `parameters.nap`"),
         (json!([{"file": "a.yaml", "object": "Deployment/{{ parameters.app }}", "set": {"a": "1"}}]), "/edit/0/object", "kind/namespace/name"),

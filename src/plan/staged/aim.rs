@@ -1,0 +1,362 @@
+//! Where a field of an object is decided: in the object's own file, or in the overlay that has the last word about it.
+//! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
+
+use super::kustomize::{directory_of, field as path_of, key};
+use super::{Found, Staged, failed};
+use crate::manifest::{
+    EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, resolve_reference, split_image,
+};
+use crate::plan::PlanError;
+use crate::types::ManifestPath;
+use serde_json::{Map, Value};
+
+/// Something done to a field of an object.
+pub(in crate::plan) type Operation<'o> = &'o mut dyn FnMut(&mut Editor, Option<&ObjectAddress>, &FieldPath) -> Result<bool, EditError>;
+
+/// What has to be changed for a field to have another value.
+#[derive(Debug, Clone)]
+pub(in crate::plan) enum Aim {
+    /// A field of a file.
+    Field { path: ManifestPath, object: Option<ObjectAddress>, field: FieldPath },
+    /// A field within a text that stands in a kustomization: a patch.
+    Inline { path: ManifestPath, text: FieldPath, field: FieldPath },
+    /// An entry of `images`, which changes the image `base`; without steps there is none yet.
+    Image { path: ManifestPath, entry: Option<Vec<Step>>, base: String },
+    /// An entry of `replicas` that is not there yet.
+    Count { path: ManifestPath, name: String },
+    /// A literal of a generator; without a place it is not there yet.
+    Literal { path: ManifestPath, generator: Vec<Step>, name: String, place: Option<usize> },
+}
+
+impl Aim {
+    /// The file that is changed.
+    pub(in crate::plan) fn path(&self) -> &ManifestPath {
+        match self {
+            Self::Field { path, .. }
+            | Self::Inline { path, .. }
+            | Self::Image { path, .. }
+            | Self::Count { path, .. }
+            | Self::Literal { path, .. } => path,
+        }
+    }
+}
+
+impl Staged<'_> {
+    /// What decides a field of an object.
+    pub(in crate::plan) fn aim(&mut self, found: &Found, field: &FieldPath) -> Result<Aim, PlanError> {
+        let aim = self.aim_from(found, field, 0)?;
+        if self.within.contains(aim.path()) {
+            return Ok(aim);
+        }
+        // It stands in a base that others build on as well: the overlay gets the last word.
+        let outermost = found.chain.iter().find(|path| self.within.contains(path)).cloned();
+        let Some(overlay) = outermost else { return Err(self.outside(&aim, found, field)) };
+        match field.steps() {
+            steps if is_count(steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone() }),
+            steps if is_image(steps) => match self.get(&aim)? {
+                Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base }),
+                _ => Err(self.outside(&aim, found, field)),
+            },
+            _ => Err(self.outside(&aim, found, field)),
+        }
+    }
+
+    fn outside(&self, aim: &Aim, found: &Found, field: &FieldPath) -> PlanError {
+        let overlay = found.chain.first().map_or_else(|| "a kustomization".to_owned(), ToString::to_string);
+        let message = format!(
+            "`{field}` of {} is decided in {}, which lies outside of {}; add a patch for it to {overlay}, and the patch is what is edited",
+            found.address(),
+            aim.path(),
+            self.within
+        );
+        PlanError::Object(message)
+    }
+
+    /// What decides it among the kustomizations from `at` inwards, and the file itself.
+    fn aim_from(&mut self, found: &Found, field: &FieldPath, at: usize) -> Result<Aim, PlanError> {
+        let Some(path) = found.chain.get(at).cloned() else {
+            return Ok(Aim::Field { path: found.path.clone(), object: Some(found.address()), field: field.clone() });
+        };
+        let Some(value) = self.kustomization(&path)? else { return self.aim_from(found, field, at + 1) };
+        let kustomization = Kustomization::of(&value);
+        if is_count(field.steps())
+            && let Some(steps) = kustomization.replicas(&found.object.name)
+        {
+            return Ok(Aim::Field { path, object: None, field: path_of(&steps) });
+        }
+        let below = self.aim_at_patches(found, field, at, kustomization)?;
+        if is_image(field.steps())
+            && let Some(Value::String(base)) = self.get(&below)?
+            && let Some((steps, _)) = kustomization.image(split_image(&base).0)
+        {
+            return Ok(Aim::Image { path, entry: Some(steps), base });
+        }
+        Ok(below)
+    }
+
+    fn aim_at_patches(&mut self, found: &Found, field: &FieldPath, at: usize, kustomization: Kustomization<'_>) -> Result<Aim, PlanError> {
+        let path = found.chain[at].clone();
+        // The last patch has the last word.
+        for patch in kustomization.patches().into_iter().rev() {
+            let aim = match patch.content {
+                PatchContent::Inline(text) => self.in_inline(&path, &patch, text, found, field)?,
+                PatchContent::File(file) => self.in_file(&path, &patch, file, found, field)?,
+            };
+            if let Some(aim) = aim {
+                return Ok(aim);
+            }
+        }
+        self.aim_from(found, field, at + 1)
+    }
+
+    fn in_inline(&mut self, path: &ManifestPath, patch: &Patch<'_>, text: &str, found: &Found, field: &FieldPath) -> Result<Option<Aim>, PlanError> {
+        let Ok(editor) = Editor::open(text.to_owned(), false) else { return Ok(None) };
+        let field = self.in_patch(&editor, patch, found, field)?.map(|(_, field)| field);
+        Ok(field.map(|field| Aim::Inline { path: path.clone(), text: path_of(&patch.steps), field }))
+    }
+
+    fn in_file(&mut self, path: &ManifestPath, patch: &Patch<'_>, file: &str, found: &Found, field: &FieldPath) -> Result<Option<Aim>, PlanError> {
+        let Some(file) = resolve_reference(directory_of(path), file).and_then(|file| file.parse::<ManifestPath>().ok()) else { return Ok(None) };
+        let Some(text) = self.text(&file)? else { return Ok(None) };
+        let Ok(editor) = Editor::open(text, file.as_str().ends_with(".json")) else { return Ok(None) };
+        let field = self.in_patch(&editor, patch, found, field)?;
+        Ok(field.map(|(object, field)| Aim::Field { path: file, object, field }))
+    }
+
+    /// Where a patch decides the field, if it does.
+    fn in_patch(
+        &mut self,
+        editor: &Editor,
+        patch: &Patch<'_>,
+        found: &Found,
+        field: &FieldPath,
+    ) -> Result<Option<(Option<ObjectAddress>, FieldPath)>, PlanError> {
+        let object = &found.object;
+        if let [document] = editor.documents()
+            && let Value::Array(operations) = &document.value
+        {
+            if !patch.is_for(&object.kind, &object.name, None) {
+                return Ok(None);
+            }
+            let Some(pointer) = self.pointer(found, field)? else { return Ok(None) };
+            let decides = |operation: &Value| {
+                let is = |field: &str, wanted: &[&str]| operation.get(field).and_then(Value::as_str).is_some_and(|text| wanted.contains(&text));
+                is("op", &["add", "replace"]) && is("path", &[&pointer])
+            };
+            let place = operations.iter().rposition(decides);
+            return Ok(place.map(|place| (None, path_of(&[Step::Place(place), key("value")]))));
+        }
+        for document in editor.documents() {
+            let written = ObjectRef::of(&document.value).ok();
+            let named = written.as_ref().map(|written| (written.kind.as_str(), written.name.as_str()));
+            if !patch.is_for(&object.kind, &object.name, named) {
+                continue;
+            }
+            let address = written.filter(|_| editor.documents().len() > 1).map(|written| ObjectAddress::of(&written));
+            if let Ok(Some(_)) = editor.get(address.as_ref(), field) {
+                return Ok(Some((address, field.clone())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The JSON pointer of a field in the object's own file, as JSON patches name it.
+    fn pointer(&mut self, found: &Found, field: &FieldPath) -> Result<Option<String>, PlanError> {
+        let address = found.address();
+        let editor = self.reader(&found.path)?;
+        Ok(editor.pointer(Some(&address), field).ok())
+    }
+
+    /// The value a field has; none where it has none.
+    pub(in crate::plan) fn get(&mut self, aim: &Aim) -> Result<Option<Value>, PlanError> {
+        let refused = |path: &ManifestPath, error: EditError| failed(path, error.to_string());
+        match aim {
+            Aim::Field { path, object, field } => {
+                self.reader(path)?.get(object.as_ref(), field).map(Option::<&Value>::cloned).map_err(|error| told(path, object.as_ref(), &error))
+            }
+            Aim::Inline { path, text, field } => {
+                let Some(Value::String(text)) = self.reader(path)?.get(None, text).map_err(|error| refused(path, error))?.cloned() else {
+                    return Ok(None);
+                };
+                let editor = Editor::open(text, false).map_err(|error| failed(path, format!("its patch cannot be read: {error}")))?;
+                editor.get(None, field).map(Option::<&Value>::cloned).map_err(|error| refused(path, error))
+            }
+            Aim::Image { path, entry, base } => {
+                let Some(steps) = entry else { return Ok(Some(Value::from(base.as_str()))) };
+                let entry = self.reader(path)?.get(None, &path_of(steps)).map_err(|error| refused(path, error))?;
+                Ok(Some(Value::from(transformed(base, entry.unwrap_or(&Value::Null)))))
+            }
+            Aim::Count { .. } => Ok(None),
+            Aim::Literal { path, generator, name, place } => {
+                let Some(place) = place else { return Ok(None) };
+                let field = path_of(&[generator.as_slice(), &[key("literals"), Step::Place(*place)]].concat());
+                let literal = self.reader(path)?.get(None, &field).map_err(|error| refused(path, error))?;
+                Ok(literal.and_then(Value::as_str).and_then(|text| literal_value(text, name)).map(Value::from))
+            }
+        }
+    }
+
+    /// Gives the field a value; tells whether that changed anything.
+    pub(in crate::plan) fn set(&mut self, aim: &Aim, value: &Value) -> Result<bool, PlanError> {
+        match aim {
+            Aim::Field { .. } | Aim::Inline { .. } => self.modify(aim, "set", &mut |editor, object, field| editor.set(object, field, value)),
+            Aim::Image { path, entry, base } => self.set_image(path, entry.as_deref(), base, value),
+            Aim::Count { path, name } => {
+                let entry = Value::Object(Map::from_iter([("name".to_owned(), Value::from(name.as_str())), ("count".to_owned(), value.clone())]));
+                self.edit(path, |editor| editor.append(None, &path_of(&[key("replicas")]), &entry))
+            }
+            Aim::Literal { path, generator, name, place } => {
+                let text = match value {
+                    Value::String(text) => text.clone(),
+                    Value::Number(_) | Value::Bool(_) => value.to_string(),
+                    _ => return Err(failed(path, format!("a ConfigMap holds text, and the value for {name:?} is none"))),
+                };
+                let literal = Value::from(format!("{name}={text}"));
+                let list = [generator.as_slice(), &[key("literals")]].concat();
+                match place {
+                    Some(place) => self.edit(path, |editor| editor.set(None, &path_of(&list).with(Step::Place(*place)), &literal)),
+                    None => self.edit(path, |editor| editor.append(None, &path_of(&list), &literal)),
+                }
+            }
+        }
+    }
+
+    fn set_image(&mut self, path: &ManifestPath, entry: Option<&[Step]>, base: &str, value: &Value) -> Result<bool, PlanError> {
+        let Value::String(image) = value else { return Err(failed(path, "an image is text".to_owned())) };
+        let ((name, tag, digest), (original, ..)) = (split_image(image), split_image(base));
+        let mut wanted = Map::new();
+        let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+        wanted.insert("newName".to_owned(), text(Some(name).filter(|name| *name != original)));
+        wanted.insert("newTag".to_owned(), text(tag));
+        wanted.insert("digest".to_owned(), text(digest));
+        match entry {
+            Some(steps) => self.edit(path, |editor| editor.merge(None, &path_of(steps), &Value::Object(wanted))),
+            None if image == base => Ok(false),
+            None => {
+                wanted.retain(|_, value| !value.is_null());
+                let mut entry = Map::from_iter([("name".to_owned(), Value::from(original))]);
+                entry.extend(wanted);
+                self.edit(path, |editor| editor.append(None, &path_of(&[key("images")]), &Value::Object(entry)))
+            }
+        }
+    }
+
+    /// Does something to the field where it stands, which only a file or a patch allows.
+    pub(in crate::plan) fn modify(&mut self, aim: &Aim, verb: &str, operation: Operation<'_>) -> Result<bool, PlanError> {
+        match aim {
+            Aim::Field { path, object, field } => {
+                let mut refusal = None;
+                let changed = self.edit(path, |editor| {
+                    operation(editor, object.as_ref(), field).or_else(|error| {
+                        refusal = Some(told(path, object.as_ref(), &error));
+                        Ok(false)
+                    })
+                })?;
+                refusal.map_or(Ok(changed), Err)
+            }
+            Aim::Inline { path, text, field } => {
+                let held = self.reader(path)?.get(None, text).map_err(|error| failed(path, error.to_string()))?.cloned();
+                let Some(Value::String(patch)) = held else { return Err(failed(path, format!("`{text}` is no text"))) };
+                let mut inner = Editor::open(patch, false).map_err(|error| failed(path, format!("its patch cannot be read: {error}")))?;
+                if !operation(&mut inner, None, field).map_err(|error| failed(path, format!("in the patch `{text}`: {error}")))? {
+                    return Ok(false);
+                }
+                self.edit(path, |editor| editor.set(None, text, &Value::from(inner.text())))
+            }
+            other => {
+                Err(failed(other.path(), format!("what the kustomization decides is `set`, `increase`d or `multiply`d; {verb} does not fit it")))
+            }
+        }
+    }
+
+    /// The literal of a generator below the target that makes a field of a ConfigMap; none when there is no such generator.
+    pub(in crate::plan) fn literal(&mut self, address: &ObjectAddress, field: &FieldPath) -> Result<Option<Aim>, PlanError> {
+        let [Step::Key(data), Step::Key(name)] = field.steps() else { return Ok(None) };
+        if address.kind() != "ConfigMap" || data != "data" {
+            return Ok(None);
+        }
+        let mut aims = Vec::new();
+        for path in self.manifests()? {
+            if !self.is_kustomization(&path)? {
+                continue;
+            }
+            let Some(value) = self.kustomization(&path)? else { continue };
+            let kustomization = Kustomization::of(&value);
+            for (steps, generator) in kustomization.generators("configMapGenerator") {
+                let text = |field: &str| generator.get(field).and_then(Value::as_str);
+                let namespace = kustomization.namespace().or(text("namespace"));
+                if text("name") != Some(address.name()) || (address.namespace().is_some() && namespace.is_some() && address.namespace() != namespace)
+                {
+                    continue;
+                }
+                let list = |field: &str| generator.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+                if let Some(file) = list("files").find(|file| file_key(file) == name) {
+                    let message = format!("`{field}` is the content of the file {file:?}: write or edit that file");
+                    return Err(failed(&path, message));
+                }
+                let place = list("literals").position(|literal| literal_value(literal, name).is_some());
+                aims.push(Aim::Literal { path: path.clone(), generator: steps, name: name.clone(), place });
+            }
+        }
+        match aims.len() {
+            0 | 1 => Ok(aims.pop()),
+            _ => {
+                let places: Vec<String> = aims.iter().map(|aim| aim.path().to_string()).collect();
+                Err(PlanError::Object(format!(
+                    "{address} is made by several generators, in {}; name a target that is narrower",
+                    super::listed(&places)
+                )))
+            }
+        }
+    }
+}
+
+fn told(path: &ManifestPath, object: Option<&ObjectAddress>, error: &EditError) -> PlanError {
+    match object {
+        Some(object) => failed(path, format!("{object}: {error}")),
+        None => failed(path, error.to_string()),
+    }
+}
+
+/// `spec.replicas`, which `replicas` of a kustomization decides.
+fn is_count(steps: &[Step]) -> bool {
+    matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
+}
+
+/// The image of a container, which `images` of a kustomization decides.
+fn is_image(steps: &[Step]) -> bool {
+    let containers = |name: &str| matches!(name, "containers" | "initContainers" | "ephemeralContainers");
+    matches!(steps, [.., Step::Key(list), Step::Element { .. }, Step::Key(image)] if containers(list) && image == "image")
+}
+
+/// An image as an entry of `images` leaves it.
+fn transformed(base: &str, entry: &Value) -> String {
+    let text = |field: &str| match entry.get(field) {
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let (name, tag, digest) = split_image(base);
+    let mut image = text("newName").unwrap_or_else(|| name.to_owned());
+    let (new_tag, new_digest) = (text("newTag"), text("digest"));
+    let keeps = new_tag.is_none() && new_digest.is_none();
+    if let Some(tag) = new_tag.or_else(|| tag.filter(|_| keeps).map(str::to_owned)) {
+        image.push_str(&format!(":{tag}"));
+    }
+    if let Some(digest) = new_digest.or_else(|| digest.filter(|_| keeps).map(str::to_owned)) {
+        image.push_str(&format!("@{digest}"));
+    }
+    image
+}
+
+/// The value of a literal `name=value`, quotes around the value taken off as Kustomize does.
+fn literal_value(literal: &str, name: &str) -> Option<String> {
+    let (key, value) = literal.split_once('=')?;
+    let unquoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    (key == name).then(|| unquoted.unwrap_or(value).to_owned())
+}
+
+/// The key under which a generator keeps a file.
+fn file_key(file: &str) -> &str {
+    file.split_once('=').map_or_else(|| file.rsplit('/').next().unwrap_or(file), |(key, _)| key)
+}

@@ -1,0 +1,253 @@
+//! The kustomizations below a target: what each builds, and that it goes on naming the files there are.
+
+use super::{PlanError, Staged};
+use crate::manifest::{
+    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, PatchContent, Step, flatten, parse, reference_from, resolve_reference,
+};
+use crate::plan::EntryKind;
+use crate::types::ManifestPath;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// How deep kustomizations may build on each other.
+const MAX_DEPTH: usize = 16;
+
+/// Kustomizations that were read.
+#[derive(Default)]
+pub(super) struct Cache(HashMap<ManifestPath, Option<Arc<Value>>>);
+
+impl Cache {
+    pub(super) fn forget(&mut self, path: &ManifestPath) {
+        self.0.remove(path);
+    }
+}
+
+/// The directory a file is in; empty for the root.
+pub(super) fn directory_of(path: &ManifestPath) -> &str {
+    path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+fn name_of(path: &ManifestPath) -> &str {
+    path.as_str().rsplit('/').next().unwrap_or_default()
+}
+
+impl Staged<'_> {
+    /// Whether the file is a kustomization by its name.
+    pub(super) fn is_kustomization(&self, path: &ManifestPath) -> Result<bool, PlanError> {
+        Ok(KUSTOMIZATION_NAMES.contains(&name_of(path)))
+    }
+
+    /// What a kustomization says now; none when there is none that can be read.
+    pub(super) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
+        if let Some(known) = self.kustomizations.0.get(path) {
+            return Ok(known.clone());
+        }
+        let text = self.text(path)?;
+        let value = text.and_then(|text| parse(&text, Limits::default()).ok()).and_then(|documents| {
+            let [document] = documents.as_slice() else { return None };
+            Some(Arc::new(document.value.clone()))
+        });
+        self.kustomizations.0.insert(path.clone(), value.clone());
+        Ok(value)
+    }
+
+    /// The kustomization of a directory.
+    fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+        for name in KUSTOMIZATION_NAMES {
+            let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+            if matches!(self.is_there(&path)?, Some(EntryKind::File | EntryKind::Executable)) {
+                return Ok(path.parse().ok());
+            }
+        }
+        Ok(None)
+    }
+
+    /// The kustomizations below the target.
+    fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+        Ok(self.manifests()?.into_iter().filter(|path| KUSTOMIZATION_NAMES.contains(&name_of(path))).collect())
+    }
+
+    /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
+    pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
+        let all = self.kustomizations()?;
+        let mut named: BTreeSet<ManifestPath> = BTreeSet::new();
+        for path in &all {
+            for (_, resource) in self.built_by(path)? {
+                named.extend(self.kustomization_in(&resource)?.filter(|named| named != path));
+            }
+        }
+        let mut built = BTreeMap::new();
+        for path in all.iter().filter(|path| !named.contains(*path)) {
+            self.follow(path, &mut Vec::new(), &mut built)?;
+        }
+        Ok(built)
+    }
+
+    /// The local paths a kustomization builds from, with the list each stands in.
+    fn built_by(&mut self, path: &ManifestPath) -> Result<Vec<(&'static str, String)>, PlanError> {
+        let Some(value) = self.kustomization(path)? else { return Ok(Vec::new()) };
+        let directory = directory_of(path);
+        let resources = Kustomization::of(&value).resources();
+        Ok(resources.filter_map(|(field, reference)| Some((field, resolve_reference(directory, reference)?))).collect())
+    }
+
+    fn follow(
+        &mut self,
+        path: &ManifestPath,
+        chain: &mut Vec<ManifestPath>,
+        built: &mut BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
+    ) -> Result<(), PlanError> {
+        if chain.contains(path) || chain.len() == MAX_DEPTH {
+            return Ok(());
+        }
+        chain.push(path.clone());
+        for (_, resource) in self.built_by(path)? {
+            match self.is_there(&resource)? {
+                Some(EntryKind::File | EntryKind::Executable) => {
+                    if let Ok(file) = resource.parse::<ManifestPath>() {
+                        built.entry(file).or_default().push(chain.clone());
+                    }
+                }
+                Some(EntryKind::Directory) => {
+                    if let Some(inner) = self.kustomization_in(&resource)? {
+                        self.follow(&inner, chain, built)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        chain.pop();
+        Ok(())
+    }
+
+    /// Whether a kustomization in the file's directory, or in one above it, names the file as something else than a resource.
+    pub(super) fn is_patch_file(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
+        let mut directory = directory_of(path).to_owned();
+        loop {
+            if let Some(kustomization) = self.kustomization_in(&directory)?
+                && let Some(value) = self.kustomization(&kustomization)?
+            {
+                let reference = reference_from(&directory, path.as_str());
+                let is_resource = self.built_by(&kustomization)?.iter().any(|(_, resource)| resource == path.as_str());
+                if !is_resource && Kustomization::of(&value).names_file(&reference) {
+                    return Ok(true);
+                }
+            }
+            match directory.rsplit_once('/') {
+                Some((parent, _)) => directory = parent.to_owned(),
+                None if !directory.is_empty() => directory.clear(),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    /// Has the kustomizations name the files that are new, and no longer those that are gone. A kustomization written from a template
+    /// is left as it is.
+    pub(in crate::plan) fn keep_kustomizations(&mut self) -> Result<(), PlanError> {
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
+        for (path, stage) in &self.files {
+            match stage {
+                super::Stage::Written(bytes) if self.base.entry(path.as_str())?.is_none() => new.push((path.clone(), is_of_objects(bytes))),
+                super::Stage::Removed => gone.push(path.clone()),
+                _ => {}
+            }
+        }
+        for path in gone {
+            self.take_out(&path)?;
+        }
+        for (path, of_objects) in new {
+            let is_kustomization = self.is_kustomization(&path)?;
+            if is_kustomization || of_objects {
+                self.put_in(&path, is_kustomization)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names a new file in the nearest kustomization; a new kustomization is named by its directory, in the nearest one above.
+    fn put_in(&mut self, path: &ManifestPath, is_kustomization: bool) -> Result<(), PlanError> {
+        let (mut directory, named) = match is_kustomization {
+            false => (directory_of(path).to_owned(), path.as_str().to_owned()),
+            true => match directory_of(path).rsplit_once('/') {
+                Some((parent, _)) => (parent.to_owned(), directory_of(path).to_owned()),
+                None => (String::new(), directory_of(path).to_owned()),
+            },
+        };
+        if named.is_empty() {
+            return Ok(());
+        }
+        loop {
+            let owner = self.kustomization_in(&directory)?.filter(|owner| owner != path);
+            if let Some(owner) = owner {
+                return self.put_into(&owner, &directory, &named);
+            }
+            if directory.is_empty() || directory == self.within.as_str() {
+                return Ok(());
+            }
+            directory = directory.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned());
+        }
+    }
+
+    fn put_into(&mut self, owner: &ManifestPath, directory: &str, named: &str) -> Result<(), PlanError> {
+        let written = matches!(self.files.get(owner), Some(super::Stage::Written(_)));
+        let Some(value) = self.kustomization(owner)? else { return Ok(()) };
+        let reference = reference_from(directory, named);
+        let already = self.built_by(owner)?.iter().any(|(_, resource)| resource == named) || Kustomization::of(&value).names_file(&reference);
+        if already || written || !self.within.contains(owner) {
+            return Ok(());
+        }
+        // As its neighbours are written.
+        let dotted = Kustomization::of(&value).resources().next().is_some_and(|(_, first)| first.starts_with("./"));
+        let reference = if dotted { format!("./{reference}") } else { reference };
+        self.edit(owner, |editor| editor.append(None, &field(&[key("resources")]), &Value::from(reference))).map(drop)
+    }
+
+    /// Takes a file that is gone out of every kustomization below the target, and with a directory's last kustomization the directory.
+    fn take_out(&mut self, path: &ManifestPath) -> Result<(), PlanError> {
+        let gone = if self.is_kustomization(path)? { directory_of(path).to_owned() } else { path.as_str().to_owned() };
+        for owner in self.kustomizations()? {
+            let directory = directory_of(&owner).to_owned();
+            for (list, resource) in self.built_by(&owner)? {
+                if resource != gone {
+                    continue;
+                }
+                let Some(value) = self.kustomization(&owner)? else { continue };
+                let entries = value.get(list).and_then(Value::as_array).into_iter().flatten();
+                let place = entries.filter_map(Value::as_str).position(|entry| resolve_reference(&directory, entry).as_deref() == Some(&*gone));
+                if let Some(place) = place {
+                    self.edit(&owner, |editor| editor.remove(None, &field(&[key(list), Step::Place(place)])))?;
+                }
+            }
+            self.take_out_patch(&owner, &directory, &gone)?;
+        }
+        Ok(())
+    }
+
+    fn take_out_patch(&mut self, owner: &ManifestPath, directory: &str, gone: &str) -> Result<(), PlanError> {
+        let Some(value) = self.kustomization(owner)? else { return Ok(()) };
+        let of_gone =
+            |content: PatchContent<'_>| matches!(content, PatchContent::File(file) if resolve_reference(directory, file).as_deref() == Some(gone));
+        let patches: Vec<Vec<Step>> =
+            Kustomization::of(&value).patches().into_iter().filter(|patch| of_gone(patch.content)).map(|patch| patch.steps).collect();
+        // From the last one, so that the places of the others stay true.
+        for steps in patches.into_iter().rev() {
+            self.edit(owner, |editor| editor.remove(None, &field(&steps)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether every document of a text is an object.
+fn is_of_objects(bytes: &[u8]) -> bool {
+    let documents = std::str::from_utf8(bytes).ok().and_then(|text| parse(text, Limits::default()).ok()).unwrap_or_default();
+    !documents.is_empty() && documents.iter().all(|document| flatten(&document.value).iter().all(|(_, value)| ObjectRef::of(value).is_ok()))
+}
+
+pub(super) fn field(steps: &[Step]) -> FieldPath {
+    FieldPath::from(steps.to_vec())
+}
+
+pub(super) fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
+}

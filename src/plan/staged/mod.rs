@@ -1,0 +1,235 @@
+//! The tree as a change leaves it so far: the base, and what was written, edited and removed on top of it.
+//! Every step of an automation sees what those before it did. Nothing outside the target's directory is ever written.
+
+mod aim;
+mod document;
+mod kustomize;
+mod search;
+
+pub(super) use aim::Aim;
+use search::Found;
+
+use super::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
+use crate::manifest::{EditError, Editor};
+use crate::types::{DirectoryPath, ManifestPath, nearest};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names that a message lists.
+const LISTED: usize = 20;
+/// Files below a target that are looked through, at most: a target is a cluster's directory, not the whole of a large repository.
+const MAX_FILES: usize = 20_000;
+
+/// The base with a change on top of it.
+pub(super) struct Staged<'b> {
+    base: &'b dyn BaseTree,
+    within: &'b DirectoryPath,
+    files: BTreeMap<ManifestPath, Stage>,
+    templated: BTreeSet<ManifestPath>,
+    /// The base's files below the target, once they were asked for.
+    listing: Option<Vec<ManifestPath>>,
+    kustomizations: kustomize::Cache,
+}
+
+/// What became of one file.
+enum Stage {
+    /// Written from a template.
+    Written(Vec<u8>),
+    /// Opened to be edited; whether it was.
+    Edited(Box<Editor>, bool),
+    Removed,
+}
+
+impl<'b> Staged<'b> {
+    /// Has files left alone that the automation has from templates, also where it keeps the one there is.
+    pub(super) fn close(&mut self, templated: BTreeSet<ManifestPath>) {
+        self.templated = templated;
+    }
+
+    /// Nothing changed yet.
+    pub(super) fn new(base: &'b dyn BaseTree, within: &'b DirectoryPath) -> Self {
+        Self { base, within, files: BTreeMap::new(), templated: BTreeSet::new(), listing: None, kustomizations: kustomize::Cache::default() }
+    }
+
+    /// Writes a file that was rendered.
+    pub(super) fn write(&mut self, path: ManifestPath, bytes: Vec<u8>) -> Result<(), PlanError> {
+        match self.files.insert(path.clone(), Stage::Written(bytes)) {
+            None => Ok(()),
+            Some(_) => Err(PlanError::Path(format!("two steps of the automation write {path}"))),
+        }
+    }
+
+    /// Does something to a file there is; tells whether that changed it.
+    pub(super) fn edit(&mut self, path: &ManifestPath, operation: impl FnOnce(&mut Editor) -> Result<bool, EditError>) -> Result<bool, PlanError> {
+        let (editor, edited) = self.open(path)?;
+        let changed = operation(editor).map_err(|error| failed(path, error.to_string()))?;
+        *edited |= changed;
+        if changed {
+            self.kustomizations.forget(path);
+        }
+        Ok(changed)
+    }
+
+    /// The editor of a file, and whether it changed the file yet.
+    fn open(&mut self, path: &ManifestPath) -> Result<(&mut Editor, &mut bool), PlanError> {
+        if self.templated.contains(path) {
+            return Err(PlanError::Path(format!("the automation writes {path} from a template, and edits it as well")));
+        }
+        if !self.files.contains_key(path) {
+            let editor = self.opened(path)?;
+            self.files.insert(path.clone(), Stage::Edited(Box::new(editor), false));
+        }
+        match self.files.get_mut(path) {
+            Some(Stage::Edited(editor, changed)) => Ok((editor, changed)),
+            _ => Err(PlanError::Path(format!("the automation removes {path}, and edits it as well"))),
+        }
+    }
+
+    /// The editor of a file, to read what it says.
+    pub(super) fn reader(&mut self, path: &ManifestPath) -> Result<&Editor, PlanError> {
+        self.open(path).map(|(editor, _)| &*editor)
+    }
+
+    /// The base's file, to be edited.
+    fn opened(&self, path: &ManifestPath) -> Result<Editor, PlanError> {
+        let Some(bytes) = self.base.read(path)? else {
+            return Err(match self.base.entry(path.as_str())? {
+                None => failed(path, missing(path, self.base)?),
+                Some(EntryKind::Symlink) => failed(path, "it is a symbolic link; edit the file it leads to".to_owned()),
+                Some(_) => failed(path, "it is no regular file".to_owned()),
+            });
+        };
+        let text = String::from_utf8(bytes).map_err(|_| failed(path, "it is not UTF-8".to_owned()))?;
+        Editor::open(text, path.as_str().ends_with(".json")).map_err(|error| failed(path, format!("it cannot be read: {error}")))
+    }
+
+    /// Removes a file; tells whether it was there.
+    pub(super) fn remove(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
+        if self.templated.contains(path) {
+            return Err(PlanError::Path(format!("the automation writes {path} from a template, and removes it as well")));
+        }
+        match self.files.get(path) {
+            Some(Stage::Removed) => return Ok(false),
+            Some(_) => {}
+            None => match self.base.entry(path.as_str())? {
+                None => return Ok(false),
+                Some(EntryKind::File | EntryKind::Executable) => {}
+                Some(_) => return Err(failed(path, "it is no regular file, and only those are removed".to_owned())),
+            },
+        }
+        self.files.insert(path.clone(), Stage::Removed);
+        self.kustomizations.forget(path);
+        Ok(true)
+    }
+
+    /// What a file says now; none when there is none, or none that is text.
+    fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
+        let bytes = match self.files.get(path) {
+            Some(Stage::Written(bytes)) => bytes.clone(),
+            Some(Stage::Edited(editor, _)) => return Ok(Some(editor.text().to_owned())),
+            Some(Stage::Removed) => return Ok(None),
+            None => match self.base.read(path)? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
+        };
+        Ok(String::from_utf8(bytes).ok())
+    }
+
+    /// Whether a file or directory is there now.
+    fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
+        match path.parse::<ManifestPath>().ok().and_then(|path| self.files.get(&path)) {
+            Some(Stage::Removed) => Ok(None),
+            Some(_) => Ok(Some(EntryKind::File)),
+            None => self.base.entry(path),
+        }
+    }
+
+    /// The YAML and JSON files below the target, as they are now.
+    fn manifests(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+        if self.listing.is_none() {
+            let files = self.listed()?;
+            self.base.prefetch(&files.iter().collect::<Vec<_>>())?;
+            self.listing = Some(files);
+        }
+        let mut paths: BTreeSet<ManifestPath> = self.listing.iter().flatten().cloned().collect();
+        for (path, stage) in &self.files {
+            match stage {
+                Stage::Removed => drop(paths.remove(path)),
+                _ if is_manifest(path.as_str()) && self.within.contains(path) => drop(paths.insert(path.clone())),
+                _ => {}
+            }
+        }
+        Ok(paths.into_iter().collect())
+    }
+
+    fn listed(&self) -> Result<Vec<ManifestPath>, PlanError> {
+        let root = if self.within.as_str() == "." { "" } else { self.within.as_str() };
+        let (mut directories, mut files) = (vec![root.to_owned()], Vec::new());
+        while let Some(directory) = directories.pop() {
+            for name in self.base.names(&directory)? {
+                let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+                match path.strip_suffix('/') {
+                    // What a tool keeps beside the manifests is none of them.
+                    Some(_) if name.starts_with('.') => {}
+                    Some(path) => directories.push(path.to_owned()),
+                    None if is_manifest(&path) => files.extend(path.parse::<ManifestPath>()),
+                    None => {}
+                }
+            }
+            if files.len() > MAX_FILES {
+                let message = format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within);
+                return Err(PlanError::Object(message));
+            }
+        }
+        Ok(files)
+    }
+
+    /// The files that differ, and what happens to each.
+    pub(super) fn finish(self) -> BTreeMap<ManifestPath, FileChange> {
+        let changes = self.files.into_iter().filter_map(|(path, stage)| {
+            Some(match stage {
+                Stage::Written(bytes) => (path, FileChange::Write(bytes)),
+                Stage::Edited(editor, true) => (path, FileChange::Write(editor.text().as_bytes().to_vec())),
+                Stage::Edited(_, false) => return None,
+                Stage::Removed => (path, FileChange::Remove),
+            })
+        });
+        changes.collect()
+    }
+}
+
+/// Whether a file of this name holds YAML or JSON.
+fn is_manifest(path: &str) -> bool {
+    [".yaml", ".yml", ".json", "/Kustomization"].iter().any(|end| path.ends_with(end)) || path == "Kustomization"
+}
+
+pub(super) fn failed(path: &ManifestPath, message: String) -> PlanError {
+    PlanError::Edit { path: path.clone(), message }
+}
+
+/// What to say of a file that is not there: what stands in the nearest directory there is.
+fn missing(path: &ManifestPath, base: &dyn BaseTree) -> Result<String, PlanError> {
+    let mut directory = path.as_str();
+    loop {
+        let name = directory.rsplit('/').next().unwrap_or(directory);
+        directory = directory.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let names = base.names(directory)?;
+        if names.is_empty() && !directory.is_empty() {
+            continue;
+        }
+        let there = if directory.is_empty() { "the repository".to_owned() } else { directory.to_owned() };
+        if names.is_empty() {
+            return Ok("there is no such file: the repository is empty".to_owned());
+        }
+        let near = nearest(name, names.iter().map(|name| name.trim_end_matches('/')));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        return Ok(format!("there is no such file{near}; {there} has {}", listed(&names)));
+    }
+}
+
+/// The first names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,154 @@
+//! An object found by its name in whichever file below the target it stands, with the kustomizations that build it.
+
+use super::{Staged, listed};
+use crate::manifest::{Kustomization, Limits, ObjectAddress, ObjectRef, flatten, parse};
+use crate::plan::PlanError;
+use crate::types::{ManifestPath, nearest};
+use std::collections::BTreeMap;
+
+/// Objects that are read to say which there are, at most.
+const MAX_CANDIDATES: usize = 2_000;
+
+/// Where an object stands.
+#[derive(Debug, Clone)]
+pub(in crate::plan) struct Found {
+    /// Its file.
+    pub(in crate::plan) path: ManifestPath,
+    /// The object as it is written there.
+    pub(in crate::plan) object: ObjectRef,
+    /// The kustomizations below the target that build it, outermost first.
+    pub(super) chain: Vec<ManifestPath>,
+}
+
+impl Found {
+    /// Its address within its file.
+    pub(in crate::plan) fn address(&self) -> ObjectAddress {
+        ObjectAddress::of(&self.object)
+    }
+}
+
+/// A file that may hold the object, and who builds it.
+struct Candidate {
+    path: ManifestPath,
+    chain: Vec<ManifestPath>,
+}
+
+impl Staged<'_> {
+    /// The one object of this name; none when there is none.
+    pub(in crate::plan) fn find(&mut self, address: &ObjectAddress) -> Result<Option<Found>, PlanError> {
+        let mut found: Vec<Found> = Vec::new();
+        for candidate in self.candidates()? {
+            found.extend(self.matches(&candidate, address)?);
+        }
+        match found.as_slice() {
+            [] => Ok(None),
+            [_] => Ok(found.pop()),
+            several => {
+                let places: Vec<String> = several.iter().map(Found::place).collect();
+                let message = format!("{address} stands in more than one place: {}; name the `file`, or a target that is narrower", listed(&places));
+                Err(PlanError::Object(message))
+            }
+        }
+    }
+
+    /// Why there is no such object, with those that come nearest.
+    pub(in crate::plan) fn not_found(&mut self, address: &ObjectAddress) -> Result<PlanError, PlanError> {
+        let mut names: BTreeMap<String, bool> = BTreeMap::new();
+        let mut unread = 0_usize;
+        for candidate in self.candidates()?.into_iter().take(MAX_CANDIDATES) {
+            let Some(text) = self.text(&candidate.path)? else { continue };
+            let Ok(documents) = parse(&text, Limits::default()) else {
+                unread += 1;
+                continue;
+            };
+            for object in documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok()) {
+                let shown = self.as_built(&candidate.chain, &object)?;
+                names.insert(ObjectAddress::of(&shown).to_string(), address.is_of_kind(&object));
+            }
+        }
+        let wanted = address.to_string();
+        let near = nearest(&wanted, names.keys().map(String::as_str)).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let same: Vec<String> = names.iter().filter(|(_, same)| **same).map(|(name, _)| name.clone()).collect();
+        let kinds = if same.is_empty() { names.into_keys().collect() } else { same };
+        let there = if kinds.is_empty() { "; no object is there at all".to_owned() } else { format!("; there are: {}", listed(&kinds)) };
+        let unread = if unread > 0 { format!(" ({unread} files could not be read as YAML)") } else { String::new() };
+        Ok(PlanError::Object(format!("there is no {wanted} below {}{near}{there}{unread}", self.within)))
+    }
+
+    /// Every file below the target once for each way in which it is built.
+    fn candidates(&mut self) -> Result<Vec<Candidate>, PlanError> {
+        let built = self.built()?;
+        let mut candidates = Vec::new();
+        for path in self.manifests()? {
+            if !built.contains_key(&path) && !self.is_kustomization(&path)? && !self.is_patch_file(&path)? {
+                candidates.push(Candidate { path, chain: Vec::new() });
+            }
+        }
+        candidates.extend(built.into_iter().flat_map(|(path, chains)| chains.into_iter().map(move |chain| Candidate { path: path.clone(), chain })));
+        Ok(candidates)
+    }
+
+    /// The objects of a file that the address names.
+    fn matches(&mut self, candidate: &Candidate, address: &ObjectAddress) -> Result<Vec<Found>, PlanError> {
+        let Some(text) = self.text(&candidate.path)? else { return Ok(Vec::new()) };
+        // Most files say neither name nor kind, and need not be parsed. A prefix of Kustomize's is not in the file.
+        if !text.contains(address.kind()) || (candidate.chain.is_empty() && !text.contains(address.name())) {
+            return Ok(Vec::new());
+        }
+        let Ok(documents) = parse(&text, Limits::default()) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for object in documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok()) {
+            let as_built = self.as_built(&candidate.chain, &object)?;
+            if address.names(&object) || address.names(&as_built) {
+                found.push(Found { path: candidate.path.clone(), object, chain: candidate.chain.clone() });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The object with the name and namespace that its kustomizations give it.
+    fn as_built(&mut self, chain: &[ManifestPath], object: &ObjectRef) -> Result<ObjectRef, PlanError> {
+        let mut built = object.clone();
+        for path in chain.iter().rev() {
+            let Some(value) = self.kustomization(path)? else { continue };
+            let kustomization = Kustomization::of(&value);
+            built.name = kustomization.renamed(&built.name);
+            if let Some(namespace) = kustomization.namespace().filter(|_| built.namespace.is_some() || !is_cluster_wide(&built.kind)) {
+                built.namespace = Some(namespace.to_owned());
+            }
+        }
+        Ok(built)
+    }
+}
+
+impl Found {
+    fn place(&self) -> String {
+        match self.chain.first() {
+            Some(kustomization) => format!("{} (built by {kustomization})", self.path),
+            None => self.path.to_string(),
+        }
+    }
+}
+
+/// Kubernetes' own kinds that have no namespace.
+fn is_cluster_wide(kind: &str) -> bool {
+    const KINDS: [&str; 16] = [
+        "APIService",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CSIDriver",
+        "CustomResourceDefinition",
+        "IngressClass",
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "PriorityClass",
+        "RuntimeClass",
+        "StorageClass",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+    ];
+    KINDS.contains(&kind)
+}

@@ -1,0 +1,122 @@
+//! A field is changed where it is decided: in the overlay that has the last word, or in the object's own file.
+
+use super::*;
+
+const BASE: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\nspec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n      - name: web\n        image: web:1.0\n        env:\n        - {name: MODE, value: slow}\n";
+const OVERLAY: &str = "clusters/prod/kustomization.yaml";
+
+/// A base that others build on too, and the overlay of the target.
+fn with(overlay: &str) -> Files {
+    Files::of(&[
+        ("base/web/kustomization.yaml", "resources:\n- web.yaml\n"),
+        ("base/web/web.yaml", BASE),
+        (OVERLAY, overlay),
+        ("clusters/prod/patch.yaml", "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: web}\nspec:\n  replicas: 3 # of this cluster\n"),
+        ("clusters/prod/ops.yaml", "- op: replace\n  path: /spec/template/spec/containers/0/env/0/value\n  value: fast\n"),
+    ])
+}
+
+fn on_web(operation: Value) -> Value {
+    let mut edit = json!({"object": "Deployment/shop/web"});
+    edit.as_object_mut().expect("an object").extend(operation.as_object().cloned().expect("an object"));
+    edit
+}
+
+const HEAD: &str = "# prod\nnamespace: shop\nresources:\n- ../../base/web\n";
+
+#[test]
+fn a_count_is_changed_where_the_overlay_gives_it() {
+    let overlay = format!("{HEAD}replicas:\n- name: web # the shop\n  count: 4\n");
+    let set = || on_web(json!({"set": {"spec.replicas": "6"}}));
+    only(&edited(set(), &with(&overlay)), OVERLAY, &overlay.replace("count: 4", "count: 6"));
+    let grown = edited(on_web(json!({"increase": {"spec.replicas": 1}})), &with(&overlay));
+    only(&grown, OVERLAY, &overlay.replace("count: 4", "count: 5"));
+    // Nobody but the base says it, which is not this target's: the overlay gets the last word.
+    only(&edited(set(), &with(HEAD)), OVERLAY, &format!("{HEAD}replicas:\n- name: web\n  count: 6\n"));
+}
+
+#[test]
+fn an_image_is_changed_where_the_overlay_gives_it() {
+    let image = "spec.template.spec.containers[name=web].image";
+    let overlay = format!("{HEAD}images:\n- name: web\n  newName: registry.example.com/web\n  newTag: \"1.4\" # held\n");
+    let set = |image_is: &str| on_web(json!({"set": {image: format!("'{image_is}'")}}));
+    only(&edited(set("registry.example.com/web:1.5"), &with(&overlay)), OVERLAY, &overlay.replace("1.4", "1.5"));
+    let digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123";
+    let pinned = edited(set(&format!("registry.example.com/web@{digest}")), &with(&overlay));
+    only(&pinned, OVERLAY, &overlay.replace("  newTag: \"1.4\" # held\n", &format!("  digest: \"{digest}\"\n")));
+    let added = edited(set("mirror.example.com/web:2.0"), &with(HEAD));
+    only(&added, OVERLAY, &format!("{HEAD}images:\n- name: web\n  newName: mirror.example.com/web\n  newTag: \"2.0\"\n"));
+    assert!(edited(set("web:1.0"), &with(HEAD)).is_empty());
+}
+
+#[test]
+fn a_patch_that_decides_a_field_is_what_is_edited() {
+    let by_file = format!("{HEAD}patches:\n- path: patch.yaml\n");
+    only(
+        &edited(on_web(json!({"set": {"spec.replicas": "6"}})), &with(&by_file)),
+        "clusters/prod/patch.yaml",
+        "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: web}\nspec:\n  replicas: 6 # of this cluster\n",
+    );
+    let inline = format!(
+        "{HEAD}patches:\n- target: {{kind: Deployment, name: web}}\n  patch: |-\n    kind: Deployment\n    metadata:\n      name: web\n    spec:\n      replicas: 3 # inline\n"
+    );
+    only(&edited(on_web(json!({"multiply": {"spec.replicas": 2}})), &with(&inline)), OVERLAY, &inline.replace("replicas: 3", "replicas: 6"));
+    let json_patch = format!("{HEAD}patches:\n- target: {{kind: Deployment}}\n  path: ops.yaml\n");
+    let env = "spec.template.spec.containers[name=web].env[name=MODE].value";
+    only(
+        &edited(on_web(json!({"set": {env: "'faster'"}})), &with(&json_patch)),
+        "clusters/prod/ops.yaml",
+        "- op: replace\n  path: /spec/template/spec/containers/0/env/0/value\n  value: faster\n",
+    );
+    // For another object, a patch decides nothing.
+    let other = by_file.replace("- path: patch.yaml", "- path: patch.yaml\n  target: {kind: Deployment, name: other}");
+    only(&edited(on_web(json!({"set": {"spec.replicas": "6"}})), &with(&other)), OVERLAY, &format!("{other}replicas:\n- name: web\n  count: 6\n"));
+}
+
+#[test]
+fn what_only_a_base_outside_of_the_target_decides_is_refused_with_the_way_out() {
+    let told = refused(on_web(json!({"set": {"spec.paused": "true"}})), &with(HEAD));
+    assert!(
+        told.contains("decided in base/web/web.yaml, which lies outside of clusters/prod; add a patch for it to clusters/prod/kustomization.yaml"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_name_is_the_one_the_kustomization_makes() {
+    let overlay = "namePrefix: eu-\nnamespace: shop\nresources: [web.yaml]\n";
+    let base = Files::of(&[("clusters/prod/kustomization.yaml", overlay), ("clusters/prod/web.yaml", BASE)]);
+    for object in ["Deployment/shop/eu-web", "Deployment//web"] {
+        let changed = edited(json!({"object": object, "set": {"spec.replicas": "6"}}), &base);
+        only(&changed, "clusters/prod/web.yaml", &BASE.replace("replicas: 1", "replicas: 6"));
+    }
+    let told = refused(json!({"object": "Deployment/shop/web2", "set": {"spec.replicas": "6"}}), &base);
+    assert!(told.contains("there are: Deployment/shop/eu-web"), "{told}");
+}
+
+#[test]
+fn a_literal_of_a_generator_is_a_field_of_its_config_map() {
+    let overlay =
+        format!("{HEAD}configMapGenerator:\n- name: settings\n  literals:\n  - MODE=slow # for now\n  - \"LEVEL=info\"\n  files: [app.conf]\n");
+    let set = |field: &str| json!({"object": "ConfigMap/shop/settings", "set": {field: "'fast'"}});
+    only(&edited(set("data.MODE"), &with(&overlay)), OVERLAY, &overlay.replace("MODE=slow", "MODE=fast"));
+    only(&edited(set("data.NEW"), &with(&overlay)), OVERLAY, &overlay.replace("  - \"LEVEL=info\"\n", "  - \"LEVEL=info\"\n  - \"NEW=fast\"\n"));
+    let told = refused(set("data[\"app.conf\"]"), &with(&overlay));
+    assert!(told.contains("is the content of the file \"app.conf\""), "{told}");
+    let told = refused(json!({"object": "ConfigMap/shop/settings", "remove": ["data.MODE"]}), &with(&overlay));
+    assert!(told.contains("remove does not fit"), "{told}");
+}
+
+#[test]
+fn two_overlays_of_one_base_are_told_apart_by_their_namespace() {
+    let base = Files::of(&[
+        ("clusters/prod/base/kustomization.yaml", "resources: [web.yaml]\n"),
+        ("clusters/prod/base/web.yaml", BASE),
+        ("clusters/prod/eu/kustomization.yaml", "namespace: eu\nresources: [../base]\nreplicas: [{name: web, count: 2}]\n"),
+        ("clusters/prod/us/kustomization.yaml", "namespace: us\nresources: [../base]\nreplicas: [{name: web, count: 2}]\n"),
+    ]);
+    let changed = edited(json!({"object": "Deployment/us/web", "set": {"spec.replicas": "6"}}), &base);
+    only(&changed, "clusters/prod/us/kustomization.yaml", "namespace: us\nresources: [../base]\nreplicas: [{name: web, count: 6}]\n");
+    let told = refused(json!({"object": "Deployment//web", "set": {"spec.replicas": "6"}}), &base);
+    assert!(told.contains("built by clusters/prod/eu/kustomization.yaml"), "{told}");
+}

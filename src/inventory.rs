@@ -35,6 +35,9 @@ pub struct ClusterSpec {
     /// What to do with kinds that have no schema.
     #[serde(default)]
     pub unknown_kinds: UnknownKinds,
+    /// Directories of the repository with CustomResourceDefinitions or JSON Schemas, besides those of the `Repository`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<DirectoryPath>,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -75,6 +78,8 @@ pub struct Target {
     pub kubernetes: KubernetesVersion,
     /// What to do with kinds that have no schema.
     pub unknown_kinds: UnknownKinds,
+    /// Directories of the repository with schemas.
+    pub schemas: Vec<DirectoryPath>,
 }
 
 /// A name that stands for nothing, and those there are.
@@ -99,12 +104,13 @@ impl Inventory {
         let repository =
             self.repositories.get(&spec.repository).ok_or_else(|| unknown("repository", spec.repository.as_str(), self.repositories.keys()))?;
         Ok(Target {
-            repository: Arc::clone(repository),
             path: spec.path.clone(),
             cluster: Some(cluster.clone()),
             labels: spec.labels.clone(),
             kubernetes: spec.kubernetes.unwrap_or(self.kubernetes),
             unknown_kinds: spec.unknown_kinds,
+            schemas: repository.spec.schemas.iter().chain(&spec.schemas).cloned().collect(),
+            repository: Arc::clone(repository),
         })
     }
 
@@ -121,6 +127,7 @@ impl Inventory {
             labels: BTreeMap::new(),
             kubernetes: self.kubernetes,
             unknown_kinds: UnknownKinds::default(),
+            schemas: repository.spec.schemas.clone(),
         })
     }
 

@@ -189,6 +189,7 @@ impl Shared {
         let places = Places {
             resources: settings.resources_dir.clone(),
             templates: settings.templates_dir.clone(),
+            schemas: settings.schemas_dir.clone(),
             secrets: secret_directory(&settings.secret_provider),
         };
         let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));

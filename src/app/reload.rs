@@ -1,6 +1,6 @@
 //! Resources read, checked and put in force: at the start, on `SIGHUP`, and when the files change.
 
-use super::resources_dir;
+use super::resources_dir::{self, whole};
 use crate::clock::Clock;
 use crate::git::Signing;
 use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
@@ -25,6 +25,8 @@ pub struct Places {
     pub resources: PathBuf,
     /// Templates of one's own.
     pub templates: Option<PathBuf>,
+    /// Schemas of kinds that are not Kubernetes' own.
+    pub schemas: Option<PathBuf>,
     /// Secrets in files: a change there means that one was rotated.
     pub secrets: Option<PathBuf>,
 }
@@ -63,7 +65,9 @@ impl Reloader {
             .map_err(|message| vec![whole(self.places.templates.as_deref().unwrap_or(Path::new("templates")), message)])?;
         let files = resources_dir::read(&self.places.resources).map_err(|error| vec![whole(&self.places.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
+        let schemas = resources_dir::schemas(self.places.schemas.as_deref())?;
         let mut set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
+        set.schemas = Arc::new(schemas);
         let secrets = self.secrets_of(&set)?;
         let keys = self.key_problems(&set, &secrets);
         set.warnings.extend(keys);
@@ -188,6 +192,7 @@ impl Reloader {
     fn fingerprint(&self) -> [u8; 32] {
         let mut directories = vec![self.places.resources.as_path()];
         directories.extend(self.places.templates.as_deref());
+        directories.extend(self.places.schemas.as_deref());
         directories.extend(self.places.secrets.as_deref());
         resources_dir::fingerprint(&directories)
     }
@@ -201,11 +206,6 @@ fn report(diagnostics: &[Diagnostic]) {
             Level::Warning => tracing::warn!("{diagnostic}"),
         }
     }
-}
-
-/// A diagnostic about a whole file or directory.
-fn whole(path: &Path, message: String) -> Diagnostic {
-    Diagnostic { level: Level::Error, file: path.display().to_string(), line: 0, column: 0, resource: None, pointer: None, message, hint: None }
 }
 
 /// Secrets by name.

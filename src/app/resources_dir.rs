@@ -1,7 +1,8 @@
 //! Resource and template files, read from their directories.
 
 use crate::render::Catalogue;
-use crate::resources::ResourceFile;
+use crate::resources::{Diagnostic, Level, ResourceFile};
+use crate::validate::{SchemaProblem, SchemaSet};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ const MAX_DEPTH: u32 = 8;
 /// Files read, at most, and the size of one in bytes.
 const MAX_FILES: usize = 20_000;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// The size of a file of schemas: definitions are long.
+const MAX_SCHEMA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Every `.yaml` and `.yml` file below `directory`, in the order of their paths. Names that begin with a dot are passed
 /// over: that is how Kubernetes keeps the versions of a mounted ConfigMap.
@@ -44,11 +47,33 @@ pub fn catalogue(own: Option<&Path>) -> Result<Catalogue, String> {
     Catalogue::layered(vec![shipped, own]).map_err(sentence)
 }
 
+/// The schemas in a directory of one's own.
+///
+/// # Errors
+/// A diagnostic for the directory, or for each file in it that is of no use.
+pub fn schemas(directory: Option<&Path>) -> Result<SchemaSet, Vec<Diagnostic>> {
+    let Some(directory) = directory else { return Ok(SchemaSet::default()) };
+    let wanted = |name: &str| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+    let read = || -> io::Result<Vec<(String, Vec<u8>)>> {
+        let paths = list_of(directory, &wanted, MAX_SCHEMA_BYTES)?;
+        paths.into_iter().map(|path| Ok((path.display().to_string(), std::fs::read(&path).map_err(|error| at(&path, &error))?))).collect()
+    };
+    let files = read().map_err(|error| vec![whole(directory, error.to_string())])?;
+    let (set, problems) = SchemaSet::read(files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
+    let told = |problem: SchemaProblem| Diagnostic { line: problem.line, ..whole(Path::new(&problem.path), problem.message) };
+    if problems.is_empty() { Ok(set) } else { Err(problems.into_iter().map(told).collect()) }
+}
+
+/// A diagnostic about a whole file or directory.
+pub fn whole(path: &Path, message: String) -> Diagnostic {
+    Diagnostic { level: Level::Error, file: path.display().to_string(), line: 0, column: 0, resource: None, pointer: None, message, hint: None }
+}
+
 /// A digest of what the directories hold, by names, sizes and times of change: equal digests need no reading.
 pub fn fingerprint(directories: &[&Path]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for directory in directories {
-        match list(directory, &|_| true) {
+        match list_of(directory, &|_| true, u64::MAX) {
             Ok(paths) => {
                 for path in paths {
                     hasher.update(path.as_os_str().as_encoded_bytes());
@@ -66,13 +91,17 @@ pub fn fingerprint(directories: &[&Path]) -> [u8; 32] {
 }
 
 fn list(directory: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    list_of(directory, wanted, MAX_FILE_BYTES)
+}
+
+fn list_of(directory: &Path, wanted: &dyn Fn(&str) -> bool, most_bytes: u64) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    walk(directory, wanted, 0, &mut found)?;
+    walk(directory, wanted, most_bytes, 0, &mut found)?;
     found.sort();
     Ok(found)
 }
 
-fn walk(directory: &Path, wanted: &dyn Fn(&str) -> bool, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn walk(directory: &Path, wanted: &dyn Fn(&str) -> bool, most_bytes: u64, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(directory).map_err(|error| at(directory, &error))? {
         let path = entry.map_err(|error| at(directory, &error))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -81,10 +110,10 @@ fn walk(directory: &Path, wanted: &dyn Fn(&str) -> bool, depth: u32, found: &mut
         }
         let metadata = std::fs::metadata(&path).map_err(|error| at(&path, &error))?;
         if metadata.is_dir() && depth < MAX_DEPTH {
-            walk(&path, wanted, depth + 1, found)?;
+            walk(&path, wanted, most_bytes, depth + 1, found)?;
         } else if metadata.is_file() && wanted(&name) {
-            if metadata.len() > MAX_FILE_BYTES || found.len() >= MAX_FILES {
-                return Err(io::Error::other(format!("{}: more than {MAX_FILES} files, or one of more than {MAX_FILE_BYTES} bytes", path.display())));
+            if metadata.len() > most_bytes || found.len() >= MAX_FILES {
+                return Err(io::Error::other(format!("{}: more than {MAX_FILES} files, or one of more than {most_bytes} bytes", path.display())));
             }
             found.push(path);
         }

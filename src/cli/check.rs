@@ -25,6 +25,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     let resources = Resources {
         resources: arguments.directory.clone().unwrap_or_else(|| arguments.resources.resources.clone()),
         templates: arguments.resources.templates.clone(),
+        schemas: arguments.resources.schemas.clone(),
         kubernetes: arguments.resources.kubernetes,
     };
     let (diagnostics, counts) = match resources.load()? {

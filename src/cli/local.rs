@@ -25,6 +25,9 @@ pub struct Resources {
     /// Directory of templates of one's own; they come before the shipped ones.
     #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
     pub templates: Option<PathBuf>,
+    /// Directory of CustomResourceDefinitions and JSON Schemas of kinds that are not Kubernetes' own.
+    #[arg(long, env = "SCHEMAS_DIR", value_name = "DIR", help_heading = "Resources")]
+    pub schemas: Option<PathBuf>,
     /// Kubernetes version of clusters that do not say theirs.
     #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
     pub kubernetes: KubernetesVersion,
@@ -46,7 +49,14 @@ impl Resources {
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
         }
-        Ok(ResourceSet::load(&files, catalogue, self.kubernetes))
+        let schemas = match resources_dir::schemas(self.schemas.as_deref()) {
+            Ok(schemas) => Arc::new(schemas),
+            Err(diagnostics) => return Ok(Err(diagnostics)),
+        };
+        Ok(ResourceSet::load(&files, catalogue, self.kubernetes).map(|mut set| {
+            set.schemas = schemas;
+            set
+        }))
     }
 
     /// The templates.

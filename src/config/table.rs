@@ -70,6 +70,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("SECRET_PROVIDER", "Where secrets named in resources are looked up: `env` for variables, `file:/directory` for one file each."),
     ("RESOURCES_DIR", "Directory of the YAML documents: sources, repositories, clusters, automations."),
     ("RESOURCES_RELOAD_SECONDS", "Seconds between looks at RESOURCES_DIR for changes; 0 reloads on SIGHUP alone."),
+    (
+        "SCHEMAS_DIR",
+        "Schemas of kinds that are not Kubernetes' own: CustomResourceDefinitions, or JSON Schemas at `<group>/<kind>_<version>.json`; empty for none.",
+    ),
     ("TEMPLATES_DIR", "A further catalogue of templates, beside the one built in; empty for none."),
     ("DATA_DIR", "Directory of the store and of the mirrors of the repositories."),
     ("STORE_URL", "The store: `sqlite:<file>`; empty for kubeops.db in DATA_DIR."),

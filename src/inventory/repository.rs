@@ -1,7 +1,7 @@
 //! One repository, as its author writes it.
 
 use super::{AuthorSpec, ForgeSpec, GitSpec, SigningSpec, SshSpec};
-use crate::types::{BranchName, RemoteUrl, SecretName, SpecError};
+use crate::types::{BranchName, DirectoryPath, RemoteUrl, SecretName, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,10 @@ pub struct RepositorySpec {
     /// Which git fetches and pushes, and how much of the repository is kept here.
     #[serde(default)]
     pub git: GitSpec,
+    /// Directories of the repository with CustomResourceDefinitions or JSON Schemas: what changes of kinds that are not Kubernetes' own
+    /// are held against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<DirectoryPath>,
     /// Whose name stands on commits.
     #[serde(default)]
     pub author: AuthorSpec,

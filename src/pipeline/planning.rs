@@ -9,6 +9,7 @@ use crate::plan::{BaseTree, Inputs, PlanError, PullText};
 use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +95,13 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     };
     let inputs = Inputs { event: wanted.event, parameters };
     let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref())?;
-    let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
+    let gate = validate::Rules {
+        kubernetes: target.kubernetes,
+        within: target.path.clone(),
+        unknown_kinds: target.unknown_kinds,
+        schemas: Arc::clone(&rules.set.schemas),
+        schema_directories: target.schemas.clone(),
+    };
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),

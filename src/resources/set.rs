@@ -10,6 +10,7 @@ use crate::inventory::{Inventory, Repository};
 use crate::plan::{CommitText, GroupText, Recipe};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
+use crate::validate::SchemaSet;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub struct ResourceSet {
     pub rules: BTreeMap<AutomationName, Arc<Rule>>,
     /// The templates it was checked against.
     pub catalogue: Arc<Catalogue>,
+    /// Schemas of kinds that are not Kubernetes' own; whoever loads the set puts them in.
+    pub schemas: Arc<SchemaSet>,
     /// SHA-256 over the files, hex: the version of the set.
     pub digest: String,
     /// What somebody should look at.
@@ -67,6 +70,7 @@ impl ResourceSet {
             messages: BTreeMap::new(),
             rules: BTreeMap::new(),
             catalogue,
+            schemas: Arc::default(),
             digest: digest(files),
             warnings: Vec::new(),
             secrets: BTreeMap::new(),

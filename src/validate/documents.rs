@@ -1,6 +1,6 @@
 //! What a file says: UTF-8, strict YAML, whole objects with names, no plaintext Secret, valid by Kubernetes' schemas.
 
-use super::schema::{self, Kind};
+use super::schema::{self, Fault, Kind, Lookup, Schemas};
 use super::{Finding, Rules, Severity, UnknownKinds, kustomize, secrets};
 use crate::manifest::{Document, IdentityError, Limits, ObjectRef, Positions, flatten, parse};
 use crate::plan::MAX_FILE_BYTES;
@@ -24,14 +24,14 @@ pub(super) struct Contents {
 }
 
 /// Looks into the bytes that a change writes to `path`.
-pub(super) fn inspect(path: &ManifestPath, bytes: &[u8], rules: &Rules) -> Contents {
+pub(super) fn inspect(path: &ManifestPath, bytes: &[u8], rules: &Rules, schemas: &Schemas<'_>) -> Contents {
     let mut contents = Contents::default();
     match read(path, bytes) {
         Err(finding) => contents.findings.push(*finding),
         Ok((text, documents)) => {
             contents.findings.extend(hidden_characters(path, text));
             for document in &documents {
-                let mut inspector = Inspector { path, rules, document, contents: &mut contents };
+                let mut inspector = Inspector { path, rules, schemas, document, contents: &mut contents };
                 inspector.document();
             }
             contents.documents = documents;
@@ -89,6 +89,7 @@ fn is_helm_input(path: &ManifestPath) -> bool {
 struct Inspector<'a> {
     path: &'a ManifestPath,
     rules: &'a Rules,
+    schemas: &'a Schemas<'a>,
     document: &'a Document,
     contents: &'a mut Contents,
 }
@@ -146,17 +147,14 @@ impl Inspector<'_> {
                     fields.shift_remove("sops");
                     Value::Object(fields)
                 });
-                for fault in schema.faults(without_proof.as_ref().unwrap_or(value)) {
-                    let message = format!("{object}: {}", fault.message);
-                    self.report(Severity::Error, fault.rule, &format!("{at}{}", fault.pointer), message, fault.hint);
-                }
+                self.faults(at, &object, schema.faults(without_proof.as_ref().unwrap_or(value)));
             }
             Kind::Wrong(near) => {
                 let message = format!("Kubernetes {} has no `{}` in `{}`", self.rules.kubernetes, object.kind, object.api_version);
                 let hint = near.map(|near| format!("there is {near}"));
                 self.report(Severity::Error, "schema.kind", &format!("{at}/kind"), message, hint);
             }
-            Kind::Foreign => self.foreign(at, &object),
+            Kind::Foreign => self.foreign(at, &object, value),
         }
         let line = self.document.positions.line(at);
         self.contents.objects.push((self.document.index, line, object));
@@ -204,7 +202,32 @@ impl Inspector<'_> {
         }
     }
 
-    fn foreign(&mut self, at: &str, object: &ObjectRef) {
+    fn faults(&mut self, at: &str, object: &ObjectRef, faults: Vec<Fault>) {
+        for fault in faults {
+            let message = format!("{object}: {}", fault.message);
+            self.report(Severity::Error, fault.rule, &format!("{at}{}", fault.pointer), message, fault.hint);
+        }
+    }
+
+    /// An object of a kind that is not Kubernetes' own.
+    fn foreign(&mut self, at: &str, object: &ObjectRef, value: &Value) {
+        match self.schemas.find(&object.api_version, &object.kind) {
+            Lookup::Found(schema) => match schema.faults(value) {
+                Ok(faults) => {
+                    self.contents.schemas.insert(format!("{} {}", object.api_version, object.kind));
+                    return self.faults(at, object, faults);
+                }
+                Err(problem) => {
+                    let message = format!("the schema for `{}` of `{}` cannot be used: {problem}", object.kind, object.api_version);
+                    self.report(Severity::Warning, "schema.unusable", &format!("{at}/kind"), message, None);
+                }
+            },
+            Lookup::Other(near) => {
+                let message = format!("there is no `{}` in `{}`", object.kind, object.api_version);
+                return self.report(Severity::Error, "schema.kind", &format!("{at}/kind"), message, Some(format!("there is {near}")));
+            }
+            Lookup::Unknown => {}
+        }
         self.contents.unchecked.insert(format!("{} {}", object.api_version, object.kind));
         let severity = match self.rules.unknown_kinds {
             UnknownKinds::Deny => Severity::Error,

@@ -12,6 +12,7 @@ mod secrets;
 mod tests;
 
 pub use finding::{Finding, Severity};
+pub use schema::{SchemaProblem, SchemaSet};
 
 pub use crate::types::{KubernetesVersion, UnknownKinds};
 
@@ -21,6 +22,7 @@ pub(crate) use crate::types::nearest;
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// What a change is held against.
 #[derive(Debug, Clone)]
@@ -31,6 +33,17 @@ pub struct Rules {
     pub within: DirectoryPath,
     /// What to do with a kind that has no schema.
     pub unknown_kinds: UnknownKinds,
+    /// Schemas of kinds that are not Kubernetes' own.
+    pub schemas: Arc<SchemaSet>,
+    /// Directories of the base in which there are more of them.
+    pub schema_directories: Vec<DirectoryPath>,
+}
+
+impl Rules {
+    /// Rules without schemas of kinds that are not Kubernetes' own.
+    pub fn new(kubernetes: KubernetesVersion, within: DirectoryPath, unknown_kinds: UnknownKinds) -> Self {
+        Self { kubernetes, within, unknown_kinds, schemas: Arc::default(), schema_directories: Vec::new() }
+    }
 }
 
 /// A change that passed the gate. Its fields are private: nothing else can make one, so what git commits was looked at.
@@ -134,8 +147,18 @@ impl ValidateError {
 pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result<ValidatedChange, ValidateError> {
     base.prefetch(&change.files.keys().collect::<Vec<_>>())?;
     let evidence = Evidence { kubernetes: rules.kubernetes.to_string(), templates: change.templates.clone(), ..Evidence::default() };
-    let mut gate =
-        Gate { base, rules, all: &change.files, differing: Vec::new(), findings: Vec::new(), summary: Vec::new(), objects: HashMap::new(), evidence };
+    let schemas = schema::Schemas::of(&change.files, base, &rules.schema_directories, &rules.schemas);
+    let mut gate = Gate {
+        base,
+        rules,
+        schemas,
+        all: &change.files,
+        differing: Vec::new(),
+        findings: Vec::new(),
+        summary: Vec::new(),
+        objects: HashMap::new(),
+        evidence,
+    };
     let mut paths = paths::Paths::new(base, rules, &change.files);
     for (path, file) in &change.files {
         match paths.check(path)? {
@@ -160,6 +183,7 @@ type ObjectKey = (String, String, Option<String>, String);
 struct Gate<'a> {
     base: &'a dyn BaseTree,
     rules: &'a Rules,
+    schemas: schema::Schemas<'a>,
     all: &'a BTreeMap<ManifestPath, FileChange>,
     differing: Vec<ManifestPath>,
     findings: Vec<Finding>,
@@ -188,7 +212,14 @@ impl Gate<'_> {
     }
 
     fn written(&mut self, path: &ManifestPath, bytes: &[u8]) -> Result<Vec<Document>, TreeError> {
-        let mut contents = documents::inspect(path, bytes, self.rules);
+        let mut contents = documents::inspect(path, bytes, self.rules, &self.schemas);
+        if !contents.unchecked.is_empty() {
+            let (new, findings) = self.schemas.look_into_repository()?;
+            self.findings.extend(findings);
+            if new {
+                contents = documents::inspect(path, bytes, self.rules, &self.schemas);
+            }
+        }
         self.evidence.schemas.append(&mut contents.schemas);
         self.evidence.unchecked.append(&mut contents.unchecked);
         for (document, line, object) in std::mem::take(&mut contents.objects) {

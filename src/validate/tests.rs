@@ -68,13 +68,19 @@ impl BaseTree for FakeTree {
         Ok(names)
     }
 
-    fn names(&self, _: &str) -> Result<Vec<String>, TreeError> {
-        unreachable!("the gate lists no directory")
+    fn names(&self, directory: &str) -> Result<Vec<String>, TreeError> {
+        let inside = |path: &String| {
+            let rest = if directory.is_empty() { path.as_str() } else { path.strip_prefix(directory)?.strip_prefix('/')? };
+            Some(rest.split_once('/').map_or(rest.to_owned(), |(name, _)| format!("{name}/")))
+        };
+        let mut names: Vec<String> = self.entries.keys().filter_map(inside).collect();
+        names.dedup();
+        Ok(names)
     }
 }
 
 fn rules() -> Rules {
-    Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Warn }
+    Rules::new(KubernetesVersion::default(), DirectoryPath::root(), UnknownKinds::Warn)
 }
 
 fn change(files: &[(&str, &str)]) -> ChangeSet {

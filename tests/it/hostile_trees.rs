@@ -178,7 +178,7 @@ impl Ground {
                 if *remove { FileChange::Remove } else { FileChange::Write(b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n".to_vec()) };
             change.files.insert(path, file);
         }
-        let rules = Rules { kubernetes: KubernetesVersion::default(), within: within.clone(), unknown_kinds: UnknownKinds::Allow };
+        let rules = Rules::new(KubernetesVersion::default(), within.clone(), UnknownKinds::Allow);
         let snapshot = self.mirror.snapshot(&self.base).expect("a snapshot");
         let Ok(change) = validate(change, &snapshot, &rules) else { return };
         let commit = self.mirror.commit(&self.base, &change, &meta("Hostile")).expect("what passed the gate can be committed");

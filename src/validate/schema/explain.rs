@@ -55,14 +55,36 @@ fn explain(error: &ValidationError<'_>, schema: &Value, secret: bool) -> Vec<Fau
             let hint = found.as_str().and_then(|found| nearest(found, options.iter().copied())).map(|near| format!("did you mean `{near}`?"));
             fault("schema.value", format!("{field}: expected one of {}, found {shown}", options.join(", ")), hint)
         }
-        // Quantities are the one thing that has a pattern.
-        ValidationErrorKind::Pattern { .. } => {
+        // Of Kubernetes' own kinds, quantities are the one thing that has a pattern.
+        ValidationErrorKind::Pattern { pattern } if pattern.contains("Ki|Mi|Gi") => {
             fault("schema.value", format!("{field}: {shown} is no quantity"), Some("a quantity looks like `2`, `0.5`, `500m` or `512Mi`".to_owned()))
+        }
+        ValidationErrorKind::Pattern { pattern } => fault("schema.value", format!("{field}: {shown} does not match `{pattern}`"), None),
+        // How a mapping without any field is closed.
+        ValidationErrorKind::MaxProperties { limit: 0 } => {
+            found.as_object().into_iter().flat_map(Map::keys).map(|name| unknown_field(&pointer, name, None, found)).collect()
+        }
+        ValidationErrorKind::OneOfMultipleValid { .. } => {
+            fault("schema.value", format!("{field}: {shown} fits several of the forms of which exactly one is allowed"), None)
+        }
+        ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
+            let hint = forms(error, schema).map(|forms| format!("one of these has to be there: {forms}"));
+            fault("schema.value", format!("{field}: {shown} fits none of the forms allowed"), hint)
         }
         ValidationErrorKind::Minimum { limit } => fault("schema.value", format!("{field}: expected {limit} or more, found {shown}"), None),
         ValidationErrorKind::Maximum { limit } => fault("schema.value", format!("{field}: expected {limit} or less, found {shown}"), None),
         kind => fault("schema.other", format!("{field}: {shown} does not satisfy `{}`", kind.keyword()), None),
     }
+}
+
+/// The fields of which each form wants its own, when that is all they differ in.
+fn forms(error: &ValidationError<'_>, schema: &Value) -> Option<String> {
+    let forms = schema.pointer(error.schema_path().as_str())?.as_array()?;
+    let wanted = |form: &Value| {
+        let names: Vec<&str> = form.get("required")?.as_array()?.iter().filter_map(Value::as_str).collect();
+        (form.as_object()?.len() == 1 && !names.is_empty()).then(|| names.join(" with "))
+    };
+    forms.iter().map(wanted).collect::<Option<Vec<_>>>().map(|forms| forms.join(", "))
 }
 
 fn unknown_field(pointer: &str, name: &str, known: Option<&Map<String, Value>>, object: &Value) -> Fault {

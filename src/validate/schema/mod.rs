@@ -2,9 +2,15 @@
 //! Embedded compressed and unpacked on first use; a kind is compiled when its first object comes. Nothing is held before that.
 //! How the pack is made and laid out: `scripts/pack-kubernetes-schemas.py`.
 
+mod crd;
 mod explain;
+mod found;
+mod set;
 
 pub(super) use explain::Fault;
+pub(super) use found::Schemas;
+pub(super) use set::Lookup;
+pub use set::{SchemaProblem, SchemaSet};
 
 use super::KubernetesVersion;
 use jsonschema::Validator;
@@ -42,6 +48,16 @@ pub(super) struct Schema {
 /// The kind of an object in a minor.
 pub(super) fn kind(version: KubernetesVersion, api_version: &str, kind: &str) -> Kind {
     catalogue().kind(version, api_version, kind)
+}
+
+/// The schema of `ObjectMeta` and the definitions it refers to. It is the same in every supported minor but for its descriptions.
+fn object_meta() -> (Value, Map<String, Value>) {
+    let (catalogue, version) = (catalogue(), KubernetesVersion::default());
+    let whole = catalogue.head.kinds.get("/v1/ConfigMap").map(|name| catalogue.document(version, *name)).unwrap_or_default();
+    let definitions = whole.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
+    let reference = whole.pointer("/properties/metadata/$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix(REFERENCE));
+    let metadata = reference.and_then(|name| definitions.get(name)).or_else(|| whole.pointer("/properties/metadata")).cloned();
+    (metadata.unwrap_or(Value::Bool(true)), definitions)
 }
 
 impl Schema {

@@ -86,3 +86,45 @@ fn the_schemas_follow_the_version_asked_for() {
     assert_eq!(serde_json::to_string(&KubernetesVersion::default()).expect("JSON"), "\"1.37\"");
     assert!(serde_json::from_str::<KubernetesVersion>("\"1.99\"").is_err());
 }
+
+const WIDGETS: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec:\n  group: example.com\n  names: {kind: Widget, plural: widgets}\n  scope: Namespaced\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema:\n      openAPIV3Schema:\n        type: object\n        properties:\n          spec: {type: object, properties: {size: {type: integer}}}\n";
+const WIDGET: &str = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec:\n  sise: 1\n";
+
+fn widget(rules: &Rules, base: FakeTree, also: &[(&str, &str)]) -> Vec<(String, Option<u32>, Option<String>)> {
+    let mut files = vec![("w.yaml", WIDGET)];
+    files.extend_from_slice(also);
+    let findings = match validate(change(&files), &base, rules) {
+        Ok(change) => change.warnings().to_vec(),
+        Err(ValidateError::Rejected(rejection)) => rejection.findings,
+        Err(error) => panic!("{error}"),
+    };
+    findings.into_iter().map(|finding| (finding.rule, finding.line, finding.hint)).collect()
+}
+
+#[test]
+fn a_kind_of_somebody_else_is_held_against_the_definition_there_is() {
+    let refused = [("schema.unknown_field".to_owned(), Some(5), Some("did you mean `size`?".to_owned()))];
+    let unknown = widget(&rules(), FakeTree::new(), &[]);
+    assert_eq!(unknown[0].0, "schema.unknown_kind");
+    // With the change.
+    assert_eq!(widget(&rules(), FakeTree::new(), &[("crd.yaml", WIDGETS)]), refused);
+    // In the repository, where it is told to look.
+    let base = || FakeTree::new().file("platform/crds/a/widgets.yaml", WIDGETS).file("platform/crds/README.md", "# x").file("other/x.yaml", "a: [");
+    assert_eq!(widget(&rules(), base(), &[])[0].0, "schema.unknown_kind");
+    let looking = Rules { schema_directories: vec!["platform/crds".parse().expect("a directory")], ..rules() };
+    assert_eq!(widget(&looking, base(), &[]), refused);
+    // From the server's own directory.
+    let (set, problems) = SchemaSet::read([("widgets.yaml", WIDGETS.as_bytes())]);
+    assert!(problems.is_empty());
+    assert_eq!(widget(&Rules { schemas: Arc::new(set), ..rules() }, FakeTree::new(), &[]), refused);
+}
+
+#[test]
+fn a_version_that_is_not_served_is_refused_and_a_broken_definition_is_told() {
+    let looking = Rules { schema_directories: vec![DirectoryPath::root()], unknown_kinds: UnknownKinds::Deny, ..rules() };
+    let found = widget(&looking, FakeTree::new().file("crd.yaml", &WIDGETS.replace("name: v1\n", "name: v2\n")), &[]);
+    assert_eq!((found[0].0.as_str(), found[0].2.as_deref()), ("schema.kind", Some("there is `Widget` of `example.com/v2`")));
+    let broken = FakeTree::new().file("crd.yaml", "kind: CustomResourceDefinition\n a: b\n").file("ok.yaml", WIDGETS);
+    let found = widget(&looking, broken, &[]);
+    assert!(found.iter().any(|(rule, ..)| rule == "schema.unreadable") && found.iter().any(|(rule, ..)| rule == "schema.unknown_field"), "{found:?}");
+}

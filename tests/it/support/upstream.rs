@@ -294,7 +294,7 @@ pub fn validated_on(base: &dyn BaseTree, files: &[(&str, Option<&str>)]) -> Vali
         let file = content.map_or(FileChange::Remove, |content| FileChange::Write(content.as_bytes().to_vec()));
         change.files.insert(path.parse().expect("a manifest path"), file);
     }
-    let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
+    let rules = Rules::new(KubernetesVersion::default(), DirectoryPath::root(), UnknownKinds::Allow);
     validate(change, base, &rules).expect("a valid change")
 }
 

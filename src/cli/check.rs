@@ -25,8 +25,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     let resources = Resources {
         resources: arguments.directory.clone().unwrap_or_else(|| arguments.resources.resources.clone()),
         templates: arguments.resources.templates.clone(),
-        schemas: arguments.resources.schemas.clone(),
-        kubernetes: arguments.resources.kubernetes,
+        known: arguments.resources.known.clone(),
     };
     let (diagnostics, counts) = match resources.load()? {
         Ok(set) => {

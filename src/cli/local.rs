@@ -10,6 +10,7 @@ use crate::render::Catalogue;
 use crate::resources::{Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
 use crate::types::{DeliveryId, KubernetesVersion, SourceName};
+use crate::validate::SchemaSet;
 use anyhow::{Context, bail};
 use std::collections::HashMap;
 use std::io::Read;
@@ -25,12 +26,30 @@ pub struct Resources {
     /// Directory of templates of one's own; they come before the shipped ones.
     #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
     pub templates: Option<PathBuf>,
+    #[command(flatten)]
+    pub known: Schemas,
+}
+
+/// Which schemas manifests are held against.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Schemas {
     /// Directory of CustomResourceDefinitions and JSON Schemas of kinds that are not Kubernetes' own.
     #[arg(long, env = "SCHEMAS_DIR", value_name = "DIR", help_heading = "Resources")]
     pub schemas: Option<PathBuf>,
     /// Kubernetes version of clusters that do not say theirs.
     #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
     pub kubernetes: KubernetesVersion,
+}
+
+impl Schemas {
+    /// The schemas of kinds that are not Kubernetes' own.
+    ///
+    /// # Errors
+    /// Everything wrong with their files.
+    pub fn load(&self) -> anyhow::Result<Arc<SchemaSet>> {
+        let told = |diagnostics: Vec<Diagnostic>| anyhow::anyhow!("{}", diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        resources_dir::schemas(self.schemas.as_deref()).map(Arc::new).map_err(told)
+    }
 }
 
 /// What a server without settings of its own takes.
@@ -49,11 +68,11 @@ impl Resources {
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
         }
-        let schemas = match resources_dir::schemas(self.schemas.as_deref()) {
+        let schemas = match resources_dir::schemas(self.known.schemas.as_deref()) {
             Ok(schemas) => Arc::new(schemas),
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
-        Ok(ResourceSet::load(&files, catalogue, self.kubernetes).map(|mut set| {
+        Ok(ResourceSet::load(&files, catalogue, self.known.kubernetes).map(|mut set| {
             set.schemas = schemas;
             set
         }))

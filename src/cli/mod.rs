@@ -4,7 +4,10 @@
 mod check;
 mod client;
 mod demo;
+mod diff;
+mod edit;
 mod explain;
+mod folder;
 mod forges;
 mod health;
 mod local;
@@ -15,6 +18,7 @@ mod replay;
 mod requests;
 mod schema;
 mod serve;
+mod test;
 mod token;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -55,6 +59,12 @@ enum Command {
     Explain(explain::Arguments),
     /// Look at a stored or recorded delivery again; dry unless told otherwise
     Replay(replay::Arguments),
+    /// Hold what automations make of payloads against what is expected
+    Test(test::Arguments),
+    /// Change fields of manifests on this machine, and nothing else in them
+    Edit(edit::Arguments),
+    /// Show what differs between two states of manifests, object by object
+    Diff(diff::Arguments),
     /// List, show, ask for, retry and cancel requests
     Requests(requests::Arguments),
     /// List, show, approve, merge and close pull requests of the local forge
@@ -112,6 +122,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Render(arguments) => render::run(&arguments, format),
         Command::Explain(arguments) => explain::run(&arguments, format),
         Command::Replay(arguments) => replay::run(&arguments, format),
+        Command::Test(arguments) => test::run(&arguments, format),
+        Command::Edit(arguments) => edit::run(&arguments, format),
+        Command::Diff(arguments) => diff::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
         Command::Forges(arguments) => forges::run(&arguments, format),

@@ -137,6 +137,9 @@ pub(super) fn human(preview: &Preview) -> String {
         lines.push(paint(Colour::Cyan, &format!("# {path}")));
         lines.push(text.clone());
     }
+    for path in &preview.removed {
+        lines.push(paint(Colour::Cyan, &format!("# {path} goes")));
+    }
     for line in &preview.summary {
         lines.push(format!("  {line}"));
     }

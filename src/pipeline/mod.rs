@@ -33,7 +33,7 @@ pub use dispatch::{Dispatcher, events_of, explain};
 pub use error::StepError;
 pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
-pub use preview::{Preview, preview, preview_asked};
+pub use preview::{Preview, asked, preview, preview_asked, preview_on};
 pub use pushed::JustPushed;
 pub use refused::Refusals;
 pub use rules::{InForce, Rules};

@@ -7,7 +7,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::git::{CommitMeta, Mirrors, PerRepository, RemoteSpec, commit_message};
 use crate::inventory::Target;
-use crate::plan::{EmptyTree, FileChange};
+use crate::plan::{BaseTree, EmptyTree, FileChange};
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
 use crate::validate::{Finding, Severity};
 use serde::Serialize;
@@ -33,6 +33,8 @@ pub struct Preview {
     pub message: Option<String>,
     /// The files, path and text.
     pub files: BTreeMap<String, String>,
+    /// The files that go.
+    pub removed: Vec<String>,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
     /// A unified diff against the base; none when there was no base to compare with.
@@ -64,6 +66,33 @@ pub fn preview(
     given: Option<&Map<String, Value>>,
     fetch: bool,
 ) -> Result<Preview, StepError> {
+    made(rules, Wanted { automation, event, given }, if fetch { Base::Repository } else { Base::Nothing })
+}
+
+/// The same on a tree that is given.
+///
+/// # Errors
+/// As [`preview`].
+pub fn preview_on(
+    rules: &Rules,
+    automation: &AutomationName,
+    event: &Event,
+    given: Option<&Map<String, Value>>,
+    base: &dyn BaseTree,
+) -> Result<Preview, StepError> {
+    made(rules, Wanted { automation, event, given }, Base::Tree(base))
+}
+
+/// What a preview is made on.
+enum Base<'b> {
+    /// The repository's base branch.
+    Repository,
+    Nothing,
+    Tree(&'b dyn BaseTree),
+}
+
+fn made(rules: &Rules, wanted: Wanted<'_>, base: Base<'_>) -> Result<Preview, StepError> {
+    let Wanted { automation, event, .. } = wanted;
     let mut preview = Preview {
         automation: automation.clone(),
         event: event.clone(),
@@ -72,13 +101,14 @@ pub fn preview(
         title: None,
         message: None,
         files: BTreeMap::new(),
+        removed: Vec::new(),
         summary: Vec::new(),
         diff: None,
         findings: Vec::new(),
         refused: None,
         note: None,
     };
-    match fill(&mut preview, rules, Wanted { automation, event, given }, fetch) {
+    match fill(&mut preview, rules, wanted, base) {
         Ok(()) => Ok(preview),
         Err(Stop::Refused { findings, message }) => {
             preview.findings = findings;
@@ -100,19 +130,31 @@ pub fn preview_asked(
     fetch: bool,
     clock: &dyn Clock,
 ) -> Result<Preview, StepError> {
-    let id = EventId::from_parts(clock.now(), clock.random());
-    let event = super::operations::asked_event(id, automation, &given, "kubeops render", clock.now());
-    preview(rules, automation, &event, Some(&given), fetch)
+    preview(rules, automation, &asked(automation, &given, clock), Some(&given), fetch)
 }
 
-fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -> Result<(), Stop> {
+/// The event of an automation that a person asks for directly.
+pub fn asked(automation: &AutomationName, given: &Map<String, Value>, clock: &dyn Clock) -> Event {
+    let id = EventId::from_parts(clock.now(), clock.random());
+    super::operations::asked_event(id, automation, given, "kubeops render", clock.now())
+}
+
+fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>) -> Result<(), Stop> {
     let current = rules.current();
     let (parameters, target) = planning::resolve(&current, wanted)?;
     preview.parameters = Some(parameters.clone());
     preview.target = Some(format!("{}:{}", target.repository.name, target.path));
-    let scratch = if fetch { Scratch::fetch(&target) } else { Err("not compared with the repository".to_owned()) };
+    let scratch = match base {
+        Base::Repository => Scratch::fetch(&target).map(Some),
+        Base::Nothing => Err("not compared with the repository".to_owned()),
+        Base::Tree(_) => Ok(None),
+    };
     let made = match &scratch {
-        Ok(scratch) => {
+        Ok(None) => match base {
+            Base::Tree(tree) => planning::make(&current, wanted, &parameters, &target, tree)?,
+            _ => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
+        },
+        Ok(Some(scratch)) => {
             let snapshot = scratch.mirror.snapshot(&scratch.base)?;
             planning::make(&current, wanted, &parameters, &target, &snapshot)?
         }
@@ -126,7 +168,10 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -
     for (path, change) in made.change.files() {
         let text = match change {
             FileChange::Write(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            FileChange::Remove => String::new(),
+            FileChange::Remove => {
+                preview.removed.push(path.to_string());
+                continue;
+            }
         };
         preview.files.insert(path.to_string(), text);
     }
@@ -138,7 +183,8 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, fetch: bool) -
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
     preview.summary.clone_from(&made.summary);
     match scratch {
-        Ok(scratch) => preview.diff = Some(scratch.diff(&made, &meta)?),
+        Ok(Some(scratch)) => preview.diff = Some(scratch.diff(&made, &meta)?),
+        Ok(None) => {}
         Err(reason) => preview.note = Some(format!("compared with an empty tree: {reason}")),
     }
     Ok(())

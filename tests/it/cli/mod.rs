@@ -1,8 +1,10 @@
 //! The command line: the real program, called as a user calls it, in an environment that holds nothing else.
 
+mod automation_tests;
 mod check;
 mod demo;
 mod documents;
+mod edit;
 mod help;
 mod packaging;
 mod render;

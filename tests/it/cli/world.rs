@@ -81,8 +81,10 @@ impl World {
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        std::fs::write(self.path(name), text).expect("a file");
-        self.path(name)
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(&path, text).expect("a file");
+        path
     }
 
     /// The environment of every command: nothing of the machine's but where programs are.

@@ -14,5 +14,6 @@ mod stacks;
 mod standing;
 mod store;
 mod support;
+mod template_kinds;
 mod templates;
 mod upkeep;

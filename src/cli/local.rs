@@ -22,12 +22,35 @@ pub struct Resources {
     /// Directory of resource files.
     #[arg(long, short, env = "RESOURCES_DIR", default_value = "config/resources", value_name = "DIR", help_heading = "Resources")]
     pub resources: PathBuf,
-    /// Directory of templates of one's own; they come before the shipped ones.
-    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
-    pub templates: Option<PathBuf>,
+    #[command(flatten)]
+    pub templates: Templates,
     /// Kubernetes version of clusters that do not say theirs.
     #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
     pub kubernetes: KubernetesVersion,
+}
+
+/// Where templates are.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Templates {
+    /// Directory of templates of one's own; they come before the shipped ones.
+    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
+    templates: Option<PathBuf>,
+}
+
+impl Templates {
+    /// The directory of one's own.
+    pub fn directory(&self) -> Option<&Path> {
+        self.templates.as_deref()
+    }
+
+    /// The shipped templates and those of one's own.
+    ///
+    /// # Errors
+    /// When a directory cannot be read or a template is broken.
+    pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
+        resources_dir::catalogue(self.directory()).map_err(|error| anyhow::anyhow!("{error}"))
+    }
 }
 
 /// What a server without settings of its own takes.
@@ -54,7 +77,7 @@ impl Resources {
     /// # Errors
     /// When a directory cannot be read or a template is broken.
     pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
-        resources_dir::catalogue(self.templates.as_deref()).map_err(|error| anyhow::anyhow!("{error}"))
+        self.templates.catalogue()
     }
 
     /// The set in force, rendering in this process: nobody else is harmed when a template runs away.

@@ -15,6 +15,7 @@ mod replay;
 mod requests;
 mod schema;
 mod serve;
+mod templates;
 mod token;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -51,6 +52,8 @@ enum Command {
     Check(check::Arguments),
     /// Show the manifests an automation or a template makes, without a server
     Render(render::Arguments),
+    /// List, show, render and test templates
+    Templates(templates::Arguments),
     /// Show why a payload matches, or does not: every condition with its values
     Explain(explain::Arguments),
     /// Look at a stored or recorded delivery again; dry unless told otherwise
@@ -110,6 +113,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, format),
         Command::Render(arguments) => render::run(&arguments, format),
+        Command::Templates(arguments) => templates::run(&arguments, format),
         Command::Explain(arguments) => explain::run(&arguments, format),
         Command::Replay(arguments) => replay::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),

@@ -9,6 +9,7 @@ mod git;
 mod hostile_trees;
 mod render;
 mod sandbox;
+mod seal;
 mod signing;
 mod stacks;
 mod standing;

@@ -282,6 +282,7 @@ proptest! {
             ("ingress", json!({"name": "x", "namespace": "web", "hosts": ["a.example"], "service": "x", "port": 80})),
             ("openshift-route", json!({"name": "x", "namespace": "web", "host": "a.example", "service": "x"})),
             ("external-secret", json!({"name": "x", "namespace": "web", "store": {"name": "s"}, "data": {"a": {"key": "k"}}})),
+            ("sealed-secret", json!({"name": "x", "namespace": "web", "encryptedData": {"a": format!("AQA{}", "A".repeat(365))}})),
             ("service-account-with-role", json!({"name": "x", "namespace": "web", "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]})),
             ("service-monitor", json!({"name": "x", "namespace": "web", "labels": {"app": "shop"}})),
             ("certificate", json!({"name": "x", "namespace": "web", "hosts": ["a.example"], "issuer": {"name": "i"}})),

@@ -87,7 +87,9 @@ fn what_a_template_makes_of_other_systems_kinds_fits_their_definitions() {
         assert_eq!(faults(&schemas, document), Vec::<String>::new(), "{example}");
         seen.insert(text(document, "/kind").to_owned());
     }
-    for kind in ["Application", "AppProject", "Certificate", "ExternalSecret", "HelmRelease", "Kustomization", "PrometheusRule", "Route"] {
+    for kind in
+        ["Application", "AppProject", "Certificate", "ExternalSecret", "HelmRelease", "Kustomization", "PrometheusRule", "Route", "SealedSecret"]
+    {
         assert!(seen.contains(kind), "{kind} is not among {seen:?}");
     }
     // The credentials of Ops' clusters stand in the manifest itself.
@@ -226,6 +228,8 @@ fn what_would_widen_rights_or_open_more_than_was_meant_is_refused() {
         ),
         ("ops-host", json!({"name": "a", "address": "a", "username": "ops", "secret": "s", "password": "hunter2"})),
         ("ops-event-hooks", json!({"name": "a", "url": "https://kubeops.example.com/api/v1/webhooks/ops?token=hunter2"})),
+        ("sealed-secret", json!({"name": "a", "namespace": "web", "encryptedData": {"a": "aHVudGVyMg=="}})),
+        ("sealed-secret", json!({"name": "a", "namespace": "web", "encryptedData": {"a": "x".repeat(400)}})),
         ("deployment", json!({"name": "a", "namespace": "web", "image": "a/b"})),
         ("deployment", json!({"name": "a", "namespace": "web", "image": "a/b:1", "podLabels": {"app.kubernetes.io/name": "other"}})),
         ("deployment", json!({"name": "a", "namespace": "kube-system", "image": "a/b:1"})),

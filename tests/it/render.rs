@@ -261,7 +261,7 @@ proptest! {
         unchanged(&SHIPPED, "opsmate-environment-build", |v| full("opsmate-environment-build", json!({"name": "x", "namespace": "web", "image": "a/b:1",
             "store": {"name": "s"}, "keys": {"GITHUB_TOKEN": {"key": "k"}}, "settings": {"A": v}, "description": format!("{v}.")})), &text);
         unchanged(&SHIPPED, "opsmate-task", |v| full("opsmate-task", json!({"name": "x", "run": "y", "namespace": "web", "user": "u", "environmentBuild": "e",
-            "context": "cli", "domain": "a.example", "summary": format!("{v}."), "ingressAnnotations": {"a": v}})), &text);
+            "context": format!("{v}."), "domain": "a.example", "summary": format!("{v}."), "ingressAnnotations": {"a": v}})), &text);
         unchanged(&SHIPPED, "ops-task", |v| full("ops-task", json!({"name": "x", "summary": format!("{v}."),
             "steps": [{"name": "s", "content": v, "when": v}], "variables": {"a": {"display": v, "desc": v, "regex": v}}})), &free);
         unchanged(&SHIPPED, "ops-event-hooks", |v| full("ops-event-hooks", json!({"name": "x", "url": "https://k.example.com/api/v1/webhooks/ops",

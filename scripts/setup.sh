@@ -81,6 +81,7 @@ if [ "$what" = test ]; then
   contract @octokit/openapi 23.0.2 generated/api.github.com.json api.github.com.json
   contract @octokit/graphql-schema 15.26.1 schema.json graphql.json
   contract @octokit/webhooks-examples 7.6.1 api.github.com/index.json webhooks-examples.json
+  "$(dirname "$0")/foreign-kinds.sh"
 fi
 
 # The API's fuzzing client. A virtual environment of its own under target/, kept between runs.

@@ -10,6 +10,7 @@ pub mod automation;
 pub mod manifest;
 pub mod inventory;
 pub mod render;
+pub mod seal;
 pub mod plan;
 pub mod validate;
 pub mod request;

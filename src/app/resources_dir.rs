@@ -29,22 +29,38 @@ pub fn read(directory: &Path) -> io::Result<Vec<ResourceFile>> {
     Ok(files)
 }
 
-/// The shipped templates, and before them those of `own`.
+/// The shipped templates, and over them those of `own`.
 ///
 /// # Errors
 /// When a directory cannot be read or a template is broken: a sentence for each.
 pub fn catalogue(own: Option<&Path>) -> Result<Catalogue, String> {
+    with_own(own.map(template_files).transpose().map_err(|error| error.to_string())?)
+}
+
+/// The shipped templates, and over them those of the files.
+///
+/// # Errors
+/// When a template is broken: a sentence for each.
+pub fn with_own(files: Option<Vec<(String, Vec<u8>)>>) -> Result<Catalogue, String> {
     let sentence = |errors: Vec<crate::render::TemplateError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let shipped = Catalogue::embedded().map_err(sentence)?;
-    let Some(own) = own else { return Ok(shipped) };
-    let mut files = Vec::new();
-    for path in list(own, &|_| true).map_err(|error| error.to_string())? {
-        let bytes = std::fs::read(&path).map_err(|error| at(&path, &error).to_string())?;
-        let relative = path.strip_prefix(own).unwrap_or(&path).to_string_lossy().into_owned();
-        files.push((relative, bytes));
+    match files {
+        None => Ok(shipped),
+        Some(files) => shipped.with(files).map_err(sentence),
     }
-    let own = Catalogue::from_files(files).map_err(sentence)?;
-    Catalogue::layered(vec![shipped, own]).map_err(sentence)
+}
+
+/// Every file of a directory of templates: its path within, and its bytes.
+///
+/// # Errors
+/// When something cannot be read, with its path.
+pub fn template_files(directory: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for path in list(directory, &|_| true)? {
+        let bytes = std::fs::read(&path).map_err(|error| at(&path, &error))?;
+        files.push((path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned(), bytes));
+    }
+    Ok(files)
 }
 
 /// The schemas in a directory of one's own.

@@ -23,15 +23,15 @@ pub struct Resources {
     /// Directory of resource files.
     #[arg(long, short, env = "RESOURCES_DIR", default_value = "config/resources", value_name = "DIR", help_heading = "Resources")]
     pub resources: PathBuf,
-    /// Directory of templates of one's own; they come before the shipped ones.
-    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
-    pub templates: Option<PathBuf>,
+    #[command(flatten)]
+    pub templates: Templates,
     #[command(flatten)]
     pub known: Schemas,
 }
 
 /// Which schemas manifests are held against.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Schemas {
     /// Directory of CustomResourceDefinitions and JSON Schemas of kinds that are not Kubernetes' own.
     #[arg(long, env = "SCHEMAS_DIR", value_name = "DIR", help_heading = "Resources")]
@@ -49,6 +49,30 @@ impl Schemas {
     pub fn load(&self) -> anyhow::Result<Arc<SchemaSet>> {
         let told = |diagnostics: Vec<Diagnostic>| anyhow::anyhow!("{}", diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         resources_dir::schemas(self.schemas.as_deref()).map(Arc::new).map_err(told)
+    }
+}
+
+/// Where templates are.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Templates {
+    /// Directory of templates of one's own; they come before the shipped ones.
+    #[arg(long, env = "TEMPLATES_DIR", value_name = "DIR", help_heading = "Resources")]
+    templates: Option<PathBuf>,
+}
+
+impl Templates {
+    /// The directory of one's own.
+    pub fn directory(&self) -> Option<&Path> {
+        self.templates.as_deref()
+    }
+
+    /// The shipped templates and those of one's own.
+    ///
+    /// # Errors
+    /// When a directory cannot be read or a template is broken.
+    pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
+        resources_dir::catalogue(self.directory()).map_err(|error| anyhow::anyhow!("{error}"))
     }
 }
 
@@ -83,7 +107,7 @@ impl Resources {
     /// # Errors
     /// When a directory cannot be read or a template is broken.
     pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
-        resources_dir::catalogue(self.templates.as_deref()).map_err(|error| anyhow::anyhow!("{error}"))
+        self.templates.catalogue()
     }
 
     /// The set in force, rendering in this process: nobody else is harmed when a template runs away.

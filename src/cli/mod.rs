@@ -18,6 +18,7 @@ mod replay;
 mod requests;
 mod schema;
 mod serve;
+mod templates;
 mod test;
 mod token;
 
@@ -55,6 +56,8 @@ enum Command {
     Check(check::Arguments),
     /// Show the manifests an automation or a template makes, without a server
     Render(render::Arguments),
+    /// List, show, render and test templates
+    Templates(templates::Arguments),
     /// Show why a payload matches, or does not: every condition with its values
     Explain(explain::Arguments),
     /// Look at a stored or recorded delivery again; dry unless told otherwise
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, format),
         Command::Render(arguments) => render::run(&arguments, format),
+        Command::Templates(arguments) => templates::run(&arguments, format),
         Command::Explain(arguments) => explain::run(&arguments, format),
         Command::Replay(arguments) => replay::run(&arguments, format),
         Command::Test(arguments) => test::run(&arguments, format),

@@ -2,18 +2,20 @@
 //! A catalogue either holds nothing wrong or does not exist. It is given its files; it never looks for them.
 
 use super::engine::Engine;
-use super::folder::{Template, check_sources, engine_error, error_at, file_of, located, read_template, template_names};
+use super::folder::{Origin, Template, check_sources, engine_error, error_at, file_of, located, read_template, template_names};
 use super::graph::Graph;
-use super::{RenderError, RenderJob, Renderer, TemplateError};
+use super::{Example, RenderError, RenderJob, Renderer, TemplateError};
 use crate::types::TemplateName;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::OnceLock;
 
 /// The largest file of a catalogue, in bytes.
 const MAX_FILE: usize = 256 * 1024;
+/// The folder of what templates share.
+const SHARED: &str = "_shared";
 
 #[derive(rust_embed::RustEmbed)]
 #[folder = "templates/manifests"]
@@ -40,16 +42,7 @@ impl Catalogue {
     /// # Errors
     /// Everything wrong in it, by file and place.
     pub fn from_files(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, Vec<TemplateError>> {
-        let mut texts = BTreeMap::new();
-        let mut errors = Vec::new();
-        for (path, bytes) in files {
-            match String::from_utf8(bytes) {
-                Ok(text) if text.len() > MAX_FILE => errors.push(error_at(&path, format!("the file has more than {MAX_FILE} bytes"), "")),
-                Ok(text) => drop(texts.insert(path, text)),
-                Err(_) => errors.push(error_at(&path, "the file is not UTF-8".into(), "")),
-            }
-        }
-        if errors.is_empty() { Self::build(texts) } else { Err(errors) }
+        Self::build(texts(files)?)
     }
 
     /// The catalogue that is compiled in.
@@ -60,18 +53,28 @@ impl Catalogue {
         Self::from_files(Shipped::iter().filter_map(|path| Shipped::get(&path).map(|file| (path.into_owned(), file.data.into_owned()))))
     }
 
-    /// Several catalogues as one: a later one's template replaces the whole folder of the same name, and its shared files those of the same name.
+    /// This catalogue with the files of another one over it: a template of theirs replaces the whole folder of the same name, a shared file the
+    /// one of the same name, and they may use what is shared here. They are checked together, so that they need not stand by themselves.
     ///
     /// # Errors
     /// What is wrong in them together, such as a shared component a replaced file no longer defines.
-    pub fn layered(layers: Vec<Catalogue>) -> Result<Self, Vec<TemplateError>> {
-        let mut files: BTreeMap<String, String> = BTreeMap::new();
-        for layer in layers {
-            let replaced: Vec<String> = layer.templates.keys().map(|name| format!("{name}/")).collect();
-            files.retain(|path, _| !replaced.iter().any(|folder| path.starts_with(folder.as_str())));
-            files.extend(layer.files);
+    pub fn with(self, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, Vec<TemplateError>> {
+        let over = texts(files)?;
+        let folders: BTreeSet<String> = over.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder.to_owned()).collect();
+        let mut files = self.files;
+        files.retain(|path, _| path.split_once('/').is_none_or(|(folder, _)| folder == SHARED || !folders.contains(folder)));
+        files.extend(over);
+        let mut both = Self::build(files)?;
+        for template in both.templates.values_mut() {
+            let name = &template.name;
+            template.origin = match (folders.contains(name.as_str()), self.templates.get(name)) {
+                (true, Some(_)) => Origin::Replaced,
+                (true, None) => Origin::Own,
+                (false, Some(before)) if before.digest != template.digest => Origin::Affected,
+                (false, before) => before.map_or(Origin::BuiltIn, |before| before.origin),
+            };
         }
-        Self::build(files)
+        Ok(both)
     }
 
     /// The template of that name.
@@ -82,6 +85,25 @@ impl Catalogue {
     /// All templates, by name.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.templates.values()
+    }
+
+    /// The template's source as its author wrote it.
+    ///
+    /// # Errors
+    /// [`RenderError::UnknownTemplate`].
+    pub fn source(&self, template: &TemplateName) -> Result<&str, RenderError> {
+        self.known(template)?;
+        Ok(self.files.get(&file_of(template)).map_or("", String::as_str))
+    }
+
+    /// What an example gives.
+    ///
+    /// # Errors
+    /// As of [`Catalogue::render_direct`].
+    pub fn render_example(&self, template: &TemplateName, example: &Example) -> Result<String, RenderError> {
+        let parameters = self.with_defaults(template, &example.parameters)?;
+        let job = RenderJob { template: template.clone(), context: serde_json::json!({ "parameters": parameters }) };
+        Ok(String::from_utf8_lossy(&self.render_direct(&job)?).into_owned())
     }
 
     /// The parameters with the schema's defaults for what is missing. It does not validate.
@@ -128,17 +150,14 @@ impl Catalogue {
         for template in self.templates.values() {
             for example in &template.examples {
                 let file = format!("{}/examples/{}/expected.yaml", template.name, example.name);
-                let parameters = template.schema.with_defaults(&example.parameters);
-                let job = RenderJob { template: template.name.clone(), context: serde_json::json!({ "parameters": parameters }) };
-                match self.render_direct(&job).map(String::from_utf8) {
-                    Ok(Ok(text)) if text == example.expected => {}
-                    Ok(Ok(text)) => {
+                match self.render_example(&template.name, example) {
+                    Ok(text) if text == example.expected => {}
+                    Ok(text) => {
                         let line = 1 + text.lines().zip(example.expected.lines()).take_while(|(a, b)| a == b).count();
                         let hint = format!("the template gives there: {}", text.lines().nth(line - 1).unwrap_or("(the end)"));
                         let line = u32::try_from(line).unwrap_or(u32::MAX);
                         errors.push(TemplateError { file, line, column: 1, message: "the template gives something else".into(), hint });
                     }
-                    Ok(Err(_)) => errors.push(error_at(&file, "the template gives bytes that are not UTF-8".into(), "")),
                     Err(error) => errors.push(error_at(&file, error.to_string(), "")),
                 }
             }
@@ -201,6 +220,20 @@ impl Catalogue {
         errors.sort();
         if errors.is_empty() { Ok(Self { files, templates, translated, engine: OnceLock::new() }) } else { Err(errors) }
     }
+}
+
+/// The files as text.
+fn texts(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<BTreeMap<String, String>, Vec<TemplateError>> {
+    let mut texts = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (path, bytes) in files {
+        match String::from_utf8(bytes) {
+            Ok(text) if text.len() > MAX_FILE => errors.push(error_at(&path, format!("the file has more than {MAX_FILE} bytes"), "")),
+            Ok(text) => drop(texts.insert(path, text)),
+            Err(_) => errors.push(error_at(&path, "the file is not UTF-8".into(), "")),
+        }
+    }
+    if errors.is_empty() { Ok(texts) } else { Err(errors) }
 }
 
 fn compile(translated: &[(String, String)]) -> tera::TeraResult<Engine> {

@@ -10,6 +10,7 @@ use super::schema::ParameterSchema;
 use super::source::{Fault, Place};
 use crate::manifest::{Limits, parse};
 use crate::types::TemplateName;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,22 @@ pub struct Template {
     pub(super) schema: ParameterSchema,
     pub(super) variables: BTreeSet<String>,
     pub(super) examples: Vec<Example>,
+    pub(super) kinds: Vec<String>,
+    pub(super) origin: Origin,
+}
+
+/// Which catalogue a template comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It is compiled in.
+    BuiltIn,
+    /// It is compiled in, and uses shared files of one's own.
+    Affected,
+    /// It is one's own.
+    Own,
+    /// It is one's own, in place of one that is compiled in.
+    Replaced,
 }
 
 /// Parameters and what they give: documentation that is tested.
@@ -75,6 +92,14 @@ impl Template {
         let required = self.schema.document.get("required").and_then(Value::as_array);
         let has_default = |name: &str| self.schema.document.pointer(&format!("/properties/{name}/default")).is_some();
         required.into_iter().flatten().filter_map(Value::as_str).filter(move |name| !has_default(name))
+    }
+    /// The kinds of the objects it makes, in their order, as far as its source says them outright.
+    pub fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+    /// Which catalogue it comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
     /// Its examples, by name.
     pub fn examples(&self) -> &[Example] {
@@ -183,7 +208,19 @@ pub(super) fn read_template(
     }
     let variables = engine.variables(&path(SOURCE));
     let digest = hex::encode(hash.finalize());
-    Ok(Template { name: name.clone(), purpose, readme: text(README).to_owned(), digest, schema: schema.at_rest(), variables, examples })
+    let (readme, schema, kinds) = (text(README).to_owned(), schema.at_rest(), kinds(text(SOURCE)));
+    Ok(Template { name: name.clone(), purpose, readme, digest, schema, variables, examples, kinds, origin: Origin::BuiltIn })
+}
+
+/// The kinds that stand at the root of a source's documents. One that is an expression is not known before it is rendered.
+fn kinds(source: &str) -> Vec<String> {
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in source.lines().filter_map(|line| line.strip_prefix("kind:")).map(str::trim).filter(|kind| !kind.contains("{{")) {
+        if !kinds.iter().any(|known| known == kind) {
+            kinds.push(kind.to_owned());
+        }
+    }
+    kinds
 }
 
 /// The first line after the title that says something.

@@ -21,7 +21,7 @@ pub use catalogue::Catalogue;
 pub(crate) use engine::Engine;
 pub use engine::MAX_OUTPUT_BYTES;
 pub(crate) use folder::file_of;
-pub use folder::{Example, Template};
+pub use folder::{Example, Origin, Template};
 pub use text::{TextError, TextKind, TextTemplate};
 
 use crate::types::{ErrorClass, TemplateName};

@@ -62,9 +62,65 @@ fn a_later_layer_replaces_a_template_and_the_digest_follows_what_it_is_made_of()
     assert_eq!(base.len(), 64);
     assert_eq!(base, digest("{{ <c /> }}\n", &[shared[0], ("other.tera", "b: 2\n")]));
     assert_ne!(base, digest("{{ <c /> }}\n", &[("used.tera", "{% component c() %}\na: 2\n{% endcomponent %}\n"), shared[1]]));
-    let layered =
-        Catalogue::layered(vec![Catalogue::embedded().expect("shipped"), load("x: 1\n", &[]).expect("sound"), load("x: 2\n", &[]).expect("sound")]);
-    let layered = layered.expect("they fit together");
+    let shipped = || Catalogue::embedded().expect("shipped");
+    let layered = shipped().with(files("x: 1\n", &[])).and_then(|both| both.with(files("x: 2\n", &[]))).expect("they fit together");
     assert_eq!(layered.render_direct(&job(json!({}))).expect("rendered"), b"x: 2\n");
-    assert_eq!(layered.templates().count(), Catalogue::embedded().expect("shipped").templates().count() + 1);
+    assert_eq!(layered.templates().count(), shipped().templates().count() + 1);
+}
+
+/// One file of a catalogue.
+fn file(path: &str, text: &str) -> (String, Vec<u8>) {
+    (path.to_owned(), text.as_bytes().to_vec())
+}
+
+fn origin(catalogue: &Catalogue, name: &str) -> Origin {
+    catalogue.get(&name.parse().expect("a name")).expect("a template").origin()
+}
+
+/// What the shipped template `limit-range` gives by its first example.
+fn limit_range(catalogue: &Catalogue) -> String {
+    let template = catalogue.get(&"limit-range".parse().expect("a name")).expect("a template");
+    catalogue.render_example(template.name(), &template.examples()[0]).expect("rendered")
+}
+
+#[test]
+fn a_template_of_ones_own_uses_what_is_shared_in_the_shipped_catalogue() {
+    let own = Catalogue::embedded().expect("shipped").with(files("metadata:\n  labels:\n    {{ <labels /> }}\n", &[])).expect("they fit together");
+    let output = own.render_direct(&job(json!({}))).expect("rendered");
+    assert_eq!(String::from_utf8_lossy(&output), "metadata:\n  labels:\n    app.kubernetes.io/managed-by: kubeops\n");
+    assert_eq!((origin(&own, "t"), origin(&own, "namespace")), (Origin::Own, Origin::BuiltIn));
+}
+
+#[test]
+fn a_shipped_template_is_replaced_as_a_whole_folder() {
+    let as_limit_range = |(path, bytes): (String, Vec<u8>)| (path.replacen("t/", "limit-range/", 1), bytes);
+    let own = Catalogue::embedded().expect("shipped").with(files("x: 1\n", &[]).into_iter().map(as_limit_range)).expect("they fit together");
+    let template = own.get(&"limit-range".parse().expect("a name")).expect("a template");
+    assert_eq!((template.origin(), template.examples().len()), (Origin::Replaced, 0), "nothing of the shipped folder is left");
+    assert_eq!(own.source(template.name()).expect("known"), "x: 1\n");
+}
+
+#[test]
+fn a_shared_file_of_ones_own_takes_the_place_of_the_shipped_one_in_every_template() {
+    let shipped = Catalogue::embedded().expect("shipped");
+    let before = limit_range(&shipped);
+    let labels = "{% component labels() %}\napp.kubernetes.io/managed-by: kubeops\nacme.example/owner: platform\n{% endcomponent labels %}\n";
+    let description = "{% component description(text: string) %}\n{% if text %}\nannotations:\n  acme.example/about: {{ text }}\n{% endif %}\n{% endcomponent description %}\n";
+    let own = shipped.with([file("_shared/metadata.tera", &format!("{labels}{description}"))]).expect("they fit together");
+    let after = limit_range(&own);
+    assert!(after.contains("acme.example/owner: platform") && !before.contains("acme.example"), "{after}");
+    assert_eq!((origin(&own, "limit-range"), origin(&own, "access-grant")), (Origin::Affected, Origin::Affected));
+    // What the replaced file no longer defines is missed where it is used.
+    let errors = Catalogue::embedded().expect("shipped").with([file("_shared/metadata.tera", labels)]).expect_err("a component is gone");
+    assert!(errors.iter().any(|e| e.file.starts_with("limit-range/") && e.message.contains("no component `description`")), "{errors:?}");
+    // A component's name is taken once: another file cannot define it again.
+    let errors = Catalogue::embedded().expect("shipped").with([file("_shared/ours.tera", labels)]).expect_err("defined twice");
+    assert!(errors.iter().any(|e| e.message.contains("the component `labels` is also defined")), "{errors:?}");
+}
+
+#[test]
+fn the_kinds_a_template_makes_are_read_off_its_source() {
+    let kinds = |source: &str| load(source, &[]).expect("sound").get(&"t".parse().expect("a name")).expect("it").kinds().to_vec();
+    assert_eq!(kinds("kind: Service\nspec:\n  kind: x\n---\nkind: Job\n---\nkind: Service\n"), ["Service", "Job"]);
+    assert_eq!(kinds("kind: {{ parameters.a }}\n"), Vec::<String>::new());
 }

@@ -12,5 +12,6 @@ mod replay;
 mod requests;
 mod schema;
 mod settings;
+mod templates;
 mod token;
 pub mod world;

@@ -23,6 +23,7 @@ mod rivals;
 mod secrets;
 mod shutdown;
 mod storms;
+mod templates;
 mod ticket;
 mod timeouts;
 mod transports;

@@ -1,0 +1,145 @@
+//! `kubeops templates show`: a template's README, parameters, examples and source.
+
+use super::{known, origin, summary};
+use crate::cli::local::Templates;
+use crate::cli::output::{self, Colour, OutputFormat, paint};
+use crate::render::{Example, Template};
+use crate::types::TemplateName;
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Characters of a default that are shown in the table; `--output json` has all.
+const SHOWN_DEFAULT: usize = 40;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  kubeops templates show deployment\n  kubeops templates show deployment --example minimal\n  kubeops templates show deployment --source\n  kubeops templates show deployment --json"
+)]
+pub struct Arguments {
+    /// The template's name.
+    name: TemplateName,
+    /// Show what one of its examples gives.
+    #[arg(long, value_name = "CASE", conflicts_with = "source")]
+    example: Option<String>,
+    /// Show its source, as it would be written into a catalogue of one's own.
+    #[arg(long)]
+    source: bool,
+    /// The same as `--output json`.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    templates: Templates,
+}
+
+pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let format = if arguments.json { OutputFormat::Json } else { format };
+    let catalogue = arguments.templates.catalogue()?;
+    let template = known(&catalogue, &arguments.name)?;
+    let source = catalogue.source(template.name())?;
+    if arguments.source && format == OutputFormat::Table {
+        output::text(source);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(case) = &arguments.example {
+        output::text(&example(template, case)?.expected);
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::value(format, &whole(template, source), || human(template))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn example<'t>(template: &'t Template, case: &str) -> anyhow::Result<&'t Example> {
+    let cases = || template.examples().iter().map(|example| example.name.as_str()).collect::<Vec<_>>().join(", ");
+    template.examples().iter().find(|example| example.name == case).with_context(|| format!("there is no example {case}; there are: {}", cases()))
+}
+
+/// All of it, for programs.
+fn whole(template: &Template, source: &str) -> Value {
+    let examples: Vec<Value> = template
+        .examples()
+        .iter()
+        .map(|example| json!({ "name": example.name, "parameters": example.parameters, "expected": example.expected }))
+        .collect();
+    let mut whole = summary(template);
+    whole["readme"] = json!(template.readme());
+    whole["schema"] = template.schema().clone();
+    whole["examples"] = json!(examples);
+    whole["source"] = json!(source);
+    whole
+}
+
+fn human(template: &Template) -> String {
+    let heading = |text: &str| paint(Colour::Bold, text);
+    let required: Vec<&str> = template.required_names().collect();
+    let none = serde_json::Map::new();
+    let properties = template.schema().get("properties").and_then(Value::as_object).unwrap_or(&none);
+    let rows: Vec<Vec<String>> = properties.iter().map(|(name, schema)| row(name, schema, required.contains(&name.as_str()))).collect();
+    let mut parts = vec![
+        template.readme().trim_end().to_owned(),
+        format!("{} {}\n{} {}", heading("Catalogue:"), origin(template.origin()), heading("Makes:"), template.kinds().join(", ")),
+        format!("{}\n{}", heading("Parameters"), output::table(&["name", "type", "required", "default", "meaning"], &rows)),
+    ];
+    parts.extend(template.examples().iter().map(|example| {
+        let parameters = serde_saphyr::to_string(&example.parameters).unwrap_or_default();
+        format!("{}\n{}", heading(&format!("Example: {}", example.name)), parameters.trim_end())
+    }));
+    if let Some(first) = template.examples().first() {
+        parts.push(format!("What an example gives: kubeops templates show {} --example {}", template.name(), first.name));
+    }
+    parts.join("\n\n")
+}
+
+fn row(name: &str, schema: &Value, required: bool) -> Vec<String> {
+    let default = schema.get("default").map_or_else(|| "-".to_owned(), |default| short(&default.to_string()));
+    let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    vec![name.to_owned(), type_of(schema), if required { "yes" } else { "-" }.to_owned(), default, output::printable(meaning)]
+}
+
+fn short(text: &str) -> String {
+    if text.chars().count() <= SHOWN_DEFAULT { text.to_owned() } else { text.chars().take(SHOWN_DEFAULT).chain(['…']).collect() }
+}
+
+/// A schema's type in words: `string`, `list of object`, `Forbid | Allow`.
+fn type_of(schema: &Value) -> String {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect::<Vec<_>>().join(" | ");
+    }
+    for word in ["anyOf", "oneOf"] {
+        if let Some(branches) = schema.get(word).and_then(Value::as_array).filter(|_| schema.get("type").is_none()) {
+            return branches.iter().map(type_of).collect::<Vec<_>>().join(" or ");
+        }
+    }
+    match schema.get("type") {
+        Some(Value::String(kind)) if kind == "array" => {
+            schema.get("items").map_or_else(|| "list".to_owned(), |items| format!("list of {}", type_of(items)))
+        }
+        Some(Value::String(kind)) if kind == "object" => match schema.get("additionalProperties") {
+            Some(values) if values.is_object() => format!("map to {}", type_of(values)),
+            _ => kind.clone(),
+        },
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "any".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_told_in_words() {
+        for (schema, told) in [
+            (json!({"type": "string"}), "string"),
+            (json!({"type": "string", "enum": ["a", "b"]}), "a | b"),
+            (json!({"type": "array", "items": {"type": "object"}}), "list of object"),
+            (json!({"type": "object", "additionalProperties": {"type": "string"}}), "map to string"),
+            (json!({"type": "object", "additionalProperties": false}), "object"),
+            (json!({"anyOf": [{"type": "integer"}, {"type": "string"}]}), "integer or string"),
+            (json!({}), "any"),
+        ] {
+            assert_eq!(type_of(&schema), told, "{schema}");
+        }
+    }
+}

@@ -63,7 +63,13 @@ fn plan(set: &ResourceSet, event: &Event, base: &EmptyTree, renderer: &dyn Rende
     let inputs = Inputs { event, parameters: &parameters };
     let target = rule.recipe.target(inputs, &set.inventory)?;
     let change = rule.recipe.change(inputs, &target, base, renderer)?;
-    let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
+    let gate = validate::Rules {
+        kubernetes: target.kubernetes,
+        within: target.path.clone(),
+        unknown_kinds: target.unknown_kinds,
+        policies: set.policies.for_cluster(target.cluster.as_ref()),
+        limits: target.limits,
+    };
     let change = validate::validate(change, base, &gate)?;
     rule.recipe.pull_text(inputs)?;
     Ok(change)

@@ -3,11 +3,13 @@
 
 mod commits;
 mod forge;
+mod limits;
 mod repository;
 mod transport;
 
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
+pub use limits::ChangeLimits;
 pub use repository::{CredentialsSpec, RepositorySpec};
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
@@ -35,6 +37,9 @@ pub struct ClusterSpec {
     /// What to do with kinds that have no schema.
     #[serde(default)]
     pub unknown_kinds: UnknownKinds,
+    /// The most one change may do.
+    #[serde(default)]
+    pub limits: ChangeLimits,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -75,6 +80,8 @@ pub struct Target {
     pub kubernetes: KubernetesVersion,
     /// What to do with kinds that have no schema.
     pub unknown_kinds: UnknownKinds,
+    /// The most one change may do.
+    pub limits: ChangeLimits,
 }
 
 /// A name that stands for nothing, and those there are.
@@ -105,6 +112,7 @@ impl Inventory {
             labels: spec.labels.clone(),
             kubernetes: spec.kubernetes.unwrap_or(self.kubernetes),
             unknown_kinds: spec.unknown_kinds,
+            limits: spec.limits,
         })
     }
 
@@ -121,6 +129,7 @@ impl Inventory {
             labels: BTreeMap::new(),
             kubernetes: self.kubernetes,
             unknown_kinds: UnknownKinds::default(),
+            limits: ChangeLimits::default(),
         })
     }
 

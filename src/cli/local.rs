@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::event::Event;
 use crate::pipeline::{InForce, Rules, events_of};
 use crate::render::Catalogue;
-use crate::resources::{Diagnostic, ResourceSet};
+use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
 use crate::types::{DeliveryId, KubernetesVersion, SourceName};
 use anyhow::{Context, bail};
@@ -28,6 +28,18 @@ pub struct Resources {
     /// Kubernetes version of clusters that do not say theirs.
     #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
     pub kubernetes: KubernetesVersion,
+    /// Whether the policies that are shipped are in force.
+    #[arg(long, env = "POLICY_BASELINE", value_name = "SWITCH", value_enum, default_value_t = Switch::On, help_heading = "Resources")]
+    pub policy_baseline: Switch,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is in force.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// What a server without settings of its own takes.
@@ -46,7 +58,8 @@ impl Resources {
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
         }
-        Ok(ResourceSet::load(&files, catalogue, self.kubernetes))
+        let defaults = Defaults { kubernetes: self.kubernetes, baseline: self.policy_baseline == Switch::On };
+        Ok(ResourceSet::load(&files, catalogue, defaults))
     }
 
     /// The templates.

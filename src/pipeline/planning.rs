@@ -94,7 +94,13 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     };
     let inputs = Inputs { event: wanted.event, parameters };
     let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref())?;
-    let gate = validate::Rules { kubernetes: target.kubernetes, within: target.path.clone(), unknown_kinds: target.unknown_kinds };
+    let gate = validate::Rules {
+        kubernetes: target.kubernetes,
+        within: target.path.clone(),
+        unknown_kinds: target.unknown_kinds,
+        policies: rules.set.policies.for_cluster(target.cluster.as_ref()),
+        limits: target.limits,
+    };
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),

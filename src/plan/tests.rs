@@ -91,6 +91,7 @@ fn change_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Re
         labels: BTreeMap::new(),
         kubernetes: Default::default(),
         unknown_kinds: UnknownKinds::Warn,
+        limits: Default::default(),
     };
     let parameters: Map<String, Value> = parameters.as_object().cloned().expect("an object");
     let inputs = Inputs { event: &event, parameters: &parameters };

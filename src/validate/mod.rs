@@ -6,6 +6,8 @@ mod documents;
 mod finding;
 mod kustomize;
 mod paths;
+pub mod policy;
+mod review;
 mod schema;
 mod secrets;
 #[cfg(test)]
@@ -15,6 +17,7 @@ pub use finding::{Finding, Severity};
 
 pub use crate::types::{KubernetesVersion, UnknownKinds};
 
+use crate::inventory::ChangeLimits;
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
 use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
 pub(crate) use crate::types::nearest;
@@ -31,6 +34,10 @@ pub struct Rules {
     pub within: DirectoryPath,
     /// What to do with a kind that has no schema.
     pub unknown_kinds: UnknownKinds,
+    /// The policies in force for the target.
+    pub policies: policy::Policies,
+    /// The most the change may do.
+    pub limits: ChangeLimits,
 }
 
 /// A change that passed the gate. Its fields are private: nothing else can make one, so what git commits was looked at.
@@ -54,6 +61,12 @@ pub struct Evidence {
     pub unchecked: BTreeSet<String>,
     /// The templates that made it, and the digest of each.
     pub templates: BTreeMap<String, String>,
+    /// The policies that were evaluated.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub policies: BTreeSet<String>,
+    /// What policies noted: their audit annotations, and what they found where their action is Audit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<String>,
 }
 
 impl ValidatedChange {
@@ -136,13 +149,16 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
     let evidence = Evidence { kubernetes: rules.kubernetes.to_string(), templates: change.templates.clone(), ..Evidence::default() };
     let mut gate =
         Gate { base, rules, all: &change.files, differing: Vec::new(), findings: Vec::new(), summary: Vec::new(), objects: HashMap::new(), evidence };
+    let mut changed = Vec::new();
     let mut paths = paths::Paths::new(base, rules, &change.files);
     for (path, file) in &change.files {
         match paths.check(path)? {
             Some(finding) => gate.findings.push(finding),
-            None => gate.file(path, file)?,
+            None => changed.extend(gate.file(path, file)?),
         }
     }
+    gate.review(&changed)?;
+    gate.findings.extend(review::blast(&change.files, &gate.differing, &gate.summary, rules.limits));
     let Gate { differing, mut findings, summary, evidence, .. } = gate;
     findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
@@ -170,11 +186,11 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    fn file(&mut self, path: &ManifestPath, file: &FileChange) -> Result<(), TreeError> {
+    fn file(&mut self, path: &ManifestPath, file: &FileChange) -> Result<Option<review::ChangedFile>, TreeError> {
         let before = self.base.read(path)?;
         match (file, &before) {
-            (FileChange::Remove, None) => return Ok(()),
-            (FileChange::Write(bytes), Some(before)) if bytes == before => return Ok(()),
+            (FileChange::Remove, None) => return Ok(None),
+            (FileChange::Write(bytes), Some(before)) if bytes == before => return Ok(None),
             _ => {}
         }
         let after = match file {
@@ -184,7 +200,7 @@ impl Gate<'_> {
         let before = before.map_or_else(Vec::new, |bytes| documents(&bytes));
         self.summary.extend(diff(&before, &after).into_iter().map(|change| ObjectChange { file: Some(path.clone()), ..change }));
         self.differing.push(path.clone());
-        Ok(())
+        Ok(Some(review::ChangedFile { path: path.clone(), before, after }))
     }
 
     fn written(&mut self, path: &ManifestPath, bytes: &[u8]) -> Result<Vec<Document>, TreeError> {

@@ -74,7 +74,13 @@ impl BaseTree for FakeTree {
 }
 
 fn rules() -> Rules {
-    Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Warn }
+    Rules {
+        kubernetes: KubernetesVersion::default(),
+        within: DirectoryPath::root(),
+        unknown_kinds: UnknownKinds::Warn,
+        policies: policy::Policies::default(),
+        limits: ChangeLimits::default(),
+    }
 }
 
 fn change(files: &[(&str, &str)]) -> ChangeSet {

@@ -2,8 +2,10 @@
 
 use crate::support::upstream::{UpstreamRepo, meta};
 use kubeops::git::{Expected, Libgit2, Mirror, Mirrors, RemoteSpec};
+use kubeops::inventory::ChangeLimits;
 use kubeops::plan::{ChangeSet, FileChange};
 use kubeops::types::{CommitSha, DirectoryPath, ManifestPath};
+use kubeops::validate::policy::Policies;
 use kubeops::validate::{KubernetesVersion, Rules, UnknownKinds, validate};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -178,7 +180,13 @@ impl Ground {
                 if *remove { FileChange::Remove } else { FileChange::Write(b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n".to_vec()) };
             change.files.insert(path, file);
         }
-        let rules = Rules { kubernetes: KubernetesVersion::default(), within: within.clone(), unknown_kinds: UnknownKinds::Allow };
+        let rules = Rules {
+            kubernetes: KubernetesVersion::default(),
+            within: within.clone(),
+            unknown_kinds: UnknownKinds::Allow,
+            policies: Policies::default(),
+            limits: ChangeLimits::default(),
+        };
         let snapshot = self.mirror.snapshot(&self.base).expect("a snapshot");
         let Ok(change) = validate(change, &snapshot, &rules) else { return };
         let commit = self.mirror.commit(&self.base, &change, &meta("Hostile")).expect("what passed the gate can be committed");

@@ -3,8 +3,10 @@
 use super::loopback::{Answer, Loopback, Request};
 use base64::Engine as _;
 use kubeops::git::{CommitMeta, Identity, Mirror};
+use kubeops::inventory::ChangeLimits;
 use kubeops::plan::{BaseTree, ChangeSet, FileChange};
 use kubeops::types::{CommitSha, DirectoryPath, EventId, RequestId, Timestamp};
+use kubeops::validate::policy::Policies;
 use kubeops::validate::{KubernetesVersion, Rules, UnknownKinds, ValidatedChange, validate};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -294,7 +296,13 @@ pub fn validated_on(base: &dyn BaseTree, files: &[(&str, Option<&str>)]) -> Vali
         let file = content.map_or(FileChange::Remove, |content| FileChange::Write(content.as_bytes().to_vec()));
         change.files.insert(path.parse().expect("a manifest path"), file);
     }
-    let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
+    let rules = Rules {
+        kubernetes: KubernetesVersion::default(),
+        within: DirectoryPath::root(),
+        unknown_kinds: UnknownKinds::Allow,
+        policies: Policies::default(),
+        limits: ChangeLimits::default(),
+    };
     validate(change, base, &rules).expect("a valid change")
 }
 

@@ -283,7 +283,7 @@ impl<'a> Rewriter<'a> {
             self.fault(id, format!("`all`, `exists`, `map` and `filter` may stand {MAX_NESTING} deep inside one another, not deeper"));
             return;
         }
-        let body = [&inner.loop_cond, &inner.loop_step].into_iter().map(|part| nodes(part)).sum::<u64>();
+        let body = [&inner.loop_cond, &inner.loop_step].into_iter().map(nodes).sum::<u64>();
         self.visit(&mut inner.iter_range);
         self.visit(&mut inner.accu_init);
         // What `optMap` and `sortBy` become is a binding, written as a loop of no turns.

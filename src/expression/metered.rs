@@ -283,9 +283,9 @@ fn owned(value: &dyn Val) -> Option<Box<dyn Val>> {
         for (key, value) in map.inner() {
             let key = match key {
                 CelMapKey::String(text) => CelMapKey::String(CelString::from(text.inner().to_owned())),
-                CelMapKey::Bool(key) => CelMapKey::Bool(key.clone()),
-                CelMapKey::Int(key) => CelMapKey::Int(key.clone()),
-                CelMapKey::UInt(key) => CelMapKey::UInt(key.clone()),
+                CelMapKey::Bool(key) => CelMapKey::Bool(*key),
+                CelMapKey::Int(key) => CelMapKey::Int(*key),
+                CelMapKey::UInt(key) => CelMapKey::UInt(*key),
             };
             copy.insert(key, owned(value.as_ref())?);
         }

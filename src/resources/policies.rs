@@ -24,7 +24,7 @@ pub(super) fn load<'c>(
     found: &mut Vec<Diagnostic>,
 ) -> Policies {
     let clusters: Vec<&ClusterName> = clusters.collect();
-    let mut loader = Loader { found, policies: BTreeMap::new(), bindings: BTreeMap::new(), broken: BTreeSet::new() };
+    let mut loader = Loader { found, policies: BTreeMap::new(), bindings: BTreeMap::new(), broken: BTreeSet::new(), broken_kinds: BTreeSet::new() };
     documents.iter().filter(|document| is_of(document, POLICY)).for_each(|document| loader.policy(document));
     documents.iter().filter(|document| is_of(document, BINDING)).for_each(|document| loader.binding(document, &clusters));
     let shipped = match baseline.then(shipped) {
@@ -41,8 +41,12 @@ pub(super) fn load<'c>(
         .collect();
     let others: Vec<Policy> = shipped.policies.into_iter().filter(|policy| !loader.policies.contains_key(&policy.name)).collect();
     loader.check_references(&others);
-    let kinds: BTreeSet<ParamKind> =
-        others.iter().chain(loader.policies.values().map(|(policy, _)| policy)).filter_map(|policy| policy.spec.param_kind.clone()).collect();
+    let kinds: BTreeSet<ParamKind> = others
+        .iter()
+        .chain(loader.policies.values().map(|(policy, _)| policy))
+        .filter_map(|policy| policy.spec.param_kind.clone())
+        .chain(loader.broken_kinds.clone())
+        .collect();
     let parameters = loader.parameters(documents, &kinds);
     let Loader { policies, bindings, .. } = loader;
     let policies = others.into_iter().chain(policies.into_values().map(|(policy, _)| policy));
@@ -59,6 +63,8 @@ struct Loader<'l, 'd, 'f> {
     bindings: BTreeMap<String, (Binding, &'d Foreign<'f>)>,
     /// Policies that are there and refused: that they are not in force is no finding of its own.
     broken: BTreeSet<String>,
+    /// The kinds that those would take parameters from.
+    broken_kinds: BTreeSet<ParamKind>,
 }
 
 impl<'d, 'f> Loader<'_, 'd, 'f> {
@@ -69,6 +75,8 @@ impl<'d, 'f> Loader<'_, 'd, 'f> {
             .and_then(|spec| Policy::compile(&name, spec, document.place()).map_err(|errors| self.tell(document, Level::Error, errors)).ok());
         let Some(policy) = compiled else {
             self.broken.insert(name);
+            let kind = document.value().pointer("/spec/paramKind").and_then(|kind| serde_json::from_value(kind.clone()).ok());
+            self.broken_kinds.extend(kind);
             return;
         };
         if let Some((first, _)) = self.policies.get(&name) {

@@ -126,16 +126,12 @@ impl<'a> Known<'a> {
         let namespaces = before.iter().chain(after).filter(|placed| placed.object.group().is_empty() && placed.object.kind == "Namespace");
         // What the change leaves comes after what it found.
         let found = namespaces.map(|placed| (placed.object.name.clone(), Some(placed.value.clone()))).collect();
-        let below = |directory: &&str| within.as_str().is_empty() || *directory == within.as_str() || directory.starts_with(&format!("{within}/"));
-        let mut directories: Vec<String> = before
-            .iter()
-            .chain(after)
-            .flat_map(|placed| placed.path.ancestors())
-            .filter(below)
-            .map(str::to_owned)
-            .chain([within.as_str().to_owned()])
-            .collect();
-        directories.sort_by_key(|directory| std::cmp::Reverse(directory.len()));
+        let root = if *within == DirectoryPath::root() { "" } else { within.as_str() };
+        let below = |directory: &&str| root.is_empty() || directory.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let above = before.iter().chain(after).flat_map(|placed| placed.path.ancestors()).filter(below);
+        let mut directories: Vec<String> = above.chain([root]).map(str::to_owned).collect();
+        // Those nearest to the objects first.
+        directories.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         directories.dedup();
         Self { base, found: RefCell::new(found), directories, failed: RefCell::new(None) }
     }

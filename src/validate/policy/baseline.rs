@@ -28,7 +28,7 @@ pub struct Shipped {
 pub fn shipped() -> Result<Shipped, String> {
     let mut shipped = Shipped::default();
     for (path, text) in files(|path| !path.starts_with("tests/")) {
-        read(&path, &text, &mut shipped)?;
+        read(&format!("shipped {path}"), &text, &mut shipped)?;
     }
     Ok(shipped)
 }

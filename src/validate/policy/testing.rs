@@ -88,6 +88,11 @@ impl TestedPolicies {
         super::shipped().map(Self)
     }
 
+    /// Each policy with its bindings, or one that denies where it has none, without parameters.
+    pub fn bound(self) -> Policies {
+        self.with(None, None)
+    }
+
     /// Each policy with its bindings, or one that denies where it has none, all with these parameters alone.
     fn with(self, params: Option<Value>, only: Option<&str>) -> Policies {
         let Shipped { policies, bindings } = self.0;

@@ -5,6 +5,7 @@ mod demo;
 mod documents;
 mod help;
 mod packaging;
+mod policy;
 mod render;
 mod replay;
 mod requests;

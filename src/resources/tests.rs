@@ -480,7 +480,7 @@ fn what_is_wrong_with_policies_is_told_at_its_place() {
     // A policy that is refused is not missed by its binding as well.
     let found = errors(&[("a.yaml", BASICS), ("p.yaml", &good.replace("object.spec", "objct.spec"))]);
     assert_eq!(found.len(), 1, "{found:#?}");
-    let found = errors(&[("a.yaml", BASICS), ("p.yaml", &good), ("q.yaml", &good.split("---\napiVersion: v1\n").next().expect("a part").to_owned())]);
+    let found = errors(&[("a.yaml", BASICS), ("p.yaml", &good), ("q.yaml", &good.split("---\napiVersion: v1\n").next().expect("a part"))]);
     assert!(found.len() == 2 && found[0].contains("stands at p.yaml:1 already") && found[1].contains("stands at p.yaml:10 already"), "{found:#?}");
     let set = load(&[("a.yaml", BASICS), ("p.yaml", &POLICY.replace("  paramKind: { apiVersion: v1, kind: ConfigMap }\n", ""))])
         .unwrap_or_else(|found| panic!("{found:#?}"));

@@ -39,7 +39,7 @@ pub(super) fn load<'c>(
         .into_iter()
         .filter(|binding| !own.contains(binding.spec.policy_name.as_str()) && !loader.policies.contains_key(&binding.spec.policy_name))
         .collect();
-    let others: Vec<Policy> = shipped.policies.into_iter().filter(|policy| !loader.policies.contains_key(&policy.name)).collect();
+    let others: Vec<Arc<Policy>> = shipped.policies.into_iter().filter(|policy| !loader.policies.contains_key(&policy.name)).collect();
     loader.check_references(&others);
     let kinds: BTreeSet<ParamKind> = others
         .iter()
@@ -59,7 +59,7 @@ fn is_of(document: &Foreign<'_>, kind: &str) -> bool {
 
 struct Loader<'l, 'd, 'f> {
     found: &'l mut Vec<Diagnostic>,
-    policies: BTreeMap<String, (Policy, &'d Foreign<'f>)>,
+    policies: BTreeMap<String, (Arc<Policy>, &'d Foreign<'f>)>,
     bindings: BTreeMap<String, (Binding, &'d Foreign<'f>)>,
     /// Policies that are there and refused: that they are not in force is no finding of its own.
     broken: BTreeSet<String>,
@@ -82,7 +82,7 @@ impl<'d, 'f> Loader<'_, 'd, 'f> {
         if let Some((first, _)) = self.policies.get(&name) {
             return self.twice(document, POLICY, &first.place.clone());
         }
-        self.policies.insert(name, (policy, document));
+        self.policies.insert(name, (Arc::new(policy), document));
     }
 
     fn binding(&mut self, document: &'d Foreign<'f>, clusters: &[&ClusterName]) {
@@ -143,7 +143,7 @@ impl<'d, 'f> Loader<'_, 'd, 'f> {
     }
 
     /// Bindings that lead nowhere, and policies that nobody puts in force.
-    fn check_references(&mut self, shipped: &[Policy]) {
+    fn check_references(&mut self, shipped: &[Arc<Policy>]) {
         let known: Vec<&str> = self.policies.keys().map(String::as_str).chain(shipped.iter().map(|policy| policy.name.as_str())).collect();
         let mut told = Vec::new();
         for (binding, document) in self.bindings.values() {

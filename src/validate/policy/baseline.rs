@@ -2,8 +2,10 @@
 
 use super::{Binding, CLUSTERS_ANNOTATION, GROUP, Policy};
 use crate::manifest::{Limits, parse};
+use crate::types::SpecError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::{Arc, LazyLock};
 
 /// The kind of the documents that give the shipped policies their parameters, of `kubeops.dev/v1alpha1`.
 pub const PARAMETERS_KIND: &str = "PolicyParameters";
@@ -13,24 +15,27 @@ pub const PARAMETERS_KIND: &str = "PolicyParameters";
 struct Files;
 
 /// What is shipped: policies, and a binding for each.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Shipped {
     /// The policies, by file.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<Arc<Policy>>,
     /// Their bindings.
     pub bindings: Vec<Binding>,
 }
 
-/// The shipped policies, compiled.
+/// The shipped policies, compiled once in a process.
 ///
 /// # Errors
 /// None for a tested build; otherwise the first thing that is wrong with them.
 pub fn shipped() -> Result<Shipped, String> {
-    let mut shipped = Shipped::default();
-    for (path, text) in files(|path| !path.starts_with("tests/")) {
-        read(&format!("shipped {path}"), &text, &mut shipped)?;
-    }
-    Ok(shipped)
+    static SHIPPED: LazyLock<Result<Shipped, String>> = LazyLock::new(|| {
+        let mut shipped = Shipped::default();
+        for (path, text) in files(|path| !path.starts_with("tests/")) {
+            read(&format!("shipped {path}"), &text, &mut shipped)?;
+        }
+        Ok(shipped)
+    });
+    SHIPPED.clone()
 }
 
 /// The shipped tests of the shipped policies: path and text.
@@ -60,11 +65,9 @@ pub(super) fn read(path: &str, text: &str, into: &mut Shipped) -> Result<(), Str
         match field("/kind") {
             "ValidatingAdmissionPolicy" => {
                 let policy = Policy::compile(name, spec(&document.value, &place)?, place.clone());
-                into.policies.push(
-                    policy.map_err(|errors| {
-                        format!("{place}: {}", errors.iter().map(|error| format!("/spec{error}")).collect::<Vec<_>>().join("; "))
-                    })?,
-                );
+                let told = |errors: Vec<SpecError>| errors.iter().map(|error| format!("/spec{error}")).collect::<Vec<_>>().join("; ");
+                let policy = policy.map_err(|errors| format!("{place}: {}", told(errors)))?;
+                into.policies.push(Arc::new(policy));
             }
             "ValidatingAdmissionPolicyBinding" => {
                 let clusters = document.value.get("metadata").and_then(|metadata| metadata.get("annotations")?.get(CLUSTERS_ANNOTATION)?.as_str());

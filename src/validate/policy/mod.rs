@@ -61,7 +61,7 @@ impl Parameter {
 }
 
 /// A binding with the parameters it may choose from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Binding {
     /// Its name.
     pub name: String,
@@ -128,8 +128,8 @@ pub struct Policies {
 
 impl Policies {
     /// Every binding with its policy, and with the parameters of the policy's kind. A binding without a policy is left out.
-    pub fn new(policies: impl IntoIterator<Item = Policy>, bindings: impl IntoIterator<Item = Binding>, parameters: &[Arc<Parameter>]) -> Self {
-        let policies: BTreeMap<String, Arc<Policy>> = policies.into_iter().map(|policy| (policy.name.clone(), Arc::new(policy))).collect();
+    pub fn new(policies: impl IntoIterator<Item = Arc<Policy>>, bindings: impl IntoIterator<Item = Binding>, parameters: &[Arc<Parameter>]) -> Self {
+        let policies: BTreeMap<String, Arc<Policy>> = policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
         let mut bound: Vec<(Arc<Policy>, Arc<Binding>)> = bindings
             .into_iter()
             .filter_map(|mut binding| {

@@ -96,7 +96,7 @@ impl TestedPolicies {
     /// Each policy with its bindings, or one that denies where it has none, all with these parameters alone.
     fn with(self, params: Option<Value>, only: Option<&str>) -> Policies {
         let Shipped { policies, bindings } = self.0;
-        let policies: Vec<Policy> = policies.into_iter().filter(|policy| only.is_none_or(|only| policy.name == only)).collect();
+        let policies: Vec<Arc<Policy>> = policies.into_iter().filter(|policy| only.is_none_or(|only| policy.name == only)).collect();
         let mut all: Vec<Binding> =
             bindings.into_iter().filter(|binding| policies.iter().any(|policy| policy.name == binding.spec.policy_name)).collect();
         for policy in &policies {

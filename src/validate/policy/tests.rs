@@ -3,6 +3,7 @@ use crate::manifest::{Limits, ObjectRef, parse};
 use serde_json::json;
 
 mod documentation;
+mod properties;
 mod semantics;
 mod shipped;
 

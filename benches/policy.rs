@@ -4,7 +4,7 @@ use crate::Setting;
 use crate::report::{Reference, Report, Sorted};
 use anyhow::{Context, anyhow};
 use kubeops::manifest::{Limits, ObjectRef, parse};
-use kubeops::validate::policy::{Namespaces, Policies, Subject, TestedPolicies};
+use kubeops::validate::policy::{Budget, Namespaces, Policies, STEPS_OF_A_CHANGE, Subject, TestedPolicies};
 use serde_json::Value;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     let reference = ObjectRef::of(&object)?;
     let policies = policies()?;
     let subject = Subject { object: &reference, new: Some(&object), old: None };
-    let review = policies.review(subject, &Nowhere);
+    let review = policies.review(subject, &Nowhere, &Budget::new(STEPS_OF_A_CHANGE));
     anyhow::ensure!(review.evaluated.len() == MANY && review.decisions.is_empty(), "{review:?}");
 
     let environment = Arc::new(cel::Env::stdlib());
@@ -68,7 +68,7 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     let (mut held, mut plain): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
     for number in 0..warm_up + count {
         let begun = Instant::now();
-        std::hint::black_box(policies.review(subject, &Nowhere));
+        std::hint::black_box(policies.review(subject, &Nowhere, &Budget::new(STEPS_OF_A_CHANGE)));
         let of_policies = begun.elapsed();
         let begun = Instant::now();
         std::hint::black_box(bare());

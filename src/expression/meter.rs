@@ -41,7 +41,7 @@ impl Budget {
     }
 
     /// Pays; false when there is not enough, and then nothing is left.
-    pub(super) fn pay(&self, steps: u64) -> bool {
+    pub fn pay(&self, steps: u64) -> bool {
         let left = self.left().saturating_sub(steps);
         self.0.store(left, Ordering::Relaxed);
         left > 0

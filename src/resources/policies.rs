@@ -90,10 +90,15 @@ impl<'d, 'f> Loader<'_, 'd, 'f> {
         let Some(spec) = self.spec::<BindingSpec>(document) else { return };
         let named = document.metadata("annotations").and_then(|annotations| annotations.get(CLUSTERS_ANNOTATION)?.as_str());
         let binding = Binding::new(&name, spec, named, document.place());
-        for pattern in binding.clusters.iter().flatten().filter(|pattern| !clusters.iter().any(|cluster| fits(pattern, cluster.as_str()))) {
+        // Of clusters that are refused nothing is known; a pattern may be meant for those to come.
+        let refused = |found: &Diagnostic| found.level == Level::Error && found.resource.as_ref().is_none_or(|name| name.starts_with("Cluster/"));
+        let unsure = self.found.iter().any(refused);
+        let leads_nowhere = |pattern: &&String| !unsure && !clusters.iter().any(|cluster| fits(pattern, cluster.as_str()));
+        for pattern in binding.clusters.iter().flatten().filter(leads_nowhere) {
+            let level = if pattern.contains('*') { Level::Warning } else { Level::Error };
             let near = nearest(pattern, clusters.iter().map(|cluster| cluster.as_str())).map(|near| format!("did you mean {near:?}?"));
             let pointer = format!("/metadata/annotations/{}", CLUSTERS_ANNOTATION.replace('/', "~1"));
-            self.found.push(document.diagnostic(Level::Error, &pointer, format!("there is no cluster {pattern:?}"), near, None));
+            self.found.push(document.diagnostic(level, &pointer, format!("there is no cluster {pattern:?}"), near, None));
         }
         let errors = binding.check();
         if let Some((first, _)) = self.bindings.get(&name) {

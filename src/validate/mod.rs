@@ -200,6 +200,8 @@ impl Gate<'_> {
         let before = before.map_or_else(Vec::new, |bytes| documents(&bytes));
         self.summary.extend(diff(&before, &after).into_iter().map(|change| ObjectChange { file: Some(path.clone()), ..change }));
         self.differing.push(path.clone());
+        // What cannot be read is told already, and removes nothing.
+        let before = if after.is_empty() && matches!(file, FileChange::Write(_)) { Vec::new() } else { before };
         Ok(Some(review::ChangedFile { path: path.clone(), before, after }))
     }
 

@@ -1,7 +1,7 @@
 //! The objects of a change as policies see them: each new state beside the one in the base, wherever in the changed files it stood;
 //! and how much a change does in all.
 
-use super::policy::{Namespaces, Review, Subject};
+use super::policy::{Budget, Namespaces, Review, STEPS_OF_A_CHANGE, Subject};
 use super::{Finding, Gate, Severity, kustomize};
 use crate::inventory::ChangeLimits;
 use crate::manifest::{Action, Document, Limits, ObjectChange, ObjectRef, flatten, parse};
@@ -63,6 +63,7 @@ impl Gate<'_> {
         let old: HashMap<Key, &Placed<'_>> = before.iter().map(|placed| (placed.key(), placed)).collect();
         let new: HashMap<Key, &Placed<'_>> = after.iter().map(|placed| (placed.key(), placed)).collect();
         let known = Known::new(self.base, &self.rules.within, &before, &after);
+        let budget = Budget::new(STEPS_OF_A_CHANGE);
         let mut patches = BTreeMap::new();
         let written = after.iter().map(|placed| (placed, Some(placed.value), old.get(&placed.key()).map(|old| old.value)));
         let gone = before.iter().filter(|placed| !new.contains_key(&placed.key())).map(|placed| (placed, None, Some(placed.value)));
@@ -70,7 +71,7 @@ impl Gate<'_> {
             if new == old {
                 continue;
             }
-            let review = self.rules.policies.review(Subject { object: &placed.object, new, old }, &known);
+            let review = self.rules.policies.review(Subject { object: &placed.object, new, old }, &known, &budget);
             if review == Review::default() {
                 continue;
             }

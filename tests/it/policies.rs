@@ -2,7 +2,7 @@
 
 use kubeops::manifest::{Limits, ObjectRef, flatten, parse};
 use kubeops::render::{Catalogue, RenderJob};
-use kubeops::validate::policy::{Namespaces, Policies, Subject, shipped};
+use kubeops::validate::policy::{Budget, Namespaces, Policies, STEPS_OF_A_CHANGE, Subject, shipped};
 
 struct Nowhere;
 
@@ -26,7 +26,7 @@ fn every_shipped_template_passes_every_shipped_policy_without_a_word() {
             for document in parse(std::str::from_utf8(&text).expect("UTF-8"), Limits::default()).expect("YAML") {
                 for (_, value) in flatten(&document.value) {
                     let object = ObjectRef::of(value).expect("a name");
-                    let review = policies.review(Subject { object: &object, new: Some(value), old: None }, &Nowhere);
+                    let review = policies.review(Subject { object: &object, new: Some(value), old: None }, &Nowhere, &Budget::new(STEPS_OF_A_CHANGE));
                     assert!(!review.evaluated.is_empty(), "{object}: a policy is about every object");
                     let of = |decision: kubeops::validate::policy::Decision| {
                         format!("{} {}: {object}: {}", template.name(), example.name, decision.message)

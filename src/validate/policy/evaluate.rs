@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// What one policy may take on one object with one parameter: about a tenth of a second.
 const STEPS: u64 = 1_000_000;
+/// What all of them may take on all objects of one change: some seconds.
+pub const STEPS_OF_A_CHANGE: u64 = 40_000_000;
 /// The longest message an expression may compute, in bytes; Kubernetes' own limit.
 const MAX_MESSAGE: usize = 5 * 1024;
 
@@ -65,12 +67,19 @@ pub struct Review {
 }
 
 impl Policies {
-    /// Holds one object against every policy in force that is about it.
-    pub fn review(&self, subject: Subject<'_>, namespaces: &dyn Namespaces) -> Review {
+    /// Holds one object against every policy in force that is about it. Once `budget` is spent, nothing can be evaluated any more.
+    pub fn review(&self, subject: Subject<'_>, namespaces: &dyn Namespaces, budget: &Budget) -> Review {
         let mut review = Review::default();
         let attributes = Attributes::new(subject.object, subject.new, subject.old);
-        let world =
-            World { subject, attributes, namespaces, namespace: OnceCell::new(), converted: OnceCell::new(), converted_namespace: OnceCell::new() };
+        let world = World {
+            subject,
+            attributes,
+            namespaces,
+            budget,
+            namespace: OnceCell::new(),
+            converted: OnceCell::new(),
+            converted_namespace: OnceCell::new(),
+        };
         for (policy, binding) in &self.bound {
             if world.is_about(policy, binding) {
                 world.hold(policy, binding, &mut review);
@@ -85,6 +94,7 @@ struct World<'a> {
     subject: Subject<'a>,
     attributes: Attributes<'a>,
     namespaces: &'a dyn Namespaces,
+    budget: &'a Budget,
     namespace: OnceCell<Option<Value>>,
     converted: OnceCell<[Converted<'static>; 3]>,
     /// Of those policies alone that read it: it may have to be looked for.
@@ -182,8 +192,11 @@ impl World<'_> {
             let values =
                 [("object", object), ("oldObject", old), ("request", request), ("namespaceObject", namespace), ("params", &parameter.converted)];
             let variables = policy.variables.iter().map(|(name, expression)| (name.as_str(), expression));
-            let activation = Activation::new(values, variables, &Budget::new(STEPS));
+            let steps = STEPS.min(self.budget.left());
+            let own = Budget::new(steps);
+            let activation = Activation::new(values, variables, &own);
             Case { policy, binding, activation: &activation }.run(review);
+            self.budget.pay(steps - own.left());
         }
     }
 

@@ -14,9 +14,11 @@ mod tests;
 pub(crate) use baseline::is_policy_version;
 pub use baseline::{PARAMETERS_KIND, Shipped, shipped, shipped_tests};
 pub use compile::Policy;
-pub use evaluate::{Decision, Namespaces, Review, Subject};
+pub use evaluate::{Decision, Namespaces, Review, STEPS_OF_A_CHANGE, Subject};
 pub use model::{BindingSpec, MatchResources, OperationName, ParamKind, ParamRef, PolicySpec, ValidationAction};
 pub use testing::{CaseOutcome, Expectation, PolicyTest, TestCase, TestedPolicies, run_case};
+
+pub use crate::expression::Budget;
 
 use crate::expression::Converted;
 use crate::types::{ClusterName, SpecError};

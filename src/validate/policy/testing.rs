@@ -2,6 +2,7 @@
 
 use super::baseline::read;
 use super::{Binding, BindingSpec, Namespaces, Parameter, Policies, Policy, Shipped, Subject, ValidationAction};
+use super::{Budget, STEPS_OF_A_CHANGE};
 use crate::manifest::ObjectRef;
 use serde::Deserialize;
 use serde_json::Value;
@@ -151,7 +152,7 @@ pub fn run_case(tested: TestedPolicies, case: &TestCase, object: Option<&Value>,
         Err(error) => return broken(error.to_string()),
     };
     let subject = Subject { object: &reference, new, old: case.old_object.as_ref() };
-    let review = policies.review(subject, &Given(case.namespace_object.as_ref()));
+    let review = policies.review(subject, &Given(case.namespace_object.as_ref()), &Budget::new(STEPS_OF_A_CHANGE));
     let said: Vec<String> = review.decisions.iter().map(|decision| decision.message.clone()).collect();
     let any = |wanted: &dyn Fn(&super::Decision) -> bool| {
         review.decisions.iter().any(|decision| wanted(decision) && case.message.as_ref().is_none_or(|part| decision.message.contains(part.as_str())))

@@ -39,7 +39,7 @@ fn yaml(text: &str) -> Value {
 
 fn review(policies: &Policies, new: Option<&Value>, old: Option<&Value>, namespaces: &dyn Namespaces) -> Review {
     let object = ObjectRef::of(new.or(old).expect("an object")).expect("a name");
-    policies.review(Subject { object: &object, new, old }, namespaces)
+    policies.review(Subject { object: &object, new, old }, namespaces, &Budget::new(STEPS_OF_A_CHANGE))
 }
 
 /// What is said about a new object.

@@ -203,3 +203,17 @@ fn what_is_wrong_with_a_policy_is_told_when_it_is_loaded_with_its_place() {
         assert!(error.contains(pointer) && error.contains(says), "{rest}: {error}");
     }
 }
+
+#[test]
+fn a_budget_that_is_spent_lets_nothing_through() {
+    let text = about_deployments("  validations: [{ expression: \"object.metadata.labels.all(l, l != 'x')\", message: denied }]\n");
+    let (all, object) = (policies(&text, &[]), deployment(1));
+    let reference = ObjectRef::of(&object).expect("a name");
+    let subject = Subject { object: &reference, new: Some(&object), old: None };
+    let budget = Budget::new(30);
+    let mut said = Vec::new();
+    for _ in 0..10 {
+        said.push(all.review(subject, &Nowhere, &budget).decisions.len());
+    }
+    assert!(said.first() == Some(&0) && said.last() == Some(&1), "{said:?}");
+}

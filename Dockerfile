@@ -12,6 +12,7 @@ COPY linker/start.ld linker/start.ld
 COPY config config
 COPY docs/settings.md docs/settings.md
 COPY migrations migrations
+COPY policies policies
 COPY templates templates
 COPY src src
 # The caches outlive the build, so the second one compiles this crate alone; what is shipped is copied out of them. The toolchain is the

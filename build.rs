@@ -13,6 +13,7 @@ fn main() {
     println!("cargo::rerun-if-changed={ORDER}");
     // They are in the program, and a file that is new is not seen otherwise.
     println!("cargo::rerun-if-changed=templates/manifests");
+    println!("cargo::rerun-if-changed=policies/baseline");
     let target = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     if target("OS") != "linux" || target("ENV") != "gnu" || target("ARCH") != "x86_64" || std::env::var("HOST") != std::env::var("TARGET") {
         return;

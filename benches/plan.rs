@@ -63,7 +63,11 @@ fn plan(set: &ResourceSet, event: &Event, base: &EmptyTree, renderer: &dyn Rende
     let inputs = Inputs { event, parameters: &parameters };
     let target = rule.recipe.target(inputs, &set.inventory)?;
     let change = rule.recipe.change(inputs, &target, base, renderer)?;
-    let gate = validate::Rules::new(target.kubernetes, target.path.clone(), target.unknown_kinds);
+    let gate = validate::Rules {
+        policies: set.policies.for_cluster(target.cluster.as_ref()),
+        limits: target.limits,
+        ..validate::Rules::new(target.kubernetes, target.path.clone(), target.unknown_kinds)
+    };
     let change = validate::validate(change, base, &gate)?;
     rule.recipe.pull_text(inputs)?;
     Ok(change)

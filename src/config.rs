@@ -95,6 +95,8 @@ pub struct Settings {
     pub public_url: Option<HttpUrl>,
     /// `KUBERNETES_VERSION`.
     pub kubernetes_version: KubernetesVersion,
+    /// `POLICY_BASELINE`.
+    pub policy_baseline: bool,
 }
 
 /// One value that cannot be used.
@@ -254,6 +256,7 @@ impl<'a> Reader<'a> {
             public_url: self.get("PUBLIC_URL", optional(values::url)),
             listen,
             kubernetes_version: self.get("KUBERNETES_VERSION", values::kubernetes_version),
+            policy_baseline: self.get("POLICY_BASELINE", values::switch),
         }
     }
 

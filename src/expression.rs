@@ -5,6 +5,9 @@
 mod cost;
 mod explain;
 mod functions;
+mod library;
+mod meter;
+mod metered;
 mod required;
 mod scope;
 #[cfg(test)]
@@ -12,6 +15,8 @@ mod tests;
 mod variables;
 
 pub use explain::{Explanation, Operand, Predicate};
+pub use meter::Budget;
+pub use metered::{Activation, Converted, Metered, Wanted};
 pub use required::Equality;
 pub use scope::Scope;
 pub use variables::{Variable, Variables};
@@ -89,17 +94,8 @@ impl Expression {
         if source.len() > Self::MAX_BYTES {
             return Err(whole(format!("an expression has {} bytes at most", Self::MAX_BYTES)));
         }
-        let program = ENVIRONMENT.compile(source).map_err(|errors| {
-            errors.errors.first().map_or_else(
-                || whole("not a CEL expression".to_owned()),
-                |error| CompileError {
-                    message: error.msg.clone(),
-                    line: u32::try_from(error.pos.0).unwrap_or(1).max(1),
-                    column: u32::try_from(error.pos.1).unwrap_or(1).max(1),
-                },
-            )
-        })?;
-        functions::check(&program)?;
+        let program = ENVIRONMENT.compile(source).map_err(|errors| syntax(&errors))?;
+        functions::check(&program, functions::PLAIN)?;
         let cost = cost::Cost::of(program.expression()).map_err(whole)?;
         let start = |id: u64| program.source_info().offset_for(id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
         let unknown = cost.free_variables.iter().find(|(name, _)| !variables.contains(&name.as_str()));
@@ -150,6 +146,15 @@ impl Expression {
     fn run(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         self.cost.check(|| scope.widest())?;
         scope.resolve(self.program.expression()).map_err(|error| failure(&error))
+    }
+}
+
+/// The first of the parser's errors.
+fn syntax(errors: &cel::ParseErrors) -> CompileError {
+    let place = |at: isize| u32::try_from(at).unwrap_or(1).max(1);
+    match errors.errors.first() {
+        Some(error) => CompileError { message: error.msg.clone(), line: place(error.pos.0), column: place(error.pos.1) },
+        None => CompileError { message: "not a CEL expression".to_owned(), line: 1, column: 1 },
     }
 }
 

@@ -3,11 +3,13 @@
 
 mod commits;
 mod forge;
+mod limits;
 mod repository;
 mod transport;
 
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
+pub use limits::ChangeLimits;
 pub use repository::{CredentialsSpec, RepositorySpec};
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
@@ -38,6 +40,9 @@ pub struct ClusterSpec {
     /// Directories of the repository with CustomResourceDefinitions or JSON Schemas, besides those of the `Repository`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<DirectoryPath>,
+    /// The most one change may do.
+    #[serde(default)]
+    pub limits: ChangeLimits,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -80,6 +85,8 @@ pub struct Target {
     pub unknown_kinds: UnknownKinds,
     /// Directories of the repository with schemas.
     pub schemas: Vec<DirectoryPath>,
+    /// The most one change may do.
+    pub limits: ChangeLimits,
 }
 
 /// A name that stands for nothing, and those there are.
@@ -111,6 +118,7 @@ impl Inventory {
             unknown_kinds: spec.unknown_kinds,
             schemas: repository.spec.schemas.iter().chain(&spec.schemas).cloned().collect(),
             repository: Arc::clone(repository),
+            limits: spec.limits,
         })
     }
 
@@ -128,6 +136,7 @@ impl Inventory {
             kubernetes: self.kubernetes,
             unknown_kinds: UnknownKinds::default(),
             schemas: repository.spec.schemas.clone(),
+            limits: ChangeLimits::default(),
         })
     }
 

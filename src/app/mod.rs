@@ -193,7 +193,8 @@ impl Shared {
             secrets: secret_directory(&settings.secret_provider),
         };
         let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        Arc::new(Reloader::new(places, settings.kubernetes_version, executable, secrets, clock, metrics))
+        let defaults = crate::resources::Defaults { kubernetes: settings.kubernetes_version, baseline: settings.policy_baseline };
+        Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }
 
     /// The flow, with the links that lead people to where `bound` is served.

@@ -6,11 +6,11 @@ use crate::git::Signing;
 use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
 use crate::pipeline::{InForce, Rules};
 use crate::render::{Catalogue, Renderer};
-use crate::resources::{Diagnostic, Level, ResourceSet};
+use crate::resources::{Defaults, Diagnostic, Level, ResourceSet};
 use crate::sandbox::ProcessRenderer;
 use crate::secrets::SecretProvider;
 use crate::telemetry::Metrics;
-use crate::types::{KubernetesVersion, SecretName};
+use crate::types::SecretName;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub struct Places {
 /// Reads resources and puts them in force.
 pub struct Reloader {
     places: Places,
-    kubernetes: KubernetesVersion,
+    defaults: Defaults,
     executable: PathBuf,
     secrets: Arc<dyn SecretProvider>,
     clock: Arc<dyn Clock>,
@@ -46,13 +46,13 @@ impl Reloader {
     /// Reads what is at `places`; templates are rendered by children of `executable`.
     pub fn new(
         places: Places,
-        kubernetes: KubernetesVersion,
+        defaults: Defaults,
         executable: PathBuf,
         secrets: Arc<dyn SecretProvider>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { places, kubernetes, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
+        Self { places, defaults, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
     }
 
     /// A new set from the files, checked.
@@ -66,7 +66,7 @@ impl Reloader {
         let files = resources_dir::read(&self.places.resources).map_err(|error| vec![whole(&self.places.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
         let schemas = resources_dir::schemas(self.places.schemas.as_deref())?;
-        let mut set = ResourceSet::load(&files, Arc::clone(&catalogue), self.kubernetes)?;
+        let mut set = ResourceSet::load(&files, Arc::clone(&catalogue), self.defaults)?;
         set.schemas = Arc::new(schemas);
         let secrets = self.secrets_of(&set)?;
         let keys = self.key_problems(&set, &secrets);

@@ -26,6 +26,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         resources: arguments.directory.clone().unwrap_or_else(|| arguments.resources.resources.clone()),
         templates: arguments.resources.templates.clone(),
         known: arguments.resources.known.clone(),
+        policy_baseline: arguments.resources.policy_baseline,
     };
     let (diagnostics, counts) = match resources.load()? {
         Ok(set) => {

@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::event::Event;
 use crate::pipeline::{InForce, Rules, events_of};
 use crate::render::Catalogue;
-use crate::resources::{Diagnostic, ResourceSet};
+use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
 use crate::types::{DeliveryId, KubernetesVersion, SourceName};
 use crate::validate::SchemaSet;
@@ -27,6 +27,9 @@ pub struct Resources {
     pub templates: Templates,
     #[command(flatten)]
     pub known: Schemas,
+    /// Whether the policies that are shipped are in force.
+    #[arg(long, env = "POLICY_BASELINE", value_name = "SWITCH", value_enum, default_value_t = Switch::On, help_heading = "Resources")]
+    pub policy_baseline: Switch,
 }
 
 /// Which schemas manifests are held against.
@@ -39,6 +42,15 @@ pub struct Schemas {
     /// Kubernetes version of clusters that do not say theirs.
     #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
     pub kubernetes: KubernetesVersion,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is in force.
+    On,
+    /// It is not.
+    Off,
 }
 
 impl Schemas {
@@ -96,7 +108,8 @@ impl Resources {
             Ok(schemas) => Arc::new(schemas),
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
-        Ok(ResourceSet::load(&files, catalogue, self.known.kubernetes).map(|mut set| {
+        let defaults = Defaults { kubernetes: self.known.kubernetes, baseline: self.policy_baseline == Switch::On };
+        Ok(ResourceSet::load(&files, catalogue, defaults).map(|mut set| {
             set.schemas = schemas;
             set
         }))

@@ -12,6 +12,7 @@ mod forges;
 mod health;
 mod local;
 mod output;
+mod policy;
 mod pulls;
 mod render;
 mod replay;
@@ -70,6 +71,8 @@ enum Command {
     Diff(diff::Arguments),
     /// List, show, ask for, retry and cancel requests
     Requests(requests::Arguments),
+    /// Test policies and list those in force
+    Policy(policy::Arguments),
     /// List, show, approve, merge and close pull requests of the local forge
     Pulls(pulls::Arguments),
     /// Show the rate budgets at forges and what waits for them
@@ -130,6 +133,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Edit(arguments) => edit::run(&arguments, format),
         Command::Diff(arguments) => diff::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),
+        Command::Policy(arguments) => policy::run(&arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
         Command::Forges(arguments) => forges::run(&arguments, format),
         Command::Token(arguments) => token::run(arguments, format),

@@ -97,4 +97,5 @@ const MEANINGS: &[(&str, &str)] = &[
         "Where people and forges reach this server, for links in pull requests and comments; empty for http://HOST:PORT, `localhost` for an address that stands for all.",
     ),
     ("KUBERNETES_VERSION", "Kubernetes minor whose schemas apply where a cluster names none."),
+    ("POLICY_BASELINE", "Whether the policies that are shipped are in force: `on` or `off`."),
 ];

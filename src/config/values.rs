@@ -241,6 +241,15 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
         .collect()
 }
 
+/// `on` or `off`.
+pub(super) fn switch(raw: &str) -> Parsed<bool> {
+    match raw.to_ascii_lowercase().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => refusal("it is neither on nor off", "on or off"),
+    }
+}
+
 pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
     raw.parse().or_else(|_| {
         let known: Vec<String> = KubernetesVersion::supported().iter().map(ToString::to_string).collect();

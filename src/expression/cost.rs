@@ -60,7 +60,7 @@ impl Cost {
                 {
                     self.field(of, field.inner(), bound);
                 }
-                let target = call.target.as_deref().filter(|target| !functions::is_namespace(target));
+                let target = call.target.as_deref().filter(|target| !functions::is_namespace(target, &call.func_name, functions::PLAIN));
                 for part in target.into_iter().chain(&call.args) {
                     self.visit(part, nesting, bound)?;
                 }

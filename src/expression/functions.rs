@@ -7,17 +7,20 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SourceInfo};
 use cel::{IdedExpr, Program};
 
 /// One function, by how it is called.
-struct Function {
+pub(super) struct Function {
     /// `name`, or `namespace.name`.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Called as `name(x)`.
-    global: Option<Arity>,
+    pub(super) global: Option<Arity>,
     /// Called as `x.name()`; the value it is called on does not count.
-    member: Option<Arity>,
+    pub(super) member: Option<Arity>,
 }
 
 /// The fewest and the most arguments.
-type Arity = (usize, usize);
+pub(super) type Arity = (usize, usize);
+
+/// Lists of functions, one beside the other.
+pub(super) type Tables = &'static [&'static [Function]];
 
 const fn global(name: &'static str, fewest: usize, most: usize) -> Function {
     Function { name, global: Some((fewest, most)), member: None }
@@ -29,7 +32,7 @@ const fn member(name: &'static str, fewest: usize, most: usize) -> Function {
 
 /// CEL's standard definitions, its macros, and the extensions for strings and math.
 /// <https://github.com/google/cel-spec/blob/master/doc/langdef.md#list-of-standard-definitions>
-const FUNCTIONS: &[Function] = &[
+pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "size", global: Some((1, 1)), member: Some((0, 0)) },
     Function { name: "matches", global: Some((2, 2)), member: Some((1, 1)) },
     // Conversions and types.
@@ -111,61 +114,93 @@ const FUNCTIONS: &[Function] = &[
 ];
 
 /// Refuses the first call, in the order of evaluation, of a function that there is not or that takes another number of arguments.
-pub(super) fn check(program: &Program) -> Result<(), CompileError> {
-    visit(program.expression(), program.source_info())
+pub(super) fn check(program: &Program, tables: Tables) -> Result<(), CompileError> {
+    Check { tables, source: program.source_info() }.visit(program.expression())
 }
 
-/// Whether `target` names the namespace of functions that `target.function()` calls into, rather than a value.
-pub(super) fn is_namespace(target: &IdedExpr) -> bool {
+/// What every expression may call.
+pub(super) const PLAIN: Tables = &[FUNCTIONS];
+
+/// Whether `target` names the namespace of functions that `target.function()` calls into, rather than a value: a value may be called
+/// like a namespace, and then has functions of its own.
+pub(super) fn is_namespace(target: &IdedExpr, function: &str, tables: Tables) -> bool {
     let Expr::Ident(name) = &target.expr else { return false };
-    FUNCTIONS.iter().any(|function| function.name.split_once('.').is_some_and(|(namespace, _)| namespace == name))
-}
-
-fn visit(at: &IdedExpr, source: &SourceInfo) -> Result<(), CompileError> {
-    match &at.expr {
-        Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => Ok(()),
-        Expr::Call(call) => {
-            check_call(call).map_err(|message| located(message, call, at.id, source))?;
-            call.target.as_deref().into_iter().chain(&call.args).try_for_each(|part| visit(part, source))
+    let mut known = false;
+    for entry in all(tables) {
+        match entry.name.split_once('.') {
+            Some((namespace, inner)) if namespace == name => {
+                if inner == function {
+                    return true;
+                }
+                known = true;
+            }
+            _ => {}
         }
-        Expr::Select(select) => visit(&select.operand, source),
-        Expr::List(list) => list.elements.iter().try_for_each(|part| visit(part, source)),
-        Expr::Map(map) => map.entries.iter().try_for_each(|entry| visit_entry(&entry.expr, source)),
-        Expr::Struct(object) => object.entries.iter().try_for_each(|entry| visit_entry(&entry.expr, source)),
-        Expr::Comprehension(inner) => [&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result]
-            .into_iter()
-            .try_for_each(|part| visit(part, source)),
     }
+    known && !all(tables).any(|entry| entry.name == function && entry.member.is_some())
 }
 
-fn visit_entry(entry: &EntryExpr, source: &SourceInfo) -> Result<(), CompileError> {
-    match entry {
-        EntryExpr::StructField(field) => visit(&field.value, source),
-        EntryExpr::MapEntry(entry) => visit(&entry.key, source).and_then(|()| visit(&entry.value, source)),
+fn all(tables: Tables) -> impl Iterator<Item = &'static Function> {
+    tables.iter().copied().flatten()
+}
+
+/// One look through an expression.
+struct Check<'s> {
+    tables: Tables,
+    source: &'s SourceInfo,
+}
+
+impl Check<'_> {
+    fn visit(&self, at: &IdedExpr) -> Result<(), CompileError> {
+        match &at.expr {
+            Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => Ok(()),
+            Expr::Call(call) => {
+                check_call(call, self.tables).map_err(|message| located(message, call, at.id, self.source))?;
+                call.target.as_deref().into_iter().chain(&call.args).try_for_each(|part| self.visit(part))
+            }
+            Expr::Select(select) => self.visit(&select.operand),
+            Expr::List(list) => list.elements.iter().try_for_each(|part| self.visit(part)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.visit_entry(&entry.expr)),
+            Expr::Struct(object) => object.entries.iter().try_for_each(|entry| self.visit_entry(&entry.expr)),
+            Expr::Comprehension(inner) => [&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result]
+                .into_iter()
+                .try_for_each(|part| self.visit(part)),
+        }
+    }
+
+    fn visit_entry(&self, entry: &EntryExpr) -> Result<(), CompileError> {
+        match entry {
+            EntryExpr::StructField(field) => self.visit(&field.value),
+            EntryExpr::MapEntry(entry) => self.visit(&entry.key).and_then(|()| self.visit(&entry.value)),
+        }
     }
 }
 
 /// What is wrong with a call, if anything. Operators, and what macros became, have names nobody can write.
-fn check_call(call: &CallExpr) -> Result<(), String> {
+fn check_call(call: &CallExpr, tables: Tables) -> Result<(), String> {
     let name = call.func_name.trim_start_matches('.');
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Ok(());
     }
-    let namespace = call.target.as_deref().filter(|target| is_namespace(target)).and_then(|target| match &target.expr {
+    let namespace = call.target.as_deref().filter(|target| is_namespace(target, name, tables)).and_then(|target| match &target.expr {
         Expr::Ident(namespace) => Some(format!("{namespace}.")),
         _ => None,
     });
     let as_member = call.target.is_some() && namespace.is_none();
     let written = format!("{}{name}", namespace.unwrap_or_default());
+    // A function may be in several tables: as texts and lists have it, say.
     let called = |function: &Function| if as_member { function.member } else { function.global };
-    let known = FUNCTIONS.iter().find(|function| function.name == written);
-    match known.map(|function| (function, called(function))) {
-        Some((_, Some((fewest, most)))) if (fewest..=most).contains(&call.args.len()) => check_pattern(&written, call),
+    let known = || all(tables).filter(|function| function.name == written);
+    let fits = |arity: &Arity| (arity.0..=arity.1).contains(&call.args.len());
+    if known().filter_map(called).any(|arity| fits(&arity)) {
+        return check_pattern(&written, call);
+    }
+    match known().map(|function| (function, called(function))).max_by_key(|(_, arity)| arity.is_some()) {
         Some((_, Some(arity))) => Err(format!("{written}() takes {}; here it has {}", arguments(arity), call.args.len())),
         Some((_, None)) if as_member => Err(format!("{written}() is not called on a value: write {written}(...)")),
         Some((_, None)) => Err(format!("{written}() is called on a value: write value.{written}(...)")),
         None => {
-            let near = nearest(&written, FUNCTIONS.iter().map(|function| function.name));
+            let near = nearest(&written, all(tables).map(|function| function.name));
             let near = near.map(|near| format!("; did you mean {near}()?")).unwrap_or_default();
             Err(format!("there is no function {written}(){near}"))
         }

@@ -115,12 +115,12 @@ impl VariableResolver for Reader<'_, '_> {
 }
 
 /// A value with its texts borrowed.
-fn lend<'v>(value: &'v Value) -> Box<dyn Val + 'v> {
+pub(super) fn lend<'v>(value: &'v Value) -> Box<dyn Val + 'v> {
     convert(value, &|text| CelString::from(text))
 }
 
 /// JSON as CEL has it: integers stay integers, other numbers are doubles.
-fn convert<'j, 'v>(value: &'j Value, text: &impl Fn(&'j str) -> CelString<'v>) -> Box<dyn Val + 'v> {
+pub(super) fn convert<'j, 'v>(value: &'j Value, text: &impl Fn(&'j str) -> CelString<'v>) -> Box<dyn Val + 'v> {
     match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(flag) => Box::new(CelBool::from(*flag)),

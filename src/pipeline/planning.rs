@@ -101,6 +101,8 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         unknown_kinds: target.unknown_kinds,
         schemas: Arc::clone(&rules.set.schemas),
         schema_directories: target.schemas.clone(),
+        policies: rules.set.policies.for_cluster(target.cluster.as_ref()),
+        limits: target.limits,
     };
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,

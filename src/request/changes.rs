@@ -64,6 +64,8 @@ impl Changes {
         self.evidence.schemas.extend(more.evidence.schemas);
         self.evidence.unchecked.extend(more.evidence.unchecked);
         self.evidence.templates.extend(more.evidence.templates);
+        self.evidence.policies.extend(more.evidence.policies);
+        self.evidence.audit.extend(more.evidence.audit);
         let mut fields: usize = self.objects.iter().map(|object| object.fields.len()).sum();
         for object in more.objects {
             match self.objects.iter().position(|known| known.is_about_the_same(&object)) {

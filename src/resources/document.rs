@@ -1,9 +1,10 @@
 //! A document's envelope: `apiVersion`, `kind`, `metadata`, `spec`.
 
-use super::schema::Schemas;
+use super::schema::{Problem, Schemas};
 use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::escape_pointer;
 use crate::manifest::{self, Span};
+use crate::validate::policy::PARAMETERS_KIND;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -50,22 +51,9 @@ pub(super) struct Document<'f> {
 impl Document<'_> {
     /// A diagnostic at a pointer within the document; `within` is a place inside a text that stands there.
     pub(super) fn diagnostic(&self, level: Level, pointer: &str, message: String, hint: Option<String>, within: Option<(u32, u32)>) -> Diagnostic {
-        let location = self.parsed.positions.find(pointer);
-        let text = self.parsed.value.pointer(pointer).and_then(Value::as_str);
-        let (line, column) = match (within, text) {
-            (Some(place), Some(text)) => place_within(&self.file.text, location.value, text, place),
-            _ => (location.place().line, location.place().column),
-        };
-        Diagnostic {
-            level,
-            file: self.file.path.clone(),
-            line,
-            column,
-            resource: Some(format!("{}/{}", self.kind.as_str(), self.name)),
-            pointer: Some(pointer.to_owned()),
-            message,
-            hint,
-        }
+        let (line, column) = place_of(self.file, &self.parsed, pointer, within);
+        let (file, resource) = (self.file.path.clone(), Some(format!("{}/{}", self.kind.as_str(), self.name)));
+        Diagnostic { level, file, line, column, resource, pointer: Some(pointer.to_owned()), message, hint }
     }
 
     /// The pointer to where `text` stands as a value of the spec; to the spec when it does not.
@@ -87,8 +75,70 @@ impl Document<'_> {
     }
 }
 
-/// Reads every document of a file; what is wrong goes to `found`.
-pub(super) fn read<'f>(file: &'f ResourceFile, schemas: &Schemas, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
+/// A document that is none of KubeOps' own kinds: a policy, its binding, its parameters, or a mistake.
+pub(super) struct Foreign<'f> {
+    file: &'f ResourceFile,
+    parsed: manifest::Document,
+}
+
+impl Foreign<'_> {
+    /// The whole document.
+    pub(super) fn value(&self) -> &Value {
+        &self.parsed.value
+    }
+
+    pub(super) fn api_version(&self) -> &str {
+        self.value().get("apiVersion").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(super) fn kind(&self) -> &str {
+        self.value().get("kind").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A field of its metadata.
+    pub(super) fn metadata(&self, field: &str) -> Option<&Value> {
+        self.value().get("metadata")?.get(field)
+    }
+
+    /// The names of its fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.value().as_object().into_iter().flat_map(|fields| fields.keys().map(String::as_str))
+    }
+
+    /// `file:line` of the document's beginning.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.file.path, self.parsed.start_line)
+    }
+
+    /// See [`Document::diagnostic`].
+    pub(super) fn diagnostic(&self, level: Level, pointer: &str, message: String, hint: Option<String>, within: Option<(u32, u32)>) -> Diagnostic {
+        let (line, column) = place_of(self.file, &self.parsed, pointer, within);
+        let name = self.metadata("name").and_then(Value::as_str).unwrap_or_default();
+        let resource = (!self.kind().is_empty()).then(|| format!("{}/{name}", self.kind()));
+        Diagnostic { level, file: self.file.path.clone(), line, column, resource, pointer: Some(pointer.to_owned()), message, hint }
+    }
+
+    /// A violation of a schema of what stands at `below`.
+    pub(super) fn problem(&self, problem: Problem, below: &str) -> Diagnostic {
+        let pointer = format!("{below}{}", problem.pointer);
+        let location = self.parsed.positions.find(&pointer);
+        let place = if problem.at_key { location.place() } else { location.value.start };
+        Diagnostic { line: place.line, column: place.column, ..self.diagnostic(Level::Error, &pointer, problem.message, problem.hint, None) }
+    }
+}
+
+/// Line and column of a pointer; `within` is a place inside the text that stands there.
+fn place_of(file: &ResourceFile, parsed: &manifest::Document, pointer: &str, within: Option<(u32, u32)>) -> (u32, u32) {
+    let location = parsed.positions.find(pointer);
+    let text = parsed.value.pointer(pointer).and_then(Value::as_str);
+    match (within, text) {
+        (Some(place), Some(text)) => place_within(&file.text, location.value, text, place),
+        _ => (location.place().line, location.place().column),
+    }
+}
+
+/// Reads every document of a file: KubeOps' own, and others into `foreign`. What is wrong goes to `found`.
+pub(super) fn read<'f>(file: &'f ResourceFile, schemas: &Schemas, foreign: &mut Vec<Foreign<'f>>, found: &mut Vec<Diagnostic>) -> Vec<Document<'f>> {
     let documents = match manifest::parse(&file.text, manifest::Limits::default()) {
         Ok(documents) => documents,
         Err(error) => {
@@ -105,7 +155,12 @@ pub(super) fn read<'f>(file: &'f ResourceFile, schemas: &Schemas, found: &mut Ve
             return Vec::new();
         }
     };
-    documents.into_iter().filter_map(|parsed| envelope(file, parsed, schemas, found)).collect()
+    let (own, others): (Vec<_>, Vec<_>) = documents.into_iter().partition(|parsed| {
+        let is = |field: &str, wanted: &str| parsed.value.get(field).and_then(Value::as_str) == Some(wanted);
+        is("apiVersion", API_VERSION) && !is("kind", PARAMETERS_KIND)
+    });
+    foreign.extend(others.into_iter().map(|parsed| Foreign { file, parsed }));
+    own.into_iter().filter_map(|parsed| envelope(file, parsed, schemas, found)).collect()
 }
 
 fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, schemas: &Schemas, found: &mut Vec<Diagnostic>) -> Option<Document<'f>> {
@@ -118,20 +173,8 @@ fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, schemas: &Sc
         let (file, pointer, hint) = (file.path.clone(), Some(pointer.to_owned()), Some(hint));
         Diagnostic { level: Level::Error, file, line: place.line, column: place.column, resource, pointer, message, hint }
     };
-    if text("/apiVersion") != Some(API_VERSION) {
-        let message = match text("/apiVersion") {
-            Some(other) => format!("apiVersion {other:?} is not known here"),
-            None => "the document has no apiVersion".to_owned(),
-        };
-        found.push(refuse(
-            "/apiVersion",
-            message,
-            format!("apiVersion: {API_VERSION}; Kubernetes manifests do not belong in the resources directory"),
-        ));
-        return None;
-    }
     let Some(kind) = kind else {
-        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).chain([PARAMETERS_KIND]).collect();
         let message = match text("/kind") {
             Some(other) => format!("kind {other:?} is not known"),
             None => "the document has no kind".to_owned(),

@@ -4,6 +4,7 @@
 
 mod diagnostic;
 mod document;
+mod policies;
 mod schema;
 mod set;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod tests;
 pub use diagnostic::{Diagnostic, Level};
 pub use document::{API_VERSION, Kind};
 pub use schema::schema_of;
-pub use set::{ResourceSet, Rule};
+pub use set::{Defaults, ResourceSet, Rule};
 
 /// One file of a resources directory.
 #[derive(Debug, Clone)]

@@ -55,6 +55,20 @@ pub fn schema_of(kind: Kind) -> Value {
     }
 }
 
+/// Everything about the `spec:` of a document of Kubernetes' own that does not fit its type.
+pub(super) fn check_spec<S: JsonSchema>(spec: &Value) -> Vec<Problem> {
+    let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
+    let root = generator.subschema_for::<S>();
+    let schema = json!({ "allOf": [root], "$defs": generator.definitions() });
+    let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(&schema);
+    let validator = validator.unwrap_or_else(|error| unreachable!("the generated schema is a schema: {error}"));
+    let mut problems = Vec::new();
+    for error in validator.iter_errors(spec) {
+        explain(&error, &schema, &mut problems);
+    }
+    problems
+}
+
 fn envelope<N: JsonSchema, S: JsonSchema>(kind: Kind) -> Value {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
     let (name, spec) = (generator.subschema_for::<N>(), generator.subschema_for::<S>());

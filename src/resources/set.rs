@@ -2,7 +2,7 @@
 
 use super::document::{Document, Kind, read};
 use super::schema::Schemas;
-use super::{Diagnostic, Level, ResourceFile};
+use super::{Diagnostic, Level, ResourceFile, policies};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
@@ -11,6 +11,7 @@ use crate::plan::{CommitText, GroupText, Recipe};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
 use crate::validate::SchemaSet;
+use crate::validate::policy::Policies;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ pub struct ResourceSet {
     pub automations: Automations,
     /// What each repository's commits say.
     pub messages: BTreeMap<RepositoryName, Arc<CommitText>>,
+    /// The policies changes are held against.
+    pub policies: Policies,
     /// What each automation does.
     pub rules: BTreeMap<AutomationName, Arc<Rule>>,
     /// The templates it was checked against.
@@ -41,6 +44,21 @@ pub struct ResourceSet {
     secrets: BTreeMap<SecretName, Vec<Diagnostic>>,
 }
 
+/// What holds where no document says otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// The version of clusters that do not say theirs.
+    pub kubernetes: KubernetesVersion,
+    /// Whether the shipped policies are in force.
+    pub baseline: bool,
+}
+
+impl From<KubernetesVersion> for Defaults {
+    fn from(kubernetes: KubernetesVersion) -> Self {
+        Self { kubernetes, baseline: true }
+    }
+}
+
 /// An automation's work and where it is written.
 pub struct Rule {
     /// What it does.
@@ -52,15 +70,17 @@ pub struct Rule {
 }
 
 impl ResourceSet {
-    /// Checks `files` as one set; `kubernetes` is the version of clusters that do not say theirs.
+    /// Checks `files` as one set.
     ///
     /// # Errors
     /// Everything that is wrong, in the order of files and lines; then there is no set.
-    pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, kubernetes: KubernetesVersion) -> Result<Self, Vec<Diagnostic>> {
+    pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, defaults: impl Into<Defaults>) -> Result<Self, Vec<Diagnostic>> {
+        let Defaults { kubernetes, baseline } = defaults.into();
         let mut found = Vec::new();
+        let mut foreign = Vec::new();
         let documents: Vec<Document<'_>> = {
             let schemas = Schemas::default();
-            files.iter().flat_map(|file| read(file, &schemas, &mut found)).collect()
+            files.iter().flat_map(|file| read(file, &schemas, &mut foreign, &mut found)).collect()
         };
         let documents = unique(documents, &mut found);
         let mut set = Self {
@@ -68,6 +88,7 @@ impl ResourceSet {
             inventory: Inventory { kubernetes, ..Inventory::default() },
             automations: Automations::default(),
             messages: BTreeMap::new(),
+            policies: Policies::default(),
             rules: BTreeMap::new(),
             catalogue,
             schemas: Arc::default(),
@@ -80,6 +101,7 @@ impl ResourceSet {
         of(Kind::Source).for_each(|document| set.add_source(document, &mut found));
         of(Kind::Repository).for_each(|document| set.add_repository(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
+        set.policies = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
         let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
         set.automations = Automations::new(automations);
         found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));

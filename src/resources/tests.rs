@@ -1,3 +1,5 @@
+mod policies;
+
 use super::*;
 use crate::render::Catalogue;
 use crate::types::KubernetesVersion;

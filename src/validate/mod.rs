@@ -6,6 +6,8 @@ mod documents;
 mod finding;
 mod kustomize;
 mod paths;
+pub mod policy;
+mod review;
 mod schema;
 mod secrets;
 #[cfg(test)]
@@ -16,6 +18,7 @@ pub use schema::{SchemaProblem, SchemaSet};
 
 pub use crate::types::{KubernetesVersion, UnknownKinds};
 
+use crate::inventory::ChangeLimits;
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
 use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
 pub(crate) use crate::types::nearest;
@@ -37,12 +40,24 @@ pub struct Rules {
     pub schemas: Arc<SchemaSet>,
     /// Directories of the base in which there are more of them.
     pub schema_directories: Vec<DirectoryPath>,
+    /// The policies in force for the target.
+    pub policies: policy::Policies,
+    /// The most the change may do.
+    pub limits: ChangeLimits,
 }
 
 impl Rules {
     /// Rules without schemas of kinds that are not Kubernetes' own.
     pub fn new(kubernetes: KubernetesVersion, within: DirectoryPath, unknown_kinds: UnknownKinds) -> Self {
-        Self { kubernetes, within, unknown_kinds, schemas: Arc::default(), schema_directories: Vec::new() }
+        Self {
+            kubernetes,
+            within,
+            unknown_kinds,
+            schemas: Arc::default(),
+            schema_directories: Vec::new(),
+            policies: policy::Policies::default(),
+            limits: ChangeLimits::default(),
+        }
     }
 }
 
@@ -67,6 +82,12 @@ pub struct Evidence {
     pub unchecked: BTreeSet<String>,
     /// The templates that made it, and the digest of each.
     pub templates: BTreeMap<String, String>,
+    /// The policies that were evaluated.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub policies: BTreeSet<String>,
+    /// What policies noted: their audit annotations, and what they found where their action is Audit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<String>,
 }
 
 impl ValidatedChange {
@@ -159,13 +180,16 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
         objects: HashMap::new(),
         evidence,
     };
+    let mut changed = Vec::new();
     let mut paths = paths::Paths::new(base, rules, &change.files);
     for (path, file) in &change.files {
         match paths.check(path)? {
             Some(finding) => gate.findings.push(finding),
-            None => gate.file(path, file)?,
+            None => changed.extend(gate.file(path, file)?),
         }
     }
+    gate.review(&changed)?;
+    gate.findings.extend(review::blast(&change.files, &gate.differing, &gate.summary, rules.limits));
     let Gate { differing, mut findings, summary, evidence, .. } = gate;
     findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
@@ -194,11 +218,11 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    fn file(&mut self, path: &ManifestPath, file: &FileChange) -> Result<(), TreeError> {
+    fn file(&mut self, path: &ManifestPath, file: &FileChange) -> Result<Option<review::ChangedFile>, TreeError> {
         let before = self.base.read(path)?;
         match (file, &before) {
-            (FileChange::Remove, None) => return Ok(()),
-            (FileChange::Write(bytes), Some(before)) if bytes == before => return Ok(()),
+            (FileChange::Remove, None) => return Ok(None),
+            (FileChange::Write(bytes), Some(before)) if bytes == before => return Ok(None),
             _ => {}
         }
         let after = match file {
@@ -208,7 +232,9 @@ impl Gate<'_> {
         let before = before.map_or_else(Vec::new, |bytes| documents(&bytes));
         self.summary.extend(diff(&before, &after).into_iter().map(|change| ObjectChange { file: Some(path.clone()), ..change }));
         self.differing.push(path.clone());
-        Ok(())
+        // What cannot be read is told already, and removes nothing.
+        let before = if after.is_empty() && matches!(file, FileChange::Write(_)) { Vec::new() } else { before };
+        Ok(Some(review::ChangedFile { path: path.clone(), before, after }))
     }
 
     fn written(&mut self, path: &ManifestPath, bytes: &[u8]) -> Result<Vec<Document>, TreeError> {

@@ -2,6 +2,7 @@
 
 mod objects;
 mod paths;
+mod policies;
 mod schema;
 mod secrets;
 

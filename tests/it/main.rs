@@ -7,6 +7,7 @@ mod flow;
 mod forge;
 mod git;
 mod hostile_trees;
+mod policies;
 mod render;
 mod sandbox;
 mod seal;

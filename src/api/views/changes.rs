@@ -70,6 +70,11 @@ pub struct EvidenceView {
     /// The templates that made it, and the SHA-256 of each.
     #[schema(value_type = Object)]
     pub templates: BTreeMap<String, String>,
+    /// The policies that were evaluated.
+    #[schema(example = json!(["baseline-pods"]))]
+    pub policies: BTreeSet<String>,
+    /// What policies noted: annotations, and what their bindings only audit.
+    pub audit: Vec<String>,
 }
 
 impl From<Changes> for ChangesView {
@@ -84,6 +89,8 @@ impl From<Changes> for ChangesView {
                 schemas: evidence.schemas,
                 unchecked: evidence.unchecked,
                 templates: evidence.templates,
+                policies: evidence.policies,
+                audit: evidence.audit,
             },
         }
     }

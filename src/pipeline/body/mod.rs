@@ -148,6 +148,9 @@ fn held_against(request: &Request) -> Option<String> {
     if !evidence.unchecked.is_empty() {
         text += &types("- There is no schema for these, so their fields were not checked: ", &evidence.unchecked);
     }
+    if !evidence.policies.is_empty() {
+        text += &types("- Held against these policies: ", &evidence.policies);
+    }
     Some(text)
 }
 

@@ -91,6 +91,7 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         schemas: ["apps/v1 Deployment".to_owned(), "v1 Service".to_owned()].into(),
         unchecked: ["example.com/v1 Widget".to_owned()].into(),
         templates: BTreeMap::from([("namespace".to_owned(), "ab".repeat(32))]),
+        ..Evidence::default()
     };
     Changes { files: vec!["apps/web/api.yaml".parse().expect("a path")], objects, cut: false, evidence, first: None }
 }

@@ -116,6 +116,7 @@ fn change_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Re
         kubernetes: Default::default(),
         unknown_kinds: UnknownKinds::Warn,
         schemas: Vec::new(),
+        limits: Default::default(),
     };
     let parameters: Map<String, Value> = parameters.as_object().cloned().expect("an object");
     let inputs = Inputs { event: &event, parameters: &parameters };

@@ -66,7 +66,8 @@ fn shipped_without(taken: &[(String, String)]) -> Vec<ResourceFile> {
 
 /// Whether a block is a document of the resources directory; what `kubeops test` reads is not.
 fn is_resource(block: &str) -> bool {
-    block.starts_with("apiVersion: kubeops.dev/") && !block.contains("\nkind: AutomationTest\n")
+    let starts = ["apiVersion: kubeops.dev/", "apiVersion: admissionregistration.k8s.io/"];
+    starts.iter().any(|start| block.starts_with(start)) && !block.contains("\nkind: AutomationTest\n")
 }
 
 #[test]
@@ -87,7 +88,17 @@ fn every_resource_in_the_documents_loads_without_a_diagnostic() {
             assert!(said.is_empty(), "{place}: {}", said.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         }
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["Automation", "Cluster", "Repository", "Source"], "each kind is shown");
+    let shown = [
+        "Automation",
+        "Cluster",
+        "ConfigMap",
+        "PolicyParameters",
+        "Repository",
+        "Source",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ];
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), shown, "each kind is shown");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod documents;
 mod edit;
 mod help;
 mod packaging;
+mod policy;
 mod render;
 mod replay;
 mod requests;

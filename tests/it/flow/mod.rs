@@ -18,6 +18,7 @@ mod github_limits;
 mod github_queue;
 mod github_refused;
 mod mirror;
+mod policies;
 mod reload;
 mod rivals;
 mod secrets;

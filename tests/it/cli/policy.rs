@@ -1,0 +1,94 @@
+//! `kubeops policy test` and `kubeops policy list`, as people and pipelines call them.
+
+use super::world::World;
+use serde_json::Value;
+
+const POLICY: &str = "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: { name: replica-limit }
+spec:
+  matchConstraints: { resourceRules: [{ apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments] }] }
+  validations: [{ expression: object.spec.replicas <= 5, message: at most 5 replicas; ask for fewer }]
+";
+const BINDING: &str = "---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: { name: replica-limit, annotations: { kubeops.dev/clusters: prod } }
+spec: { policyName: replica-limit, validationActions: [Warn] }
+";
+const TEST: &str = "apiVersion: kubeops.dev/v1alpha1
+kind: PolicyTest
+metadata: { name: replicas }
+spec:
+  policies: [replicas.yaml]
+  cases:
+    - name: a few
+      object: { apiVersion: apps/v1, kind: Deployment, metadata: { name: web }, spec: { replicas: 2 } }
+      expect: allow
+    - name: too many
+      objectFile: web.yaml
+      expect: deny
+      message: at most 5
+    - name: nothing said
+      object: { apiVersion: apps/v1, kind: Deployment, metadata: { name: web }, spec: {} }
+      expect: error
+";
+
+#[test]
+fn the_shipped_policies_pass_their_tests() {
+    let world = World::new();
+    let said = world.run(&["policy", "test"]).ok();
+    assert!(said.lines().last().is_some_and(|line| line.ends_with(" passed, 0 failed")), "{said}");
+    let report: Value = serde_json::from_str(&world.run(&["policy", "test", "--output", "json"]).ok()).expect("JSON");
+    assert!(report["passed"].as_u64().is_some_and(|passed| passed > 50), "{report}");
+}
+
+#[test]
+fn policies_of_ones_own_are_tested_and_a_case_that_fails_says_what_was_said() {
+    let world = World::new();
+    world.write("replicas.yaml", POLICY);
+    world.write("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\nspec: { replicas: 9 }\n");
+    world.write("test.yaml", TEST);
+    let said = world.run(&["policy", "test", "test.yaml"]).ok();
+    assert_eq!(said.trim(), "ok     test.yaml: a few\nok     test.yaml: too many\nok     test.yaml: nothing said\n3 passed, 0 failed");
+    // Bound with Warn, it no longer denies.
+    world.write("replicas.yaml", &format!("{POLICY}{BINDING}"));
+    let failed = world.run(&["policy", "test", "test.yaml"]);
+    assert_eq!(failed.code, 1);
+    for part in
+        ["FAILED test.yaml: too many", "expected: deny with \"at most 5\"", "was said: at most 5 replicas; ask for fewer", "2 passed, 1 failed"]
+    {
+        assert!(failed.out.contains(part), "{part}: {}", failed.out);
+    }
+    for (text, says) in [
+        (TEST.replace("expect: allow", "expect: maybe"), "maybe"),
+        (TEST.replace("[replicas.yaml]", "[nowhere.yaml]"), "nowhere.yaml cannot be read"),
+        ("kind: ConfigMap\n".to_owned(), "PolicyTest is wanted"),
+        (TEST.replace("  cases:", "  policy: other\n  cases:"), "there is no policy \"other\""),
+    ] {
+        world.write("test.yaml", &text);
+        let ran = world.run(&["policy", "test", "test.yaml"]);
+        assert!(ran.code == 1 && format!("{}{}", ran.out, ran.error).contains(says), "{says}: {} {}", ran.out, ran.error);
+    }
+}
+
+#[test]
+fn what_is_in_force_is_listed_with_its_binding_and_where_it_stands() {
+    let world = World::new();
+    world.write("resources/policies.yaml", &format!("{POLICY}{BINDING}"));
+    let said = world.run(&["policy", "list"]).ok();
+    let line = |name: &str| said.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {said}")).to_owned();
+    assert!(line("baseline-pods").contains("Deny") && line("baseline-pods").contains("shipped pods.yaml"), "{said}");
+    assert!(line("baseline-resources").contains("Warn"), "{said}");
+    let own = line("replica-limit");
+    assert!(own.contains("Warn") && own.contains("prod") && own.contains("deployments") && own.contains("policies.yaml:8"), "{own}");
+
+    let own: Value = serde_json::from_str(&world.run(&["policy", "list", "--policy-baseline", "off", "--output", "json"]).ok()).expect("JSON");
+    assert_eq!(own.as_array().map(Vec::len), Some(1), "{own}");
+
+    // A binding of one's own takes the shipped one's place.
+    world.write("resources/policies.yaml", &BINDING.replace("policyName: replica-limit", "policyName: baseline-pods").replace("prod", "\"*\""));
+    let said = world.run(&["policy", "list"]).ok();
+    assert_eq!(said.lines().filter(|line| line.starts_with("baseline-pods")).count(), 1, "{said}");
+    assert!(said.lines().any(|line| line.starts_with("baseline-pods") && line.contains("Warn")), "{said}");
+}

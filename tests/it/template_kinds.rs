@@ -7,20 +7,22 @@ use kubeops::types::{DirectoryPath, KubernetesVersion, UnknownKinds};
 use kubeops::validate::{Rules, validate};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 /// Schemas made by `scripts/foreign-kinds.sh` of what packages say of the systems' definitions.
 const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/contracts/kinds");
 /// Definitions that no package has, written here by their fields.
 const OWN: [&str; 2] = [include_str!("../fixtures/crds/ops.yaml"), include_str!("../fixtures/crds/opsmate.yaml")];
 
+static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::embedded().expect("the shipped catalogue"));
+
 /// Every expected document of the shipped examples, with the example it stands in.
 fn documents() -> Vec<(String, Value)> {
-    let catalogue = Catalogue::embedded().expect("the shipped catalogue");
     let of = |template: &str, case: &str, expected: &str| -> Vec<(String, Value)> {
         let parsed: Vec<Value> = serde_saphyr::from_multiple(expected).expect("YAML");
         parsed.into_iter().map(|document| (format!("{template}/{case}"), document)).collect()
     };
-    catalogue.templates().flat_map(|t| t.examples().iter().flat_map(move |e| of(t.name().as_str(), &e.name, &e.expected))).collect()
+    SHIPPED.templates().flat_map(|t| t.examples().iter().flat_map(move |e| of(t.name().as_str(), &e.name, &e.expected))).collect()
 }
 
 fn text<'d>(document: &'d Value, pointer: &str) -> &'d str {
@@ -148,11 +150,10 @@ fn what_a_template_makes_of_kubernetes_kinds_fits_every_version_there_is_a_schem
 
 /// What a template says of parameters.
 fn refused(template: &str, parameters: Value) -> String {
-    let catalogue = Catalogue::embedded().expect("the shipped catalogue");
     let name = template.parse().expect("a name");
-    let filled = catalogue.with_defaults(&name, parameters.as_object().expect("an object")).expect("a template");
+    let filled = SHIPPED.with_defaults(&name, parameters.as_object().expect("an object")).expect("a template");
     let job = RenderJob { template: name, context: json!({ "parameters": filled }) };
-    catalogue.render_direct(&job).map(|output| String::from_utf8_lossy(&output).into_owned()).expect_err(template).to_string()
+    SHIPPED.render_direct(&job).map(|output| String::from_utf8_lossy(&output).into_owned()).expect_err(template).to_string()
 }
 
 #[test]
@@ -281,8 +282,7 @@ fn every_pod_a_template_makes_is_hardened_and_no_template_makes_a_secret() {
 
 #[test]
 fn a_run_has_its_own_name_and_its_readme_says_how_it_goes_again() {
-    let catalogue = Catalogue::embedded().expect("the shipped catalogue");
-    let runs: Vec<_> = catalogue.templates().filter(|template| template.property_names().any(|name| name == "run")).collect();
+    let runs: Vec<_> = SHIPPED.templates().filter(|template| template.property_names().any(|name| name == "run")).collect();
     let names: Vec<&str> = runs.iter().map(|template| template.name().as_str()).collect();
     assert_eq!(names, ["job", "oats-agent-job", "ops-pipeline-run", "ops-task-run", "opsmate-task"]);
     for template in runs {

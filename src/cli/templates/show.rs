@@ -71,23 +71,39 @@ fn whole(template: &Template, source: &str) -> Value {
 
 fn human(template: &Template) -> String {
     let heading = |text: &str| paint(Colour::Bold, text);
-    let required: Vec<&str> = template.required_names().collect();
-    let none = serde_json::Map::new();
-    let properties = template.schema().get("properties").and_then(Value::as_object).unwrap_or(&none);
-    let rows: Vec<Vec<String>> = properties.iter().map(|(name, schema)| row(name, schema, required.contains(&name.as_str()))).collect();
+    let mut rows = Vec::new();
+    rows_of("", template.schema(), &mut rows);
     let mut parts = vec![
         template.readme().trim_end().to_owned(),
         format!("{} {}\n{} {}", heading("Catalogue:"), origin(template.origin()), heading("Makes:"), template.kinds().join(", ")),
         format!("{}\n{}", heading("Parameters"), output::table(&["name", "type", "required", "default", "meaning"], &rows)),
     ];
-    parts.extend(template.examples().iter().map(|example| {
+    // The smallest one teaches most.
+    let mut examples: Vec<&Example> = template.examples().iter().collect();
+    examples.sort_by_key(|example| example.parameters.len());
+    parts.extend(examples.iter().map(|example| {
         let parameters = serde_saphyr::to_string(&example.parameters).unwrap_or_default();
         format!("{}\n{}", heading(&format!("Example: {}", example.name)), parameters.trim_end())
     }));
-    if let Some(first) = template.examples().first() {
+    if let Some(first) = examples.first() {
         parts.push(format!("What an example gives: kubeops templates show {} --example {}", template.name(), first.name));
     }
     parts.join("\n\n")
+}
+
+/// A row for each parameter and, below it, for each field of objects: `issuer.name`, `ports[].port`, `secretEnv.*.key`.
+fn rows_of(prefix: &str, schema: &Value, rows: &mut Vec<Vec<String>>) {
+    let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let path = format!("{prefix}{name}");
+        rows.push(row(&path, property, required.contains(&name.as_str()) && property.get("default").is_none()));
+        rows_of(&format!("{path}."), property, rows);
+        for (nested, mark) in [("items", "[]."), ("additionalProperties", ".*.")] {
+            if let Some(within) = property.get(nested) {
+                rows_of(&format!("{path}{mark}"), within, rows);
+            }
+        }
+    }
 }
 
 fn row(name: &str, schema: &Value, required: bool) -> Vec<String> {

@@ -86,7 +86,7 @@ fn every_shipped_template_says_what_it_makes_and_can_be_shown() {
     for template in list.as_array().expect("a list") {
         assert!(template["kinds"].as_array().is_some_and(|kinds| !kinds.is_empty()), "{template}");
     }
-    for (name, row) in [("ops-task", "list of object"), ("network-policy", "map to string"), ("ingress", "integer or string")] {
+    for (name, row) in [("ops-task", "\nsteps[].name "), ("network-policy", "\ningress[].peers[].cidr "), ("deployment", "\nsecretEnv.*.key ")] {
         let told = world.run(&["templates", "show", name]).ok();
         assert!(told.contains("Parameters\nNAME") && told.contains("Example: minimal") && told.contains(row), "{told}");
     }

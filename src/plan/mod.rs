@@ -5,6 +5,7 @@ mod co_authors;
 mod commit_text;
 mod empty;
 mod group;
+mod inverse;
 mod recipe;
 mod staged;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;
+pub use inverse::{Inverse, Undone};
 pub use recipe::{Inputs, PullText, Recipe};
 
 use crate::render::RenderError;

@@ -26,6 +26,8 @@ if [ "$what" = test ]; then
   need gpg gnupg
   need ssh-keygen openssh-client
   need curl curl
+  # Builds the overlays of a change where that is wished for.
+  need kubectl kubernetes-client
   need python3 python3
   need prometheus-alertmanager prometheus-alertmanager
   # The contract of the git transports runs over a real SSH server, which a test starts for itself on the loopback.

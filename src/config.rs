@@ -67,6 +67,8 @@ pub struct Settings {
     pub resources_reload: Option<Duration>,
     /// `SCHEMAS_DIR`.
     pub schemas_dir: Option<PathBuf>,
+    /// `KUSTOMIZE_PROGRAM`; none when nothing is built.
+    pub kustomize_program: Option<PathBuf>,
     /// `TEMPLATES_DIR`.
     pub templates_dir: Option<PathBuf>,
     /// `DATA_DIR`.
@@ -241,6 +243,7 @@ impl<'a> Reader<'a> {
             resources_dir: self.get("RESOURCES_DIR", text).into(),
             resources_reload: Some(self.get("RESOURCES_RELOAD_SECONDS", span(0, 86_400, 1))).filter(|every| !every.is_zero()),
             schemas_dir: self.get("SCHEMAS_DIR", optional(text)).map(PathBuf::from),
+            kustomize_program: self.get("KUSTOMIZE_PROGRAM", optional(text)).map(PathBuf::from),
             templates_dir: self.get("TEMPLATES_DIR", optional(text)).map(PathBuf::from),
             store_url: self.get("STORE_URL", optional(values::store_url)).unwrap_or_else(|| StoreUrl::Sqlite(data_dir.join("kubeops.db"))),
             data_dir,

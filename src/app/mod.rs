@@ -190,6 +190,7 @@ impl Shared {
             resources: settings.resources_dir.clone(),
             templates: settings.templates_dir.clone(),
             schemas: settings.schemas_dir.clone(),
+            kustomize: settings.kustomize_program.clone(),
             secrets: secret_directory(&settings.secret_provider),
         };
         let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));

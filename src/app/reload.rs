@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use crate::git::Signing;
 use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
 use crate::pipeline::{InForce, Rules};
+use crate::plan::Builder;
 use crate::render::{Catalogue, Renderer};
 use crate::resources::{Defaults, Diagnostic, Level, ResourceSet};
-use crate::sandbox::ProcessRenderer;
+use crate::sandbox::{KustomizeProgram, ProcessRenderer};
 use crate::secrets::SecretProvider;
 use crate::telemetry::Metrics;
 use crate::types::SecretName;
@@ -27,6 +28,8 @@ pub struct Places {
     pub templates: Option<PathBuf>,
     /// Schemas of kinds that are not Kubernetes' own.
     pub schemas: Option<PathBuf>,
+    /// The program that builds kustomizations.
+    pub kustomize: Option<PathBuf>,
     /// Secrets in files: a change there means that one was rotated.
     pub secrets: Option<PathBuf>,
 }
@@ -71,7 +74,7 @@ impl Reloader {
         let secrets = self.secrets_of(&set)?;
         let keys = self.key_problems(&set, &secrets);
         set.warnings.extend(keys);
-        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), since: self.clock.now() })
+        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), builder: self.builder(), since: self.clock.now() })
     }
 
     /// The first set; without one the start is refused.
@@ -142,6 +145,12 @@ impl Reloader {
             }
         }
         problems
+    }
+
+    fn builder(&self) -> Option<Arc<dyn Builder>> {
+        let program = self.places.kustomize.clone()?;
+        let scratch = std::env::temp_dir();
+        Some(Arc::new(KustomizeProgram { executable: self.executable.clone(), program, scratch, time: KustomizeProgram::TIME }))
     }
 
     fn renderer(&self, catalogue: Arc<Catalogue>) -> Arc<dyn Renderer> {

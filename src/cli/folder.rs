@@ -1,7 +1,7 @@
 //! A directory of this machine as a tree to make changes on: for `edit`, `diff` and `test`, which need no git.
 
 use crate::plan::{BaseTree, EntryKind, TreeError};
-use crate::types::{CommitSha, ErrorClass, ManifestPath};
+use crate::types::{CommitSha, ErrorClass};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,10 +60,10 @@ impl BaseTree for Folder {
         self.kind(path)
     }
 
-    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        match self.kind(path.as_str())? {
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        match self.kind(path)? {
             Some(EntryKind::File | EntryKind::Executable) => {
-                let at = self.root.join(path.as_str());
+                let at = self.root.join(path);
                 std::fs::read(&at).map(Some).map_err(|error| failed(&at, &error))
             }
             _ => Ok(None),
@@ -123,8 +123,8 @@ impl BaseTree for Texts {
         Ok(self.files.keys().any(inside).then_some(EntryKind::Directory))
     }
 
-    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        Ok(self.files.get(path.as_str()).cloned())
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        Ok(self.files.get(path).cloned())
     }
 
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {

@@ -131,7 +131,7 @@ impl Resources {
         match self.load()? {
             Ok(set) => {
                 let renderer = Arc::clone(&set.catalogue);
-                Ok(Rules::new(InForce { set, secrets: HashMap::new(), renderer, since: SystemClock.now() }))
+                Ok(Rules::new(InForce { set, secrets: HashMap::new(), renderer, builder: None, since: SystemClock.now() }))
             }
             Err(diagnostics) => {
                 for diagnostic in &diagnostics {

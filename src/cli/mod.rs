@@ -99,6 +99,10 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == crate::sandbox::WORKER_ARGUMENT) {
         return crate::sandbox::worker_main();
     }
+    // So is the one that becomes the program which builds kustomizations.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == crate::sandbox::BUILD_ARGUMENT) {
+        return crate::sandbox::build_worker_main(std::env::args_os().skip(2));
+    }
     // So is the child that git runs to ask for a token.
     if crate::git::is_askpass() {
         return crate::git::askpass_main();

@@ -74,6 +74,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "SCHEMAS_DIR",
         "Schemas of kinds that are not Kubernetes' own: CustomResourceDefinitions, or JSON Schemas at `<group>/<kind>_<version>.json`; empty for none.",
     ),
+    (
+        "KUSTOMIZE_PROGRAM",
+        "What builds the overlays a change touches, before and after it, for the pull request: `kubectl`, `kustomize`, or a path of one; empty for none.",
+    ),
     ("TEMPLATES_DIR", "A further catalogue of templates, beside the one built in; empty for none."),
     ("DATA_DIR", "Directory of the store and of the mirrors of the repositories."),
     ("STORE_URL", "The store: `sqlite:<file>`; empty for kubeops.db in DATA_DIR."),

@@ -69,8 +69,8 @@ impl BaseTree for Snapshot {
         found.map(|found| kind(found.mode)).transpose()
     }
 
-    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        let found = self.reading(|repository| self.find(repository, path.as_str()))?;
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        let found = self.reading(|repository| self.find(repository, path))?;
         let Some(found) = found.filter(Found::is_file) else { return Ok(None) };
         self.mirror.bring(&self.commit, &[found.id]).map_err(tree_error)?;
         let read = self.reading(|repository| {

@@ -1,5 +1,6 @@
 //! The resources in force: swapped as one when they change, so that a step sees one set from its beginning to its end.
 
+use crate::plan::Builder;
 use crate::render::Renderer;
 use crate::resources::{Diagnostic, ResourceSet};
 use crate::types::{SecretName, Timestamp};
@@ -15,6 +16,8 @@ pub struct InForce {
     pub secrets: HashMap<SecretName, SecretString>,
     /// Renders the set's templates.
     pub renderer: Arc<dyn Renderer>,
+    /// Builds kustomizations, where that is wished for.
+    pub builder: Option<Arc<dyn Builder>>,
     /// Since when.
     pub since: Timestamp,
 }

@@ -1,7 +1,7 @@
 //! A base with nothing in it: for a preview without a repository, and wherever a change is looked at for itself.
 
 use super::{BaseTree, EntryKind, TreeError};
-use crate::types::{CommitSha, ManifestPath};
+use crate::types::CommitSha;
 
 /// A base with nothing in it. Its commit is git's null id.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ impl BaseTree for EmptyTree {
         Ok(None)
     }
 
-    fn read(&self, _: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+    fn bytes(&self, _: &str) -> Result<Option<Vec<u8>>, TreeError> {
         Ok(None)
     }
 

@@ -1,6 +1,7 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
 //! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
 
+mod builds;
 mod co_authors;
 mod commit_text;
 mod empty;
@@ -11,6 +12,7 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
+pub use builds::{Build, BuildError, Builder, builds};
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;
@@ -30,11 +32,18 @@ pub trait BaseTree {
     /// # Errors
     /// When the tree cannot be read.
     fn entry(&self, path: &str) -> Result<Option<EntryKind>, TreeError>;
-    /// The bytes of the file at `path`; none when there is no regular file.
+    /// The bytes of the file at `path`, of whatever kind; none when there is no regular file.
     ///
     /// # Errors
     /// When the tree cannot be read, or the file is larger than [`MAX_FILE_BYTES`].
-    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError>;
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError>;
+    /// The bytes of a file that holds manifests.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
+        self.bytes(path.as_str())
+    }
     /// Told before these files are read one by one, for a tree that has to fetch their contents: all of them at once.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub use crate::types::{KubernetesVersion, UnknownKinds};
 
 use crate::inventory::ChangeLimits;
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
-use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
+use crate::plan::{BaseTree, Build, ChangeSet, FileChange, TreeError};
 pub(crate) use crate::types::nearest;
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,9 @@ pub struct Evidence {
     pub unchecked: BTreeSet<String>,
     /// The templates that made it, and the digest of each.
     pub templates: BTreeMap<String, String>,
+    /// What Kustomize builds of it, where that is looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builds: Vec<Build>,
     /// The policies that were evaluated.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub policies: BTreeSet<String>,

@@ -52,8 +52,8 @@ impl BaseTree for FakeTree {
         }
     }
 
-    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        let found = self.entries.get(path.as_str());
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        let found = self.entries.get(path);
         Ok(found.filter(|(kind, _)| matches!(kind, Some(EntryKind::File | EntryKind::Executable))).map(|(_, bytes)| bytes.clone()))
     }
 

@@ -1,6 +1,7 @@
 //! What a request changes, as the API shows it.
 
 use crate::manifest::{Action, FieldChange, ObjectChange};
+use crate::plan::Build;
 use crate::request::Changes;
 use crate::types::SpecDuration;
 use serde::Serialize;
@@ -79,6 +80,9 @@ pub struct EvidenceView {
     pub policies: BTreeSet<String>,
     /// What policies noted: annotations, and what their bindings only audit.
     pub audit: Vec<String>,
+    /// What Kustomize builds of it, where that is looked at: `directory`, `changes`, a line for each object, and `note` where nothing can be said.
+    #[schema(value_type = Vec<Object>)]
+    pub builds: Vec<Build>,
 }
 
 impl From<Changes> for ChangesView {
@@ -95,6 +99,7 @@ impl From<Changes> for ChangesView {
                 templates: evidence.templates,
                 policies: evidence.policies,
                 audit: evidence.audit,
+                builds: evidence.builds,
             },
             ttl: changes.expiry.map(|expiry| expiry.after),
         }

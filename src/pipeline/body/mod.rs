@@ -13,6 +13,7 @@ pub(super) use members::members;
 pub use trailer::Trailer;
 
 use crate::manifest::{Action, ObjectChange};
+use crate::plan::Build;
 use crate::request::{CONFLICT, Changes, Request};
 use crate::validate::{Finding, Severity};
 use markdown::{Bounded, code, link};
@@ -151,7 +152,24 @@ fn held_against(request: &Request) -> Option<String> {
     if !evidence.policies.is_empty() {
         text += &types("- Held against these policies: ", &evidence.policies);
     }
+    for build in &evidence.builds {
+        text += &built(build);
+    }
     Some(text)
+}
+
+/// What an overlay builds of the change.
+fn built(build: &Build) -> String {
+    let begin = format!("- Built by Kustomize, {}:", code(&build.directory));
+    match &build.note {
+        Some(note) => format!("{begin} {}\n", code(note)),
+        None if build.changes.is_empty() => format!("{begin} nothing differs\n"),
+        None => {
+            let mut list = Bounded::new(&format!("{begin}\n"), TYPES_BYTES);
+            build.changes.iter().for_each(|line| list.item(&format!("  - {}", code(line))));
+            list.end("objects")
+        }
+    }
 }
 
 fn revise(request: &Request) -> String {

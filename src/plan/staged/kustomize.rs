@@ -53,7 +53,7 @@ impl Staged<'_> {
     }
 
     /// The kustomization of a directory.
-    fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+    pub(super) fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
         for name in KUSTOMIZATION_NAMES {
             let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
             if matches!(self.is_there(&path)?, Some(EntryKind::File | EntryKind::Executable)) {
@@ -70,6 +70,15 @@ impl Staged<'_> {
 
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
     pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
+        let mut built = BTreeMap::new();
+        for path in self.roots()? {
+            self.follow(&path, &mut Vec::new(), &mut built)?;
+        }
+        Ok(built)
+    }
+
+    /// The kustomizations below the target that no other one there builds from.
+    pub(super) fn roots(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
         let all = self.kustomizations()?;
         let mut named: BTreeSet<ManifestPath> = BTreeSet::new();
         for path in &all {
@@ -77,11 +86,7 @@ impl Staged<'_> {
                 named.extend(self.kustomization_in(&resource)?.filter(|named| named != path));
             }
         }
-        let mut built = BTreeMap::new();
-        for path in all.iter().filter(|path| !named.contains(*path)) {
-            self.follow(path, &mut Vec::new(), &mut built)?;
-        }
-        Ok(built)
+        Ok(all.into_iter().filter(|path| !named.contains(path)).collect())
     }
 
     /// The local paths a kustomization builds from, with the list each stands in.

@@ -4,9 +4,11 @@
 mod aim;
 mod document;
 mod kustomize;
+mod overlays;
 mod search;
 
 pub(super) use aim::Aim;
+pub(super) use overlays::Overlay;
 use search::Found;
 
 use super::{BaseTree, EntryKind, FileChange, PlanError, TreeError};

@@ -1,5 +1,6 @@
 //! Edits of an automation on a tree in memory.
 
+mod builds;
 mod inverses;
 mod operations;
 mod overlays;
@@ -33,8 +34,8 @@ impl BaseTree for Files {
         Ok(self.1.get(path).map(|text| if text == "link" { EntryKind::Symlink } else { EntryKind::File }).or_else(directory))
     }
 
-    fn read(&self, path: &ManifestPath) -> Result<Option<Vec<u8>>, TreeError> {
-        Ok(self.1.get(path.as_str()).filter(|text| *text != "link").map(|text| text.clone().into_bytes()))
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        Ok(self.1.get(path).filter(|text| *text != "link").map(|text| text.clone().into_bytes()))
     }
 
     fn spellings(&self, _: &str) -> Result<Vec<String>, TreeError> {

@@ -3,6 +3,7 @@
 
 mod alert;
 mod base_moves;
+mod builds;
 mod commits;
 mod crash;
 mod deliveries;

@@ -1,0 +1,105 @@
+//! The overlays below a target, each with every file it is built from.
+
+use super::kustomize::directory_of;
+use super::{Stage, Staged};
+use crate::manifest::{Kustomization, resolve_reference};
+use crate::plan::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
+use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Files of one overlay, at most.
+const MAX_FILES: usize = 2_000;
+
+/// A kustomization nobody else below the target builds from.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct Overlay {
+    /// Every file it is built from, its own and those of what it builds on.
+    pub(in crate::plan) files: BTreeMap<String, Vec<u8>>,
+    /// What it builds from that is not in the repository.
+    pub(in crate::plan) elsewhere: Vec<String>,
+}
+
+impl<'b> Staged<'b> {
+    /// The tree with a change on top.
+    pub(in crate::plan) fn changed(base: &'b dyn BaseTree, within: &'b DirectoryPath, files: &BTreeMap<ManifestPath, FileChange>) -> Self {
+        let mut staged = Self::new(base, within);
+        for (path, file) in files {
+            let stage = match file {
+                FileChange::Write(bytes) => Stage::Written(bytes.clone()),
+                FileChange::Remove => Stage::Removed,
+            };
+            staged.files.insert(path.clone(), stage);
+        }
+        staged
+    }
+
+    /// The overlays below the target by their directories.
+    pub(in crate::plan) fn overlays(&mut self) -> Result<BTreeMap<String, Overlay>, TreeError> {
+        let read = |error: PlanError| match error {
+            PlanError::Tree(error) => error,
+            error => TreeError { message: error.to_string(), class: ErrorClass::Permanent },
+        };
+        let mut overlays = BTreeMap::new();
+        for root in self.roots().map_err(read)? {
+            let mut overlay = Overlay::default();
+            self.gather(&root, &mut BTreeSet::new(), &mut overlay).map_err(read)?;
+            overlays.insert(directory_of(&root).to_owned(), overlay);
+        }
+        Ok(overlays)
+    }
+
+    /// The bytes of a file of any kind, as it is now.
+    fn content(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        match path.parse::<ManifestPath>() {
+            Ok(path) if self.files.contains_key(&path) => Ok(self.text(&path)?.map(String::into_bytes)),
+            _ => self.base.bytes(path),
+        }
+    }
+
+    fn gather(&mut self, path: &ManifestPath, seen: &mut BTreeSet<ManifestPath>, overlay: &mut Overlay) -> Result<(), PlanError> {
+        if !seen.insert(path.clone()) || overlay.files.len() > MAX_FILES {
+            return Ok(());
+        }
+        let Some(text) = self.text(path)? else { return Ok(()) };
+        overlay.files.insert(path.to_string(), text.into_bytes());
+        let Some(value) = self.kustomization(path)? else { return Ok(()) };
+        let directory = directory_of(path).to_owned();
+        for (_, resource) in Kustomization::of(&value).resources() {
+            let local = resolve_reference(&directory, resource);
+            if local.map(|local| self.is_there(&local)).transpose()?.flatten().is_none() {
+                overlay.elsewhere.push(resource.to_owned());
+            }
+        }
+        let mut texts = Vec::new();
+        strings(&value, &mut texts);
+        for text in texts {
+            let reference = text.rsplit_once('=').map_or(text.as_str(), |(_, path)| path);
+            let Some(local) = resolve_reference(&directory, reference).filter(|local| !local.is_empty()) else { continue };
+            match self.is_there(&local)? {
+                Some(EntryKind::File | EntryKind::Executable) => {
+                    if let Some(bytes) = self.content(&local)? {
+                        overlay.files.insert(local, bytes);
+                    }
+                }
+                Some(EntryKind::Directory) => {
+                    if let Some(inner) = self.kustomization_in(&local)? {
+                        self.gather(&inner, seen, overlay)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every text on one line: any of them may name a file.
+fn strings(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.len() <= 1024 && !text.contains('\n') && !text.contains(' ') => into.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| strings(item, into)),
+        Value::Object(fields) => fields.values().for_each(|value| strings(value, into)),
+        _ => {}
+    }
+}

@@ -1,5 +1,6 @@
 //! The resources in force: swapped as one when they change, so that a step sees one set from its beginning to its end.
 
+use crate::plan::Sealer;
 use crate::render::Renderer;
 use crate::resources::{Diagnostic, ResourceSet};
 use crate::types::{SecretName, Timestamp};
@@ -15,6 +16,8 @@ pub struct InForce {
     pub secrets: HashMap<SecretName, SecretString>,
     /// Renders the set's templates.
     pub renderer: Arc<dyn Renderer>,
+    /// Seals what the set's automations have sealed.
+    pub sealer: Arc<dyn Sealer>,
     /// Since when.
     pub since: Timestamp,
 }

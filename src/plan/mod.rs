@@ -1,11 +1,13 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
-//! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
+//! It reads the base through [`BaseTree`], renders through [`Renderer`](crate::render::Renderer) and seals through [`Sealer`]; it
+//! writes nothing and knows no git.
 
 mod co_authors;
 mod commit_text;
 mod empty;
 mod group;
 mod recipe;
+mod sealer;
 mod staged;
 #[cfg(test)]
 mod tests;
@@ -14,8 +16,10 @@ pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use recipe::{Inputs, PullText, Recipe};
+pub use sealer::{Placeholders, SealOrder, Sealer};
 
 use crate::render::RenderError;
+use crate::seal::SealError;
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::collections::BTreeMap;
 
@@ -130,6 +134,12 @@ pub enum PlanError {
         /// What is wrong.
         message: String,
     },
+    /// A value cannot be sealed for where the change goes.
+    #[error("{0}")]
+    Unsealable(String),
+    /// A value could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A template did not render.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -142,7 +152,10 @@ impl PlanError {
     /// How the error is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Object(_) | Self::Text { .. } => ErrorClass::User,
+            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Object(_) | Self::Text { .. } | Self::Unsealable(_) => {
+                ErrorClass::User
+            }
+            Self::Seal(error) => error.class(),
             Self::Render(error) => error.class(),
             Self::Tree(error) => error.class,
         }

@@ -3,6 +3,7 @@
 mod operations;
 mod overlays;
 mod removals;
+mod sealed;
 
 use super::*;
 use crate::automation::AutomationSpec;

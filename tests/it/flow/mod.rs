@@ -21,6 +21,7 @@ mod mirror;
 mod policies;
 mod reload;
 mod rivals;
+mod sealed;
 mod secrets;
 mod shutdown;
 mod storms;

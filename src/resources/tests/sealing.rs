@@ -52,7 +52,7 @@ fn the_secrets_that_are_sealed_are_the_sets_and_each_knows_its_place() {
 fn what_is_wrong_with_sealing_is_told_at_its_place() {
     for (from, to, place, says) in [
         ("data: { password: LEDGER_PASSWORD }", "data: {}", "s.yaml:14:15", "less than 1 property"),
-        ("LEDGER_PASSWORD", "\"{{ parameters.namespace }}\"", "s.yaml:14:", "{{ parameters.namespace }}"),
+        ("LEDGER_PASSWORD", "\"{{ parameters.namespace }}\"", "s.yaml:14:27", "a secret's name is wanted here"),
         ("LEDGER_PASSWORD", "JIRA_SECRET", "s.yaml:14:17", "the server's own"),
         ("LEDGER_PASSWORD", "SEALING_KEY", "s.yaml:14:17", "the server's own"),
         ("{ password:", "{ \"pass word\":", "s.yaml:14:17", "cannot be a key of a Secret"),
@@ -60,8 +60,8 @@ fn what_is_wrong_with_sealing_is_told_at_its_place() {
         ("cluster: live", "cluster: prod", "s.yaml:13:7", "values cannot be sealed for the cluster prod, which has no `sealing`"),
         ("cluster: live", "repository: gitops", "s.yaml:13:7", "values cannot be sealed for the repository gitops"),
         ("template: sealed-secret", "template: config-map", "s.yaml:13:7", "takes no sealed values"),
-        ("name: \"'ledger'\"", "name: \"'ledger'\", scope: \"'strict'\"", "s.yaml:12:31", "`seal` gives the template its \"scope\" already"),
-        ("name: \"'ledger'\"", "name: \"'ledger'\", encryptedData: \"{'a': 'b'}\"", "s.yaml:12:31", "its \"encryptedData\" already"),
+        ("name: \"'ledger'\"", "name: \"'ledger'\", scope: \"'strict'\"", "s.yaml:12:33", "`seal` gives the template its \"scope\" already"),
+        ("name: \"'ledger'\"", "name: \"'ledger'\", encryptedData: \"{'a': 'b'}\"", "s.yaml:12:33", "its \"encryptedData\" already"),
         ("      with: { name: \"'ledger'\" }\n", "", "s.yaml:10:7", "needs \"name\""),
     ] {
         let text = SEALED.replacen(from, to, 1);

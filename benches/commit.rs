@@ -6,10 +6,8 @@ use crate::report::{Reference, Report, Sorted};
 use crate::server::{Scratch, memory_mib};
 use anyhow::{Context, ensure};
 use kubeops::git::{CommitMeta, Identity, Libgit2, Mirror, Mirrors, RemoteSpec};
-use kubeops::inventory::ChangeLimits;
 use kubeops::plan::{ChangeSet, FileChange};
 use kubeops::types::{CommitSha, DirectoryPath, EventId, KubernetesVersion, RequestId, Timestamp, UnknownKinds};
-use kubeops::validate::policy::Policies;
 use kubeops::validate::{Rules, ValidatedChange, validate};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -194,13 +192,7 @@ fn change(mirror: &Arc<Mirror>, base: &CommitSha, number: usize, files: &[usize]
     for file in files {
         change.files.insert(path(*file).parse()?, FileChange::Write(config_map(*file, number).into_bytes()));
     }
-    let rules = Rules {
-        kubernetes: KubernetesVersion::default(),
-        within: DirectoryPath::root(),
-        unknown_kinds: UnknownKinds::Allow,
-        policies: Policies::default(),
-        limits: ChangeLimits::default(),
-    };
+    let rules = Rules::new(KubernetesVersion::default(), DirectoryPath::root(), UnknownKinds::Allow);
     Ok(validate(change, &mirror.snapshot(base)?, &rules)?)
 }
 

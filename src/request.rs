@@ -8,7 +8,7 @@ mod conflict_tests;
 mod member;
 mod oscillation;
 
-pub use changes::{Changes, FirstPlan};
+pub use changes::{Changes, Expiry, FirstPlan};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};

@@ -46,6 +46,10 @@ pub struct AutomationSpec {
     /// Files and objects that go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<RemoveSpec>,
+    /// How long the change is wanted, such as `4h`, or CEL over `event` and `parameters` that gives that (`null`: for good). What takes it
+    /// back is kept with the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<String>,
     /// What the commit says beside what its repository decides.
     #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
     pub commit: CommitSpec,

@@ -49,6 +49,12 @@ impl ObjectAddress {
         self.namespace.as_deref()
     }
 
+    /// The address of an object, with its group where it has one.
+    pub fn exactly(object: &ObjectRef) -> Self {
+        let group = Some(object.group()).filter(|group| !group.is_empty()).map(str::to_owned);
+        Self { group, ..Self::of(object) }
+    }
+
     /// The address of an object.
     pub fn of(object: &ObjectRef) -> Self {
         Self { kind: object.kind.clone(), group: None, namespace: object.namespace.clone(), name: object.name.clone() }

@@ -5,7 +5,8 @@ use super::{InForce, StepError};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;
 use crate::inventory::Target;
-use crate::plan::{BaseTree, Inputs, PlanError, PullText};
+use crate::plan::{BaseTree, Inputs, Inverse, PlanError, PullText};
+use crate::request::Expiry;
 use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
 use serde_json::{Map, Value};
@@ -25,6 +26,8 @@ pub(super) struct Made {
     pub(super) change: ValidatedChange,
     pub(super) text: PullText,
     pub(super) summary: Vec<String>,
+    /// How long it is wanted, and what takes it back.
+    pub(super) expiry: Option<Expiry>,
 }
 
 /// Why planning stops: the request is refused, or something failed.
@@ -95,6 +98,10 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     };
     let inputs = Inputs { event: wanted.event, parameters };
     let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref(), rules.sealer.as_ref())?;
+    let expiry = match rule.recipe.ttl(inputs)? {
+        Some(after) => Some(Expiry { after, inverse: Inverse::of(&change, base)? }),
+        None => None,
+    };
     let gate = validate::Rules {
         kubernetes: target.kubernetes,
         within: target.path.clone(),
@@ -111,7 +118,7 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     };
     let text = rule.recipe.pull_text(inputs)?;
     let summary = change.summary().iter().map(ToString::to_string).collect();
-    Ok(Made { change, text, summary })
+    Ok(Made { change, text, summary, expiry })
 }
 
 fn finding(error: ParameterError) -> Finding {

@@ -6,6 +6,7 @@ mod co_authors;
 mod commit_text;
 mod empty;
 mod group;
+mod inverse;
 mod recipe;
 mod sealer;
 mod staged;
@@ -15,6 +16,7 @@ mod tests;
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;
+pub use inverse::{Inverse, Undone};
 pub use recipe::{Inputs, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
 

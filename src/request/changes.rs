@@ -2,7 +2,8 @@
 //! Bounded, so that a row of the store stays small; the values of Secrets are masked before they come here.
 
 use crate::manifest::{Action, FieldChange, ObjectChange};
-use crate::types::{ManifestPath, Timestamp};
+use crate::plan::Inverse;
+use crate::types::{ManifestPath, SpecDuration, Timestamp};
 use crate::validate::{Evidence, ValidatedChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +31,18 @@ pub struct Changes {
     pub evidence: Evidence,
     /// The first plan of the request, since it was asked for.
     pub first: Option<FirstPlan>,
+    /// How long it is wanted; none when that is for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Expiry>,
+}
+
+/// How long a change is wanted, and what takes it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// The time to live.
+    pub after: SpecDuration,
+    /// What takes it back.
+    pub inverse: Inverse,
 }
 
 /// What a request came to when it was first planned: what it was asked against.
@@ -51,7 +64,7 @@ impl Changes {
             fields += kept.len();
             objects.push(ObjectChange { fields: kept, ..object.clone() });
         }
-        Self { files: change.files().keys().cloned().collect(), objects, cut, evidence: change.evidence().clone(), first: None }
+        Self { files: change.files().keys().cloned().collect(), objects, cut, evidence: change.evidence().clone(), first: None, expiry: None }
     }
 
     /// The same with what a further change does after it: from the values before the first to those after the last.

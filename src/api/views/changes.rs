@@ -2,6 +2,7 @@
 
 use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::request::Changes;
+use crate::types::SpecDuration;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,9 @@ pub struct ChangesView {
     pub cut: bool,
     /// What it was held against.
     pub evidence: EvidenceView,
+    /// How long it is wanted, such as `4h`; null when that is for good. What takes it back is kept with the request.
+    #[schema(value_type = Option<String>, example = "4h")]
+    pub ttl: Option<SpecDuration>,
 }
 
 /// What happens to one object, or to one document that is no object.
@@ -92,6 +96,7 @@ impl From<Changes> for ChangesView {
                 policies: evidence.policies,
                 audit: evidence.audit,
             },
+            ttl: changes.expiry.map(|expiry| expiry.after),
         }
     }
 }

@@ -157,6 +157,25 @@ impl Editor {
         Ok(true)
     }
 
+    /// Adds a document at the end.
+    ///
+    /// # Errors
+    /// See [`EditError`]; JSON has one document.
+    pub fn add_document(&mut self, document: &str) -> Result<bool, EditError> {
+        let unfit = || EditError::new(EditFault::Form, "a document cannot be added to this file without changing another one");
+        let crlf = self.text.find('\n').is_some_and(|at| self.text[..at].ends_with('\r'));
+        let eol = if crlf { "\r\n" } else { "\n" };
+        let lines: String = document.lines().map(|line| format!("{line}{eol}")).collect();
+        let own = parse(&lines, Limits::default()).map_err(|_| unfit())?;
+        let ended = if self.text.is_empty() || self.text.ends_with('\n') { "" } else { eol };
+        let text = format!("{}{ended}---{eol}{lines}", self.text);
+        let expected = self.documents.iter().chain(&own).map(|document| &document.value);
+        let reread = parse(&text, Limits::default()).ok().filter(|reread| reread.iter().map(|document| &document.value).eq(expected));
+        let reread = reread.filter(|_| !self.json && own.len() == 1).ok_or_else(unfit)?;
+        *self = Self { text, documents: reread, json: self.json };
+        Ok(true)
+    }
+
     /// Takes a field or an element out; tells whether it was there. A mapping or list that loses its last member becomes `{}` or `[]`.
     ///
     /// # Errors

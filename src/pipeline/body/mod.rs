@@ -160,6 +160,10 @@ fn revise(request: &Request) -> String {
         0 => String::new(),
         _ => format!("- Take one out: `kubeops requests withdraw {id} NUMBER` drops that member's commit and no other.\n"),
     };
+    let ttl = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref());
+    let ttl = ttl.map_or_else(String::new, |expiry| {
+        format!("- Time to live: wanted for {} after the merge. What takes it back is kept with the request.\n", expiry.after)
+    });
     let commits = if request.members == 0 { "its commit" } else { "its commits, each by itself or all" };
     format!(
         "### Revise or revert\n\n\
@@ -167,6 +171,7 @@ fn revise(request: &Request) -> String {
          - Revise: push to this branch. It is yours from then on, and KubeOps leaves it alone.\n\
          - Withdraw: `kubeops requests cancel {id}` closes this pull request and deletes the branch.\n\
          - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}` asks again.\n\
-         - Revert, once merged: the button *Revert* of the merged pull request, or `git revert` of {commits}.\n"
+         - Revert, once merged: the button *Revert* of the merged pull request, or `git revert` of {commits}.\n\
+         {ttl}"
     )
 }

@@ -8,6 +8,7 @@ mod removals;
 mod sealed;
 mod target;
 pub(super) mod texts;
+mod ttl;
 
 pub use pull::PullText;
 
@@ -19,7 +20,7 @@ use crate::event::Event;
 use crate::expression::Scope;
 use crate::inventory::{Inventory, Target};
 use crate::render::{Catalogue, Renderer};
-use crate::types::{Identity, ManifestPath, SpecError};
+use crate::types::{Identity, ManifestPath, SpecDuration, SpecError};
 use edits::Edit;
 use files::Step;
 use pull::PullTexts;
@@ -29,6 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use target::TargetTexts;
 use texts::{text, variables};
+use ttl::Ttl;
 
 /// The variables of `with` and of `set`.
 pub(super) const WITH_VARIABLES: &[&str] = &["event", "parameters"];
@@ -40,6 +42,7 @@ pub struct Recipe {
     steps: Vec<Step>,
     edits: Vec<Edit>,
     removals: Vec<Removal>,
+    ttl: Option<Ttl>,
     pull: PullTexts,
     co_authors: CoAuthors,
 }
@@ -81,12 +84,26 @@ impl Recipe {
         let rendered: Vec<&str> = spec.render.iter().map(|step| step.path.as_str()).collect();
         let edits = edits::compile(&spec.edit, &rendered, &names, &mut errors);
         let removals = removals::compile(&spec.remove, &rendered, &names, &mut errors);
+        let ttl = ttl::compile(spec.ttl.as_deref(), &names, &mut errors);
+        if spec.ttl.is_some() && spec.group.is_some() {
+            errors.push(
+                SpecError::new("/ttl", "the members of a group come one after the other, so their pull request has no time to live of its own")
+                    .hint("leave `group` or `ttl` out"),
+            );
+        }
         let pull = pull::compile(&spec.pull_request, &names, &mut errors);
         let co_authors = CoAuthors::compile(&spec.commit, &mut errors);
         match (target, pull) {
-            (Some(target), Some(pull)) if errors.is_empty() => {
-                Ok(Self { catalogue: Arc::clone(catalogue), target, steps: steps.into_iter().flatten().collect(), edits, removals, pull, co_authors })
-            }
+            (Some(target), Some(pull)) if errors.is_empty() => Ok(Self {
+                catalogue: Arc::clone(catalogue),
+                target,
+                steps: steps.into_iter().flatten().collect(),
+                edits,
+                removals,
+                ttl,
+                pull,
+                co_authors,
+            }),
             _ => Err(errors),
         }
     }
@@ -156,6 +173,17 @@ impl Recipe {
         staged.keep_kustomizations()?;
         change.files = staged.finish();
         Ok(change)
+    }
+
+    /// How long the change is wanted; none when it is wanted for good.
+    ///
+    /// # Errors
+    /// When the time is none, too short or too long.
+    pub fn ttl(&self, inputs: Inputs<'_>) -> Result<Option<SpecDuration>, PlanError> {
+        match &self.ttl {
+            Some(ttl) => ttl.evaluate(&Scope::lending(variables(inputs))),
+            None => Ok(None),
+        }
     }
 
     /// Who is named as co-author of the commit, and what a reviewer is told of those who cannot be.

@@ -1,5 +1,6 @@
 //! Edits of an automation on a tree in memory.
 
+mod inverses;
 mod operations;
 mod overlays;
 mod removals;

@@ -141,3 +141,23 @@ fn a_json_file_and_helm_values_are_edited_as_they_are() {
         "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web, namespace: shop}\nspec:\n  values:\n    image: {tag: '1.5'} # here\n",
     );
 }
+
+#[test]
+fn a_time_to_live_is_a_duration_or_an_expression_that_gives_one() {
+    let told = |ttl: &str| -> Vec<String> {
+        let mut spec = spec(&json!([on_web(json!({"set": {"spec.replicas": "1"}}))]));
+        spec["ttl"] = json!(ttl);
+        compile(spec).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    };
+    for (ttl, says) in [
+        ("4h", ""),
+        ("parameters.app", ""),
+        ("4 hours", "is no duration"),
+        ("10s", "a minute at least"),
+        ("9999d", "366 days at most"),
+        ("parameters.nap", "there is no `parameters.nap`"),
+    ] {
+        let told = told(ttl);
+        assert!(if says.is_empty() { told.is_empty() } else { told.iter().any(|told| told.contains(says)) }, "{ttl}: {told:?}");
+    }
+}

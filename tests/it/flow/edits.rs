@@ -3,6 +3,7 @@
 use super::branches;
 use crate::support::server::{TestServer, ticket};
 use kubeops::pipeline::Trailer;
+use kubeops::types::ManifestPath;
 use serde_json::{Value, json};
 
 pub(super) const PATH: &str = "clusters/prod-eu/apps/shop/web.yaml";
@@ -117,4 +118,47 @@ fn a_ticket_about_nothing_there_is_ends_with_the_candidates() {
     let message = rejected["message"].as_str().expect("a message");
     assert!(message.ends_with("there is no Deployment/shop/api in the file; there are: Deployment/shop/web, Service/shop/web"), "{message}");
     assert_eq!(branches(&server.upstream), []);
+}
+
+#[test]
+fn a_change_with_a_time_to_live_keeps_what_takes_it_back() {
+    let mut server = TestServer::prepare();
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    server.edit_resource("replicas-request.yaml", |text| {
+        let text = text.replace("  parameters:\n", "  ttl: \"parameters.replicas > 5 ? '4h' : null\"\n  parameters:\n");
+        text.replace(
+            "    - file: \"apps/{{ parameters.namespace }}/{{ parameters.name }}.yaml\"\n      object: \"Deployment/{{ parameters.namespace }}/{{ parameters.name }}\" # kind/namespace/name\n",
+            "    - object: \"Deployment/{{ parameters.namespace }}/{{ parameters.name }}\"\n",
+        )
+    });
+    server.run();
+    server.at().ticket(&replicas("OPS-42", "web", 6.0));
+    let proposed = server.at().settled("OPS-42", "proposed");
+    assert_eq!(proposed["changes"]["ttl"], "4h");
+    assert!(body(&server, &proposed).contains("- Time to live: wanted for 4h after the merge."));
+    let branch = proposed["branch"].as_str().expect("a branch");
+    assert_eq!(server.upstream.show(PATH, branch), DEPLOYMENT.replace("replicas: 2", "replicas: 6"), "found without its file's name");
+
+    // What takes it back is in the store, and gives the bytes there were.
+    let inverse: kubeops::plan::Inverse = serde_json::from_str(&kept_inverse(&server, "OPS-42")).expect("an inverse");
+    assert_eq!(inverse.files().map(ManifestPath::as_str).collect::<Vec<_>>(), [PATH]);
+
+    server.at().ticket(&replicas("OPS-43", "web", 3.0));
+    assert_eq!(server.at().settled("OPS-43", "proposed")["changes"]["ttl"], Value::Null);
+}
+
+/// What takes the change of a request back, as the store holds it.
+fn kept_inverse(server: &TestServer, correlation: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        use sqlx::{Connection as _, Row as _};
+        let address = format!("sqlite://{}?mode=ro", server.data().join("kubeops.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&address).await.expect("the store");
+        let row = sqlx::query("SELECT json_extract(changes, '$.expiry.inverse') AS inverse FROM requests WHERE correlation = ?")
+            .bind(correlation)
+            .fetch_one(&mut connection)
+            .await
+            .expect("the request");
+        row.get("inverse")
+    })
 }

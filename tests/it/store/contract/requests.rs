@@ -2,7 +2,8 @@
 
 use crate::store::support::{at, end_request, open_request, parsed, request_id, task};
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
-use kubeops::request::{Changes, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::plan::Inverse;
+use kubeops::request::{Changes, Expiry, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
 use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, RivalQuery, Store, StoreError, TaskFilter, TaskKind};
 use kubeops::types::{CommitSha, ManifestPath, RequestId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};
@@ -76,6 +77,7 @@ fn changes(files: &[&str]) -> Changes {
         objects,
         cut: true,
         evidence,
+        expiry: Some(Expiry { after: "4h".parse().expect("a duration"), inverse: Inverse::default() }),
     }
 }
 

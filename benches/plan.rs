@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use kubeops::app::resources_dir;
 use kubeops::automation::scope_of;
 use kubeops::event::Event;
-use kubeops::plan::{EmptyTree, Inputs};
+use kubeops::plan::{EmptyTree, Inputs, Placeholders};
 use kubeops::render::Renderer;
 use kubeops::resources::{ResourceFile, ResourceSet};
 use kubeops::sandbox::{Limits, ProcessRenderer};
@@ -30,7 +30,7 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     for number in 0..warm_up + count {
         for (renderer, times) in [(&child as &dyn Renderer, &mut through_child), (set.catalogue.as_ref(), &mut direct)] {
             let begun = Instant::now();
-            let change = plan(&set, &event, &base, renderer)?;
+            let change = plan(&set, &event, &base, renderer, &Placeholders)?;
             let took = begun.elapsed();
             anyhow::ensure!(!change.is_empty(), "nothing was planned");
             if number >= warm_up {

@@ -5,12 +5,14 @@ mod commits;
 mod forge;
 mod limits;
 mod repository;
+mod sealing;
 mod transport;
 
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use limits::ChangeLimits;
 pub use repository::{CredentialsSpec, RepositorySpec};
+pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
 use crate::types::{ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};
@@ -43,6 +45,10 @@ pub struct ClusterSpec {
     /// The most one change may do.
     #[serde(default)]
     pub limits: ChangeLimits,
+    /// How values are sealed for it; by default as its `Repository` says (`render[].seal` of an automation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SealingSpec>")]
+    pub sealing: Option<Arc<SealingSpec>>,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -87,6 +93,17 @@ pub struct Target {
     pub schemas: Vec<DirectoryPath>,
     /// The most one change may do.
     pub limits: ChangeLimits,
+    /// How values are sealed there.
+    pub sealing: Option<Arc<SealingSpec>>,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.cluster {
+            Some(cluster) => write!(f, "the cluster {cluster}"),
+            None => write!(f, "the repository {}", self.repository.name),
+        }
+    }
 }
 
 /// A name that stands for nothing, and those there are.
@@ -117,6 +134,7 @@ impl Inventory {
             kubernetes: spec.kubernetes.unwrap_or(self.kubernetes),
             unknown_kinds: spec.unknown_kinds,
             schemas: repository.spec.schemas.iter().chain(&spec.schemas).cloned().collect(),
+            sealing: spec.sealing.clone().or_else(|| repository.spec.sealing.clone()),
             repository: Arc::clone(repository),
             limits: spec.limits,
         })
@@ -137,6 +155,7 @@ impl Inventory {
             unknown_kinds: UnknownKinds::default(),
             schemas: repository.spec.schemas.clone(),
             limits: ChangeLimits::default(),
+            sealing: repository.spec.sealing.clone(),
         })
     }
 

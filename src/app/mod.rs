@@ -9,6 +9,7 @@ mod operations;
 mod pulls;
 mod reload;
 pub mod resources_dir;
+mod sealing;
 mod vital;
 
 pub use reload::{Places, Reloader};

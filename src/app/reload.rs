@@ -1,6 +1,7 @@
 //! Resources read, checked and put in force: at the start, on `SIGHUP`, and when the files change.
 
 use super::resources_dir::{self, whole};
+use super::sealing::SecretsInForce;
 use crate::clock::Clock;
 use crate::git::Signing;
 use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
@@ -73,8 +74,10 @@ impl Reloader {
         set.schemas = Arc::new(schemas);
         let secrets = self.secrets_of(&set)?;
         let keys = self.key_problems(&set, &secrets);
-        set.warnings.extend(keys);
-        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), builder: self.builder(), since: self.clock.now() })
+        let since = self.clock.now();
+        set.warnings.extend(keys.into_iter().chain(set.ended_certificates(since)));
+        let sealer = Arc::new(SecretsInForce::of(&set, &secrets)?);
+        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), sealer, builder: self.builder(), since })
     }
 
     /// The first set; without one the start is refused.

@@ -5,6 +5,7 @@
 mod matching;
 mod model;
 mod parameters;
+mod seal;
 mod storm;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use model::{
     OneOrMany, ParameterSpec, PullRequestSpec, RemoveSpec, RenderSpec, RoundSpec, TargetSpec, Trigger,
 };
 pub use parameters::{ParameterError, Parameters};
+pub use seal::{SealScope, SealSpec};
 pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};
 
 pub(crate) use parameters::escape as escape_pointer;

@@ -1,5 +1,6 @@
 //! The `spec:` of a document of kind `Automation`, as its author writes it.
 
+use super::seal::SealSpec;
 use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
 use crate::event::EventType;
 use crate::types::{SourceName, TemplateName};
@@ -137,6 +138,9 @@ pub struct RenderSpec {
     /// by the same name need not be repeated.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub with: BTreeMap<String, String>,
+    /// Secrets that are sealed into the file, for a template that takes `encryptedData`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<SealSpec>,
     /// What to do when the base already has a file at this path.
     #[serde(default)]
     pub if_exists: IfExists,

@@ -3,6 +3,7 @@
 use super::EXIT_REFUSED;
 use super::local::Resources;
 use super::output::{self, Colour, OutputFormat, paint};
+use crate::clock::{Clock, SystemClock};
 use crate::resources::{Diagnostic, Level};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,7 +38,8 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
                 counted(set.automations.iter().len(), "automation", "automations"),
             ]
             .join(", ");
-            (set.warnings, Some(counts))
+            let ended = set.ended_certificates(SystemClock.now());
+            (set.warnings.into_iter().chain(ended).collect(), Some(counts))
         }
         Err(diagnostics) => (diagnostics, None),
     };

@@ -7,7 +7,7 @@ use super::output::{self, Colour, OutputFormat, paint};
 use crate::automation::AutomationSpec;
 use crate::event::Event;
 use crate::inventory::{Inventory, Repository};
-use crate::plan::{BaseTree, ChangeSet, FileChange, Inputs, Recipe};
+use crate::plan::{BaseTree, ChangeSet, FileChange, Inputs, Placeholders, Recipe};
 use crate::render::Catalogue;
 use crate::types::{DirectoryPath, ErrorClass, EventId, ManifestPath, Timestamp, UnknownKinds};
 use crate::validate::{Rules, Severity, ValidateError, ValidatedChange, validate};
@@ -131,7 +131,8 @@ fn change(arguments: &Arguments, folder: &Folder) -> anyhow::Result<Result<Chang
     let inventory = Inventory { repositories: [(repository.name.clone(), Arc::new(repository))].into(), ..Inventory::default() };
     let inputs = Inputs { event: &event, parameters: &Map::new() };
     let target = recipe.target(inputs, &inventory)?;
-    match recipe.change(inputs, &target, folder, &Catalogue::from_files([]).map_err(|_| anyhow::anyhow!("the empty catalogue is refused"))?) {
+    let nothing = Catalogue::from_files([]).map_err(|_| anyhow::anyhow!("the empty catalogue is refused"))?;
+    match recipe.change(inputs, &target, folder, &nothing, &Placeholders) {
         Ok(change) => Ok(Ok(change)),
         Err(error) if error.class() == ErrorClass::User => Ok(Err(error.to_string())),
         Err(error) => Err(error.into()),

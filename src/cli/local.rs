@@ -6,6 +6,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::event::Event;
 use crate::pipeline::{InForce, Rules, events_of};
+use crate::plan::Placeholders;
 use crate::render::Catalogue;
 use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
@@ -131,7 +132,14 @@ impl Resources {
         match self.load()? {
             Ok(set) => {
                 let renderer = Arc::clone(&set.catalogue);
-                Ok(Rules::new(InForce { set, secrets: HashMap::new(), renderer, builder: None, since: SystemClock.now() }))
+                Ok(Rules::new(InForce {
+                    set,
+                    secrets: HashMap::new(),
+                    renderer,
+                    sealer: Arc::new(Placeholders),
+                    builder: None,
+                    since: SystemClock.now(),
+                }))
             }
             Err(diagnostics) => {
                 for diagnostic in &diagnostics {

@@ -1,9 +1,10 @@
 //! One repository, as its author writes it.
 
-use super::{AuthorSpec, ForgeSpec, GitSpec, SigningSpec, SshSpec};
+use super::{AuthorSpec, ForgeSpec, GitSpec, SealingSpec, SigningSpec, SshSpec};
 use crate::types::{BranchName, DirectoryPath, RemoteUrl, SecretName, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The `spec:` of a document of kind `Repository`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +50,10 @@ pub struct RepositorySpec {
     /// What commits are signed with; without it they are not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningSpec>,
+    /// How values are sealed for the cluster that applies it (`render[].seal` of an automation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SealingSpec>")]
+    pub sealing: Option<Arc<SealingSpec>>,
 }
 
 /// A user name and the secret that goes with it.

@@ -99,7 +99,7 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
     };
     let inputs = Inputs { event: wanted.event, parameters };
-    let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref())?;
+    let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref(), rules.sealer.as_ref())?;
     let expiry = match rule.recipe.ttl(inputs)? {
         Some(after) => Some(Expiry { after, inverse: Inverse::of(&change, base)? }),
         None => None,

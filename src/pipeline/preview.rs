@@ -187,6 +187,9 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
         Ok(None) => {}
         Err(reason) => preview.note = Some(format!("compared with an empty tree: {reason}")),
     }
+    if let Some(note) = current.sealer.note().filter(|_| current.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.seals())) {
+        preview.note = Some(preview.note.take().map_or_else(|| note.to_owned(), |before| format!("{before}; {note}")));
+    }
     Ok(())
 }
 

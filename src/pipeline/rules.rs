@@ -1,6 +1,6 @@
 //! The resources in force: swapped as one when they change, so that a step sees one set from its beginning to its end.
 
-use crate::plan::Builder;
+use crate::plan::{Builder, Sealer};
 use crate::render::Renderer;
 use crate::resources::{Diagnostic, ResourceSet};
 use crate::types::{SecretName, Timestamp};
@@ -18,6 +18,8 @@ pub struct InForce {
     pub renderer: Arc<dyn Renderer>,
     /// Builds kustomizations, where that is wished for.
     pub builder: Option<Arc<dyn Builder>>,
+    /// Seals what the set's automations have sealed.
+    pub sealer: Arc<dyn Sealer>,
     /// Since when.
     pub since: Timestamp,
 }

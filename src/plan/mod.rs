@@ -1,5 +1,6 @@
 //! Automation, parameters and base tree to a change: a pure function, so that it can be made again on a newer base.
-//! It reads the base through [`BaseTree`] and renders through [`Renderer`]; it writes nothing and knows no git.
+//! It reads the base through [`BaseTree`], renders through [`Renderer`](crate::render::Renderer) and seals through [`Sealer`]; it
+//! writes nothing and knows no git.
 
 mod builds;
 mod co_authors;
@@ -8,6 +9,7 @@ mod empty;
 mod group;
 mod inverse;
 mod recipe;
+mod sealer;
 mod staged;
 #[cfg(test)]
 mod tests;
@@ -18,8 +20,10 @@ pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use inverse::{Inverse, Undone};
 pub use recipe::{Inputs, PullText, Recipe};
+pub use sealer::{Placeholders, SealOrder, Sealer};
 
 use crate::render::RenderError;
+use crate::seal::SealError;
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::collections::BTreeMap;
 
@@ -141,6 +145,12 @@ pub enum PlanError {
         /// What is wrong.
         message: String,
     },
+    /// A value cannot be sealed for where the change goes.
+    #[error("{0}")]
+    Unsealable(String),
+    /// A value could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A template did not render.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -153,7 +163,10 @@ impl PlanError {
     /// How the error is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Object(_) | Self::Text { .. } => ErrorClass::User,
+            Self::Target(_) | Self::Path(_) | Self::Exists(_) | Self::Edit { .. } | Self::Object(_) | Self::Text { .. } | Self::Unsealable(_) => {
+                ErrorClass::User
+            }
+            Self::Seal(error) => error.class(),
             Self::Render(error) => error.class(),
             Self::Tree(error) => error.class,
         }

@@ -6,6 +6,7 @@ mod diagnostic;
 mod document;
 mod policies;
 mod schema;
+mod sealing;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::document::{Document, Kind, read};
 use super::schema::Schemas;
+use super::sealing::{self, Sealings};
 use super::{Diagnostic, Level, ResourceFile, policies};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
@@ -42,6 +43,7 @@ pub struct ResourceSet {
     pub warnings: Vec<Diagnostic>,
     /// Where each secret is named.
     secrets: BTreeMap<SecretName, Vec<Diagnostic>>,
+    pub(super) sealings: Sealings,
 }
 
 /// What holds where no document says otherwise.
@@ -95,12 +97,14 @@ impl ResourceSet {
             digest: digest(files),
             warnings: Vec::new(),
             secrets: BTreeMap::new(),
+            sealings: Sealings::default(),
         };
         // What others refer to comes first.
         let of = |kind: Kind| documents.iter().filter(move |document| document.kind == kind);
         of(Kind::Source).for_each(|document| set.add_source(document, &mut found));
         of(Kind::Repository).for_each(|document| set.add_repository(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
+        set.close_own_secrets();
         set.policies = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
         let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
         set.automations = Automations::new(automations);
@@ -125,10 +129,13 @@ impl ResourceSet {
 
     fn add_secrets(&mut self, document: &Document<'_>, names: impl IntoIterator<Item = SecretName>) {
         for name in names.into_iter().collect::<BTreeSet<_>>() {
-            let pointer = document.pointer_to(name.as_str());
-            let place = document.diagnostic(Level::Error, &pointer, String::new(), None, None);
-            self.secrets.entry(name).or_default().push(place);
+            self.add_secret_at(document, &document.pointer_to(name.as_str()), &name);
         }
+    }
+
+    pub(super) fn add_secret_at(&mut self, document: &Document<'_>, pointer: &str, name: &SecretName) {
+        let place = document.diagnostic(Level::Error, pointer, String::new(), None, None);
+        self.secrets.entry(name.clone()).or_default().push(place);
     }
 
     fn add_source(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
@@ -144,6 +151,9 @@ impl ResourceSet {
     }
 
     fn add_repository(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        if !sealing::is_readable(document, found) {
+            return;
+        }
         let Some((name, spec)) = typed::<RepositoryName, crate::inventory::RepositorySpec>(document, found) else { return };
         found.extend(spec.check().into_iter().map(|error| diagnostic(document, Level::Error, error)));
         match CommitText::compile(&spec) {
@@ -151,14 +161,19 @@ impl ResourceSet {
             Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
         }
         self.add_secrets(document, spec.secret_names());
+        self.add_sealing(document, spec.sealing.as_deref());
         self.inventory.repositories.insert(name.clone(), Arc::new(Repository { name, spec }));
     }
 
     fn add_cluster(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        if !sealing::is_readable(document, found) {
+            return;
+        }
         let Some((name, spec)) = typed::<_, crate::inventory::ClusterSpec>(document, found) else { return };
         if !is_broken(found, Kind::Repository, spec.repository.as_str()) {
             found.extend(self.inventory.check_cluster(&spec).into_iter().map(|error| diagnostic(document, Level::Error, error)));
         }
+        self.add_sealing(document, spec.sealing.as_deref());
         self.inventory.clusters.insert(name, Arc::new(spec));
     }
 
@@ -181,6 +196,8 @@ impl ResourceSet {
         }
         let warnings = self.unheard_types(&spec.on).into_iter().chain(self.unread_parameters(&spec));
         found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
+        errors.extend(self.check_sealed(&spec));
+        self.add_sealed(document, &spec);
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
         let group = GroupText::compile(&spec).map_err(|found| errors.extend(found)).ok();
         let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();

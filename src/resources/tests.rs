@@ -1,4 +1,5 @@
 mod policies;
+mod sealing;
 
 use super::*;
 use crate::render::Catalogue;

@@ -3,7 +3,10 @@
 
 use super::SealError;
 use pkcs1::RsaPublicKey;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use x509_cert::der::{Decode, DecodePem, Encode};
 
 /// RSA's object identifier (RFC 8017, appendix C).
@@ -26,9 +29,11 @@ pub(super) struct PublicKey {
     pub bits: Bits,
 }
 
-/// A controller's certificate.
-#[derive(Debug, Clone)]
+/// A controller's certificate. In a document it is its text in PEM.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Certificate {
+    pem: String,
     key: PublicKey,
     digest: [u8; 32],
     not_after: u64,
@@ -41,6 +46,9 @@ impl Certificate {
     /// [`SealError::Certificate`]: it cannot be read, or its key is no RSA key of 2,048, 3,072 or 4,096 bits.
     pub fn from_pem(pem: &str) -> Result<Self, SealError> {
         let unusable = |why: &str| SealError::Certificate(why.to_owned());
+        if pem.contains("PRIVATE KEY") {
+            return Err(unusable("this is a private key, which the controller alone may have: take it away, and give the controller another"));
+        }
         let certificate =
             x509_cert::Certificate::from_pem(pem.trim()).map_err(|error| SealError::Certificate(format!("it is no certificate in PEM: {error}")))?;
         let spki = &certificate.tbs_certificate.subject_public_key_info;
@@ -51,6 +59,7 @@ impl Certificate {
         let key = RsaPublicKey::from_der(bytes).map_err(|_| unusable("its key cannot be read"))?;
         let encoded = certificate.to_der().map_err(|_| unusable("it cannot be read"))?;
         Ok(Self {
+            pem: pem.to_owned(),
             key: PublicKey::new(key.modulus.as_bytes(), key.public_exponent.as_bytes()).map_err(|why| unusable(&why))?,
             digest: Sha256::digest(encoded).into(),
             not_after: certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs(),
@@ -69,6 +78,31 @@ impl Certificate {
 
     pub(super) fn public_key(&self) -> &PublicKey {
         &self.key
+    }
+}
+
+impl TryFrom<String> for Certificate {
+    type Error = SealError;
+    fn try_from(pem: String) -> Result<Self, SealError> {
+        Self::from_pem(&pem)
+    }
+}
+
+impl From<Certificate> for String {
+    fn from(certificate: Certificate) -> String {
+        certificate.pem
+    }
+}
+
+impl JsonSchema for Certificate {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Certificate".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -126,5 +160,8 @@ mod tests {
             let error = Certificate::from_pem(text).expect_err("no certificate").to_string();
             assert!(error.contains("no certificate in PEM") && error.contains("kubeseal --fetch-cert"), "{error}");
         }
+        let error =
+            Certificate::from_pem("-----BEGIN PRIVATE KEY-----\nbm90IGZvciB5b3U=\n-----END PRIVATE KEY-----\n").expect_err("a key").to_string();
+        assert!(error.contains("the controller alone") && !error.contains("bm90"), "{error}");
     }
 }

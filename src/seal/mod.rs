@@ -8,7 +8,7 @@ mod oaep;
 
 pub use certificate::Certificate;
 
-use crate::types::ErrorClass;
+use crate::types::{ErrorClass, SecretName};
 use aes_gcm::aead::Aead;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use base64::Engine;
@@ -31,6 +31,9 @@ pub enum SealError {
     /// The sealing key is too short to keep anything.
     #[error("the sealing key has {0} bytes; it must have at least {MIN_KEY_BYTES}")]
     ShortKey(usize),
+    /// A secret that is named is not at hand.
+    #[error("the secret {0} is not there")]
+    Missing(SecretName),
     /// The value is larger than a Secret may be.
     #[error("the value of `{key}` has more than {MAX_VALUE_BYTES} bytes, which is all a Secret may hold")]
     TooLarge {
@@ -49,7 +52,7 @@ impl SealError {
     /// A certificate, a key or a value is for people to mend.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Certificate(_) | Self::ShortKey(_) => ErrorClass::Permanent,
+            Self::Certificate(_) | Self::ShortKey(_) | Self::Missing(_) => ErrorClass::Permanent,
             Self::TooLarge { .. } => ErrorClass::User,
             Self::Cipher { .. } => ErrorClass::Bug,
         }

@@ -7,7 +7,7 @@ use syn::visit::Visit;
 
 /// Pure modules in flow order: each may import those before it, and nothing that does I/O.
 const PURE: &[&str] =
-    &["types", "event", "expression", "ingress", "automation", "manifest", "inventory", "render", "seal", "plan", "validate", "request", "resources"];
+    &["types", "event", "expression", "ingress", "automation", "manifest", "seal", "inventory", "render", "plan", "validate", "request", "resources"];
 /// Adapters: the pure modules and `clock`, never each other.
 const ADAPTERS: &[&str] = &["draft", "git", "forge", "feedback", "store", "sandbox", "secrets"];
 /// What a pure module may not name.

@@ -1,5 +1,6 @@
 //! The files an automation writes from templates.
 
+use super::sealed::{self, Sealed};
 use super::texts::{check_path, compile_text, compile_value};
 use crate::automation::{IfExists, RenderSpec};
 use crate::event::Event;
@@ -18,6 +19,7 @@ pub(super) struct Step {
     pub(super) path: TextTemplate,
     with: BTreeMap<String, Expression>,
     inherited: Vec<String>,
+    pub(super) sealed: Option<Sealed>,
     pub(super) if_exists: IfExists,
     reads_event: bool,
     reads_target: bool,
@@ -85,10 +87,11 @@ pub(super) fn compile(step: &RenderSpec, at: usize, names: &[&str], catalogue: &
             with.insert(name.clone(), expression);
         }
     }
-    let inherited: Vec<String> =
-        names.iter().filter(|name| properties.contains(name) && !with.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+    let sealed = sealed::compile(step, template, &at, errors);
+    let given = |name: &str| sealed.as_ref().is_some_and(|sealed| sealed.gives(name)) || with.contains_key(name);
+    let inherited: Vec<String> = names.iter().filter(|name| properties.contains(name) && !given(name)).map(|name| (*name).to_owned()).collect();
     for required in template.required_names() {
-        if !with.contains_key(required) && !inherited.iter().any(|name| name == required) {
+        if !given(required) && !inherited.iter().any(|name| name == required) {
             errors.push(
                 SpecError::new(&at, format!("template {} needs {required:?}, and the automation has no parameter of that name", step.template))
                     .hint(format!("add a parameter `{required}`, or `with: {{ {required}: parameters.other }}`")),
@@ -101,6 +104,7 @@ pub(super) fn compile(step: &RenderSpec, at: usize, names: &[&str], catalogue: &
         path: path?,
         with,
         inherited,
+        sealed,
         if_exists: step.if_exists,
         reads_event: template.reads("event"),
         reads_target: template.reads("target"),

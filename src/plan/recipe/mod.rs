@@ -5,6 +5,7 @@ mod edits;
 mod files;
 mod pull;
 mod removals;
+mod sealed;
 mod target;
 pub(super) mod texts;
 mod ttl;
@@ -13,7 +14,7 @@ pub use pull::PullText;
 
 use super::co_authors::CoAuthors;
 use super::staged::Staged;
-use super::{BaseTree, ChangeSet, PlanError};
+use super::{BaseTree, ChangeSet, PlanError, Sealer};
 use crate::automation::{AutomationSpec, IfExists};
 use crate::event::Event;
 use crate::expression::Scope;
@@ -112,6 +113,11 @@ impl Recipe {
         !self.edits.is_empty() || !self.removals.is_empty()
     }
 
+    /// Whether it seals values.
+    pub fn seals(&self) -> bool {
+        self.steps.iter().any(|step| step.sealed.is_some())
+    }
+
     /// Where the change goes.
     ///
     /// # Errors
@@ -124,7 +130,14 @@ impl Recipe {
     ///
     /// # Errors
     /// See [`PlanError`].
-    pub fn change(&self, inputs: Inputs<'_>, target: &Target, base: &dyn BaseTree, renderer: &dyn Renderer) -> Result<ChangeSet, PlanError> {
+    pub fn change(
+        &self,
+        inputs: Inputs<'_>,
+        target: &Target,
+        base: &dyn BaseTree,
+        renderer: &dyn Renderer,
+        sealer: &dyn Sealer,
+    ) -> Result<ChangeSet, PlanError> {
         let context = variables(inputs);
         let scope = Scope::lending(context.clone());
         let mut change = ChangeSet::default();
@@ -141,7 +154,10 @@ impl Recipe {
                     IfExists::Keep | IfExists::Replace => continue,
                 }
             }
-            let values = self.catalogue.with_defaults(&step.template, &step.parameters(inputs.parameters, &scope)?)?;
+            let mut values = self.catalogue.with_defaults(&step.template, &step.parameters(inputs.parameters, &scope)?)?;
+            if let Some(sealed) = &step.sealed {
+                sealed.fill(&mut values, target, sealer)?;
+            }
             change.templates.insert(step.template.to_string(), step.digest.clone());
             jobs.push(step.job(inputs.event, values, target));
             paths.push(path);

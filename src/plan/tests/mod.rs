@@ -5,6 +5,7 @@ mod inverses;
 mod operations;
 mod overlays;
 mod removals;
+mod sealed;
 
 use super::*;
 use crate::automation::AutomationSpec;
@@ -119,10 +120,11 @@ fn change_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Re
         unknown_kinds: UnknownKinds::Warn,
         schemas: Vec::new(),
         limits: Default::default(),
+        sealing: None,
     };
     let parameters: Map<String, Value> = parameters.as_object().cloned().expect("an object");
     let inputs = Inputs { event: &event, parameters: &parameters };
-    let changed = recipe.change(inputs, &target, base, renderer)?;
+    let changed = recipe.change(inputs, &target, base, renderer, &Placeholders)?;
     let text = |change: FileChange| match change {
         FileChange::Write(bytes) => String::from_utf8(bytes).expect("UTF-8"),
         FileChange::Remove => REMOVED.to_owned(),

@@ -165,3 +165,21 @@ fn a_mistake_in_an_edit_is_found_with_its_line() {
     let told = world.run(&["check"]).fails(3);
     assert!(told.contains("resize.yaml:13:9") && told.contains("at character 25: an element is named by one of its fields"), "{told}");
 }
+
+#[test]
+fn sealed_values_are_placeholders_which_need_no_secret_and_are_said_to_be_none() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    let certificate = include_str!("../../fixtures/sealing/certificate.pem").trim_end().replace('\n', "\n      ");
+    let sealing =
+        format!("spec:\n  repository: gitops\n  path: clusters/prod\n  sealing:\n    key: SEALING_KEY\n    certificate: |\n      {certificate}\n");
+    let automation = "---\napiVersion: kubeops.dev/v1alpha1\nkind: Automation\nmetadata: { name: credentials }\nspec:\n  on: { source: portal, types: [volume.requested] }\n  parameters:\n    name: { from: event.data.name, schema: { type: string } }\n  target: { cluster: prod }\n  render:\n    - template: sealed-secret\n      path: \"secrets/{{ parameters.name }}.yaml\"\n      with: { namespace: \"'payments'\" }\n      seal: { data: { password: LEDGER_PASSWORD } }\n  pullRequest: { title: Credentials }\n";
+    world.write("resources/portal.yaml", &(text.replace("spec: { repository: gitops, path: clusters/prod }\n", &sealing) + automation));
+    world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
+    assert!(world.run(&["check", "--strict"]).ok().contains("2 automations"));
+    let told = world.run(&["render", "--automation", "credentials", "--payload", "ticket.json"]).ok();
+    assert!(told.contains("password: \"AQA/PLACEHOLDER/NOT+SEALED/"), "{told}");
+    assert!(told.contains("sealed values are placeholders: no secret is read here, the server alone seals"), "{told}");
+    let other = world.run(&["render", "--automation", "volume", "--payload", "ticket.json"]).ok();
+    assert!(!other.contains("placeholders"), "{other}");
+}

@@ -22,6 +22,7 @@ mod mirror;
 mod policies;
 mod reload;
 mod rivals;
+mod sealed;
 mod secrets;
 mod shutdown;
 mod storms;

@@ -56,7 +56,7 @@ fn what_a_policy_denies_is_rejected_with_every_reason_and_nothing_is_pushed() {
         assert!(finding["message"].as_str().is_some_and(|message| message.starts_with("Deployment shop/web: ")), "{finding}");
     }
     // What only warns is told as well: the author may mend all of it at once.
-    assert!(of("add a readinessProbe").is_some(), "{rejected:#}");
+    assert!(of("set resources.requests.cpu").is_some(), "{rejected:#}");
     assert!(rejected["message"].as_str().is_some_and(|message| message.contains("at most 5 replicas")), "{rejected:#}");
     assert_eq!(branches(&server.upstream), []);
     assert!(server.at().all("/pulls").is_empty());

@@ -1,5 +1,6 @@
 //! Shared by the integration tests: upstream repositories, fakes, and a plain loopback server under them.
 
+pub mod controller;
 pub mod fake_github;
 pub mod github_graphql;
 pub mod github_openapi;

@@ -192,7 +192,7 @@ fn change(mirror: &Arc<Mirror>, base: &CommitSha, number: usize, files: &[usize]
     for file in files {
         change.files.insert(path(*file).parse()?, FileChange::Write(config_map(*file, number).into_bytes()));
     }
-    let rules = Rules { kubernetes: KubernetesVersion::default(), within: DirectoryPath::root(), unknown_kinds: UnknownKinds::Allow };
+    let rules = Rules::new(KubernetesVersion::default(), DirectoryPath::root(), UnknownKinds::Allow);
     Ok(validate(change, &mirror.snapshot(base)?, &rules)?)
 }
 

@@ -1,6 +1,7 @@
 //! The editor over a repository as teams keep them: hundreds of files, every scalar of every one set, every field taken out, every
 //! list added to. What was asked for is what changes; everything else keeps its bytes, and a second YAML reader says the same.
 
+mod bombs;
 mod edits;
 mod files;
 mod habits;

@@ -3,6 +3,7 @@
 
 mod commit;
 mod deliveries;
+mod editing;
 mod ingest;
 mod load;
 mod matching;
@@ -60,7 +61,7 @@ fn main() -> anyhow::Result<()> {
         ["remote", port, root] => remote::serve(port.parse()?, root.into()),
         ["fill", file, count] => process::fill(file.as_ref(), count.parse()?),
         [group, summary] => measure(group, Report::open(summary.as_ref())?),
-        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|commit|push|process) SUMMARY.jsonl"),
+        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|process) SUMMARY.jsonl"),
     }
 }
 
@@ -78,9 +79,10 @@ fn measure(group: &str, mut report: Report) -> anyhow::Result<()> {
         "plan" => plan::measure(&setting, &mut report),
         "policy" => policy::measure(&setting, &mut report),
         "match" => matching::measure(&setting, &mut report),
+        "edit" => editing::measure(&setting, &mut report),
         "commit" => commit::measure(&setting, &mut report),
         "push" => push::measure(&setting, &mut report),
         "process" => process::measure(&setting, &mut report),
-        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, commit, push, process"),
+        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, process"),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use kubeops::app::resources_dir;
 use kubeops::automation::scope_of;
 use kubeops::event::Event;
-use kubeops::plan::{EmptyTree, Inputs, Placeholders};
+use kubeops::plan::{EmptyTree, Inputs, Placeholders, Sealer};
 use kubeops::render::Renderer;
 use kubeops::resources::{ResourceFile, ResourceSet};
 use kubeops::sandbox::{Limits, ProcessRenderer};
@@ -54,7 +54,7 @@ pub fn load(files: Vec<ResourceFile>) -> anyhow::Result<ResourceSet> {
 }
 
 /// What the server does between an event and a commit.
-fn plan(set: &ResourceSet, event: &Event, base: &EmptyTree, renderer: &dyn Renderer) -> anyhow::Result<ValidatedChange> {
+fn plan(set: &ResourceSet, event: &Event, base: &EmptyTree, renderer: &dyn Renderer, sealer: &dyn Sealer) -> anyhow::Result<ValidatedChange> {
     let (matched, _) = set.automations.matching(event);
     let automation = matched.first().context("no automation takes the event")?;
     let rule = set.rules.get(&automation.name).context("an automation without a rule")?;
@@ -62,7 +62,7 @@ fn plan(set: &ResourceSet, event: &Event, base: &EmptyTree, renderer: &dyn Rende
     let parameters = automation.parameters().read(&scope_of(event)).map_err(|errors| anyhow!("{errors:?}"))?;
     let inputs = Inputs { event, parameters: &parameters };
     let target = rule.recipe.target(inputs, &set.inventory)?;
-    let change = rule.recipe.change(inputs, &target, base, renderer)?;
+    let change = rule.recipe.change(inputs, &target, base, renderer, sealer)?;
     let gate = validate::Rules {
         policies: set.policies.for_cluster(target.cluster.as_ref()),
         limits: target.limits,

@@ -155,6 +155,9 @@ impl<'s> Composer<'s> {
                     return Err(at(span.start, "a document after another begins with `---`".to_owned()));
                 }
                 self.begun += 1;
+                if self.begun > MAX_DOCUMENTS {
+                    return Err(at(span.start, format!("more than {MAX_DOCUMENTS} documents")));
+                }
                 self.anchors.clear();
             }
             Event::DocumentEnd => self.end_document(),
@@ -384,6 +387,8 @@ fn form_of(style: ScalarStyle) -> Form {
 
 /// Nodes that room is made for before a document is read.
 const DOCUMENT_NODES: usize = 32;
+/// Documents of a text, empty ones included: each takes the memory of a dozen values.
+const MAX_DOCUMENTS: usize = 10_000;
 /// Disagreements that are kept per document; more say nothing new.
 const MAX_DISPUTED: usize = 100;
 

@@ -3,6 +3,7 @@
 mod api;
 mod arch;
 mod cli;
+mod corpus;
 mod flow;
 mod forge;
 mod git;

@@ -266,6 +266,17 @@ fn merged(document: &Document, mapping: &NodeView<'_>, whole: &[Step]) -> EditEr
     EditError::new(EditFault::Shared, message)
 }
 
+/// Why a field cannot be taken out of a mapping whose merge key has it too.
+pub(super) fn comes_back(document: &Document, mapping: &NodeView<'_>, place: &Place, whole: &[Step]) -> Option<EditError> {
+    let Place::Key(_) = place else { return None };
+    let brings = |form| matches!(form, Form::Alias | Form::FlowMapping | Form::BlockMapping | Form::FlowSequence | Form::BlockSequence);
+    let is_merge = |node: &NodeView<'_>| node.key.is_some_and(|(key, _)| key == "<<") && brings(node.written.form);
+    let merge = document.positions.below(mapping.number).find(is_merge)?;
+    let (path, line) = (FieldPath::prefix(whole), merge.value.start.line);
+    let message = format!("`{path}` would come back through the merge key `<<` in line {line}; take it out where its anchor stands, or write it out");
+    Some(EditError::new(EditFault::Shared, message))
+}
+
 /// Whether something on the way, or below its end, has an anchor.
 pub(super) fn is_shared(document: &Document, places: &[Place]) -> bool {
     let positions = &document.positions;

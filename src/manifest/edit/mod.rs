@@ -211,7 +211,7 @@ impl Editor {
             }
         }
         let places = [parent.places.as_slice(), std::slice::from_ref(&place)].concat();
-        Err(self.refusal(document, &places, whole))
+        Err(locate::comes_back(at, &spot.node, &place, whole).unwrap_or_else(|| self.refusal(document, &places, whole)))
     }
 
     /// Adds an element behind the last one of a list; a list that is missing, or empty, is made.

@@ -174,15 +174,45 @@ impl<'a> Page<'a> {
         }
         let start = match element.written.form {
             // The reader gives the place of the first line of text, or of what is in the list.
-            Form::Literal | Form::Folded => self.text[..self.line_start(start)].rfind(['|', '>'])?,
+            Form::Literal | Form::Folded => self.element_header(start)?,
             Form::BlockSequence => self.dash(&self.document.positions.below(element.number).next()?)?,
             _ => start,
         };
-        let line = self.line_start(start);
-        let before = self.text[line..start].trim_end();
-        let at = if before.ends_with('-') { before.len() - 1 } else { before.rfind("- ")? };
-        // Between the dash and the value only an anchor or a tag.
-        before[at + 1..].split_whitespace().all(|word| word.starts_with(['&', '!'])).then_some(line + at)
+        self.dash_before(start)
+    }
+
+    /// Where the `|` or `>` of a block of text stands.
+    pub(super) fn block_header(&self, node: &NodeView<'_>) -> Option<usize> {
+        if node.key.is_none() {
+            return self.element_header(node.value.start.offset as usize);
+        }
+        let start = self.skip_to_value(self.after_colon(node)?);
+        self.text[start..].starts_with(['|', '>']).then_some(start)
+    }
+
+    /// As [`Self::block_header`], of an element whose text begins at `start`: the first one in the line above that stands behind a `-`.
+    fn element_header(&self, start: usize) -> Option<usize> {
+        let above = self.text[..self.line_start(start)].trim_end();
+        let line = self.line_start(above.len());
+        above[line..].match_indices(['|', '>']).map(|(at, _)| line + at).find(|at| self.dash_before(*at).is_some_and(|dash| dash >= line))
+    }
+
+    /// The `-` before `at`: between them stand only anchors, tags, blank lines and comments.
+    fn dash_before(&self, at: usize) -> Option<usize> {
+        let mut end = at;
+        loop {
+            let line = self.line_start(end);
+            let before = &self.text[line..end];
+            let comment = before.find(" #").or_else(|| before.trim_start().starts_with('#').then_some(0));
+            let before = before[..comment.unwrap_or(before.len())].trim_end();
+            let is_mark = |word: &str| word.starts_with(['&', '!']);
+            if before.split_whitespace().all(is_mark) {
+                end = line.checked_sub(1)?;
+                continue;
+            }
+            let dash = if before.ends_with('-') { before.len() - 1 } else { before.rfind("- ")? };
+            return before[dash + 1..].split_whitespace().all(is_mark).then_some(line + dash);
+        }
     }
 
     /// Columns before the `-` of a block list's element.

@@ -121,6 +121,10 @@ impl Family<'_> {
         let range = match number.checked_sub(1) {
             _ if number + 1 < self.siblings.len() => begin..self.begin(number + 1)?,
             Some(before) => self.end(before)?..end,
+            // A single pair in a list, without braces of its own.
+            None if !self.page.text[self.parent.value.start.offset as usize..].starts_with(['{', '[']) => {
+                return Ok(Splice { range: begin..end, text: "{}".to_owned() });
+            }
             None => self.parent.value.start.offset as usize + 1..(self.parent.value.end.offset as usize).saturating_sub(1),
         };
         let around = [self.page.text.get(range.start..begin), self.page.text.get(end..range.end)];

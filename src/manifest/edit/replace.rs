@@ -55,6 +55,10 @@ fn absent(page: &Page<'_>, spot: &Spot<'_>, new: &Value) -> Result<Vec<Splice>, 
     match (page.after_colon(node), node.key) {
         (Some(at), _) => Ok(vec![inserted(at, format!(" {text}"))]),
         (None, Some((_, key))) if spot.flow => Ok(vec![inserted(key.end.offset as usize, format!(": {text}"))]),
+        (None, None) if !spot.flow => {
+            let dash = page.dash(node).ok_or_else(|| page.form("is an element whose `-` is not found"))?;
+            Ok(vec![inserted(dash + 1, format!(" {text}"))])
+        }
         _ => Err(page.form("is written with `?`")),
     }
 }
@@ -63,6 +67,9 @@ fn absent(page: &Page<'_>, spot: &Spot<'_>, new: &Value) -> Result<Vec<Splice>, 
 pub(super) fn in_place_of_nothing(page: &Page<'_>, node: &NodeView<'_>, new: &Value) -> Result<Vec<Splice>, EditError> {
     if node.written.anchored || node.written.tagged {
         return Err(page.form("has an anchor or a tag, but no value"));
+    }
+    if node.key.is_none() {
+        return in_place_of_no_element(page, node, new);
     }
     let (Some(colon), Some((_, key))) = (page.after_colon(node), node.key) else { return Err(page.form("is written with `?`")) };
     let lines = page.style.behind_colon(new, column(key));
@@ -73,13 +80,18 @@ pub(super) fn in_place_of_nothing(page: &Page<'_>, node: &NodeView<'_>, new: &Va
     Ok(vec![Splice { range: colon..end, text: String::new() }, inserted(page.line_end(end), lines)])
 }
 
+/// As [`in_place_of_nothing`], behind the `-` of an element.
+fn in_place_of_no_element(page: &Page<'_>, node: &NodeView<'_>, new: &Value) -> Result<Vec<Splice>, EditError> {
+    let (Some(dash), Some(column)) = (page.dash(node), page.dash_column(node)) else {
+        return Err(page.form("is an element whose `-` is not found"));
+    };
+    let end = if node.written.form == Form::Absent { dash + 1 } else { node.value.end.offset as usize };
+    Ok(vec![Splice { range: dash + 1..end, text: format!(" {}", page.style.block(new, column + 2)) }])
+}
+
 /// In the place of a block scalar: another literal block where the new text is one, else one line.
 fn block_scalar(page: &Page<'_>, node: &NodeView<'_>, old: &Value, new: &Value) -> Result<Vec<Splice>, EditError> {
-    let Some(colon) = page.after_colon(node) else { return Err(page.form("is written with `?`")) };
-    let start = page.skip_to_value(colon);
-    if !page.text[start..].starts_with(['|', '>']) {
-        return Err(page.form("is a block whose beginning is not found"));
-    }
+    let start = page.block_header(node).ok_or_else(|| page.form("is a block whose beginning is not found"))?;
     let indicators = page.text[start + 1..].bytes().take_while(|byte| byte.is_ascii_digit() || b"+-".contains(byte)).count();
     let header = start..start + 1 + indicators;
     let end = page.block_end(node, None);

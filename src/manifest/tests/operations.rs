@@ -76,11 +76,29 @@ fn what_cannot_be_taken_out_says_why() {
     let mut editor = Editor::open("a: &x 1\nb: *x\nspec:\n  paused: true\n".to_owned(), false).expect("read");
     let error = editor.remove(None, &path("a")).expect_err("shared");
     assert_eq!(error.reason, EditFault::Shared, "{error}");
+    let mut merging = Editor::open("a: &x {b: 1}\nc:\n  <<: *x\n  b: 2\n".to_owned(), false).expect("read");
+    let error = merging.remove(None, &path("c.b")).expect_err("it comes back");
+    assert!(error.reason == EditFault::Shared && error.message.contains("would come back through the merge key `<<` in line 3"), "{error}");
     let error = editor.remove(None, &path("spce.paused")).expect_err("missing");
     assert!(error.reason == EditFault::Missing && error.message.contains("no field `spce`; there are: a, b, spec"), "{error}");
     let error = editor.remove(None, &path("spec[name=x]")).expect_err("no list");
     assert_eq!(error.reason, EditFault::Kind, "{error}");
     assert_eq!(editor.text(), "a: &x 1\nb: *x\nspec:\n  paused: true\n");
+}
+
+#[test]
+fn elements_are_edited_wherever_their_dash_stands() {
+    let alone = "l:\n  - a: 1\n  -\n    # why\n    a: 2\n    b: 3\n";
+    without(alone, "l[a=2]", "l:\n  - a: 1\n");
+    appended(alone, "l", json!({"a": 4}), &format!("{alone}  - a: 4\n"));
+    let place = |list: &str, number| FieldPath::from(vec![Step::Key(list.to_owned()), Step::Place(number)]);
+    let set = |before: &str, number, value: Value, after: &str| becomes(before, |editor| editor.set(None, &place("l", number), &value), after);
+    set("l:\n-\n- b\n", 0, json!("a"), "l:\n- a\n- b\n");
+    set("l:\n- # why\n- b\n", 0, json!("a"), "l:\n- a # why\n- b\n");
+    set("l:\n- ~\n", 0, json!({"a": 1, "b": 2}), "l:\n- a: 1\n  b: 2\n");
+    set("l:\n  - sh\n  - | # a > b\n    one\n    two\n  - z\n", 1, json!("three\nfour\n"), "l:\n  - sh\n  - | # a > b\n    three\n    four\n  - z\n");
+    set("l:\n- >-\n  one\n  two\n", 0, json!("three"), "l:\n- three\n");
+    becomes("l: [a: 1, b: 2]\n", |editor| editor.remove(None, &place("l", 0).with(Step::Key("a".to_owned()))), "l: [{}, b: 2]\n");
 }
 
 #[test]

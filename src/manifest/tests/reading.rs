@@ -184,6 +184,7 @@ fn a_bomb_is_refused_and_so_is_everything_beyond_the_limits() {
     let deeper = "[".repeat(100_000);
     assert!(parse(&deeper, Limits::default()).is_err());
     assert!(parse("a: 12345", Limits { bytes: 7, ..Limits::default() }).is_err());
+    assert!(refusal(&"---\na: 1\n".repeat(10_001)).message.contains("documents"));
     assert!(parse(&"- on\n".repeat(300_000), Limits::default()).is_err());
 }
 

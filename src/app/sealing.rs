@@ -89,7 +89,7 @@ spec:
 "#;
 
     fn set() -> ResourceSet {
-        let certificate = include_str!("../../tests/fixtures/sealing/certificate.pem").lines().map(|line| format!("      {line}\n"));
+        let certificate = include_str!("../seal/fixtures/certificate.pem").lines().map(|line| format!("      {line}\n"));
         let file = ResourceFile { path: "a.yaml".to_owned(), text: RESOURCES.to_owned() + &certificate.collect::<String>() };
         let catalogue = Arc::new(Catalogue::embedded().expect("the shipped templates"));
         ResourceSet::load(&[file], catalogue, KubernetesVersion::default()).unwrap_or_else(|found| panic!("{found:#?}"))

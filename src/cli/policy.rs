@@ -82,7 +82,7 @@ fn test(files: &[PathBuf], format: OutputFormat) -> anyhow::Result<ExitCode> {
     let passed = results.len() - failed;
     lines.push(format!("{passed} passed, {failed} failed"));
     output::value(format, &json!({ "passed": passed, "failed": failed, "cases": results }), || lines.join("\n"))?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_REFUSED) })
 }
 
 fn tests_of(file: &str, text: &str, directory: Option<PathBuf>) -> anyhow::Result<Vec<Test>> {

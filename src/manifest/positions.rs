@@ -132,6 +132,13 @@ pub(super) struct NodeView<'p> {
     pub(super) written: Written,
 }
 
+impl Node {
+    fn moved(&self, by: Shift) -> Self {
+        let key = self.key.as_ref().map(|(key, span)| (key.clone(), by.span(*span)));
+        Self { key, value: by.span(self.value), end: self.end, written: self.written }
+    }
+}
+
 impl Positions {
     /// Nothing yet, with room for as many nodes.
     pub(super) fn with_capacity(nodes: usize) -> Self {
@@ -206,6 +213,29 @@ impl Positions {
             self.collect(child, pointer, into);
             pointer.truncate(length);
         }
+    }
+
+    /// The same with the subtree at `number` in the place of which the first field of another text stands now, that text being moved by
+    /// `prefix`, and what is behind the subtree by `moved`. What is above it ends behind it.
+    pub(super) fn grafted(&self, number: usize, other: &Self, prefix: Shift, moved: Shift) -> Option<Self> {
+        let (old, own) = (self.nodes.get(number)?.end as usize, other.nodes.get(1)?.end as usize);
+        let placed = |end: u32| u32::try_from(end as usize + number - 1).ok();
+        let mut nodes = Vec::with_capacity(self.nodes.len() + own);
+        for node in &self.nodes[..number] {
+            let mut node = node.clone();
+            if node.end as usize > number {
+                node.end = u32::try_from(node.end as usize + (own - 1) - (old - number)).ok()?;
+                node.value.end = moved.place(node.value.end);
+            }
+            nodes.push(node);
+        }
+        for node in &other.nodes[1..own] {
+            nodes.push(Node { end: placed(node.end)?, ..node.moved(prefix) });
+        }
+        for node in &self.nodes[old..] {
+            nodes.push(Node { end: u32::try_from(node.end as usize + (own - 1) - (old - number)).ok()?, ..node.moved(moved) });
+        }
+        Some(Self { nodes })
     }
 
     /// The same in a text that was moved.

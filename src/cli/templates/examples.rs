@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     let templates = catalogue.templates().count();
     output::value(format, &outcomes, || human(&outcomes, templates))?;
     let failed = outcomes.iter().any(|outcome| matches!(outcome.result, Result::Differs | Result::Failed));
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed { ExitCode::from(crate::cli::EXIT_REFUSED) } else { ExitCode::SUCCESS })
 }
 
 /// An empty expected file for each example that has none yet: a catalogue is not read without.

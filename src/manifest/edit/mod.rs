@@ -7,6 +7,7 @@ mod insert;
 mod locate;
 mod merge;
 mod page;
+mod part;
 mod remove;
 mod replace;
 mod style;
@@ -268,6 +269,9 @@ impl Editor {
     /// The text with the splices written, and its document, unless that then says anything else than `intended`. Only the document's own
     /// lines are read again: a line that begins with `---` or `...` is the end of a document wherever it stands (YAML 1.2.2, 9.1.2).
     fn applied(&self, at: usize, splices: &[Splice], intended: &Value) -> Option<(String, Document)> {
+        if let Some(applied) = self.applied_in_part(at, splices, intended) {
+            return Some(applied);
+        }
         let begin = self.documents.get(at)?.positions.node(0)?.value.start.offset as usize;
         let lines = page::document_lines(&self.text, begin);
         if splices.iter().any(|splice| splice.range.start < lines.start || splice.range.end > lines.end) {

@@ -5,7 +5,7 @@ use crate::inventory::{ClusterSpec, Inventory};
 use crate::seal::{Scope, SealError};
 use std::sync::Mutex;
 
-const CERTIFICATE: &str = include_str!("../../../tests/fixtures/sealing/certificate.pem");
+const CERTIFICATE: &str = include_str!("../../seal/fixtures/certificate.pem");
 /// A value of the right form.
 const SEALED: &str = "AQB7";
 

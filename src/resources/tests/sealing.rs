@@ -3,7 +3,7 @@
 use super::*;
 use crate::types::Timestamp;
 
-const CERTIFICATE: &str = include_str!("../../../tests/fixtures/sealing/certificate.pem");
+const CERTIFICATE: &str = include_str!("../../seal/fixtures/certificate.pem");
 
 /// A cluster's `sealing`, from line 6 on.
 fn cluster(certificate: &str) -> String {
@@ -76,7 +76,7 @@ fn what_is_wrong_with_sealing_is_told_at_its_place() {
 
 #[test]
 fn a_certificate_is_read_at_load_and_one_that_has_ended_is_a_warning() {
-    let elliptic = include_str!("../../../tests/fixtures/sealing/elliptic.pem");
+    let elliptic = include_str!("../../seal/fixtures/elliptic.pem");
     let private = "-----BEGIN PRIVATE KEY-----\nbm90IGZvciB5b3U=\n-----END PRIVATE KEY-----\n";
     for (certificate, says) in [("kubeseal\n", "no certificate in PEM"), (elliptic, "no RSA key"), (private, "this is a private key")] {
         // The automations of a cluster that is refused are not told that it is missing.

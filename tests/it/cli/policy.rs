@@ -54,7 +54,7 @@ fn policies_of_ones_own_are_tested_and_a_case_that_fails_says_what_was_said() {
     // Bound with Warn, it no longer denies.
     world.write("replicas.yaml", &format!("{POLICY}{BINDING}"));
     let failed = world.run(&["policy", "test", "test.yaml"]);
-    assert_eq!(failed.code, 1);
+    assert_eq!(failed.code, 3);
     for part in
         ["FAILED test.yaml: too many", "expected: deny with \"at most 5\"", "was said: at most 5 replicas; ask for fewer", "2 passed, 1 failed"]
     {

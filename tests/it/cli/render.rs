@@ -170,7 +170,7 @@ fn a_mistake_in_an_edit_is_found_with_its_line() {
 fn sealed_values_are_placeholders_which_need_no_secret_and_are_said_to_be_none() {
     let world = World::new();
     let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
-    let certificate = include_str!("../../fixtures/sealing/certificate.pem").trim_end().replace('\n', "\n      ");
+    let certificate = include_str!("../../../src/seal/fixtures/certificate.pem").trim_end().replace('\n', "\n      ");
     let sealing =
         format!("spec:\n  repository: gitops\n  path: clusters/prod\n  sealing:\n    key: SEALING_KEY\n    certificate: |\n      {certificate}\n");
     let automation = "---\napiVersion: kubeops.dev/v1alpha1\nkind: Automation\nmetadata: { name: credentials }\nspec:\n  on: { source: portal, types: [volume.requested] }\n  parameters:\n    name: { from: event.data.name, schema: { type: string } }\n  target: { cluster: prod }\n  render:\n    - template: sealed-secret\n      path: \"secrets/{{ parameters.name }}.yaml\"\n      with: { namespace: \"'payments'\" }\n      seal: { data: { password: LEDGER_PASSWORD } }\n  pullRequest: { title: Credentials }\n";

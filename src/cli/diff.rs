@@ -18,7 +18,7 @@ pub struct Arguments {
     before: PathBuf,
     /// A file or directory: how it is.
     after: PathBuf,
-    /// End with status 3 when something differs.
+    /// End with status 3 when something differs, or cannot be read.
     #[arg(long)]
     exit_code: bool,
 }
@@ -36,7 +36,8 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     let after = documents(files_of(&arguments.after)?, &arguments.after, &mut unread);
     let report = Report { changes: compared(before, after), unread };
     output::value(format, &report, || human(&report))?;
-    let differs = !report.changes.is_empty();
+    // Of what cannot be read nobody knows.
+    let differs = !report.changes.is_empty() || !report.unread.is_empty();
     Ok(if differs && arguments.exit_code { ExitCode::from(super::EXIT_REFUSED) } else { ExitCode::SUCCESS })
 }
 
@@ -116,7 +117,7 @@ fn human(report: &Report) -> String {
         }
     }
     if report.changes.is_empty() {
-        lines.push("nothing differs".to_owned());
+        lines.push(if report.unread.is_empty() { "nothing differs" } else { "nothing differs in what could be read" }.to_owned());
     }
     lines.extend(report.unread.iter().map(|unread| format!("{} {unread}", paint(Colour::Yellow, "not read:"))));
     lines.join("\n")

@@ -183,6 +183,8 @@ fn expression(path: &str, value: &str) -> anyhow::Result<String> {
         crate::manifest::parse(value, crate::manifest::Limits::default()).map_err(|error| anyhow::anyhow!("{path}: {}", error.message))?;
     let value = match documents.as_slice() {
         [] => Value::from(""),
+        // `1.10` is a version sooner than the number 1.1.
+        [document] if document.value.is_f64() && document.value.to_string() != value.trim() => Value::from(value.trim()),
         [document] => document.value.clone(),
         _ => bail!("{path}: one value is wanted"),
     };

@@ -136,12 +136,11 @@ fn compare(old: Option<&Value>, new: Option<&Value>, path: &mut String, secret: 
 }
 
 fn compare_maps(old: &Map<String, Value>, new: &Map<String, Value>, path: &mut String, secret: bool, into: &mut Vec<FieldChange>) {
-    let of_secret = is_secret(old) || is_secret(new);
     let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
     for key in keys {
         let length = path.len();
         push_key(path, key);
-        compare(old.get(key), new.get(key), path, secret || of_secret && holds_secret(key), into);
+        compare(old.get(key), new.get(key), path, secret || is_hidden(old, key) || is_hidden(new, key), into);
         path.truncate(length);
     }
 }
@@ -294,17 +293,33 @@ fn is_secret(fields: &Map<String, Value>) -> bool {
     fields.get("kind").and_then(Value::as_str) == Some("Secret")
 }
 
+/// Whether what stands under a key is, or may be, a Secret's: of a Secret itself, and of what Kustomize makes or changes one from.
+fn is_hidden(fields: &Map<String, Value>, key: &str) -> bool {
+    let text =
+        |pointer: &[&str]| pointer.iter().try_fold(None::<&Value>, |at, step| Some(Some(at.map_or_else(|| fields.get(*step), |at| at.get(step))?)));
+    let is = |pointer: &[&str], wanted: &str| text(pointer).flatten().and_then(Value::as_str) == Some(wanted);
+    // A JSON patch does not say what it patches.
+    let of_data =
+        || text(&["path"]).flatten().and_then(Value::as_str).is_some_and(|path| path.starts_with("/data") || path.starts_with("/stringData"));
+    (is_secret(fields) && holds_secret(key))
+        || key == "secretGenerator"
+        || (key == "patch" && is(&["target", "kind"], "Secret"))
+        || (key == "value" && fields.contains_key("op") && of_data())
+}
+
 fn holds_secret(key: &str) -> bool {
     key == "data" || key == "stringData"
+}
+
+/// Whether something in the value is, or may be, a Secret's.
+pub(crate) fn holds_secrets(value: &Value) -> bool {
+    masked(value, false) != *value
 }
 
 /// The value as it may be shown: what a Secret holds is masked, wherever in the value the Secret stands.
 fn masked(value: &Value, secret: bool) -> Value {
     match value {
-        Value::Object(fields) => {
-            let of_secret = is_secret(fields);
-            fields.iter().map(|(key, value)| (key.clone(), masked(value, secret || of_secret && holds_secret(key)))).collect()
-        }
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), masked(value, secret || is_hidden(fields, key)))).collect(),
         Value::Array(items) => items.iter().map(|item| masked(item, secret)).collect(),
         // A Secret as text: kubectl keeps a whole earlier object in an annotation, operators keep templates.
         Value::String(text) if ["kind", "Secret", "ata"].iter().all(|part| text.contains(part)) => MASK.into(),

@@ -114,18 +114,27 @@ impl<'v> Kustomization<'v> {
         self.list(field).enumerate().map(move |(number, entry)| (vec![key(field), Step::Place(number)], entry))
     }
 
-    /// Every local file it names, of whatever kind: a file that it names is not also a resource of its own.
-    pub fn names_file(self, file: &str) -> bool {
-        fn search(value: &Value, file: &str) -> bool {
+    /// Every text in it that may name a local file, of whatever kind.
+    pub fn files(self) -> Vec<&'v str> {
+        fn search<'v>(value: &'v Value, into: &mut Vec<&'v str>) {
             match value {
                 // `key=path` in the files of a generator.
-                Value::String(text) => text.rsplit_once('=').map_or(text.as_str(), |(_, path)| path).trim_start_matches("./") == file,
-                Value::Array(items) => items.iter().any(|item| search(item, file)),
-                Value::Object(fields) => fields.values().any(|value| search(value, file)),
-                _ => false,
+                Value::String(text) if text.len() <= 1024 && !text.contains('\n') => {
+                    into.push(text.rsplit_once('=').map_or(text.as_str(), |(_, path)| path))
+                }
+                Value::Array(items) => items.iter().for_each(|item| search(item, into)),
+                Value::Object(fields) => fields.values().for_each(|value| search(value, into)),
+                _ => {}
             }
         }
-        search(self.0, file)
+        let mut files = Vec::new();
+        search(self.0, &mut files);
+        files
+    }
+
+    /// Whether it names a file, whose path is relative to its directory.
+    pub fn names_file(self, file: &str) -> bool {
+        self.files().into_iter().any(|named| named.trim_start_matches("./") == file)
     }
 }
 

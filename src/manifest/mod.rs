@@ -18,6 +18,7 @@ mod tests;
 
 pub use address::{AddressError, ObjectAddress};
 pub use compose::Disputed;
+pub(crate) use diff::holds_secrets;
 pub use diff::{Action, FieldChange, ObjectChange, diff};
 pub use edit::{EditError, EditFault, Editor};
 pub use field_path::{FieldPath, FieldPathError, Step};

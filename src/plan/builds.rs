@@ -94,11 +94,15 @@ fn compared(directory: &str, before: Option<&Overlay>, after: &Overlay, builder:
     if let Some(elsewhere) = after.elsewhere.first() {
         return build(Vec::new(), Some(format!("it builds from {elsewhere:?}, which is not in the repository: nothing is fetched for it")), false);
     }
+    if let Some(missing) = after.missing.first() {
+        let was_whole = before.is_none_or(|before| before.missing.is_empty());
+        return build(Vec::new(), Some(format!("it names {missing:?}, which is not there")), was_whole);
+    }
     let documents = |overlay: &Overlay| -> Result<Vec<Document>, BuildError> {
         let text = builder.build(&overlay.files, directory)?;
         parse(&text, Limits::default()).map_err(|error| BuildError::Failed(format!("what it builds cannot be read: {error}")))
     };
-    let was = before.filter(|before| before.elsewhere.is_empty()).map(documents);
+    let was = before.filter(|before| before.elsewhere.is_empty() && before.missing.is_empty()).map(documents);
     match (was, documents(after)) {
         (Some(Err(before)), Err(_)) => build(Vec::new(), Some(format!("it could not be built before this change either: {before}")), false),
         (_, Err(error @ BuildError::Failed(_))) => build(Vec::new(), Some(error.to_string()), false),

@@ -1,7 +1,7 @@
 //! Kustomize's own files: `kustomization.yaml`, and the patches it names, which are parts of objects and not whole ones.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use crate::manifest::{Document, Limits, parse};
+use crate::manifest::{Document, Kustomization, Limits, parse, resolve_reference};
 use crate::plan::{BaseTree, FileChange, TreeError};
 use crate::types::ManifestPath;
 use crate::types::nearest;
@@ -90,10 +90,11 @@ pub(super) fn faults(value: &Value) -> Vec<Fault> {
     faults
 }
 
-/// Whether a kustomization in the file's directory, or in one above it, names `path` as a patch. The change's own state of a
-/// kustomization counts before the base's.
+/// Whether a kustomization in the file's directory, or in one above it, names `path` as a patch, and none as a resource, which makes it
+/// an object like any other. The change's own state of a kustomization counts before the base's.
 pub(super) fn is_patch(path: &ManifestPath, files: &BTreeMap<ManifestPath, FileChange>, base: &dyn BaseTree) -> Result<bool, TreeError> {
     let directories: Vec<&str> = path.ancestors().collect();
+    let mut is_named = false;
     for directory in directories.into_iter().rev().chain([""]) {
         for name in ["kustomization.yaml", "kustomization.yml"] {
             let whole = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
@@ -104,12 +105,16 @@ pub(super) fn is_patch(path: &ManifestPath, files: &BTreeMap<ManifestPath, FileC
                 None => base.read(&kustomization)?,
             };
             let documents = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| parse(&text, Limits::default()).ok());
-            if documents.iter().flatten().any(|document| names_patch(document, directory, path)) {
-                return Ok(true);
+            for document in documents.iter().flatten() {
+                let mut resources = Kustomization::of(&document.value).resources();
+                if resources.any(|(_, reference)| resolve_reference(directory, reference).as_deref() == Some(path.as_str())) {
+                    return Ok(false);
+                }
+                is_named |= names_patch(document, directory, path);
             }
         }
     }
-    Ok(false)
+    Ok(is_named)
 }
 
 fn names_patch(document: &Document, directory: &str, path: &ManifestPath) -> bool {

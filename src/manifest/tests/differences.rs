@@ -1,5 +1,17 @@
 use super::*;
 
+#[test]
+fn what_kustomize_makes_a_secret_from_is_masked_as_the_secret_is() {
+    for (old, new) in [
+        ("secretGenerator:\n- name: s\n  literals: [pw=aaa]\n", "secretGenerator:\n- name: s\n  literals: [pw=bbb]\n"),
+        ("- {op: add, path: /stringData/pw, value: aaa}\n", "- {op: add, path: /stringData/pw, value: bbb}\n"),
+        ("patches: [{target: {kind: Secret}, patch: aaa}]\n", "patches: [{target: {kind: Secret}, patch: bbb}]\n"),
+    ] {
+        let told = format!("{:?}", diff(&read(old), &read(new)));
+        assert!(told.contains("***") && !told.contains("aaa") && !told.contains("bbb"), "{told}");
+    }
+}
+
 fn lines(old: &str, new: &str) -> Vec<String> {
     diff(&read(old), &read(new)).iter().map(ToString::to_string).collect()
 }

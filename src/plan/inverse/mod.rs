@@ -6,7 +6,7 @@ mod apply;
 mod compare;
 
 use super::{BaseTree, ChangeSet, FileChange, PlanError};
-use crate::manifest::{Document, Limits, ObjectAddress, parse};
+use crate::manifest::{Document, Limits, ObjectAddress, holds_secrets, parse};
 use crate::types::ManifestPath;
 use compare::steps;
 use serde::{Deserialize, Serialize};
@@ -129,8 +129,9 @@ impl Undo {
         let is = after.map(digest);
         let Some(before) = before else { return Ok(Self { is, was: None, steps: Vec::new() }) };
         let before = String::from_utf8(before).map_err(|_| refuse("what it says now is not UTF-8"))?;
-        let old = documents(&before);
-        if old.iter().any(holds_secret) {
+        let old =
+            parse(&before, Limits::default()).map_err(|_| refuse("what it says now cannot be read, so nobody knows whether it holds a Secret"))?;
+        if old.iter().any(|document| holds_secrets(&document.value)) {
             return Err(refuse("it holds a Secret, and the values of Secrets are not kept"));
         }
         let new = after.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(documents).unwrap_or_default();
@@ -141,10 +142,6 @@ impl Undo {
 
 fn documents(text: &str) -> Vec<Document> {
     parse(text, Limits::default()).unwrap_or_default()
-}
-
-fn holds_secret(document: &Document) -> bool {
-    crate::manifest::flatten(&document.value).iter().any(|(_, value)| value.get("kind").and_then(Value::as_str) == Some("Secret"))
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -52,7 +52,7 @@ impl Staged<'_> {
         let outermost = found.chain.iter().find(|path| self.within.contains(path)).cloned();
         let Some(overlay) = outermost else { return Err(self.outside(&aim, found, field)) };
         match field.steps() {
-            steps if is_count(steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone() }),
+            steps if is_count(found, steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone() }),
             steps if is_image(steps) => match self.get(&aim)? {
                 Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base }),
                 _ => Err(self.outside(&aim, found, field)),
@@ -79,7 +79,7 @@ impl Staged<'_> {
         };
         let Some(value) = self.kustomization(&path)? else { return self.aim_from(found, field, at + 1) };
         let kustomization = Kustomization::of(&value);
-        if is_count(field.steps())
+        if is_count(found, field.steps())
             && let Some(steps) = kustomization.replicas(&found.object.name)
         {
             return Ok(Aim::Field { path, object: None, field: path_of(&steps) });
@@ -211,7 +211,9 @@ impl Staged<'_> {
                     Value::Number(_) | Value::Bool(_) => value.to_string(),
                     _ => return Err(failed(path, format!("a ConfigMap holds text, and the value for {name:?} is none"))),
                 };
-                let literal = Value::from(format!("{name}={text}"));
+                // Kustomize takes a pair of quotes off.
+                let quoted = text.len() > 1 && ['"', '\''].into_iter().any(|quote| text.starts_with(quote) && text.ends_with(quote));
+                let literal = Value::from(if quoted { format!("{name}='{text}'") } else { format!("{name}={text}") });
                 let list = [generator.as_slice(), &[key("literals")]].concat();
                 match place {
                     Some(place) => self.edit(path, |editor| editor.set(None, &path_of(&list).with(Step::Place(*place)), &literal)),
@@ -318,14 +320,15 @@ fn told(path: &ManifestPath, object: Option<&ObjectAddress>, error: &EditError) 
     }
 }
 
-/// `spec.replicas`, which `replicas` of a kustomization decides.
-fn is_count(steps: &[Step]) -> bool {
-    matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
+/// `spec.replicas` of a kind for which `replicas` of a kustomization decides it.
+fn is_count(found: &Found, steps: &[Step]) -> bool {
+    const KINDS: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
+    KINDS.contains(&found.object.kind.as_str()) && matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
 }
 
 /// The image of a container, which `images` of a kustomization decides.
 fn is_image(steps: &[Step]) -> bool {
-    let containers = |name: &str| matches!(name, "containers" | "initContainers" | "ephemeralContainers");
+    let containers = |name: &str| matches!(name, "containers" | "initContainers");
     matches!(steps, [.., Step::Key(list), Step::Element { .. }, Step::Key(image)] if containers(list) && image == "image")
 }
 

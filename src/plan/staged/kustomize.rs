@@ -13,13 +13,26 @@ use std::sync::Arc;
 /// How deep kustomizations may build on each other.
 const MAX_DEPTH: usize = 16;
 
-/// Kustomizations that were read.
+/// Ways in which the kustomizations below a target may build on each other, at most: a diamond of diamonds has thousands of them.
+const MAX_WAYS: usize = 20_000;
+
+/// Kustomizations that were read, and the files each names: as a resource, or as anything else.
 #[derive(Default)]
-pub(super) struct Cache(HashMap<ManifestPath, Option<Arc<Value>>>);
+pub(super) struct Cache {
+    read: HashMap<ManifestPath, Option<Arc<Value>>>,
+    named: HashMap<ManifestPath, Arc<Named>>,
+}
+
+/// The paths of files a kustomization names.
+struct Named {
+    resources: BTreeSet<String>,
+    others: BTreeSet<String>,
+}
 
 impl Cache {
     pub(super) fn forget(&mut self, path: &ManifestPath) {
-        self.0.remove(path);
+        self.read.remove(path);
+        self.named.remove(path);
     }
 }
 
@@ -40,7 +53,7 @@ impl Staged<'_> {
 
     /// What a kustomization says now; none when there is none that can be read.
     pub(super) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
-        if let Some(known) = self.kustomizations.0.get(path) {
+        if let Some(known) = self.kustomizations.read.get(path) {
             return Ok(known.clone());
         }
         let text = self.text(path)?;
@@ -48,7 +61,7 @@ impl Staged<'_> {
             let [document] = documents.as_slice() else { return None };
             Some(Arc::new(document.value.clone()))
         });
-        self.kustomizations.0.insert(path.clone(), value.clone());
+        self.kustomizations.read.insert(path.clone(), value.clone());
         Ok(value)
     }
 
@@ -70,11 +83,26 @@ impl Staged<'_> {
 
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
     pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
-        let mut built = BTreeMap::new();
+        let (mut built, mut ways) = (BTreeMap::new(), 0);
         for path in self.roots()? {
-            self.follow(&path, &mut Vec::new(), &mut built)?;
+            self.follow(&path, &mut Vec::new(), &mut ways, &mut built)?;
         }
         Ok(built)
+    }
+
+    /// The files a kustomization names.
+    fn named(&mut self, path: &ManifestPath) -> Result<Arc<Named>, PlanError> {
+        if let Some(known) = self.kustomizations.named.get(path) {
+            return Ok(Arc::clone(known));
+        }
+        let directory = directory_of(path).to_owned();
+        let value = self.kustomization(path)?;
+        let resources: BTreeSet<String> = self.built_by(path)?.into_iter().map(|(_, resource)| resource).collect();
+        let files = value.iter().flat_map(|value| Kustomization::of(value).files());
+        let others = files.filter_map(|file| resolve_reference(&directory, file)).filter(|file| !resources.contains(file)).collect();
+        let named = Arc::new(Named { resources, others });
+        self.kustomizations.named.insert(path.clone(), Arc::clone(&named));
+        Ok(named)
     }
 
     /// The kustomizations below the target that no other one there builds from.
@@ -101,10 +129,19 @@ impl Staged<'_> {
         &mut self,
         path: &ManifestPath,
         chain: &mut Vec<ManifestPath>,
+        ways: &mut usize,
         built: &mut BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
     ) -> Result<(), PlanError> {
         if chain.contains(path) || chain.len() == MAX_DEPTH {
             return Ok(());
+        }
+        *ways += 1;
+        if *ways > MAX_WAYS {
+            let message = format!(
+                "the kustomizations below {} build on each other in more than {MAX_WAYS} ways: name the `file`, or a target that is narrower",
+                self.within
+            );
+            return Err(PlanError::Object(message));
         }
         chain.push(path.clone());
         for (_, resource) in self.built_by(path)? {
@@ -116,7 +153,7 @@ impl Staged<'_> {
                 }
                 Some(EntryKind::Directory) => {
                     if let Some(inner) = self.kustomization_in(&resource)? {
-                        self.follow(&inner, chain, built)?;
+                        self.follow(&inner, chain, ways, built)?;
                     }
                 }
                 _ => {}
@@ -130,12 +167,9 @@ impl Staged<'_> {
     pub(super) fn is_patch_file(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
         let mut directory = directory_of(path).to_owned();
         loop {
-            if let Some(kustomization) = self.kustomization_in(&directory)?
-                && let Some(value) = self.kustomization(&kustomization)?
-            {
-                let reference = reference_from(&directory, path.as_str());
-                let is_resource = self.built_by(&kustomization)?.iter().any(|(_, resource)| resource == path.as_str());
-                if !is_resource && Kustomization::of(&value).names_file(&reference) {
+            if let Some(kustomization) = self.kustomization_in(&directory)? {
+                let named = self.named(&kustomization)?;
+                if named.others.contains(path.as_str()) && !named.resources.contains(path.as_str()) {
                     return Ok(true);
                 }
             }

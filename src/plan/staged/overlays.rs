@@ -18,6 +18,8 @@ pub(in crate::plan) struct Overlay {
     pub(in crate::plan) files: BTreeMap<String, Vec<u8>>,
     /// What it builds from that is not in the repository.
     pub(in crate::plan) elsewhere: Vec<String>,
+    /// What it builds from that is to be in the repository, and is not.
+    pub(in crate::plan) missing: Vec<String>,
 }
 
 impl<'b> Staged<'b> {
@@ -66,11 +68,14 @@ impl<'b> Staged<'b> {
         let Some(value) = self.kustomization(path)? else { return Ok(()) };
         let directory = directory_of(path).to_owned();
         for (_, resource) in Kustomization::of(&value).resources() {
-            let local = resolve_reference(&directory, resource);
-            if local.map(|local| self.is_there(&local)).transpose()?.flatten().is_none() {
-                overlay.elsewhere.push(resource.to_owned());
+            match resolve_reference(&directory, resource) {
+                Some(local) if self.is_there(&local)?.is_some() => {}
+                // `github.com/org/repository//path` has no scheme.
+                Some(_) if !resource.contains("//") && !names_a_host(resource) => overlay.missing.push(resource.to_owned()),
+                _ => overlay.elsewhere.push(resource.to_owned()),
             }
         }
+        overlay.elsewhere.extend(remote(&value));
         let mut texts = Vec::new();
         strings(&value, &mut texts);
         for text in texts {
@@ -92,6 +97,24 @@ impl<'b> Staged<'b> {
         }
         Ok(())
     }
+}
+
+/// Whether a reference begins as the name of a machine does.
+fn names_a_host(reference: &str) -> bool {
+    reference.split_once('/').is_some_and(|(first, _)| first.contains('.') && !first.starts_with('.'))
+}
+
+/// What a kustomization would fetch, run, or read from elsewhere besides its resources: all this is left alone.
+fn remote(value: &Value) -> Vec<String> {
+    const PROGRAMS: [&str; 6] = ["generators", "transformers", "validators", "helmCharts", "helmChartInflationGenerator", "openapi"];
+    let mut found: Vec<String> = PROGRAMS.into_iter().filter(|field| value.get(field).is_some()).map(str::to_owned).collect();
+    const FILES: [&str; 8] =
+        ["patches", "patchesStrategicMerge", "patchesJson6902", "replacements", "configMapGenerator", "secretGenerator", "configurations", "crds"];
+    let mut texts = Vec::new();
+    FILES.into_iter().filter_map(|field| value.get(field)).for_each(|value| strings(value, &mut texts));
+    // A literal may hold an address; whoever writes one into a generator's literals loses the evidence, not more.
+    found.extend(texts.into_iter().filter(|text| text.contains("://")));
+    found
 }
 
 /// Every text on one line: any of them may name a file.

@@ -90,3 +90,25 @@ fn a_new_overlay_is_built_against_nothing() {
     );
     assert_eq!(told[0].changes, ["Deployment shop/web: added"]);
 }
+
+#[test]
+fn a_file_that_is_named_and_gone_breaks_the_build_and_what_would_be_fetched_is_left_alone() {
+    let told = built(&[("clusters/prod/eu/patch.yaml", None)], &Joins::default());
+    assert!(told.is_empty() || told[0].broken, "{told:?}");
+    let told = built(&[("clusters/prod/new/kustomization.yaml", Some("resources: [gone.yaml]\n"))], &Joins::default());
+    assert!(told[0].broken && told[0].note.as_deref() == Some("it names \"gone.yaml\", which is not there"), "{told:?}");
+    for text in [
+        "resources: [web.yaml]\npatches: [{path: https://example.com/p.yaml}]\n",
+        "resources: [web.yaml]\ngenerators: [g.yaml]\n",
+        "resources: [github.com/acme/base]\n",
+        "resources: [\"git@example.com:acme/base\"]\n",
+        "helmCharts: [{name: x}]\n",
+    ] {
+        let builder = Joins::default();
+        let told = built(&[("clusters/prod/new/kustomization.yaml", Some(text)), ("clusters/prod/new/web.yaml", Some(WEB))], &builder);
+        assert!(
+            told[0].note.as_deref().is_some_and(|note| note.contains("nothing is fetched")) && builder.0.into_inner().expect("a lock").is_empty(),
+            "{text}: {told:?}"
+        );
+    }
+}

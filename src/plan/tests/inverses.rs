@@ -120,6 +120,8 @@ fn what_cannot_be_kept_is_refused() {
     let secret = "kind: Secret\napiVersion: v1\nmetadata: {name: s}\nstringData: {token: hunter2}\n";
     let error = Inverse::of(&set(&[(PATH, Some(WEB))]), &Files::of(&[(PATH, secret)])).expect_err("refused").to_string();
     assert!(error.contains("the values of Secrets are not kept") && !error.contains("hunter2"), "{error}");
+    let error = Inverse::of(&set(&[(PATH, Some(WEB))]), &Files::of(&[(PATH, "a: {{ token }} hunter2\n")])).expect_err("refused").to_string();
+    assert!(error.contains("nobody knows whether it holds a Secret"), "{error}");
     let large = format!("{WEB}# {}\n", "x".repeat(600_000));
     let error = Inverse::of(&set(&[(PATH, Some(WEB))]), &Files::of(&[(PATH, &large)])).expect_err("refused").to_string();
     assert!(error.contains("make several requests"), "{error}");

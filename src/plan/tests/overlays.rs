@@ -120,3 +120,30 @@ fn two_overlays_of_one_base_are_told_apart_by_their_namespace() {
     let told = refused(json!({"object": "Deployment//web", "set": {"spec.replicas": "6"}}), &base);
     assert!(told.contains("built by clusters/prod/eu/kustomization.yaml"), "{told}");
 }
+
+#[test]
+fn a_count_of_another_kind_is_not_for_a_kustomization_to_give() {
+    let rollout = BASE.replace("apps/v1", "argoproj.io/v1alpha1").replace("Deployment", "Rollout");
+    let base = Files::of(&[
+        ("base/kustomization.yaml", "resources: [r.yaml]\n"),
+        ("base/r.yaml", &rollout),
+        (OVERLAY, "namespace: shop\nresources: [../../base]\n"),
+    ]);
+    let told = refused(json!({"object": "Rollout/shop/web", "set": {"spec.replicas": "6"}}), &base);
+    assert!(told.contains("lies outside of clusters/prod"), "{told}");
+}
+
+#[test]
+fn overlays_that_multiply_end_in_an_error_and_soon() {
+    let mut files = vec![("clusters/prod/web.yaml".to_owned(), BASE.to_owned())];
+    for level in 0..12 {
+        for place in 0..4 {
+            let below: Vec<String> = (0..4).map(|below| format!("../l{}-{below}", level + 1)).collect();
+            let resources = if level == 11 { "../web.yaml".to_owned() } else { below.join(", ") };
+            files.push((format!("clusters/prod/l{level}-{place}/kustomization.yaml"), format!("resources: [{resources}]\n")));
+        }
+    }
+    let base = Files::of(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
+    let told = refused(json!({"object": "Deployment//web", "set": {"spec.replicas": "6"}}), &base);
+    assert!(told.contains("in more than 20000 ways"), "{told}");
+}

@@ -52,6 +52,14 @@ fn what_goes_is_judged_where_it_stood() {
 fn a_patch_is_no_whole_object() {
     let kustomization = "resources: [a.yaml]\npatches: [{ path: patch.yaml }]\n";
     assert_eq!(denied(change(&[("kustomization.yaml", kustomization), ("patch.yaml", &privileged())]), &FakeTree::new()), []);
+    // What is built as an object is judged as one, whatever else it is named as.
+    let both = "resources: [./patch.yaml]\npatches: [{ path: patch.yaml }]\n";
+    let found = denied(change(&[("kustomization.yaml", both), ("patch.yaml", &privileged())]), &FakeTree::new());
+    assert!(found.iter().any(|(rule, _)| rule.starts_with("policy.baseline-pods")), "{found:?}");
+    let base = FakeTree::new()
+        .file("kustomization.yaml", "resources: [apps/patch.yaml]\n")
+        .file("apps/kustomization.yaml", "patches: [{ path: patch.yaml }]\n");
+    assert!(!denied(change(&[("apps/patch.yaml", &privileged())]), &base).is_empty());
 }
 
 #[test]

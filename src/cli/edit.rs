@@ -184,11 +184,17 @@ fn expression(path: &str, value: &str) -> anyhow::Result<String> {
     let value = match documents.as_slice() {
         [] => Value::from(""),
         // `1.10` is a version sooner than the number 1.1.
-        [document] if document.value.is_f64() && document.value.to_string() != value.trim() => Value::from(value.trim()),
+        [document] if is_written_otherwise(&document.value, value.trim()) => Value::from(value.trim()),
         [document] => document.value.clone(),
         _ => bail!("{path}: one value is wanted"),
     };
     Ok(value.to_string())
+}
+
+/// Whether a number would be written otherwise than its author did.
+fn is_written_otherwise(value: &Value, text: &str) -> bool {
+    let written = value.to_string();
+    value.is_f64() && written != text
 }
 
 /// What is printed.

@@ -211,6 +211,11 @@ impl<'t> Reader<'t> {
 }
 
 impl Step {
+    /// The field of a mapping.
+    pub fn key(name: &str) -> Self {
+        Self::Key(name.to_owned())
+    }
+
     /// Whether `value`, the field of an element, is the one meant.
     pub(super) fn names(wanted: &str, value: &Value) -> bool {
         scalar_text(value).is_some_and(|text| text == wanted)

@@ -3,10 +3,16 @@
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
 use super::Step;
+use crate::types::ManifestPath;
 use serde_json::Value;
 
-/// The names under which Kustomize reads a kustomization, in its order.
-pub const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// The names under which Kustomize reads a kustomization, in its order. The third, without an extension, is none of a [`ManifestPath`].
+pub const KUSTOMIZATION_NAMES: [&str; 2] = ["kustomization.yaml", "kustomization.yml"];
+
+/// Whether a file of this name is read by Kustomize as a kustomization.
+pub fn is_kustomization(path: &ManifestPath) -> bool {
+    path.components().last().is_some_and(|name| KUSTOMIZATION_NAMES.contains(&name))
+}
 
 /// The fields that list files and directories of objects.
 const LISTS: [&str; 3] = ["resources", "bases", "components"];
@@ -69,13 +75,13 @@ impl<'v> Kustomization<'v> {
     /// The way to the count it gives a workload, by the name the workload has in its file.
     pub fn replicas(self, name: &str) -> Option<Vec<Step>> {
         let place = self.place("replicas", |entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
-        Some(vec![key("replicas"), Step::Place(place), key("count")])
+        Some(vec![Step::key("replicas"), Step::Place(place), Step::key("count")])
     }
 
     /// The way to the entry that changes an image, by the image's name without tag and digest.
     pub fn image(self, name: &str) -> Option<(Vec<Step>, &'v Value)> {
         let place = self.place("images", |entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
-        Some((vec![key("images"), Step::Place(place)], self.list("images").nth(place)?))
+        Some((vec![Step::key("images"), Step::Place(place)], self.list("images").nth(place)?))
     }
 
     fn place(self, field: &str, is: impl Fn(&Value) -> bool) -> Option<usize> {
@@ -89,7 +95,7 @@ impl<'v> Kustomization<'v> {
             let Some(text) = entry.as_str() else { continue };
             // What has several lines is the patch itself.
             let content = if text.contains('\n') { PatchContent::Inline(text) } else { PatchContent::File(text) };
-            patches.push(Patch { steps: vec![key("patchesStrategicMerge"), Step::Place(number)], content, target: None });
+            patches.push(Patch { steps: vec![Step::key("patchesStrategicMerge"), Step::Place(number)], content, target: None });
         }
         for field in ["patches", "patchesJson6902"] {
             for (number, entry) in self.list(field).enumerate() {
@@ -99,9 +105,9 @@ impl<'v> Kustomization<'v> {
                     (None, Some(path)) => PatchContent::File(path),
                     (None, None) => continue,
                 };
-                let mut steps = vec![key(field), Step::Place(number)];
+                let mut steps = vec![Step::key(field), Step::Place(number)];
                 if matches!(content, PatchContent::Inline(_)) {
-                    steps.push(key("patch"));
+                    steps.push(Step::key("patch"));
                 }
                 patches.push(Patch { steps, content, target: entry.get("target") });
             }
@@ -111,7 +117,7 @@ impl<'v> Kustomization<'v> {
 
     /// The generators of ConfigMaps, or of Secrets, with the way to each.
     pub fn generators(self, field: &'static str) -> impl Iterator<Item = (Vec<Step>, &'v Value)> {
-        self.list(field).enumerate().map(move |(number, entry)| (vec![key(field), Step::Place(number)], entry))
+        self.list(field).enumerate().map(move |(number, entry)| (vec![Step::key(field), Step::Place(number)], entry))
     }
 
     /// Every text in it that may name a local file, of whatever kind.
@@ -136,10 +142,6 @@ impl<'v> Kustomization<'v> {
     pub fn names_file(self, file: &str) -> bool {
         self.files().into_iter().any(|named| named.trim_start_matches("./") == file)
     }
-}
-
-fn key(name: &str) -> Step {
-    Step::Key(name.to_owned())
 }
 
 impl Patch<'_> {
@@ -248,7 +250,7 @@ mod tests {
         let patch = &kustomization.patches()[2];
         assert!(patch.is_for("Deployment", "web", None) && !patch.is_for("Deployment", "api", None));
         assert!(kustomization.names_file("data/x.conf") && kustomization.names_file("p.yaml") && !kustomization.names_file("q.yaml"));
-        assert_eq!(kustomization.replicas("web"), Some(vec![key("replicas"), Step::Place(0), key("count")]));
+        assert_eq!(kustomization.replicas("web"), Some(vec![Step::key("replicas"), Step::Place(0), Step::key("count")]));
         assert!(kustomization.replicas("api").is_none());
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use diff::holds_secrets;
 pub use diff::{Action, FieldChange, ObjectChange, diff};
 pub use edit::{EditError, EditFault, Editor};
 pub use field_path::{FieldPath, FieldPathError, Step};
-pub use kustomization::{KUSTOMIZATION_NAMES, Kustomization, Patch, PatchContent, reference_from, resolve_reference, split_image};
+pub use kustomization::{KUSTOMIZATION_NAMES, Kustomization, Patch, PatchContent, is_kustomization, reference_from, resolve_reference, split_image};
 pub use object::{IdentityError, ObjectRef, flatten};
 pub use plain::Scalar;
 pub(crate) use positions::push_step;

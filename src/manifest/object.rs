@@ -5,6 +5,41 @@ use crate::types::ErrorClass;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Kinds of Kubernetes' own that live in no namespace.
+const CLUSTER_SCOPED: &[&str] = &[
+    "APIService",
+    "CSIDriver",
+    "CSINode",
+    "CertificateSigningRequest",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ClusterTrustBundle",
+    "ComponentStatus",
+    "CustomResourceDefinition",
+    "DeviceClass",
+    "FlowSchema",
+    "IPAddress",
+    "IngressClass",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "PriorityClass",
+    "PriorityLevelConfiguration",
+    "ResourceSlice",
+    "RuntimeClass",
+    "ServiceCIDR",
+    "StorageClass",
+    "StorageVersionMigration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
+    "VolumeAttributesClass",
+];
+
 /// What names an object: its type, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,6 +79,15 @@ impl ObjectRef {
     /// The API group; empty for the core group.
     pub fn group(&self) -> &str {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// Whether it is of a kind that lives in no namespace; none where the kind is not Kubernetes' own, and nothing is known of it.
+    pub fn is_cluster_scoped(&self) -> Option<bool> {
+        let group = self.group();
+        let own = !group.contains('.') || group.ends_with(".k8s.io");
+        // These are installed beside Kubernetes.
+        let beside = matches!(group, "gateway.networking.k8s.io" | "snapshot.storage.k8s.io");
+        (own && !beside).then(|| CLUSTER_SCOPED.contains(&self.kind.as_str()))
     }
 
     /// Whether both name the same object of a cluster: the version of the group does not matter.

@@ -11,6 +11,7 @@ mod inverse;
 mod recipe;
 mod sealer;
 mod staged;
+mod walk;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use group::GroupText;
 pub use inverse::{Inverse, Undone};
 pub use recipe::{Inputs, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
+pub(crate) use walk::manifests_below;
 
 use crate::render::RenderError;
 use crate::seal::SealError;

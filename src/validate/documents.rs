@@ -111,7 +111,7 @@ impl Inspector<'_> {
                 last.line = Some(disputed.place.line);
             }
         }
-        if kustomize::is_kustomization(self.path) {
+        if crate::manifest::is_kustomization(self.path) {
             if document.index > 0 {
                 self.report(Severity::Error, "kustomization.type", "", "a kustomization has one document".to_owned(), None);
             }

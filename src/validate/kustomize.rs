@@ -1,7 +1,7 @@
 //! Kustomize's own files: `kustomization.yaml`, and the patches it names, which are parts of objects and not whole ones.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use crate::manifest::{Document, Kustomization, Limits, parse, resolve_reference};
+use crate::manifest::{KUSTOMIZATION_NAMES, Kustomization, Limits, PatchContent, parse, resolve_reference};
 use crate::plan::{BaseTree, FileChange, TreeError};
 use crate::types::ManifestPath;
 use crate::types::nearest;
@@ -49,11 +49,6 @@ const FIELDS: [&str; 34] = [
 /// A fault of a kustomization: JSON pointer, message, hint.
 pub(super) type Fault = (&'static str, String, String, Option<String>);
 
-/// Whether a file of this name is read by Kustomize as a kustomization.
-pub(super) fn is_kustomization(path: &ManifestPath) -> bool {
-    matches!(path.components().last(), Some("kustomization.yaml" | "kustomization.yml"))
-}
-
 /// What is wrong with a kustomization: rule, pointer, message and hint.
 pub(super) fn faults(value: &Value) -> Vec<Fault> {
     let Value::Object(fields) = value else {
@@ -96,7 +91,7 @@ pub(super) fn is_patch(path: &ManifestPath, files: &BTreeMap<ManifestPath, FileC
     let directories: Vec<&str> = path.ancestors().collect();
     let mut is_named = false;
     for directory in directories.into_iter().rev().chain([""]) {
-        for name in ["kustomization.yaml", "kustomization.yml"] {
+        for name in KUSTOMIZATION_NAMES {
             let whole = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
             let Ok(kustomization) = whole.parse::<ManifestPath>() else { continue };
             let bytes = match files.get(&kustomization) {
@@ -110,21 +105,18 @@ pub(super) fn is_patch(path: &ManifestPath, files: &BTreeMap<ManifestPath, FileC
                 if resources.any(|(_, reference)| resolve_reference(directory, reference).as_deref() == Some(path.as_str())) {
                     return Ok(false);
                 }
-                is_named |= names_patch(document, directory, path);
+                is_named |= names_patch(Kustomization::of(&document.value), directory, path);
             }
         }
     }
     Ok(is_named)
 }
 
-fn names_patch(document: &Document, directory: &str, path: &ManifestPath) -> bool {
-    let listed = |field: &str| document.value.get(field).and_then(Value::as_array).into_iter().flatten();
-    // What a patch of a Secret sets would stand in plaintext, and its own text need not say what it patches.
-    let of_secret = |patch: &&Value| patch.pointer("/target/kind").and_then(Value::as_str) == Some("Secret");
-    let by_path = listed("patches").chain(listed("patchesJson6902")).filter(|patch| !of_secret(patch));
-    let by_path = by_path.filter_map(|patch| patch.get("path").and_then(Value::as_str));
-    let plain = listed("patchesStrategicMerge").filter_map(Value::as_str);
-    let below =
-        if directory.is_empty() { path.as_str() } else { path.as_str().strip_prefix(directory).map_or("", |rest| rest.trim_start_matches('/')) };
-    by_path.chain(plain).any(|named| named.strip_prefix("./").unwrap_or(named) == below)
+fn names_patch(kustomization: Kustomization<'_>, directory: &str, path: &ManifestPath) -> bool {
+    kustomization.patches().into_iter().any(|patch| {
+        // What a patch of a Secret sets would stand in plaintext, and its own text need not say what it patches.
+        let of_secret = patch.target.is_some_and(|target| target.get("kind").and_then(Value::as_str) == Some("Secret"));
+        let PatchContent::File(file) = patch.content else { return false };
+        !of_secret && resolve_reference(directory, file).as_deref() == Some(path.as_str())
+    })
 }

@@ -41,7 +41,7 @@ impl Placed<'_> {
 }
 
 fn objects<'a>(path: &'a ManifestPath, documents: &'a [Document]) -> Vec<Placed<'a>> {
-    if kustomize::is_kustomization(path) {
+    if crate::manifest::is_kustomization(path) {
         return Vec::new();
     }
     let of = |document: &'a Document| {

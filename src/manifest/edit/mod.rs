@@ -83,14 +83,10 @@ impl Editor {
         }
         let intended = locate::intended(&at.value, &resolved, value);
         // A comment that stands deeper than a block of text before it would become a part of it: then the text goes on one line.
-        for blocks in [true, false] {
-            let splices = self.splices(document, &resolved, whole, value, blocks)?;
-            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
-                self.take(document, text, reread);
-                return Ok(true);
-            }
-        }
-        Err(self.refusal(document, &resolved.places, whole))
+        let written = self.written(document, &intended, [true, false], |blocks| self.splices(document, &resolved, whole, value, blocks))?;
+        let Some((text, reread)) = written else { return Err(self.refusal(document, &resolved.places, whole)) };
+        self.take(document, text, reread);
+        Ok(true)
     }
 
     /// What stands at a field; none where it is missing.
@@ -195,7 +191,8 @@ impl Editor {
         }
         let Some(place) = locate::member(parent.value, last, above)? else { return Ok(false) };
         let spot = locate::walk(at, &parent.places, whole)?;
-        let child = locate::walk(at, &[parent.places.as_slice(), std::slice::from_ref(&place)].concat(), whole)?;
+        let places = [parent.places.as_slice(), std::slice::from_ref(&place)].concat();
+        let child = locate::walk(at, &places, whole)?;
         let number = at.positions.below(spot.node.number).position(|node| node.number == child.node.number);
         let mut intended = root.clone();
         match (locate::at_mut(&mut intended, &parent.places), &place) {
@@ -204,15 +201,13 @@ impl Editor {
             _ => return Err(EditError::unsound(whole)),
         }
         let page = Page::new(&self.text, at, self.json, whole);
-        for taken in remove::Taken::WAYS {
-            let splices = remove::child(&page, &spot.node, parent.value, number.unwrap_or(usize::MAX), taken)?;
-            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
-                self.take(document, text, reread);
-                return Ok(true);
-            }
-        }
-        let places = [parent.places.as_slice(), std::slice::from_ref(&place)].concat();
-        Err(locate::comes_back(at, &spot.node, &place, whole).unwrap_or_else(|| self.refusal(document, &places, whole)))
+        let number = number.unwrap_or(usize::MAX);
+        let taken_out = |taken| remove::child(&page, &spot.node, parent.value, number, taken);
+        let Some((text, reread)) = self.written(document, &intended, remove::Taken::WAYS, taken_out)? else {
+            return Err(locate::comes_back(at, &spot.node, &place, whole).unwrap_or_else(|| self.refusal(document, &places, whole)));
+        };
+        self.take(document, text, reread);
+        Ok(true)
     }
 
     /// Adds an element behind the last one of a list; a list that is missing, or empty, is made.
@@ -234,17 +229,32 @@ impl Editor {
                 return Err(EditError::new(EditFault::Kind, message));
             }
         }
-        for blocks in [true, false] {
+        let added = |blocks| {
             let mut page = Page::new(&self.text, at, self.json, path.steps());
             page.style.literal &= blocks;
-            let spot = locate::walk(at, &resolved.places, path.steps())?;
-            let splices = insert::element(&page, spot, resolved.value, value)?;
-            if let Some((text, reread)) = self.applied(document, &splices, &intended) {
-                self.take(document, text, reread);
-                return Ok(true);
+            insert::element(&page, locate::walk(at, &resolved.places, path.steps())?, resolved.value, value)
+        };
+        let Some((text, reread)) = self.written(document, &intended, [true, false], added)? else {
+            return Err(self.refusal(document, &resolved.places, path.steps()));
+        };
+        self.take(document, text, reread);
+        Ok(true)
+    }
+
+    /// The first way of writing that says what is meant; none when no way does.
+    fn written<W>(
+        &self,
+        document: usize,
+        intended: &Value,
+        ways: impl IntoIterator<Item = W>,
+        splices: impl Fn(W) -> Result<Vec<Splice>, EditError>,
+    ) -> Result<Option<(String, Document)>, EditError> {
+        for way in ways {
+            if let Some(written) = self.applied(document, &splices(way)?, intended) {
+                return Ok(Some(written));
             }
         }
-        Err(self.refusal(document, &resolved.places, path.steps()))
+        Ok(None)
     }
 
     /// Why a text would say something else than what was meant.

@@ -1,10 +1,11 @@
 //! Where a field of an object is decided: in the object's own file, or in the overlay that has the last word about it.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use super::kustomize::{directory_of, field as path_of, key};
+use super::kustomize::{directory_of, field as path_of};
 use super::{Found, Staged, failed};
 use crate::manifest::{
-    EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, resolve_reference, split_image,
+    EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, is_kustomization, resolve_reference,
+    split_image,
 };
 use crate::plan::PlanError;
 use crate::types::ManifestPath;
@@ -144,7 +145,7 @@ impl Staged<'_> {
                 is("op", &["add", "replace"]) && is("path", &[&pointer])
             };
             let place = operations.iter().rposition(decides);
-            return Ok(place.map(|place| (None, path_of(&[Step::Place(place), key("value")]))));
+            return Ok(place.map(|place| (None, path_of(&[Step::Place(place), Step::key("value")]))));
         }
         for document in editor.documents() {
             let written = ObjectRef::of(&document.value).ok();
@@ -189,7 +190,7 @@ impl Staged<'_> {
             Aim::Count { .. } => Ok(None),
             Aim::Literal { path, generator, name, place } => {
                 let Some(place) = place else { return Ok(None) };
-                let field = path_of(&[generator.as_slice(), &[key("literals"), Step::Place(*place)]].concat());
+                let field = path_of(&[generator.as_slice(), &[Step::key("literals"), Step::Place(*place)]].concat());
                 let literal = self.reader(path)?.get(None, &field).map_err(|error| refused(path, error))?;
                 Ok(literal.and_then(Value::as_str).and_then(|text| literal_value(text, name)).map(Value::from))
             }
@@ -203,7 +204,7 @@ impl Staged<'_> {
             Aim::Image { path, entry, base } => self.set_image(path, entry.as_deref(), base, value),
             Aim::Count { path, name } => {
                 let entry = Value::Object(Map::from_iter([("name".to_owned(), Value::from(name.as_str())), ("count".to_owned(), value.clone())]));
-                self.edit(path, |editor| editor.append(None, &path_of(&[key("replicas")]), &entry))
+                self.edit(path, |editor| editor.append(None, &path_of(&[Step::key("replicas")]), &entry))
             }
             Aim::Literal { path, generator, name, place } => {
                 let text = match value {
@@ -214,7 +215,7 @@ impl Staged<'_> {
                 // Kustomize takes a pair of quotes off.
                 let quoted = text.len() > 1 && ['"', '\''].into_iter().any(|quote| text.starts_with(quote) && text.ends_with(quote));
                 let literal = Value::from(if quoted { format!("{name}='{text}'") } else { format!("{name}={text}") });
-                let list = [generator.as_slice(), &[key("literals")]].concat();
+                let list = [generator.as_slice(), &[Step::key("literals")]].concat();
                 match place {
                     Some(place) => self.edit(path, |editor| editor.set(None, &path_of(&list).with(Step::Place(*place)), &literal)),
                     None => self.edit(path, |editor| editor.append(None, &path_of(&list), &literal)),
@@ -238,7 +239,7 @@ impl Staged<'_> {
                 wanted.retain(|_, value| !value.is_null());
                 let mut entry = Map::from_iter([("name".to_owned(), Value::from(original))]);
                 entry.extend(wanted);
-                self.edit(path, |editor| editor.append(None, &path_of(&[key("images")]), &Value::Object(entry)))
+                self.edit(path, |editor| editor.append(None, &path_of(&[Step::key("images")]), &Value::Object(entry)))
             }
         }
     }
@@ -279,7 +280,7 @@ impl Staged<'_> {
         }
         let mut aims = Vec::new();
         for path in self.manifests()? {
-            if !self.is_kustomization(&path)? {
+            if !is_kustomization(&path) {
                 continue;
             }
             let Some(value) = self.kustomization(&path)? else { continue };

@@ -2,7 +2,8 @@
 
 use super::{PlanError, Staged};
 use crate::manifest::{
-    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, PatchContent, Step, flatten, parse, reference_from, resolve_reference,
+    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, PatchContent, Step, flatten, is_kustomization, parse, reference_from,
+    resolve_reference,
 };
 use crate::plan::EntryKind;
 use crate::types::ManifestPath;
@@ -41,16 +42,7 @@ pub(super) fn directory_of(path: &ManifestPath) -> &str {
     path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
-fn name_of(path: &ManifestPath) -> &str {
-    path.as_str().rsplit('/').next().unwrap_or_default()
-}
-
 impl Staged<'_> {
-    /// Whether the file is a kustomization by its name.
-    pub(super) fn is_kustomization(&self, path: &ManifestPath) -> Result<bool, PlanError> {
-        Ok(KUSTOMIZATION_NAMES.contains(&name_of(path)))
-    }
-
     /// What a kustomization says now; none when there is none that can be read.
     pub(super) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
         if let Some(known) = self.kustomizations.read.get(path) {
@@ -78,7 +70,7 @@ impl Staged<'_> {
 
     /// The kustomizations below the target.
     fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
-        Ok(self.manifests()?.into_iter().filter(|path| KUSTOMIZATION_NAMES.contains(&name_of(path))).collect())
+        Ok(self.manifests()?.into_iter().filter(is_kustomization).collect())
     }
 
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
@@ -196,7 +188,7 @@ impl Staged<'_> {
             self.take_out(&path)?;
         }
         for (path, of_objects) in new {
-            let is_kustomization = self.is_kustomization(&path)?;
+            let is_kustomization = is_kustomization(&path);
             if is_kustomization || of_objects {
                 self.put_in(&path, is_kustomization)?;
             }
@@ -239,12 +231,12 @@ impl Staged<'_> {
         // As its neighbours are written.
         let dotted = Kustomization::of(&value).resources().next().is_some_and(|(_, first)| first.starts_with("./"));
         let reference = if dotted { format!("./{reference}") } else { reference };
-        self.edit(owner, |editor| editor.append(None, &field(&[key("resources")]), &Value::from(reference))).map(drop)
+        self.edit(owner, |editor| editor.append(None, &field(&[Step::key("resources")]), &Value::from(reference))).map(drop)
     }
 
     /// Takes a file that is gone out of every kustomization below the target, and with a directory's last kustomization the directory.
     fn take_out(&mut self, path: &ManifestPath) -> Result<(), PlanError> {
-        let gone = if self.is_kustomization(path)? { directory_of(path).to_owned() } else { path.as_str().to_owned() };
+        let gone = if is_kustomization(path) { directory_of(path).to_owned() } else { path.as_str().to_owned() };
         for owner in self.kustomizations()? {
             let directory = directory_of(&owner).to_owned();
             for (list, resource) in self.built_by(&owner)? {
@@ -255,7 +247,7 @@ impl Staged<'_> {
                 let entries = value.get(list).and_then(Value::as_array).into_iter().flatten();
                 let place = entries.filter_map(Value::as_str).position(|entry| resolve_reference(&directory, entry).as_deref() == Some(&*gone));
                 if let Some(place) = place {
-                    self.edit(&owner, |editor| editor.remove(None, &field(&[key(list), Step::Place(place)])))?;
+                    self.edit(&owner, |editor| editor.remove(None, &field(&[Step::key(list), Step::Place(place)])))?;
                 }
             }
             self.take_out_patch(&owner, &directory, &gone)?;
@@ -285,8 +277,4 @@ fn is_of_objects(bytes: &[u8]) -> bool {
 
 pub(super) fn field(steps: &[Step]) -> FieldPath {
     FieldPath::from(steps.to_vec())
-}
-
-pub(super) fn key(name: &str) -> Step {
-    Step::Key(name.to_owned())
 }

@@ -11,6 +11,7 @@ pub(super) use aim::Aim;
 pub(super) use overlays::Overlay;
 use search::Found;
 
+use super::walk::manifests_below;
 use super::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
 use crate::manifest::{EditError, Editor};
 use crate::types::{DirectoryPath, ManifestPath, nearest};
@@ -157,7 +158,7 @@ impl<'b> Staged<'b> {
         for (path, stage) in &self.files {
             match stage {
                 Stage::Removed => drop(paths.remove(path)),
-                _ if is_manifest(path.as_str()) && self.within.contains(path) => drop(paths.insert(path.clone())),
+                _ if self.within.contains(path) => drop(paths.insert(path.clone())),
                 _ => {}
             }
         }
@@ -165,23 +166,10 @@ impl<'b> Staged<'b> {
     }
 
     fn listed(&self) -> Result<Vec<ManifestPath>, PlanError> {
-        let root = if self.within.as_str() == "." { "" } else { self.within.as_str() };
-        let (mut directories, mut files) = (vec![root.to_owned()], Vec::new());
-        while let Some(directory) = directories.pop() {
-            for name in self.base.names(&directory)? {
-                let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
-                match path.strip_suffix('/') {
-                    // What a tool keeps beside the manifests is none of them.
-                    Some(_) if name.starts_with('.') => {}
-                    Some(path) => directories.push(path.to_owned()),
-                    None if is_manifest(&path) => files.extend(path.parse::<ManifestPath>()),
-                    None => {}
-                }
-            }
-            if files.len() > MAX_FILES {
-                let message = format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within);
-                return Err(PlanError::Object(message));
-            }
+        let files = manifests_below(self.base, self.within, MAX_FILES)?;
+        if files.len() > MAX_FILES {
+            let message = format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within);
+            return Err(PlanError::Object(message));
         }
         Ok(files)
     }
@@ -198,11 +186,6 @@ impl<'b> Staged<'b> {
         });
         changes.collect()
     }
-}
-
-/// Whether a file of this name holds YAML or JSON.
-fn is_manifest(path: &str) -> bool {
-    [".yaml", ".yml", ".json", "/Kustomization"].iter().any(|end| path.ends_with(end)) || path == "Kustomization"
 }
 
 pub(super) fn failed(path: &ManifestPath, message: String) -> PlanError {

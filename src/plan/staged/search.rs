@@ -1,7 +1,7 @@
 //! An object found by its name in whichever file below the target it stands, with the kustomizations that build it.
 
 use super::{Staged, listed};
-use crate::manifest::{Kustomization, Limits, ObjectAddress, ObjectRef, flatten, parse};
+use crate::manifest::{Kustomization, Limits, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
 use crate::plan::PlanError;
 use crate::types::{ManifestPath, nearest};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ impl Staged<'_> {
         let built = self.built()?;
         let mut candidates = Vec::new();
         for path in self.manifests()? {
-            if !built.contains_key(&path) && !self.is_kustomization(&path)? && !self.is_patch_file(&path)? {
+            if !built.contains_key(&path) && !is_kustomization(&path) && !self.is_patch_file(&path)? {
                 candidates.push(Candidate { path, chain: Vec::new() });
             }
         }
@@ -113,7 +113,7 @@ impl Staged<'_> {
             let Some(value) = self.kustomization(path)? else { continue };
             let kustomization = Kustomization::of(&value);
             built.name = kustomization.renamed(&built.name);
-            if let Some(namespace) = kustomization.namespace().filter(|_| built.namespace.is_some() || !is_cluster_wide(&built.kind)) {
+            if let Some(namespace) = kustomization.namespace().filter(|_| built.namespace.is_some() || built.is_cluster_scoped() != Some(true)) {
                 built.namespace = Some(namespace.to_owned());
             }
         }
@@ -128,27 +128,4 @@ impl Found {
             None => self.path.to_string(),
         }
     }
-}
-
-/// Kubernetes' own kinds that have no namespace.
-fn is_cluster_wide(kind: &str) -> bool {
-    const KINDS: [&str; 16] = [
-        "APIService",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "CSIDriver",
-        "CustomResourceDefinition",
-        "IngressClass",
-        "MutatingWebhookConfiguration",
-        "Namespace",
-        "Node",
-        "PersistentVolume",
-        "PriorityClass",
-        "RuntimeClass",
-        "StorageClass",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-        "ValidatingWebhookConfiguration",
-    ];
-    KINDS.contains(&kind)
 }

@@ -2,41 +2,6 @@
 
 use crate::manifest::ObjectRef;
 
-/// Kinds of Kubernetes' own that live in no namespace.
-const CLUSTER_SCOPED: &[&str] = &[
-    "APIService",
-    "CSIDriver",
-    "CSINode",
-    "CertificateSigningRequest",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ClusterTrustBundle",
-    "ComponentStatus",
-    "CustomResourceDefinition",
-    "DeviceClass",
-    "FlowSchema",
-    "IPAddress",
-    "IngressClass",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "PriorityClass",
-    "PriorityLevelConfiguration",
-    "ResourceSlice",
-    "RuntimeClass",
-    "ServiceCIDR",
-    "StorageClass",
-    "StorageVersionMigration",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-    "ValidatingWebhookConfiguration",
-    "VolumeAttachment",
-    "VolumeAttributesClass",
-];
-
 /// The namespace of what says none: what `kubectl` takes.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -55,12 +20,7 @@ pub(super) fn plural(kind: &str) -> String {
 
 /// Whether a kind lives in no namespace: by name for Kubernetes' own, by what the object says for others.
 pub(super) fn is_cluster_scoped(object: &ObjectRef) -> bool {
-    let group = object.group();
-    let own = !group.contains('.') || group.ends_with(".k8s.io");
-    if own && !matches!(group, "gateway.networking.k8s.io" | "snapshot.storage.k8s.io") {
-        return CLUSTER_SCOPED.contains(&object.kind.as_str());
-    }
-    object.namespace.is_none()
+    object.is_cluster_scoped().unwrap_or_else(|| object.namespace.is_none())
 }
 
 /// The namespace an object is in; none for what is in none.

@@ -2,7 +2,7 @@
 
 use super::set::Layers;
 use super::{Lookup, SchemaSet};
-use crate::plan::{BaseTree, FileChange, TreeError};
+use crate::plan::{BaseTree, FileChange, TreeError, manifests_below};
 use crate::types::{DirectoryPath, ManifestPath};
 use crate::validate::Finding;
 use sha2::{Digest, Sha256};
@@ -82,18 +82,7 @@ impl<'a> Schemas<'a> {
     fn listed(&self) -> Result<Vec<ManifestPath>, TreeError> {
         let mut files = Vec::new();
         for root in self.directories {
-            let mut directories = vec![if root.as_str() == "." { String::new() } else { root.as_str().to_owned() }];
-            while let Some(directory) = directories.pop() {
-                for name in self.base.names(&directory)? {
-                    let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
-                    match path.strip_suffix('/') {
-                        Some(_) if name.starts_with('.') => {}
-                        Some(below) => directories.push(below.to_owned()),
-                        None if [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end)) => files.extend(path.parse::<ManifestPath>()),
-                        None => {}
-                    }
-                }
-            }
+            files.extend(manifests_below(self.base, root, usize::MAX)?);
         }
         files.sort();
         files.dedup();

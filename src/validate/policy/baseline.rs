@@ -1,6 +1,6 @@
 //! The policies that are shipped, as plain documents: `policies/baseline/`.
 
-use super::{Binding, CLUSTERS_ANNOTATION, GROUP, Policy};
+use super::{Binding, CLUSTERS_ANNOTATION, GROUP, Policy, PolicySpec};
 use crate::manifest::{Limits, parse};
 use crate::types::SpecError;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ pub struct Shipped {
     pub bindings: Vec<Binding>,
 }
 
-/// The shipped policies, compiled once in a process.
+/// The shipped policies, read once in a process, and compiled as they are needed.
 ///
 /// # Errors
 /// None for a tested build; otherwise the first thing that is wrong with them.
@@ -31,7 +31,7 @@ pub fn shipped() -> Result<Shipped, String> {
     static SHIPPED: LazyLock<Result<Shipped, String>> = LazyLock::new(|| {
         let mut shipped = Shipped::default();
         for (path, text) in files(|path| !path.starts_with("tests/")) {
-            read(&format!("shipped {path}"), &text, &mut shipped)?;
+            read_with(&format!("shipped {path}"), &text, &mut shipped, |name, spec, place| Ok(Policy::tested(name, spec, place)))?;
         }
         Ok(shipped)
     });
@@ -54,6 +54,15 @@ fn files(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
 
 /// Reads policies and bindings from a file, without places in it: what `kubeops policy test` and the shipped files need.
 pub(super) fn read(path: &str, text: &str, into: &mut Shipped) -> Result<(), String> {
+    read_with(path, text, into, Policy::compile)
+}
+
+fn read_with(
+    path: &str,
+    text: &str,
+    into: &mut Shipped,
+    compile: impl Fn(&str, PolicySpec, String) -> Result<Policy, Vec<SpecError>>,
+) -> Result<(), String> {
     let documents = parse(text, Limits::default()).map_err(|error| format!("{path}:{}: {}", error.line, error.message))?;
     for document in documents {
         let place = format!("{path}:{}", document.start_line);
@@ -64,7 +73,7 @@ pub(super) fn read(path: &str, text: &str, into: &mut Shipped) -> Result<(), Str
         }
         match field("/kind") {
             "ValidatingAdmissionPolicy" => {
-                let policy = Policy::compile(name, spec(&document.value, &place)?, place.clone());
+                let policy = compile(name, spec(&document.value, &place)?, place.clone());
                 let told = |errors: Vec<SpecError>| errors.iter().map(|error| format!("/spec{error}")).collect::<Vec<_>>().join("; ");
                 let policy = policy.map_err(|errors| format!("{place}: {}", told(errors)))?;
                 into.policies.push(Arc::new(policy));

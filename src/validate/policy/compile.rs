@@ -1,14 +1,16 @@
-//! A policy with its expressions compiled, once, when it is loaded: whatever can be seen to be wrong is told here, with its place.
+//! A policy with its expressions compiled, once: whatever can be seen to be wrong is told when it is loaded, with its place. Those that
+//! are shipped are known to be right, and compiled when the first object comes that they are held against.
 
 use super::model::{FailurePolicy, PolicySpec, ValidationSpec};
 use crate::expression::{CompileError, Metered, Wanted};
 use crate::types::SpecError;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// What every expression of a policy may read.
 const KNOWN: [&str; 5] = ["object", "oldObject", "request", "params", "namespaceObject"];
 
-/// A compiled policy.
+/// A policy.
 #[derive(Debug)]
 pub struct Policy {
     /// Its name.
@@ -17,6 +19,12 @@ pub struct Policy {
     pub spec: PolicySpec,
     /// Where it stands: `file:line`, or the shipped file's name.
     pub place: String,
+    compiled: OnceLock<Compiled>,
+}
+
+/// The expressions of a policy.
+#[derive(Debug)]
+pub(super) struct Compiled {
     pub(super) conditions: Vec<(String, Metered)>,
     pub(super) variables: Vec<(String, Metered)>,
     pub(super) validations: Vec<Validation>,
@@ -39,6 +47,31 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, with pointers into its `spec:`.
     pub fn compile(name: &str, spec: PolicySpec, place: String) -> Result<Self, Vec<SpecError>> {
+        let compiled = OnceLock::from(Compiled::of(&spec)?);
+        Ok(Self { name: name.to_owned(), spec, place, compiled })
+    }
+
+    /// A policy that a test has compiled: its expressions are read when they are first evaluated.
+    pub(super) fn tested(name: &str, spec: PolicySpec, place: String) -> Self {
+        Self { name: name.to_owned(), spec, place, compiled: OnceLock::new() }
+    }
+
+    /// Its expressions.
+    pub(super) fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| match Compiled::of(&self.spec) {
+            Ok(compiled) => compiled,
+            Err(errors) => unreachable!("the shipped policies are compiled by a test: {}: {errors:?}", self.name),
+        })
+    }
+
+    /// Whether an expression that cannot be evaluated denies.
+    pub(super) fn fails_closed(&self) -> bool {
+        self.spec.failure_policy == FailurePolicy::Fail
+    }
+}
+
+impl Compiled {
+    fn of(spec: &PolicySpec) -> Result<Self, Vec<SpecError>> {
         let mut errors = Vec::new();
         if spec.validations.is_empty() && spec.audit_annotations.is_empty() {
             let error = SpecError::new("", "the policy demands nothing: it has neither `validations` nor `auditAnnotations`");
@@ -87,14 +120,9 @@ impl Policy {
         let validating = validations.iter().flat_map(|validation| std::iter::once(&validation.expression).chain(&validation.message_expression));
         let reads_namespace = named.chain(validating).any(|expression| expression.reads("namespaceObject"));
         match errors.is_empty() {
-            true => Ok(Self { name: name.to_owned(), spec, place, conditions, variables, validations, annotations, reads_namespace }),
+            true => Ok(Self { conditions, variables, validations, annotations, reads_namespace }),
             false => Err(errors),
         }
-    }
-
-    /// Whether an expression that cannot be evaluated denies.
-    pub(super) fn fails_closed(&self) -> bool {
-        self.spec.failure_policy == FailurePolicy::Fail
     }
 }
 

@@ -185,13 +185,13 @@ impl World<'_> {
         };
         for parameter in chosen {
             let [object, old, request] = self.converted();
-            let namespace = match policy.reads_namespace {
+            let namespace = match policy.compiled().reads_namespace {
                 true => self.converted_namespace.get_or_init(|| self.namespace().map_or_else(Converted::null, Converted::own)),
                 false => &null,
             };
             let values =
                 [("object", object), ("oldObject", old), ("request", request), ("namespaceObject", namespace), ("params", &parameter.converted)];
-            let variables = policy.variables.iter().map(|(name, expression)| (name.as_str(), expression));
+            let variables = policy.compiled().variables.iter().map(|(name, expression)| (name.as_str(), expression));
             let steps = STEPS.min(self.budget.left());
             let own = Budget::new(steps);
             let activation = Activation::new(values, variables, &own);
@@ -252,7 +252,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn run(&self, review: &mut Review) {
         let mut unclear = None;
-        for (name, condition) in &self.policy.conditions {
+        for (name, condition) in &self.policy.compiled().conditions {
             match self.activation.holds(condition) {
                 Ok(true) => {}
                 // One that does not hold is enough, whatever became of the others.
@@ -264,14 +264,14 @@ impl Case<'_> {
         if let Some((name, condition, error)) = unclear {
             return self.failed(&format!("match condition {name:?}"), condition, &error, review);
         }
-        for validation in &self.policy.validations {
+        for validation in &self.policy.compiled().validations {
             match self.activation.holds(&validation.expression) {
                 Ok(true) => {}
                 Ok(false) => review.decisions.push(decision(self.policy, self.binding, self.message(validation), None)),
                 Err(error) => self.failed("expression", &validation.expression, &error, review),
             }
         }
-        for (key, expression) in &self.policy.annotations {
+        for (key, expression) in &self.policy.compiled().annotations {
             match self.activation.text(expression) {
                 Ok(Some(text)) if !text.trim().is_empty() => {
                     let text: String = text.chars().take(MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();

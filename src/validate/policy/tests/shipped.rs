@@ -14,6 +14,12 @@ fn tests() -> Vec<(String, PolicyTest)> {
 }
 
 #[test]
+fn the_shipped_policies_compile() {
+    let shipped = shipped().expect("the shipped policies");
+    assert!(shipped.policies.iter().all(|policy| !policy.compiled().validations.is_empty()));
+}
+
+#[test]
 fn every_shipped_policy_passes_its_tests() {
     let mut failed = Vec::new();
     for (path, test) in tests() {

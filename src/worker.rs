@@ -165,7 +165,10 @@ impl Worker {
         let begun = std::time::Instant::now();
         let (dispatched, courtesy) = match self.dispatcher.run_batch().await {
             Ok(None) => (false, None),
-            Ok(Some(oldest)) => (true, self.courtesy(oldest, begun.elapsed())),
+            Ok(Some(batch)) => {
+                self.pipeline.base_was_pushed(&batch.pushed);
+                (true, self.courtesy(batch.oldest, begun.elapsed()))
+            }
             Err(error) => {
                 tracing::error!(%error, "deliveries could not be dispatched; they stay pending");
                 (false, None)
@@ -229,6 +232,9 @@ impl Worker {
     pub async fn drain(self: &Arc<Self>) -> Result<(), StoreError> {
         loop {
             let dispatched = self.dispatcher.run_batch().await?;
+            if let Some(batch) = &dispatched {
+                self.pipeline.base_was_pushed(&batch.pushed);
+            }
             let room = Room::of(1, self.options.batch);
             let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await?;
             if dispatched.is_none() && claimed.is_empty() {

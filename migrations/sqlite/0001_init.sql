@@ -244,6 +244,19 @@ CREATE TABLE event_requests (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX event_requests_request ON event_requests (request);
 
+-- What the newest event said about each key of an automation whose requests can be taken back: an older one that comes late
+-- changes nothing. `at` is the event's own time.
+CREATE TABLE wishes (
+    automation  TEXT    NOT NULL,
+    correlation TEXT    NOT NULL,
+    at          INTEGER NOT NULL,
+    wanted      INTEGER NOT NULL,
+    reason      TEXT,
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (automation, correlation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX wishes_recorded ON wishes (recorded_at);
+
 CREATE TABLE timeline (
     seq        INTEGER PRIMARY KEY,
     request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,

@@ -106,8 +106,8 @@ impl ConfiguredForges {
 
     /// The repository at GitHub; none when its forge is another.
     fn github(&self, repository: &Repository) -> Option<Result<Arc<GitHub>, ForgeError>> {
-        let ForgeSpec::Github { repository: slug, api_url, token, app } = &repository.spec.forge else { return None };
-        let slug = slug.clone().or_else(|| repository.spec.url.owner_and_name()).unwrap_or_default();
+        let ForgeSpec::Github { api_url, token, app, .. } = &repository.spec.forge else { return None };
+        let slug = repository.spec.forge.github_name(&repository.spec.url).unwrap_or_default();
         let unusable = |message: String| ForgeError::Setup { forge: format!("GitHub repository {slug}"), message };
         let made = || {
             let settings = GitHubSettings::of(&slug).map_err(|error| unusable(error.to_string()))?;

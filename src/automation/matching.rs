@@ -24,6 +24,7 @@ pub struct Considered {
 pub struct Automations {
     all: BTreeMap<AutomationName, Arc<Automation>>,
     by_source: HashMap<SourceName, Listeners>,
+    withdrawing: HashMap<SourceName, Listeners>,
 }
 
 /// The automations of one source: behind an equality on a field of the event where their condition demands one.
@@ -37,13 +38,17 @@ impl Automations {
     /// Indexes `automations`; of two with one name the later stays.
     pub fn new(automations: impl IntoIterator<Item = Automation>) -> Self {
         let all: BTreeMap<_, _> = automations.into_iter().map(|automation| (automation.name.clone(), Arc::new(automation))).collect();
-        let mut by_source: HashMap<SourceName, Listeners> = HashMap::new();
+        let (mut by_source, mut withdrawing): (HashMap<SourceName, Listeners>, HashMap<SourceName, Listeners>) = Default::default();
         for automation in all.values() {
             for source in automation.spec.on.sources() {
-                by_source.entry(source.clone()).or_default().add(automation);
+                let equality = automation.when.as_ref().and_then(|when| when.required_equalities().into_iter().max_by_key(selectivity));
+                by_source.entry(source.clone()).or_default().add(automation, equality);
+                if let Some(withdraw) = automation.withdraw() {
+                    withdrawing.entry(source.clone()).or_default().add(automation, withdraw.required_equality(automation));
+                }
             }
         }
-        Self { all, by_source }
+        Self { all, by_source, withdrawing }
     }
 
     /// The automation of this name.
@@ -70,6 +75,21 @@ impl Automations {
         (matched, scope)
     }
 
+    /// The automations whose request with this event's key is taken back by it, by name. What `asked` for a request takes none back.
+    pub fn taking_back(&self, event: &Event, asked: &[&AutomationName], scope: &Scope<'_>) -> Vec<Arc<Automation>> {
+        let listeners = event.source.as_ref().and_then(|source| self.withdrawing.get(source));
+        let mut found: Vec<Arc<Automation>> = listeners
+            .into_iter()
+            .flat_map(|listeners| listeners.candidates(scope))
+            .filter(|automation| {
+                automation.withdraw().is_some_and(|withdraw| withdraw.holds(&event.kind, scope)) && !asked.contains(&&automation.name)
+            })
+            .cloned()
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
     /// Automations whose `on` fits the event, with their conditions explained: those that `matched`, then others, at most `limit`.
     pub fn explain(&self, event: &Event, matched: &[Arc<Automation>], scope: &Scope<'_>, limit: usize) -> Vec<Considered> {
         let is_matched = |automation: &Arc<Automation>| matched.iter().any(|other| other.name == automation.name);
@@ -79,8 +99,8 @@ impl Automations {
 }
 
 impl Listeners {
-    fn add(&mut self, automation: &Arc<Automation>) {
-        let equality = automation.when.as_ref().and_then(|when| when.required_equalities().into_iter().max_by_key(selectivity));
+    /// Adds one that can be about an event only where the equality holds.
+    fn add(&mut self, automation: &Arc<Automation>, equality: Option<Equality>) {
         match equality {
             Some(Equality { path, literal }) => self.by_field.entry(path).or_default().entry(literal).or_default().push(Arc::clone(automation)),
             None => self.unconditional.push(Arc::clone(automation)),

@@ -7,6 +7,7 @@ mod model;
 mod parameters;
 mod seal;
 mod storm;
+mod withdraw;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use model::{
 pub use parameters::{ParameterError, Parameters};
 pub use seal::{SealScope, SealSpec};
 pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};
+pub use withdraw::{MergedWhenWithdrawn, OpenWhenWithdrawn, Withdraw, WithdrawSpec};
 
 pub(crate) use parameters::escape as escape_pointer;
 
@@ -40,6 +42,7 @@ pub struct Automation {
     when: Option<Expression>,
     correlate: Expression,
     group: Option<Expression>,
+    withdraw: Option<Withdraw>,
     parameters: Parameters,
 }
 
@@ -59,10 +62,11 @@ impl Automation {
         let when = spec.when.as_deref().and_then(|text| compile_at(text, "/when", EVENT_VARIABLES, &mut errors));
         let correlate = compile_at(spec.correlate.as_deref().unwrap_or("event.subject"), "/correlate", EVENT_VARIABLES, &mut errors);
         let group = spec.group.as_ref().and_then(|group| compile_at(&group.by, "/group/by", EVENT_VARIABLES, &mut errors));
+        let withdraw = Withdraw::compile(&spec, &mut errors);
         errors.extend(storm::check(&spec));
         let parameters = Parameters::compile(&spec.parameters).map_err(|found| errors.extend(found)).ok();
         match (correlate, parameters) {
-            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, parameters }),
+            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, withdraw, parameters }),
             _ => Err(errors),
         }
     }
@@ -70,6 +74,11 @@ impl Automation {
     /// Its parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// When what it asked for is taken back; none when nothing does that.
+    pub fn withdraw(&self) -> Option<&Withdraw> {
+        self.withdraw.as_ref()
     }
 
     /// What makes two events the same request.

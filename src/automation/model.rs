@@ -2,6 +2,7 @@
 
 use super::seal::SealSpec;
 use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
+use super::withdraw::WithdrawSpec;
 use crate::event::EventType;
 use crate::types::{SourceName, TemplateName};
 use schemars::JsonSchema;
@@ -32,6 +33,10 @@ pub struct AutomationSpec {
     /// How many pull requests it may open.
     #[serde(default, skip_serializing_if = "LimitsSpec::is_default")]
     pub limits: LimitsSpec,
+    /// When a request is taken back. An automation about alerts that fire (`types: [alert.firing]`) takes a request back when its alert
+    /// resolves, unless something else is said here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdraw: Option<WithdrawSpec>,
     /// Values taken from the event (or given by a person), each checked against its schema.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, ParameterSpec>,

@@ -68,6 +68,14 @@ impl ForgeSpec {
     /// The API at github.com.
     pub const GITHUB_API: &'static str = "https://api.github.com";
 
+    /// `owner/name` at GitHub, of a repository at `url`; none at another forge.
+    pub fn github_name(&self, url: &RemoteUrl) -> Option<String> {
+        match self {
+            Self::Local => None,
+            Self::Github { repository, .. } => repository.clone().or_else(|| url.owner_and_name()),
+        }
+    }
+
     /// Every secret it names.
     pub(super) fn secret_names(&self) -> impl Iterator<Item = SecretName> {
         let (token, key) = match self {
@@ -86,8 +94,8 @@ impl ForgeSpec {
                     .hint("forge: { kind: github, token: GITHUB_TOKEN }, or an absolute path or file:// URL"),
             ),
             Self::Local => {}
-            Self::Github { repository, api_url, token, app } => {
-                match repository.clone().or_else(|| url.owner_and_name()) {
+            Self::Github { api_url, token, app, .. } => {
+                match self.github_name(url) {
                     Some(slug) if is_slug(&slug) => {}
                     _ => errors.push(
                         SpecError::new("/forge", "which repository at GitHub this is cannot be read from the URL")

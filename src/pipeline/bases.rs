@@ -7,7 +7,8 @@ use super::{Pipeline, blocking};
 use crate::inventory::Repository;
 use crate::request::{Request, State};
 use crate::store::{NewTask, PageQuery, RequestFilter, TaskKind, lane};
-use crate::types::CommitSha;
+use crate::types::{CommitSha, RepositoryName};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,19 @@ impl Pipeline {
             }
         }
         Ok(owed)
+    }
+
+    /// Somebody said that base branches were pushed to: what is believed of them is looked at again, and open requests follow.
+    pub fn base_was_pushed(&self, repositories: &BTreeSet<RepositoryName>) {
+        let rules = self.rules.current();
+        for repository in repositories.iter().filter_map(|name| rules.set.inventory.repositories.get(name)) {
+            if let Ok(mirror) = self.mirror(repository) {
+                mirror.forget_tip();
+            }
+        }
+        if !repositories.is_empty() {
+            self.moved.notify_one();
+        }
     }
 
     async fn open_requests(&self, repository: &Repository) -> Result<Vec<Request>, OperationError> {

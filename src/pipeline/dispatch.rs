@@ -1,6 +1,6 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
-use super::{InForce, Rules};
+use super::{InForce, Rules, signals};
 use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
@@ -8,10 +8,11 @@ use crate::expression::Scope;
 use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
-use crate::store::{Debounce, Decision, Delivery, Dispatch, DispatchedEvent, Opening, Store, StoreError};
-use crate::types::{AutomationName, EventId, RepositoryName, RequestId, Timestamp};
+use crate::store::{Debounce, Decision, Delivery, Dispatch, DispatchedEvent, Opening, Signal, Store, StoreError};
+use crate::types::{AutomationName, EventId, RepositoryName, RequestId, TaskId, Timestamp};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,12 +31,21 @@ pub struct Dispatcher {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What a batch came to.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// When its oldest delivery was received.
+    pub oldest: Timestamp,
+    /// Repositories whose base branch was said to have been pushed to: [`super::Pipeline::base_was_pushed`].
+    pub pushed: BTreeSet<RepositoryName>,
+}
+
 impl Dispatcher {
-    /// Dispatches the next batch and tells when its oldest delivery was received; nothing when none waits.
+    /// Dispatches the next batch; nothing when none waits.
     ///
     /// # Errors
     /// When the store fails; then the batch is still pending.
-    pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
         let deliveries = self.store.pending_deliveries(BATCH).await?;
         let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else { return Ok(None) };
         let deliveries = Arc::new(deliveries);
@@ -46,7 +56,10 @@ impl Dispatcher {
         failpoint::hit("dispatch.read");
         self.store.dispatch(&entries, self.clock.now()).await?;
         failpoint::hit("dispatch.recorded");
-        Ok(Some(oldest))
+        let rules = self.rules.current();
+        let events = entries.iter().flat_map(|entry| &entry.events);
+        let pushed = events.flat_map(|told| signals::pushed(&rules, &told.event)).collect();
+        Ok(Some(Dispatched { oldest, pushed }))
     }
 
     /// What these deliveries say, under one set of rules from the first to the last; none when reading one of them panicked.
@@ -81,8 +94,9 @@ impl Dispatcher {
         };
         let events = occurrences.into_iter().enumerate().map(|(index, (occurrence, key))| {
             let event = event_of(delivery, index, occurrence);
-            let (decisions, openings) = self.decide(rules, &event);
-            DispatchedEvent { event, key, decisions, openings }
+            let decided = self.decide(rules, &event);
+            let signals = signals::of(rules, &event, self.clock.as_ref()).into_iter().chain(decided.taken_back).collect();
+            DispatchedEvent { event, key, decisions: decided.decisions, openings: decided.openings, signals }
         });
         Dispatch { delivery: Some(delivery.id.clone()), error: None, events: events.collect() }
     }
@@ -97,13 +111,15 @@ impl Dispatcher {
             told.key = format!("replay/{}", told.event.id);
             for opening in &mut told.openings {
                 opening.actor = actor.to_owned();
+                // A person who asks for it again means it, however old the event is.
+                opening.retractable = false;
             }
         }
         entry
     }
 
-    /// Which automations take the event, why others do not, and the requests to open.
-    fn decide(&self, rules: &InForce, event: &Event) -> (Vec<Decision>, Vec<Opening>) {
+    /// Which automations take the event, why others do not, the requests to open, and those that are taken back.
+    fn decide(&self, rules: &InForce, event: &Event) -> Decided {
         let (matched, scope) = rules.set.automations.matching(event);
         let mut decisions: Vec<Decision> = rules
             .set
@@ -128,6 +144,7 @@ impl Dispatcher {
                     group,
                     parameters: None,
                     debounce: automation.spec.debounce.map(debounce),
+                    retractable: automation.withdraw().is_some(),
                     actor: "kubeops".to_owned(),
                 }),
                 Err(message) => {
@@ -137,8 +154,26 @@ impl Dispatcher {
                 }
             }
         }
-        (decisions, openings)
+        let mut taken_back = Vec::new();
+        for automation in rules.set.automations.taking_back(event, &openings.iter().map(|opening| &opening.automation).collect::<Vec<_>>(), &scope) {
+            let Ok(correlation) = automation.correlation(&scope) else { continue };
+            let message = format!("takes back what was asked for with the key {correlation:?}");
+            match decisions.iter_mut().find(|decision| decision.automation == automation.name) {
+                Some(decision) => decision.message = Some(message),
+                None => decisions.push(Decision { automation: automation.name.clone(), matched: false, explanation: None, message: Some(message) }),
+            }
+            let task = TaskId::from_parts(self.clock.now(), self.clock.random());
+            taken_back.push(Signal::TakenBack { automation: automation.name.clone(), correlation, reason: signals::reason(event), task });
+        }
+        Decided { decisions, openings, taken_back }
     }
+}
+
+/// What came of an event.
+struct Decided {
+    decisions: Vec<Decision>,
+    openings: Vec<Opening>,
+    taken_back: Vec<Signal>,
 }
 
 /// What makes it the same request, or the same member of a group's.

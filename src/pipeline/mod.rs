@@ -23,13 +23,15 @@ mod proposals;
 mod pull;
 mod pushed;
 mod refused;
+mod retract;
 mod rules;
+mod signals;
 mod planned;
 mod tidy;
 mod told;
 
 pub use body::{Trailer, evidence};
-pub use dispatch::{Dispatcher, events_of, explain};
+pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
 pub use error::StepError;
 pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
@@ -107,6 +109,7 @@ impl Pipeline {
     /// soon as it is done, what the store is to write or why it was not done. Of a task it tells nothing of, a step died.
     pub async fn perform(self: &Arc<Self>, batch: &[ClaimedTask], told: &Told) {
         let (mut plans, mut proposals, mut cleanups) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut observed, mut retracted) = (Vec::new(), Vec::new());
         for (place, claimed) in batch.iter().enumerate() {
             let request = &claimed.request;
             match (claimed.task.kind, request.state) {
@@ -115,13 +118,21 @@ impl Pipeline {
                 }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
+                (TaskKind::Observe, State::Planned | State::Proposed | State::Approved) => observed.push((place, claimed)),
+                (TaskKind::Retract, _) => retracted.push((place, claimed)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
-                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose, _) => told.tell(place, Ok(outcome::nothing())),
+                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe, _) => told.tell(place, Ok(outcome::nothing())),
             }
         }
         let turn = Turn::begin();
         self.plan_all(plans, told).await;
         self.propose_all(&proposals, &turn, told).await;
+        if !observed.is_empty() {
+            self.observe_all(&observed, told).await;
+        }
+        for (place, claimed) in retracted {
+            told.tell(place, self.explained(self.retract(&claimed.request).await).await);
+        }
         for (place, claimed) in cleanups {
             let cleaned = match &claimed.task.lane {
                 lane if lane::is_pulls(lane) && turn.is_over() => Ok(outcome::goes_on(lane.clone())),

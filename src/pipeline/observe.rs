@@ -1,13 +1,13 @@
 //! Looks at the pull requests of open requests, repository by repository: a merge or a close that nobody told us.
 //! It is housekeeping: it leaves a reserve of the forge's budget to the steps that need it, and asks only for what changed.
 
-use super::operations::seen;
-use super::{OperationError, Pipeline};
-use crate::forge::{Mark, Priority, Pull};
+use super::{OperationError, Pipeline, Told, outcome};
+use crate::forge::{ForgeError, Mark, Priority, Pull, PullState};
+use crate::inventory::Repository;
 use crate::request::{Request, State};
-use crate::store::{PageQuery, RequestFilter, StoreError};
-use crate::types::RepositoryName;
-use std::collections::{BTreeMap, HashMap};
+use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, StoreError};
+use crate::types::{RepositoryName, RequestId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Open requests listed at once.
@@ -81,23 +81,72 @@ impl Observer {
 }
 
 impl Pipeline {
+    /// Looks at the pull requests of requests of one repository, because somebody said that something happened to them.
+    pub(super) async fn observe_all(&self, observed: &[(usize, &ClaimedTask)], told: &Told) {
+        let numbers: Vec<u64> = observed.iter().filter_map(|(_, claimed)| claimed.request.pull.as_ref()).map(|pull| pull.number).collect();
+        let rules = self.rules.current();
+        let name = observed.iter().find_map(|(_, claimed)| claimed.request.repository.as_ref());
+        let repository = name.and_then(|name| rules.set.inventory.repositories.get(name));
+        let looked = match repository {
+            Some(repository) => self.look_at(repository, &numbers).await,
+            None => Ok(Vec::new()),
+        };
+        for (place, claimed) in observed {
+            let request = &claimed.request;
+            told.tell(
+                *place,
+                match &looked {
+                    Ok(pulls) => Ok(match pulls.iter().find(|pull| request.pull.as_ref().is_some_and(|own| own.number == pull.number)) {
+                        Some(pull) => self.shown(request, pull, repository),
+                        None => outcome::nothing(),
+                    }),
+                    Err(error) => Err(error.clone().into()),
+                },
+            );
+        }
+    }
+
+    async fn look_at(&self, repository: &Repository, numbers: &[u64]) -> Result<Vec<Pull>, ForgeError> {
+        let forge = self.forges.forge(repository, Priority::Ticket)?;
+        Ok(forge.look(numbers, None).await?.pulls)
+    }
+
+    /// What a look at the pull request leaves to write.
+    fn shown(&self, request: &Request, pull: &Pull, repository: Option<&Arc<Repository>>) -> Settlement {
+        let Some((state, message)) = shows(request.state, pull) else { return outcome::nothing() };
+        if let Some(repository) = repository.filter(|_| state == State::Merged) {
+            self.base_was_pushed(&BTreeSet::from([repository.name.clone()]));
+        }
+        outcome::seen(request.clone(), state, message, self.clock.as_ref())
+    }
+
     /// Keeps what was seen of a request's pull request. True when the request changed.
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) async fn observed(&self, id: &crate::types::RequestId, pull: &Pull, actor: &str) -> Result<bool, OperationError> {
+    pub(super) async fn observed(&self, id: &RequestId, pull: &Pull, actor: &str) -> Result<bool, OperationError> {
         let request = self.store.request(id).await?;
-        let Some((state, message)) = seen(pull) else { return Ok(false) };
-        if state == request.state || !request.state.may_become(state) {
-            return Ok(false);
-        }
-        let repository = request.repository.as_ref().and_then(|name| self.rules.current().set.inventory.repositories.get(name).cloned());
+        let Some((state, message)) = shows(request.state, pull) else { return Ok(false) };
+        let repository = request.repository.clone().filter(|_| state == State::Merged);
         let tasks = if state.is_ended() { vec![self.clean_up_task(&request, state)] } else { Vec::new() };
         self.change(request, state, message, actor, tasks).await?;
-        if let (State::Merged, Some(repository)) = (state, repository) {
-            self.mirror(&repository)?.forget_tip();
-            self.moved.notify_one();
-        }
+        self.base_was_pushed(&repository.into_iter().collect());
         Ok(true)
     }
+}
+
+/// The state a pull request shows that a request is not in yet but may become, and a sentence about it.
+pub(super) fn shows(known: State, pull: &Pull) -> Option<(State, String)> {
+    let (state, message) = match pull.state {
+        PullState::Merged => {
+            let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));
+            (State::Merged, format!("pull request #{} was merged{commit}", pull.number))
+        }
+        PullState::Closed => (State::Declined, format!("pull request #{} was closed without a merge", pull.number)),
+        PullState::Open if !pull.approved_by.is_empty() => {
+            (State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", ")))
+        }
+        PullState::Open => return None,
+    };
+    (state != known && known.may_become(state)).then_some((state, message))
 }

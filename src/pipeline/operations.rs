@@ -4,7 +4,7 @@
 use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::destination, outcome, planning::Stop, pull::priority};
 use crate::automation::ParameterError;
 use crate::event::Event;
-use crate::forge::{ForgeError, Pull, PullState};
+use crate::forge::ForgeError;
 use crate::git::GitError;
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane};
@@ -110,12 +110,13 @@ impl Pipeline {
             parameters: Some(parameters),
             // Who asks in person is not made to wait for others.
             debounce: None,
+            retractable: known.withdraw().is_some(),
             actor: actor.to_owned(),
         };
         let entry = Dispatch {
             delivery: None,
             error: None,
-            events: vec![DispatchedEvent { event, key: id.to_string(), decisions: Vec::new(), openings: vec![opening] }],
+            events: vec![DispatchedEvent { event, key: id.to_string(), decisions: Vec::new(), openings: vec![opening], signals: Vec::new() }],
         };
         let opened = self.store.dispatch(&[entry], now).await?;
         match opened.into_iter().flatten().next() {
@@ -303,20 +304,5 @@ pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: 
         kind: "kubeops.request.asked".parse().unwrap_or_else(|_| unreachable!("a literal event type")),
         time: at,
         data: serde_json::json!({ "automation": automation, "parameters": parameters, "actor": actor }),
-    }
-}
-
-/// The state a pull request shows, and a sentence about it.
-pub(super) fn seen(pull: &Pull) -> Option<(State, String)> {
-    match pull.state {
-        PullState::Merged => {
-            let commit = pull.merge_commit.as_ref().map_or_else(String::new, |commit| format!(" as {}", &commit.as_str()[..12]));
-            Some((State::Merged, format!("pull request #{} was merged{commit}", pull.number)))
-        }
-        PullState::Closed => Some((State::Declined, format!("pull request #{} was closed without a merge", pull.number))),
-        PullState::Open if !pull.approved_by.is_empty() => {
-            Some((State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", "))))
-        }
-        PullState::Open => None,
     }
 }

@@ -4,7 +4,7 @@ use super::planned::{Grouped, Planned, Postponed};
 use crate::clock::Clock;
 use crate::forge::PullState;
 use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
-use crate::store::{Beside, NewTask, Settlement, TaskKind, Verdict, lane};
+use crate::store::{Beside, NewTask, Settlement, TakenBack, TaskKind, Verdict, lane};
 use crate::types::{CommitSha, RepositoryName, RequestId, TaskId, Timestamp};
 use crate::validate::Finding;
 
@@ -184,6 +184,26 @@ pub(super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clo
 pub(super) fn over(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
     let cleanup = clean_up(&request, state, clock);
     settle(request, state, message, cleanup, clock)
+}
+
+/// What asked for it went away: withdrawn, and what is there of it goes.
+pub(super) fn taken_back(request: Request, taken_back: &TakenBack, clock: &dyn Clock) -> Settlement {
+    let lane = request.repository.as_ref().map(|name| first_lane(State::Withdrawn, name)).unwrap_or_default();
+    let cleanup = if request.repository.is_some() { vec![follow_up(&request, TaskKind::Withdraw, &lane, clock)] } else { Vec::new() };
+    settle(request, State::Withdrawn, format!("withdrawn: {}", taken_back.reason), cleanup, clock)
+}
+
+/// A line in its timeline, and nothing else.
+pub(super) fn noted(request: &Request, message: String, clock: &dyn Clock) -> Settlement {
+    Settlement { timeline: vec![note(request, message, clock)], ..nothing() }
+}
+
+/// After a look at the pull request of an open request, which is otherwise than it was known.
+pub(super) fn seen(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+    let cleanup = if state.is_ended() { clean_up(&request, state, clock) } else { Vec::new() };
+    let mut settlement = settle(request, state, message, cleanup, clock);
+    settlement.timeline.iter_mut().for_each(|entry| entry.actor = "the forge".to_owned());
+    settlement
 }
 
 /// What an end leaves to do where a branch may be.

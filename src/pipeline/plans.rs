@@ -3,7 +3,7 @@
 
 use super::branch::Head;
 use super::conflicts::Mates;
-use super::operations::seen;
+use super::observe::shows;
 use super::outcome;
 use super::planned::{Grouped, Planned};
 use super::planning::{self, Made, Stop, Wanted};
@@ -235,7 +235,7 @@ impl Pipeline {
         };
         let forge = self.forges.forge(repository, priority(&request))?;
         let pull = forge.get(pull.number).await?;
-        match (pull.state, seen(&pull)) {
+        match (pull.state, shows(request.state, &pull)) {
             (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
             _ if pull.queued => match request.members {

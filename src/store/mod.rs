@@ -8,11 +8,13 @@ pub mod lane;
 mod queries;
 mod records;
 pub mod sqlite;
+mod signals;
 mod storms;
 mod tasks;
 
 pub use queries::*;
 pub use records::*;
+pub use signals::*;
 pub use storms::*;
 pub use tasks::*;
 
@@ -181,6 +183,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NotFound`] when there is no such request or member, [`StoreError::Conflict`] when the request has ended or the
     /// member was taken out before.
     async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError>;
+
+    /// What of a request's key, or of its members' keys, the newest event took back, in order of the members' arrival.
+    async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

@@ -1,5 +1,6 @@
 //! What the store keeps, as plain values.
 
+use super::signals::Signal;
 use super::storms::Debounce;
 use super::tasks::{NewTask, TaskKind};
 use crate::event::{Event, EventType};
@@ -94,6 +95,8 @@ pub struct DispatchedEvent {
     pub decisions: Vec<Decision>,
     /// Requests to open or join.
     pub openings: Vec<Opening>,
+    /// What it says about requests there are.
+    pub signals: Vec<Signal>,
 }
 
 /// Why an automation did, or did not, take an event.
@@ -126,6 +129,8 @@ pub struct Opening {
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
     /// Whether its first plan waits for further events; none where it is due at once, and then it hurries one that waits.
     pub debounce: Option<Debounce>,
+    /// Whether it can be taken back: then what the newest event said about the key is kept, and an older one opens nothing.
+    pub retractable: bool,
     /// Who asked: `kubeops`, or a token's name.
     pub actor: String,
 }

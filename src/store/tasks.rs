@@ -17,11 +17,15 @@ pub enum TaskKind {
     Withdraw,
     /// Compute an open request's change again on a newer base, and update its branch when it differs.
     Replan,
+    /// Look at the pull request: somebody said that something happened to it.
+    Observe,
+    /// See what is no longer wanted of what was asked for, and act accordingly.
+    Retract,
 }
 
 impl TaskKind {
     /// Every kind, in the order of a request's life.
-    pub const ALL: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Replan, TaskKind::Withdraw];
+    pub const ALL: [TaskKind; 6] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Observe, TaskKind::Replan, TaskKind::Retract, TaskKind::Withdraw];
 
     /// The word used in the store, the API and metrics.
     pub fn as_str(self) -> &'static str {
@@ -30,7 +34,25 @@ impl TaskKind {
             Self::Propose => "propose",
             Self::Withdraw => "withdraw",
             Self::Replan => "replan",
+            Self::Observe => "observe",
+            Self::Retract => "retract",
         }
+    }
+
+    /// Whether it belongs to one try of a request: asked for again, or ended, the request owes it no more. The others stay owed.
+    pub fn is_of_one_try(self) -> bool {
+        !matches!(self, Self::Observe | Self::Retract)
+    }
+}
+
+impl std::str::FromStr for TaskKind {
+    type Err = crate::types::ParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| crate::types::ParseError::new("kind of task", text, format!("known are {}", known())))
     }
 }
 

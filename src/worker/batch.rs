@@ -109,6 +109,8 @@ impl Worker {
                 TaskKind::Withdraw if goes_on => "withdraw.going-on",
                 TaskKind::Withdraw => "withdraw.settling",
                 TaskKind::Replan => "replan.settling",
+                TaskKind::Observe => "observe.settling",
+                TaskKind::Retract => "retract.settling",
             });
         }
         let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();

@@ -6,6 +6,7 @@ use super::debounce::{self, Waits};
 use super::members::{self, Live, NewMember};
 use super::requests::{add_timeline, create};
 use super::rows::{Columns, digest, to_json};
+use super::signals;
 use crate::request::{Request, RequestKey, State, TimelineEntry};
 use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind, lane};
 use crate::types::{DeliveryId, RequestId, SpecDuration, TaskId, Timestamp};
@@ -64,11 +65,30 @@ pub(super) async fn dispatch(
         for ((index, event), seq) in told.iter().zip(recorded) {
             let Some(seq) = seq else { continue };
             for opening in &event.openings {
+                if opening.retractable
+                    && !signals::is_newest(connection, &opening.automation, &opening.correlation, event.event.time, None, now).await?
+                {
+                    overtaken(connection, seq, event, opening).await?;
+                    continue;
+                }
                 all[*index].push(open_or_join(connection, event, seq, opening, now).await?);
+            }
+            for signal in &event.signals {
+                signals::heed(connection, seq, event.event.time, signal, now).await?;
             }
         }
     }
     Ok(all)
+}
+
+/// Says with the event why it opened nothing.
+async fn overtaken(connection: &mut SqliteConnection, event: i64, told: &DispatchedEvent, opening: &Opening) -> Result<(), StoreError> {
+    let mut decisions = told.decisions.clone();
+    if let Some(decision) = decisions.iter_mut().find(|decision| decision.automation == opening.automation) {
+        decision.message = Some(format!("no request was opened: a newer event about {:?} came before this one", quote(&opening.correlation)));
+    }
+    sqlx::query("UPDATE events SET decisions = ? WHERE seq = ?").bind(to_json(&decisions)?).bind(event).execute(connection).await?;
+    Ok(())
 }
 
 /// Which of the deliveries were still to be dispatched, each with its number; from here on they are not.
@@ -143,12 +163,18 @@ async fn open_or_join(
         Some(found) => join(connection, found, told, opening, now).await?,
         None => open(connection, told, opening, now).await?,
     };
+    link(connection, seq, request).await?;
+    Ok(id)
+}
+
+/// Notes that the event had to do with the request.
+pub(super) async fn link(connection: &mut SqliteConnection, event: i64, request: i64) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO event_requests (event, request) VALUES (?, ?) ON CONFLICT DO NOTHING")
-        .bind(seq)
+        .bind(event)
         .bind(request)
         .execute(connection)
         .await?;
-    Ok(id)
+    Ok(())
 }
 
 /// What makes it the same request: the group's key, or its own.

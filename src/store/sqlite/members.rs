@@ -5,7 +5,7 @@ use super::debounce::{self, Waits};
 use super::dispatch::{first_task, quote};
 use super::requests::{add_timeline, create, one, seq_of};
 use super::rows::{Columns, to_json};
-use super::tasks::add_task;
+use super::tasks::{self, add_task};
 use crate::event::Event;
 use crate::request::{Member, MemberOutcome, MemberState, Request, RequestKey, State, TimelineEntry};
 use crate::store::{DispatchedEvent, NewTask, Opening, Settlement, StoreError, TaskKind, Withdrawal, lane};
@@ -317,7 +317,7 @@ pub(super) async fn withdraw(connection: &mut SqliteConnection, withdrawal: &Wit
     if others > 0 {
         owe(connection, seq, request.state, &task(&withdrawal.replan, TaskKind::Replan, lane::of), None).await?;
     } else {
-        sqlx::query("DELETE FROM outbox WHERE request = ? AND state IN ('waiting', 'dead')").bind(seq).execute(&mut *connection).await?;
+        tasks::drop_of_one_try(connection, seq).await?;
         sqlx::query("UPDATE requests SET state = 'withdrawn', message = ?, updated_at = ?, version = version + 1 WHERE seq = ?")
             .bind(message)
             .bind(now.unix_millis())

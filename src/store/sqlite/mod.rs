@@ -16,14 +16,15 @@ mod migrations;
 mod pulls;
 mod requests;
 mod rows;
+mod signals;
 mod tasks;
 mod tokens;
 mod upkeep;
 
 use super::{
     Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
-    Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, Task, TaskFilter,
-    TokenRecord, TouchQuery, Withdrawal,
+    Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, TakenBack, Task,
+    TaskFilter, TokenRecord, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -252,6 +253,10 @@ impl Store for SqliteStore {
         let mut write = self.database.write().await?;
         let result = members::withdraw(write.connection(), withdrawal, now).await;
         write.finish(result).await
+    }
+
+    async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
+        signals::taken_back(&mut *self.database.read().await?, id).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

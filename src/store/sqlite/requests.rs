@@ -4,7 +4,7 @@
 use super::deliveries::page_of;
 use super::members;
 use super::rows::{Columns, page_limit, to_json, to_number};
-use super::tasks::add_task;
+use super::tasks::{self, add_task};
 use crate::request::{Changes, PullRef, Request, RequestKey, Rival, TimelineEntry, Touch};
 use crate::store::cursor::Listing;
 use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError, TouchQuery};
@@ -166,7 +166,7 @@ pub(super) async fn add_timeline(connection: &mut SqliteConnection, request: i64
 pub(super) async fn update(connection: &mut SqliteConnection, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
     let seq = replace(connection, request, now).await?;
     if update.drop_tasks {
-        sqlx::query("DELETE FROM outbox WHERE request = ? AND state IN ('waiting', 'dead')").bind(seq).execute(&mut *connection).await?;
+        tasks::drop_of_one_try(connection, seq).await?;
     }
     add_timeline(connection, seq, &update.timeline).await?;
     if let Some(successor) = &update.successor {

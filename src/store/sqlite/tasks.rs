@@ -175,13 +175,6 @@ pub(super) async fn claim(
 
 /// A task from a row with the columns `task_id`, `request_id`, `task_state` and the plain ones.
 fn read(row: &SqliteRow) -> Result<Task, StoreError> {
-    let kind = match row.text("kind")?.as_str() {
-        "plan" => TaskKind::Plan,
-        "propose" => TaskKind::Propose,
-        "withdraw" => TaskKind::Withdraw,
-        "replan" => TaskKind::Replan,
-        _ => return Err(super::rows::broken("kind")),
-    };
     let state = match row.text("task_state")?.as_str() {
         "waiting" => TaskState::Waiting,
         "leased" => TaskState::Leased,
@@ -190,7 +183,7 @@ fn read(row: &SqliteRow) -> Result<Task, StoreError> {
     };
     Ok(Task {
         id: row.parsed("task_id")?,
-        kind,
+        kind: row.parsed("kind")?,
         request: row.parsed("request_id")?,
         lane: row.text("lane")?,
         state,
@@ -214,6 +207,15 @@ pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, ta
     .bind(task.run_at.unix_millis())
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Drops the waiting and dead tasks of a request that belong to one try of it.
+pub(super) async fn drop_of_one_try(connection: &mut SqliteConnection, request: i64) -> Result<(), StoreError> {
+    for kind in TaskKind::ALL.into_iter().filter(|kind| kind.is_of_one_try()) {
+        let dropped = sqlx::query("DELETE FROM outbox WHERE request = ? AND kind = ? AND state IN ('waiting', 'dead')");
+        dropped.bind(request).bind(kind.as_str()).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

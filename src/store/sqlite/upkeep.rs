@@ -80,6 +80,15 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .execute(&mut *connection)
     .await?
     .rows_affected();
+    sqlx::query(
+        "DELETE FROM wishes WHERE (automation, correlation) IN (SELECT w.automation, w.correlation FROM wishes w INDEXED BY wishes_recorded \
+         WHERE w.recorded_at < ? AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.automation = w.automation AND r.correlation = w.correlation AND r.live = 1) \
+         LIMIT ?)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(&mut *connection)
+    .await?;
     // A request with a task is not over: a dead letter is kept until somebody retries it.
     pruned.requests = sqlx::query(
         "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \

@@ -117,6 +117,9 @@ impl Store for FakeStore {
     async fn rivals(&self, _: &RivalQuery<'_>, _: u32) -> Result<Vec<Rival>, StoreError> {
         never()
     }
+    async fn taken_back(&self, _: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
+        unreachable!("nothing here takes back")
+    }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
         self.well()?;
         Ok(self.timeline.lock().expect("a lock").clone())

@@ -120,6 +120,8 @@ fn a_firing_alert_becomes_one_pull_request_however_often_it_is_repeated() {
     alertmanager.post(&alert(&starts_at, Some(&now)));
     let resolved = eventually("the end is recorded", || server.at().all("/events").into_iter().find(|event| event["type"] == "alert.resolved"));
     assert_eq!(resolved["subject"], proposed["event"]["subject"]);
-    super::left_exactly_one(&server, key, "proposed");
+    let withdrawn = server.at().settled(key, "withdrawn");
+    assert_eq!(withdrawn["message"], "withdrawn: the alert \"KubeHpaMaxedOut\" resolved");
+    eventually("its pull request is closed", || (server.at().get("/pulls/gitops/1")["state"] == "closed").then_some(()));
     assert_eq!(taken(server.at(), "unauthenticated") + taken(server.at(), "malformed") + taken(server.at(), "failed"), 0.0);
 }

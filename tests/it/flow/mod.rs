@@ -32,6 +32,7 @@ mod timeouts;
 mod transports;
 mod upgrade;
 mod vital;
+mod withdrawn;
 
 use crate::support::server::TestServer;
 use crate::support::upstream::{UpstreamRepo, command, run};

@@ -78,6 +78,7 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         repository: repository.map(parsed),
         parameters: None,
         debounce: None,
+        retractable: false,
         actor: "kubeops".to_owned(),
     }
 }
@@ -88,7 +89,7 @@ pub fn dispatch(delivery: Option<&DeliveryId>, key: &str, openings: Vec<Opening>
         .iter()
         .map(|opening| Decision { automation: opening.automation.clone(), matched: true, explanation: None, message: Some("opened".to_owned()) })
         .collect();
-    let told = DispatchedEvent { event: event(delivery, key), key: key.to_owned(), decisions, openings };
+    let told = DispatchedEvent { event: event(delivery, key), key: key.to_owned(), decisions, openings, signals: Vec::new() };
     Dispatch { delivery: delivery.cloned(), error: None, events: vec![told] }
 }
 

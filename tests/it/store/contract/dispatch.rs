@@ -170,7 +170,13 @@ pub async fn a_person_may_ask_without_a_delivery(store: Arc<dyn Store>) {
 pub async fn a_storm_of_joins_does_not_fill_the_timeline(store: Arc<dyn Store>) {
     let (_, request) = open_request(&*store, "alert", None, at(0)).await;
     let storm: Vec<DispatchedEvent> = (0..120)
-        .map(|n| DispatchedEvent { event: event(None, "alert"), key: n.to_string(), decisions: Vec::new(), openings: vec![opening("alert", None)] })
+        .map(|n| DispatchedEvent {
+            event: event(None, "alert"),
+            key: n.to_string(),
+            decisions: Vec::new(),
+            openings: vec![opening("alert", None)],
+            signals: Vec::new(),
+        })
         .collect();
     let joined = store.dispatch(&[Dispatch { delivery: None, error: None, events: storm }], at(1)).await.expect("dispatched");
     assert_eq!(joined, [vec![request.clone(); 120]]);

@@ -1,0 +1,64 @@
+//! What GitHub's events say about requests there are: which pull request to look at, which base branch moved.
+//! An event is a hint, whoever signed it: what became of a pull request is asked of the forge, in a step of its own. So the order in
+//! which events come, and how often, changes nothing.
+
+use super::InForce;
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::inventory::Repository;
+use crate::store::Signal;
+use crate::types::{RepositoryName, TaskId};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Characters of a sender's text that are quoted.
+const QUOTED: usize = 120;
+
+/// What an event owes, beside what automations make of it.
+pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signal> {
+    let about_a_pull = ["pull_request", "pull_request_review"].contains(&word(event));
+    let number = event.data.pointer("/pull_request/number").and_then(Value::as_u64).filter(|_| about_a_pull);
+    let look = |number| {
+        let task = || TaskId::from_parts(clock.now(), clock.random());
+        named(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
+    };
+    number.map(look).into_iter().flatten().collect()
+}
+
+/// The repositories whose base branch the event says was pushed to.
+pub(super) fn pushed(rules: &InForce, event: &Event) -> Vec<RepositoryName> {
+    if word(event) != "push" {
+        return Vec::new();
+    }
+    let branch = event.data.get("ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("refs/heads/"));
+    let moved = named(rules, event).filter(|repository| branch == Some(repository.spec.branch.as_str()));
+    moved.map(|repository| repository.name.clone()).collect()
+}
+
+/// Why an event takes back what was asked for, in a few words.
+pub(super) fn reason(event: &Event) -> String {
+    let text = |pointer: &str| event.data.pointer(pointer).and_then(Value::as_str).map(|text| text.chars().take(QUOTED).collect::<String>());
+    match (event.kind.as_str(), text("/transition/to")) {
+        ("alert.resolved", _) => match text("/labels/alertname") {
+            Some(name) => format!("the alert {name:?} resolved"),
+            None => "the alert resolved".to_owned(),
+        },
+        ("jira.issue.deleted", _) => format!("{} was deleted", event.subject),
+        (_, Some(to)) => format!("{} moved to {to:?}", event.subject),
+        (kind, None) => format!("{kind} about {:?}", event.subject.chars().take(QUOTED).collect::<String>()),
+    }
+}
+
+/// What the event is about: the first word of its type.
+fn word(event: &Event) -> &str {
+    event.kind.as_str().split('.').next().unwrap_or_default()
+}
+
+/// The repositories at GitHub that the event is about.
+fn named<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
+    let name = event.data.pointer("/repository/full_name").and_then(Value::as_str);
+    rules.set.inventory.repositories.values().filter(move |repository| {
+        let spec = &repository.spec;
+        name.zip(spec.forge.github_name(&spec.url)).is_some_and(|(told, known)| told.eq_ignore_ascii_case(&known))
+    })
+}

@@ -1,0 +1,73 @@
+//! What events say about requests there are, in the caller's transaction.
+//! It finds whose matter a signal is, and owes the look; what nobody has to do with is passed over.
+
+use super::dispatch::link;
+use super::rows::Columns;
+use super::tasks::add_task;
+use crate::store::{NewTask, Signal, StoreError, TakenBack, TaskKind, lane};
+use crate::types::{AutomationName, RepositoryName, RequestId, Timestamp};
+use sqlx::SqliteConnection;
+
+/// Owes what the signal asks for. `at` is when its event happened.
+pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
+    let found = match signal {
+        Signal::Pull { repository, number, .. } => {
+            let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
+            found.bind(repository.as_str()).bind(i64::try_from(*number).unwrap_or(i64::MAX)).fetch_optional(&mut *connection).await?
+        }
+        Signal::TakenBack { automation, correlation, reason, .. } => {
+            if !is_newest(connection, automation, correlation, at, Some(reason), now).await? {
+                return Ok(());
+            }
+            // The newest request of the key, or the one it is a member of.
+            let found = sqlx::query(
+                "SELECT seq, id, repository FROM requests WHERE seq = max( \
+                    coalesce((SELECT max(seq) FROM requests WHERE correlation = ?2 AND automation = ?1), 0), \
+                    coalesce((SELECT max(m.request) FROM request_members m JOIN requests r ON r.seq = m.request \
+                              WHERE m.correlation = ?2 AND m.state <> 'withdrawn' AND r.automation = ?1), 0))",
+            );
+            found.bind(automation.as_str()).bind(correlation.as_str()).fetch_optional(&mut *connection).await?
+        }
+    };
+    let Some(row) = found else { return Ok(()) };
+    let (kind, id) = match signal {
+        Signal::Pull { task, .. } => (TaskKind::Observe, task),
+        Signal::TakenBack { task, .. } => (TaskKind::Retract, task),
+    };
+    let seq = row.number("seq")?;
+    let repository: Option<RepositoryName> = row.optional_text("repository")?.and_then(|name| name.parse().ok());
+    let lane = repository.as_ref().map(lane::pulls).unwrap_or_default();
+    add_task(connection, seq, &NewTask { id: id.clone(), kind, request: row.parsed("id")?, lane, run_at: now }).await?;
+    link(connection, event, seq).await
+}
+
+/// Keeps what an event of this time says about a key (wanted, or taken back for a reason), unless a newer one was there before.
+pub(super) async fn is_newest(
+    connection: &mut SqliteConnection,
+    automation: &AutomationName,
+    correlation: &str,
+    at: Timestamp,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let kept = sqlx::query(
+        "INSERT INTO wishes (automation, correlation, at, wanted, reason, recorded_at) VALUES (?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (automation, correlation) DO UPDATE SET at = excluded.at, wanted = excluded.wanted, reason = excluded.reason, \
+         recorded_at = excluded.recorded_at WHERE excluded.at >= wishes.at",
+    );
+    let kept = kept.bind(automation.as_str()).bind(correlation).bind(at.unix_millis()).bind(reason.is_none()).bind(reason).bind(now.unix_millis());
+    Ok(kept.execute(connection).await?.rows_affected() == 1)
+}
+
+/// See [`crate::store::Store::taken_back`].
+pub(super) async fn taken_back(connection: &mut SqliteConnection, request: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
+    let rows = sqlx::query(
+        "WITH r AS (SELECT seq, automation, correlation, members FROM requests WHERE id = ?), \
+         keys AS (SELECT r.automation, r.correlation, 0 AS number FROM r WHERE r.members = 0 UNION ALL \
+                  SELECT r.automation, m.correlation, m.number FROM r JOIN request_members m ON m.request = r.seq WHERE m.state <> 'withdrawn') \
+         SELECT w.correlation, w.reason FROM keys k JOIN wishes w ON w.automation = k.automation AND w.correlation = k.correlation \
+         WHERE w.wanted = 0 ORDER BY k.number",
+    );
+    let rows = rows.bind(request.as_str()).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(TakenBack { correlation: row.text("correlation")?, reason: row.optional_text("reason")?.unwrap_or_default() })).collect()
+}

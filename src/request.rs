@@ -180,6 +180,10 @@ pub struct Request {
     pub former_pull: Option<u64>,
     /// What that pull request was made to say the last time; none when nobody knows, and when it was asked for again since.
     pub written: Option<PullWritten>,
+    /// Whether anybody outside is told what becomes of it: then each change of its state owes that.
+    pub tells: bool,
+    /// The commit that brought its change into the base, once merged and as far as the forge tells.
+    pub merged: Option<CommitSha>,
     /// Why it was rejected, or what a reviewer is warned of.
     pub findings: Vec<Finding>,
     /// A sentence for a person about where it stands.
@@ -216,6 +220,8 @@ impl Request {
             pull: None,
             written: None,
             former_pull: None,
+            tells: false,
+            merged: None,
             findings: Vec::new(),
             message: None,
             created_at: now,

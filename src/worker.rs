@@ -19,6 +19,9 @@ use tokio::task::JoinSet;
 
 /// So many lanes of pull requests are worked on at the same time for each that git works on: they mostly wait for a forge.
 const PULLS_FOR_EACH: usize = 4;
+/// So many lanes of feedback are worked on at the same time for each that git works on, and so many tellings of one are claimed at once.
+const FEEDBACK_FOR_EACH: usize = 2;
+const TELLINGS_AT_ONCE: u32 = 16;
 /// So many pull requests are claimed at once: who comes later may be more urgent.
 const PULLS_AT_ONCE: u32 = 8;
 
@@ -71,17 +74,33 @@ struct Round {
 struct Running {
     git: JoinSet<()>,
     pulls: JoinSet<()>,
+    feedback: JoinSet<()>,
 }
 
 impl Running {
     fn forget_ended(&mut self) {
-        while self.git.try_join_next().is_some() {}
-        while self.pulls.try_join_next().is_some() {}
+        for kind in self.all() {
+            while kind.try_join_next().is_some() {}
+        }
     }
 
     async fn ended(&mut self) {
-        while self.git.join_next().await.is_some() {}
-        while self.pulls.join_next().await.is_some() {}
+        for kind in self.all() {
+            while kind.join_next().await.is_some() {}
+        }
+    }
+
+    fn all(&mut self) -> [&mut JoinSet<()>; 3] {
+        [&mut self.git, &mut self.pulls, &mut self.feedback]
+    }
+
+    /// Where the batches of a lane belong.
+    fn of(&mut self, lane: &str) -> &mut JoinSet<()> {
+        match lane {
+            lane if lane::is_pulls(lane) => &mut self.pulls,
+            lane if lane::is_feedback(lane) => &mut self.feedback,
+            _ => &mut self.git,
+        }
     }
 }
 
@@ -145,12 +164,12 @@ impl Worker {
                 () = tokio::time::sleep(pause) => {}
                 Some(_) = running.git.join_next(), if !running.git.is_empty() => {}
                 Some(_) = running.pulls.join_next(), if !running.pulls.is_empty() => {}
+                Some(_) = running.feedback.join_next(), if !running.feedback.is_empty() => {}
                 _ = stop.changed() => {}
             }
         }
         if tokio::time::timeout(grace, running.ended()).await.is_err() {
-            running.git.abort_all();
-            running.pulls.abort_all();
+            running.all().into_iter().for_each(JoinSet::abort_all);
             running.ended().await;
         }
         upkeep.abort();
@@ -188,16 +207,15 @@ impl Worker {
     async fn claim(self: &Arc<Self>, running: &mut Running) -> bool {
         running.forget_ended();
         let room = self.room(running);
-        if room.git.lanes == 0 && room.pulls.lanes == 0 {
+        if [room.git, room.pulls, room.feedback].iter().all(|share| share.lanes == 0) {
             return false;
         }
         match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
                 for batch in by_lane(claimed) {
-                    let kind =
-                        if batch.first().is_some_and(|first| lane::is_pulls(&first.task.lane)) { &mut running.pulls } else { &mut running.git };
-                    kind.spawn(Arc::clone(self).work(batch));
+                    let lane = batch.first().map(|first| first.task.lane.clone()).unwrap_or_default();
+                    running.of(&lane).spawn(Arc::clone(self).work(batch));
                 }
                 found
             }
@@ -211,10 +229,12 @@ impl Worker {
     /// How much more may be done at once.
     fn room(&self, running: &Running) -> Room {
         let left = |most: usize, running: &JoinSet<()>| u32::try_from(most.saturating_sub(running.len())).unwrap_or(u32::MAX);
-        let (git, pulls) = (self.options.concurrency, self.options.concurrency.saturating_mul(PULLS_FOR_EACH));
+        let git = self.options.concurrency;
+        let (pulls, feedback) = (git.saturating_mul(PULLS_FOR_EACH), git.saturating_mul(FEEDBACK_FOR_EACH));
         Room {
             git: Share { lanes: left(git, &running.git), each: self.options.batch },
             pulls: Share { lanes: left(pulls, &running.pulls), each: self.options.batch.min(PULLS_AT_ONCE) },
+            feedback: Share { lanes: left(feedback, &running.feedback), each: self.options.batch.min(TELLINGS_AT_ONCE) },
         }
     }
 

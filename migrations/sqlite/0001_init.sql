@@ -115,6 +115,9 @@ CREATE TABLE requests (
     former_pull INTEGER,
     -- What the pull request was made to say the last time, as JSON.
     pull_written TEXT,
+    -- Whether anybody outside is told what becomes of it.
+    tells       INTEGER NOT NULL DEFAULT 0,
+    merged      TEXT,
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,
@@ -267,6 +270,19 @@ CREATE TABLE timeline (
     actor      TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX timeline_request ON timeline (request);
+
+-- What was told outside of each state a request came to: which act, on which channel. An act that was begun and not done may have
+-- happened: it is looked for before it is done again.
+CREATE TABLE told (
+    request INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    channel TEXT    NOT NULL,
+    news    TEXT    NOT NULL,
+    act     TEXT    NOT NULL,
+    state   TEXT    NOT NULL CHECK (state IN ('begun', 'done', 'refused')),
+    note    TEXT,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (request, channel, news, act)
+) STRICT, WITHOUT ROWID;
 
 -- Tasks that are owed or dead. A task that is done is gone.
 CREATE TABLE outbox (

@@ -120,6 +120,7 @@ impl Pipeline {
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
                 (TaskKind::Observe, State::Planned | State::Proposed | State::Approved) => observed.push((place, claimed)),
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
+                (TaskKind::Tell, _) => told.tell(place, Ok(outcome::nothing())),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe, _) => told.tell(place, Ok(outcome::nothing())),
             }

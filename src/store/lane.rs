@@ -1,10 +1,12 @@
 //! Lanes: the tasks of one are done a batch at a time, on one machine at a time. A repository has two. Git's work and the forge's
 //! calls wait apart, because a forge wants its calls paced: a branch need not wait for the pull requests of others.
 
-use crate::types::RepositoryName;
+use crate::types::{AutomationName, RepositoryName};
 
 /// No repository has it in its name.
 const PULLS: &str = "/pulls";
+/// Nor this.
+const FEEDBACK: &str = "/feedback";
 
 /// Where planning and pushing wait.
 pub fn of(repository: &RepositoryName) -> String {
@@ -24,4 +26,19 @@ pub fn is_pulls(lane: &str) -> bool {
 /// The name of the repository a lane is of.
 pub fn repository(lane: &str) -> &str {
     lane.strip_suffix(PULLS).unwrap_or(lane)
+}
+
+/// Where it waits to be told outside what became of an automation's requests.
+pub fn feedback(automation: &AutomationName) -> String {
+    format!("{automation}{FEEDBACK}")
+}
+
+/// Whether tellings wait there.
+pub fn is_feedback(lane: &str) -> bool {
+    lane.ends_with(FEEDBACK)
+}
+
+/// Which part of [`super::Room`] a lane counts against: git's work, pull requests, feedback.
+pub(in crate::store) fn pool(lane: &str) -> usize {
+    if is_feedback(lane) { 2 } else { usize::from(is_pulls(lane)) }
 }

@@ -3,6 +3,7 @@
 //! nothing here decides what happens next, and no method does I/O besides the database's own.
 
 mod cursor;
+mod feedback;
 pub mod inbox;
 pub mod lane;
 mod queries;
@@ -12,6 +13,7 @@ mod signals;
 mod storms;
 mod tasks;
 
+pub use feedback::*;
 pub use queries::*;
 pub use records::*;
 pub use signals::*;
@@ -186,6 +188,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What of a request's key, or of its members' keys, the newest event took back, in order of the members' arrival.
     async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError>;
+
+    /// Everything there is to tell outside of a request, and what was told.
+    async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError>;
+
+    /// Keeps where an act of telling stands, over what was kept of it before.
+    async fn note_act(&self, act: &Act) -> Result<(), StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

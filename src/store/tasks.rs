@@ -1,5 +1,6 @@
 //! Tasks as the store keeps them: what is owed, what is claimed, and what an attempt leaves, as plain values.
 
+use super::lane;
 use super::storms::Beside;
 use crate::request::{Request, TimelineEntry};
 use crate::types::{RequestId, TaskId, Timestamp};
@@ -21,11 +22,14 @@ pub enum TaskKind {
     Observe,
     /// See what is no longer wanted of what was asked for, and act accordingly.
     Retract,
+    /// Tell outside what became of the request.
+    Tell,
 }
 
 impl TaskKind {
     /// Every kind, in the order of a request's life.
-    pub const ALL: [TaskKind; 6] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Observe, TaskKind::Replan, TaskKind::Retract, TaskKind::Withdraw];
+    pub const ALL: [TaskKind; 7] =
+        [TaskKind::Plan, TaskKind::Propose, TaskKind::Observe, TaskKind::Replan, TaskKind::Retract, TaskKind::Withdraw, TaskKind::Tell];
 
     /// The word used in the store, the API and metrics.
     pub fn as_str(self) -> &'static str {
@@ -36,12 +40,13 @@ impl TaskKind {
             Self::Replan => "replan",
             Self::Observe => "observe",
             Self::Retract => "retract",
+            Self::Tell => "tell",
         }
     }
 
     /// Whether it belongs to one try of a request: asked for again, or ended, the request owes it no more. The others stay owed.
     pub fn is_of_one_try(self) -> bool {
-        !matches!(self, Self::Observe | Self::Retract)
+        !matches!(self, Self::Observe | Self::Retract | Self::Tell)
     }
 }
 
@@ -105,14 +110,16 @@ pub struct Task {
     pub last_error: Option<String>,
 }
 
-/// How much may be claimed at once. Lanes of pull requests are counted apart: they mostly wait for a forge, and must not stand in
-/// the way of git's work.
+/// How much may be claimed at once. Lanes of pull requests and of feedback are counted apart: they mostly wait for others, and must
+/// not stand in the way of git's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// For planning and pushing; a task without a lane counts as a lane.
     pub git: Share,
     /// For opening and closing pull requests.
     pub pulls: Share,
+    /// For telling outside what became of requests.
+    pub feedback: Share,
 }
 
 /// A part of [`Room`].
@@ -125,13 +132,18 @@ pub struct Share {
 }
 
 impl Room {
-    /// Up to `lanes` lanes of either kind, and up to `each` tasks of one.
+    /// Up to `lanes` lanes of each kind, and up to `each` tasks of one.
     pub fn of(lanes: u32, each: u32) -> Self {
         let share = Share { lanes, each };
-        Self { git: share, pulls: share }
+        Self { git: share, pulls: share, feedback: share }
     }
 
-    /// One task of each of up to `lanes` lanes of either kind.
+    /// The part a lane counts against.
+    pub fn share(&self, lane: &str) -> Share {
+        [self.git, self.pulls, self.feedback][lane::pool(lane)]
+    }
+
+    /// One task of each of up to `lanes` lanes of each kind.
     pub fn single(lanes: u32) -> Self {
         Self::of(lanes, 1)
     }

@@ -111,6 +111,7 @@ impl Worker {
                 TaskKind::Replan => "replan.settling",
                 TaskKind::Observe => "observe.settling",
                 TaskKind::Retract => "retract.settling",
+                TaskKind::Tell => "tell.settling",
             });
         }
         let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();
@@ -174,7 +175,7 @@ impl Worker {
         tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
         let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
         let (mut after, mut timeline) = (None, Vec::new());
-        if request.state.may_become(State::Failed) {
+        if claimed.task.kind.is_of_one_try() && request.state.may_become(State::Failed) {
             timeline.push(TimelineEntry {
                 at: now,
                 from: Some(request.state),

@@ -11,6 +11,7 @@ mod deliveries;
 mod dispatch;
 mod error;
 mod events;
+mod feedback;
 mod members;
 mod migrations;
 mod pulls;
@@ -22,9 +23,9 @@ mod tokens;
 mod upkeep;
 
 use super::{
-    Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
+    Act, Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery,
     Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, TakenBack, Task,
-    TaskFilter, TokenRecord, TouchQuery, Withdrawal,
+    TaskFilter, ToldSoFar, TokenRecord, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -257,6 +258,16 @@ impl Store for SqliteStore {
 
     async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
         signals::taken_back(&mut *self.database.read().await?, id).await
+    }
+
+    async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError> {
+        feedback::told_so_far(&mut *self.database.read().await?, id).await
+    }
+
+    async fn note_act(&self, act: &Act) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = feedback::note(write.connection(), act).await;
+        write.finish(result).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

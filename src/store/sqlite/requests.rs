@@ -2,6 +2,7 @@
 //! The event that opened a request is kept apart from the row that changes.
 
 use super::deliveries::page_of;
+use super::feedback;
 use super::members;
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::{self, add_task};
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.tells, r.merged, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -53,6 +54,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
             .optional_number("former_pull")?
             .map(|number| u64::try_from(number).map_err(|_| super::rows::broken("former_pull")))
             .transpose()?,
+        tells: row.number("tells")? != 0,
+        merged: row.optional("merged")?,
         written: row.optional_text("pull_written")?.map(|_| row.json("pull_written")).transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
@@ -65,8 +68,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
     let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, tells) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -82,6 +85,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(to_number(request.version))
     .bind(request.members)
     .bind(i64::from(!request.event.kind.is_alert()))
+    .bind(request.tells)
     .execute(&mut *connection)
     .await?
     .last_insert_rowid();
@@ -104,7 +108,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
          taken_over = ?, urged = ?, summary = ?, changes = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, tells = ?, merged = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -123,6 +127,8 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.pull.as_ref().map(|pull| pull.url.as_str()))
     .bind(request.written.as_ref().map(to_json).transpose()?)
     .bind(request.former_pull.map(to_number))
+    .bind(request.tells)
+    .bind(request.merged.as_ref().map(|sha| sha.as_str()))
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
     .bind(now.unix_millis())
@@ -159,7 +165,10 @@ pub(super) async fn add_timeline(connection: &mut SqliteConnection, request: i64
             .execute(&mut *connection)
             .await?;
     }
-    Ok(())
+    match entries.iter().rev().find(|entry| entry.from != Some(entry.to)) {
+        Some(change) => feedback::owe(connection, request, change.at).await,
+        None => Ok(()),
+    }
 }
 
 /// See [`crate::store::Store::update_request`].
@@ -287,16 +296,18 @@ pub(super) async fn timeline(connection: &mut SqliteConnection, id: &RequestId) 
         .bind(seq)
         .fetch_all(connection)
         .await?;
-    let read = |row: &SqliteRow| {
-        Ok(TimelineEntry {
-            at: row.moment("at")?,
-            from: row.optional("from_state")?,
-            to: row.parsed("to_state")?,
-            message: row.text("message")?,
-            actor: row.text("actor")?,
-        })
-    };
-    rows.iter().map(read).collect()
+    rows.iter().map(entry_of).collect()
+}
+
+/// A timeline entry of a row with its columns.
+pub(super) fn entry_of(row: &SqliteRow) -> Result<TimelineEntry, StoreError> {
+    Ok(TimelineEntry {
+        at: row.moment("at")?,
+        from: row.optional("from_state")?,
+        to: row.parsed("to_state")?,
+        message: row.text("message")?,
+        actor: row.text("actor")?,
+    })
 }
 
 /// See [`crate::store::Store::requests`].

@@ -88,24 +88,28 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
 pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let others = count(room.git.lanes).saturating_add(count(room.pulls.lanes)).saturating_add(leased.len());
+    let others = count(room.git.lanes).saturating_add(count(room.pulls.lanes)).saturating_add(count(room.feedback.lanes)).saturating_add(leased.len());
     let heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
     let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
     for held in held {
         taken_lanes.insert(held.task.lane.as_str());
-        requests.insert(held.task.request);
+        if !lane::is_feedback(&held.task.lane) {
+            requests.insert(held.task.request);
+        }
     }
     let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
     ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
     // Lost leases before the rest. Who finds no room stands in nobody's way.
     ripe.sort_by_key(|(waiting, task)| (*waiting, task.order()));
-    let mut left = [count(room.git.lanes), count(room.pulls.lanes)];
+    let mut left = [room.git, room.pulls, room.feedback].map(|share| count(share.lanes));
+    // Telling what became of a request changes nothing about it, and stands in nobody's way.
+    let mut is_free = |task: &Candidate| lane::is_feedback(&task.lane) || requests.insert(task.request);
     let mut free: Vec<&Candidate> = Vec::new();
     for (_, task) in ripe {
-        let left = &mut left[usize::from(lane::is_pulls(&task.lane))];
-        if *left > 0 && (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && requests.insert(task.request) {
+        let left = &mut left[lane::pool(&task.lane)];
+        if *left > 0 && (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && is_free(task) {
             *left -= 1;
             taken_lanes.insert(task.lane.as_str());
             free.push(task);
@@ -115,14 +119,14 @@ pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp
     let mut seqs = Vec::new();
     for first in free {
         seqs.push(first.seq);
-        let each = if lane::is_pulls(&first.lane) { room.pulls.each } else { room.git.each };
+        let each = room.share(&first.lane).each;
         if each > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
             let mut companions: Vec<Candidate> = lost.iter().filter(|lost| lost.task.lane == first.lane).map(|lost| lost.task.clone()).collect();
             companions.sort_by_key(Candidate::order);
             // A request has at most one waiting task of each kind.
             let most = each.saturating_mul(TaskKind::ALL.len() as u32);
             companions.extend(due_in_lane(connection, &first.lane, now, most).await?);
-            companions.retain(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && requests.insert(task.request));
+            companions.retain(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
             seqs.extend(companions.into_iter().take(count(each - 1)).map(|task| task.seq));
         }
     }
@@ -364,9 +368,11 @@ pub(super) async fn take_back(connection: &mut SqliteConnection, owner: &str) ->
 pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
     let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
-    let open = heads
-        .iter()
-        .filter(|task| !leased.iter().any(|held| held.task.request == task.request || (!task.lane.is_empty() && held.task.lane == task.lane)));
+    let stands_before = |held: &Leased, task: &Candidate| {
+        let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
+        same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
+    };
+    let open = heads.iter().filter(|task| !leased.iter().any(|held| stands_before(held, task)));
     let next = open.map(|task| task.run_at).chain(leased.iter().map(|held| held.until)).min();
     Ok(next.map(Timestamp::from_unix_millis))
 }

@@ -120,6 +120,12 @@ impl Store for FakeStore {
     async fn taken_back(&self, _: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
         unreachable!("nothing here takes back")
     }
+    async fn told_so_far(&self, _: &RequestId) -> Result<ToldSoFar, StoreError> {
+        unreachable!("nothing here tells")
+    }
+    async fn note_act(&self, _: &Act) -> Result<(), StoreError> {
+        unreachable!("nothing here tells")
+    }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
         self.well()?;
         Ok(self.timeline.lock().expect("a lock").clone())

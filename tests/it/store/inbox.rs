@@ -51,6 +51,8 @@ macro_rules! store_that_only_appends {
 store_that_only_appends! {
     fn pending_deliveries(limit: u32) -> Vec<Delivery>;
     fn taken_back(id: &RequestId) -> Vec<TakenBack>;
+    fn told_so_far(id: &RequestId) -> ToldSoFar;
+    fn note_act(act: &Act) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();

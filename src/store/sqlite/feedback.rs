@@ -1,0 +1,50 @@
+//! What is told outside of requests: that it is owed, and what became of each act.
+
+use super::requests::{entry_of, seq_of};
+use super::rows::Columns;
+use super::tasks::add_task;
+use crate::store::{Act, ActKey, NewTask, StoreError, TaskKind, ToldSoFar, lane};
+use crate::types::{AutomationName, RequestId, TaskId, Timestamp};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+/// Owes the telling of a change of state, where anybody is told.
+pub(super) async fn owe(connection: &mut SqliteConnection, request: i64, at: Timestamp) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT id, automation, (SELECT max(seq) FROM timeline) AS entry FROM requests WHERE seq = ? AND tells = 1");
+    let Some(row) = row.bind(request).fetch_optional(&mut *connection).await? else { return Ok(()) };
+    let automation: AutomationName = row.parsed("automation")?;
+    // The store draws no random bits: no two tasks of this kind are made for one entry.
+    let id = TaskId::from_parts(at, u128::try_from(row.number("entry")?).unwrap_or_default());
+    let task = NewTask { id, kind: TaskKind::Tell, request: row.parsed("id")?, lane: lane::feedback(&automation), run_at: at };
+    add_task(connection, request, &task).await
+}
+
+/// See [`crate::store::Store::told_so_far`].
+pub(super) async fn told_so_far(connection: &mut SqliteConnection, id: &RequestId) -> Result<ToldSoFar, StoreError> {
+    let request = seq_of(connection, id).await?;
+    let rows = sqlx::query(
+        "SELECT seq, at, from_state, to_state, message, actor FROM timeline WHERE request = ? AND from_state IS NOT to_state ORDER BY seq",
+    );
+    let rows = rows.bind(request).fetch_all(&mut *connection).await?;
+    let changes = rows.iter().map(|row| Ok((row.count("seq")?, entry_of(row)?))).collect::<Result<_, StoreError>>()?;
+    let rows = sqlx::query("SELECT channel, news, act, state, note, at FROM told WHERE request = ? ORDER BY at, channel, news, act");
+    let rows = rows.bind(request).fetch_all(connection).await?;
+    let act = |row: &SqliteRow| {
+        let key = ActKey { request: id.clone(), channel: row.text("channel")?, news: row.text("news")?, act: row.text("act")? };
+        Ok(Act { key, state: row.parsed("state")?, note: row.optional_text("note")?, at: row.moment("at")? })
+    };
+    Ok(ToldSoFar { changes, acts: rows.iter().map(act).collect::<Result<_, StoreError>>()? })
+}
+
+/// See [`crate::store::Store::note_act`].
+pub(super) async fn note(connection: &mut SqliteConnection, act: &Act) -> Result<(), StoreError> {
+    let request = seq_of(connection, &act.key.request).await?;
+    let noted = sqlx::query(
+        "INSERT INTO told (request, channel, news, act, state, note, at) VALUES (?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (request, channel, news, act) DO UPDATE SET state = excluded.state, note = excluded.note, at = excluded.at",
+    );
+    let key = &act.key;
+    let noted = noted.bind(request).bind(key.channel.as_str()).bind(key.news.as_str()).bind(key.act.as_str());
+    noted.bind(act.state.as_str()).bind(act.note.as_deref()).bind(act.at.unix_millis()).execute(connection).await?;
+    Ok(())
+}

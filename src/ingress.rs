@@ -4,10 +4,14 @@
 
 mod address;
 mod alertmanager;
+mod argocd;
 mod authentication;
 mod body;
 mod check;
+mod deployment;
 mod error;
+mod flux;
+mod github;
 mod identity;
 mod jira;
 mod json;
@@ -263,7 +267,7 @@ impl Source {
     /// The size, the content type and encoding, the JSON, the shape.
     pub fn read(&self, headers: &dyn Headers, body: &[u8], received_at: Timestamp) -> Result<Received, IngressError> {
         self.check_size(body)?;
-        body::check_content_type(headers)?;
+        body::check_content_type(headers, self.kind.form_field)?;
         let attributes = self.attributes(headers);
         let (dedup_key, reading) = self.interpret(headers, &attributes, body, received_at, Part::Whole)?;
         let mut occurrences = Vec::with_capacity(reading.sightings.len());
@@ -284,7 +288,7 @@ impl Source {
             return Err(IngressError::Forbidden { address: incoming.peer });
         }
         self.check_size(incoming.body)?;
-        body::check_content_type(incoming.headers)?;
+        body::check_content_type(incoming.headers, self.kind.form_field)?;
         body::is_packed(incoming.headers, self.limits.unpacked_bytes)?;
         self.proof.verify(incoming.headers, incoming.body, incoming.received_at, secrets)
     }
@@ -298,7 +302,7 @@ impl Source {
         received_at: Timestamp,
         part: Part,
     ) -> Result<(String, kinds::Reading), IngressError> {
-        let json = body::unpack(headers, body, self.limits.unpacked_bytes)?;
+        let json = body::out_of_form(headers, body::unpack(headers, body, self.limits.unpacked_bytes)?, self.kind.form_field)?;
         let body = json::read(&json, self.limits.max_depth, part)?;
         let document = kinds::Document { body, attributes, received_at, signed: self.proof.signs_body() };
         let reading = match &self.reader {

@@ -160,6 +160,21 @@ pub struct Payload {
     /// The source that is taken to have sent it; may be left out when there is only one.
     #[arg(long, short)]
     pub source: Option<SourceName>,
+    /// A header it came with, where the source reads it: `X-GitHub-Event: push`. May be given again.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<Header>,
+}
+
+/// A header's name, in lower case, and its value.
+pub type Header = (String, String);
+
+/// A header as an author writes it.
+///
+/// # Errors
+/// A sentence, when there is no colon.
+pub fn header(text: &str) -> Result<Header, String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written `NAME: VALUE`")?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
 impl Payload {
@@ -170,7 +185,7 @@ impl Payload {
     pub fn events(&self, rules: &Rules) -> anyhow::Result<Vec<Event>> {
         let body = read(&self.payload)?;
         let source = source_of(rules, self.source.as_ref())?;
-        events_of(rules, &recorded(source, body)).map_err(|error| anyhow::anyhow!("{}: {error}", name(&self.payload)))
+        events_of(rules, &recorded(source, body, &self.headers)).map_err(|error| anyhow::anyhow!("{}: {error}", name(&self.payload)))
     }
 }
 
@@ -192,13 +207,13 @@ pub fn source_of(rules: &Rules, given: Option<&SourceName>) -> anyhow::Result<So
 }
 
 /// A delivery as if it had just arrived.
-pub fn recorded(source: SourceName, body: Vec<u8>) -> Delivery {
+pub fn recorded(source: SourceName, body: Vec<u8>, headers: &[Header]) -> Delivery {
     let received_at = SystemClock.now();
     Delivery {
         id: DeliveryId::from_parts(received_at, SystemClock.random()),
         source,
         received_at,
-        attributes: serde_json::json!({}),
+        attributes: headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect::<serde_json::Map<_, _>>().into(),
         body_bytes: body.len() as u64,
         body,
         state: DeliveryState::Pending,

@@ -32,6 +32,9 @@ pub struct Arguments {
     /// The source that is taken to have sent the payload.
     #[arg(long, short)]
     source: Option<crate::types::SourceName>,
+    /// A header the payload came with, where the source reads it: `X-GitHub-Event: push`. May be given again.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = super::local::header)]
+    headers: Vec<super::local::Header>,
     /// YAML or JSON file with parameters, instead of a payload.
     #[arg(long, value_name = "FILE")]
     parameters: Option<PathBuf>,
@@ -47,7 +50,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     let rules = arguments.resources.in_force()?;
     let previews = match (&arguments.payload, &arguments.parameters, &arguments.automation) {
         (Some(payload), _, automation) => {
-            let payload = Payload { payload: payload.clone(), source: arguments.source.clone() };
+            let payload = Payload { payload: payload.clone(), source: arguments.source.clone(), headers: arguments.headers.clone() };
             from_events(&rules, payload.events(&rules)?, automation.as_ref(), arguments.no_diff)?
         }
         (None, Some(file), Some(automation)) => vec![preview_asked(&rules, automation, parameters(file)?, !arguments.no_diff, &SystemClock)?],

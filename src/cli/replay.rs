@@ -1,7 +1,7 @@
 //! `kubeops replay`: a delivery looked at again. Dry unless told otherwise.
 
 use super::client::Server;
-use super::local::{Resources, read, recorded, source_of};
+use super::local::{Header, Resources, header, read, recorded, source_of};
 use super::output::{self, OutputFormat, cell};
 use super::{explain, render, runtime};
 use crate::pipeline::{events_of, explain as decisions_on};
@@ -23,6 +23,9 @@ pub struct Arguments {
     /// The source that is taken to have sent a recorded payload; may be left out when there is only one.
     #[arg(long, short)]
     source: Option<SourceName>,
+    /// A header a recorded payload came with, where the source reads it: `X-GitHub-Event: push`. May be given again.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<Header>,
     /// Let the server dispatch the stored delivery again.
     #[arg(long)]
     apply: bool,
@@ -58,7 +61,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
             let body = payload(&arguments.delivery)?;
             let rules = arguments.resources.in_force()?;
             let source = source_of(&rules, arguments.source.as_ref())?;
-            (rules, recorded(source, body))
+            (rules, recorded(source, body, &arguments.headers))
         }
     };
     let events = events_of(&rules, &delivery).map_err(|error| anyhow::anyhow!("{error}"))?;
@@ -105,7 +108,7 @@ fn fetch(server: &Server, id: &DeliveryId) -> anyhow::Result<crate::store::Deliv
         if body.is_empty() {
             bail!("the delivery has no body");
         }
-        let mut delivery = recorded(source, body);
+        let mut delivery = recorded(source, body, &[]);
         delivery.id = id.clone();
         delivery.attributes = meta.pointer("/attributes").cloned().unwrap_or_else(|| json!({}));
         if let Some(received_at) = meta.pointer("/received_at").and_then(Value::as_str) {

@@ -15,6 +15,7 @@ pub(super) static KIND: Kind = Kind {
     kind: SourceKind::Jira,
     signature_header: "x-hub-signature",
     max_body_bytes: 1024 * 1024,
+    form_field: None,
     // The legacy automation webhook cannot sign: the token is all the proof there is.
     least_token_bytes: 32,
     keep: &[

@@ -3,7 +3,7 @@
 
 use super::identity::Identity;
 use super::json::Part;
-use super::{Attributes, IngressError, SourceKind, alertmanager, jira, mapping};
+use super::{Attributes, IngressError, SourceKind, alertmanager, argocd, flux, github, jira, mapping};
 use crate::event::{EventType, Occurrence};
 use crate::types::Timestamp;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub(super) struct Kind {
     pub(super) signature_header: &'static str,
     /// The body limit unless the author gives one, in bytes.
     pub(super) max_body_bytes: u64,
+    /// The field of an HTML form that may hold the JSON; none where a body is JSON itself.
+    pub(super) form_field: Option<&'static str>,
     /// The shortest secret a token header may hold, in bytes: for senders whose only proof it is.
     pub(super) least_token_bytes: usize,
     /// The headers kept with a delivery, in lower case. Never one that carries a proof.
@@ -62,6 +64,9 @@ pub(super) fn row(kind: SourceKind) -> &'static Kind {
     match kind {
         SourceKind::Jira => &jira::KIND,
         SourceKind::Alertmanager => &alertmanager::KIND,
+        SourceKind::Github => &github::KIND,
+        SourceKind::Argocd => &argocd::KIND,
+        SourceKind::Flux => &flux::KIND,
         SourceKind::Generic => &mapping::KIND,
     }
 }

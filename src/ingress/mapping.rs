@@ -15,6 +15,7 @@ pub(super) static KIND: Kind = Kind {
     kind: SourceKind::Generic,
     signature_header: "x-signature",
     max_body_bytes: 1024 * 1024,
+    form_field: None,
     least_token_bytes: 1,
     keep: &["content-type", "content-encoding", "user-agent"],
     mapping: MappingUse::Required,

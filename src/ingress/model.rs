@@ -48,19 +48,29 @@ pub enum SourceKind {
     Jira,
     /// Prometheus Alertmanager, webhook payload version 4.
     Alertmanager,
+    /// GitHub's webhooks, of a repository, an organization or an App.
+    Github,
+    /// Argo CD's notifications, with the template of docs/sources.md.
+    Argocd,
+    /// Flux's notification-controller, providers `generic` and `generic-hmac`.
+    Flux,
     /// Any sender of JSON, read through `mapping`.
     Generic,
 }
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: [SourceKind; 3] = [SourceKind::Jira, SourceKind::Alertmanager, SourceKind::Generic];
+    pub const ALL: [SourceKind; 6] =
+        [SourceKind::Jira, SourceKind::Alertmanager, SourceKind::Github, SourceKind::Argocd, SourceKind::Flux, SourceKind::Generic];
 
     /// The word an author writes.
     pub fn as_str(self) -> &'static str {
         match self {
             SourceKind::Jira => "jira",
             SourceKind::Alertmanager => "alertmanager",
+            SourceKind::Github => "github",
+            SourceKind::Argocd => "argocd",
+            SourceKind::Flux => "flux",
             SourceKind::Generic => "generic",
         }
     }
@@ -93,7 +103,7 @@ pub struct Hmac {
     /// The hash.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// The header that holds the signature; `X-Hub-Signature` for `jira`, else `X-Signature`.
+    /// The header that holds the signature; `X-Hub-Signature` for `jira`, `X-Hub-Signature-256` for `github`, else `X-Signature`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
     /// What stands before the signature in the header; the algorithm and `=` (`sha256=`) unless given, and may be empty.

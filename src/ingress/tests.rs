@@ -1,7 +1,10 @@
 //! What a sender writes, and what comes of it. Each file is one subject; this one holds what they share.
 
 mod alertmanager;
+mod argocd;
 mod delivery;
+mod flux;
+mod github;
 mod jira;
 mod json;
 mod mapped;

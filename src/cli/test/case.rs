@@ -2,6 +2,7 @@
 
 use super::beside;
 use crate::cli::folder::{Texts, files_of};
+use crate::cli::local::Header;
 use crate::resources::API_VERSION;
 use crate::types::{AutomationName, SourceName};
 use anyhow::{Context, bail};
@@ -64,6 +65,9 @@ pub(super) enum Payload {
 pub(super) struct Case {
     pub(super) name: String,
     pub(super) payload: Option<Payload>,
+    /// Headers the payload came with, where its source reads them.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     /// The automation that is asked for directly, with parameters in the place of a payload.
     pub(super) automation: Option<AutomationName>,
     pub(super) parameters: Option<Map<String, Value>>,
@@ -156,6 +160,11 @@ impl Case {
     pub(super) fn base(&self, suite: &Suite) -> anyhow::Result<Texts> {
         let files = self.base.as_ref().or(suite.base.as_ref()).map(|files| suite.files(files)).transpose()?;
         Ok(Texts::new(files.unwrap_or_default()))
+    }
+
+    /// The headers that came with them, names in lower case.
+    pub(super) fn headers(&self) -> Vec<Header> {
+        self.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
     }
 
     /// The bytes a sender would send.

@@ -33,7 +33,7 @@ pub(super) fn of(rules: &Rules, suite: &Suite, case: &Case, base: &Texts) -> any
         return Ok(outcomes);
     };
     let source = source_of(rules, suite.source.as_ref())?;
-    for event in events_of(rules, &recorded(source, body)).map_err(|error| anyhow::anyhow!("the payload: {error}"))? {
+    for event in events_of(rules, &recorded(source, body, &case.headers())).map_err(|error| anyhow::anyhow!("the payload: {error}"))? {
         let (mut matched, _) = rules.current().set.automations.matching(&event);
         matched.sort_by(|a, b| a.name.cmp(&b.name));
         for automation in matched.iter().filter(|automation| case.automation.as_ref().is_none_or(|only| *only == automation.name)) {

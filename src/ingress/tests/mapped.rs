@@ -125,3 +125,22 @@ fn a_mapping_cannot_be_made_to_work_without_end() {
     let nested = generic(hmac(), json!({"type": "'a'", "subject": "body.list.all(a, body.list.exists(b, a == b)) ? 'x' : 'y'"}));
     assert!(error_of(&nested, &json!({"list": list})).contains("steps on this event"));
 }
+
+#[test]
+fn a_pipeline_can_say_what_argo_cd_and_flux_say_of_a_deployment() {
+    let mapping = json!({
+        "type": "body.status == 'success' ? 'deployment.applied' : 'deployment.failed'", "subject": "body.application",
+        "id": "body.run + '/' + body.application + '/' + body.status",
+        "data": "{'deployment': {'revision': body.commit, 'revisions': [body.commit], 'cluster': body.cluster, 'application': body.application, \
+                 'message': has(body.message) ? body.message : null, 'url': [body.repository]}}",
+    });
+    let sha = "731f7eaddfb6af01cb2173e18f0f75b0ba780ef1";
+    let body = json!({"application": "checkout", "cluster": "prod-eu", "commit": sha, "status": "success", "run": "4711", "repository": "https://github.com/acme/gitops.git"});
+    let received = read(&generic(hmac(), mapping), &[], body.to_string().as_bytes()).expect("an event");
+    let told = &received.occurrences[0];
+    assert_eq!((told.kind.as_str(), told.subject.as_str()), ("deployment.applied", "checkout"));
+    let expected = json!({"deployment": {
+        "revision": sha, "revisions": [sha], "cluster": "prod-eu", "application": "checkout", "message": null, "url": ["https://github.com/acme/gitops.git"],
+    }});
+    assert_eq!(told.data, expected);
+}

@@ -1,6 +1,9 @@
-//! Where manifests live: repositories, and clusters as a name, labels and a path in a repository.
+//! Where manifests live: repositories, and clusters as a name, labels and a path in a repository. And channels: where it is told
+//! what became of a request.
 //! Pure data with its checks. Secrets stand here only as names; nothing here connects to anything.
 
+mod address;
+mod channel;
 mod commits;
 mod forge;
 mod limits;
@@ -8,6 +11,8 @@ mod repository;
 mod sealing;
 mod transport;
 
+pub use address::is_loopback;
+pub use channel::{ChannelSpec, JiraAuthentication, JiraDeployment, JiraSpec, SlackSpec, WebhookSpec};
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use limits::ChangeLimits;
@@ -15,7 +20,7 @@ pub use repository::{CredentialsSpec, RepositorySpec};
 pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
-use crate::types::{ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};
+use crate::types::{ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,13 +68,24 @@ pub struct Repository {
     pub spec: RepositorySpec,
 }
 
-/// Every repository and cluster in force.
+/// A channel as configured.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    /// Its settings.
+    pub spec: ChannelSpec,
+}
+
+/// Every repository, cluster and channel in force.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Repositories by name.
     pub repositories: BTreeMap<RepositoryName, Arc<Repository>>,
     /// Clusters by name.
     pub clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
+    /// Channels by name.
+    pub channels: BTreeMap<ChannelName, Arc<Channel>>,
     /// The version of clusters that do not say theirs, and of bare repositories.
     pub kubernetes: KubernetesVersion,
 }

@@ -22,6 +22,7 @@ pub mod secrets;
 pub mod sandbox;
 pub mod git;
 pub mod forge;
+pub mod feedback;
 pub mod store;
 pub mod failpoint;
 pub mod telemetry;

@@ -99,6 +99,7 @@ macro_rules! routes {
                 .service(resources::list_sources)
                 .service(resources::list_clusters)
                 .service(resources::list_repositories)
+                .service(resources::list_channels)
                 .service(forges::list_forges)
                 .service(resources::list_templates)
                 .service(resources::show_template)

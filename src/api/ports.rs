@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-use super::views::{AutomationView, ClusterView, ForgeView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, ChannelView, ClusterView, ForgeView, RepositoryView, SourceView, TemplateView};
 
 /// Takes webhook deliveries: authenticates them, stores them, and only then says so.
 #[async_trait]
@@ -282,6 +282,8 @@ pub trait Inventory: Send + Sync + 'static {
     fn clusters(&self) -> Vec<ClusterView>;
     /// Every repository, by name; never a credential.
     fn repositories(&self) -> Vec<RepositoryView>;
+    /// Every channel, by name; never a secret.
+    fn channels(&self) -> Vec<ChannelView>;
     /// Every template, by name.
     fn templates(&self) -> Vec<TemplateView>;
     /// How the last load went.

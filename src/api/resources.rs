@@ -4,7 +4,7 @@ use super::error::ApiError;
 use super::extract::{At, State};
 use super::paging::Listing;
 use super::ports::ResourcesStatus;
-use super::views::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
 use crate::types::{AutomationName, TemplateName};
 use actix_web::{get, web};
 use serde::Serialize;
@@ -45,6 +45,13 @@ pub(super) async fn list_clusters(state: State) -> web::Json<Listing<ClusterView
 #[get("/repositories")]
 pub(super) async fn list_repositories(state: State) -> web::Json<Listing<RepositoryView>> {
     web::Json(Listing::whole(state.parts.inventory.repositories()))
+}
+
+/// Lists the channels in force, by name: where it is told what became of a request. No secret is shown.
+#[utoipa::path(tag = "resources", responses((status = 200, description = "The channels.", body = Listing<ChannelView>)))]
+#[get("/channels")]
+pub(super) async fn list_channels(state: State) -> web::Json<Listing<ChannelView>> {
+    web::Json(Listing::whole(state.parts.inventory.channels()))
 }
 
 /// Lists the catalogue of templates, by name.

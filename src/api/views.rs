@@ -10,7 +10,7 @@ pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
-pub use resources::{AutomationView, ClusterView, RepositoryView, SourceView, TemplateView};
+pub use resources::{AutomationView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
 
 use crate::event::{Event, EventType};
 use crate::request::{PullRef, Request, State, TimelineEntry};

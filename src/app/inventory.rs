@@ -1,6 +1,6 @@
 //! Glue: the resources in force, as the API shows them.
 
-use crate::api::{self, AutomationView, ClusterView, RepositoryView, ResourcesStatus, SourceView, TemplateView};
+use crate::api::{self, AutomationView, ChannelView, ClusterView, RepositoryView, ResourcesStatus, SourceView, TemplateView};
 use crate::inventory::ForgeSpec;
 use crate::pipeline::Rules;
 use serde_json::Value;
@@ -68,6 +68,13 @@ impl api::Inventory for ResourcesInForce {
                 base: repository.spec.branch.clone(),
             })
             .collect()
+    }
+
+    fn channels(&self) -> Vec<ChannelView> {
+        let rules = self.0.current();
+        let channels = rules.set.inventory.channels.values();
+        let url = |channel: &crate::inventory::Channel| channel.spec.url().map(str::to_owned);
+        channels.map(|channel| ChannelView { name: channel.name.clone(), kind: channel.spec.kind().to_owned(), url: url(channel) }).collect()
     }
 
     fn templates(&self) -> Vec<TemplateView> {

@@ -35,6 +35,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
                 counted(set.sources.len(), "source", "sources"),
                 counted(set.inventory.repositories.len(), "repository", "repositories"),
                 counted(set.inventory.clusters.len(), "cluster", "clusters"),
+                counted(set.inventory.channels.len(), "channel", "channels"),
                 counted(set.automations.iter().len(), "automation", "automations"),
             ]
             .join(", ");

@@ -35,7 +35,7 @@ pub const EXIT_REFUSED: u8 = 3;
     name = "kubeops",
     version,
     about = "Tickets and alerts in, reviewed pull requests that change Kubernetes manifests out.",
-    after_help = "Examples:\n  kubeops demo                      see the whole job on this machine\n  kubeops check config/resources    lint sources, repositories, clusters and automations\n  kubeops serve                     run the server; settings come from the environment",
+    after_help = "Examples:\n  kubeops demo                      see the whole job on this machine\n  kubeops check config/resources    lint sources, repositories, clusters, channels and automations\n  kubeops serve                     run the server; settings come from the environment",
     disable_help_subcommand = true,
     max_term_width = 100
 )]

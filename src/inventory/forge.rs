@@ -1,11 +1,11 @@
 //! Who keeps a repository's pull requests, as its author writes it: the local forge or GitHub, and who we are there.
 //! Secrets stand here only as names; an address that a token would be sent to is never guessed.
 
+use super::address;
 use crate::types::{RemoteUrl, SecretName, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use url::Url;
 
 /// Who opens and keeps pull requests.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -130,20 +130,11 @@ fn check_identity(token: Option<&SecretName>, app: Option<&AppSpec>) -> Option<S
 /// # Errors
 /// When the address given is none that a token may be sent to, and when none is given and the host is not GitHub's own.
 pub fn api(given: Option<&str>, url: &RemoteUrl) -> Result<String, SpecError> {
-    let wrong = |message: String| SpecError::new("/forge/apiUrl", message);
     if let Some(given) = given {
         let hint = "https://<host>/api/v3";
-        let parsed = Url::parse(given).map_err(|error| wrong(format!("this is no URL: {error}")).hint(hint))?;
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(wrong("an address holds no user name and no password".to_owned()).hint(hint));
-        }
-        if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(wrong("the API's address has no `?` and no `#`".to_owned()).hint(hint));
-        }
-        return match parsed.scheme() {
-            "https" => Ok(given.trim_end_matches('/').to_owned()),
-            "http" if parsed.host_str().is_some_and(is_loopback) => Ok(given.trim_end_matches('/').to_owned()),
-            _ => Err(wrong("the token would be sent in the clear; only https:// will do, but on this machine".to_owned()).hint(hint)),
+        return match address::safe(given, "the API's address") {
+            Ok(_) => Ok(given.trim_end_matches('/').to_owned()),
+            Err(message) => Err(SpecError::new("/forge/apiUrl", message).hint(hint)),
         };
     }
     let Some(host) = url.host() else { return Ok(ForgeSpec::GITHUB_API.to_owned()) };
@@ -153,11 +144,6 @@ pub fn api(given: Option<&str>, url: &RemoteUrl) -> Result<String, SpecError> {
         Some(tenant) if !tenant.contains('.') => Ok(format!("https://api.{host}")),
         _ => Err(SpecError::new("/forge", format!("{host} is not github.com: say where its API is")).hint(format!("apiUrl: https://{host}/api/v3"))),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn is_slug(slug: &str) -> bool {

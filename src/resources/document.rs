@@ -20,13 +20,15 @@ pub enum Kind {
     Repository,
     /// A cluster.
     Cluster,
+    /// Where it is told what became of a request.
+    Channel,
     /// A rule.
     Automation,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Automation];
+    pub const ALL: [Kind; 5] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Automation];
 
     /// The word written under `kind:`.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Kind {
             Kind::Source => "Source",
             Kind::Repository => "Repository",
             Kind::Cluster => "Cluster",
+            Kind::Channel => "Channel",
             Kind::Automation => "Automation",
         }
     }

@@ -3,8 +3,8 @@
 use super::document::{API_VERSION, Kind};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
-use crate::inventory::{ClusterSpec, RepositorySpec};
-use crate::types::{AutomationName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
+use crate::inventory::{ChannelSpec, ClusterSpec, RepositorySpec};
+use crate::types::{AutomationName, ChannelName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -51,6 +51,7 @@ pub fn schema_of(kind: Kind) -> Value {
         Kind::Source => envelope::<SourceName, SourceSpec>(kind),
         Kind::Repository => envelope::<RepositoryName, RepositorySpec>(kind),
         Kind::Cluster => envelope::<ClusterName, ClusterSpec>(kind),
+        Kind::Channel => envelope::<ChannelName, ChannelSpec>(kind),
         Kind::Automation => envelope::<AutomationName, AutomationSpec>(kind),
     }
 }

@@ -51,7 +51,8 @@ impl ResourceSet {
     /// What is wrong with what an automation has sealed, beyond its template.
     pub(super) fn check_sealed(&self, spec: &AutomationSpec) -> Vec<SpecError> {
         let own = sealed(spec).filter(|(_, secret)| self.sealings.own.contains(*secret)).map(|(pointer, secret)| {
-            let message = format!("the secret {secret} is the server's own: a Source, a Repository or a Cluster names it, and it is not given away");
+            let message =
+                format!("the secret {secret} is the server's own: a Source, a Repository, a Cluster or a Channel names it, and it is not given away");
             SpecError::new(pointer, message).hint("where it is wanted in the cluster all the same, keep it once more under another name")
         });
         own.chain(self.check_sealing_target(spec)).collect()

@@ -7,10 +7,10 @@ use super::{Diagnostic, Level, ResourceFile, policies};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
-use crate::inventory::{Inventory, Repository};
+use crate::inventory::{Channel, ChannelSpec, Inventory, Repository};
 use crate::plan::{CommitText, GroupText, Recipe};
 use crate::render::Catalogue;
-use crate::types::{AutomationName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
+use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
 use crate::validate::SchemaSet;
 use crate::validate::policy::Policies;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct ResourceSet {
     /// Webhook senders by name.
     pub sources: BTreeMap<SourceName, Arc<Source>>,
-    /// Repositories and clusters.
+    /// Repositories, clusters and channels.
     pub inventory: Inventory,
     /// Automations, indexed for matching.
     pub automations: Automations,
@@ -104,6 +104,7 @@ impl ResourceSet {
         of(Kind::Source).for_each(|document| set.add_source(document, &mut found));
         of(Kind::Repository).for_each(|document| set.add_repository(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
+        of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
         set.close_own_secrets();
         set.policies = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
         let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
@@ -175,6 +176,13 @@ impl ResourceSet {
         }
         self.add_sealing(document, spec.sealing.as_deref());
         self.inventory.clusters.insert(name, Arc::new(spec));
+    }
+
+    fn add_channel(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let Some((name, spec)) = typed::<ChannelName, ChannelSpec>(document, found) else { return };
+        found.extend(spec.check().into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        self.add_secrets(document, [spec.secret().clone()]);
+        self.inventory.channels.insert(name.clone(), Arc::new(Channel { name, spec }));
     }
 
     fn add_automation(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<Automation> {

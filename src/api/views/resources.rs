@@ -1,6 +1,6 @@
 //! Resources in force, as the API shows them.
 
-use crate::types::{AutomationName, BranchName, ClusterName, RepositoryName, SourceName, TemplateName};
+use crate::types::{AutomationName, BranchName, ChannelName, ClusterName, RepositoryName, SourceName, TemplateName};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -91,6 +91,20 @@ pub struct RepositoryView {
     /// The base branch.
     #[schema(value_type = String, example = "main")]
     pub base: BranchName,
+}
+
+/// A channel in force. Never a secret: an address that is one stays out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ChannelView {
+    /// Its name.
+    #[schema(value_type = String, example = "service-desk")]
+    pub name: ChannelName,
+    /// jira, webhook or slack.
+    #[schema(example = "jira")]
+    pub kind: String,
+    /// Where it is; none where the address is the secret.
+    #[schema(example = "https://acme.atlassian.net")]
+    pub url: Option<String>,
 }
 
 /// A template of the catalogue.

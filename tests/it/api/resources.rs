@@ -12,6 +12,7 @@ async fn what_is_in_force_is_listed_and_shown() {
         ("sources", "service-desk"),
         ("clusters", "prod"),
         ("repositories", "gitops"),
+        ("channels", "issues"),
         ("templates", "namespace"),
     ] {
         assert_eq!(world.get(&format!("/api/v1/{path}")).await.json()["items"][0]["name"], name);

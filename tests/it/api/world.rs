@@ -182,6 +182,9 @@ impl Inventory for FakeInventory {
             kubernetes_version: "1.33".to_owned(),
         }]
     }
+    fn channels(&self) -> Vec<ChannelView> {
+        vec![ChannelView { name: "issues".parse().expect("a name"), kind: "jira".to_owned(), url: Some("https://acme.atlassian.net".to_owned()) }]
+    }
     fn repositories(&self) -> Vec<RepositoryView> {
         vec![RepositoryView {
             name: "gitops".parse().expect("a name"),

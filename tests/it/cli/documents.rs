@@ -198,7 +198,7 @@ fn the_first_automation_in_the_readme_works_when_it_is_typed() {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{error}");
     for part in [
-        "valid: 1 source, 1 repository, 1 cluster, 1 automation; 0 warnings",
+        "valid: 1 source, 1 repository, 1 cluster, 0 channels, 1 automation; 0 warnings",
         "volume matches",
         "+  name: ledger",
         "\"status\":\"accepted\"",

@@ -22,9 +22,19 @@ fn no_secret_is_in_a_file_a_log_line_or_an_answer() {
     // Every listing, every single thing listed, and what is not behind a token.
     let at = server.at();
     let mut paths = vec!["/status".to_owned(), "/tokens".to_owned(), "/docs/openapi.json".to_owned()];
-    for listing in
-        ["/requests", "/events", "/deliveries", "/pulls", "/automations", "/sources", "/repositories", "/forges", "/clusters", "/templates"]
-    {
+    for listing in [
+        "/requests",
+        "/events",
+        "/deliveries",
+        "/pulls",
+        "/automations",
+        "/sources",
+        "/repositories",
+        "/forges",
+        "/clusters",
+        "/channels",
+        "/templates",
+    ] {
         paths.push(listing.to_owned());
         for item in at.all(listing) {
             let name = |field: &str| item[field].as_str().map(str::to_owned);

@@ -1,6 +1,7 @@
 //! The application put together: every adapter made from the settings, plugged into the flow, started, and stopped in order.
 //! Only here (and in `cli`) do settings, adapters and flow meet. It decides nothing about requests.
 
+mod channels;
 mod forges;
 mod intake;
 mod inventory;
@@ -215,12 +216,14 @@ impl Shared {
         });
         let transport: Arc<dyn Transport> = Arc::clone(&self.transport) as _;
         let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), transport).context("the mirrors' directory cannot be made")?;
+        let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock));
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             store,
             rules,
             mirrors,
             forges: Arc::new(forges),
+            channels: Arc::new(channels),
             secrets,
             clock,
             people_at,

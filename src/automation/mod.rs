@@ -2,6 +2,7 @@
 //! Pure. An automation decides that a request is wanted and with which values; what the change looks like is `plan`'s.
 //! It never fails on an event: what does not fit is "does not match", and can be explained.
 
+mod feedback;
 mod matching;
 mod model;
 mod parameters;
@@ -11,6 +12,7 @@ mod withdraw;
 #[cfg(test)]
 mod tests;
 
+pub use feedback::{FeedbackSpec, LabelsSpec, News, NewsSpec, TransitionSpec, TransitionWithSpec};
 pub use matching::{Automations, Considered};
 pub use model::{
     Amount, AmountSpec, AutomationSpec, BoundedSpec, CoAuthorSpec, CommitSpec, EditSpec, ElementSpec, IfExists, IfMissing, MergeMethod, Milestone,
@@ -43,6 +45,7 @@ pub struct Automation {
     correlate: Expression,
     group: Option<Expression>,
     withdraw: Option<Withdraw>,
+    issues: Vec<Expression>,
     parameters: Parameters,
 }
 
@@ -63,10 +66,11 @@ impl Automation {
         let correlate = compile_at(spec.correlate.as_deref().unwrap_or("event.subject"), "/correlate", EVENT_VARIABLES, &mut errors);
         let group = spec.group.as_ref().and_then(|group| compile_at(&group.by, "/group/by", EVENT_VARIABLES, &mut errors));
         let withdraw = Withdraw::compile(&spec, &mut errors);
+        let issues = feedback::compile(&spec.feedback, &mut errors);
         errors.extend(storm::check(&spec));
         let parameters = Parameters::compile(&spec.parameters).map_err(|found| errors.extend(found)).ok();
         match (correlate, parameters) {
-            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, withdraw, parameters }),
+            (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, withdraw, issues, parameters }),
             _ => Err(errors),
         }
     }

@@ -1,5 +1,6 @@
 //! The `spec:` of a document of kind `Automation`, as its author writes it.
 
+use super::feedback::FeedbackSpec;
 use super::seal::SealSpec;
 use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
 use super::withdraw::WithdrawSpec;
@@ -60,6 +61,9 @@ pub struct AutomationSpec {
     pub commit: CommitSpec,
     /// How the pull request looks.
     pub pull_request: PullRequestSpec,
+    /// What is told of its requests, and where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feedback: Vec<FeedbackSpec>,
 }
 
 /// Which events an automation looks at.

@@ -145,6 +145,7 @@ impl Dispatcher {
                     parameters: None,
                     debounce: automation.spec.debounce.map(debounce),
                     retractable: automation.withdraw().is_some(),
+                    tells: !automation.spec.feedback.is_empty(),
                     actor: "kubeops".to_owned(),
                 }),
                 Err(message) => {

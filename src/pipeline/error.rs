@@ -1,5 +1,6 @@
 //! Why a step was not done.
 
+use crate::feedback::FeedbackError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
 use crate::plan::PlanError;
@@ -22,6 +23,9 @@ pub enum StepError {
     /// The forge failed.
     #[error(transparent)]
     Forge(#[from] ForgeError),
+    /// A channel failed.
+    #[error(transparent)]
+    Feedback(FeedbackError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,6 +47,7 @@ impl StepError {
             Self::Plan(error) => error.class(),
             Self::Git(error) => error.class(),
             Self::Forge(error) => error.class(),
+            Self::Feedback(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::TimedOut(_) => ErrorClass::Transient,
             Self::Permanent(_) => ErrorClass::Permanent,
@@ -53,7 +58,9 @@ impl StepError {
     /// How long nobody may call, where the other side's limit is the reason: then the attempt does not count.
     pub fn limited(&self) -> Option<Duration> {
         match self {
-            Self::Forge(ForgeError::Limited { retry_after, .. }) => Some(retry_after.unwrap_or(UNTOLD)),
+            Self::Forge(ForgeError::Limited { retry_after, .. }) | Self::Feedback(FeedbackError::Limited { retry_after, .. }) => {
+                Some(retry_after.unwrap_or(UNTOLD))
+            }
             _ => None,
         }
     }
@@ -62,6 +69,7 @@ impl StepError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Forge(error) => error.retry_after(),
+            Self::Feedback(error) => error.retry_after(),
             _ => None,
         }
     }

@@ -27,8 +27,10 @@ mod retract;
 mod rules;
 mod signals;
 mod planned;
+mod telling;
 mod tidy;
 mod told;
+mod wording;
 
 pub use body::{Trailer, evidence};
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
@@ -42,13 +44,14 @@ pub use rules::{InForce, Rules};
 pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
+use crate::feedback::{FeedbackError, Outlet};
 use crate::forge::{AccountReport, Forge, ForgeError, Priority, Review};
 use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec, SshAccess};
 use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Store, TaskKind, lane};
-use crate::types::RepositoryName;
+use crate::types::{ChannelName, RepositoryName};
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -78,6 +81,15 @@ pub trait Forges: Send + Sync + 'static {
     fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)>;
 }
 
+/// Opens the channels on which it is told what became of requests.
+pub trait Channels: Send + Sync + 'static {
+    /// The channel of this name, ready for use.
+    ///
+    /// # Errors
+    /// When there is none, or its settings do not serve.
+    fn outlet(&self, channel: &ChannelName) -> Result<Outlet, FeedbackError>;
+}
+
 /// Everything a step needs of the world.
 pub struct Pipeline {
     /// Where requests are kept.
@@ -88,6 +100,8 @@ pub struct Pipeline {
     pub mirrors: Arc<Mirrors>,
     /// The forges.
     pub forges: Arc<dyn Forges>,
+    /// The channels on which it is told what became of requests.
+    pub channels: Arc<dyn Channels>,
     /// The secrets.
     pub secrets: Arc<dyn SecretProvider>,
     /// Time.
@@ -120,7 +134,7 @@ impl Pipeline {
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
                 (TaskKind::Observe, State::Planned | State::Proposed | State::Approved) => observed.push((place, claimed)),
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
-                (TaskKind::Tell, _) => told.tell(place, Ok(outcome::nothing())),
+                (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe, _) => told.tell(place, Ok(outcome::nothing())),
             }

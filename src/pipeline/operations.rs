@@ -111,6 +111,7 @@ impl Pipeline {
             // Who asks in person is not made to wait for others.
             debounce: None,
             retractable: known.withdraw().is_some(),
+            tells: !known.spec.feedback.is_empty(),
             actor: actor.to_owned(),
         };
         let entry = Dispatch {

@@ -12,6 +12,7 @@ mod recipe;
 mod sealer;
 mod staged;
 mod walk;
+mod words;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use inverse::{Inverse, Undone};
 pub use recipe::{Inputs, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
 pub(crate) use walk::manifests_below;
+pub use words::{About, Words};
 
 use crate::render::RenderError;
 use crate::seal::SealError;

@@ -8,7 +8,7 @@ use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
 use crate::inventory::{Channel, ChannelSpec, Inventory, Repository};
-use crate::plan::{CommitText, GroupText, Recipe};
+use crate::plan::{CommitText, GroupText, Recipe, Words};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
 use crate::validate::SchemaSet;
@@ -67,6 +67,8 @@ pub struct Rule {
     pub recipe: Recipe,
     /// What the pull request of a group says; none when the automation groups nothing.
     pub group: Option<GroupText>,
+    /// What is said outside of its requests, in the author's own words.
+    pub words: Words,
     /// `file:line`.
     pub place: String,
 }
@@ -208,13 +210,15 @@ impl ResourceSet {
         self.add_sealed(document, &spec);
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
         let group = GroupText::compile(&spec).map_err(|found| errors.extend(found)).ok();
+        errors.extend(self.check_feedback(&spec, found));
+        let words = Words::compile(&spec).map_err(|found| errors.extend(found)).ok();
         let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();
         let failed = !errors.is_empty();
         found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error)));
         if failed {
             return None;
         }
-        self.rules.insert(name, Arc::new(Rule { recipe: recipe?, group: group?, place: document.place() }));
+        self.rules.insert(name, Arc::new(Rule { recipe: recipe?, group: group?, words: words?, place: document.place() }));
         automation
     }
 }
@@ -232,6 +236,30 @@ impl ResourceSet {
         let message = format!("the commit message of repository {repository} reads {names}, which this automation does not have");
         let hint = "add the parameter, or write `{{ parameters.x | default(value=\"\") }}` in the message";
         (!missing.is_empty()).then(|| SpecError::new(pointer, message).hint(hint))
+    }
+
+    /// What is wrong with the channels that are told of an automation's requests.
+    fn check_feedback(&self, spec: &AutomationSpec, found: &[Diagnostic]) -> Vec<SpecError> {
+        let known: Vec<&str> = self.inventory.channels.keys().map(|name| name.as_str()).collect();
+        let mut errors = Vec::new();
+        for (index, feedback) in spec.feedback.iter().enumerate() {
+            let Some(channel) = self.inventory.channels.get(&feedback.channel) else {
+                if !is_broken(found, Kind::Channel, feedback.channel.as_str()) {
+                    errors.push(no_such(&format!("/feedback/{index}/channel"), Kind::Channel, feedback.channel.as_str(), &known));
+                }
+                continue;
+            };
+            let without_issues = |pointer: String| {
+                let message = format!("the channel {} is a {}, which has no issues", channel.name, channel.spec.kind());
+                SpecError::new(pointer, message).hint("leave it out, or name a channel of a Jira")
+            };
+            if channel.spec.kind() != "jira" {
+                errors.extend(feedback.issue.as_ref().map(|_| without_issues(format!("/feedback/{index}/issue"))));
+                let acting = feedback.on.iter().filter(|(_, on)| on.needs_issue());
+                errors.extend(acting.map(|(news, _)| without_issues(format!("/feedback/{index}/on/{}", news.as_str()))));
+            }
+        }
+        errors
     }
 
     /// A warning for each event type that none of the sources can give; of a source that is not there nothing is known.

@@ -42,7 +42,10 @@ impl std::str::FromStr for ActState {
     type Err = crate::types::ParseError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = [Self::Begun, Self::Done, Self::Refused];
-        known.into_iter().find(|state| state.as_str() == text).ok_or_else(|| crate::types::ParseError::new("state of an act", text, "known are begun, done, refused".to_owned()))
+        known
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| crate::types::ParseError::new("state of an act", text, "known are begun, done, refused".to_owned()))
     }
 }
 

@@ -12,7 +12,7 @@ const MAX_LINK: usize = 2048;
 const FORGE_PATHS: [&str; 6] = ["issues", "pull", "pulls", "discussions", "commit", "merge_requests"];
 
 /// Text in a code span that it cannot end, on one line (CommonMark 6.1). Within one nothing is a mention, a reference or markup.
-pub(super) fn code(text: &str) -> String {
+pub(in crate::pipeline) fn code(text: &str) -> String {
     let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| is_shown(*c));
     let line: String = spaced.take(MAX_SPAN + 1).collect();
     let line = match line.char_indices().nth(MAX_SPAN) {
@@ -29,7 +29,7 @@ pub(super) fn code(text: &str) -> String {
 }
 
 /// Text as a link, where the address may be one; else the text alone.
-pub(super) fn link(text: &str, address: &str) -> String {
+pub(in crate::pipeline) fn link(text: &str, address: &str) -> String {
     match safe(address) {
         Some(address) => format!("[{}](<{address}>)", code(text)),
         None => code(text),

@@ -2,7 +2,7 @@
 //! against it, how to revise or revert it, and a trailer for machines. A function of the request alone: the same request has the
 //! same body, and nothing from a ticket is ever markup in it.
 
-mod markdown;
+pub(super) mod markdown;
 mod members;
 #[cfg(test)]
 mod tests;

@@ -251,7 +251,7 @@ pub(super) async fn carry_over(
     let generation = sqlx::query(generation).bind(ended.key.correlation.as_str()).bind(ended.key.automation.as_str());
     let generation = generation.fetch_one(&mut *connection).await?.count("next")?;
     let key = RequestKey { generation: u32::try_from(generation).unwrap_or(u32::MAX), ..ended.key.clone() };
-    let request = Request { repository: ended.repository.clone(), ..Request::opened(successor, &key, first.json("event")?, now) };
+    let request = Request { repository: ended.repository.clone(), tells: ended.tells, ..Request::opened(successor, &key, first.json("event")?, now) };
     let next = create(connection, &request).await?;
     let moved = format!(
         "UPDATE request_members SET request = ?, number = number - ?, planned = 0, commit_sha = NULL, message = NULL, updated_at = ? \

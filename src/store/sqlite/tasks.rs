@@ -88,7 +88,8 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
 pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let others = count(room.git.lanes).saturating_add(count(room.pulls.lanes)).saturating_add(count(room.feedback.lanes)).saturating_add(leased.len());
+    let others =
+        count(room.git.lanes).saturating_add(count(room.pulls.lanes)).saturating_add(count(room.feedback.lanes)).saturating_add(leased.len());
     let heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();

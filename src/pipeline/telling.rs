@@ -1,0 +1,275 @@
+//! Tells outside what became of a request: words, moves and links at an issue, notices elsewhere. What is owed follows from the
+//! timeline alone, and each act is noted before and after it is done: so a crash costs a look, and never a second comment.
+
+use super::{Pipeline, StepError, outcome, wording};
+use crate::automation::{Automation, FeedbackSpec, News, NewsSpec, TransitionSpec, scope_of};
+use crate::failpoint;
+use crate::feedback::{Act, Done, FeedbackError, LinkIcon, Notice, Outlet};
+use crate::plan::{About, Inputs};
+use crate::request::{Request, State, TimelineEntry};
+use crate::store::{self, ActKey, ActState, Settlement, ToldSoFar};
+use crate::types::ErrorClass;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One coming of a request to a state that is told of.
+struct Item<'t> {
+    news: News,
+    /// What tells it from other comings.
+    key: String,
+    entry: &'t TimelineEntry,
+}
+
+/// What is told on one channel.
+struct Teller<'a> {
+    request: &'a Request,
+    automation: &'a Automation,
+    entry: usize,
+    spec: &'a FeedbackSpec,
+    so_far: &'a ToldSoFar,
+}
+
+impl Pipeline {
+    /// Tells what was not told yet. What cannot be told on one channel now does not keep the others from it.
+    pub(super) async fn tell(&self, request: &Request) -> Result<Settlement, StepError> {
+        let rules = self.rules.current();
+        let Some(automation) = rules.set.automations.get(&request.key.automation) else { return Ok(outcome::nothing()) };
+        let so_far = self.store.told_so_far(&request.id).await?;
+        let items = items(&so_far);
+        let (mut notes, mut first_error) = (Vec::new(), None);
+        for (entry, spec) in automation.spec.feedback.iter().enumerate() {
+            let teller = Teller { request, automation, entry, spec, so_far: &so_far };
+            if let Err(error) = self.tell_on(&teller, &items, &mut notes).await {
+                first_error = first_error.or(Some(error));
+            }
+        }
+        let timeline = notes.into_iter().map(|note| outcome::note(request, note, self.clock.as_ref())).collect();
+        match first_error {
+            None => Ok(Settlement { timeline, ..outcome::nothing() }),
+            // What was refused meanwhile is kept with its act.
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn tell_on(&self, teller: &Teller<'_>, items: &[Item<'_>], notes: &mut Vec<String>) -> Result<(), StepError> {
+        let owed: Vec<(&Item<'_>, Vec<&'static str>)> =
+            items.iter().map(|item| (item, teller.acts(item))).filter(|(_, acts)| !acts.is_empty()).collect();
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let outlet = self.channels.outlet(&teller.spec.channel)?;
+        for (item, acts) in owed {
+            for act in acts {
+                let key = ActKey {
+                    request: teller.request.id.clone(),
+                    channel: teller.spec.channel.to_string(),
+                    news: item.key.clone(),
+                    act: act.to_owned(),
+                };
+                let begun = teller.so_far.acts.iter().any(|known| known.key == key);
+                if !begun {
+                    self.note_act(&key, ActState::Begun, None).await?;
+                }
+                failpoint::hit("tell.begun");
+                let done = self.do_act(teller, item, act, &outlet, begun).await;
+                failpoint::hit("tell.acted");
+                match done {
+                    Ok(Done::Did | Done::Already) => self.note_act(&key, ActState::Done, None).await?,
+                    Ok(Done::DidBut(note)) => self.note_act(&key, ActState::Done, Some(note)).await?,
+                    Ok(Done::Cannot(why)) => {
+                        notes.push(format!("{} was not told that it is {} ({act}): {why}", teller.spec.channel, item.news.as_str()));
+                        self.note_act(&key, ActState::Refused, Some(why)).await?;
+                    }
+                    Err(StepError::Feedback(error)) if error.class() == ErrorClass::User => {
+                        notes.push(format!("{} was not told that it is {} ({act}): {error}", teller.spec.channel, item.news.as_str()));
+                        self.note_act(&key, ActState::Refused, Some(error.to_string())).await?;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn note_act(&self, key: &ActKey, state: ActState, note: Option<String>) -> Result<(), StepError> {
+        Ok(self.store.note_act(&store::Act { key: key.clone(), state, note, at: self.clock.now() }).await?)
+    }
+
+    async fn do_act(&self, teller: &Teller<'_>, item: &Item<'_>, act: &str, outlet: &Outlet, asked_before: bool) -> Result<Done, StepError> {
+        match outlet {
+            Outlet::Tracker(tracker) => {
+                let issue = match teller.issue() {
+                    Ok(issue) => issue,
+                    Err(why) => return Ok(Done::Cannot(why)),
+                };
+                let act = match self.act(teller, item, act) {
+                    Ok(act) => act,
+                    Err(why) => return Ok(Done::Cannot(why)),
+                };
+                Ok(tracker.act(&issue, &act, asked_before).await?)
+            }
+            Outlet::Notifier(notifier) => {
+                let notice = match self.notice(teller, item) {
+                    Ok(notice) => notice,
+                    Err(why) => return Ok(Done::Cannot(why)),
+                };
+                notifier.notify(&notice).await?;
+                Ok(Done::Did)
+            }
+        }
+    }
+
+    /// The words for a piece of news, with where to look.
+    fn words(&self, teller: &Teller<'_>, item: &Item<'_>) -> Result<String, String> {
+        let request = teller.request;
+        let rules = self.rules.current();
+        let rule = rules.set.rules.get(&request.key.automation);
+        let empty = Map::new();
+        let inputs = Inputs { event: &request.event, parameters: request.parameters.as_ref().unwrap_or(&empty) };
+        let own = rule.map(|rule| rule.words.say(teller.entry, item.news, inputs, &teller.about(item))).transpose();
+        let own = own.map_err(|error| error.to_string())?.flatten();
+        let words = own.unwrap_or_else(|| wording::usual(item.news, request, item.entry));
+        Ok(wording::with_places(&words, request, &self.people_at))
+    }
+
+    fn act(&self, teller: &Teller<'_>, item: &Item<'_>, act: &str) -> Result<Act, String> {
+        let nothing = NewsSpec::default();
+        let on = teller.spec.on.get(&item.news).unwrap_or(&nothing);
+        Ok(match act {
+            "link" => teller.link(item.news),
+            "transition" => {
+                let (to, fields, resolution) = match on.transition.clone() {
+                    Some(TransitionSpec::Status(to)) => (to, Map::new(), None),
+                    Some(TransitionSpec::With(with)) => (with.to, with.fields, with.resolution),
+                    None => return Err("no transition is configured any more".to_owned()),
+                };
+                Act::Transition { to, fields, resolution }
+            }
+            "labels" => {
+                let labels = on.labels.clone().unwrap_or_default();
+                Act::Labels { add: labels.add, remove: labels.remove }
+            }
+            "fields" => Act::Fields { fields: self.fields(teller, item, on)? },
+            "assignee" => Act::Assignee { account: on.assignee.clone().filter(|account| !account.is_empty()) },
+            _ => {
+                let marker = format!("{}/{}", teller.request.id, item.key);
+                Act::Comment { marker, text: self.words(teller, item)?, public: teller.spec.public }
+            }
+        })
+    }
+
+    fn fields(&self, teller: &Teller<'_>, item: &Item<'_>, on: &NewsSpec) -> Result<Map<String, Value>, String> {
+        let request = teller.request;
+        let rules = self.rules.current();
+        let Some(rule) = rules.set.rules.get(&request.key.automation) else { return Ok(on.fields.clone()) };
+        let empty = Map::new();
+        let inputs = Inputs { event: &request.event, parameters: request.parameters.as_ref().unwrap_or(&empty) };
+        rule.words.fields(teller.entry, item.news, &on.fields, inputs, &teller.about(item)).map_err(|error| error.to_string())
+    }
+
+    fn notice(&self, teller: &Teller<'_>, item: &Item<'_>) -> Result<Notice, String> {
+        let request = teller.request;
+        let title =
+            request.text.as_ref().map_or_else(|| format!("{} for {}", request.key.automation, request.key.correlation), |text| text.title.clone());
+        Ok(Notice {
+            id: format!("{}/{}", request.id, item.key),
+            kind: format!("request.{}", item.news.as_str()),
+            at: item.entry.at,
+            title: format!("{}: {title}", item.news.as_str()),
+            text: self.words(teller, item)?,
+            url: request.pull.as_ref().map_or_else(|| format!("{}/requests/{}", self.people_at, request.id), |pull| pull.url.clone()),
+            data: json!({
+                "request": request.id, "state": item.news.as_str(), "automation": request.key.automation, "correlation": request.key.correlation,
+                "repository": request.repository, "branch": request.branch, "pull": request.pull, "message": item.entry.message,
+                "actor": item.entry.actor, "changes": request.summary,
+            }),
+        })
+    }
+}
+
+impl Teller<'_> {
+    /// What is still owed of a piece of news, by name, in the order in which it is done.
+    fn acts(&self, item: &Item<'_>) -> Vec<&'static str> {
+        let on = self.spec.on.get(&item.news);
+        let has = |what: fn(&NewsSpec) -> bool| on.is_some_and(what);
+        let all = [
+            ("link", self.spec.link && self.request.pull.is_some()),
+            ("comment", self.spec.tell.contains(&item.news)),
+            ("labels", has(|on| on.labels.is_some())),
+            ("fields", has(|on| !on.fields.is_empty())),
+            ("assignee", has(|on| on.assignee.is_some())),
+            ("transition", has(|on| on.transition.is_some())),
+        ];
+        let settled: BTreeSet<&str> = self
+            .so_far
+            .acts
+            .iter()
+            .filter(|act| act.state != ActState::Begun && act.key.channel == self.spec.channel.as_str() && act.key.news == item.key)
+            .map(|act| act.key.act.as_str())
+            .collect();
+        all.into_iter().filter(|(name, wanted)| *wanted && !settled.contains(name)).map(|(name, _)| name).collect()
+    }
+
+    /// The issue's key.
+    fn issue(&self) -> Result<String, String> {
+        if self.request.event.source.is_none() {
+            return Err("a person asked for it directly, so there is no issue to tell".to_owned());
+        }
+        self.automation.issue(self.entry, &scope_of(&self.request.event))
+    }
+
+    fn link(&self, news: News) -> Act {
+        let request = self.request;
+        let (icon, resolved) = match news {
+            News::Merged | News::Applied | News::Expired => (LinkIcon::Merged, true),
+            News::Declined | News::Withdrawn | News::Unchanged => (LinkIcon::Closed, true),
+            News::Rejected | News::Failed => (LinkIcon::Failed, true),
+            News::Proposed | News::Approved => (LinkIcon::Open, false),
+        };
+        let (number, url) = request.pull.as_ref().map_or((0, String::new()), |pull| (pull.number, pull.url.clone()));
+        let title = request.text.as_ref().map(|text| format!(": {}", text.title)).unwrap_or_default();
+        Act::Link {
+            global_id: format!("kubeops/{}/{number}", request.id),
+            url,
+            title: format!("Pull request #{number}{title}"),
+            summary: Some(news.as_str().to_owned()),
+            relationship: Some("is changed by".to_owned()),
+            icon,
+            resolved,
+        }
+    }
+
+    fn about(&self, item: &Item<'_>) -> About {
+        let request = self.request;
+        let pull = request.pull.as_ref().map_or_else(|| json!({ "number": "", "url": "" }), |pull| json!({ "number": pull.number, "url": pull.url }));
+        About {
+            pull,
+            request: json!({ "id": request.id, "state": item.news.as_str() }),
+            message: item.entry.message.clone().into(),
+            changes: request.summary.join("\n").into(),
+        }
+    }
+}
+
+/// What there is to tell, oldest first: the first coming to each state within each try.
+fn items(so_far: &ToldSoFar) -> Vec<Item<'_>> {
+    let mut tries = 0;
+    let mut seen: BTreeMap<(usize, News), ()> = BTreeMap::new();
+    let mut items = Vec::new();
+    for (_, entry) in &so_far.changes {
+        if entry.to == State::Accepted && entry.from.is_some_and(State::is_ended) {
+            tries += 1;
+        }
+        let Ok(news) = entry.to.as_str().parse::<News>() else { continue };
+        if seen.insert((tries, news), ()).is_none() {
+            items.push(Item { news, key: format!("{}/{tries}", news.as_str()), entry });
+        }
+    }
+    items
+}
+
+impl From<FeedbackError> for StepError {
+    fn from(error: FeedbackError) -> Self {
+        Self::Feedback(error)
+    }
+}

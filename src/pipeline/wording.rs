@@ -1,0 +1,59 @@
+//! What is said outside of what became of a request: every word a ticket's reporter reads, in one place.
+//! Values are code in it, so a ticket cannot write markup into its own answer.
+
+use super::body::markdown::{code, link};
+use crate::automation::News;
+use crate::request::{Request, TimelineEntry};
+use std::fmt::Write as _;
+
+/// Lines of changes and of reasons that are told, at most.
+const LINES: usize = 20;
+
+/// The usual words, in Markdown.
+pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> String {
+    match news {
+        News::Proposed => format!("A change is proposed, and waits for review:\n\n{}", listed(request.summary.iter().map(String::as_str))),
+        News::Approved => format!("The proposed change is approved: {}. It takes effect after its merge.", said(&entry.message)),
+        News::Merged => "The change is merged. What applies the repository (Argo CD, Flux, a pipeline) takes it from here.".to_owned(),
+        News::Applied => "The change is in force.".to_owned(),
+        News::Unchanged => "There is nothing to change: everything that was asked for is there already.".to_owned(),
+        News::Rejected => {
+            let reasons: Vec<String> = match request.findings.is_empty() {
+                true => vec![entry.message.clone()],
+                false => request.findings.iter().map(ToString::to_string).collect(),
+            };
+            format!(
+                "The change was rejected, and nothing was proposed:\n\n{}\nOnce that is mended, it can be asked for again.",
+                listed(reasons.iter().map(String::as_str))
+            )
+        }
+        News::Declined => format!("The change was declined: {}. It is not proposed again unless somebody asks for it.", said(&entry.message)),
+        News::Withdrawn => format!("What was asked for is no longer wanted: {}.", said(&entry.message)),
+        News::Expired => "The time for which the change was wanted is over; it is taken back.".to_owned(),
+        News::Failed => format!("The change could not be made: {}. It can be tried again.", said(&entry.message)),
+    }
+}
+
+/// Words with where the pull request and the request are.
+pub(super) fn with_places(words: &str, request: &Request, people_at: &str) -> String {
+    let mut text = words.trim_end().to_owned();
+    let _ = write!(text, "\n\n");
+    if let Some(pull) = &request.pull {
+        let _ = write!(text, "[Pull request #{}](<{}>) · ", pull.number, pull.url);
+    }
+    let _ = write!(text, "request {}", link(request.id.as_str(), &format!("{people_at}/requests/{}", request.id)));
+    text
+}
+
+fn said(message: &str) -> String {
+    code(message)
+}
+
+fn listed<'l>(lines: impl Iterator<Item = &'l str>) -> String {
+    let lines: Vec<&str> = lines.collect();
+    let mut text: String = lines.iter().take(LINES).map(|line| format!("- {}\n", code(line))).collect();
+    if lines.len() > LINES {
+        let _ = writeln!(text, "- and {} more", lines.len() - LINES);
+    }
+    text
+}

@@ -117,7 +117,8 @@ impl Pipeline {
         if let Some(repository) = repository.filter(|_| state == State::Merged) {
             self.base_was_pushed(&BTreeSet::from([repository.name.clone()]));
         }
-        outcome::seen(request.clone(), state, message, self.clock.as_ref())
+        let request = Request { merged: pull.merge_commit.clone().or(request.merged.clone()), ..request.clone() };
+        outcome::seen(request, state, message, self.clock.as_ref())
     }
 
     /// Keeps what was seen of a request's pull request. True when the request changed.
@@ -129,6 +130,7 @@ impl Pipeline {
         let Some((state, message)) = shows(request.state, pull) else { return Ok(false) };
         let repository = request.repository.clone().filter(|_| state == State::Merged);
         let tasks = if state.is_ended() { vec![self.clean_up_task(&request, state)] } else { Vec::new() };
+        let request = Request { merged: pull.merge_commit.clone().or(request.merged.clone()), ..request };
         self.change(request, state, message, actor, tasks).await?;
         self.base_was_pushed(&repository.into_iter().collect());
         Ok(true)

@@ -236,7 +236,10 @@ impl Pipeline {
         let forge = self.forges.forge(repository, priority(&request))?;
         let pull = forge.get(pull.number).await?;
         match (pull.state, shows(request.state, &pull)) {
-            (PullState::Closed | PullState::Merged, Some((state, message))) => Ok(outcome::over(request, state, message, self.clock.as_ref())),
+            (PullState::Closed | PullState::Merged, Some((state, message))) => {
+                let request = Request { merged: pull.merge_commit.clone().or(request.merged.clone()), ..request };
+                Ok(outcome::over(request, state, message, self.clock.as_ref()))
+            }
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
             _ if pull.queued => match request.members {
                 0 => Ok(outcome::nothing()),

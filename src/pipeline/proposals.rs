@@ -135,7 +135,10 @@ impl Pipeline {
         let (found, state, notes) = match pull::unchanged(&request, &spec, &placed, *attempt).filter(|_| forge.follows_branches()) {
             Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
             None => match forge.ensure_pull(&spec).await {
-                Ok(pull) => (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes),
+                Ok(pull) => {
+                    request.merged = pull.merge_commit;
+                    (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes)
+                }
                 Err(error @ ForgeError::NothingToPropose { .. }) => {
                     return Ok(outcome::nothing_to_propose(request, error.to_string(), self.clock.as_ref()));
                 }

@@ -20,7 +20,7 @@ pub struct SourceSpec {
     /// The addresses that may send, as CIDR (`192.0.2.0/24`) or single addresses; absent or empty means every address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_from: Vec<String>,
-    /// The largest body accepted, in bytes as sent; 1 MiB unless the kind needs more, 64 MiB at most.
+    /// The largest body accepted, in bytes as sent; 1 MiB (25 MiB for `github`) unless given, 64 MiB at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 67_108_864))]
     pub max_body_bytes: Option<u64>,

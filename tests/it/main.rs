@@ -7,6 +7,7 @@ mod corpus;
 mod flow;
 mod forge;
 mod git;
+mod github_deliveries;
 mod hostile_trees;
 mod policies;
 mod render;

@@ -95,3 +95,21 @@ fn a_delivery_that_is_not_there_is_said_to_be_missing() {
     assert!(server.run(&["replay", id]).fails(1).contains(id));
     assert!(server.run(&["replay", id, "--apply"]).fails(1).contains("(404)"));
 }
+
+#[test]
+fn a_recorded_payload_of_github_is_read_with_the_header_it_came_with() {
+    let world = World::new();
+    let source = "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [HOOK] } } }\n";
+    world.write("resources/github.yaml", source);
+    let body = json!({ "ref": "refs/heads/main", "before": "0", "after": "1", "repository": { "full_name": "acme/gitops" } });
+    world.write("push.json", &body.to_string());
+    for command in [&["explain", "--payload", "push.json"][..], &["replay", "push.json"]] {
+        let arguments = [command, &["--source", "github"]].concat();
+        let told = world.run(&arguments).fails(1);
+        assert!(told.contains("X-GitHub-Event"), "{told}");
+        let told = world.run(&[&arguments[..], &["--header", "X-GitHub-Event: push"]].concat()).ok();
+        assert!(told.contains("push about acme/gitops@main"), "{told}");
+        let told = world.run(&[&arguments[..], &["--header", "X-GitHub-Event"]].concat()).fails(2);
+        assert!(told.contains("NAME: VALUE"), "{told}");
+    }
+}

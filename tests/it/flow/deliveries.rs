@@ -1,8 +1,10 @@
 //! What is taken, what is taken once, and what is refused without a trace.
 
-use crate::support::server::{Answered, TestServer, ticket};
+use crate::support::server::{Answered, TestServer, call, eventually, ticket};
 use flate2::{Compression, write::GzEncoder};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::io::Write;
 use std::sync::Barrier;
 
@@ -106,4 +108,36 @@ fn what_is_refused_is_told_why_and_leaves_nothing() {
     // And the server is as well as before.
     assert_eq!(at.ticket(&ticket("OPS-3", "payments")).word(), "202 accepted");
     at.settled("OPS-3", "proposed");
+}
+
+#[test]
+fn what_github_signed_as_a_form_is_an_event_once_whatever_name_it_is_sent_under_again() {
+    let mut server = TestServer::prepare();
+    let source = "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
+    server.edit_resource("sources.yaml", |text| format!("{text}---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+    server.secret("GITHUB_WEBHOOK_SECRET", "the secret of GitHub's webhook");
+    server.run();
+    let at = server.at();
+    let sent = |event: &str, delivery: &str, body: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"the secret of GitHub's webhook").expect("a key");
+        mac.update(body);
+        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [form, ("x-github-event", event), ("x-github-delivery", delivery), ("x-hub-signature-256", &signature)];
+        call(at.address, "POST", "/api/v1/webhooks/github", &headers, body).expect("an answer")
+    };
+    let form = |body: &Value| {
+        let encoded: String = url::form_urlencoded::byte_serialize(body.to_string().as_bytes()).collect();
+        format!("payload={encoded}").into_bytes()
+    };
+    let pull = json!({ "number": 12, "merged": true, "updated_at": "2026-11-20T12:00:01Z" });
+    let merged = form(&json!({ "action": "closed", "number": 12, "pull_request": pull, "repository": { "full_name": "acme/gitops" } }));
+    assert_eq!(sent("ping", "1", &form(&json!({ "zen": "Design for failure." }))).word(), "200 ignored");
+    assert_eq!(sent("pull_request", "2", &merged).word(), "202 accepted");
+    assert_eq!(sent("pull_request", "3", &merged).word(), "200 duplicate");
+    let refused = sent("installation", "4", &merged);
+    assert_eq!((refused.status, code(&refused)), (400, "malformed".into()), "{}", refused.text());
+    let events = eventually("the event is recorded", || Some(at.all("/events")).filter(|events| !events.is_empty()));
+    assert_eq!(events.len(), 1);
+    assert_eq!((&events[0]["type"], &events[0]["subject"]), (&json!("pull_request.merged"), &json!("acme/gitops#12")));
 }

@@ -46,25 +46,23 @@ pub(super) struct Marks {
 /// A text as `render` makes it, cut so that `size` of it is at most `limit`, with a sign when it was.
 pub(super) fn bounded<T>(text: &str, limit: usize, render: impl Fn(&[Block]) -> T, size: impl Fn(&T) -> usize) -> T {
     let text = clean(text);
-    let mut blocks = parse(&text);
-    if blocks.is_empty() {
-        blocks.push(Block::Paragraph(vec![Inline::Text("…".to_owned(), Marks::default())]));
-    }
     let whole = text.chars().count();
-    let mut kept = whole;
+    let mut kept = whole.min(MAX_READ);
     loop {
+        let end = text.char_indices().nth(kept).map_or(text.len(), |(end, _)| end);
+        let mut blocks = parse(&text[..end]);
         if kept < whole {
-            let (end, _) = text.char_indices().nth(kept).unwrap_or((text.len(), ' '));
-            blocks = parse(&text[..end]);
             // Set after parsing: it stands apart from whatever was left open where the text was cut.
             blocks.push(Block::Paragraph(vec![Inline::Text(CUT.to_owned(), Marks::default())]));
+        } else if blocks.is_empty() {
+            blocks.push(Block::Paragraph(vec![Inline::Text("…".to_owned(), Marks::default())]));
         }
         let rendered = render(&blocks);
         let long = size(&rendered);
-        if (long <= limit && kept <= MAX_READ) || kept == 0 {
+        if long <= limit || kept == 0 {
             return rendered;
         }
-        kept = (kept * limit / long.max(limit) * 9 / 10).min(MAX_READ).min(kept - 1);
+        kept = (kept * limit / long * 9 / 10).min(kept - 1);
     }
 }
 
@@ -236,11 +234,13 @@ impl Builder {
     }
 
     fn push(&mut self, block: Block) {
-        let open = self.stack.iter_mut().rev().find_map(|open| match open {
+        let innermost = self.stack.iter_mut().rev().find_map(|open| match open {
             Open::Blocks(_, blocks) => Some(blocks),
             _ => None,
         });
-        open.into_iter().for_each(|blocks| blocks.push(block.clone()));
+        if let Some(blocks) = innermost {
+            blocks.push(block);
+        }
     }
 
     /// Text that stands without a paragraph, as in a tight list, is one.

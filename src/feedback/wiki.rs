@@ -72,14 +72,16 @@ fn list(found: &Block, signs: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// Within code nothing can be escaped: what would end it is broken up.
+/// Within code nothing can be escaped: what would end it is broken up, and so is a mention, which Jira looks for in code as well.
 fn code(language: Option<&str>, text: &str) -> String {
     let language = language.filter(|language| LANGUAGES.contains(language));
     let (open, name) = match language {
         Some(language) => (format!("{{code:{language}}}"), "code"),
         None => ("{noformat}".to_owned(), "noformat"),
     };
-    format!("{open}\n{}\n{{{name}}}", text.replace("{code", "{\u{200b}code").replace("{noformat", "{\u{200b}noformat"))
+    let harmless =
+        ["{code", "{noformat", "[~"].iter().fold(text.to_owned(), |text, sign| text.replace(sign, &format!("{}\u{200b}{}", &sign[..1], &sign[1..])));
+    format!("{open}\n{harmless}\n{{{name}}}")
 }
 
 fn one_line(text: &[Inline]) -> String {

@@ -36,11 +36,12 @@ impl Jira {
         let none = Map::new();
         let available = available(&listed, &none).ok_or_else(|| self.nonsense("transitions"))?;
         let fitting: Vec<&Transition<'_>> = available.iter().filter(|transition| same(transition.to, to)).collect();
-        let Some(chosen) = fitting.iter().find(|transition| same(transition.name, to)).or(fitting.first()) else {
+        let named = fitting.iter().find(|transition| same(transition.name, to));
+        let Some(chosen) = named.or(fitting.first()) else {
             return Ok(Done::Cannot(cannot(issue, to, &available)));
         };
         let mut notes = Vec::new();
-        if fitting.len() > 1 {
+        if named.is_none() && fitting.len() > 1 {
             notes.push(format!("{} transitions lead to {}; {:?} was taken", fitting.len(), shown(to), shown(chosen.name)));
         }
         let mut fields = fields.clone();

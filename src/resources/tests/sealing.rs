@@ -97,3 +97,10 @@ fn a_certificate_is_read_at_load_and_one_that_has_ended_is_a_warning() {
     let told: Vec<String> = ended.iter().map(ToString::to_string).collect();
     assert!(told.len() == 1 && told[0].starts_with("c.yaml:8:5: warning: Cluster/live: ") && told[0].contains("has ended"), "{told:#?}");
 }
+
+#[test]
+fn a_channels_secret_is_the_servers_own() {
+    let channel = "apiVersion: kubeops.dev/v1alpha1\nkind: Channel\nmetadata: { name: chat }\nspec: { slack: { url: LEDGER_PASSWORD } }\n";
+    let found = errors(&[("a.yaml", BASICS), ("b.yaml", channel), ("c.yaml", &cluster(CERTIFICATE)), ("s.yaml", SEALED)]);
+    assert!(found.len() == 1 && found[0].contains("a Cluster or a Channel names it"), "{found:?}");
+}

@@ -90,6 +90,7 @@ fn every_resource_in_the_documents_loads_without_a_diagnostic() {
     }
     let shown = [
         "Automation",
+        "Channel",
         "Cluster",
         "ConfigMap",
         "PolicyParameters",

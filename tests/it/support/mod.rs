@@ -1,7 +1,9 @@
 //! Shared by the integration tests: upstream repositories, fakes, and a plain loopback server under them.
 
+pub mod adf;
 pub mod controller;
 pub mod fake_github;
+pub mod fake_jira;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;

@@ -14,7 +14,7 @@ mod plain;
 mod positions;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::{AddressError, ObjectAddress};
 pub use compose::Disputed;
@@ -71,7 +71,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, nodes: 200_000, depth: 64, scalar_bytes: 16 << 20 }
+        Self { bytes: 8 << 20, nodes: 150_000, depth: 64, scalar_bytes: 16 << 20 }
     }
 }
 

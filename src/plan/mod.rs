@@ -114,6 +114,19 @@ pub struct ChangeSet {
     pub files: BTreeMap<ManifestPath, FileChange>,
     /// Which templates made it and the digest of each (SHA-256 over the folder, hex): the evidence in the commit's trailers.
     pub templates: BTreeMap<String, String>,
+    /// What a reviewer should know that the files do not show.
+    pub notes: Vec<Note>,
+}
+
+/// Something a reviewer should know of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What it is about, as the rule of a finding.
+    pub rule: &'static str,
+    /// The file it is about.
+    pub path: ManifestPath,
+    /// The sentence.
+    pub message: String,
 }
 
 /// Why no change can be made.

@@ -2,18 +2,20 @@
 //! Every step of an automation sees what those before it did. Nothing outside the target's directory is ever written.
 
 mod aim;
+mod beyond;
 mod document;
 mod kustomize;
 mod overlays;
+mod references;
 mod search;
 
 pub(super) use aim::Aim;
 pub(super) use overlays::Overlay;
-use search::Found;
+pub(super) use search::Found;
 
 use super::walk::manifests_below;
-use super::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
-use crate::manifest::{EditError, Editor};
+use super::{BaseTree, EntryKind, FileChange, Note, PlanError, TreeError};
+use crate::manifest::{EditError, Editor, Limits, ObjectRef, flatten, parse};
 use crate::types::{DirectoryPath, ManifestPath, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +33,9 @@ pub(super) struct Staged<'b> {
     /// The base's files below the target, once they were asked for.
     listing: Option<Vec<ManifestPath>>,
     kustomizations: kustomize::Cache,
+    /// The objects that were removed, and where they stood.
+    gone: Vec<(ManifestPath, ObjectRef)>,
+    notes: Vec<Note>,
 }
 
 /// What became of one file.
@@ -50,7 +55,16 @@ impl<'b> Staged<'b> {
 
     /// Nothing changed yet.
     pub(super) fn new(base: &'b dyn BaseTree, within: &'b DirectoryPath) -> Self {
-        Self { base, within, files: BTreeMap::new(), templated: BTreeSet::new(), listing: None, kustomizations: kustomize::Cache::default() }
+        Self {
+            base,
+            within,
+            files: BTreeMap::new(),
+            templated: BTreeSet::new(),
+            listing: None,
+            kustomizations: kustomize::Cache::default(),
+            gone: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Writes a file that was rendered.
@@ -105,8 +119,17 @@ impl<'b> Staged<'b> {
         Editor::open(text, path.as_str().ends_with(".json")).map_err(|error| failed(path, format!("it cannot be read: {error}")))
     }
 
-    /// Removes a file; tells whether it was there.
+    /// Removes a file with its objects; tells whether it was there.
     pub(super) fn remove(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
+        let documents = self.text(path)?.and_then(|text| parse(&text, Limits::default()).ok()).unwrap_or_default();
+        let objects = documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok());
+        let objects: Vec<ObjectRef> = objects.collect();
+        let was_there = self.remove_file(path)?;
+        self.gone.extend(objects.into_iter().map(|object| (path.clone(), object)));
+        Ok(was_there)
+    }
+
+    fn remove_file(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
         if self.templated.contains(path) {
             return Err(PlanError::Path(format!("the automation writes {path} from a template, and removes it as well")));
         }
@@ -124,8 +147,28 @@ impl<'b> Staged<'b> {
         Ok(true)
     }
 
+    /// What the base says in a file; none when there is none, or none that is text.
+    pub(super) fn before(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
+        Ok(self.base.read(path)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    /// Has an edited file say the same in other bytes, its documents in another order perhaps; a text that says anything else is left alone.
+    pub(super) fn say_instead(&mut self, path: &ManifestPath, text: String) {
+        let Some(Stage::Edited(editor, true)) = self.files.get_mut(path) else { return };
+        let Ok(other) = Editor::open(text, path.as_str().ends_with(".json")) else { return };
+        let said = |editor: &Editor| {
+            let mut said: Vec<String> = editor.documents().iter().map(|document| document.value.to_string()).collect();
+            said.sort();
+            said
+        };
+        let values = |editor: &Editor| editor.documents().iter().map(|document| document.value.clone()).collect::<Vec<_>>();
+        if values(editor) == values(&other) || said(editor) == said(&other) {
+            **editor = other;
+        }
+    }
+
     /// What a file says now; none when there is none, or none that is text.
-    fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
+    pub(super) fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
         let bytes = match self.files.get(path) {
             Some(Stage::Written(bytes)) => bytes.clone(),
             Some(Stage::Edited(editor, _)) => return Ok(Some(editor.text().to_owned())),
@@ -172,6 +215,11 @@ impl<'b> Staged<'b> {
             return Err(PlanError::Object(message));
         }
         Ok(files)
+    }
+
+    /// What a reviewer should know that the files do not show.
+    pub(super) fn notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 
     /// The files that differ, and what happens to each.

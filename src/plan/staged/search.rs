@@ -4,7 +4,7 @@ use super::{Staged, listed};
 use crate::manifest::{Kustomization, Limits, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
 use crate::plan::PlanError;
 use crate::types::{ManifestPath, nearest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that are read to say which there are, at most.
 const MAX_CANDIDATES: usize = 2_000;
@@ -21,9 +21,9 @@ pub(in crate::plan) struct Found {
 }
 
 impl Found {
-    /// Its address within its file.
+    /// Its address within its file, with its group: another group may have an object of the same kind and name there.
     pub(in crate::plan) fn address(&self) -> ObjectAddress {
-        ObjectAddress::of(&self.object)
+        ObjectAddress::exactly(&self.object)
     }
 }
 
@@ -45,7 +45,13 @@ impl Staged<'_> {
             [_] => Ok(found.pop()),
             several => {
                 let places: Vec<String> = several.iter().map(Found::place).collect();
-                let message = format!("{address} stands in more than one place: {}; name the `file`, or a target that is narrower", listed(&places));
+                let groups: BTreeSet<String> = several.iter().map(|found| address.in_group_of(&found.object).to_string()).collect();
+                let apart = if groups.len() == several.len() {
+                    format!("name it with its group ({}), the `file`", groups.into_iter().collect::<Vec<_>>().join(", "))
+                } else {
+                    "name the `file`".to_owned()
+                };
+                let message = format!("{address} stands in more than one place: {}; {apart}, or a target that is narrower", listed(&places));
                 Err(PlanError::Object(message))
             }
         }
@@ -73,6 +79,29 @@ impl Staged<'_> {
         let there = if kinds.is_empty() { "; no object is there at all".to_owned() } else { format!("; there are: {}", listed(&kinds)) };
         let unread = if unread > 0 { format!(" ({unread} files could not be read as YAML)") } else { String::new() };
         Ok(PlanError::Object(format!("there is no {wanted} below {}{near}{there}{unread}", self.within)))
+    }
+
+    /// The first of these objects, none of which is in `path`'s base text, that stands in some file all the same, and in which: in that
+    /// file, or where its own namespace makes it the same object wherever below the target it stands.
+    pub(in crate::plan) fn standing(&mut self, objects: &[ObjectRef], path: &ManifestPath) -> Result<Option<(ObjectRef, ManifestPath)>, PlanError> {
+        let mut places = vec![path.clone()];
+        if objects.iter().any(is_the_same_anywhere) {
+            places.extend(self.manifests()?.into_iter().filter(|place| place != path));
+        }
+        for place in places {
+            let Some(text) = self.text(&place)? else { continue };
+            let mut wanted = objects.iter().filter(|object| place == *path || is_the_same_anywhere(object));
+            if !wanted.clone().any(|object| text.contains(&object.kind) && text.contains(&object.name)) || self.is_patch_file(&place)? {
+                continue;
+            }
+            let Ok(documents) = parse(&text, Limits::default()) else { continue };
+            let there: Vec<ObjectRef> =
+                documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok()).collect();
+            if let Some(object) = wanted.find(|object| there.iter().any(|there| there.is_same(object))) {
+                return Ok(Some((object.clone(), place)));
+            }
+        }
+        Ok(None)
     }
 
     /// Every file below the target once for each way in which it is built.
@@ -107,7 +136,7 @@ impl Staged<'_> {
     }
 
     /// The object with the name and namespace that its kustomizations give it.
-    fn as_built(&mut self, chain: &[ManifestPath], object: &ObjectRef) -> Result<ObjectRef, PlanError> {
+    pub(super) fn as_built(&mut self, chain: &[ManifestPath], object: &ObjectRef) -> Result<ObjectRef, PlanError> {
         let mut built = object.clone();
         for path in chain.iter().rev() {
             let Some(value) = self.kustomization(path)? else { continue };
@@ -119,6 +148,11 @@ impl Staged<'_> {
         }
         Ok(built)
     }
+}
+
+/// Whether an object says all that makes it the one it is: no kustomization puts it into a namespace.
+fn is_the_same_anywhere(object: &ObjectRef) -> bool {
+    object.namespace.is_some() || object.is_cluster_scoped() == Some(true)
 }
 
 impl Found {

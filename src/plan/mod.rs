@@ -24,10 +24,12 @@ pub use recipe::{Inputs, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
 pub(crate) use walk::manifests_below;
 
+use crate::manifest::Mentions;
 use crate::render::RenderError;
 use crate::seal::SealError;
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The tree a change is made on: one commit of the base branch, read only.
 pub trait BaseTree {
@@ -57,6 +59,14 @@ pub trait BaseTree {
     fn prefetch(&self, _paths: &[&ManifestPath]) -> Result<(), TreeError> {
         Ok(())
     }
+    /// The files of manifests below a directory (the root for an empty path) and what each may hold; looks no further once there are
+    /// more than `most`. None where the tree cannot tell without reading each of them.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    fn survey(&self, _directory: &str, _most: usize) -> Result<Option<Vec<Surveyed>>, TreeError> {
+        Ok(None)
+    }
     /// The names in the directory that holds `path` which equal its last component when case is ignored, in their own spelling.
     ///
     /// # Errors
@@ -68,6 +78,15 @@ pub trait BaseTree {
     /// # Errors
     /// When the tree cannot be read.
     fn names(&self, directory: &str) -> Result<Vec<String>, TreeError>;
+}
+
+/// A file of manifests that was not read.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// The file.
+    pub path: ManifestPath,
+    /// The objects it may hold.
+    pub mentions: Arc<Mentions>,
 }
 
 /// The largest file that is read or written, in bytes.

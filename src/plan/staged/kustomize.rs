@@ -21,6 +21,8 @@ const MAX_WAYS: usize = 20_000;
 pub(super) struct Cache {
     read: HashMap<ManifestPath, Option<Arc<Value>>>,
     named: HashMap<ManifestPath, Arc<Named>>,
+    /// The kustomizations of directories.
+    places: HashMap<String, Option<ManifestPath>>,
 }
 
 /// The paths of files a kustomization names.
@@ -33,6 +35,7 @@ impl Cache {
     pub(super) fn forget(&mut self, path: &ManifestPath) {
         self.read.remove(path);
         self.named.remove(path);
+        self.places.remove(directory_of(path));
     }
 }
 
@@ -57,7 +60,16 @@ impl Staged<'_> {
     }
 
     /// The kustomization of a directory.
-    pub(super) fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+    pub(super) fn kustomization_in(&mut self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+        if let Some(known) = self.kustomizations.places.get(directory) {
+            return Ok(known.clone());
+        }
+        let found = self.look_for_kustomization(directory)?;
+        self.kustomizations.places.insert(directory.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn look_for_kustomization(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
         for name in KUSTOMIZATION_NAMES {
             let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
             if matches!(self.is_there(&path)?, Some(EntryKind::File | EntryKind::Executable)) {

@@ -15,9 +15,10 @@ pub(super) use search::Found;
 
 use super::walk::manifests_below;
 use super::{BaseTree, EntryKind, FileChange, Note, PlanError, TreeError};
-use crate::manifest::{EditError, Editor, Limits, ObjectRef, flatten, parse};
+use crate::manifest::{EditError, Editor, Limits, Mentions, ObjectRef, flatten, parse};
 use crate::types::{DirectoryPath, ManifestPath, nearest};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Names that a message lists.
 const LISTED: usize = 20;
@@ -31,12 +32,15 @@ pub(super) struct Staged<'b> {
     files: BTreeMap<ManifestPath, Stage>,
     templated: BTreeSet<ManifestPath>,
     /// The base's files below the target, once they were asked for.
-    listing: Option<Vec<ManifestPath>>,
+    listing: Option<Arc<Listing>>,
     kustomizations: kustomize::Cache,
     /// The objects that were removed, and where they stood.
     gone: Vec<(ManifestPath, ObjectRef)>,
     notes: Vec<Note>,
 }
+
+/// Files of the base, and what each may hold, where that is known without reading it.
+type Listing = BTreeMap<ManifestPath, Option<Arc<Mentions>>>;
 
 /// What became of one file.
 enum Stage {
@@ -69,6 +73,7 @@ impl<'b> Staged<'b> {
 
     /// Writes a file that was rendered.
     pub(super) fn write(&mut self, path: ManifestPath, bytes: Vec<u8>) -> Result<(), PlanError> {
+        self.kustomizations.forget(&path);
         match self.files.insert(path.clone(), Stage::Written(bytes)) {
             None => Ok(()),
             Some(_) => Err(PlanError::Path(format!("two steps of the automation write {path}"))),
@@ -186,18 +191,20 @@ impl<'b> Staged<'b> {
         match path.parse::<ManifestPath>().ok().and_then(|path| self.files.get(&path)) {
             Some(Stage::Removed) => Ok(None),
             Some(_) => Ok(Some(EntryKind::File)),
+            None if self.lists(path) => Ok(Some(EntryKind::File)),
             None => self.base.entry(path),
         }
     }
 
+    /// Whether the base is known to have the file: then it need not be asked.
+    fn lists(&self, path: &str) -> bool {
+        let listed = |listing: &Arc<Listing>| path.parse::<ManifestPath>().is_ok_and(|path| listing.get(&path).is_some_and(Option::is_some));
+        self.listing.as_ref().is_some_and(listed)
+    }
+
     /// The YAML and JSON files below the target, as they are now.
     fn manifests(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
-        if self.listing.is_none() {
-            let files = self.listed()?;
-            self.base.prefetch(&files.iter().collect::<Vec<_>>())?;
-            self.listing = Some(files);
-        }
-        let mut paths: BTreeSet<ManifestPath> = self.listing.iter().flatten().cloned().collect();
+        let mut paths: BTreeSet<ManifestPath> = self.listing()?.keys().cloned().collect();
         for (path, stage) in &self.files {
             match stage {
                 Stage::Removed => drop(paths.remove(path)),
@@ -208,13 +215,35 @@ impl<'b> Staged<'b> {
         Ok(paths.into_iter().collect())
     }
 
-    fn listed(&self) -> Result<Vec<ManifestPath>, PlanError> {
-        let files = manifests_below(self.base, self.within, MAX_FILES)?;
+    /// The base's files below the target.
+    fn listing(&mut self) -> Result<Arc<Listing>, PlanError> {
+        if let Some(listing) = &self.listing {
+            return Ok(Arc::clone(listing));
+        }
+        let listing = Arc::new(self.listed()?);
+        self.listing = Some(Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    fn listed(&self) -> Result<Listing, PlanError> {
+        let root = if self.within.as_str() == "." { "" } else { self.within.as_str() };
+        let files: Listing = match self.base.survey(root, MAX_FILES)? {
+            Some(files) => files.into_iter().map(|file| (file.path, Some(file.mentions))).collect(),
+            None => manifests_below(self.base, self.within, MAX_FILES)?.into_iter().map(|path| (path, None)).collect(),
+        };
         if files.len() > MAX_FILES {
             let message = format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within);
             return Err(PlanError::Object(message));
         }
+        let unread: Vec<&ManifestPath> = files.iter().filter(|(_, mentions)| mentions.is_none()).map(|(path, _)| path).collect();
+        self.base.prefetch(&unread)?;
         Ok(files)
+    }
+
+    /// Whether a file may hold an object of the kind, and of the name where one is given.
+    fn may_hold(&self, path: &ManifestPath, kind: &str, name: Option<&str>) -> bool {
+        let known = self.listing.as_ref().filter(|_| !self.files.contains_key(path)).and_then(|listing| listing.get(path)?.as_ref());
+        known.is_none_or(|mentions| mentions.may_hold(kind, name))
     }
 
     /// What a reviewer should know that the files do not show.

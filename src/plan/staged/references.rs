@@ -105,10 +105,10 @@ impl Staged<'_> {
 
     /// The objects of a file that have the kind and one of the names.
     fn namesakes(&self, path: &ManifestPath, names: &[ObjectRef]) -> Result<Vec<ObjectRef>, PlanError> {
-        let Some(text) = self.text(path)? else { return Ok(Vec::new()) };
-        if !names.iter().any(|named| text.contains(&named.name) && text.contains(&named.kind)) {
+        if !names.iter().any(|named| self.may_hold(path, &named.kind, Some(&named.name))) {
             return Ok(Vec::new());
         }
+        let Some(text) = self.text(path)? else { return Ok(Vec::new()) };
         let documents = parse(&text, Limits::default()).unwrap_or_default();
         let objects = documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok());
         Ok(objects.filter(|object| names.iter().any(|named| is_named(object, named))).collect())

@@ -1,7 +1,7 @@
 //! An object found by its name in whichever file below the target it stands, with the kustomizations that build it.
 
 use super::{Staged, listed};
-use crate::manifest::{Kustomization, Limits, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
+use crate::manifest::{Kustomization, Limits, Mentions, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
 use crate::plan::PlanError;
 use crate::types::{ManifestPath, nearest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ impl Staged<'_> {
     /// The one object of this name; none when there is none.
     pub(in crate::plan) fn find(&mut self, address: &ObjectAddress) -> Result<Option<Found>, PlanError> {
         let mut found: Vec<Found> = Vec::new();
-        for candidate in self.candidates()? {
+        for candidate in self.candidates(Some(address))? {
             found.extend(self.matches(&candidate, address)?);
         }
         match found.as_slice() {
@@ -61,7 +61,7 @@ impl Staged<'_> {
     pub(in crate::plan) fn not_found(&mut self, address: &ObjectAddress) -> Result<PlanError, PlanError> {
         let mut names: BTreeMap<String, bool> = BTreeMap::new();
         let mut unread = 0_usize;
-        for candidate in self.candidates()?.into_iter().take(MAX_CANDIDATES) {
+        for candidate in self.candidates(None)?.into_iter().take(MAX_CANDIDATES) {
             let Some(text) = self.text(&candidate.path)? else { continue };
             let Ok(documents) = parse(&text, Limits::default()) else {
                 unread += 1;
@@ -89,9 +89,12 @@ impl Staged<'_> {
             places.extend(self.manifests()?.into_iter().filter(|place| place != path));
         }
         for place in places {
-            let Some(text) = self.text(&place)? else { continue };
             let mut wanted = objects.iter().filter(|object| place == *path || is_the_same_anywhere(object));
-            if !wanted.clone().any(|object| text.contains(&object.kind) && text.contains(&object.name)) || self.is_patch_file(&place)? {
+            if !wanted.clone().any(|object| self.may_hold(&place, &object.kind, Some(&object.name))) || self.is_patch_file(&place)? {
+                continue;
+            }
+            let Some(text) = self.text(&place)? else { continue };
+            if !wanted.clone().any(|object| Mentions::of(&text).may_hold(&object.kind, Some(&object.name))) {
                 continue;
             }
             let Ok(documents) = parse(&text, Limits::default()) else { continue };
@@ -104,12 +107,13 @@ impl Staged<'_> {
         Ok(None)
     }
 
-    /// Every file below the target once for each way in which it is built.
-    fn candidates(&mut self) -> Result<Vec<Candidate>, PlanError> {
+    /// Every file below the target that may hold the object, once for each way in which it is built.
+    fn candidates(&mut self, wanted: Option<&ObjectAddress>) -> Result<Vec<Candidate>, PlanError> {
         let built = self.built()?;
         let mut candidates = Vec::new();
         for path in self.manifests()? {
-            if !built.contains_key(&path) && !is_kustomization(&path) && !self.is_patch_file(&path)? {
+            let may_hold = wanted.is_none_or(|address| self.may_hold(&path, address.kind(), Some(address.name())));
+            if may_hold && !built.contains_key(&path) && !is_kustomization(&path) && !self.is_patch_file(&path)? {
                 candidates.push(Candidate { path, chain: Vec::new() });
             }
         }
@@ -119,9 +123,13 @@ impl Staged<'_> {
 
     /// The objects of a file that the address names.
     fn matches(&mut self, candidate: &Candidate, address: &ObjectAddress) -> Result<Vec<Found>, PlanError> {
+        // Most files say neither name nor kind, and need not be read, or not be parsed. A prefix of Kustomize's is not in the file.
+        let name = if self.renames(&candidate.chain)? { None } else { Some(address.name()) };
+        if !self.may_hold(&candidate.path, address.kind(), name) {
+            return Ok(Vec::new());
+        }
         let Some(text) = self.text(&candidate.path)? else { return Ok(Vec::new()) };
-        // Most files say neither name nor kind, and need not be parsed. A prefix of Kustomize's is not in the file.
-        if !text.contains(address.kind()) || (candidate.chain.is_empty() && !text.contains(address.name())) {
+        if !Mentions::of(&text).may_hold(address.kind(), name) {
             return Ok(Vec::new());
         }
         let Ok(documents) = parse(&text, Limits::default()) else { return Ok(Vec::new()) };
@@ -133,6 +141,16 @@ impl Staged<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Whether one of the kustomizations gives its objects other names.
+    fn renames(&mut self, chain: &[ManifestPath]) -> Result<bool, PlanError> {
+        for path in chain {
+            if self.kustomization(path)?.is_some_and(|value| !Kustomization::of(&value).renamed("").is_empty()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The object with the name and namespace that its kustomizations give it.

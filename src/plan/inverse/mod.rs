@@ -77,7 +77,8 @@ enum Step {
     Object {
         /// Which.
         object: String,
-        /// SHA-256 in hex of what the change made it say ([`said`]).
+        /// SHA-256 in hex of what the change made it say ([`said`]). Of one that was kept without it nobody knows, and it stays.
+        #[serde(default)]
         is: String,
     },
     /// A document that was taken out.

@@ -9,12 +9,13 @@ mod divergent;
 mod edit;
 mod field_path;
 mod kustomization;
+mod mentions;
 mod object;
 mod plain;
 mod positions;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::{AddressError, ObjectAddress};
 pub use compose::Disputed;
@@ -23,6 +24,7 @@ pub use diff::{Action, FieldChange, ObjectChange, diff};
 pub use edit::{EditError, EditFault, Editor};
 pub use field_path::{FieldPath, FieldPathError, Step};
 pub use kustomization::{KUSTOMIZATION_NAMES, Kustomization, Patch, PatchContent, is_kustomization, reference_from, resolve_reference, split_image};
+pub use mentions::Mentions;
 pub use object::{IdentityError, ObjectRef, flatten};
 pub use plain::Scalar;
 pub(crate) use positions::push_step;
@@ -71,7 +73,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, nodes: 200_000, depth: 64, scalar_bytes: 16 << 20 }
+        Self { bytes: 8 << 20, nodes: 150_000, depth: 64, scalar_bytes: 16 << 20 }
     }
 }
 

@@ -68,18 +68,12 @@ pub fn builds(
     within: &DirectoryPath,
     builder: &dyn Builder,
 ) -> Result<Vec<Build>, TreeError> {
-    let overlays = |staged: &mut Staged<'_>| -> Result<BTreeMap<String, Overlay>, TreeError> {
-        let mut touched = staged.overlays()?;
-        touched.retain(|_, overlay| files.keys().any(|path| overlay.files.contains_key(path.as_str())));
-        Ok(touched)
-    };
-    let mut before = overlays(&mut Staged::new(base, within))?;
-    let after = overlays(&mut Staged::changed(base, within, files))?;
+    let touched = |overlay: &Overlay| files.keys().any(|path| overlay.files.contains_key(path.as_str()));
+    let mut before = Staged::new(base, within).overlays()?;
+    let mut after = Staged::changed(base, within, files).overlays()?;
     // One that names a file only before, or only after, is built both times.
-    let mut whole = Staged::new(base, within).overlays()?;
-    for directory in after.keys().filter(|directory| !before.contains_key(*directory)).cloned().collect::<Vec<_>>() {
-        before.extend(whole.remove_entry(&directory));
-    }
+    after.retain(|directory, overlay| touched(overlay) || before.get(directory).is_some_and(touched));
+    before.retain(|directory, _| after.contains_key(directory));
     let mut built: Vec<Build> =
         after.iter().take(MAX_BUILDS).map(|(directory, after)| compared(directory, before.get(directory), after, builder)).collect();
     if after.len() > MAX_BUILDS {

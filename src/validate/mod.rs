@@ -194,6 +194,7 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
     gate.review(&changed)?;
     gate.findings.extend(review::blast(&change.files, &gate.differing, &gate.summary, rules.limits));
     let Gate { differing, mut findings, summary, evidence, .. } = gate;
+    findings.extend(change.notes.iter().map(|note| Finding::warning(note.rule, &note.path, note.message.clone())));
     findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Rejection { findings }.into());

@@ -21,10 +21,10 @@ pub(in crate::plan) enum Aim {
     Field { path: ManifestPath, object: Option<ObjectAddress>, field: FieldPath },
     /// A field within a text that stands in a kustomization: a patch.
     Inline { path: ManifestPath, text: FieldPath, field: FieldPath },
-    /// An entry of `images`, which changes the image `base`; without steps there is none yet.
-    Image { path: ManifestPath, entry: Option<Vec<Step>>, base: String },
-    /// An entry of `replicas` that is not there yet.
-    Count { path: ManifestPath, name: String },
+    /// An entry of `images`, which changes the image `base` of the object; without steps there is none yet.
+    Image { path: ManifestPath, entry: Option<Vec<Step>>, base: String, object: ObjectRef },
+    /// An entry of `replicas` that is not there yet; a base says `base`.
+    Count { path: ManifestPath, name: String, base: Option<Value> },
     /// A literal of a generator; without a place it is not there yet.
     Literal { path: ManifestPath, generator: Vec<Step>, name: String, place: Option<usize> },
 }
@@ -53,20 +53,25 @@ impl Staged<'_> {
         let outermost = found.chain.iter().find(|path| self.within.contains(path)).cloned();
         let Some(overlay) = outermost else { return Err(self.outside(&aim, found, field)) };
         match field.steps() {
-            steps if is_count(found, steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone() }),
+            steps if is_count(found, steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone(), base: self.get(&aim)? }),
             steps if is_image(steps) => match self.get(&aim)? {
-                Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base }),
+                Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base, object: found.object.clone() }),
                 _ => Err(self.outside(&aim, found, field)),
             },
             _ => Err(self.outside(&aim, found, field)),
         }
     }
 
+    /// What decides a field, wherever that is.
+    pub(super) fn decider(&mut self, found: &Found, field: &FieldPath) -> Result<Aim, PlanError> {
+        self.aim_from(found, field, 0)
+    }
+
     fn outside(&self, aim: &Aim, found: &Found, field: &FieldPath) -> PlanError {
         let overlay = found.chain.first().map_or_else(|| "a kustomization".to_owned(), ToString::to_string);
         let message = format!(
             "`{field}` of {} is decided in {}, which lies outside of {}; add a patch for it to {overlay}, and the patch is what is edited",
-            found.address(),
+            found.address().without_group(),
             aim.path(),
             self.within
         );
@@ -90,7 +95,7 @@ impl Staged<'_> {
             && let Some(Value::String(base)) = self.get(&below)?
             && let Some((steps, _)) = kustomization.image(split_image(&base).0)
         {
-            return Ok(Aim::Image { path, entry: Some(steps), base });
+            return Ok(Aim::Image { path, entry: Some(steps), base, object: found.object.clone() });
         }
         Ok(below)
     }
@@ -153,7 +158,7 @@ impl Staged<'_> {
             if !patch.is_for(&object.kind, &object.name, named) {
                 continue;
             }
-            let address = written.filter(|_| editor.documents().len() > 1).map(|written| ObjectAddress::of(&written));
+            let address = written.filter(|_| editor.documents().len() > 1).map(|written| ObjectAddress::exactly(&written));
             if let Ok(Some(_)) = editor.get(address.as_ref(), field) {
                 return Ok(Some((address, field.clone())));
             }
@@ -182,12 +187,12 @@ impl Staged<'_> {
                 let editor = Editor::open(text, false).map_err(|error| failed(path, format!("its patch cannot be read: {error}")))?;
                 editor.get(None, field).map(Option::<&Value>::cloned).map_err(|error| refused(path, error))
             }
-            Aim::Image { path, entry, base } => {
+            Aim::Image { path, entry, base, .. } => {
                 let Some(steps) = entry else { return Ok(Some(Value::from(base.as_str()))) };
                 let entry = self.reader(path)?.get(None, &path_of(steps)).map_err(|error| refused(path, error))?;
                 Ok(Some(Value::from(transformed(base, entry.unwrap_or(&Value::Null)))))
             }
-            Aim::Count { .. } => Ok(None),
+            Aim::Count { base, .. } => Ok(base.clone()),
             Aim::Literal { path, generator, name, place } => {
                 let Some(place) = place else { return Ok(None) };
                 let field = path_of(&[generator.as_slice(), &[Step::key("literals"), Step::Place(*place)]].concat());
@@ -201,8 +206,14 @@ impl Staged<'_> {
     pub(in crate::plan) fn set(&mut self, aim: &Aim, value: &Value) -> Result<bool, PlanError> {
         match aim {
             Aim::Field { .. } | Aim::Inline { .. } => self.modify(aim, "set", &mut |editor, object, field| editor.set(object, field, value)),
-            Aim::Image { path, entry, base } => self.set_image(path, entry.as_deref(), base, value),
-            Aim::Count { path, name } => {
+            Aim::Image { path, entry, base, object } => {
+                let changed = self.set_image(path, entry.as_deref(), base, value)?;
+                if changed {
+                    self.note_image(path, base, object)?;
+                }
+                Ok(changed)
+            }
+            Aim::Count { path, name, .. } => {
                 let entry = Value::Object(Map::from_iter([("name".to_owned(), Value::from(name.as_str())), ("count".to_owned(), value.clone())]));
                 self.edit(path, |editor| editor.append(None, &path_of(&[Step::key("replicas")]), &entry))
             }
@@ -316,15 +327,18 @@ impl Staged<'_> {
 
 fn told(path: &ManifestPath, object: Option<&ObjectAddress>, error: &EditError) -> PlanError {
     match object {
-        Some(object) => failed(path, format!("{object}: {error}")),
+        Some(object) => failed(path, format!("{}: {error}", object.without_group())),
         None => failed(path, error.to_string()),
     }
 }
 
+/// The kinds whose count `replicas` of a kustomization gives.
+pub(super) const COUNTED: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
+
 /// `spec.replicas` of a kind for which `replicas` of a kustomization decides it.
 fn is_count(found: &Found, steps: &[Step]) -> bool {
-    const KINDS: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
-    KINDS.contains(&found.object.kind.as_str()) && matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
+    COUNTED.contains(&found.object.kind.as_str())
+        && matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
 }
 
 /// The image of a container, which `images` of a kustomization decides.

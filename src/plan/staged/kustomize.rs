@@ -2,8 +2,7 @@
 
 use super::{PlanError, Staged};
 use crate::manifest::{
-    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, PatchContent, Step, flatten, is_kustomization, parse, reference_from,
-    resolve_reference,
+    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, Step, flatten, is_kustomization, parse, reference_from, resolve_reference,
 };
 use crate::plan::EntryKind;
 use crate::types::ManifestPath;
@@ -22,6 +21,8 @@ const MAX_WAYS: usize = 20_000;
 pub(super) struct Cache {
     read: HashMap<ManifestPath, Option<Arc<Value>>>,
     named: HashMap<ManifestPath, Arc<Named>>,
+    /// The kustomizations of directories.
+    places: HashMap<String, Option<ManifestPath>>,
 }
 
 /// The paths of files a kustomization names.
@@ -34,6 +35,7 @@ impl Cache {
     pub(super) fn forget(&mut self, path: &ManifestPath) {
         self.read.remove(path);
         self.named.remove(path);
+        self.places.remove(directory_of(path));
     }
 }
 
@@ -58,7 +60,16 @@ impl Staged<'_> {
     }
 
     /// The kustomization of a directory.
-    pub(super) fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+    pub(super) fn kustomization_in(&mut self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+        if let Some(known) = self.kustomizations.places.get(directory) {
+            return Ok(known.clone());
+        }
+        let found = self.look_for_kustomization(directory)?;
+        self.kustomizations.places.insert(directory.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn look_for_kustomization(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
         for name in KUSTOMIZATION_NAMES {
             let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
             if matches!(self.is_there(&path)?, Some(EntryKind::File | EntryKind::Executable)) {
@@ -69,7 +80,7 @@ impl Staged<'_> {
     }
 
     /// The kustomizations below the target.
-    fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+    pub(super) fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
         Ok(self.manifests()?.into_iter().filter(is_kustomization).collect())
     }
 
@@ -97,6 +108,12 @@ impl Staged<'_> {
         Ok(named)
     }
 
+    /// Whether a kustomization names a file.
+    pub(super) fn names(&mut self, owner: &ManifestPath, file: &str) -> Result<bool, PlanError> {
+        let named = self.named(owner)?;
+        Ok(named.resources.contains(file) || named.others.contains(file))
+    }
+
     /// The kustomizations below the target that no other one there builds from.
     pub(super) fn roots(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
         let all = self.kustomizations()?;
@@ -110,7 +127,7 @@ impl Staged<'_> {
     }
 
     /// The local paths a kustomization builds from, with the list each stands in.
-    fn built_by(&mut self, path: &ManifestPath) -> Result<Vec<(&'static str, String)>, PlanError> {
+    pub(super) fn built_by(&mut self, path: &ManifestPath) -> Result<Vec<(&'static str, String)>, PlanError> {
         let Some(value) = self.kustomization(path)? else { return Ok(Vec::new()) };
         let directory = directory_of(path);
         let resources = Kustomization::of(&value).resources();
@@ -184,9 +201,12 @@ impl Staged<'_> {
                 _ => {}
             }
         }
+        let owners = if gone.is_empty() { Vec::new() } else { self.kustomizations()? };
         for path in gone {
-            self.take_out(&path)?;
+            self.take_out(&path, &owners)?;
         }
+        let objects = std::mem::take(&mut self.gone);
+        self.forget_objects(objects)?;
         for (path, of_objects) in new {
             let is_kustomization = is_kustomization(&path);
             if is_kustomization || of_objects {
@@ -232,40 +252,6 @@ impl Staged<'_> {
         let dotted = Kustomization::of(&value).resources().next().is_some_and(|(_, first)| first.starts_with("./"));
         let reference = if dotted { format!("./{reference}") } else { reference };
         self.edit(owner, |editor| editor.append(None, &field(&[Step::key("resources")]), &Value::from(reference))).map(drop)
-    }
-
-    /// Takes a file that is gone out of every kustomization below the target, and with a directory's last kustomization the directory.
-    fn take_out(&mut self, path: &ManifestPath) -> Result<(), PlanError> {
-        let gone = if is_kustomization(path) { directory_of(path).to_owned() } else { path.as_str().to_owned() };
-        for owner in self.kustomizations()? {
-            let directory = directory_of(&owner).to_owned();
-            for (list, resource) in self.built_by(&owner)? {
-                if resource != gone {
-                    continue;
-                }
-                let Some(value) = self.kustomization(&owner)? else { continue };
-                let entries = value.get(list).and_then(Value::as_array).into_iter().flatten();
-                let place = entries.filter_map(Value::as_str).position(|entry| resolve_reference(&directory, entry).as_deref() == Some(&*gone));
-                if let Some(place) = place {
-                    self.edit(&owner, |editor| editor.remove(None, &field(&[Step::key(list), Step::Place(place)])))?;
-                }
-            }
-            self.take_out_patch(&owner, &directory, &gone)?;
-        }
-        Ok(())
-    }
-
-    fn take_out_patch(&mut self, owner: &ManifestPath, directory: &str, gone: &str) -> Result<(), PlanError> {
-        let Some(value) = self.kustomization(owner)? else { return Ok(()) };
-        let of_gone =
-            |content: PatchContent<'_>| matches!(content, PatchContent::File(file) if resolve_reference(directory, file).as_deref() == Some(gone));
-        let patches: Vec<Vec<Step>> =
-            Kustomization::of(&value).patches().into_iter().filter(|patch| of_gone(patch.content)).map(|patch| patch.steps).collect();
-        // From the last one, so that the places of the others stay true.
-        for steps in patches.into_iter().rev() {
-            self.edit(owner, |editor| editor.remove(None, &field(&steps)))?;
-        }
-        Ok(())
     }
 }
 

@@ -3,13 +3,18 @@
 
 mod aim;
 mod document;
+mod generated;
 mod kustomize;
 mod overlays;
 mod search;
+mod selection;
+mod transform;
 
 pub(super) use aim::Aim;
+pub(super) use kustomize::{Ways, directory_of};
 pub(super) use overlays::Overlay;
 use search::Found;
+pub(super) use transform::{Passage, Passing, Stopped};
 
 use super::walk::manifests_below;
 use super::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
@@ -30,6 +35,8 @@ pub(super) struct Staged<'b> {
     templated: BTreeSet<ManifestPath>,
     /// The base's files below the target, once they were asked for.
     listing: Option<Vec<ManifestPath>>,
+    /// Whether the base was told that all of them will be read.
+    fetched: bool,
     kustomizations: kustomize::Cache,
 }
 
@@ -50,7 +57,15 @@ impl<'b> Staged<'b> {
 
     /// Nothing changed yet.
     pub(super) fn new(base: &'b dyn BaseTree, within: &'b DirectoryPath) -> Self {
-        Self { base, within, files: BTreeMap::new(), templated: BTreeSet::new(), listing: None, kustomizations: kustomize::Cache::default() }
+        Self {
+            base,
+            within,
+            files: BTreeMap::new(),
+            templated: BTreeSet::new(),
+            listing: None,
+            fetched: false,
+            kustomizations: kustomize::Cache::default(),
+        }
     }
 
     /// Writes a file that was rendered.
@@ -125,7 +140,7 @@ impl<'b> Staged<'b> {
     }
 
     /// What a file says now; none when there is none, or none that is text.
-    fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
+    pub(super) fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
         let bytes = match self.files.get(path) {
             Some(Stage::Written(bytes)) => bytes.clone(),
             Some(Stage::Edited(editor, _)) => return Ok(Some(editor.text().to_owned())),
@@ -139,7 +154,7 @@ impl<'b> Staged<'b> {
     }
 
     /// Whether a file or directory is there now.
-    fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
+    pub(super) fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
         match path.parse::<ManifestPath>().ok().and_then(|path| self.files.get(&path)) {
             Some(Stage::Removed) => Ok(None),
             Some(_) => Ok(Some(EntryKind::File)),
@@ -149,10 +164,18 @@ impl<'b> Staged<'b> {
 
     /// The YAML and JSON files below the target, as they are now.
     fn manifests(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+        let paths = self.names()?;
+        if !self.fetched {
+            self.base.prefetch(&paths.iter().collect::<Vec<_>>())?;
+            self.fetched = true;
+        }
+        Ok(paths)
+    }
+
+    /// Their paths, before anything of them is read.
+    fn names(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
         if self.listing.is_none() {
-            let files = self.listed()?;
-            self.base.prefetch(&files.iter().collect::<Vec<_>>())?;
-            self.listing = Some(files);
+            self.listing = Some(self.listed()?);
         }
         let mut paths: BTreeSet<ManifestPath> = self.listing.iter().flatten().cloned().collect();
         for (path, stage) in &self.files {

@@ -6,6 +6,7 @@ mod crd;
 mod explain;
 mod found;
 mod set;
+mod steps;
 
 pub(super) use explain::Fault;
 pub(super) use found::Schemas;

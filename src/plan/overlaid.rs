@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Objects that are looked at for one change, before and after it together, at most.
 const MAX_OBJECTS: usize = 4_000;
 /// What they may weigh, in values and pieces of 64 bytes of text; a Deployment has about a hundred.
-const MAX_WEIGHT: usize = 2_000_000;
+const MAX_WEIGHT: usize = 4_000_000;
 
 /// An object as an overlay builds it.
 #[derive(Debug, Clone)]
@@ -116,6 +116,7 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
     let mut after = Side::new(Staged::changed(base, within, files));
     // What was an overlay stays one: another around it does not take it away.
     let mut entries: Vec<ManifestPath> = before.staged.roots()?;
+    after.staged.learn(&before.staged);
     entries.extend(after.staged.roots()?);
     entries.sort();
     entries.dedup();

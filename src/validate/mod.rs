@@ -14,7 +14,7 @@ mod secrets;
 mod tests;
 
 pub use finding::{Finding, Severity};
-pub use schema::{SchemaProblem, SchemaSet};
+pub use schema::{ReadSchemas, SchemaProblem, SchemaSet};
 
 pub use crate::types::{KubernetesVersion, UnknownKinds};
 
@@ -40,6 +40,8 @@ pub struct Rules {
     pub schemas: Arc<SchemaSet>,
     /// Directories of the base in which there are more of them.
     pub schema_directories: Vec<DirectoryPath>,
+    /// What was read there before.
+    pub read_schemas: Arc<ReadSchemas>,
     /// The policies in force for the target.
     pub policies: policy::Policies,
     /// The most the change may do.
@@ -57,6 +59,7 @@ impl Rules {
             unknown_kinds,
             schemas: Arc::default(),
             schema_directories: Vec::new(),
+            read_schemas: Arc::default(),
             policies: policy::Policies::default(),
             limits: ChangeLimits::default(),
             builder: None,
@@ -174,7 +177,7 @@ impl ValidateError {
 pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result<ValidatedChange, ValidateError> {
     base.prefetch(&change.files.keys().collect::<Vec<_>>())?;
     let evidence = Evidence { kubernetes: rules.kubernetes.to_string(), templates: change.templates.clone(), ..Evidence::default() };
-    let schemas = schema::Schemas::of(&change.files, base, &rules.schema_directories, &rules.schemas);
+    let schemas = schema::Schemas::of(&change.files, base, rules);
     let mut gate = Gate {
         base,
         rules,

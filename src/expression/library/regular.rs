@@ -20,8 +20,7 @@ const MAX_CACHE: usize = 512 * 1024;
 const MAX_KEPT: usize = 32;
 
 /// The names: what policies write is rewritten to call what pays.
-pub(super) const ENTRIES: &[Entry] =
-    &[("find", Call::Member, 1, unpaid), ("findAll", Call::Member, 1, unpaid), ("findAll", Call::Member, 2, unpaid)];
+pub(super) const ENTRIES: &[Entry] = &[("find", Call::Member, 1, unpaid), ("findAll", Call::Member, 1, unpaid), ("findAll", Call::Member, 2, unpaid)];
 
 /// What they are rewritten to, the budget being the last argument.
 pub(super) const METERED: &[Entry] = &[

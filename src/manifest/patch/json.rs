@@ -4,6 +4,9 @@
 use super::{PatchError, Room, misfit};
 use serde_json::Value;
 
+/// Mappings and lists within each other, after a patch.
+const MAX_DEPTH: usize = 128;
+
 /// Applies the operations one after the other.
 ///
 /// # Errors
@@ -20,14 +23,15 @@ fn apply(object: &mut Value, operation: &Value, room: &mut Room) -> Result<(), P
     match text("op")? {
         "add" => add(object, path, value()?.clone(), room),
         "replace" => {
-            *object.pointer_mut(path).ok_or_else(|| nothing(path))? = value()?.clone();
-            Ok(())
+            let value = value()?.clone();
+            replace(object, path, value)
         }
         "remove" => remove(object, path, room).map(drop),
         "test" if object.pointer(path) == Some(value()?) => Ok(()),
         "test" => Err(misfit(format!("what `{path}` is tested for is not there"))),
         "move" => {
             let moved = remove(object, text("from")?, room)?;
+            room.weigh(&moved)?;
             add(object, path, moved, room)
         }
         "copy" => {
@@ -45,6 +49,22 @@ fn nothing(path: &str) -> PatchError {
     misfit(format!("there is no `{path}`"))
 }
 
+fn check_depth(path: &str, value: &Value) -> Result<(), PatchError> {
+    match is_deeper(value, MAX_DEPTH.saturating_sub(path.matches('/').count())) {
+        true => Err(misfit(format!("more than {MAX_DEPTH} levels come to stand within each other"))),
+        false => Ok(()),
+    }
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if levels == 0 => true,
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, levels - 1)),
+        Value::Object(fields) => fields.values().any(|value| is_deeper(value, levels - 1)),
+        _ => false,
+    }
+}
+
 /// What holds the last step of a path, and the step.
 fn parent<'o>(object: &'o mut Value, path: &str) -> Result<(&'o mut Value, String), PatchError> {
     let (above, last) = path.rsplit_once('/').ok_or_else(|| nothing(path))?;
@@ -53,6 +73,7 @@ fn parent<'o>(object: &'o mut Value, path: &str) -> Result<(&'o mut Value, Strin
 }
 
 fn add(object: &mut Value, path: &str, value: Value, room: &mut Room) -> Result<(), PatchError> {
+    check_depth(path, &value)?;
     if path.is_empty() {
         *object = value;
         return Ok(());
@@ -70,6 +91,12 @@ fn add(object: &mut Value, path: &str, value: Value, room: &mut Room) -> Result<
         }
         _ => return Err(nothing(path)),
     }
+    Ok(())
+}
+
+fn replace(object: &mut Value, path: &str, value: Value) -> Result<(), PatchError> {
+    check_depth(path, &value)?;
+    *object.pointer_mut(path).ok_or_else(|| nothing(path))? = value;
     Ok(())
 }
 
@@ -135,5 +162,8 @@ mod tests {
     fn copies_of_copies_run_out_of_room() {
         let double = json!({"op": "copy", "from": "/a", "path": "/a/again"});
         assert_eq!(patched(&Value::Array(vec![double; 40])), Err(PatchError::TooMuch));
+        let steps: String = (0..200).map(|_| "/x").collect();
+        let deep = json!([{"op": "add", "path": steps, "value": {"y": 1}}]);
+        assert!(matches!(patched(&deep), Err(PatchError::Misfit(message)) if message.contains("levels")));
     }
 }

@@ -1,8 +1,8 @@
 //! Where a field of an object is decided: in the object's own file, or in the overlay that has the last word about it.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
+use super::fields::COUNTED;
 use super::kustomize::{directory_of, field as path_of};
-use super::transform::COUNTED;
 use super::{Found, Staged, failed};
 use crate::manifest::{
     EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, is_kustomization, resolve_reference,

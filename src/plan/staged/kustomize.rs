@@ -68,6 +68,15 @@ impl Staged<'_> {
         Ok(value)
     }
 
+    /// Takes over what another state of the same tree has read already, of the files that are the same here.
+    pub(in crate::plan) fn learn(&mut self, other: &Self) {
+        self.listing.clone_from(&other.listing);
+        self.fetched = other.fetched;
+        self.kustomizations.fetched = other.kustomizations.fetched;
+        let same = other.kustomizations.read.iter().filter(|(path, _)| !self.files.contains_key(*path));
+        self.kustomizations.read.extend(same.map(|(path, value)| (path.clone(), value.clone())));
+    }
+
     /// The kustomization of a directory.
     pub(in crate::plan) fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
         for name in KUSTOMIZATION_NAMES {

@@ -3,6 +3,7 @@
 
 mod aim;
 mod document;
+mod fields;
 mod generated;
 mod kustomize;
 mod overlays;

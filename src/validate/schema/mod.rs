@@ -9,6 +9,7 @@ mod set;
 mod steps;
 
 pub(super) use explain::Fault;
+pub use found::ReadSchemas;
 pub(super) use found::Schemas;
 pub(super) use set::Lookup;
 pub use set::{SchemaProblem, SchemaSet};

@@ -17,16 +17,8 @@ const SAME_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 /// Fields that hold schemas by name, for the same value.
 const SAME_NAMED: [&str; 2] = ["dependentSchemas", "dependencies"];
 /// Fields that hold a schema for what is within the value.
-const WITHIN: [&str; 8] = [
-    "additionalProperties",
-    "unevaluatedProperties",
-    "propertyNames",
-    "items",
-    "additionalItems",
-    "unevaluatedItems",
-    "contains",
-    "contentSchema",
-];
+const WITHIN: [&str; 8] =
+    ["additionalProperties", "unevaluatedProperties", "propertyNames", "items", "additionalItems", "unevaluatedItems", "contains", "contentSchema"];
 
 /// Whether a schema refers to anything: without that it is no more work than it is long.
 pub(super) fn has_references(schema: &Value) -> bool {

@@ -112,15 +112,13 @@ fn list(target: Option<Value>, items: &[Value], field: &str, keyed: bool, room: 
     room.take(old.len())?;
     let mut slots: Vec<Option<Value>> = old.into_iter().map(Some).collect();
     let places: HashMap<String, usize> = slots.iter().enumerate().rev().filter_map(|(at, item)| Some((key_of(item.as_ref()?, key), at))).collect();
+    // Kustomize puts what the patch names first, in the patch's order.
     let mut new = Vec::new();
     for item in items {
         let slot = places.get(&key_of(item, key)).and_then(|at| slots.get_mut(*at));
-        match slot {
-            Some(slot) => *slot = merged(slot.take(), item, "", keyed, room)?,
-            None => new.extend(merged(None, item, "", keyed, room)?),
-        }
+        let old = slot.and_then(Option::take);
+        new.extend(merged(old, item, "", keyed, room)?);
     }
-    // Kustomize puts what is new before what was there.
     new.extend(slots.into_iter().flatten());
     Ok(Value::Array(new))
 }
@@ -148,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_merged_by_name_and_what_is_new_comes_first() {
+    fn containers_are_merged_by_name_and_those_of_the_patch_come_first() {
         let object = json!({"spec": {"containers": [{"name": "web", "image": "a", "ports": [{"containerPort": 80}], "args": ["x"]}], "old": 1}});
         let patch = json!({"spec": {"old": null, "containers": [
             {"name": "web", "securityContext": {"privileged": true}, "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}], "args": ["y"]},

@@ -31,32 +31,45 @@ pub(super) fn named(path: &ManifestPath, kustomization: Kustomization<'_>, objec
 
 /// `labels`, `commonLabels` and `commonAnnotations`.
 pub(super) fn labelled(path: &ManifestPath, kustomization: &Value, object: &mut Passing) {
-    const METADATA: &str = "/metadata";
-    const TEMPLATES: [&str; 3] = ["/spec/template/metadata", "/spec/jobTemplate/metadata", "/spec/jobTemplate/spec/template/metadata"];
-    let mut add = |holders: &[&str], field: &str, pairs: Option<&Value>, at: &str| {
-        let Some(Value::Object(pairs)) = pairs.filter(|pairs| pairs.as_object().is_some_and(|pairs| !pairs.is_empty())) else { return };
-        for holder in holders {
-            let Some(holder) = object.value.pointer_mut(holder).and_then(Value::as_object_mut) else { continue };
-            let into = holder.entry(field).or_insert_with(|| Value::Object(Map::new()));
-            if let Some(into) = into.as_object_mut() {
-                into.extend(pairs.clone());
+    let kind = object.now().map(|object| object.kind.clone()).unwrap_or_default();
+    let templates: &[&str] = match kind.as_str() {
+        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "ReplicationController" | "StatefulSet" => &["/spec/template"],
+        "CronJob" => &["/spec/jobTemplate", "/spec/jobTemplate/spec/template"],
+        _ => &[],
+    };
+    let mut add = |of_templates: bool, of_selectors: bool, field: &str, pairs: Option<&Value>, at: &str| {
+        let Some(pairs) = pairs.and_then(Value::as_object).filter(|pairs| !pairs.is_empty()) else { return };
+        for holder in std::iter::once(&"").chain(templates.iter().filter(|_| of_templates)) {
+            if let Some(metadata) = object.value.pointer_mut(holder).and_then(|holder| mapping(holder, "metadata")) {
+                extend(metadata, field, pairs);
+            }
+        }
+        if let Some(spec) = object.value.get_mut("spec").filter(|_| of_selectors) {
+            match kind.as_str() {
+                "Service" | "ReplicationController" => extend(spec, "selector", pairs),
+                _ => spec.get_mut("selector").into_iter().for_each(|selector| extend(selector, "matchLabels", pairs)),
             }
         }
         object.decided.push((path.clone(), at.to_owned()));
     };
-    let all = [METADATA, TEMPLATES[0], TEMPLATES[1], TEMPLATES[2]];
     for (place, entry) in kustomization.get("labels").and_then(Value::as_array).into_iter().flatten().enumerate() {
         let is_true = |field: &str| entry.get(field) == Some(&Value::Bool(true));
-        let at = format!("/labels/{place}");
         let selectors = is_true("includeSelectors");
-        add(if selectors || is_true("includeTemplates") { &all } else { &[METADATA] }, "labels", entry.get("pairs"), &at);
-        if selectors {
-            add(&["/spec/selector"], "matchLabels", entry.get("pairs"), &at);
-        }
+        add(selectors || is_true("includeTemplates"), selectors, "labels", entry.get("pairs"), &format!("/labels/{place}"));
     }
-    add(&all, "labels", kustomization.get("commonLabels"), "/commonLabels");
-    add(&["/spec/selector"], "matchLabels", kustomization.get("commonLabels"), "/commonLabels");
-    add(&all, "annotations", kustomization.get("commonAnnotations"), "/commonAnnotations");
+    add(true, true, "labels", kustomization.get("commonLabels"), "/commonLabels");
+    add(true, false, "annotations", kustomization.get("commonAnnotations"), "/commonAnnotations");
+}
+
+/// The mapping below a field, which is made where there is none.
+fn mapping<'v>(holder: &'v mut Value, field: &str) -> Option<&'v mut Value> {
+    Some(holder.as_object_mut()?.entry(field).or_insert_with(|| Value::Object(Map::new())))
+}
+
+fn extend(holder: &mut Value, field: &str, pairs: &Map<String, Value>) {
+    if let Some(into) = mapping(holder, field).and_then(Value::as_object_mut) {
+        into.extend(pairs.clone());
+    }
 }
 
 pub(super) fn counted(path: &ManifestPath, kustomization: &Value, object: &mut Passing) {

@@ -159,7 +159,11 @@ impl<'b> Staged<'b> {
         match path.parse::<ManifestPath>().ok().and_then(|path| self.files.get(&path)) {
             Some(Stage::Removed) => Ok(None),
             Some(_) => Ok(Some(EntryKind::File)),
-            None => self.base.entry(path),
+            None => {
+                let is_within = |file: &ManifestPath| file.as_str().strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+                let is_new = || self.files.iter().any(|(file, stage)| !matches!(stage, Stage::Removed) && is_within(file));
+                Ok(self.base.entry(path)?.or_else(|| is_new().then_some(EntryKind::Directory)))
+            }
         }
     }
 

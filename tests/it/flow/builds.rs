@@ -90,7 +90,7 @@ spec:
       containers:
       - name: web
         image: nginx
-        ports: [{containerPort: 80}, {containerPort: 53, protocol: UDP}]
+        ports: [{containerPort: 80}, {containerPort: 53}]
         env: [{name: A, value: '1'}, {name: B, value: '2'}]
         volumeMounts: [{name: data, mountPath: /data}]
       volumes: [{name: data, emptyDir: {}}]
@@ -140,7 +140,7 @@ images:
 patches:
 - path: patch.yaml
 - target: {kind: Deployment|CronJob, name: 'w.*'}
-  patch: '[{op: add, path: /spec/template/spec/containers/0/args, value: [a]}, {op: add, path: /spec/template/spec/containers/0/args/-, value: b}, {op: remove, path: /spec/template/spec/containers/0/env/0}]'
+  patch: '[{\"op\": \"add\", \"path\": \"/metadata/labels/x\", \"value\": \"y\"}, {\"op\": \"remove\", \"path\": \"/spec/template/spec/containers/0/image\"}, {\"op\": \"add\", \"path\": \"/spec/template/spec/containers/-\", \"value\": {\"name\": \"z\", \"image\": \"nginx:3\"}}]'
 - target: {labelSelector: 'app=web'}
   patch: |
     apiVersion: apps/v1
@@ -155,7 +155,10 @@ patchesStrategicMerge:
   spec: {env: [{name: B, value: '2'}]}
 patchesJson6902:
 - target: {group: '', version: v1, kind: Service, name: web}
-  patch: '[{op: replace, path: /spec/ports/0/port, value: 8080}]'
+  patch: |-
+    - op: replace
+      path: /spec/ports/0/port
+      value: 8080
 ";
 
 const PATCH: &str = "apiVersion: apps/v1
@@ -169,7 +172,7 @@ spec:
       - name: web
         securityContext: {privileged: true}
         env: [{name: A, $patch: delete}, {name: C, value: '3'}, {name: B, value: two}, {name: D, value: '4'}]
-        ports: [{containerPort: 53, protocol: UDP, name: dns}]
+        ports: [{containerPort: 53, name: dns}]
         volumeMounts: [{mountPath: /more, name: data}]
       volumes: [{name: data, emptyDir: null, hostPath: {path: /x}}]
 ---
@@ -185,7 +188,7 @@ fn what_is_worked_out_of_an_overlay_is_what_kustomize_builds() {
     let files: BTreeMap<String, Vec<u8>> = [
         ("base/kustomization.yaml", "resources: [app.yaml]\nnamespace: before\n"),
         ("base/app.yaml", APP),
-        ("component/kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [more.yaml]\npatches:\n- target: {kind: Deployment}\n  patch: '[{op: add, path: /spec/paused, value: true}]'\n"),
+        ("component/kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [more.yaml]\npatches:\n- target: {kind: Deployment}\n  patch: |-\n    - op: add\n      path: /spec/paused\n      value: true\n"),
         ("component/more.yaml", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}\n"),
         ("prod/kustomization.yaml", PROD),
         ("prod/patch.yaml", PATCH),
@@ -207,7 +210,10 @@ fn what_is_worked_out_of_an_overlay_is_what_kustomize_builds() {
     assert!(overlays.left_out.is_empty(), "{:?}", overlays.left_out);
     let worked_out: BTreeMap<_, _> = overlays.after.iter().filter(|object| object.overlay == "prod").map(|object| by_name(&object.value)).collect();
     assert_eq!(worked_out.keys().collect::<Vec<_>>(), built.keys().collect::<Vec<_>>());
-    for (name, value) in &built {
-        assert_eq!(worked_out[name], *value, "{name}: {:#} and built {value:#}", worked_out[name]);
-    }
+    let differing: Vec<String> = built
+        .iter()
+        .filter(|(name, value)| worked_out[*name] != **value)
+        .map(|(name, value)| format!("{name}: {}\nand built: {value}", worked_out[name]))
+        .collect();
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
 }

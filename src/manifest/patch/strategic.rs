@@ -147,14 +147,15 @@ mod tests {
 
     #[test]
     fn containers_are_merged_by_name_and_those_of_the_patch_come_first() {
-        let object = json!({"spec": {"containers": [{"name": "web", "image": "a", "ports": [{"containerPort": 80}], "args": ["x"]}], "old": 1}});
+        let object = json!({"spec": {"containers": [{"name": "first"}, {"name": "web", "image": "a", "ports": [{"containerPort": 80}], "args": ["x"]}], "old": 1}});
         let patch = json!({"spec": {"old": null, "containers": [
             {"name": "web", "securityContext": {"privileged": true}, "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}], "args": ["y"]},
             {"name": "side", "image": "b"},
         ]}});
         let expected = json!({"spec": {"containers": [
-            {"name": "side", "image": "b"},
             {"name": "web", "image": "a", "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}], "args": ["y"], "securityContext": {"privileged": true}},
+            {"name": "side", "image": "b"},
+            {"name": "first"},
         ]}});
         assert_eq!(merge(object, &patch), Some(expected));
     }

@@ -8,6 +8,7 @@ mod commit_text;
 mod empty;
 mod group;
 mod inverse;
+mod overlaid;
 mod recipe;
 mod sealer;
 mod staged;
@@ -15,11 +16,12 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use builds::{Build, BuildError, Builder, builds};
+pub use builds::{Build, BuildError, Builder, Built, builds};
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use inverse::{Inverse, Undone};
+pub use overlaid::{LeftOut, Overlaid, OverlaidError, Overlays, overlaid};
 pub use recipe::{Inputs, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
 pub(crate) use walk::manifests_below;

@@ -1,6 +1,7 @@
 //! Every rule has a test here that fails when the rule is broken.
 
 mod objects;
+mod overlays;
 mod paths;
 mod policies;
 mod schema;

@@ -1,11 +1,12 @@
 //! Where a field of an object is decided: in the object's own file, or in the overlay that has the last word about it.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
+use super::fields::COUNTED;
 use super::kustomize::{directory_of, field as path_of};
 use super::{Found, Staged, failed};
 use crate::manifest::{
     EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, is_kustomization, resolve_reference,
-    split_image,
+    split_image, transformed_image,
 };
 use crate::plan::PlanError;
 use crate::types::ManifestPath;
@@ -190,7 +191,7 @@ impl Staged<'_> {
             Aim::Image { path, entry, base, .. } => {
                 let Some(steps) = entry else { return Ok(Some(Value::from(base.as_str()))) };
                 let entry = self.reader(path)?.get(None, &path_of(steps)).map_err(|error| refused(path, error))?;
-                Ok(Some(Value::from(transformed(base, entry.unwrap_or(&Value::Null)))))
+                Ok(Some(Value::from(transformed_image(base, entry.unwrap_or(&Value::Null)))))
             }
             Aim::Count { base, .. } => Ok(base.clone()),
             Aim::Literal { path, generator, name, place } => {
@@ -332,9 +333,6 @@ fn told(path: &ManifestPath, object: Option<&ObjectAddress>, error: &EditError) 
     }
 }
 
-/// The kinds whose count `replicas` of a kustomization gives.
-pub(super) const COUNTED: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
-
 /// `spec.replicas` of a kind for which `replicas` of a kustomization decides it.
 fn is_count(found: &Found, steps: &[Step]) -> bool {
     COUNTED.contains(&found.object.kind.as_str())
@@ -347,34 +345,14 @@ fn is_image(steps: &[Step]) -> bool {
     matches!(steps, [.., Step::Key(list), Step::Element { .. }, Step::Key(image)] if containers(list) && image == "image")
 }
 
-/// An image as an entry of `images` leaves it.
-fn transformed(base: &str, entry: &Value) -> String {
-    let text = |field: &str| match entry.get(field) {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let (name, tag, digest) = split_image(base);
-    let mut image = text("newName").unwrap_or_else(|| name.to_owned());
-    let (new_tag, new_digest) = (text("newTag"), text("digest"));
-    let keeps = new_tag.is_none() && new_digest.is_none();
-    if let Some(tag) = new_tag.or_else(|| tag.filter(|_| keeps).map(str::to_owned)) {
-        image.push_str(&format!(":{tag}"));
-    }
-    if let Some(digest) = new_digest.or_else(|| digest.filter(|_| keeps).map(str::to_owned)) {
-        image.push_str(&format!("@{digest}"));
-    }
-    image
-}
-
 /// The value of a literal `name=value`, quotes around the value taken off as Kustomize does.
-fn literal_value(literal: &str, name: &str) -> Option<String> {
+pub(super) fn literal_value(literal: &str, name: &str) -> Option<String> {
     let (key, value) = literal.split_once('=')?;
     let unquoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
     (key == name).then(|| unquoted.unwrap_or(value).to_owned())
 }
 
 /// The key under which a generator keeps a file.
-fn file_key(file: &str) -> &str {
+pub(super) fn file_key(file: &str) -> &str {
     file.split_once('=').map_or_else(|| file.rsplit('/').next().unwrap_or(file), |(key, _)| key)
 }

@@ -4,7 +4,7 @@ use super::{PlanError, Staged};
 use crate::manifest::{
     FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, Step, flatten, is_kustomization, parse, reference_from, resolve_reference,
 };
-use crate::plan::EntryKind;
+use crate::plan::{EntryKind, FileChange};
 use crate::types::ManifestPath;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +23,17 @@ pub(super) struct Cache {
     named: HashMap<ManifestPath, Arc<Named>>,
     /// The kustomizations of directories.
     places: HashMap<String, Option<ManifestPath>>,
+    /// Whether the base was told that all of them will be read.
+    fetched: bool,
+}
+
+/// The ways in which files are built, each as a chain of kustomizations, outermost first.
+#[derive(Default)]
+pub(in crate::plan) struct Ways {
+    /// Of every file that is built.
+    pub(in crate::plan) files: BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
+    /// To every kustomization, which is the last of its chain.
+    pub(in crate::plan) chains: Vec<Vec<ManifestPath>>,
 }
 
 /// The paths of files a kustomization names.
@@ -40,13 +51,13 @@ impl Cache {
 }
 
 /// The directory a file is in; empty for the root.
-pub(super) fn directory_of(path: &ManifestPath) -> &str {
+pub(in crate::plan) fn directory_of(path: &ManifestPath) -> &str {
     path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
 impl Staged<'_> {
     /// What a kustomization says now; none when there is none that can be read.
-    pub(super) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
+    pub(in crate::plan) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
         if let Some(known) = self.kustomizations.read.get(path) {
             return Ok(known.clone());
         }
@@ -59,8 +70,17 @@ impl Staged<'_> {
         Ok(value)
     }
 
+    /// Takes over what another state of the same tree has read already, of the files that are the same here.
+    pub(in crate::plan) fn learn(&mut self, other: &Self) {
+        self.listing.clone_from(&other.listing);
+        self.listed.clone_from(&other.listed);
+        self.kustomizations.fetched = other.kustomizations.fetched;
+        let same = other.kustomizations.read.iter().filter(|(path, _)| !self.files.contains_key(*path));
+        self.kustomizations.read.extend(same.map(|(path, value)| (path.clone(), value.clone())));
+    }
+
     /// The kustomization of a directory.
-    pub(super) fn kustomization_in(&mut self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+    pub(in crate::plan) fn kustomization_in(&mut self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
         if let Some(known) = self.kustomizations.places.get(directory) {
             return Ok(known.clone());
         }
@@ -81,16 +101,33 @@ impl Staged<'_> {
 
     /// The kustomizations below the target.
     pub(super) fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
-        Ok(self.manifests()?.into_iter().filter(is_kustomization).collect())
+        let paths: Vec<ManifestPath> = self.paths()?.into_iter().filter(is_kustomization).collect();
+        if self.listing.is_none() && !self.kustomizations.fetched {
+            self.base.prefetch(&paths.iter().collect::<Vec<_>>())?;
+            self.kustomizations.fetched = true;
+        }
+        Ok(paths)
     }
 
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
     pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
-        let (mut built, mut ways) = (BTreeMap::new(), 0);
-        for path in self.roots()? {
-            self.follow(&path, &mut Vec::new(), &mut ways, &mut built)?;
+        let roots = self.roots()?;
+        Ok(self.ways(&roots)?.files)
+    }
+
+    /// What is built from these kustomizations.
+    pub(in crate::plan) fn ways(&mut self, roots: &[ManifestPath]) -> Result<Ways, PlanError> {
+        let mut ways = Ways::default();
+        for path in roots {
+            self.follow(path, &mut Vec::new(), &mut ways)?;
         }
-        Ok(built)
+        Ok(ways)
+    }
+
+    /// Whether a kustomization names one of these files as something else than a resource.
+    pub(in crate::plan) fn names_other(&mut self, path: &ManifestPath, files: &BTreeMap<ManifestPath, FileChange>) -> Result<bool, PlanError> {
+        let named = self.named(path)?;
+        Ok(files.keys().any(|file| named.others.contains(file.as_str())))
     }
 
     /// The files a kustomization names.
@@ -115,7 +152,7 @@ impl Staged<'_> {
     }
 
     /// The kustomizations below the target that no other one there builds from.
-    pub(super) fn roots(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+    pub(in crate::plan) fn roots(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
         let all = self.kustomizations()?;
         let mut named: BTreeSet<ManifestPath> = BTreeSet::new();
         for path in &all {
@@ -134,18 +171,11 @@ impl Staged<'_> {
         Ok(resources.filter_map(|(field, reference)| Some((field, resolve_reference(directory, reference)?))).collect())
     }
 
-    fn follow(
-        &mut self,
-        path: &ManifestPath,
-        chain: &mut Vec<ManifestPath>,
-        ways: &mut usize,
-        built: &mut BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
-    ) -> Result<(), PlanError> {
+    fn follow(&mut self, path: &ManifestPath, chain: &mut Vec<ManifestPath>, ways: &mut Ways) -> Result<(), PlanError> {
         if chain.contains(path) || chain.len() == MAX_DEPTH {
             return Ok(());
         }
-        *ways += 1;
-        if *ways > MAX_WAYS {
+        if ways.chains.len() == MAX_WAYS {
             let message = format!(
                 "the kustomizations below {} build on each other in more than {MAX_WAYS} ways: name the `file`, or a target that is narrower",
                 self.within
@@ -153,16 +183,17 @@ impl Staged<'_> {
             return Err(PlanError::Object(message));
         }
         chain.push(path.clone());
+        ways.chains.push(chain.clone());
         for (_, resource) in self.built_by(path)? {
             match self.is_there(&resource)? {
                 Some(EntryKind::File | EntryKind::Executable) => {
                     if let Ok(file) = resource.parse::<ManifestPath>() {
-                        built.entry(file).or_default().push(chain.clone());
+                        ways.files.entry(file).or_default().push(chain.clone());
                     }
                 }
                 Some(EntryKind::Directory) => {
                     if let Some(inner) = self.kustomization_in(&resource)? {
-                        self.follow(&inner, chain, ways, built)?;
+                        self.follow(&inner, chain, ways)?;
                     }
                 }
                 _ => {}

@@ -4,14 +4,20 @@
 mod aim;
 mod beyond;
 mod document;
+mod fields;
+mod generated;
 mod kustomize;
 mod overlays;
 mod references;
 mod search;
+mod selection;
+mod transform;
 
 pub(super) use aim::Aim;
+pub(super) use kustomize::{Ways, directory_of};
 pub(super) use overlays::Overlay;
 pub(super) use search::Found;
+pub(super) use transform::{Passage, Passing, Stopped};
 
 use super::walk::manifests_below;
 use super::{BaseTree, EntryKind, FileChange, Note, PlanError, TreeError};
@@ -33,6 +39,8 @@ pub(super) struct Staged<'b> {
     templated: BTreeSet<ManifestPath>,
     /// The base's files below the target, once they were asked for.
     listing: Option<Arc<Listing>>,
+    /// Their paths alone, where nothing more was asked for.
+    listed: Option<Arc<Vec<ManifestPath>>>,
     kustomizations: kustomize::Cache,
     /// The objects that were removed, and where they stood.
     gone: Vec<(ManifestPath, ObjectRef)>,
@@ -65,6 +73,7 @@ impl<'b> Staged<'b> {
             files: BTreeMap::new(),
             templated: BTreeSet::new(),
             listing: None,
+            listed: None,
             kustomizations: kustomize::Cache::default(),
             gone: Vec::new(),
             notes: Vec::new(),
@@ -187,12 +196,16 @@ impl<'b> Staged<'b> {
     }
 
     /// Whether a file or directory is there now.
-    fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
+    pub(super) fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
         match path.parse::<ManifestPath>().ok().and_then(|path| self.files.get(&path)) {
             Some(Stage::Removed) => Ok(None),
             Some(_) => Ok(Some(EntryKind::File)),
             None if self.lists(path) => Ok(Some(EntryKind::File)),
-            None => self.base.entry(path),
+            None => {
+                let is_within = |file: &ManifestPath| file.as_str().strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+                let is_new = || self.files.iter().any(|(file, stage)| !matches!(stage, Stage::Removed) && is_within(file));
+                Ok(self.base.entry(path)?.or_else(|| is_new().then_some(EntryKind::Directory)))
+            }
         }
     }
 
@@ -204,7 +217,16 @@ impl<'b> Staged<'b> {
 
     /// The YAML and JSON files below the target, as they are now.
     fn manifests(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
-        let mut paths: BTreeSet<ManifestPath> = self.listing()?.keys().cloned().collect();
+        self.listing()?;
+        self.paths()
+    }
+
+    /// Their paths, before anything of them is read.
+    fn paths(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+        let mut paths: BTreeSet<ManifestPath> = match &self.listing {
+            Some(listing) => listing.keys().cloned().collect(),
+            None => self.listed()?.iter().cloned().collect(),
+        };
         for (path, stage) in &self.files {
             match stage {
                 Stage::Removed => drop(paths.remove(path)),
@@ -220,24 +242,35 @@ impl<'b> Staged<'b> {
         if let Some(listing) = &self.listing {
             return Ok(Arc::clone(listing));
         }
-        let listing = Arc::new(self.listed()?);
+        let root = if self.within.as_str() == "." { "" } else { self.within.as_str() };
+        let files: Listing = match self.base.survey(root, MAX_FILES)? {
+            Some(files) => files.into_iter().map(|file| (file.path, Some(file.mentions))).collect(),
+            None => self.listed()?.iter().map(|path| (path.clone(), None)).collect(),
+        };
+        self.refuse_too_many(files.len())?;
+        let unread: Vec<&ManifestPath> = files.iter().filter(|(_, mentions)| mentions.is_none()).map(|(path, _)| path).collect();
+        self.base.prefetch(&unread)?;
+        let listing = Arc::new(files);
         self.listing = Some(Arc::clone(&listing));
         Ok(listing)
     }
 
-    fn listed(&self) -> Result<Listing, PlanError> {
-        let root = if self.within.as_str() == "." { "" } else { self.within.as_str() };
-        let files: Listing = match self.base.survey(root, MAX_FILES)? {
-            Some(files) => files.into_iter().map(|file| (file.path, Some(file.mentions))).collect(),
-            None => manifests_below(self.base, self.within, MAX_FILES)?.into_iter().map(|path| (path, None)).collect(),
-        };
-        if files.len() > MAX_FILES {
-            let message = format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within);
-            return Err(PlanError::Object(message));
+    /// Their paths.
+    fn listed(&mut self) -> Result<Arc<Vec<ManifestPath>>, PlanError> {
+        if let Some(listed) = &self.listed {
+            return Ok(Arc::clone(listed));
         }
-        let unread: Vec<&ManifestPath> = files.iter().filter(|(_, mentions)| mentions.is_none()).map(|(path, _)| path).collect();
-        self.base.prefetch(&unread)?;
-        Ok(files)
+        let paths = Arc::new(manifests_below(self.base, self.within, MAX_FILES)?);
+        self.refuse_too_many(paths.len())?;
+        self.listed = Some(Arc::clone(&paths));
+        Ok(paths)
+    }
+
+    fn refuse_too_many(&self, files: usize) -> Result<(), PlanError> {
+        if files <= MAX_FILES {
+            return Ok(());
+        }
+        Err(PlanError::Object(format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within)))
     }
 
     /// Whether a file may hold an object of the kind, and of the name where one is given.

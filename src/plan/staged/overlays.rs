@@ -52,7 +52,7 @@ impl<'b> Staged<'b> {
     }
 
     /// The bytes of a file of any kind, as it is now.
-    fn content(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+    pub(super) fn content(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
         match path.parse::<ManifestPath>() {
             Ok(path) if self.files.contains_key(&path) => Ok(self.text(&path)?.map(String::into_bytes)),
             _ => self.base.bytes(path),

@@ -4,7 +4,7 @@ use super::*;
 use std::sync::Mutex;
 
 /// Gives every file below the directory back as what is built, and remembers what it was asked.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Joins(Mutex<Vec<(String, Vec<String>)>>);
 
 impl Builder for Joins {
@@ -40,7 +40,7 @@ fn base() -> Files {
 fn built(files: &[(&str, Option<&str>)], builder: &Joins) -> Vec<Build> {
     let change = |text: &Option<&str>| text.map_or(FileChange::Remove, |text| FileChange::Write(text.as_bytes().to_vec()));
     let files = files.iter().map(|(path, text)| (path.parse().expect("a path"), change(text))).collect();
-    builds(&base(), &files, &"clusters/prod".parse().expect("a directory"), builder).expect("built")
+    builds(&base(), &files, &"clusters/prod".parse().expect("a directory"), builder).expect("built").into_iter().map(|built| built.build).collect()
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Repository {
 }
 
 fn change(mirror: &Arc<Mirror>, base: &CommitSha, number: usize, files: &[usize]) -> anyhow::Result<ValidatedChange> {
-    let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]) };
+    let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]), notes: Vec::new() };
     for file in files {
         change.files.insert(path(*file).parse()?, FileChange::Write(config_map(*file, number).into_bytes()));
     }

@@ -13,6 +13,7 @@ use crate::sandbox::{KustomizeProgram, ProcessRenderer};
 use crate::secrets::SecretProvider;
 use crate::telemetry::Metrics;
 use crate::types::SecretName;
+use crate::validate::ReadSchemas;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub struct Reloader {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     seen: Mutex<[u8; 32]>,
+    /// Stays when the resources change.
+    read_schemas: Arc<ReadSchemas>,
 }
 
 impl Reloader {
@@ -56,7 +59,7 @@ impl Reloader {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { places, defaults, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]) }
+        Self { places, defaults, executable, secrets, clock, metrics, seen: Mutex::new([0; 32]), read_schemas: Arc::default() }
     }
 
     /// A new set from the files, checked.
@@ -77,7 +80,8 @@ impl Reloader {
         let since = self.clock.now();
         set.warnings.extend(keys.into_iter().chain(set.ended_certificates(since)));
         let sealer = Arc::new(SecretsInForce::of(&set, &secrets)?);
-        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), sealer, builder: self.builder(), since })
+        let read_schemas = Arc::clone(&self.read_schemas);
+        Ok(InForce { set, secrets, renderer: self.renderer(catalogue), sealer, builder: self.builder(), read_schemas, since })
     }
 
     /// The first set; without one the start is refused.

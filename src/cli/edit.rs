@@ -2,7 +2,7 @@
 
 use super::EXIT_REFUSED;
 use super::folder::Folder;
-use super::local::Schemas;
+use super::local::{Schemas, Switch};
 use super::output::{self, Colour, OutputFormat, paint};
 use crate::automation::AutomationSpec;
 use crate::event::Event;
@@ -10,6 +10,7 @@ use crate::inventory::{Inventory, Repository};
 use crate::plan::{BaseTree, ChangeSet, FileChange, Inputs, Placeholders, Recipe};
 use crate::render::Catalogue;
 use crate::types::{DirectoryPath, ErrorClass, EventId, ManifestPath, Timestamp, UnknownKinds};
+use crate::validate::policy::{Policies, shipped};
 use crate::validate::{Rules, Severity, ValidateError, ValidatedChange, validate};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A path is one of an automation's edit: spec.replicas, metadata.annotations[\"a.b/c\"],\nspec.template.spec.containers[name=api].image, finalizers[=example.com/hold]. A value is YAML on one\nline; what does not look like anything else is text. Operations are done in the order of this help.\n\nWithout --file the object is looked for below --path, and the field is changed where a kustomization\ndecides it: `replicas`, `images`, patches, generators.\n\nExamples:\n  kubeops edit --object Deployment/shop/web --set spec.replicas=4 --dry-run\n  kubeops edit -f apps/web.yaml --increase 'spec.template.spec.containers[name=web].resources.limits.memory=256Mi'\n  kubeops edit --path clusters/prod --object Deployment/shop/web --set 'spec.template.spec.containers[name=web].image=web:1.5'"
+    after_help = "A path is one of an automation's edit: spec.replicas, metadata.annotations[\"a.b/c\"],\nspec.template.spec.containers[name=api].image, finalizers[=example.com/hold]. A value is YAML on one\nline; what does not look like anything else is text. Operations are done in the order of this help.\n\nWithout --file the object is looked for below --path, and the field is changed where a kustomization\ndecides it: `replicas`, `images`, patches, generators.\n\nWhat comes out is held against the Kubernetes schemas and the policies that are shipped. Policies of one's own,\nand limits of a cluster, are the server's: a request is held against those as well.\n\nExamples:\n  kubeops edit --object Deployment/shop/web --set spec.replicas=4 --dry-run\n  kubeops edit -f apps/web.yaml --increase 'spec.template.spec.containers[name=web].resources.limits.memory=256Mi'\n  kubeops edit --path clusters/prod --object Deployment/shop/web --set 'spec.template.spec.containers[name=web].image=web:1.5'"
 )]
 pub struct Arguments {
     /// Directory the files are in, such as a repository's working copy.
@@ -43,6 +44,12 @@ pub struct Arguments {
     /// Multiply a field.
     #[arg(long, value_name = "PATH=FACTOR", value_parser = assignment)]
     multiply: Vec<(String, String)>,
+    /// Never lower what --increase and --multiply change below this.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    min: Option<String>,
+    /// Never raise what --increase and --multiply change above this.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    max: Option<String>,
     /// Merge a mapping into a field; null takes a field out.
     #[arg(long, value_name = "PATH=MAPPING", value_parser = assignment)]
     merge: Vec<(String, String)>,
@@ -63,6 +70,9 @@ pub struct Arguments {
     dry_run: bool,
     #[command(flatten)]
     schemas: Schemas,
+    /// Whether the policies that are shipped are in force.
+    #[arg(long, env = "POLICY_BASELINE", value_name = "SWITCH", value_enum, default_value_t = Switch::On, help_heading = "Resources")]
+    policy_baseline: Switch,
 }
 
 /// `path=value`, split at the first `=` outside of brackets.
@@ -91,7 +101,11 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
             return Ok(ExitCode::from(EXIT_REFUSED));
         }
     };
-    let rules = Rules { schemas: arguments.schemas.load()?, ..Rules::new(arguments.schemas.kubernetes, arguments.path.clone(), UnknownKinds::Allow) };
+    let rules = Rules {
+        schemas: arguments.schemas.load()?,
+        policies: policies(arguments.policy_baseline)?,
+        ..Rules::new(arguments.schemas.kubernetes, arguments.path.clone(), UnknownKinds::Allow)
+    };
     let validated = match validate(change, &folder, &rules) {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => {
@@ -108,6 +122,15 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         write(arguments, &validated)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The policies that are shipped, unless they are off.
+fn policies(baseline: Switch) -> anyhow::Result<Policies> {
+    if baseline == Switch::Off {
+        return Ok(Policies::default());
+    }
+    let shipped = shipped().map_err(|error| anyhow::anyhow!("the shipped policies cannot be read: {error}"))?;
+    Ok(Policies::new(shipped.policies, shipped.bindings, &[]))
 }
 
 /// The change, or why it cannot be made.
@@ -158,7 +181,10 @@ fn spec(arguments: &Arguments) -> anyhow::Result<Value> {
     let mut edits = Vec::new();
     let mut values = |verb: &str, entries: &[(String, String)]| -> anyhow::Result<()> {
         for (path, value) in entries {
-            let value = if matches!(verb, "increase" | "multiply") { value.clone() } else { expression(path, value)? };
+            let value = match verb {
+                "increase" | "multiply" => amount(arguments, value),
+                _ => Value::from(expression(path, value)?),
+            };
             edits.push(place(json!({ verb: { path: value } })));
         }
         Ok(())
@@ -170,11 +196,25 @@ fn spec(arguments: &Arguments) -> anyhow::Result<Value> {
     values("append", &arguments.append)?;
     values("ensure", &arguments.ensure)?;
     edits.extend(arguments.remove.iter().map(|path| place(json!({ "remove": [path] }))));
+    if (arguments.min.is_some() || arguments.max.is_some()) && arguments.increase.is_empty() && arguments.multiply.is_empty() {
+        bail!("--min and --max are for what --increase and --multiply change");
+    }
     if edits.is_empty() {
         bail!("what is to be done? --set, --increase, --multiply, --merge, --append, --ensure, --remove or --delete");
     }
     spec["edit"] = Value::Array(edits);
     Ok(spec)
+}
+
+/// By how much a field grows, within the bounds given.
+fn amount(arguments: &Arguments, by: &str) -> Value {
+    let mut amount = json!({ "by": by });
+    for (bound, value) in [("min", &arguments.min), ("max", &arguments.max)] {
+        if let Some(value) = value {
+            amount[bound] = Value::from(value.as_str());
+        }
+    }
+    amount
 }
 
 /// A value of the command line as an expression: every JSON value is one.

@@ -138,6 +138,7 @@ impl Resources {
                     renderer,
                     sealer: Arc::new(Placeholders),
                     builder: None,
+                    read_schemas: Arc::default(),
                     since: SystemClock.now(),
                 }))
             }

@@ -19,31 +19,44 @@ const MAX_NESTING: usize = 8;
 const MAX_DEPTH: usize = 64;
 /// The longest text that a call puts in place of other text, or between others.
 const MAX_FILLING: i64 = 256;
-/// The longest pattern, and the longest text in which something is replaced.
-const MAX_PATTERN: i64 = 1024;
+/// The longest text in which something is replaced.
 const MAX_REPLACED: i64 = 64 * 1024;
 /// The name under which expressions find the budget; nobody can write it.
 pub(super) const METER: &str = "@meter";
 
 /// What evaluations may cost in all, in steps of very roughly 50 ns. Once it is spent, everything under it fails.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<AtomicU64>);
+pub struct Budget {
+    steps: Arc<AtomicU64>,
+    /// The patterns that were paid for.
+    patterns: Arc<library::Patterns>,
+}
 
 impl Budget {
     /// A budget of so many steps.
     pub fn new(steps: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(steps)))
+        Self { steps: Arc::new(AtomicU64::new(steps)), patterns: Arc::default() }
+    }
+
+    /// Another of so many steps, for which what was paid for here is paid for as well.
+    #[must_use]
+    pub fn beside(&self, steps: u64) -> Self {
+        Self { steps: Arc::new(AtomicU64::new(steps)), patterns: Arc::clone(&self.patterns) }
+    }
+
+    pub(super) fn patterns(&self) -> &library::Patterns {
+        &self.patterns
     }
 
     /// What is left of it.
     pub fn left(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Pays; false when there is not enough, and then nothing is left.
     pub fn pay(&self, steps: u64) -> bool {
         let left = self.left().saturating_sub(steps);
-        self.0.store(left, Ordering::Relaxed);
+        self.steps.store(left, Ordering::Relaxed);
         left > 0
     }
 }
@@ -245,6 +258,13 @@ impl<'a> Rewriter<'a> {
         let grows_accumulator =
             function == operators::ADD && matches!(&call.args.first().map(|arg| &arg.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
         call.args.iter_mut().for_each(|arg| self.visit(arg));
+        if let Some(metered) = library::metered(&function).filter(|_| !namespace) {
+            let target = call.target.take().map(|target| *target);
+            call.args.splice(0..0, target);
+            call.args.push(IdedExpr { id: 0, expr: Expr::Ident(METER.to_owned()) });
+            call.func_name = metered.to_owned();
+            return function == "findAll";
+        }
         match function.as_str() {
             operators::ADD => return !grows_accumulator,
             operators::OPT_SELECT | operators::OPT_INDEX => call.args.iter_mut().take(1).for_each(|of| self.weigh(of)),
@@ -257,7 +277,6 @@ impl<'a> Rewriter<'a> {
             "distinct" | "sort" | "@sortByAssociatedKeys" => {
                 call.target.as_deref_mut().into_iter().for_each(|list| wrap(list, "@square", Vec::new(), true));
             }
-            "matches" => call.args.iter_mut().rev().take(1).for_each(|pattern| short(pattern, MAX_PATTERN)),
             "replace" | "join" => {
                 call.args.iter_mut().for_each(|filling| short(filling, MAX_FILLING));
                 if function == "replace" {
@@ -265,7 +284,7 @@ impl<'a> Rewriter<'a> {
                 }
                 return true;
             }
-            "format" | "split" | "flatten" | "range" | "findAll" | "concat" => return true,
+            "format" | "split" | "flatten" | "range" | "concat" => return true,
             name if self.nesting > 0 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && !namespace => {
                 call.target.as_deref_mut().into_iter().for_each(|of| self.weigh(of));
             }

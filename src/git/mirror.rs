@@ -12,6 +12,7 @@ pub use all::Mirrors;
 
 use super::hold::{Alone, Hold, Pin, Talking, lock};
 use super::proposal::Proposals;
+use super::survey::Known;
 use super::tip::Tip;
 use super::transport::{Place, Transport};
 use super::upkeep::Moment;
@@ -42,6 +43,8 @@ pub struct Mirror {
     hold: Arc<Hold>,
     damaged: AtomicBool,
     tip: Tip,
+    /// What its files may hold.
+    pub(super) known: Known,
     /// Whether what a process before this one left was removed.
     tidied: AtomicBool,
 }

@@ -17,6 +17,7 @@ mod signing;
 mod scraps;
 mod snapshot;
 mod stack;
+mod survey;
 mod standing;
 mod tip;
 pub mod transport;

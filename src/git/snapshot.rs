@@ -2,7 +2,7 @@
 //! It reads trees along the asked paths and nothing else; there is no checkout.
 
 use super::{GitError, hold::Pin, mirror::Mirror};
-use crate::plan::{BaseTree, EntryKind, MAX_FILE_BYTES, TreeError};
+use crate::plan::{BaseTree, EntryKind, MAX_FILE_BYTES, Surveyed, TreeError};
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::sync::Arc;
 
@@ -94,6 +94,12 @@ impl BaseTree for Snapshot {
         };
         let wanted = self.reading(find)?;
         self.mirror.bring(&self.commit, &wanted).map_err(tree_error)
+    }
+
+    fn survey(&self, directory: &str, most: usize) -> Result<Option<Vec<Surveyed>>, TreeError> {
+        let found = self.reading(|repository| self.find(repository, directory))?;
+        let Some(found) = found.filter(|found| found.mode == 0o040_000) else { return Ok(Some(Vec::new())) };
+        self.mirror.surveyed(&self.commit, found.id, directory, most).map(Some).map_err(tree_error)
     }
 
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {

@@ -183,16 +183,6 @@ pub fn reference_from(directory: &str, path: &str) -> String {
     up.chain(to[common..].iter().cloned()).collect::<Vec<_>>().join("/")
 }
 
-/// An image split as Kustomize splits it: name, tag, digest.
-pub fn split_image(image: &str) -> (&str, Option<&str>, Option<&str>) {
-    let (rest, digest) = image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
-    let name_begins = rest.rfind('/').map_or(0, |slash| slash + 1);
-    match rest[name_begins..].find(':') {
-        Some(colon) => (&rest[..name_begins + colon], Some(&rest[name_begins + colon + 1..]), digest),
-        None => (rest, None, digest),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,16 +204,6 @@ mod tests {
         assert_eq!(reference_from("apps/web/overlays/prod", "apps/web/base/a.yaml"), "../../base/a.yaml");
         assert_eq!(reference_from("", "a/b.yaml"), "a/b.yaml");
         assert_eq!(reference_from("a", "a/b/c.yaml"), "b/c.yaml");
-    }
-
-    #[test]
-    fn an_image_has_a_name_a_tag_and_a_digest() {
-        assert_eq!(split_image("nginx"), ("nginx", None, None));
-        assert_eq!(split_image("registry.example.com:5000/team/api"), ("registry.example.com:5000/team/api", None, None));
-        assert_eq!(
-            split_image("registry.example.com:5000/team/api:1.4@sha256:ab"),
-            ("registry.example.com:5000/team/api", Some("1.4"), Some("sha256:ab"))
-        );
     }
 
     #[test]

@@ -8,13 +8,16 @@ mod diff;
 mod divergent;
 mod edit;
 mod field_path;
+mod image;
 mod kustomization;
+mod mentions;
 mod object;
+mod patch;
 mod plain;
 mod positions;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::{AddressError, ObjectAddress};
 pub use compose::Disputed;
@@ -22,8 +25,11 @@ pub(crate) use diff::holds_secrets;
 pub use diff::{Action, FieldChange, ObjectChange, diff};
 pub use edit::{EditError, EditFault, Editor};
 pub use field_path::{FieldPath, FieldPathError, Step};
-pub use kustomization::{KUSTOMIZATION_NAMES, Kustomization, Patch, PatchContent, is_kustomization, reference_from, resolve_reference, split_image};
+pub use image::{image_pattern, split_image, transformed_image, whole_pattern};
+pub use kustomization::{KUSTOMIZATION_NAMES, Kustomization, Patch, PatchContent, is_kustomization, reference_from, resolve_reference};
+pub use mentions::Mentions;
 pub use object::{IdentityError, ObjectRef, flatten};
+pub use patch::{PatchError, Room, json_patch, strategic_merge};
 pub use plain::Scalar;
 pub(crate) use positions::push_step;
 pub use positions::{Location, Place, Positions, Span};
@@ -71,7 +77,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, nodes: 200_000, depth: 64, scalar_bytes: 16 << 20 }
+        Self { bytes: 8 << 20, nodes: 150_000, depth: 64, scalar_bytes: 16 << 20 }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{InForce, StepError};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;
 use crate::inventory::Target;
-use crate::plan::{self, BaseTree, Build, Inputs, Inverse, PlanError, PullText};
+use crate::plan::{BaseTree, Inputs, Inverse, PlanError, PullText};
 use crate::request::Expiry;
 use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
@@ -28,8 +28,6 @@ pub(super) struct Made {
     pub(super) summary: Vec<String>,
     /// How long it is wanted, and what takes it back.
     pub(super) expiry: Option<Expiry>,
-    /// What Kustomize builds of it, where that is looked at.
-    pub(super) builds: Vec<Build>,
 }
 
 /// Why planning stops: the request is refused, or something failed.
@@ -110,43 +108,19 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         unknown_kinds: target.unknown_kinds,
         schemas: Arc::clone(&rules.set.schemas),
         schema_directories: target.schemas.clone(),
+        read_schemas: Arc::clone(&rules.read_schemas),
         policies: rules.set.policies.for_cluster(target.cluster.as_ref()),
         limits: target.limits,
+        builder: rules.builder.clone(),
     };
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),
         Err(ValidateError::Base(error)) => return Err(PlanError::from(error).into()),
     };
-    let builds = match &rules.builder {
-        Some(builder) if !change.is_empty() => plan::builds(base, change.files(), &target.path, builder.as_ref()).map_err(PlanError::from)?,
-        _ => Vec::new(),
-    };
-    if let Some(refused) = broken(&builds) {
-        return Err(refused);
-    }
     let text = rule.recipe.pull_text(inputs)?;
     let summary = change.summary().iter().map(ToString::to_string).collect();
-    Ok(Made { change, text, summary, expiry, builds })
-}
-
-/// The refusal of a change after which an overlay cannot be built any more.
-fn broken(builds: &[Build]) -> Option<Stop> {
-    let broken = builds.iter().filter(|build| build.broken);
-    let findings: Vec<Finding> = broken
-        .map(|build| Finding {
-            severity: Severity::Error,
-            rule: "kustomize.build".to_owned(),
-            path: build.directory.clone(),
-            document: None,
-            pointer: None,
-            line: None,
-            message: format!("it can be built before this change and not after it: {}", build.note.as_deref().unwrap_or_default()),
-            hint: None,
-        })
-        .collect();
-    let first = findings.first()?;
-    Some(Stop::Refused { message: first.to_string(), findings })
+    Ok(Made { change, text, summary, expiry })
 }
 
 fn finding(error: ParameterError) -> Finding {

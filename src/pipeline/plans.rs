@@ -184,8 +184,7 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let mut changes = Box::new(Changes { expiry: made.expiry, ..Changes::of(&made.change) });
-        changes.evidence.builds = made.builds;
+        let changes = Box::new(Changes { expiry: made.expiry, ..Changes::of(&made.change) });
         let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         failpoint::hit("plan.committed");
         Ok(Planned::Committed {

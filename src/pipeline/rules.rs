@@ -4,6 +4,7 @@ use crate::plan::{Builder, Sealer};
 use crate::render::Renderer;
 use crate::resources::{Diagnostic, ResourceSet};
 use crate::types::{SecretName, Timestamp};
+use crate::validate::ReadSchemas;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,6 +19,8 @@ pub struct InForce {
     pub renderer: Arc<dyn Renderer>,
     /// Builds kustomizations, where that is wished for.
     pub builder: Option<Arc<dyn Builder>>,
+    /// What was read of the schemas that repositories keep.
+    pub read_schemas: Arc<ReadSchemas>,
     /// Seals what the set's automations have sealed.
     pub sealer: Arc<dyn Sealer>,
     /// Since when.

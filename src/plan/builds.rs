@@ -14,7 +14,7 @@ const MAX_BUILDS: usize = 8;
 const MAX_LINES: usize = 40;
 
 /// Builds kustomizations.
-pub trait Builder: Send + Sync {
+pub trait Builder: std::fmt::Debug + Send + Sync {
     /// What `kustomize build` of the directory gives, with these files and no others.
     ///
     /// # Errors
@@ -58,6 +58,15 @@ pub struct Build {
     pub broken: bool,
 }
 
+/// An overlay that was looked at, with what it builds.
+#[derive(Debug)]
+pub struct Built {
+    /// What is told of it.
+    pub build: Build,
+    /// Its documents before the change and after it; none when it was not built after it.
+    pub documents: Option<(Vec<Document>, Vec<Document>)>,
+}
+
 /// Builds every overlay below `within` that builds from one of the files, before and after they change.
 ///
 /// # Errors
@@ -67,30 +76,25 @@ pub fn builds(
     files: &BTreeMap<ManifestPath, FileChange>,
     within: &DirectoryPath,
     builder: &dyn Builder,
-) -> Result<Vec<Build>, TreeError> {
-    let overlays = |staged: &mut Staged<'_>| -> Result<BTreeMap<String, Overlay>, TreeError> {
-        let mut touched = staged.overlays()?;
-        touched.retain(|_, overlay| files.keys().any(|path| overlay.files.contains_key(path.as_str())));
-        Ok(touched)
-    };
-    let mut before = overlays(&mut Staged::new(base, within))?;
-    let after = overlays(&mut Staged::changed(base, within, files))?;
+) -> Result<Vec<Built>, TreeError> {
+    let touched = |overlay: &Overlay| files.keys().any(|path| overlay.files.contains_key(path.as_str()));
+    let mut before = Staged::new(base, within).overlays()?;
+    let mut after = Staged::changed(base, within, files).overlays()?;
     // One that names a file only before, or only after, is built both times.
-    let mut whole = Staged::new(base, within).overlays()?;
-    for directory in after.keys().filter(|directory| !before.contains_key(*directory)).cloned().collect::<Vec<_>>() {
-        before.extend(whole.remove_entry(&directory));
-    }
-    let mut built: Vec<Build> =
+    after.retain(|directory, overlay| touched(overlay) || before.get(directory).is_some_and(touched));
+    before.retain(|directory, _| after.contains_key(directory));
+    let mut built: Vec<Built> =
         after.iter().take(MAX_BUILDS).map(|(directory, after)| compared(directory, before.get(directory), after, builder)).collect();
     if after.len() > MAX_BUILDS {
         let note = format!("{} more overlays build from these files, and were not built", after.len() - MAX_BUILDS);
-        built.push(Build { directory: within.to_string(), changes: Vec::new(), note: Some(note), broken: false });
+        let build = Build { directory: within.to_string(), changes: Vec::new(), note: Some(note), broken: false };
+        built.push(Built { build, documents: None });
     }
     Ok(built)
 }
 
-fn compared(directory: &str, before: Option<&Overlay>, after: &Overlay, builder: &dyn Builder) -> Build {
-    let build = |changes, note, broken| Build { directory: directory.to_owned(), changes, note, broken };
+fn compared(directory: &str, before: Option<&Overlay>, after: &Overlay, builder: &dyn Builder) -> Built {
+    let build = |changes, note, broken| Built { build: Build { directory: directory.to_owned(), changes, note, broken }, documents: None };
     if let Some(elsewhere) = after.elsewhere.first() {
         return build(Vec::new(), Some(format!("it builds from {elsewhere:?}, which is not in the repository: nothing is fetched for it")), false);
     }
@@ -114,7 +118,7 @@ fn compared(directory: &str, before: Option<&Overlay>, after: &Overlay, builder:
             if changes.len() > MAX_LINES {
                 lines.push(format!("and {} more objects", changes.len() - MAX_LINES));
             }
-            build(lines, None, false)
+            Built { documents: Some((was, after)), ..build(lines, None, false) }
         }
     }
 }

@@ -8,6 +8,7 @@ mod commit_text;
 mod empty;
 mod group;
 mod inverse;
+mod overlaid;
 mod recipe;
 mod sealer;
 mod staged;
@@ -16,20 +17,23 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use builds::{Build, BuildError, Builder, builds};
+pub use builds::{Build, BuildError, Builder, Built, builds};
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use inverse::{Inverse, Undone};
+pub use overlaid::{LeftOut, Overlaid, OverlaidError, Overlays, overlaid};
 pub use recipe::{Inputs, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
 pub(crate) use walk::manifests_below;
 pub use words::{About, Words};
 
+use crate::manifest::Mentions;
 use crate::render::RenderError;
 use crate::seal::SealError;
 use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The tree a change is made on: one commit of the base branch, read only.
 pub trait BaseTree {
@@ -59,6 +63,14 @@ pub trait BaseTree {
     fn prefetch(&self, _paths: &[&ManifestPath]) -> Result<(), TreeError> {
         Ok(())
     }
+    /// The files of manifests below a directory (the root for an empty path) and what each may hold; looks no further once there are
+    /// more than `most`. None where the tree cannot tell without reading each of them.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    fn survey(&self, _directory: &str, _most: usize) -> Result<Option<Vec<Surveyed>>, TreeError> {
+        Ok(None)
+    }
     /// The names in the directory that holds `path` which equal its last component when case is ignored, in their own spelling.
     ///
     /// # Errors
@@ -70,6 +82,15 @@ pub trait BaseTree {
     /// # Errors
     /// When the tree cannot be read.
     fn names(&self, directory: &str) -> Result<Vec<String>, TreeError>;
+}
+
+/// A file of manifests that was not read.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// The file.
+    pub path: ManifestPath,
+    /// The objects it may hold.
+    pub mentions: Arc<Mentions>,
 }
 
 /// The largest file that is read or written, in bytes.
@@ -116,6 +137,19 @@ pub struct ChangeSet {
     pub files: BTreeMap<ManifestPath, FileChange>,
     /// Which templates made it and the digest of each (SHA-256 over the folder, hex): the evidence in the commit's trailers.
     pub templates: BTreeMap<String, String>,
+    /// What a reviewer should know that the files do not show.
+    pub notes: Vec<Note>,
+}
+
+/// Something a reviewer should know of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What it is about, as the rule of a finding.
+    pub rule: &'static str,
+    /// The file it is about.
+    pub path: ManifestPath,
+    /// The sentence.
+    pub message: String,
 }
 
 /// Why no change can be made.

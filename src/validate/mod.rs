@@ -14,13 +14,13 @@ mod secrets;
 mod tests;
 
 pub use finding::{Finding, Severity};
-pub use schema::{SchemaProblem, SchemaSet};
+pub use schema::{ReadSchemas, SchemaProblem, SchemaSet};
 
 pub use crate::types::{KubernetesVersion, UnknownKinds};
 
 use crate::inventory::ChangeLimits;
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
-use crate::plan::{BaseTree, Build, ChangeSet, FileChange, TreeError};
+use crate::plan::{BaseTree, Build, Builder, Built, ChangeSet, FileChange, TreeError};
 pub(crate) use crate::types::nearest;
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
 use serde::{Deserialize, Serialize};
@@ -40,10 +40,14 @@ pub struct Rules {
     pub schemas: Arc<SchemaSet>,
     /// Directories of the base in which there are more of them.
     pub schema_directories: Vec<DirectoryPath>,
+    /// What was read there before.
+    pub read_schemas: Arc<ReadSchemas>,
     /// The policies in force for the target.
     pub policies: policy::Policies,
     /// The most the change may do.
     pub limits: ChangeLimits,
+    /// Builds the overlays the change touches, where that is wished for.
+    pub builder: Option<Arc<dyn Builder>>,
 }
 
 impl Rules {
@@ -55,8 +59,10 @@ impl Rules {
             unknown_kinds,
             schemas: Arc::default(),
             schema_directories: Vec::new(),
+            read_schemas: Arc::default(),
             policies: policy::Policies::default(),
             limits: ChangeLimits::default(),
+            builder: None,
         }
     }
 }
@@ -171,7 +177,7 @@ impl ValidateError {
 pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result<ValidatedChange, ValidateError> {
     base.prefetch(&change.files.keys().collect::<Vec<_>>())?;
     let evidence = Evidence { kubernetes: rules.kubernetes.to_string(), templates: change.templates.clone(), ..Evidence::default() };
-    let schemas = schema::Schemas::of(&change.files, base, &rules.schema_directories, &rules.schemas);
+    let schemas = schema::Schemas::of(&change.files, base, rules);
     let mut gate = Gate {
         base,
         rules,
@@ -191,9 +197,12 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
             None => changed.extend(gate.file(path, file)?),
         }
     }
-    gate.review(&changed)?;
     gate.findings.extend(review::blast(&change.files, &gate.differing, &gate.summary, rules.limits));
+    let built = gate.build()?;
+    gate.review(&changed, &built)?;
+    gate.evidence.builds = built.into_iter().map(|built| built.build).collect();
     let Gate { differing, mut findings, summary, evidence, .. } = gate;
+    findings.extend(change.notes.iter().map(|note| Finding::warning(note.rule, &note.path, note.message.clone())));
     findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Rejection { findings }.into());
@@ -221,6 +230,32 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
+    /// What Kustomize builds of the change, where that is looked at and nothing speaks against the change yet.
+    fn build(&mut self) -> Result<Vec<Built>, TreeError> {
+        let Some(builder) = &self.rules.builder else { return Ok(Vec::new()) };
+        if self.differing.is_empty() || self.findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Ok(Vec::new());
+        }
+        let built = crate::plan::builds(self.base, &self.differing_files(), &self.rules.within, builder.as_ref())?;
+        let broken = built.iter().filter(|built| built.build.broken).map(|built| Finding {
+            severity: Severity::Error,
+            rule: "kustomize.build".to_owned(),
+            path: built.build.directory.clone(),
+            document: None,
+            pointer: None,
+            line: None,
+            message: format!("it can be built before this change and not after it: {}", built.build.note.as_deref().unwrap_or_default()),
+            hint: None,
+        });
+        self.findings.extend(broken);
+        Ok(built)
+    }
+
+    /// The files that differ from the base.
+    fn differing_files(&self) -> BTreeMap<ManifestPath, FileChange> {
+        self.differing.iter().filter_map(|path| Some((path.clone(), self.all.get(path)?.clone()))).collect()
+    }
+
     fn file(&mut self, path: &ManifestPath, file: &FileChange) -> Result<Option<review::ChangedFile>, TreeError> {
         let before = self.base.read(path)?;
         match (file, &before) {

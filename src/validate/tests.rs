@@ -1,6 +1,7 @@
 //! Every rule has a test here that fails when the rule is broken.
 
 mod objects;
+mod overlays;
 mod paths;
 mod policies;
 mod schema;
@@ -86,7 +87,7 @@ fn rules() -> Rules {
 
 fn change(files: &[(&str, &str)]) -> ChangeSet {
     let files = files.iter().map(|(path, text)| (path.parse().expect("a path"), FileChange::Write(text.as_bytes().to_vec()))).collect();
-    ChangeSet { files, templates: BTreeMap::from([("namespace".to_owned(), "digest".to_owned())]) }
+    ChangeSet { files, templates: BTreeMap::from([("namespace".to_owned(), "digest".to_owned())]), notes: Vec::new() }
 }
 
 fn findings(change: ChangeSet, base: &FakeTree, rules: &Rules) -> Vec<Finding> {

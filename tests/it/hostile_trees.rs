@@ -171,7 +171,7 @@ impl Ground {
 
     /// Lets a change through the gate, if it passes, and looks at what git has then.
     fn try_change(&self, asked: &[(String, bool)], within: &DirectoryPath) {
-        let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::new() };
+        let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::new(), notes: Vec::new() };
         for (path, remove) in asked {
             let Ok(path) = path.parse::<ManifestPath>() else { continue };
             let file =

@@ -140,7 +140,7 @@ fn what_a_template_makes_of_kubernetes_kinds_fits_every_version_there_is_a_schem
     assert!(files.len() > 60, "{}", files.len());
     for kubernetes in KubernetesVersion::supported() {
         let rules = Rules::new(kubernetes, DirectoryPath::root(), UnknownKinds::Deny);
-        let change = ChangeSet { files: files.clone(), templates: BTreeMap::new() };
+        let change = ChangeSet { files: files.clone(), templates: BTreeMap::new(), notes: Vec::new() };
         let valid = validate(change, &EmptyTree::default(), &rules).unwrap_or_else(|error| panic!("{kubernetes}: {error}"));
         // KubeOps' writer escapes invisible characters, the one used here does not.
         let warnings: Vec<_> = valid.warnings().iter().filter(|finding| finding.rule != "yaml.hidden").collect();

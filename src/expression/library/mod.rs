@@ -13,6 +13,7 @@ mod tests;
 mod value;
 mod version;
 
+pub(super) use regular::{Patterns, metered};
 pub(super) use value::Kube;
 
 use super::functions::{Arity, Function};
@@ -50,7 +51,7 @@ pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
             unreachable!("the shipped CEL extensions do not overlap: {error}");
         }
     }
-    for (name, call, count, operation) in SUBJECTS.iter().copied().flatten().chain(super::meter::ENTRIES) {
+    for (name, call, count, operation) in SUBJECTS.iter().copied().flatten().chain(super::meter::ENTRIES).chain(regular::METERED) {
         let id = format!("kubernetes.{name}.{count}.{}", *call as u8);
         let arguments = std::iter::repeat_with(|| DYN_TYPE).take(*count).collect();
         let added = match call {

@@ -106,6 +106,39 @@ fn no_expression_takes_long_or_grows_large() {
 }
 
 #[test]
+fn a_pattern_is_paid_for_when_it_is_compiled_and_a_search_by_the_length_of_its_text() {
+    let object = json!({ "list": (0..2000).collect::<Vec<_>>(), "short": "web-1", "long": "x".repeat(600_000) });
+    let cost = |source: &str| {
+        let expression = Metered::compile(source, &["object"], &[], Wanted::Bool).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let (lent, budget) = (Converted::lend(&object), Budget::new(STEPS));
+        let held = Activation::new([("object", &lent)], [], &budget).holds(&expression);
+        (held, STEPS - budget.left())
+    };
+    let (once, price) = cost("object.short.matches('^web-[0-9]+$')");
+    assert!(once == Ok(true) && price > 300, "{price}");
+    // The same pattern is compiled once, wherever it comes from.
+    let (all, again) = cost("object.list.all(n, object.short.matches('^web-' + '[0-9]+$') && object.short.find('[0-9]') == '1')");
+    assert!(all == Ok(true) && again < 100_000, "{again}");
+    // Others each have their price: of so many, only some are compiled.
+    for source in [
+        "object.list.all(n, object.short.matches('web|' + string(n)))",
+        "object.list.all(n, object.short.find('web|[a-f]{40}' + string(n)) == 'web')",
+        "object.list.all(n, object.short.findAll('(?i)web|' + string(n)).size() > 0)",
+        "object.list.exists(n, object.short.matches('(a{40}){40}(b{40}){' + string(n) + '}'))",
+    ] {
+        let (held, price) = cost(source);
+        assert!(held.is_err() || price > 2000 * 300, "{source}: {held:?} {price}");
+    }
+    let (_, price) = cost("object.long.matches('y')");
+    assert!(price > 600_000 / 64, "{price}");
+    for too_large in ["object.short.matches('(((a{100}){100}){100}){' + string(object.list[9]) + '}')", "object.short.find('\\\\w{300}') == ''"] {
+        let (held, price) = cost(too_large);
+        assert!(held.is_err() && (15_000..100_000).contains(&price), "{held:?} {price}");
+    }
+    assert!(cost("matches(object.short, object.long)").0.is_err());
+}
+
+#[test]
 fn a_variable_is_evaluated_when_it_is_read_and_once_and_cannot_grow_without_end() {
     let object = Converted::own(&json!({ "spec": { "replicas": 3 }, "text": "x".repeat(1000) }));
     let compile = |source: &str, declared: &[&str], wanted| Metered::compile(source, &["object"], declared, wanted).expect("an expression");

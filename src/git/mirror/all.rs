@@ -3,6 +3,7 @@
 use super::{BROKEN, Mirror};
 use crate::git::RemoteSpec;
 use crate::git::hold::{Hold, Ownership, lock};
+use crate::git::survey::Known;
 use crate::git::tip::Tip;
 use crate::git::transport::Transport;
 use crate::types::RepositoryName;
@@ -60,6 +61,7 @@ impl Mirrors {
             path,
             damaged: AtomicBool::new(false),
             tip: Tip::default(),
+            known: Known::default(),
             tidied: AtomicBool::new(false),
         });
         open.insert(remote.name.clone(), Arc::clone(&mirror));

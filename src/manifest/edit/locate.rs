@@ -47,14 +47,16 @@ pub(super) fn object(documents: &[Document], address: Option<&ObjectAddress>) ->
         };
     };
     let mut found = objects().filter(|(_, _, object)| address.names(object));
-    let Some((number, pointer, _)) = found.next() else {
+    let Some((number, pointer, first)) = found.next() else {
         let message = format!("there is no {address} in the file; {}", candidates(&address.to_string(), &names()));
         return Err(EditError::new(EditFault::Missing, message));
     };
-    let more = found.count();
-    if more > 0 {
-        let message = format!("{address} stands {} times in the file; if their groups differ, write Kind.group/namespace/name", more + 1);
-        return Err(EditError::new(EditFault::Ambiguous, message));
+    let others: Vec<ObjectRef> = found.map(|(_, _, object)| object).collect();
+    if !others.is_empty() {
+        let exact: Vec<String> = std::iter::once(&first).chain(&others).map(|object| ObjectAddress::exactly(object).to_string()).collect();
+        let apart = others.iter().all(|other| other.group() != first.group());
+        let way_out = if apart { format!("; name one of them with its group: {}", listed(&exact)) } else { String::new() };
+        return Err(EditError::new(EditFault::Ambiguous, format!("{address} stands {} times in the file{way_out}", exact.len())));
     }
     let place = |step: &str| step.parse().map_or_else(|_| Place::Key(step.to_owned()), Place::Index);
     Ok((number, pointer.split('/').skip(1).map(place).collect()))

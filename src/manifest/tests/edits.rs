@@ -175,7 +175,7 @@ fn an_address_that_means_nothing_or_too_much_lists_what_there_is() {
     refused(DEPLOYMENT, None, "spec.replicas", json!({"a": 1}), EditFault::Kind, &["is a number, and a mapping"]);
     refused("l:\n- {name: a}\n- {name: a}\n", None, "l[name=a].b", json!(1), EditFault::Ambiguous, &["2 elements with name=a"]);
     let twice = "kind: A\napiVersion: v1\nmetadata: {name: x}\n---\nkind: A\napiVersion: g/v1\nmetadata: {name: x}\n";
-    refused(twice, Some("A//x"), "spec", json!(1), EditFault::Ambiguous, &["2 times", "Kind.group"]);
+    refused(twice, Some("A//x"), "spec", json!(1), EditFault::Ambiguous, &["2 times", "A.core//x, A.g//x"]);
     assert!(edited(twice, Some("A.g//x"), "spec", &json!(1)).expect("one of the two").ends_with("metadata: {name: x}\nspec: 1\n"));
     assert!(edited(&two, Some("Service/web/api"), "spec.type", &json!("LoadBalancer")).expect("set").ends_with("spec: { type: LoadBalancer }\n"));
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 /// How a random document is written.
 #[derive(Debug, Clone)]
-pub(super) struct Habits {
+pub(crate) struct Habits {
     indent: usize,
     dash: usize,
     eol: &'static str,
@@ -16,7 +16,7 @@ pub(super) struct Habits {
     start: bool,
 }
 
-pub(super) fn habits() -> impl Strategy<Value = Habits> {
+pub(crate) fn habits() -> impl Strategy<Value = Habits> {
     (prop::sample::select(vec![1, 2, 3, 4, 8]), 0..2_usize, any::<[bool; 5]>()).prop_map(|(indent, dash, flags)| Habits {
         indent,
         dash: dash * indent,
@@ -29,14 +29,14 @@ pub(super) fn habits() -> impl Strategy<Value = Habits> {
 }
 
 /// A value with a form for each node, chosen by the bits of `dice`.
-pub(super) struct Writer<'h> {
+pub(crate) struct Writer<'h> {
     habits: &'h Habits,
     dice: Vec<u8>,
-    pub(super) out: String,
+    pub(crate) out: String,
     /// Where each scalar's value stands, by path.
-    pub(super) scalars: Vec<(Vec<Step>, std::ops::Range<usize>)>,
+    pub(crate) scalars: Vec<(Vec<Step>, std::ops::Range<usize>)>,
     /// The mappings, by path.
-    pub(super) mappings: Vec<Vec<Step>>,
+    pub(crate) mappings: Vec<Vec<Step>>,
 }
 
 impl Writer<'_> {
@@ -201,7 +201,7 @@ fn words() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["a", "spec", "x-y", "app.example.com/name", "key with space", "on", "1", "true", "\"q\"", "ü"]).prop_map(str::to_owned)
 }
 
-pub(super) fn texts() -> impl Strategy<Value = String> {
+pub(crate) fn texts() -> impl Strategy<Value = String> {
     prop_oneof![
         nasty(),
         prop::sample::select(vec!["registry.example.com/team/api:1.4.2", "1.2.3", "/healthz", "one two", "a\nb\n", "x\n  y\n\nz", "v1", "512Mi"])
@@ -210,7 +210,7 @@ pub(super) fn texts() -> impl Strategy<Value = String> {
 }
 
 /// A mapping of mappings, lists of named mappings, and scalars.
-pub(super) fn document() -> impl Strategy<Value = Value> {
+pub(crate) fn document() -> impl Strategy<Value = Value> {
     let scalar =
         prop_oneof![texts().prop_map(Value::from), any::<i64>().prop_map(Value::from), any::<bool>().prop_map(Value::from), Just(Value::Null)];
     let node = scalar.prop_recursive(4, 32, 4, |inner| {
@@ -230,7 +230,7 @@ pub(super) fn document() -> impl Strategy<Value = Value> {
     prop::collection::vec((words(), node), 1..5).prop_map(|fields| Value::Object(fields.into_iter().collect()))
 }
 
-pub(super) fn written<'h>(value: &Value, habits: &'h Habits, dice: Vec<u8>) -> Writer<'h> {
+pub(crate) fn written<'h>(value: &Value, habits: &'h Habits, dice: Vec<u8>) -> Writer<'h> {
     let mut writer = Writer { habits, dice, out: String::new(), scalars: Vec::new(), mappings: Vec::new() };
     if habits.start {
         writer.out.push_str("# A document.");
@@ -245,7 +245,7 @@ pub(super) fn written<'h>(value: &Value, habits: &'h Habits, dice: Vec<u8>) -> W
     writer
 }
 
-pub(super) fn path_of(steps: &[Step]) -> FieldPath {
+pub(crate) fn path_of(steps: &[Step]) -> FieldPath {
     FieldPath::prefix(steps).parse().expect("a path")
 }
 

@@ -2,7 +2,7 @@
 
 mod differences;
 mod edits;
-mod edits_at_random;
+pub(crate) mod edits_at_random;
 mod operations;
 mod reading;
 mod scalars;

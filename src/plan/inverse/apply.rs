@@ -1,7 +1,9 @@
 //! An inverse made on a base of another day.
 
-use super::{Inverse, Step, Undo, Undone, digest};
-use crate::manifest::{EditError, FieldPath, ObjectAddress};
+use super::compare::name;
+use super::lines::taken_back;
+use super::{Inverse, Step, Undo, Undone, digest, documents, said};
+use crate::manifest::{self, EditError, EditFault, Editor, FieldPath, ObjectAddress, ObjectRef, flatten};
 use crate::plan::staged::Staged;
 use crate::plan::{BaseTree, PlanError};
 use crate::types::{DirectoryPath, ManifestPath};
@@ -13,10 +15,11 @@ impl Inverse {
     /// # Errors
     /// When the base cannot be read.
     pub fn apply(&self, base: &dyn BaseTree, within: &DirectoryPath) -> Result<Undone, PlanError> {
-        let (mut staged, mut left) = (Staged::new(base, within), Vec::new());
+        let (mut staged, mut left, mut returning) = (Staged::new(base, within), Vec::new(), Vec::new());
         for (path, undo) in &self.files {
             let now = base.read(path)?;
             match (&undo.was, now) {
+                (Some(_), None) if undo.is.is_none() => returning.push((path, undo)),
                 (was, now) if now.as_deref().map(digest) == undo.is => match was {
                     Some(text) => staged.write(path.clone(), text.clone().into_bytes())?,
                     None => drop(staged.remove(path)?),
@@ -25,8 +28,15 @@ impl Inverse {
                 (None, None) => {}
                 (None, Some(_)) => left.push(format!("{path} was made by the change and says something else by now: it stays")),
                 (Some(_), None) => left.push(format!("{path} is gone by now: nothing in it is put back")),
-                (Some(_), Some(_)) => undo.in_a_file_that_lives(path, &mut staged, &mut left)?,
+                (Some(_), Some(_)) => {
+                    undo.in_a_file_that_lives(path, &mut staged, &mut left)?;
+                    returning.push((path, undo));
+                }
             }
+        }
+        // Objects come back when those of the change are gone: one that it moved to another file would seem to be there twice.
+        for (path, undo) in returning {
+            undo.bring_back(path, &mut staged, &mut left)?;
         }
         staged.keep_kustomizations()?;
         let change = crate::plan::ChangeSet { files: staged.finish(), ..crate::plan::ChangeSet::default() };
@@ -35,6 +45,7 @@ impl Inverse {
 }
 
 impl Undo {
+    /// What was changed and what came; what went is brought back later.
     fn in_a_file_that_lives(&self, path: &ManifestPath, staged: &mut Staged<'_>, left: &mut Vec<String>) -> Result<(), PlanError> {
         if self.is.is_none() {
             left.push(format!("{path} was taken away by the change and is there again: it stays"));
@@ -49,6 +60,41 @@ impl Undo {
         }
         Ok(())
     }
+
+    /// The file that went, or the documents that went from one that lives.
+    fn bring_back(&self, path: &ManifestPath, staged: &mut Staged<'_>, left: &mut Vec<String>) -> Result<(), PlanError> {
+        let Some(now) = staged.before(path)? else {
+            let text = self.was.as_deref().unwrap_or_default();
+            match standing(text, path, staged)? {
+                Some(why) => left.push(format!("{path} stays away: {why}")),
+                None => staged.write(path.clone(), text.as_bytes().to_vec())?,
+            }
+            return Ok(());
+        };
+        for step in &self.steps {
+            let Step::Document { text } = step else { continue };
+            match standing(text, path, staged)? {
+                Some(why) => left.push(format!("{path}: a document stays away: {why}")),
+                None => match staged.edit(path, |editor| editor.add_document(text)) {
+                    Err(PlanError::Edit { message, .. }) => left.push(format!("{path}: {message}")),
+                    done => drop(done?),
+                },
+            }
+        }
+        // The same, with the very bytes there were, where the lines of the change still stand.
+        if let Some(lines) = taken_back(&now, &self.lines) {
+            staged.say_instead(path, lines);
+        }
+        Ok(())
+    }
+}
+
+/// Why a text would bring an object back that somebody else has put back already.
+fn standing(text: &str, path: &ManifestPath, staged: &mut Staged<'_>) -> Result<Option<String>, PlanError> {
+    let documents = documents(text);
+    let objects = documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok());
+    let elsewhere = staged.standing(&objects.collect::<Vec<_>>(), path)?;
+    Ok(elsewhere.map(|(object, place)| format!("{} is there again, in {place}", ObjectAddress::of(&object))))
 }
 
 impl Step {
@@ -73,28 +119,39 @@ impl Step {
                     None => editor.remove(object.as_ref(), &field),
                 })?;
             }
-            Self::Element { object, list, was } => {
+            Self::Element { object, list, key, was } => {
                 let (object, list) = named(object.as_deref(), list)?;
+                let element = name(was, key).map(|value| list.clone().with(manifest::Step::Element { key: key.clone(), value }));
+                if let Some(element) = element {
+                    match staged.reader(path)?.get(object.as_ref(), &element) {
+                        Ok(Some(now)) if now == was => return Ok(None),
+                        Ok(Some(_)) => return Ok(Some(format!("`{element}` is there again and says something else: it stays"))),
+                        Err(error) if error.reason == EditFault::Ambiguous => return Ok(Some(error.to_string())),
+                        _ => {}
+                    }
+                }
                 staged.edit(path, |editor| editor.ensure(object.as_ref(), &list, was, None))?;
             }
-            Self::Object { object } => {
+            Self::Object { object, is } => {
                 let object = parsed(object)?;
-                if let Some(found) = staged.find_in(path, &object)? {
-                    staged.remove_object(&found)?;
+                let Some(found) = staged.find_in(path, &object)? else { return Ok(None) };
+                let now = staged.reader(path)?.get(Some(&object), &FieldPath::from(Vec::new())).ok().flatten().map(said);
+                if now.as_ref() != Some(is) {
+                    return Ok(Some(format!("{} came with the change and says something else by now: it stays", object.without_group())));
                 }
+                staged.remove_object(&found)?;
             }
-            Self::Document { text } => {
-                staged.edit(path, |editor| editor.add_document(text))?;
-            }
+            // When everything of the change is gone.
+            Self::Document { .. } => {}
         }
         Ok(None)
     }
 }
 
 /// A value put back; one of another kind takes the place of what is there whole.
-fn put(editor: &mut crate::manifest::Editor, object: Option<&ObjectAddress>, field: &FieldPath, was: &Value) -> Result<bool, EditError> {
+fn put(editor: &mut Editor, object: Option<&ObjectAddress>, field: &FieldPath, was: &Value) -> Result<bool, EditError> {
     match editor.set(object, field, was) {
-        Err(error) if error.reason == crate::manifest::EditFault::Kind => {
+        Err(error) if error.reason == EditFault::Kind => {
             editor.remove(object, field)?;
             editor.set(object, field, was)
         }

@@ -1,6 +1,6 @@
 //! Two states of a file, as the steps that lead from the new one back to the old.
 
-use super::{Step, address};
+use super::{Step, address, said};
 use crate::manifest::{self, Document, FieldPath, ObjectRef, flatten};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(super) fn steps(before: &str, old: &[Document], new: &[Document]) -> Vec<Ste
         let Ok(object) = ObjectRef::of(value) else { continue };
         match find(old, &object) {
             Some(was) => compare(Some(&address(&object)), &mut Vec::new(), Some(&was), Some(value), &mut steps),
-            None => steps.push(Step::Object { object: address(&object) }),
+            None => steps.push(Step::Object { object: address(&object), is: said(value) }),
         }
     }
     for document in old {
@@ -86,7 +86,7 @@ fn key_of(old: &[Value], new: &[Value]) -> Option<&'static str> {
     [""].into_iter().chain(KEYS).find(|key| tells(key))
 }
 
-fn name(item: &Value, key: &str) -> Option<String> {
+pub(super) fn name(item: &Value, key: &str) -> Option<String> {
     match if key.is_empty() { Some(item) } else { item.get(key) }? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -103,7 +103,7 @@ fn elements(object: Option<&str>, path: &mut Vec<manifest::Step>, key: &str, old
         path.pop();
     }
     for item in old.iter().filter(|item| find(new, item).is_none()) {
-        steps.push(Step::Element { object: object.map(str::to_owned), list: shown(path), was: item.clone() });
+        steps.push(Step::Element { object: object.map(str::to_owned), list: shown(path), key: key.to_owned(), was: item.clone() });
     }
 }
 

@@ -4,11 +4,13 @@
 
 mod apply;
 mod compare;
+mod lines;
 
 use super::{BaseTree, ChangeSet, FileChange, PlanError};
 use crate::manifest::{Document, Limits, ObjectAddress, holds_secrets, parse};
 use crate::types::ManifestPath;
 use compare::steps;
+use lines::{Stretch, stretches};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -35,6 +37,9 @@ struct Undo {
     /// What to do where the file says something else by now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     steps: Vec<Step>,
+    /// The same as lines, for the bytes that steps do not know: comments, quotes, the order of fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<Stretch>,
 }
 
 /// One thing to put back in a file that somebody else has changed as well.
@@ -49,10 +54,10 @@ enum Step {
         /// Its path.
         field: String,
         /// What it was.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         was: Option<Value>,
         /// What the change made of it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         is: Option<Value>,
     },
     /// An element that was taken out of a list.
@@ -62,6 +67,9 @@ enum Step {
         object: Option<String>,
         /// The list's path.
         list: String,
+        /// The field that tells its elements apart; empty where they are scalars.
+        #[serde(default)]
+        key: String,
         /// What it was.
         was: Value,
     },
@@ -69,12 +77,20 @@ enum Step {
     Object {
         /// Which.
         object: String,
+        /// SHA-256 in hex of what the change made it say ([`said`]). Of one that was kept without it nobody knows, and it stays.
+        #[serde(default)]
+        is: String,
     },
     /// A document that was taken out.
     Document {
         /// Its text.
         text: String,
     },
+}
+
+/// A value that is there, `null` too: a field that says nothing is another thing than no field.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// What came of an inverse on today's base.
@@ -127,16 +143,19 @@ impl Undo {
     fn of(path: &ManifestPath, before: Option<Vec<u8>>, after: Option<&[u8]>) -> Result<Self, PlanError> {
         let refuse = |why: &str| PlanError::Object(format!("the change of {path} cannot be taken back later: {why}"));
         let is = after.map(digest);
-        let Some(before) = before else { return Ok(Self { is, was: None, steps: Vec::new() }) };
+        let Some(before) = before else { return Ok(Self { is, was: None, steps: Vec::new(), lines: Vec::new() }) };
         let before = String::from_utf8(before).map_err(|_| refuse("what it says now is not UTF-8"))?;
         let old =
             parse(&before, Limits::default()).map_err(|_| refuse("what it says now cannot be read, so nobody knows whether it holds a Secret"))?;
         if old.iter().any(|document| holds_secrets(&document.value)) {
             return Err(refuse("it holds a Secret, and the values of Secrets are not kept"));
         }
-        let new = after.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(documents).unwrap_or_default();
-        let steps = if after.is_some() { steps(&before, &old, &new) } else { Vec::new() };
-        Ok(Self { is, was: Some(before), steps })
+        let Some(text) = after.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
+            return Ok(Self { is, was: Some(before), steps: Vec::new(), lines: Vec::new() });
+        };
+        let steps = steps(&before, &old, &documents(text));
+        let lines = if steps.is_empty() { Vec::new() } else { stretches(&before, text) };
+        Ok(Self { is, was: Some(before), steps, lines })
     }
 }
 
@@ -146,6 +165,21 @@ fn documents(text: &str) -> Vec<Document> {
 
 fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
+}
+
+/// The digest of what an object says, in whatever order its fields stand.
+fn said(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields: BTreeMap<&String, Value> = fields.iter().map(|(key, value)| (key, sorted(value))).collect();
+                Value::Object(fields.into_iter().map(|(key, value)| (key.clone(), value)).collect())
+            }
+            Value::Array(items) => items.iter().map(sorted).collect(),
+            scalar => scalar.clone(),
+        }
+    }
+    digest(sorted(value).to_string().as_bytes())
 }
 
 /// The address of an object, with its group.

@@ -153,6 +153,10 @@ impl Growth {
             number => number.to_string(),
         };
         let reached: Quantity = text.parse().map_err(|error: crate::types::QuantityError| error.to_string())?;
+        let zero = Quantity::whole(0);
+        if min.is_none() && reached < zero && before >= zero {
+            return Err(format!("{text} would be below zero; give it a lower bound (`min`)"));
+        }
         match (min, max) {
             (_, Some(max)) if reached > max && before >= max && reached >= before => Ok(old.clone()),
             (_, Some(max)) if reached > max && reached > before => self.written(max, old),
@@ -219,6 +223,9 @@ mod tests {
         assert_eq!(increased(json!({"by": -3, "min": 2}), json!(1)), json!(1));
         assert_eq!(increased(json!({"by": 1, "min": 5}), json!(1)), json!(2), "a lower bound is for what is lowered");
         assert_eq!(increased(json!({"by": "0", "max": 4}), json!("1024Mi")), json!("1024Mi"));
+        assert_eq!(increased(json!({"by": -9, "min": 0}), json!(2)), json!(0));
+        assert_eq!(increased(json!({"by": -9, "min": -5}), json!(2)), json!(-5), "who wants less than nothing says so");
+        assert_eq!(increased(json!(-1), json!(-2)), json!(-3), "what is below zero already, such as a priority, goes on");
     }
 
     #[test]
@@ -229,6 +236,9 @@ mod tests {
             (json!(1), json!([1]), "neither a number"),
             (json!("'ten'"), json!(1), "neither a number nor a quantity"),
             (json!({"by": 1, "min": 5, "max": 2}), json!(1), "above its upper bound"),
+            (json!(-3), json!(2), "-1 would be below zero; give it a lower bound (`min`)"),
+            (json!("-1Gi"), json!("512Mi"), "-512Mi would be below zero"),
+            (json!({"by": "-200%", "max": 9}), json!(2), "-2 would be below zero"),
             (json!("parameters.none"), json!(1), "has no value"),
         ] {
             let mut errors = Vec::new();

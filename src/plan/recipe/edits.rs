@@ -1,13 +1,14 @@
 //! What an automation changes in files there are.
 
 use super::amounts::{self, Growth, How};
+use super::kept_text;
 use super::texts::{check_path, compile_text, compile_value, filled, text};
 use crate::automation::{AmountSpec, EditSpec, ElementSpec, escape_pointer};
 use crate::expression::{Expression, Scope, Variables};
 use crate::inventory::Target;
 use crate::manifest::{FieldPath, ObjectAddress, Step};
 use crate::plan::PlanError;
-use crate::plan::staged::{Aim, Staged, failed};
+use crate::plan::staged::{Aim, Found, Staged, failed};
 use crate::render::{TextKind, TextTemplate};
 use crate::types::{ManifestPath, SpecError};
 use serde_json::Value;
@@ -241,35 +242,47 @@ pub(super) fn apply(edits: &[Edit], context: &Variables<'_>, scope: &Scope<'_>, 
         let (file, object) = edit.place.fill(context, target, "edit")?;
         for operation in &edit.operations {
             let field = operation.field.fill(context)?;
-            let aim = match (&file, &object) {
-                (Some(path), object) => Aim::Field { path: path.clone(), object: object.clone(), field: field.clone() },
+            let (aim, found) = match (&file, &object) {
+                (Some(path), object) => (Aim::Field { path: path.clone(), object: object.clone(), field: field.clone() }, None),
                 (None, Some(object)) => aim_of(object, &field, staged)?,
                 (None, None) => continue,
             };
-            operation.action.perform(&aim, &field, scope, staged)?;
+            operation.action.perform(Place { aim: &aim, found: found.as_ref(), field: &field }, scope, staged)?;
         }
     }
     Ok(())
 }
 
 /// What decides a field of an object that is looked for.
-fn aim_of(object: &ObjectAddress, field: &FieldPath, staged: &mut Staged<'_>) -> Result<Aim, PlanError> {
+fn aim_of(object: &ObjectAddress, field: &FieldPath, staged: &mut Staged<'_>) -> Result<(Aim, Option<Found>), PlanError> {
     if let Some(found) = staged.find(object)? {
-        return staged.aim(&found, field);
+        return Ok((staged.aim(&found, field)?, Some(found)));
     }
     match staged.literal(object, field)? {
-        Some(aim) => Ok(aim),
+        Some(aim) => Ok((aim, None)),
         None => Err(staged.not_found(object)?),
     }
 }
 
+/// A field, what decides it, and the object it is of, where one was looked for.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    aim: &'p Aim,
+    found: Option<&'p Found>,
+    field: &'p FieldPath,
+}
+
 impl Action {
-    fn perform(&self, aim: &Aim, field: &FieldPath, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<(), PlanError> {
+    fn perform(&self, place: Place<'_>, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<(), PlanError> {
+        let Place { aim, found, field } = place;
         let value = |expression: &Expression| evaluate(expression, self.verb(), field, scope);
         match self {
             Self::Set(expression) => match value(expression)? {
                 Value::Null => Ok(()),
-                value => staged.set(aim, &value).map(drop),
+                value => {
+                    let value = kept_text::of(staged, aim, field, value);
+                    staged.set(aim, &value).map(drop)
+                }
             },
             Self::Grow(growth) => {
                 let Some(old) = staged.get(aim)? else {
@@ -283,6 +296,7 @@ impl Action {
                 if !value.is_object() {
                     return Err(failed(aim.path(), format!("what is merged into `{field}` is no mapping")));
                 }
+                let value = kept_text::of(staged, aim, field, value);
                 staged.modify(aim, "merge", &mut |editor, object, field| editor.merge(object, field, &value)).map(drop)
             }
             Self::Append(expression) => {
@@ -293,7 +307,7 @@ impl Action {
                 let value = value(expression)?;
                 staged.modify(aim, "ensure", &mut |editor, object, field| editor.ensure(object, field, &value, key.as_deref())).map(drop)
             }
-            Self::Remove => staged.modify(aim, "remove", &mut |editor, object, field| editor.remove(object, field)).map(drop),
+            Self::Remove => staged.take_field_out(aim, found, field).map(drop),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod amounts;
 mod edits;
 mod files;
+mod kept_text;
 mod pull;
 mod removals;
 mod sealed;
@@ -171,6 +172,7 @@ impl Recipe {
         edits::apply(&self.edits, &context, &scope, target, &mut staged)?;
         removals::apply(&self.removals, &context, target, &mut staged)?;
         staged.keep_kustomizations()?;
+        change.notes = staged.notes();
         change.files = staged.finish();
         Ok(change)
     }

@@ -1,11 +1,12 @@
 //! Where a field of an object is decided: in the object's own file, or in the overlay that has the last word about it.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
+use super::fields::COUNTED;
 use super::kustomize::{directory_of, field as path_of};
 use super::{Found, Staged, failed};
 use crate::manifest::{
     EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, is_kustomization, resolve_reference,
-    split_image,
+    split_image, transformed_image,
 };
 use crate::plan::PlanError;
 use crate::types::ManifestPath;
@@ -21,10 +22,10 @@ pub(in crate::plan) enum Aim {
     Field { path: ManifestPath, object: Option<ObjectAddress>, field: FieldPath },
     /// A field within a text that stands in a kustomization: a patch.
     Inline { path: ManifestPath, text: FieldPath, field: FieldPath },
-    /// An entry of `images`, which changes the image `base`; without steps there is none yet.
-    Image { path: ManifestPath, entry: Option<Vec<Step>>, base: String },
-    /// An entry of `replicas` that is not there yet.
-    Count { path: ManifestPath, name: String },
+    /// An entry of `images`, which changes the image `base` of the object; without steps there is none yet.
+    Image { path: ManifestPath, entry: Option<Vec<Step>>, base: String, object: ObjectRef },
+    /// An entry of `replicas` that is not there yet; a base says `base`.
+    Count { path: ManifestPath, name: String, base: Option<Value> },
     /// A literal of a generator; without a place it is not there yet.
     Literal { path: ManifestPath, generator: Vec<Step>, name: String, place: Option<usize> },
 }
@@ -53,20 +54,25 @@ impl Staged<'_> {
         let outermost = found.chain.iter().find(|path| self.within.contains(path)).cloned();
         let Some(overlay) = outermost else { return Err(self.outside(&aim, found, field)) };
         match field.steps() {
-            steps if is_count(found, steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone() }),
+            steps if is_count(found, steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone(), base: self.get(&aim)? }),
             steps if is_image(steps) => match self.get(&aim)? {
-                Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base }),
+                Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base, object: found.object.clone() }),
                 _ => Err(self.outside(&aim, found, field)),
             },
             _ => Err(self.outside(&aim, found, field)),
         }
     }
 
+    /// What decides a field, wherever that is.
+    pub(super) fn decider(&mut self, found: &Found, field: &FieldPath) -> Result<Aim, PlanError> {
+        self.aim_from(found, field, 0)
+    }
+
     fn outside(&self, aim: &Aim, found: &Found, field: &FieldPath) -> PlanError {
         let overlay = found.chain.first().map_or_else(|| "a kustomization".to_owned(), ToString::to_string);
         let message = format!(
             "`{field}` of {} is decided in {}, which lies outside of {}; add a patch for it to {overlay}, and the patch is what is edited",
-            found.address(),
+            found.address().without_group(),
             aim.path(),
             self.within
         );
@@ -90,7 +96,7 @@ impl Staged<'_> {
             && let Some(Value::String(base)) = self.get(&below)?
             && let Some((steps, _)) = kustomization.image(split_image(&base).0)
         {
-            return Ok(Aim::Image { path, entry: Some(steps), base });
+            return Ok(Aim::Image { path, entry: Some(steps), base, object: found.object.clone() });
         }
         Ok(below)
     }
@@ -153,7 +159,7 @@ impl Staged<'_> {
             if !patch.is_for(&object.kind, &object.name, named) {
                 continue;
             }
-            let address = written.filter(|_| editor.documents().len() > 1).map(|written| ObjectAddress::of(&written));
+            let address = written.filter(|_| editor.documents().len() > 1).map(|written| ObjectAddress::exactly(&written));
             if let Ok(Some(_)) = editor.get(address.as_ref(), field) {
                 return Ok(Some((address, field.clone())));
             }
@@ -182,12 +188,12 @@ impl Staged<'_> {
                 let editor = Editor::open(text, false).map_err(|error| failed(path, format!("its patch cannot be read: {error}")))?;
                 editor.get(None, field).map(Option::<&Value>::cloned).map_err(|error| refused(path, error))
             }
-            Aim::Image { path, entry, base } => {
+            Aim::Image { path, entry, base, .. } => {
                 let Some(steps) = entry else { return Ok(Some(Value::from(base.as_str()))) };
                 let entry = self.reader(path)?.get(None, &path_of(steps)).map_err(|error| refused(path, error))?;
-                Ok(Some(Value::from(transformed(base, entry.unwrap_or(&Value::Null)))))
+                Ok(Some(Value::from(transformed_image(base, entry.unwrap_or(&Value::Null)))))
             }
-            Aim::Count { .. } => Ok(None),
+            Aim::Count { base, .. } => Ok(base.clone()),
             Aim::Literal { path, generator, name, place } => {
                 let Some(place) = place else { return Ok(None) };
                 let field = path_of(&[generator.as_slice(), &[Step::key("literals"), Step::Place(*place)]].concat());
@@ -201,8 +207,14 @@ impl Staged<'_> {
     pub(in crate::plan) fn set(&mut self, aim: &Aim, value: &Value) -> Result<bool, PlanError> {
         match aim {
             Aim::Field { .. } | Aim::Inline { .. } => self.modify(aim, "set", &mut |editor, object, field| editor.set(object, field, value)),
-            Aim::Image { path, entry, base } => self.set_image(path, entry.as_deref(), base, value),
-            Aim::Count { path, name } => {
+            Aim::Image { path, entry, base, object } => {
+                let changed = self.set_image(path, entry.as_deref(), base, value)?;
+                if changed {
+                    self.note_image(path, base, object)?;
+                }
+                Ok(changed)
+            }
+            Aim::Count { path, name, .. } => {
                 let entry = Value::Object(Map::from_iter([("name".to_owned(), Value::from(name.as_str())), ("count".to_owned(), value.clone())]));
                 self.edit(path, |editor| editor.append(None, &path_of(&[Step::key("replicas")]), &entry))
             }
@@ -316,15 +328,15 @@ impl Staged<'_> {
 
 fn told(path: &ManifestPath, object: Option<&ObjectAddress>, error: &EditError) -> PlanError {
     match object {
-        Some(object) => failed(path, format!("{object}: {error}")),
+        Some(object) => failed(path, format!("{}: {error}", object.without_group())),
         None => failed(path, error.to_string()),
     }
 }
 
 /// `spec.replicas` of a kind for which `replicas` of a kustomization decides it.
 fn is_count(found: &Found, steps: &[Step]) -> bool {
-    const KINDS: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
-    KINDS.contains(&found.object.kind.as_str()) && matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
+    COUNTED.contains(&found.object.kind.as_str())
+        && matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
 }
 
 /// The image of a container, which `images` of a kustomization decides.
@@ -333,34 +345,14 @@ fn is_image(steps: &[Step]) -> bool {
     matches!(steps, [.., Step::Key(list), Step::Element { .. }, Step::Key(image)] if containers(list) && image == "image")
 }
 
-/// An image as an entry of `images` leaves it.
-fn transformed(base: &str, entry: &Value) -> String {
-    let text = |field: &str| match entry.get(field) {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let (name, tag, digest) = split_image(base);
-    let mut image = text("newName").unwrap_or_else(|| name.to_owned());
-    let (new_tag, new_digest) = (text("newTag"), text("digest"));
-    let keeps = new_tag.is_none() && new_digest.is_none();
-    if let Some(tag) = new_tag.or_else(|| tag.filter(|_| keeps).map(str::to_owned)) {
-        image.push_str(&format!(":{tag}"));
-    }
-    if let Some(digest) = new_digest.or_else(|| digest.filter(|_| keeps).map(str::to_owned)) {
-        image.push_str(&format!("@{digest}"));
-    }
-    image
-}
-
 /// The value of a literal `name=value`, quotes around the value taken off as Kustomize does.
-fn literal_value(literal: &str, name: &str) -> Option<String> {
+pub(super) fn literal_value(literal: &str, name: &str) -> Option<String> {
     let (key, value) = literal.split_once('=')?;
     let unquoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
     (key == name).then(|| unquoted.unwrap_or(value).to_owned())
 }
 
 /// The key under which a generator keeps a file.
-fn file_key(file: &str) -> &str {
+pub(super) fn file_key(file: &str) -> &str {
     file.split_once('=').map_or_else(|| file.rsplit('/').next().unwrap_or(file), |(key, _)| key)
 }

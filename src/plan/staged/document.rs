@@ -19,7 +19,7 @@ impl Staged<'_> {
     /// Removes an object; its file too when nothing else is in it.
     pub(in crate::plan) fn remove_object(&mut self, found: &Found) -> Result<(), PlanError> {
         if !self.within.contains(&found.path) {
-            let message = format!("{} stands in {}, which lies outside of {}", found.address(), found.path, self.within);
+            let message = format!("{} stands in {}, which lies outside of {}", found.address().without_group(), found.path, self.within);
             return Err(PlanError::Object(message));
         }
         let documents = self.reader(&found.path)?.documents();
@@ -28,6 +28,9 @@ impl Staged<'_> {
             return self.remove(&found.path).map(drop);
         }
         let address = found.address();
-        self.edit(&found.path, |editor| editor.remove_object(&address)).map(drop)
+        if self.edit(&found.path, |editor| editor.remove_object(&address))? {
+            self.gone.push((found.path.clone(), found.object.clone()));
+        }
+        Ok(())
     }
 }

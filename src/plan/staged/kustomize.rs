@@ -2,10 +2,9 @@
 
 use super::{PlanError, Staged};
 use crate::manifest::{
-    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, PatchContent, Step, flatten, is_kustomization, parse, reference_from,
-    resolve_reference,
+    FieldPath, KUSTOMIZATION_NAMES, Kustomization, Limits, ObjectRef, Step, flatten, is_kustomization, parse, reference_from, resolve_reference,
 };
-use crate::plan::EntryKind;
+use crate::plan::{EntryKind, FileChange};
 use crate::types::ManifestPath;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +21,19 @@ const MAX_WAYS: usize = 20_000;
 pub(super) struct Cache {
     read: HashMap<ManifestPath, Option<Arc<Value>>>,
     named: HashMap<ManifestPath, Arc<Named>>,
+    /// The kustomizations of directories.
+    places: HashMap<String, Option<ManifestPath>>,
+    /// Whether the base was told that all of them will be read.
+    fetched: bool,
+}
+
+/// The ways in which files are built, each as a chain of kustomizations, outermost first.
+#[derive(Default)]
+pub(in crate::plan) struct Ways {
+    /// Of every file that is built.
+    pub(in crate::plan) files: BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
+    /// To every kustomization, which is the last of its chain.
+    pub(in crate::plan) chains: Vec<Vec<ManifestPath>>,
 }
 
 /// The paths of files a kustomization names.
@@ -34,17 +46,18 @@ impl Cache {
     pub(super) fn forget(&mut self, path: &ManifestPath) {
         self.read.remove(path);
         self.named.remove(path);
+        self.places.remove(directory_of(path));
     }
 }
 
 /// The directory a file is in; empty for the root.
-pub(super) fn directory_of(path: &ManifestPath) -> &str {
+pub(in crate::plan) fn directory_of(path: &ManifestPath) -> &str {
     path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
 impl Staged<'_> {
     /// What a kustomization says now; none when there is none that can be read.
-    pub(super) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
+    pub(in crate::plan) fn kustomization(&mut self, path: &ManifestPath) -> Result<Option<Arc<Value>>, PlanError> {
         if let Some(known) = self.kustomizations.read.get(path) {
             return Ok(known.clone());
         }
@@ -57,8 +70,26 @@ impl Staged<'_> {
         Ok(value)
     }
 
+    /// Takes over what another state of the same tree has read already, of the files that are the same here.
+    pub(in crate::plan) fn learn(&mut self, other: &Self) {
+        self.listing.clone_from(&other.listing);
+        self.listed.clone_from(&other.listed);
+        self.kustomizations.fetched = other.kustomizations.fetched;
+        let same = other.kustomizations.read.iter().filter(|(path, _)| !self.files.contains_key(*path));
+        self.kustomizations.read.extend(same.map(|(path, value)| (path.clone(), value.clone())));
+    }
+
     /// The kustomization of a directory.
-    pub(super) fn kustomization_in(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+    pub(in crate::plan) fn kustomization_in(&mut self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
+        if let Some(known) = self.kustomizations.places.get(directory) {
+            return Ok(known.clone());
+        }
+        let found = self.look_for_kustomization(directory)?;
+        self.kustomizations.places.insert(directory.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn look_for_kustomization(&self, directory: &str) -> Result<Option<ManifestPath>, PlanError> {
         for name in KUSTOMIZATION_NAMES {
             let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
             if matches!(self.is_there(&path)?, Some(EntryKind::File | EntryKind::Executable)) {
@@ -69,17 +100,34 @@ impl Staged<'_> {
     }
 
     /// The kustomizations below the target.
-    fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
-        Ok(self.manifests()?.into_iter().filter(is_kustomization).collect())
+    pub(super) fn kustomizations(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+        let paths: Vec<ManifestPath> = self.paths()?.into_iter().filter(is_kustomization).collect();
+        if self.listing.is_none() && !self.kustomizations.fetched {
+            self.base.prefetch(&paths.iter().collect::<Vec<_>>())?;
+            self.kustomizations.fetched = true;
+        }
+        Ok(paths)
     }
 
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
     pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
-        let (mut built, mut ways) = (BTreeMap::new(), 0);
-        for path in self.roots()? {
-            self.follow(&path, &mut Vec::new(), &mut ways, &mut built)?;
+        let roots = self.roots()?;
+        Ok(self.ways(&roots)?.files)
+    }
+
+    /// What is built from these kustomizations.
+    pub(in crate::plan) fn ways(&mut self, roots: &[ManifestPath]) -> Result<Ways, PlanError> {
+        let mut ways = Ways::default();
+        for path in roots {
+            self.follow(path, &mut Vec::new(), &mut ways)?;
         }
-        Ok(built)
+        Ok(ways)
+    }
+
+    /// Whether a kustomization names one of these files as something else than a resource.
+    pub(in crate::plan) fn names_other(&mut self, path: &ManifestPath, files: &BTreeMap<ManifestPath, FileChange>) -> Result<bool, PlanError> {
+        let named = self.named(path)?;
+        Ok(files.keys().any(|file| named.others.contains(file.as_str())))
     }
 
     /// The files a kustomization names.
@@ -97,8 +145,14 @@ impl Staged<'_> {
         Ok(named)
     }
 
+    /// Whether a kustomization names a file.
+    pub(super) fn names(&mut self, owner: &ManifestPath, file: &str) -> Result<bool, PlanError> {
+        let named = self.named(owner)?;
+        Ok(named.resources.contains(file) || named.others.contains(file))
+    }
+
     /// The kustomizations below the target that no other one there builds from.
-    pub(super) fn roots(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+    pub(in crate::plan) fn roots(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
         let all = self.kustomizations()?;
         let mut named: BTreeSet<ManifestPath> = BTreeSet::new();
         for path in &all {
@@ -110,25 +164,18 @@ impl Staged<'_> {
     }
 
     /// The local paths a kustomization builds from, with the list each stands in.
-    fn built_by(&mut self, path: &ManifestPath) -> Result<Vec<(&'static str, String)>, PlanError> {
+    pub(super) fn built_by(&mut self, path: &ManifestPath) -> Result<Vec<(&'static str, String)>, PlanError> {
         let Some(value) = self.kustomization(path)? else { return Ok(Vec::new()) };
         let directory = directory_of(path);
         let resources = Kustomization::of(&value).resources();
         Ok(resources.filter_map(|(field, reference)| Some((field, resolve_reference(directory, reference)?))).collect())
     }
 
-    fn follow(
-        &mut self,
-        path: &ManifestPath,
-        chain: &mut Vec<ManifestPath>,
-        ways: &mut usize,
-        built: &mut BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
-    ) -> Result<(), PlanError> {
+    fn follow(&mut self, path: &ManifestPath, chain: &mut Vec<ManifestPath>, ways: &mut Ways) -> Result<(), PlanError> {
         if chain.contains(path) || chain.len() == MAX_DEPTH {
             return Ok(());
         }
-        *ways += 1;
-        if *ways > MAX_WAYS {
+        if ways.chains.len() == MAX_WAYS {
             let message = format!(
                 "the kustomizations below {} build on each other in more than {MAX_WAYS} ways: name the `file`, or a target that is narrower",
                 self.within
@@ -136,16 +183,17 @@ impl Staged<'_> {
             return Err(PlanError::Object(message));
         }
         chain.push(path.clone());
+        ways.chains.push(chain.clone());
         for (_, resource) in self.built_by(path)? {
             match self.is_there(&resource)? {
                 Some(EntryKind::File | EntryKind::Executable) => {
                     if let Ok(file) = resource.parse::<ManifestPath>() {
-                        built.entry(file).or_default().push(chain.clone());
+                        ways.files.entry(file).or_default().push(chain.clone());
                     }
                 }
                 Some(EntryKind::Directory) => {
                     if let Some(inner) = self.kustomization_in(&resource)? {
-                        self.follow(&inner, chain, ways, built)?;
+                        self.follow(&inner, chain, ways)?;
                     }
                 }
                 _ => {}
@@ -184,9 +232,12 @@ impl Staged<'_> {
                 _ => {}
             }
         }
+        let owners = if gone.is_empty() { Vec::new() } else { self.kustomizations()? };
         for path in gone {
-            self.take_out(&path)?;
+            self.take_out(&path, &owners)?;
         }
+        let objects = std::mem::take(&mut self.gone);
+        self.forget_objects(objects)?;
         for (path, of_objects) in new {
             let is_kustomization = is_kustomization(&path);
             if is_kustomization || of_objects {
@@ -232,40 +283,6 @@ impl Staged<'_> {
         let dotted = Kustomization::of(&value).resources().next().is_some_and(|(_, first)| first.starts_with("./"));
         let reference = if dotted { format!("./{reference}") } else { reference };
         self.edit(owner, |editor| editor.append(None, &field(&[Step::key("resources")]), &Value::from(reference))).map(drop)
-    }
-
-    /// Takes a file that is gone out of every kustomization below the target, and with a directory's last kustomization the directory.
-    fn take_out(&mut self, path: &ManifestPath) -> Result<(), PlanError> {
-        let gone = if is_kustomization(path) { directory_of(path).to_owned() } else { path.as_str().to_owned() };
-        for owner in self.kustomizations()? {
-            let directory = directory_of(&owner).to_owned();
-            for (list, resource) in self.built_by(&owner)? {
-                if resource != gone {
-                    continue;
-                }
-                let Some(value) = self.kustomization(&owner)? else { continue };
-                let entries = value.get(list).and_then(Value::as_array).into_iter().flatten();
-                let place = entries.filter_map(Value::as_str).position(|entry| resolve_reference(&directory, entry).as_deref() == Some(&*gone));
-                if let Some(place) = place {
-                    self.edit(&owner, |editor| editor.remove(None, &field(&[Step::key(list), Step::Place(place)])))?;
-                }
-            }
-            self.take_out_patch(&owner, &directory, &gone)?;
-        }
-        Ok(())
-    }
-
-    fn take_out_patch(&mut self, owner: &ManifestPath, directory: &str, gone: &str) -> Result<(), PlanError> {
-        let Some(value) = self.kustomization(owner)? else { return Ok(()) };
-        let of_gone =
-            |content: PatchContent<'_>| matches!(content, PatchContent::File(file) if resolve_reference(directory, file).as_deref() == Some(gone));
-        let patches: Vec<Vec<Step>> =
-            Kustomization::of(&value).patches().into_iter().filter(|patch| of_gone(patch.content)).map(|patch| patch.steps).collect();
-        // From the last one, so that the places of the others stay true.
-        for steps in patches.into_iter().rev() {
-            self.edit(owner, |editor| editor.remove(None, &field(&steps)))?;
-        }
-        Ok(())
     }
 }
 

@@ -2,20 +2,29 @@
 //! Every step of an automation sees what those before it did. Nothing outside the target's directory is ever written.
 
 mod aim;
+mod beyond;
 mod document;
+mod fields;
+mod generated;
 mod kustomize;
 mod overlays;
+mod references;
 mod search;
+mod selection;
+mod transform;
 
 pub(super) use aim::Aim;
+pub(super) use kustomize::{Ways, directory_of};
 pub(super) use overlays::Overlay;
-use search::Found;
+pub(super) use search::Found;
+pub(super) use transform::{Passage, Passing, Stopped};
 
 use super::walk::manifests_below;
-use super::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
-use crate::manifest::{EditError, Editor};
+use super::{BaseTree, EntryKind, FileChange, Note, PlanError, TreeError};
+use crate::manifest::{EditError, Editor, Limits, Mentions, ObjectRef, flatten, parse};
 use crate::types::{DirectoryPath, ManifestPath, nearest};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Names that a message lists.
 const LISTED: usize = 20;
@@ -29,9 +38,17 @@ pub(super) struct Staged<'b> {
     files: BTreeMap<ManifestPath, Stage>,
     templated: BTreeSet<ManifestPath>,
     /// The base's files below the target, once they were asked for.
-    listing: Option<Vec<ManifestPath>>,
+    listing: Option<Arc<Listing>>,
+    /// Their paths alone, where nothing more was asked for.
+    listed: Option<Arc<Vec<ManifestPath>>>,
     kustomizations: kustomize::Cache,
+    /// The objects that were removed, and where they stood.
+    gone: Vec<(ManifestPath, ObjectRef)>,
+    notes: Vec<Note>,
 }
+
+/// Files of the base, and what each may hold, where that is known without reading it.
+type Listing = BTreeMap<ManifestPath, Option<Arc<Mentions>>>;
 
 /// What became of one file.
 enum Stage {
@@ -50,11 +67,22 @@ impl<'b> Staged<'b> {
 
     /// Nothing changed yet.
     pub(super) fn new(base: &'b dyn BaseTree, within: &'b DirectoryPath) -> Self {
-        Self { base, within, files: BTreeMap::new(), templated: BTreeSet::new(), listing: None, kustomizations: kustomize::Cache::default() }
+        Self {
+            base,
+            within,
+            files: BTreeMap::new(),
+            templated: BTreeSet::new(),
+            listing: None,
+            listed: None,
+            kustomizations: kustomize::Cache::default(),
+            gone: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Writes a file that was rendered.
     pub(super) fn write(&mut self, path: ManifestPath, bytes: Vec<u8>) -> Result<(), PlanError> {
+        self.kustomizations.forget(&path);
         match self.files.insert(path.clone(), Stage::Written(bytes)) {
             None => Ok(()),
             Some(_) => Err(PlanError::Path(format!("two steps of the automation write {path}"))),
@@ -105,8 +133,17 @@ impl<'b> Staged<'b> {
         Editor::open(text, path.as_str().ends_with(".json")).map_err(|error| failed(path, format!("it cannot be read: {error}")))
     }
 
-    /// Removes a file; tells whether it was there.
+    /// Removes a file with its objects; tells whether it was there.
     pub(super) fn remove(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
+        let documents = self.text(path)?.and_then(|text| parse(&text, Limits::default()).ok()).unwrap_or_default();
+        let objects = documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok());
+        let objects: Vec<ObjectRef> = objects.collect();
+        let was_there = self.remove_file(path)?;
+        self.gone.extend(objects.into_iter().map(|object| (path.clone(), object)));
+        Ok(was_there)
+    }
+
+    fn remove_file(&mut self, path: &ManifestPath) -> Result<bool, PlanError> {
         if self.templated.contains(path) {
             return Err(PlanError::Path(format!("the automation writes {path} from a template, and removes it as well")));
         }
@@ -124,8 +161,28 @@ impl<'b> Staged<'b> {
         Ok(true)
     }
 
+    /// What the base says in a file; none when there is none, or none that is text.
+    pub(super) fn before(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
+        Ok(self.base.read(path)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    /// Has an edited file say the same in other bytes, its documents in another order perhaps; a text that says anything else is left alone.
+    pub(super) fn say_instead(&mut self, path: &ManifestPath, text: String) {
+        let Some(Stage::Edited(editor, true)) = self.files.get_mut(path) else { return };
+        let Ok(other) = Editor::open(text, path.as_str().ends_with(".json")) else { return };
+        let said = |editor: &Editor| {
+            let mut said: Vec<String> = editor.documents().iter().map(|document| document.value.to_string()).collect();
+            said.sort();
+            said
+        };
+        let values = |editor: &Editor| editor.documents().iter().map(|document| document.value.clone()).collect::<Vec<_>>();
+        if values(editor) == values(&other) || said(editor) == said(&other) {
+            **editor = other;
+        }
+    }
+
     /// What a file says now; none when there is none, or none that is text.
-    fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
+    pub(super) fn text(&self, path: &ManifestPath) -> Result<Option<String>, TreeError> {
         let bytes = match self.files.get(path) {
             Some(Stage::Written(bytes)) => bytes.clone(),
             Some(Stage::Edited(editor, _)) => return Ok(Some(editor.text().to_owned())),
@@ -139,22 +196,37 @@ impl<'b> Staged<'b> {
     }
 
     /// Whether a file or directory is there now.
-    fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
+    pub(super) fn is_there(&self, path: &str) -> Result<Option<EntryKind>, TreeError> {
         match path.parse::<ManifestPath>().ok().and_then(|path| self.files.get(&path)) {
             Some(Stage::Removed) => Ok(None),
             Some(_) => Ok(Some(EntryKind::File)),
-            None => self.base.entry(path),
+            None if self.lists(path) => Ok(Some(EntryKind::File)),
+            None => {
+                let is_within = |file: &ManifestPath| file.as_str().strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+                let is_new = || self.files.iter().any(|(file, stage)| !matches!(stage, Stage::Removed) && is_within(file));
+                Ok(self.base.entry(path)?.or_else(|| is_new().then_some(EntryKind::Directory)))
+            }
         }
+    }
+
+    /// Whether the base is known to have the file: then it need not be asked.
+    fn lists(&self, path: &str) -> bool {
+        let listed = |listing: &Arc<Listing>| path.parse::<ManifestPath>().is_ok_and(|path| listing.get(&path).is_some_and(Option::is_some));
+        self.listing.as_ref().is_some_and(listed)
     }
 
     /// The YAML and JSON files below the target, as they are now.
     fn manifests(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
-        if self.listing.is_none() {
-            let files = self.listed()?;
-            self.base.prefetch(&files.iter().collect::<Vec<_>>())?;
-            self.listing = Some(files);
-        }
-        let mut paths: BTreeSet<ManifestPath> = self.listing.iter().flatten().cloned().collect();
+        self.listing()?;
+        self.paths()
+    }
+
+    /// Their paths, before anything of them is read.
+    fn paths(&mut self) -> Result<Vec<ManifestPath>, PlanError> {
+        let mut paths: BTreeSet<ManifestPath> = match &self.listing {
+            Some(listing) => listing.keys().cloned().collect(),
+            None => self.listed()?.iter().cloned().collect(),
+        };
         for (path, stage) in &self.files {
             match stage {
                 Stage::Removed => drop(paths.remove(path)),
@@ -165,13 +237,51 @@ impl<'b> Staged<'b> {
         Ok(paths.into_iter().collect())
     }
 
-    fn listed(&self) -> Result<Vec<ManifestPath>, PlanError> {
-        let files = manifests_below(self.base, self.within, MAX_FILES)?;
-        if files.len() > MAX_FILES {
-            let message = format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within);
-            return Err(PlanError::Object(message));
+    /// The base's files below the target.
+    fn listing(&mut self) -> Result<Arc<Listing>, PlanError> {
+        if let Some(listing) = &self.listing {
+            return Ok(Arc::clone(listing));
         }
-        Ok(files)
+        let root = if self.within.as_str() == "." { "" } else { self.within.as_str() };
+        let files: Listing = match self.base.survey(root, MAX_FILES)? {
+            Some(files) => files.into_iter().map(|file| (file.path, Some(file.mentions))).collect(),
+            None => self.listed()?.iter().map(|path| (path.clone(), None)).collect(),
+        };
+        self.refuse_too_many(files.len())?;
+        let unread: Vec<&ManifestPath> = files.iter().filter(|(_, mentions)| mentions.is_none()).map(|(path, _)| path).collect();
+        self.base.prefetch(&unread)?;
+        let listing = Arc::new(files);
+        self.listing = Some(Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    /// Their paths.
+    fn listed(&mut self) -> Result<Arc<Vec<ManifestPath>>, PlanError> {
+        if let Some(listed) = &self.listed {
+            return Ok(Arc::clone(listed));
+        }
+        let paths = Arc::new(manifests_below(self.base, self.within, MAX_FILES)?);
+        self.refuse_too_many(paths.len())?;
+        self.listed = Some(Arc::clone(&paths));
+        Ok(paths)
+    }
+
+    fn refuse_too_many(&self, files: usize) -> Result<(), PlanError> {
+        if files <= MAX_FILES {
+            return Ok(());
+        }
+        Err(PlanError::Object(format!("more than {MAX_FILES} files lie below {}: name the `file`, or a target that is narrower", self.within)))
+    }
+
+    /// Whether a file may hold an object of the kind, and of the name where one is given.
+    fn may_hold(&self, path: &ManifestPath, kind: &str, name: Option<&str>) -> bool {
+        let known = self.listing.as_ref().filter(|_| !self.files.contains_key(path)).and_then(|listing| listing.get(path)?.as_ref());
+        known.is_none_or(|mentions| mentions.may_hold(kind, name))
+    }
+
+    /// What a reviewer should know that the files do not show.
+    pub(super) fn notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 
     /// The files that differ, and what happens to each.

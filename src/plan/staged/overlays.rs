@@ -2,7 +2,7 @@
 
 use super::kustomize::directory_of;
 use super::{Stage, Staged};
-use crate::manifest::{Kustomization, resolve_reference};
+use crate::manifest::{Kustomization, PatchContent, resolve_reference};
 use crate::plan::{BaseTree, EntryKind, FileChange, PlanError, TreeError};
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
 use serde_json::Value;
@@ -52,7 +52,7 @@ impl<'b> Staged<'b> {
     }
 
     /// The bytes of a file of any kind, as it is now.
-    fn content(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+    pub(super) fn content(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
         match path.parse::<ManifestPath>() {
             Ok(path) if self.files.contains_key(&path) => Ok(self.text(&path)?.map(String::into_bytes)),
             _ => self.base.bytes(path),
@@ -73,6 +73,14 @@ impl<'b> Staged<'b> {
                 // `github.com/org/repository//path` has no scheme.
                 Some(_) if !resource.contains("//") && !names_a_host(resource) => overlay.missing.push(resource.to_owned()),
                 _ => overlay.elsewhere.push(resource.to_owned()),
+            }
+        }
+        for patch in Kustomization::of(&value).patches() {
+            if let PatchContent::File(file) = patch.content
+                && let Some(local) = resolve_reference(&directory, file)
+                && self.is_there(&local)?.is_none()
+            {
+                overlay.missing.push(file.to_owned());
             }
         }
         overlay.elsewhere.extend(remote(&value));

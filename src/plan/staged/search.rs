@@ -1,10 +1,10 @@
 //! An object found by its name in whichever file below the target it stands, with the kustomizations that build it.
 
 use super::{Staged, listed};
-use crate::manifest::{Kustomization, Limits, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
+use crate::manifest::{Kustomization, Limits, Mentions, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
 use crate::plan::PlanError;
 use crate::types::{ManifestPath, nearest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that are read to say which there are, at most.
 const MAX_CANDIDATES: usize = 2_000;
@@ -21,9 +21,9 @@ pub(in crate::plan) struct Found {
 }
 
 impl Found {
-    /// Its address within its file.
+    /// Its address within its file, with its group: another group may have an object of the same kind and name there.
     pub(in crate::plan) fn address(&self) -> ObjectAddress {
-        ObjectAddress::of(&self.object)
+        ObjectAddress::exactly(&self.object)
     }
 }
 
@@ -37,7 +37,7 @@ impl Staged<'_> {
     /// The one object of this name; none when there is none.
     pub(in crate::plan) fn find(&mut self, address: &ObjectAddress) -> Result<Option<Found>, PlanError> {
         let mut found: Vec<Found> = Vec::new();
-        for candidate in self.candidates()? {
+        for candidate in self.candidates(Some(address))? {
             found.extend(self.matches(&candidate, address)?);
         }
         match found.as_slice() {
@@ -45,7 +45,13 @@ impl Staged<'_> {
             [_] => Ok(found.pop()),
             several => {
                 let places: Vec<String> = several.iter().map(Found::place).collect();
-                let message = format!("{address} stands in more than one place: {}; name the `file`, or a target that is narrower", listed(&places));
+                let groups: BTreeSet<String> = several.iter().map(|found| address.in_group_of(&found.object).to_string()).collect();
+                let apart = if groups.len() == several.len() {
+                    format!("name it with its group ({}), the `file`", groups.into_iter().collect::<Vec<_>>().join(", "))
+                } else {
+                    "name the `file`".to_owned()
+                };
+                let message = format!("{address} stands in more than one place: {}; {apart}, or a target that is narrower", listed(&places));
                 Err(PlanError::Object(message))
             }
         }
@@ -55,7 +61,7 @@ impl Staged<'_> {
     pub(in crate::plan) fn not_found(&mut self, address: &ObjectAddress) -> Result<PlanError, PlanError> {
         let mut names: BTreeMap<String, bool> = BTreeMap::new();
         let mut unread = 0_usize;
-        for candidate in self.candidates()?.into_iter().take(MAX_CANDIDATES) {
+        for candidate in self.candidates(None)?.into_iter().take(MAX_CANDIDATES) {
             let Some(text) = self.text(&candidate.path)? else { continue };
             let Ok(documents) = parse(&text, Limits::default()) else {
                 unread += 1;
@@ -75,12 +81,39 @@ impl Staged<'_> {
         Ok(PlanError::Object(format!("there is no {wanted} below {}{near}{there}{unread}", self.within)))
     }
 
-    /// Every file below the target once for each way in which it is built.
-    fn candidates(&mut self) -> Result<Vec<Candidate>, PlanError> {
+    /// The first of these objects, none of which is in `path`'s base text, that stands in some file all the same, and in which: in that
+    /// file, or where its own namespace makes it the same object wherever below the target it stands.
+    pub(in crate::plan) fn standing(&mut self, objects: &[ObjectRef], path: &ManifestPath) -> Result<Option<(ObjectRef, ManifestPath)>, PlanError> {
+        let mut places = vec![path.clone()];
+        if objects.iter().any(is_the_same_anywhere) {
+            places.extend(self.manifests()?.into_iter().filter(|place| place != path));
+        }
+        for place in places {
+            let mut wanted = objects.iter().filter(|object| place == *path || is_the_same_anywhere(object));
+            if !wanted.clone().any(|object| self.may_hold(&place, &object.kind, Some(&object.name))) || self.is_patch_file(&place)? {
+                continue;
+            }
+            let Some(text) = self.text(&place)? else { continue };
+            if !wanted.clone().any(|object| Mentions::of(&text).may_hold(&object.kind, Some(&object.name))) {
+                continue;
+            }
+            let Ok(documents) = parse(&text, Limits::default()) else { continue };
+            let there: Vec<ObjectRef> =
+                documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok()).collect();
+            if let Some(object) = wanted.find(|object| there.iter().any(|there| there.is_same(object))) {
+                return Ok(Some((object.clone(), place)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every file below the target that may hold the object, once for each way in which it is built.
+    fn candidates(&mut self, wanted: Option<&ObjectAddress>) -> Result<Vec<Candidate>, PlanError> {
         let built = self.built()?;
         let mut candidates = Vec::new();
         for path in self.manifests()? {
-            if !built.contains_key(&path) && !is_kustomization(&path) && !self.is_patch_file(&path)? {
+            let may_hold = wanted.is_none_or(|address| self.may_hold(&path, address.kind(), Some(address.name())));
+            if may_hold && !built.contains_key(&path) && !is_kustomization(&path) && !self.is_patch_file(&path)? {
                 candidates.push(Candidate { path, chain: Vec::new() });
             }
         }
@@ -90,9 +123,13 @@ impl Staged<'_> {
 
     /// The objects of a file that the address names.
     fn matches(&mut self, candidate: &Candidate, address: &ObjectAddress) -> Result<Vec<Found>, PlanError> {
+        // Most files say neither name nor kind, and need not be read, or not be parsed. A prefix of Kustomize's is not in the file.
+        let name = if self.renames(&candidate.chain)? { None } else { Some(address.name()) };
+        if !self.may_hold(&candidate.path, address.kind(), name) {
+            return Ok(Vec::new());
+        }
         let Some(text) = self.text(&candidate.path)? else { return Ok(Vec::new()) };
-        // Most files say neither name nor kind, and need not be parsed. A prefix of Kustomize's is not in the file.
-        if !text.contains(address.kind()) || (candidate.chain.is_empty() && !text.contains(address.name())) {
+        if !Mentions::of(&text).may_hold(address.kind(), name) {
             return Ok(Vec::new());
         }
         let Ok(documents) = parse(&text, Limits::default()) else { return Ok(Vec::new()) };
@@ -106,8 +143,18 @@ impl Staged<'_> {
         Ok(found)
     }
 
+    /// Whether one of the kustomizations gives its objects other names.
+    fn renames(&mut self, chain: &[ManifestPath]) -> Result<bool, PlanError> {
+        for path in chain {
+            if self.kustomization(path)?.is_some_and(|value| !Kustomization::of(&value).renamed("").is_empty()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The object with the name and namespace that its kustomizations give it.
-    fn as_built(&mut self, chain: &[ManifestPath], object: &ObjectRef) -> Result<ObjectRef, PlanError> {
+    pub(super) fn as_built(&mut self, chain: &[ManifestPath], object: &ObjectRef) -> Result<ObjectRef, PlanError> {
         let mut built = object.clone();
         for path in chain.iter().rev() {
             let Some(value) = self.kustomization(path)? else { continue };
@@ -119,6 +166,11 @@ impl Staged<'_> {
         }
         Ok(built)
     }
+}
+
+/// Whether an object says all that makes it the one it is: no kustomization puts it into a namespace.
+fn is_the_same_anywhere(object: &ObjectRef) -> bool {
+    object.namespace.is_some() || object.is_cluster_scoped() == Some(true)
 }
 
 impl Found {

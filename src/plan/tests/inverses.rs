@@ -1,7 +1,10 @@
 //! What takes a change back: on the base it was made on, and on one that went on.
 
 use super::*;
+use crate::manifest::tests::edits_at_random::{document, habits, path_of, written};
+use crate::manifest::{EditError, Editor, Limits, ObjectAddress, Step, parse};
 use crate::types::DirectoryPath;
+use proptest::prelude::*;
 
 const WEB: &str = "# web\nkind: Deployment\napiVersion: apps/v1\nmetadata:\n  name: web\n  namespace: shop\nspec:\n  replicas: 2 # two\n  template:\n    spec:\n      containers:\n      - name: web\n        image: web:1.4\n        args: [--fast]\n      - name: side\n        image: side:1\n";
 const PATH: &str = "clusters/prod/apps/web.yaml";
@@ -125,4 +128,134 @@ fn what_cannot_be_kept_is_refused() {
     let large = format!("{WEB}# {}\n", "x".repeat(600_000));
     let error = Inverse::of(&set(&[(PATH, Some(WEB))]), &Files::of(&[(PATH, &large)])).expect_err("refused").to_string();
     assert!(error.contains("make several requests"), "{error}");
+}
+
+const SERVICE: &str = "kind: Service\napiVersion: v1\nmetadata: {name: web, namespace: shop}\nspec: {ports: [{port: 80}]} # plain\n";
+
+#[test]
+fn an_object_of_the_change_that_somebody_changed_since_stays() {
+    let base = Files::of(&[(PATH, WEB)]);
+    let both = format!("{WEB}---\n{SERVICE}");
+    let inverse = kept(&Inverse::of(&set(&[(PATH, Some(&both))]), &base).expect("an inverse"));
+    let undone = inverse.apply(&Files::of(&[(PATH, &both.replace("port: 80", "port: 8080"))]), &within()).expect("undone");
+    assert!(undone.change.files.is_empty(), "{:?}", undone.change);
+    assert_eq!(undone.left, [format!("{PATH}: Service/shop/web came with the change and says something else by now: it stays")]);
+    // Another order of its fields, and a comment, are no other object.
+    let today = both.replace("kind: Service\napiVersion: v1\n", "apiVersion: v1 # the first\nkind: Service\n");
+    let undone = inverse.apply(&Files::of(&[(PATH, &today)]), &within()).expect("undone");
+    assert_eq!(after(&Files::of(&[]), &undone.change).1[PATH], WEB);
+}
+
+#[test]
+fn an_object_that_somebody_put_back_is_not_put_back_again() {
+    let both = format!("{WEB}---\n{SERVICE}");
+    let base = Files::of(&[(PATH, &both)]);
+    let inverse = kept(&Inverse::of(&set(&[(PATH, Some(WEB))]), &base).expect("an inverse"));
+    let own = SERVICE.replace("port: 80", "port: 8080");
+    for (files, place) in [
+        (vec![(PATH, format!("{WEB}---\n{own}"))], PATH),
+        (vec![(PATH, format!("# today\n{WEB}")), ("clusters/prod/elsewhere.yaml", own.clone())], "clusters/prod/elsewhere.yaml"),
+    ] {
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let undone = inverse.apply(&Files::of(&files), &within()).expect("undone");
+        assert!(undone.change.files.is_empty(), "{:?}", undone.change);
+        assert_eq!(undone.left, [format!("{PATH}: a document stays away: Service/shop/web is there again, in {place}")]);
+    }
+    // The same of a whole file.
+    let base = Files::of(&[(PATH, SERVICE)]);
+    let inverse = kept(&Inverse::of(&set(&[(PATH, None)]), &base).expect("an inverse"));
+    let undone = inverse.apply(&Files::of(&[("clusters/prod/elsewhere.yaml", &own)]), &within()).expect("undone");
+    assert!(undone.change.files.is_empty() && undone.left[0].ends_with("Service/shop/web is there again, in clusters/prod/elsewhere.yaml"));
+    // A namesake of another group is another object.
+    let knative = SERVICE.replace("apiVersion: v1", "apiVersion: serving.knative.dev/v1");
+    let undone = inverse.apply(&Files::of(&[("clusters/prod/elsewhere.yaml", &knative)]), &within()).expect("undone");
+    assert_eq!(after(&Files::of(&[]), &undone.change).1[PATH], SERVICE);
+}
+
+#[test]
+fn an_object_that_the_change_moved_goes_back_to_where_it_was() {
+    let both = format!("{WEB}---\n{SERVICE}");
+    let other = "clusters/prod/apps/service.yaml";
+    let base = Files::of(&[(PATH, &both)]);
+    let inverse = Inverse::of(&set(&[(PATH, Some(WEB)), (other, Some(SERVICE))]), &base).expect("an inverse");
+    let today = Files::of(&[(PATH, &format!("# today\n{WEB}")), (other, SERVICE)]);
+    let undone = inverse.apply(&today, &within()).expect("undone");
+    assert_eq!(undone.left, Vec::<String>::new());
+    assert_eq!(after(&today, &undone.change).1, BTreeMap::from([(PATH.to_owned(), format!("# today\n{both}"))]));
+}
+
+#[test]
+fn an_element_that_somebody_put_back_is_not_there_twice() {
+    let without = WEB.replace("      - name: side\n        image: side:1\n", "");
+    let inverse = Inverse::of(&set(&[(PATH, Some(&without))]), &Files::of(&[(PATH, WEB)])).expect("an inverse");
+    let undone = inverse.apply(&Files::of(&[(PATH, &WEB.replace("side:1", "side:2"))]), &within()).expect("undone");
+    assert!(undone.change.files.is_empty() && undone.left[0].contains("[name=side]` is there again and says something else"), "{undone:?}");
+}
+
+/// One operation on one object of a text, as `edit` has them.
+fn operate(editor: &mut Editor, which: usize, object: Option<&ObjectAddress>, scalar: &[Step], new: &Value) -> Result<bool, EditError> {
+    let field = path_of(scalar);
+    let list = scalar.iter().rposition(|step| matches!(step, Step::Element { .. })).map(|at| path_of(&scalar[..at]));
+    let element = json!({"name": "n0", "added": new});
+    match (which, list) {
+        (0, _) => editor.set(object, &field, new),
+        (1, _) => editor.set(object, &"metadata.annotations.added".parse().expect("a path"), new),
+        (2, _) => editor.merge(object, &"metadata".parse().expect("a path"), &json!({"labels": {"a": new, "b": null}, "own": null})),
+        (3, Some(list)) => editor.append(object, &list, &json!({"name": "another", "value": new})),
+        (4, Some(list)) => editor.ensure(object, &list, &element, Some("name")),
+        (5, Some(list)) => editor.ensure(object, &list, &element, None),
+        (6, _) => {
+            let grown = editor.get(object, &field)?.and_then(Value::as_i64).map(|number| number.saturating_add(1));
+            grown.map_or(Ok(false), |grown| editor.set(object, &field, &Value::from(grown)))
+        }
+        (7, _) => editor.remove(object, &field),
+        (8, _) => editor.add_document("kind: Service\napiVersion: v1\nmetadata: {name: added}\n"),
+        // With its last object a file goes, which is not done here.
+        (9, _) if editor.documents().len() > 1 => object.map_or(Ok(false), |object| editor.remove_object(object)),
+        _ => Ok(false),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn every_operation_and_its_inverse_give_the_bytes_there_were_in_a_file_somebody_else_changed_too(
+        bodies in prop::collection::vec(document(), 1..4), habits in habits(), dice in prop::collection::vec(any::<u8>(), 40),
+        object in any::<prop::sample::Index>(), which in 0..10_usize, scalar in any::<prop::sample::Index>(), new in prop_oneof![Just(json!("x")), Just(json!(7)), Just(json!(true))],
+    ) {
+        let mut scalars = Vec::new();
+        let mut texts = Vec::new();
+        for (number, body) in bodies.iter().enumerate() {
+            let mut value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("n{number}"), "own": 1}});
+            value["spec"] = body.clone();
+            let writer = written(&value, &habits, dice.clone());
+            scalars.push(writer.scalars.iter().map(|(steps, _)| steps.clone()).filter(|steps| steps[0] == Step::key("spec")).collect::<Vec<_>>());
+            let ended = number + 1 == bodies.len() || writer.out.ends_with('\n');
+            texts.push(format!("{}{}", writer.out, if ended { "" } else { "\n" }));
+        }
+        let text = texts.join("---\n");
+        let Ok(documents) = parse(&text, Limits::default()) else { return Ok(()) };
+        prop_assume!(documents.len() == bodies.len());
+        let at = object.index(documents.len());
+        if scalars[at].is_empty() {
+            return Ok(());
+        }
+        let address = ObjectAddress::exactly(&documents[at].object().expect("an object"));
+        let mut editor = Editor::open(text.clone(), false).expect("read");
+        // What cannot be written is refused; that is another test's.
+        let Ok(true) = operate(&mut editor, which, Some(&address), scalars[at][scalar.index(scalars[at].len())].as_slice(), &new) else { return Ok(()) };
+        let base = Files::of(&[(PATH, &text)]);
+        let inverse = kept(&Inverse::of(&set(&[(PATH, Some(editor.text()))]), &base).expect("an inverse"));
+        let undone = inverse.apply(&Files::of(&[(PATH, editor.text())]), &within()).expect("undone");
+        prop_assert_eq!(&after(&base, &undone.change).1[PATH], &text);
+        let today = Files::of(&[(PATH, &format!("# somebody was here\n{}", editor.text()))]);
+        let undone = inverse.apply(&today, &within()).expect("undone");
+        // A comment between what is put back and its neighbours may stand in the way: then that is said.
+        if undone.left.iter().any(|left| left.contains("without changing something else")) {
+            return Ok(());
+        }
+        prop_assert_eq!(undone.left, Vec::<String>::new());
+        prop_assert_eq!(&after(&today, &undone.change).1[PATH], &format!("# somebody was here\n{text}"), "{}", editor.text());
+    }
 }

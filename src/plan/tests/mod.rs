@@ -99,7 +99,23 @@ fn change(edit: &Value, parameters: Value, base: &Files) -> Result<BTreeMap<Stri
     change_of(&compile(spec(edit)).expect("compiles"), parameters, base, &NoTemplates)
 }
 
+/// What a reviewer is told of an edit: the file and the sentence.
+fn noted(edit: Value, base: &Files) -> Vec<(String, String)> {
+    let recipe = compile(spec(&json!([edit]))).expect("compiles");
+    let changed = changes_of(&recipe, json!({"app": "web", "replicas": 6}), base, &NoTemplates).expect("a change");
+    changed.notes.into_iter().map(|note| (note.path.to_string(), note.message)).collect()
+}
+
 fn change_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Renderer) -> Result<BTreeMap<String, String>, PlanError> {
+    let changed = changes_of(recipe, parameters, base, renderer)?;
+    let text = |change: FileChange| match change {
+        FileChange::Write(bytes) => String::from_utf8(bytes).expect("UTF-8"),
+        FileChange::Remove => REMOVED.to_owned(),
+    };
+    Ok(changed.files.into_iter().map(|(path, change)| (path.to_string(), text(change))).collect())
+}
+
+fn changes_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Renderer) -> Result<ChangeSet, PlanError> {
     let event = Event {
         id: EventId::from_parts(Timestamp::from_unix_millis(0), 1),
         delivery: None,
@@ -124,12 +140,7 @@ fn change_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn Re
     };
     let parameters: Map<String, Value> = parameters.as_object().cloned().expect("an object");
     let inputs = Inputs { event: &event, parameters: &parameters };
-    let changed = recipe.change(inputs, &target, base, renderer, &Placeholders)?;
-    let text = |change: FileChange| match change {
-        FileChange::Write(bytes) => String::from_utf8(bytes).expect("UTF-8"),
-        FileChange::Remove => REMOVED.to_owned(),
-    };
-    Ok(changed.files.into_iter().map(|(path, change)| (path.to_string(), text(change))).collect())
+    recipe.change(inputs, &target, base, renderer, &Placeholders)
 }
 
 const DEPLOYMENT: &str = "# web\nkind: Deployment\napiVersion: apps/v1\nmetadata: {name: web, namespace: shop}\nspec:\n  replicas: 2 # two\n---\nkind: Service\napiVersion: v1\nmetadata: {name: web, namespace: shop}\n";

@@ -143,6 +143,50 @@ fn a_json_file_and_helm_values_are_edited_as_they_are() {
 }
 
 #[test]
+fn a_number_over_text_is_text_in_the_quotes_there_were() {
+    let values = "image:\n  tag: \"1.0\" # ours\n  other: 'v1.4'\nport: http\nenabled: \"true\"\n";
+    let base = Files::of(&[("clusters/prod/values.yaml", values), (PATH, WEB)]);
+    let set = |operation: Value| {
+        let mut edit = json!({"file": "values.yaml"});
+        edit.as_object_mut().expect("an object").extend(operation.as_object().cloned().expect("an object"));
+        edited(edit, &base)["clusters/prod/values.yaml"].clone()
+    };
+    assert_eq!(set(json!({"set": {"image.tag": "1.1"}})), values.replace("\"1.0\"", "\"1.1\""));
+    assert_eq!(set(json!({"set": {"image.tag": "parameters.replicas"}})), values.replace("\"1.0\"", "\"6\""));
+    assert_eq!(set(json!({"set": {"image": "{'tag': 1.1, 'other': 2}"}})), values.replace("\"1.0\"", "\"1.1\"").replace("'v1.4'", "'2'"));
+    assert_eq!(set(json!({"merge": {"image": "{'tag': 1.1}"}})), values.replace("\"1.0\"", "\"1.1\""));
+    assert_eq!(set(json!({"set": {"enabled": "false"}})), values.replace("\"true\"", "\"false\""));
+    assert_eq!(set(json!({"set": {"port": "8080"}})), values.replace("http", "8080"));
+    // Who wants another kind of value takes the text out first.
+    let both = json!([{"file": "values.yaml", "remove": ["enabled"]}, {"file": "values.yaml", "set": {"enabled": "false"}}]);
+    assert_eq!(change(&both, json!({}), &base).expect("a change")["clusters/prod/values.yaml"], values.replace("\"true\"", "false"));
+}
+
+#[test]
+fn a_kind_of_two_groups_is_told_apart_also_where_one_has_no_name() {
+    let core = "kind: Service\napiVersion: v1\nmetadata: {name: web, namespace: shop}\nspec: {a: 1}\n";
+    let knative = core.replace("apiVersion: v1", "apiVersion: serving.knative.dev/v1");
+    let both = format!("{core}---\n{knative}");
+    let set = |object: &str| json!({"object": object, "set": {"spec.a": "2"}});
+    for base in [Files::of(&[(PATH, &both)]), Files::of(&[(PATH, core), ("clusters/prod/knative.yaml", &knative)])] {
+        let told = refused(set("Service/shop/web"), &base);
+        assert!(told.contains("name it with its group (Service.core/shop/web, Service.serving.knative.dev/shop/web)"), "{told}");
+        for (object, version) in [("Service.core/shop/web", "apiVersion: v1\n"), ("Service.serving.knative.dev/shop/web", "serving.knative.dev/v1\n")]
+        {
+            let changed = edited(set(object), &base);
+            let [text] = changed.values().collect::<Vec<_>>()[..] else { panic!("one file: {changed:?}") };
+            let document = text.split("---\n").find(|document| document.contains("a: 2")).expect("a change");
+            assert!(document.contains(version), "{text}");
+            assert_eq!(text.matches("a: 2").count(), 1);
+        }
+    }
+    let mut in_file = set("Service/shop/web");
+    in_file["file"] = json!("apps/web.yaml");
+    let told = refused(in_file, &Files::of(&[(PATH, &both)]));
+    assert!(told.contains("stands 2 times in the file; name one of them with its group: Service.core/shop/web, Service.serving"), "{told}");
+}
+
+#[test]
 fn a_time_to_live_is_a_duration_or_an_expression_that_gives_one() {
     let told = |ttl: &str| -> Vec<String> {
         let mut spec = spec(&json!([on_web(json!({"set": {"spec.replicas": "1"}}))]));

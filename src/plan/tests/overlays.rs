@@ -32,6 +32,8 @@ fn a_count_is_changed_where_the_overlay_gives_it() {
     let grown = edited(on_web(json!({"increase": {"spec.replicas": 1}})), &with(&overlay));
     only(&grown, OVERLAY, &overlay.replace("count: 4", "count: 5"));
     // Nobody but the base says it, which is not this target's: the overlay gets the last word.
+    let grown = edited(on_web(json!({"increase": {"spec.replicas": 2}})), &with(HEAD));
+    only(&grown, OVERLAY, &format!("{HEAD}replicas:\n- name: web\n  count: 3\n"));
     only(&edited(set(), &with(HEAD)), OVERLAY, &format!("{HEAD}replicas:\n- name: web\n  count: 6\n"));
 }
 
@@ -71,6 +73,41 @@ fn a_patch_that_decides_a_field_is_what_is_edited() {
     // For another object, a patch decides nothing.
     let other = by_file.replace("- path: patch.yaml", "- path: patch.yaml\n  target: {kind: Deployment, name: other}");
     only(&edited(on_web(json!({"set": {"spec.replicas": "6"}})), &with(&other)), OVERLAY, &format!("{other}replicas:\n- name: web\n  count: 6\n"));
+}
+
+#[test]
+fn a_field_that_goes_goes_from_everything_that_gives_it_or_not_at_all() {
+    let remove = || on_web(json!({"remove": ["spec.replicas"]}));
+    let by_file = format!("{HEAD}patches:\n- path: patch.yaml\n");
+    let told = refused(remove(), &with(&by_file));
+    assert!(
+        told.contains("`spec.replicas` of Deployment//web would still be given by base/web/web.yaml, which lies outside of clusters/prod"),
+        "{told}"
+    );
+    // Where the base is the target's own, it goes from both.
+    let mut own = with("namespace: shop\nresources:\n- web.yaml\npatches:\n- path: patch.yaml\n");
+    own.1.insert("clusters/prod/web.yaml".to_owned(), BASE.to_owned());
+    let changed = edited(remove(), &own);
+    assert_eq!(changed["clusters/prod/web.yaml"], BASE.replace("  replicas: 1\n", ""));
+    assert!(!changed["clusters/prod/patch.yaml"].contains("replicas"), "{changed:?}");
+    // Where only the patch gives it, it goes from there.
+    own.1.insert("clusters/prod/web.yaml".to_owned(), BASE.replace("  replicas: 1\n", ""));
+    assert_eq!(edited(remove(), &own).keys().collect::<Vec<_>>(), ["clusters/prod/patch.yaml"]);
+    let json_patch = format!("{HEAD}patches:\n- target: {{kind: Deployment}}\n  path: ops.yaml\n");
+    let told = refused(on_web(json!({"remove": ["spec.template.spec.containers[name=web].env[name=MODE].value"]})), &with(&json_patch));
+    assert!(told.contains("is given by an operation of a JSON patch: take the operation out of it"), "{told}");
+}
+
+#[test]
+fn a_reviewer_is_told_of_the_other_objects_that_an_image_changes() {
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once}\nspec: {template: {spec: {initContainers: [{name: x, image: 'web:0.9'}]}}}\n";
+    let mut base = with(&format!("{HEAD}- job.yaml\nimages: [{{name: web, newTag: \"1.4\"}}]\n"));
+    base.1.insert("clusters/prod/job.yaml".to_owned(), job.to_owned());
+    let set = on_web(json!({"set": {"spec.template.spec.containers[name=web].image": "'web:1.5'"}}));
+    let message = "`images` changes every object with the image web, these as well: Job//once";
+    assert_eq!(noted(set.clone(), &base), [(OVERLAY.to_owned(), message.to_owned())]);
+    base.1.insert("clusters/prod/job.yaml".to_owned(), job.replace("web:0.9", "other/web:0.9"));
+    assert!(noted(set, &base).is_empty());
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl World<'_> {
                 [("object", object), ("oldObject", old), ("request", request), ("namespaceObject", namespace), ("params", &parameter.converted)];
             let variables = policy.compiled().variables.iter().map(|(name, expression)| (name.as_str(), expression));
             let steps = STEPS.min(self.budget.left());
-            let own = Budget::new(steps);
+            let own = self.budget.beside(steps);
             let activation = Activation::new(values, variables, &own);
             Case { policy, binding, activation: &activation }.run(review);
             self.budget.pay(steps - own.left());

@@ -6,8 +6,10 @@ mod crd;
 mod explain;
 mod found;
 mod set;
+mod steps;
 
 pub(super) use explain::Fault;
+pub use found::ReadSchemas;
 pub(super) use found::Schemas;
 pub(super) use set::Lookup;
 pub use set::{SchemaProblem, SchemaSet};

@@ -1,7 +1,7 @@
 //! Schemas of kinds that are not Kubernetes' own: from definitions (CRDs) and from JSON Schemas in a catalogue's layout.
 //! A schema is compiled when the first object of its kind comes. It is given its files; it never looks for them.
 
-use super::{Fault, crd, explain};
+use super::{Fault, crd, explain, steps};
 use crate::manifest::{Limits, parse};
 use jsonschema::Validator;
 use serde_json::Value;
@@ -43,6 +43,8 @@ pub(in crate::validate) struct Entry {
     kind: Option<String>,
     served: bool,
     document: Value,
+    /// Whether it refers to itself anywhere, so that its work has to be counted first.
+    refers: bool,
     validator: OnceLock<Result<Validator, String>>,
 }
 
@@ -142,7 +144,8 @@ impl SchemaSet {
             return Err(SchemaProblem { path: path.to_owned(), line: 0, message: message.to_owned() });
         }
         for (group, kind, version, exact) in types {
-            let entry = Entry::new(exact.then(|| kind.clone()), true, document.clone());
+            let refers = steps::has_references(&document);
+            let entry = Entry { refers, ..Entry::new(exact.then(|| kind.clone()), true, document.clone()) };
             self.insert(&group, &kind, version, entry);
         }
         Ok(())
@@ -170,7 +173,7 @@ impl SchemaSet {
 
 impl Entry {
     fn new(kind: Option<String>, served: bool, document: Value) -> Self {
-        Self { kind, served, document, validator: OnceLock::new() }
+        Self { kind, served, document, refers: false, validator: OnceLock::new() }
     }
 
     /// What is wrong with `object`; nothing when it is valid.
@@ -178,6 +181,9 @@ impl Entry {
     /// # Errors
     /// Why its schema cannot be used.
     pub(in crate::validate) fn faults(&self, object: &Value) -> Result<Vec<Fault>, String> {
+        if self.refers && !steps::is_bounded(&self.document, object) {
+            return Err(format!("it refers to itself so often that it would take more than {} steps on this object", steps::MAX_STEPS));
+        }
         let validator = self.validator.get_or_init(|| jsonschema::draft202012::options().build(&self.document).map_err(|error| error.to_string()));
         let validator = validator.as_ref().map_err(Clone::clone)?;
         if validator.is_valid(object) {
@@ -299,6 +305,21 @@ spec:
             }
         }
         assert!(matches!(set.find("example.com/v1", "Gadget"), Lookup::Unknown));
+    }
+
+    #[test]
+    fn a_schema_whose_references_double_is_not_used_where_an_object_meets_them() {
+        let twice = |to: usize| json!({"$ref": format!("#/$defs/d{to}")});
+        let mut definitions: Map<String, Value> =
+            (0..40).map(|level| (format!("d{level}"), json!({"allOf": [twice(level + 1), twice(level + 1)]}))).collect();
+        definitions.insert("d40".to_owned(), json!({"type": "object"}));
+        let schema = json!({"properties": {"spec": {"$ref": "#/$defs/d0"}}, "$defs": definitions}).to_string();
+        let (set, problems) = SchemaSet::read([("a.example.com/nut_v1.json", schema.as_bytes())]);
+        assert!(problems.is_empty(), "{problems:?}");
+        let Lookup::Found(nut) = set.find("a.example.com/v1", "Nut") else { panic!("not found") };
+        assert_eq!(nut.faults(&json!({"kind": "Nut"})), Ok(Vec::new()));
+        let error = nut.faults(&json!({"kind": "Nut", "spec": {}})).expect_err("too much");
+        assert!(error.contains("more than 2000000 steps"), "{error}");
     }
 
     #[test]

@@ -40,6 +40,31 @@ fn a_dry_run_shows_the_lines_and_writes_none() {
 }
 
 #[test]
+fn what_grows_stays_within_the_bounds_given_and_never_goes_below_zero_unasked() {
+    let world = world();
+    let edit = |arguments: &[&str]| world.run(&[&["edit", "-C", "repo", "--object", "Deployment/shop/web"], arguments].concat());
+    edit(&["--increase", "spec.replicas=5", "--max", "4"]).ok();
+    assert_eq!(text(&world, "repo/apps/web.yaml"), WEB.replace("replicas: 2", "replicas: 4"));
+    let told = edit(&["--increase", "spec.replicas=-9"]).fails(3);
+    assert!(told.contains("-5 would be below zero; give it a lower bound"), "{told}");
+    edit(&["--increase", "spec.replicas=-9", "--min", "1"]).ok();
+    assert_eq!(text(&world, "repo/apps/web.yaml"), WEB.replace("replicas: 2", "replicas: 1"));
+    assert!(edit(&["--set", "spec.replicas=2", "--max", "4"]).fails(1).contains("--min and --max are for what --increase"));
+}
+
+#[test]
+fn an_edit_is_held_against_the_shipped_policies_unless_they_are_off() {
+    let world = world();
+    let field = "spec.template.spec.containers[name=web].securityContext";
+    let edit = |more: &[&str]| {
+        world.run(&[&["edit", "-C", "repo", "-f", "apps/web.yaml", "--set", &format!("{field}={{privileged: true}}"), "--dry-run"], more].concat())
+    };
+    let told = edit(&[]).fails(3);
+    assert!(told.contains("a privileged container owns its node"), "{told}");
+    edit(&["--policy-baseline", "off"]).ok();
+}
+
+#[test]
 fn an_edit_changes_its_bytes_alone_and_an_object_goes_with_its_place_in_the_kustomization() {
     let world = world();
     let edit = |arguments: &[&str]| world.run(&[&["edit", "-C", "repo"], arguments].concat());

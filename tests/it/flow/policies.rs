@@ -83,3 +83,75 @@ fn a_broken_policy_is_refused_with_its_place_and_the_old_one_stays_in_force() {
     let rejected = server.at().settled("OPS-1", "rejected").to_string();
     assert!(rejected.contains("at most 5 replicas"), "{rejected}");
 }
+
+const OVERLAY: &str = "clusters/prod-eu/kustomization.yaml";
+
+/// Images of one registry with a tag, by the shipped policies.
+const REGISTRIES: &str = "apiVersion: kubeops.dev/v1alpha1
+kind: PolicyParameters
+metadata: { name: ours }
+spec: { registries: [registry.example.com] }
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: { name: ours }
+spec:
+  policyName: baseline-image-registries
+  validationActions: [Deny]
+  paramRef: { name: ours, parameterNotFoundAction: Deny }
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: { name: pinned }
+spec: { policyName: baseline-image-tags, validationActions: [Deny] }
+";
+
+/// A server whose automation does this to the Deployment, which an overlay with `rules` builds.
+fn overlaid(rules: &str, edit: &str) -> TestServer {
+    let mut server = TestServer::prepare();
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    server.upstream.write("main", OVERLAY, &format!("resources:\n- apps/shop/web.yaml\n{rules}"));
+    server.edit_resource("policies.yaml", |_| format!("{POLICIES}---\n{REGISTRIES}"));
+    server.edit_resource("replicas-request.yaml", |text| {
+        let (before, edits) = text.split_once("  edit:").expect("edits");
+        let (_, behind) = edits.split_once("  pullRequest:").expect("what follows");
+        format!("{before}  edit:\n    - object: Deployment/shop/web\n      set: {{ {edit} }}\n  pullRequest:{behind}")
+    });
+    server.run();
+    server
+}
+
+/// What the ticket is refused for: each finding with its place.
+fn refused(server: &TestServer) -> Vec<String> {
+    server.at().ticket(&replicas("OPS-1", "web", 9.0));
+    let rejected = server.at().settled("OPS-1", "rejected");
+    assert_eq!(branches(&server.upstream), []);
+    let findings = rejected["findings"].as_array().expect("findings").clone();
+    let errors = findings.iter().filter(|finding| finding["severity"] == "error");
+    let text = |finding: &serde_json::Value, field: &str| finding[field].as_str().unwrap_or_default().to_owned();
+    errors.map(|finding| format!("{} {}:{} {}", text(finding, "rule"), text(finding, "path"), finding["line"], text(finding, "message"))).collect()
+}
+
+#[test]
+fn an_image_that_goes_into_the_kustomization_is_judged_in_the_object_it_is_for() {
+    let images = "images:\n- name: registry.example.com/shop/web\n  newTag: 1.4.2\n";
+    let found = refused(&overlaid(images, "'spec.template.spec.containers[name=web].image': \"'evil.example.org/web:latest'\""));
+    assert!(
+        found[0].starts_with(&format!("policy.baseline-image-registries {OVERLAY}:"))
+            && found[0].contains(
+                "Deployment shop/web (as clusters/prod-eu builds it): the images evil.example.org/web:latest come from no allowed registry"
+            ),
+        "{found:#?}"
+    );
+    assert!(found[1].starts_with(&format!("policy.baseline-image-tags {OVERLAY}:")) && found.len() == 2, "{found:#?}");
+}
+
+#[test]
+fn a_privileged_container_by_a_patch_and_replicas_by_a_kustomization_are_rejected() {
+    let patch = "patches:\n- target: { kind: Deployment, name: web }\n  patch: |-\n    - op: add\n      path: /spec/template/spec/containers/0/securityContext\n      value: { privileged: false }\n";
+    let found = refused(&overlaid(patch, "'spec.template.spec.containers[name=web].securityContext': \"{'privileged': true}\""));
+    assert!(found[0].starts_with(&format!("policy.baseline-pods {OVERLAY}:")) && found[0].contains("(as clusters/prod-eu builds it)"), "{found:#?}");
+    let found = refused(&overlaid("replicas:\n- name: web\n  count: 4\n", "spec.replicas: parameters.replicas"));
+    assert!(found.iter().any(|found| found.contains(&format!("{OVERLAY}:5")) && found.contains("at most 5 replicas")), "{found:#?}");
+    assert!(found.iter().any(|found| found.contains("from 4 replicas to more than twice")), "{found:#?}");
+}

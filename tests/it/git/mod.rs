@@ -8,5 +8,6 @@ pub mod damage;
 mod hostile;
 mod leaks;
 mod partial;
+mod search;
 mod ssh;
 pub mod world;

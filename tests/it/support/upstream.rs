@@ -289,7 +289,7 @@ pub fn validated(mirror: &Arc<Mirror>, base: &CommitSha, files: &[(&str, Option<
 
 /// The same on any tree.
 pub fn validated_on(base: &dyn BaseTree, files: &[(&str, Option<&str>)]) -> ValidatedChange {
-    let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]) };
+    let mut change = ChangeSet { files: BTreeMap::new(), templates: BTreeMap::from([("config".to_owned(), "ab".repeat(32))]), notes: Vec::new() };
     for (path, content) in files {
         let file = content.map_or(FileChange::Remove, |content| FileChange::Write(content.as_bytes().to_vec()));
         change.files.insert(path.parse().expect("a manifest path"), file);

@@ -382,6 +382,8 @@ pub fn request(n: u128, state: State) -> Request {
         base: None,
         checked: None,
         former_pull: None,
+        tells: false,
+        merged: None,
         pushed: None,
         taken_over: false,
         urged: false,

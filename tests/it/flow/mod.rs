@@ -29,6 +29,7 @@ mod storms;
 mod templates;
 mod ticket;
 mod timeouts;
+mod told;
 mod transports;
 mod upgrade;
 mod vital;

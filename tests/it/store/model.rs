@@ -45,16 +45,17 @@ enum Command {
     },
 }
 
-const LANES: [&str; 5] = ["", "", "a", "b", "b/pulls"];
-const KINDS: [TaskKind; 3] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw];
+const LANES: [&str; 6] = ["", "", "a", "b", "b/pulls", "c/feedback"];
+const KINDS: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw, TaskKind::Tell];
 const OWNERS: [&str; 2] = ["one", "two"];
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(lane, alert)| Command::Open { lane, alert }),
-        2 => (0..8_usize, 0..3_usize, 0..5_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
+        2 => (0..8_usize, 0..4_usize, 0..6_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
         3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
-        5 => (0..2_usize, share(), share(), 1..20_i64).prop_map(|(owner, git, pulls, lease)| Command::Claim { owner, room: Room { git, pulls }, lease }),
+        5 => (0..2_usize, [share(), share(), share()], 1..20_i64)
+            .prop_map(|(owner, [git, pulls, feedback], lease)| Command::Claim { owner, room: Room { git, pulls, feedback }, lease }),
         6 => (0..8_usize, 0..5_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
         1 => (0..8_usize, 1..20_i64).prop_map(|(claim, lease)| Command::Extend { claim, lease }),
         1 => (0..2_usize).prop_map(|owner| Command::Release { owner }),
@@ -86,6 +87,18 @@ struct Owed {
     standing: Standing,
 }
 
+impl Owed {
+    /// Telling what became of a request stands in nobody's way.
+    fn is_feedback(&self) -> bool {
+        self.lane.ends_with("/feedback")
+    }
+
+    /// Of which part of the room it takes.
+    fn pool(&self) -> usize {
+        if self.is_feedback() { 2 } else { usize::from(self.lane.ends_with("/pulls")) }
+    }
+}
+
 /// Tasks in the order in which they came.
 #[derive(Default)]
 struct Model(Vec<Owed>);
@@ -110,7 +123,8 @@ impl Model {
     }
 
     fn blocks(&self, held: &Owed, wanted: &Owed) -> bool {
-        held.request == wanted.request || (!wanted.lane.is_empty() && held.lane == wanted.lane)
+        let same_request = held.request == wanted.request && !held.is_feedback() && !wanted.is_feedback();
+        same_request || (!wanted.lane.is_empty() && held.lane == wanted.lane)
     }
 
     /// Indices of what a claim takes: lost leases first, then the waiting, the first of a lane for the lane, as far as there is
@@ -131,11 +145,12 @@ impl Model {
             first
         });
         order.extend(waiting);
-        let (mut git, mut pulls) = (room.git.lanes, room.pulls.lanes);
+        let shares = [room.git, room.pulls, room.feedback];
+        let mut left = shares.map(|share| share.lanes);
         let mut taken: Vec<usize> = Vec::new();
         for n in order {
             let wanted = &self.0[n];
-            let left = if wanted.lane.ends_with("/pulls") { &mut pulls } else { &mut git };
+            let left = &mut left[wanted.pool()];
             let free = *left > 0
                 && !self.0.iter().any(|owed| held(owed) && self.blocks(owed, wanted))
                 && !taken.iter().any(|m| self.blocks(&self.0[*m], wanted));
@@ -146,8 +161,8 @@ impl Model {
         }
         taken.sort_by_key(|n| self.order(*n));
         let mut together = Vec::new();
-        let mut requests: Vec<&RequestId> = taken.iter().map(|n| &self.0[*n].request).collect();
-        requests.extend(self.0.iter().filter(|owed| held(owed)).map(|owed| &owed.request));
+        let mut requests: Vec<&RequestId> = taken.iter().map(|n| &self.0[*n]).filter(|owed| !owed.is_feedback()).map(|owed| &owed.request).collect();
+        requests.extend(self.0.iter().filter(|owed| held(owed) && !owed.is_feedback()).map(|owed| &owed.request));
         for first in taken {
             together.push(first);
             let lane = &self.0[first].lane;
@@ -161,15 +176,17 @@ impl Model {
             };
             let mut companions = of_lane(&lost);
             let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now);
-            let each = if lane.ends_with("/pulls") { room.pulls.each } else { room.git.each };
+            let each = shares[self.0[first].pool()].each;
             for rank in [0, 1] {
-                companions.extend(due.iter().filter(|n| self.0[**n].rank == rank).take(each as usize * 4));
+                companions.extend(due.iter().filter(|n| self.0[**n].rank == rank).take(each as usize * TaskKind::ALL.len()));
             }
             let mut room_left = each - 1;
             for n in companions {
                 let owed = &self.0[n];
-                if room_left > 0 && n != first && owed.attempts < 2 && !requests.contains(&&owed.request) {
-                    requests.push(&owed.request);
+                if room_left > 0 && n != first && owed.attempts < 2 && (owed.is_feedback() || !requests.contains(&&owed.request)) {
+                    if !owed.is_feedback() {
+                        requests.push(&owed.request);
+                    }
                     together.push(n);
                     room_left -= 1;
                 }

@@ -1,0 +1,183 @@
+//! The ticket hears what became of it: words, links, moves; each once, whatever happens in between.
+
+use super::storms::merge;
+use crate::support::fake_jira::{EMAIL, FakeJira, Fault, TOKEN};
+use crate::support::server::{TestServer, eventually, ticket};
+use serde_json::Value;
+
+const KEY: &str = "OPS-42";
+
+/// What is done at the ticket beside the usual words.
+const FEEDBACK: &str = "  feedback:
+    - channel: service-desk
+      on:
+        proposed: { transition: In Progress, labels: { add: [kubeops] }, fields: { customfield_10060: \"{{ pull.url }}\" } }
+        merged: { transition: { to: Done, resolution: Done } }
+";
+
+/// A server that tells the fake what became of tickets; not running yet.
+fn prepare(jira: &FakeJira, feedback: &str) -> TestServer {
+    let mut server = TestServer::prepare();
+    server.secret("JIRA_TOKEN", TOKEN);
+    server.edit_resource("namespace-request.yaml", |text| format!("{text}{feedback}"));
+    let (url, user) = (jira.url(), EMAIL);
+    server.edit_resource("sources.yaml", |text| {
+        format!(
+            "{text}\n---\napiVersion: kubeops.dev/v1alpha1\nkind: Channel\nmetadata:\n  name: service-desk\nspec:\n  jira:\n    url: {url}\n    \
+             deployment: cloud\n    authentication: {{ basic: {{ user: {user}, secret: JIRA_TOKEN }} }}\n"
+        )
+    });
+    server.set("OBSERVE_SECONDS", "1").set("LOG_LEVEL", "TRACE");
+    server
+}
+
+fn start(jira: &FakeJira, feedback: &str) -> TestServer {
+    let mut server = prepare(jira, feedback);
+    server.run();
+    server
+}
+
+fn comments(jira: &FakeJira) -> Vec<String> {
+    jira.issue(KEY).comments.iter().map(|comment| format!("{comment:?}")).collect()
+}
+
+/// Waits until so many comments are there and nothing is owed.
+fn told(server: &TestServer, jira: &FakeJira, many: usize) -> Vec<String> {
+    eventually(&format!("{many} comments, and nothing owed"), || {
+        let comments = comments(jira);
+        (comments.len() == many && server.at().get("/status")["queued_tasks"] == 0).then_some(comments)
+    })
+}
+
+#[test]
+fn a_ticket_hears_of_its_pull_request_and_of_the_merge_and_moves_along() {
+    let jira = FakeJira::cloud();
+    let server = start(&jira, FEEDBACK);
+    server.at().ticket(&ticket(KEY, "payments"));
+    let proposed = server.at().settled(KEY, "proposed");
+    let said = told(&server, &jira, 1);
+    assert!(said[0].contains("A change is proposed") && said[0].contains("Pull request #1"), "{said:?}");
+    let issue = jira.issue(KEY);
+    assert_eq!((issue.status.as_str(), issue.labels.as_slice()), ("In Progress", &["kubeops".to_owned()][..]));
+    assert_eq!(issue.fields["customfield_10060"], proposed["pull"]["url"], "{issue:?}");
+    assert_eq!(issue.links.len(), 1);
+    assert_eq!(issue.links[0].1["object"]["status"]["resolved"], false, "{issue:?}");
+
+    merge(&server, &proposed);
+    server.at().settled(KEY, "merged");
+    let said = told(&server, &jira, 3);
+    assert!(said[1].contains("is approved") && said[2].contains("The change is merged"), "{said:?}");
+    let issue = jira.issue(KEY);
+    assert_eq!((issue.status.as_str(), issue.resolution.as_deref()), ("Done", Some("Done")));
+    assert_eq!((issue.links.len(), &issue.links[0].1["object"]["status"]["resolved"]), (1, &Value::Bool(true)), "one link, brought up to date");
+    assert_eq!(jira.take_violations(), Vec::<String>::new());
+    assert!(!server.log().contains(TOKEN), "no secret in the log");
+}
+
+#[test]
+fn a_rejected_ticket_hears_every_reason_and_a_declined_one_that_a_person_closed_it() {
+    let jira = FakeJira::cloud();
+    let server = start(&jira, FEEDBACK);
+    server.at().ticket(&ticket(KEY, "NOT A NAME [~admin] {color:red}x{color}"));
+    server.at().settled(KEY, "rejected");
+    let said = told(&server, &jira, 1);
+    assert!(said[0].contains("was rejected") && said[0].contains("team"), "{said:?}");
+    assert_eq!(jira.issue(KEY).links.len(), 0, "there is no pull request to link");
+
+    jira.add("OPS-43", "To Do");
+    server.at().ticket(&ticket("OPS-43", "payments"));
+    let request = server.at().settled("OPS-43", "proposed");
+    let close = format!("/pulls/gitops/{}/close", request["pull"]["number"]);
+    assert!(server.at().api("POST", &close, None).status < 300);
+    server.at().settled("OPS-43", "declined");
+    eventually("the ticket hears it", || {
+        let issue = jira.issue("OPS-43");
+        issue.comments.iter().any(|comment| format!("{comment:?}").contains("was declined")).then_some(())
+    });
+}
+
+#[test]
+fn however_often_the_base_moves_and_the_change_is_planned_again_it_is_told_once() {
+    let jira = FakeJira::cloud();
+    let server = start(&jira, FEEDBACK);
+    server.at().ticket(&ticket(KEY, "payments"));
+    server.at().settled(KEY, "proposed");
+    told(&server, &jira, 1);
+    for round in 1..=3 {
+        super::plan_again(&server, KEY);
+        server.upstream.write("main", &format!("round-{round}.md"), "x\n");
+    }
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    server.at().settled(KEY, "proposed");
+    told(&server, &jira, 1);
+}
+
+#[test]
+fn a_kill_between_an_effect_and_its_record_costs_a_look_and_no_second_comment() {
+    for point in ["tell.begun", "tell.begun:2", "tell.acted", "tell.acted:2", "tell.acted:3", "tell.acted:5", "tell.settling"] {
+        let jira = FakeJira::cloud();
+        let mut server = prepare(&jira, FEEDBACK);
+        server.set("KUBEOPS_FAILPOINT", point).run();
+        let _ = server.at().jira(ticket(KEY, "payments").to_string().as_bytes());
+        let status = server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        server.at().settled(KEY, "proposed");
+        let said = told(&server, &jira, 1);
+        assert!(said[0].contains("A change is proposed"), "{point}: {said:?}");
+        let issue = jira.issue(KEY);
+        assert_eq!((issue.status.as_str(), issue.links.len()), ("In Progress", 1), "{point}");
+        assert_eq!(jira.changes().iter().filter(|change| change.field == "comment").count(), 1, "{point}");
+        assert_eq!(jira.changes().iter().filter(|change| change.field == "status").count(), 1, "{point}");
+    }
+}
+
+#[test]
+fn jira_being_away_limited_or_dropping_replies_changes_nothing_in_the_end_and_holds_up_no_request() {
+    let jira = FakeJira::cloud();
+    let mut server = prepare(&jira, FEEDBACK);
+    server.set("TASK_MAX_ATTEMPTS", "20").run();
+    for fault in [Fault::DroppedAfter, Fault::TooMany(Some("1")), Fault::BadGateway, Fault::DroppedBefore] {
+        jira.fail_after(1, fault);
+    }
+    server.at().ticket(&ticket(KEY, "payments"));
+    let proposed = server.at().settled(KEY, "proposed");
+    merge(&server, &proposed);
+    server.at().settled(KEY, "merged");
+    told(&server, &jira, 3);
+    assert!(jira.faults_are_over());
+    assert_eq!(jira.issue(KEY).status, "Done");
+}
+
+#[test]
+fn a_move_that_is_not_there_is_explained_with_those_that_are_and_the_rest_is_told() {
+    let jira = FakeJira::cloud();
+    let server = start(&jira, &FEEDBACK.replace("transition: In Progress", "transition: Shipped"));
+    server.at().ticket(&ticket(KEY, "payments"));
+    server.at().settled(KEY, "proposed");
+    told(&server, &jira, 1);
+    let request = eventually("the note", || {
+        let request = server.at().settled(KEY, "proposed");
+        request["timeline"].to_string().contains("(transition)").then_some(request)
+    });
+    let notes = request["timeline"].to_string();
+    assert!(notes.contains("Shipped") && notes.contains("In Progress"), "{notes}");
+    assert_eq!(jira.issue(KEY).status, "To Do");
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_load_with_its_place() {
+    for (feedback, wanted) in [
+        ("  feedback: [{ channel: servce-desk }]\n", "did you mean \"service-desk\"?"),
+        ("  feedback: [{ channel: service-desk, on: { proposed: { say: \"{{ pul.number }}\" } } }]\n", "pul"),
+        ("  feedback: [{ channel: service-desk, on: { proposed: { say: \"{{ pull.numbr }}\" } } }]\n", "there is no `pull.numbr`"),
+        ("  feedback: [{ channel: service-desk, issue: \"event.\" }]\n", "not a valid CEL expression"),
+        ("  feedback: [{ channel: service-desk }, { channel: service-desk }]\n", "write both into one entry"),
+        ("  feedback: [{ channel: service-desk, tell: [propsed] }]\n", "feedback"),
+    ] {
+        let server = prepare(&FakeJira::cloud(), feedback);
+        let refused = server.cli(&["check"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned() + &String::from_utf8_lossy(&refused.stdout);
+        assert!(!refused.status.success() && said.contains(wanted) && said.contains("namespace-request.yaml:"), "{feedback}: {said}");
+    }
+}

@@ -401,3 +401,14 @@ proptest! {
         prop_assert_eq!(Trailer::read(&body(&written, PEOPLE_AT)), Some(Trailer::of(&written)));
     }
 }
+
+#[test]
+fn kinds_of_others_are_not_said_to_be_checked_by_kubernetes() {
+    let mut request = request("jira.issue.transitioned", "OPS-42", ticket());
+    let mut changes = changes(Vec::new());
+    changes.evidence.schemas.insert("bitnami.com/v1alpha1 SealedSecret".to_owned());
+    request.changes = Some(changes);
+    let body = body(&request, PEOPLE_AT);
+    assert!(body.contains("- Valid by the schemas of Kubernetes `1.34`: `apps/v1 Deployment`, `v1 Service`\n"), "{body}");
+    assert!(body.contains("- Valid by the definitions given for these kinds: `bitnami.com/v1alpha1 SealedSecret`\n"), "{body}");
+}

@@ -3,11 +3,13 @@
 
 /// The parser's complaint about `source` in words, with the mend where the slip is a known one.
 pub(super) fn told(complaint: &str, source: &str) -> String {
+    let complaint = complaint.strip_prefix("Syntax error: ").unwrap_or(complaint);
     let found = found(complaint).unwrap_or_default();
     let plain = match complaint.split_once(" expecting ") {
         Some((_, "'<EOF>'" | "<EOF>")) if !found.is_empty() => format!("nothing more is expected where `{found}` stands"),
         Some((before, _)) if found == "<EOF>" || before.contains("<EOF>") => "the expression ends too early".to_owned(),
-        _ if !found.is_empty() && !complaint.starts_with("token") => format!("`{found}` is not expected here"),
+        _ if complaint.starts_with("missing") => format!("`{found}` is missing"),
+        _ if !found.is_empty() => format!("`{found}` is not expected here"),
         _ => complaint.to_owned(),
     };
     match mend(complaint, found, source) {
@@ -19,7 +21,7 @@ pub(super) fn told(complaint: &str, source: &str) -> String {
 /// The text that the parser stumbled over: what stands in its first quotes.
 fn found(complaint: &str) -> Option<&str> {
     let (_, rest) = complaint.split_once('\'')?;
-    let end = rest.find("' expecting").or_else(|| rest.rfind('\''))?;
+    let end = rest.find("' at '").or_else(|| rest.find("' expecting")).or_else(|| rest.rfind('\''))?;
     rest.get(..end).map(str::trim)
 }
 
@@ -31,7 +33,7 @@ fn mend(complaint: &str, found: &str, source: &str) -> Option<String> {
     match found.to_ascii_lowercase().as_str() {
         "and" => Some("CEL writes `&&` for \"and\"".to_owned()),
         "or" => Some("CEL writes `||` for \"or\"".to_owned()),
-        "not" => Some("CEL writes `!` for \"not\"".to_owned()),
+        _ if source.trim_start().starts_with("not ") => Some("CEL writes `!` for \"not\"".to_owned()),
         "is" => Some("values are compared with `==`".to_owned()),
         _ if is_amount(unit) && source.contains(|c: char| c.is_ascii_digit()) => {
             Some("an amount is a text in quotes, with a unit of Kubernetes': \"'512Mi'\", \"'2Gi'\", \"'500m'\"".to_owned())

@@ -64,6 +64,7 @@ fn slips_that_everybody_makes_once_are_told_with_what_is_written_instead() {
         ("registry.example.com/shop:1.2", "quoted once more, because the first quotes are YAML's: \"'registry.example.com/shop:1.2'\""),
         ("Asked for by a ticket", "quoted once more"),
         ("event.type ==", "ends too early"),
+        ("(event.type", "`)` is missing"),
     ] {
         let error = Expression::compile(source, &["event", "parameters"]).expect_err(source);
         assert!(error.message.contains(says) && !error.message.contains("expecting"), "{source}: {error}");

@@ -161,7 +161,8 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
             let words = || options.as_array().into_iter().flatten().filter_map(Value::as_str);
             let given: &Value = error.instance();
             let near = || given.as_str().and_then(|given| nearest(given, words())).map(|near| format!("did you mean `{near}`?"));
-            let quoted = in_quotes(given).filter(|_| words().any(|word| word == given.to_string()));
+            let written = given.to_string();
+            let quoted = in_quotes(given).filter(|_| words().any(|word| word == written));
             problems.push(problem(format!("{} is not one of {options}", shown(given)), quoted.or_else(near)));
         }
         ValidationErrorKind::Constant { expected_value } => {

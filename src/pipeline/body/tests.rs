@@ -306,7 +306,7 @@ fn everywhere(text: &str, kind: &str) -> Request {
     change.object.as_mut().expect("an object").kind = text.to_owned();
     request.changes = Some(changes(vec![change]));
     if let Some(changes) = &mut request.changes {
-        changes.evidence.schemas = [text.to_owned()].into();
+        changes.evidence.schemas = [format!("v1 {text}")].into();
         changes.evidence.unchecked = [text.to_owned()].into();
     }
     request.findings = vec![finding("x", text, text), finding(CONFLICT, text, text)];

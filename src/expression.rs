@@ -10,6 +10,7 @@ mod meter;
 mod metered;
 mod required;
 mod scope;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -94,7 +95,7 @@ impl Expression {
         if source.len() > Self::MAX_BYTES {
             return Err(whole(format!("an expression has {} bytes at most", Self::MAX_BYTES)));
         }
-        let program = ENVIRONMENT.compile(source).map_err(|errors| syntax(&errors))?;
+        let program = ENVIRONMENT.compile(source).map_err(|errors| syntax(&errors, source))?;
         functions::check(&program, functions::PLAIN)?;
         let cost = cost::Cost::of(program.expression()).map_err(whole)?;
         let start = |id: u64| program.source_info().offset_for(id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
@@ -150,10 +151,10 @@ impl Expression {
 }
 
 /// The first of the parser's errors.
-fn syntax(errors: &cel::ParseErrors) -> CompileError {
+fn syntax(errors: &cel::ParseErrors, source: &str) -> CompileError {
     let place = |at: isize| u32::try_from(at).unwrap_or(1).max(1);
     match errors.errors.first() {
-        Some(error) => CompileError { message: error.msg.clone(), line: place(error.pos.0), column: place(error.pos.1) },
+        Some(error) => CompileError { message: syntax::told(&error.msg, source), line: place(error.pos.0), column: place(error.pos.1) },
         None => CompileError { message: "not a CEL expression".to_owned(), line: 1, column: 1 },
     }
 }

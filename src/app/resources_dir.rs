@@ -42,7 +42,7 @@ pub fn catalogue(own: Option<&Path>) -> Result<Catalogue, String> {
 /// # Errors
 /// When a template is broken: a sentence for each.
 pub fn with_own(files: Option<Vec<(String, Vec<u8>)>>) -> Result<Catalogue, String> {
-    let sentence = |errors: Vec<crate::render::TemplateError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let sentence = |errors: Vec<crate::render::TemplateError>| errors.iter().map(crate::render::TemplateError::told).collect::<Vec<_>>().join("\n");
     let shipped = Catalogue::embedded().map_err(sentence)?;
     match files {
         None => Ok(shipped),
@@ -76,7 +76,12 @@ pub fn schemas(directory: Option<&Path>) -> Result<SchemaSet, Vec<Diagnostic>> {
     };
     let files = read().map_err(|error| vec![whole(directory, error.to_string())])?;
     let (set, problems) = SchemaSet::read(files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-    let told = |problem: SchemaProblem| Diagnostic { line: problem.line, ..whole(Path::new(&problem.path), problem.message) };
+    let told = |problem: SchemaProblem| Diagnostic {
+        line: problem.line,
+        column: problem.column,
+        hint: problem.hint,
+        ..whole(Path::new(&problem.path), problem.message)
+    };
     if problems.is_empty() { Ok(set) } else { Err(problems.into_iter().map(told).collect()) }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{compile_at, model::ParameterSpec, no_value};
 use crate::expression::{EvaluationError, Expression, Scope};
-use crate::types::SpecError;
+use crate::types::{SpecError, look_around, nearest};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -124,7 +124,10 @@ impl Parameters {
             }
             match &parameter.default {
                 Some(value) => drop(given.insert(parameter.name.clone(), value.clone())),
-                None if parameter.required => errors.push(missing(parameter)),
+                // Who asks gives it: where events have it does not matter.
+                None if parameter.required => {
+                    errors.push(ParameterError { parameter: parameter.name.clone(), message: "is required".to_owned() });
+                }
                 None => drop(given.remove(&parameter.name)),
             }
         }
@@ -141,7 +144,10 @@ impl Parameters {
                 // Missing ones are told already, with where they were looked for.
                 for unknown in values.keys().filter(|name| !self.names().any(|known| known == name.as_str())) {
                     let known: Vec<&str> = self.names().collect();
-                    let message = format!("there is no such parameter; known are: {}", known.join(", "));
+                    let message = match nearest(unknown, known.iter().copied()) {
+                        Some(near) => format!("there is no such parameter; did you mean {near}?"),
+                        None => format!("there is no such parameter; known are: {}", known.join(", ")),
+                    };
                     let error = ParameterError { parameter: unknown.clone(), message };
                     if !errors.contains(&error) {
                         errors.push(error);
@@ -177,7 +183,7 @@ fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
         .with_pattern_options(jsonschema::PatternOptions::regex())
         .should_validate_formats(true)
         .build(schema)
-        .map_err(|error| shorten(&error.to_string()))
+        .map_err(|error| look_around(schema).unwrap_or_else(|| shorten(&error.to_string())))
 }
 
 fn shorten(text: &str) -> String {

@@ -65,6 +65,16 @@ fn a_person_cannot_give_parameters_the_automation_does_not_have() {
 }
 
 #[test]
+fn who_asks_is_told_what_is_required_and_what_was_meant_and_nothing_of_events() {
+    let specs = json!({"parameters": {"name": {"from": "event.data.issue.fields.customfield_1", "schema": {"type": "string"}}}});
+    let given = json!({"nam": "web"});
+    let automation = automation("a", specs).expect("compiles");
+    let errors = automation.parameters().complete(given.as_object().expect("an object").clone()).expect_err("refused");
+    let told: Vec<String> = errors.iter().map(|error| format!("{} {}", error.parameter, error.message)).collect();
+    assert_eq!(told, ["name is required", "nam there is no such parameter; did you mean name?"]);
+}
+
+#[test]
 fn what_is_wrong_with_a_spec_has_its_place() {
     let errors = automation(
         "a",

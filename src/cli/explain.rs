@@ -1,6 +1,6 @@
 //! `kubeops explain`: why a payload matches, or does not.
 
-use super::local::{Payload, Resources};
+use super::local::{Payload, Resources, known_automation};
 use super::output::{self, Colour, OutputFormat, paint, printable};
 use crate::automation::Automation;
 use crate::event::{Event, EventType};
@@ -27,6 +27,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let rules = arguments.resources.in_force()?;
+    arguments.automation.as_ref().map_or(Ok(()), |name| known_automation(&rules, name))?;
     let events = arguments.payload.events(&rules)?;
     let mut explained: Vec<(Event, Vec<Decision>)> = Vec::new();
     for event in events {

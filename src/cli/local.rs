@@ -10,7 +10,7 @@ use crate::plan::Placeholders;
 use crate::render::Catalogue;
 use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
-use crate::types::{DeliveryId, KubernetesVersion, SourceName};
+use crate::types::{AutomationName, DeliveryId, KubernetesVersion, SourceName, nearest};
 use crate::validate::SchemaSet;
 use anyhow::{Context, bail};
 use std::collections::HashMap;
@@ -101,6 +101,12 @@ impl Resources {
     /// When a directory cannot be read or a template of one's own is broken.
     pub fn load(&self) -> anyhow::Result<Result<ResourceSet, Vec<Diagnostic>>> {
         let catalogue = Arc::new(self.catalogue()?);
+        if self.resources.is_file() {
+            let file = self.resources.display();
+            bail!(
+                "{file} is a file, and a directory of resources is wanted: its files are one set and checked together\n  hint: give the directory that {file} lies in"
+            );
+        }
         let files = resources_dir::read(&self.resources).with_context(|| format!("the resources in {} cannot be read", self.resources.display()))?;
         if files.is_empty() {
             bail!("there are no .yaml or .yml files in {}\n  hint: `--resources DIR` names another directory", self.resources.display());
@@ -110,10 +116,7 @@ impl Resources {
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
         let defaults = Defaults { kubernetes: self.known.kubernetes, baseline: self.policy_baseline == Switch::On };
-        Ok(ResourceSet::load(&files, catalogue, defaults).map(|mut set| {
-            set.schemas = schemas;
-            set
-        }))
+        Ok(ResourceSet::load(&files, catalogue, defaults).map(|set| set.with_schemas(schemas)))
     }
 
     /// The templates.
@@ -219,6 +222,50 @@ pub fn recorded(source: SourceName, body: Vec<u8>, headers: &[Header]) -> Delive
         body,
         state: DeliveryState::Pending,
         error: None,
+    }
+}
+
+/// The files named, and in the directories named those that hold a document of `kind`.
+///
+/// # Errors
+/// When a directory cannot be read, or holds no such file.
+pub fn files_in(paths: &[PathBuf], kind: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside: Vec<PathBuf> = Vec::new();
+        for entry in std::fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))? {
+            let entry = entry?.path();
+            let is_yaml = entry.is_file() && entry.extension().is_some_and(|end| end == "yaml" || end == "yml");
+            // Objects that cases name lie beside them.
+            if is_yaml && std::fs::read_to_string(&entry).is_ok_and(|text| text.contains(kind)) {
+                inside.push(entry);
+            }
+        }
+        if inside.is_empty() {
+            bail!("there is no file with a document of kind {kind} in {}", path.display());
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
+}
+
+/// The automation of that name, or an error with the name that was probably meant.
+///
+/// # Errors
+/// When there is none.
+pub fn known_automation(rules: &Rules, name: &AutomationName) -> anyhow::Result<()> {
+    let current = rules.current();
+    let known: Vec<&str> = current.set.automations.iter().map(|automation| automation.name.as_str()).collect();
+    match nearest(name.as_str(), known.iter().copied()) {
+        _ if current.set.automations.get(name).is_some() => Ok(()),
+        Some(near) => bail!("there is no automation {name}; did you mean {near}?"),
+        None if known.is_empty() => bail!("there is no automation {name}, and none at all"),
+        None => bail!("there is no automation {name}; there are: {}", known.join(", ")),
     }
 }
 

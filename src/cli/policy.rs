@@ -1,8 +1,9 @@
 //! `kubeops policy`: run policies against test cases of their own, and list what is in force. No server and no cluster is asked.
 
-use super::local::{Resources, read};
+use super::local::{Resources, files_in, read};
 use super::output::{self, Colour, OutputFormat, paint, printable, table};
 use crate::manifest::{Limits, parse};
+use crate::resources::check_test;
 use crate::validate::policy::{Binding, Policy, PolicyTest, TestCase, TestedPolicies, ValidationAction, run_case, shipped_tests};
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
@@ -20,10 +21,11 @@ pub struct Arguments {
 enum Command {
     /// Run policies against the cases of test files
     #[command(
-        after_help = "A test file is YAML:\n\n  apiVersion: kubeops.dev/v1alpha1\n  kind: PolicyTest\n  metadata: { name: replicas }\n  spec:\n    policies: [../replicas.yaml]     # relative to this file; without it the shipped policies\n    policy: replica-limit            # the one that is meant; without it all of them\n    cases:\n      - name: too many\n        object: { apiVersion: apps/v1, kind: Deployment, metadata: { name: web }, spec: { replicas: 9 } }\n        expect: deny                 # allow, deny, warn or error\n        message: at most 5           # a part of what is said\n\nA case may also have objectFile, oldObject, params and namespaceObject. With oldObject alone the object goes.\nPolicies without a binding in their files deny.\n\nExit code: 0 when every case is as expected, 1 when one is not.\n\nExamples:\n  kubeops policy test\n  kubeops policy test policies/tests/*.yaml"
+        after_help = "A test file is YAML:\n\n  apiVersion: kubeops.dev/v1alpha1\n  kind: PolicyTest\n  metadata: { name: replicas }\n  spec:\n    policies: [../replicas.yaml]     # relative to this file; without it the shipped policies\n    policy: replica-limit            # the one that is meant; without it all of them\n    cases:\n      - name: too many\n        object: { apiVersion: apps/v1, kind: Deployment, metadata: { name: web }, spec: { replicas: 9 } }\n        expect: deny                 # allow, deny, warn or error\n        message: at most 5           # a part of what is said\n\nA case may also have objectFile, oldObject, params and namespaceObject. With oldObject alone the object goes.\nPolicies without a binding in their files deny. Without params those of the policies' files count.\n\nExit code: 0 when every case is as expected, 3 when one is not, 1 when the test cannot be run.\n\nExamples:\n  kubeops policy test\n  kubeops policy test policies/tests"
     )]
     Test {
-        /// Test files; without any those of the shipped policies are run.
+        /// Test files, or directories of them; without any those of the shipped policies are run.
+        #[arg(value_name = "PATH")]
         files: Vec<PathBuf>,
     },
     /// List the policies in force: shipped ones and those of the resources
@@ -50,7 +52,7 @@ struct Test {
 
 fn test(files: &[PathBuf], format: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut tests = Vec::new();
-    for path in files {
+    for path in &files_in(files, "PolicyTest")? {
         let text = String::from_utf8(read(path)?).with_context(|| format!("{} is not UTF-8", path.display()))?;
         tests.extend(tests_of(&path.display().to_string(), &text, Some(path.parent().unwrap_or(Path::new("")).to_owned()))?);
     }
@@ -92,6 +94,10 @@ fn tests_of(file: &str, text: &str, directory: Option<PathBuf>) -> anyhow::Resul
         let place = format!("{file}:{}", document.start_line);
         if document.value.get("kind").and_then(Value::as_str) != Some("PolicyTest") {
             bail!("{place}: a document of kind PolicyTest is wanted here\n  hint: `kubeops policy test --help` shows what one looks like");
+        }
+        let problems = check_test::<PolicyTest>(file, &document);
+        if !problems.is_empty() {
+            bail!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         }
         let spec = document.value.get("spec").cloned().unwrap_or_default();
         let spec = serde_json::from_value(spec).with_context(|| place)?;
@@ -135,7 +141,9 @@ fn list(resources: &Resources, format: OutputFormat) -> anyhow::Result<ExitCode>
             let matches = one["matches"].as_array().map_or(0, Vec::len);
             let first = one["matches"].as_array().into_iter().flatten().take(3).filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
             let matches = if matches > 3 { format!("{first}, +{}", matches - 3) } else { first };
-            vec![plain("policy"), plain("binding"), words("actions"), words("clusters"), matches, plain("from")]
+            let actions =
+                if one["in_force"] == false { format!("{} (nothing yet: it has no parameters)", words("actions")) } else { words("actions") };
+            vec![plain("policy"), plain("binding"), actions, words("clusters"), matches, plain("from")]
         })
         .collect();
     output::value(format, &listed, || table(&["policy", "binding", "actions", "clusters", "matches", "from"], &rows))?;
@@ -160,5 +168,6 @@ fn told(policy: &Policy, binding: &Binding) -> Value {
     }
     matches.dedup();
     let clusters = binding.clusters.clone().unwrap_or_else(|| vec!["*".to_owned()]);
-    json!({ "policy": policy.name, "binding": binding.name, "actions": actions, "clusters": clusters, "matches": matches, "from": binding.place })
+    let in_force = !binding.lacks_parameters(policy);
+    json!({ "policy": policy.name, "binding": binding.name, "in_force": in_force, "actions": actions, "clusters": clusters, "matches": matches, "from": binding.place })
 }

@@ -1,13 +1,16 @@
 //! `kubeops render`: the manifests an automation or a template makes, on standard output, without a server.
 
 use super::EXIT_REFUSED;
-use super::local::{Payload, Resources, read};
+use super::local::{Payload, Resources, known_automation, read};
 use super::output::{self, Colour, OutputFormat, paint};
+use super::templates::gate::{self, Gate};
+use super::templates::known;
 use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::pipeline::{Preview, Rules, preview, preview_asked};
 use crate::render::{RenderError, RenderJob};
 use crate::types::{AutomationName, ErrorClass, TemplateName};
+use crate::validate::Severity;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -45,9 +48,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     if let Some(template) = &arguments.template {
-        return by_template(arguments, template);
+        return by_template(arguments, template, format);
     }
     let rules = arguments.resources.in_force()?;
+    arguments.automation.as_ref().map_or(Ok(()), |name| known_automation(&rules, name))?;
     let previews = match (&arguments.payload, &arguments.parameters, &arguments.automation) {
         (Some(payload), _, automation) => {
             let payload = Payload { payload: payload.clone(), source: arguments.source.clone(), headers: arguments.headers.clone() };
@@ -76,12 +80,9 @@ pub(super) fn from_events(rules: &Rules, events: Vec<Event>, only: Option<&Autom
     Ok(previews)
 }
 
-fn by_template(arguments: &Arguments, template: &TemplateName) -> anyhow::Result<ExitCode> {
+fn by_template(arguments: &Arguments, template: &TemplateName, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let catalogue = arguments.resources.catalogue()?;
-    if catalogue.get(template).is_none() {
-        let names: Vec<&str> = catalogue.templates().map(|template| template.name().as_str()).collect();
-        bail!("there is no template {template}; known are: {}", names.join(", "));
-    }
+    known(&catalogue, template)?;
     let file = arguments.parameters.as_deref().context("--parameters FILE")?;
     let parameters = match catalogue.with_defaults(template, &parameters(file)?) {
         Ok(parameters) => parameters,
@@ -89,17 +90,26 @@ fn by_template(arguments: &Arguments, template: &TemplateName) -> anyhow::Result
     };
     let context = json!({ "parameters": parameters, "event": {}, "target": {} });
     let rendered = match catalogue.render_direct(&RenderJob { template: template.clone(), context }) {
-        Ok(rendered) => rendered,
+        Ok(rendered) => String::from_utf8_lossy(&rendered).into_owned(),
         Err(error) => return refused(error),
     };
-    output::text(&String::from_utf8_lossy(&rendered));
-    Ok(ExitCode::SUCCESS)
+    let findings = Gate::new(&arguments.resources.known)?.findings(template, &rendered)?;
+    match format {
+        // The manifest itself: it goes into a file or a pipe, and what is to be said of it beside it.
+        OutputFormat::Table | OutputFormat::Yaml => {
+            output::text(&rendered);
+            findings.iter().for_each(|finding| output::error(&gate::told(finding)));
+        }
+        OutputFormat::Json => output::value(format, &json!({ "template": template, "manifest": rendered, "findings": findings }), String::new)?,
+    }
+    let invalid = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if invalid { ExitCode::from(EXIT_REFUSED) } else { ExitCode::SUCCESS })
 }
 
 /// What the author of the parameters can mend is a refusal; anything else is a failure.
 fn refused(error: RenderError) -> anyhow::Result<ExitCode> {
     if error.class() == ErrorClass::User {
-        output::error(&error.to_string());
+        output::error(&error.told());
         return Ok(ExitCode::from(EXIT_REFUSED));
     }
     Err(error.into())
@@ -125,12 +135,16 @@ pub(super) fn human(preview: &Preview) -> String {
         preview.target.as_deref().unwrap_or("no target")
     )];
     if let Some(refused) = &preview.refused {
-        lines.push(format!("{}: {refused}", paint(Colour::Red, "rejected")));
+        // What is wrong follows, each with its rule; told here as well it would stand there twice.
+        let why = if preview.findings_stop().is_empty() { format!(": {refused}") } else { String::new() };
+        lines.push(format!("{}{why}", paint(Colour::Red, "rejected")));
     }
     for finding in &preview.findings {
+        let place = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
         lines.push(format!(
-            "  {} {}: {}",
-            if finding.severity == crate::validate::Severity::Error { paint(Colour::Red, "error") } else { paint(Colour::Yellow, "warning") },
+            "  {} {} {}{place}: {}",
+            if finding.severity == Severity::Error { paint(Colour::Red, "error") } else { paint(Colour::Yellow, "warning") },
+            finding.rule,
             finding.path,
             finding.message
         ));
@@ -146,6 +160,8 @@ pub(super) fn human(preview: &Preview) -> String {
     for line in &preview.summary {
         lines.push(format!("  {line}"));
     }
+    let ttl = |ttl: &String| format!("  wanted for {ttl} after the merge; KubeOps does not yet take it back by itself");
+    lines.extend(preview.ttl.as_ref().map(ttl));
     match &preview.diff {
         Some(diff) if diff.is_empty() => lines.push("nothing differs from the base".to_owned()),
         Some(diff) => lines.push(output::diff(diff)),

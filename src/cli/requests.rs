@@ -146,7 +146,9 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             }
             Command::Events { explain: Some(id), .. } => {
                 let event = server.json(Method::GET, &format!("/events/{id}"), &[], None).await?;
-                output::value(format, &event, || decisions(&event))?;
+                let nobody = event.pointer("/decisions").and_then(Value::as_array).is_none_or(Vec::is_empty);
+                let listeners = if nobody && format == OutputFormat::Table { nobody_wants(&server, &event).await? } else { Vec::new() };
+                output::value(format, &event, || [vec![decisions(&event)], listeners].concat().join("\n"))?;
             }
             Command::Events { explain: None, subject, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
@@ -230,6 +232,9 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         ] {
             lines.push(format!("  {:<11}{}", name, cell(&request, pointer)));
         }
+        if let Some(ttl) = request.pointer("/changes/ttl").and_then(Value::as_str) {
+            lines.push(format!("  {:<11}{} after the merge; KubeOps does not yet take it back by itself", "wanted for", printable(ttl)));
+        }
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
         }
@@ -297,6 +302,23 @@ fn changes(request: &Value) -> Vec<String> {
         lines.push("  there is more: see the diff".to_owned());
     }
     lines
+}
+
+/// Why nothing was decided on an event: which automations listen to its source, and what they want.
+async fn nobody_wants(server: &Server, event: &Value) -> anyhow::Result<Vec<String>> {
+    let source = cell(event, "/source");
+    if source == "-" {
+        return Ok(vec!["  somebody asked for it in person, so no condition was looked at".to_owned()]);
+    }
+    let automations = server.json(Method::GET, "/automations", &[], None).await?;
+    let words = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(printable).collect::<Vec<_>>();
+    let mut lines = vec!["  no automation listened to this source and type".to_owned()];
+    for automation in items(&automations).filter(|automation| words(&automation["sources"]).contains(&source)) {
+        let types = words(&automation["types"]);
+        let types = if types.is_empty() { "every type".to_owned() } else { types.join(", ") };
+        lines.push(format!("    {} on this source wants {types}", paint(Colour::Bold, &cell(automation, "/name"))));
+    }
+    Ok(lines)
 }
 
 fn decisions(event: &Value) -> String {

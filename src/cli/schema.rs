@@ -1,7 +1,9 @@
 //! `kubeops schema`: the JSON Schemas editors use.
 
 use super::output;
-use crate::resources::{Kind, schema_of};
+use super::test::AutomationTest;
+use crate::resources::{Kind, schema_like, schema_of};
+use crate::validate::policy::{PARAMETERS_KIND, PolicyTest};
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 
@@ -13,19 +15,53 @@ const DEFINITIONS: &str = "$defs";
     after_help = "Example:\n  kubeops schema Automation > automation.schema.json\n\nIn an editor with the YAML language server, put on a file's first line:\n  # yaml-language-server: $schema=./automation.schema.json"
 )]
 pub struct Arguments {
-    /// Source, Repository, Cluster or Automation; without it one schema for all of them.
+    /// Source, Repository, Cluster or Automation; AutomationTest, PolicyTest or PolicyParameters; without it one schema for the first four.
     #[arg(value_parser = parse_kind)]
-    kind: Option<Kind>,
+    kind: Option<Shown>,
 }
 
-fn parse_kind(text: &str) -> Result<Kind, String> {
-    let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-    Kind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| format!("one of {}", known.join(", ")))
+/// What a schema is shown of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Resource(Kind),
+    AutomationTest,
+    PolicyTest,
+    PolicyParameters,
+}
+
+impl Shown {
+    fn all() -> impl Iterator<Item = Self> {
+        Kind::ALL.into_iter().map(Self::Resource).chain([Self::AutomationTest, Self::PolicyTest, Self::PolicyParameters])
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Resource(kind) => kind.as_str(),
+            Self::AutomationTest => "AutomationTest",
+            Self::PolicyTest => "PolicyTest",
+            Self::PolicyParameters => PARAMETERS_KIND,
+        }
+    }
+
+    fn schema(self) -> Value {
+        match self {
+            Self::Resource(kind) => schema_of(kind),
+            Self::AutomationTest => schema_like::<AutomationTest>(self.name()),
+            Self::PolicyTest => schema_like::<PolicyTest>(self.name()),
+            // Whatever the policies read.
+            Self::PolicyParameters => schema_like::<Map<String, Value>>(self.name()),
+        }
+    }
+}
+
+fn parse_kind(text: &str) -> Result<Shown, String> {
+    let known = || Shown::all().map(Shown::name).collect::<Vec<_>>().join(", ");
+    Shown::all().find(|kind| kind.name().eq_ignore_ascii_case(text)).ok_or_else(|| format!("one of {}", known()))
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let schema = match arguments.kind {
-        Some(kind) => schema_of(kind),
+        Some(kind) => kind.schema(),
         None => of_all(),
     };
     output::text(&serde_json::to_string_pretty(&schema)?);

@@ -2,6 +2,7 @@
 //! It needs neither server nor resources: the shipped templates, and those of a directory of one's own.
 
 mod examples;
+pub(super) mod gate;
 mod show;
 
 use super::local::Templates;
@@ -85,7 +86,7 @@ fn origin(origin: Origin) -> &'static str {
 ///
 /// # Errors
 /// When there is none.
-fn known<'c>(catalogue: &'c Catalogue, name: &TemplateName) -> anyhow::Result<&'c Template> {
+pub(super) fn known<'c>(catalogue: &'c Catalogue, name: &TemplateName) -> anyhow::Result<&'c Template> {
     if let Some(template) = catalogue.get(name) {
         return Ok(template);
     }

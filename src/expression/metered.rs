@@ -50,7 +50,7 @@ impl Metered {
         if source.len() > Expression::MAX_BYTES {
             return Err(whole(format!("an expression has {} bytes at most", Expression::MAX_BYTES)));
         }
-        let program = library::ENVIRONMENT.compile(source).map_err(|errors| super::syntax(&errors))?;
+        let program = library::ENVIRONMENT.compile(source).map_err(|errors| super::syntax(&errors, source))?;
         let start = |id: u64| program.source_info().offset_for(id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
         let at = |id: u64, message: String| {
             let (line, column) = line_and_column(source, start(id));

@@ -53,6 +53,25 @@ fn a_syntax_error_has_its_place() {
 }
 
 #[test]
+fn slips_that_everybody_makes_once_are_told_with_what_is_written_instead() {
+    for (source, says) in [
+        ("event.data.x = 'a'", "compared with `==`"),
+        ("event.data.x == 1 and event.data.y == 2", "CEL writes `&&`"),
+        ("event.data.x == 1 or event.data.y == 2", "CEL writes `||`"),
+        ("not event.data.x", "CEL writes `!`"),
+        ("10 GB", "'2Gi'"),
+        ("10Gi", "'2Gi'"),
+        ("registry.example.com/shop:1.2", "quoted once more, because the first quotes are YAML's: \"'registry.example.com/shop:1.2'\""),
+        ("Asked for by a ticket", "quoted once more"),
+        ("event.type ==", "ends too early"),
+        ("(event.type", "`)` is missing"),
+    ] {
+        let error = Expression::compile(source, &["event", "parameters"]).expect_err(source);
+        assert!(error.message.contains(says) && !error.message.contains("expecting"), "{source}: {error}");
+    }
+}
+
+#[test]
 fn nested_macros_over_long_lists_are_refused_before_they_run() {
     let long: Vec<u32> = (0..20_000).collect();
     let event = json!({"data": {"list": long}});

@@ -148,14 +148,14 @@ impl Compiled {
             },
         };
         let kind = plain_text("type", evaluate("type", &self.kind, scope)?)?;
-        let kind: EventType = kind.parse().map_err(|error: crate::types::ParseError| wrong("type", format!("gives {error}")))?;
+        let kind: EventType = kind.parse().map_err(|error: crate::types::ParseError| wrong("type", gives(&error)))?;
         let subject = plain_text("subject", evaluate("subject", &self.subject, scope)?)?;
         check_subject(&subject).map_err(|rule| wrong("subject", format!("gives a text that {rule}")))?;
         let time = match &self.time {
             None => received_at,
             Some(time) => match evaluate("time", time, scope)? {
                 Value::Null => received_at,
-                Value::String(text) => text.parse().map_err(|error: crate::types::ParseError| wrong("time", format!("gives {error}")))?,
+                Value::String(text) => text.parse().map_err(|error: crate::types::ParseError| wrong("time", gives(&error)))?,
                 value => {
                     value.as_i64().map(Timestamp::from_unix_millis).ok_or_else(|| wrong("time", "gives neither a text nor whole milliseconds"))?
                 }
@@ -219,4 +219,9 @@ fn plain_text(field: &'static str, value: Value) -> Result<String, IngressError>
     };
     kinds::check_subject(&text).map_err(|rule| wrong(field, format!("gives a text that {rule}")))?;
     Ok(text)
+}
+
+/// What an expression gives that is not what is wanted.
+fn gives(error: &crate::types::ParseError) -> String {
+    format!("gives {:?}, which is not a valid {}: {}", error.value, error.what, error.rule)
 }

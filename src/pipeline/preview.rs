@@ -37,6 +37,8 @@ pub struct Preview {
     pub removed: Vec<String>,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
+    /// How long it is wanted after the merge; none for good.
+    pub ttl: Option<String>,
     /// A unified diff against the base; none when there was no base to compare with.
     pub diff: Option<String>,
     /// What was found, gravest first.
@@ -103,6 +105,7 @@ fn made(rules: &Rules, wanted: Wanted<'_>, base: Base<'_>) -> Result<Preview, St
         files: BTreeMap::new(),
         removed: Vec::new(),
         summary: Vec::new(),
+        ttl: None,
         diff: None,
         findings: Vec::new(),
         refused: None,
@@ -182,6 +185,7 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
     preview.message = Some(commit_message(&meta, made.change.templates()));
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
     preview.summary.clone_from(&made.summary);
+    preview.ttl = made.expiry.as_ref().map(|expiry| expiry.after.to_string());
     match scratch {
         Ok(Some(scratch)) => preview.diff = Some(scratch.diff(&made, &meta)?),
         Ok(None) => {}

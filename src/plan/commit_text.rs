@@ -81,7 +81,7 @@ impl CommitText {
 }
 
 /// The first name of each gap that is a path, or a path with filters.
-fn first_names(source: &str) -> impl Iterator<Item = &str> {
+pub(super) fn first_names(source: &str) -> impl Iterator<Item = &str> {
     let gaps = source.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(gap, _)| gap);
     let paths = gaps.map(|gap| gap.trim_matches(|c: char| c.is_ascii_whitespace() || c == '-').split(['|', '.']).next().unwrap_or_default().trim());
     paths.filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))

@@ -1,6 +1,7 @@
 //! What an automation's author has said outside in words of their own: texts compiled at load, filled for a request.
 //! It says nothing by itself, and a value never becomes markup in it.
 
+use super::commit_text::first_names;
 use super::recipe::texts::{names_after, spec_error, variables};
 use super::{Inputs, PlanError};
 use crate::automation::{AutomationSpec, News};
@@ -10,6 +11,9 @@ use crate::render::{TextKind, TextTemplate};
 use crate::types::SpecError;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+
+/// What stands in them.
+const VARIABLES: [&str; 6] = ["changes", "event", "message", "parameters", "pull", "request"];
 
 /// The texts of an automation's `feedback`, by entry and by what is told.
 #[derive(Debug, Default)]
@@ -95,6 +99,9 @@ fn compiled(source: &str, kind: TextKind, pointer: &str, parameters: &[&str], er
             let message = format!("there is no `{variable}{name}`");
             errors.push(SpecError::new(pointer, message).hint(format!("known are: {}", known.join(", "))));
         }
+    }
+    for name in first_names(source).filter(|name| !VARIABLES.contains(name)) {
+        errors.push(SpecError::new(pointer, format!("there is no `{name}`")).hint(format!("known are: {}", VARIABLES.join(", "))));
     }
     TextTemplate::compile(source, kind).map_err(|error| errors.push(spec_error(pointer, error))).ok()
 }

@@ -42,7 +42,7 @@ impl Catalogue {
     /// # Errors
     /// Everything wrong in it, by file and place.
     pub fn from_files(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, Vec<TemplateError>> {
-        Self::build(texts(files)?)
+        Self::build(texts(files)?, &BTreeMap::new())
     }
 
     /// The catalogue that is compiled in.
@@ -62,9 +62,13 @@ impl Catalogue {
         let over = texts(files)?;
         let folders: BTreeSet<String> = over.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder.to_owned()).collect();
         let mut files = self.files;
+        // What replaced files defined: whoever misses one of these components is told who took it away.
+        let replaced = files.iter().filter(|(path, _)| path.ends_with(".tera") && over.contains_key(*path));
+        let lost: BTreeMap<String, String> =
+            replaced.flat_map(|(path, text)| components_of(text).into_iter().map(move |name| (name, path.clone()))).collect();
         files.retain(|path, _| path.split_once('/').is_none_or(|(folder, _)| folder == SHARED || !folders.contains(folder)));
         files.extend(over);
-        let mut both = Self::build(files)?;
+        let mut both = Self::build(files, &lost)?;
         for template in both.templates.values_mut() {
             let name = &template.name;
             template.origin = match (folders.contains(name.as_str()), self.templates.get(name)) {
@@ -94,6 +98,17 @@ impl Catalogue {
     pub fn source(&self, template: &TemplateName) -> Result<&str, RenderError> {
         self.known(template)?;
         Ok(self.files.get(&file_of(template)).map_or("", String::as_str))
+    }
+
+    /// Every file a template is made of: those of its folder, and the shared ones it uses; paths within the catalogue, and texts.
+    ///
+    /// # Errors
+    /// [`RenderError::UnknownTemplate`].
+    pub fn files_of(&self, template: &TemplateName) -> Result<Vec<(&str, &str)>, RenderError> {
+        let shared = &self.known(template)?.shared;
+        let folder = format!("{template}/");
+        let wanted = self.files.iter().filter(|(path, _)| path.starts_with(&folder) || shared.contains(*path));
+        Ok(wanted.map(|(path, text)| (path.as_str(), text.as_str())).collect())
     }
 
     /// What an example gives.
@@ -194,7 +209,7 @@ impl Catalogue {
         self.templates.get(name).ok_or_else(|| RenderError::UnknownTemplate(name.to_string()))
     }
 
-    fn build(files: BTreeMap<String, String>) -> Result<Self, Vec<TemplateError>> {
+    fn build(files: BTreeMap<String, String>, lost: &BTreeMap<String, String>) -> Result<Self, Vec<TemplateError>> {
         let mut errors = Vec::new();
         let checked = check_sources(&files, &mut errors);
         let names = template_names(&files, &mut errors);
@@ -203,7 +218,7 @@ impl Catalogue {
             return Err(errors);
         }
         let translated: Vec<(String, String)> = checked.iter().map(|(name, file)| (name.clone(), file.translated.clone())).collect();
-        let graph = Graph::new(&checked).map_err(|faults| faults.into_iter().map(|(file, fault)| located(&file, fault)).collect::<Vec<_>>())?;
+        let graph = Graph::new(&checked, lost).map_err(|faults| faults.into_iter().map(|(file, fault)| located(&file, fault)).collect::<Vec<_>>())?;
         errors.extend(graph.check().into_iter().map(|(file, fault)| located(&file, fault)));
         if !errors.is_empty() {
             errors.sort();
@@ -220,6 +235,11 @@ impl Catalogue {
         errors.sort();
         if errors.is_empty() { Ok(Self { files, templates, translated, engine: OnceLock::new() }) } else { Err(errors) }
     }
+}
+
+/// The components that a shared file defines.
+fn components_of(text: &str) -> Vec<String> {
+    super::manifest::check(text, true).map(|checked| checked.units.into_iter().filter_map(|unit| unit.component).collect()).unwrap_or_default()
 }
 
 /// The files as text.

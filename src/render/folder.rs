@@ -31,6 +31,8 @@ pub struct Template {
     pub(super) examples: Vec<Example>,
     pub(super) kinds: Vec<String>,
     pub(super) origin: Origin,
+    /// The shared files it uses.
+    pub(super) shared: BTreeSet<String>,
 }
 
 /// Which catalogue a template comes from.
@@ -209,7 +211,7 @@ pub(super) fn read_template(
     let variables = engine.variables(&path(SOURCE));
     let digest = hex::encode(hash.finalize());
     let (readme, schema, kinds) = (text(README).to_owned(), schema.at_rest(), kinds(text(SOURCE)));
-    Ok(Template { name: name.clone(), purpose, readme, digest, schema, variables, examples, kinds, origin: Origin::BuiltIn })
+    Ok(Template { name: name.clone(), purpose, readme, digest, schema, variables, examples, kinds, origin: Origin::BuiltIn, shared })
 }
 
 /// The kinds that stand at the root of a source's documents. One that is an expression is not known before it is rendered.
@@ -262,16 +264,18 @@ fn read_examples(
     for case in cases {
         let file = |end: &str| format!("{folder}{case}/{end}");
         let given = ["parameters.yaml", "parameters.json"].into_iter().map(file).find_map(|path| files.get(&path).map(|text| (path, text)));
-        let Some(((path, text), expected)) = given.zip(files.get(&file("expected.yaml"))) else {
-            errors.push(error_at(&file(""), "an example has parameters.yaml (or .json) and expected.yaml".into(), ""));
+        let Some(((path, text), expected)) = given.clone().zip(files.get(&file("expected.yaml"))) else {
+            let hint = match given {
+                Some(_) => "`kubeops templates test DIR --update` writes expected.yaml as the template gives it now",
+                None => "write its parameters; `kubeops templates test DIR --update` writes expected.yaml",
+            };
+            errors.push(error_at(&file(""), "an example has parameters.yaml (or .json) and expected.yaml".into(), hint));
             continue;
         };
         match one_mapping(text) {
             Ok(parameters) => {
                 let filled = schema.map(|schema| schema.violations(&Value::Object(schema.with_defaults(&parameters)))).unwrap_or_default();
-                errors.extend(
-                    filled.into_iter().map(|v| error_at(&path, format!("{}: {}", v.pointer, v.message), "the example breaks params.schema.json")),
-                );
+                errors.extend(filled.into_iter().map(|v| error_at(&path, v.to_string(), "the example breaks params.schema.json")));
                 examples.push(Example { name: case.to_owned(), parameters, expected: expected.clone() });
             }
             Err(message) => errors.push(error_at(&path, message, "")),

@@ -3,6 +3,7 @@
 
 use super::manifest::{Checked, MAX_LOOPS, Target};
 use super::source::{Fault, Place};
+use crate::types::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many calls deep components and partials nest.
@@ -19,12 +20,14 @@ pub(super) struct Graph<'c> {
     files: &'c BTreeMap<String, Checked>,
     /// Component name to its file and unit.
     components: BTreeMap<&'c str, (&'c str, usize)>,
+    /// Components that are no longer there because a file of the same name took their file's place, and that file.
+    lost: &'c BTreeMap<String, String>,
 }
 
 impl<'c> Graph<'c> {
     /// # Errors
     /// Components of the same name, by file.
-    pub fn new(files: &'c BTreeMap<String, Checked>) -> Result<Self, Vec<(String, Fault)>> {
+    pub fn new(files: &'c BTreeMap<String, Checked>, lost: &'c BTreeMap<String, String>) -> Result<Self, Vec<(String, Fault)>> {
         let mut components: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
         let mut faults = Vec::new();
         for (file, checked) in files {
@@ -38,7 +41,7 @@ impl<'c> Graph<'c> {
                 }
             }
         }
-        if faults.is_empty() { Ok(Self { files, components }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { files, components, lost }) } else { Err(faults) }
     }
 
     /// Every call that leads nowhere, into a cycle, too deep, or into too many loops.
@@ -52,6 +55,10 @@ impl<'c> Graph<'c> {
                         faults.push((file.clone(), self.unknown(&call.target, call.at)));
                         continue;
                     };
+                    if let (Node::Component(name), Some((_, called))) = (&next, self.unit(&next)) {
+                        let wrong = called.signature.check(name, &call.arguments, call.at);
+                        faults.extend(wrong.into_iter().map(|fault| (file.clone(), fault)));
+                    }
                     match self.loops(&next, &mut vec![node.clone()]) {
                         Err(message) => faults.push((file.clone(), Fault::new(call.at, message))),
                         Ok(inner) if inner + call.loops > MAX_LOOPS => {
@@ -130,8 +137,15 @@ impl<'c> Graph<'c> {
     fn unknown(&self, target: &Target, at: Place) -> Fault {
         match target {
             Target::Component(name) => {
-                let known: Vec<&str> = self.components.keys().copied().collect();
-                Fault::new(at, format!("there is no component `{name}`")).hint(format!("components in `_shared` are: {}", known.join(", ")))
+                let known = || self.components.keys().copied();
+                let hint = match (self.lost.get(name), nearest(name, known())) {
+                    (Some(file), _) => format!(
+                        "your own {file} takes the place of the shipped one, which defines it: define `{name}` in yours as well, or give your file another name"
+                    ),
+                    (None, Some(near)) => format!("did you mean `{near}`?"),
+                    (None, None) => format!("components in `_shared` are: {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                Fault::new(at, format!("there is no component `{name}`")).hint(hint)
             }
             Target::Partial(file) => {
                 Fault::new(at, format!("`{file}` is not in the catalogue")).hint("only files of the folder `_shared` can be included")

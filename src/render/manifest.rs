@@ -2,6 +2,7 @@
 //! An expression stands for a whole YAML value, key or list item; a tag stands on a line of its own and leaves no trace of it.
 //! Whatever is printed goes through the engine's own filters: nothing here may let text through another way.
 
+use super::arguments::{Arguments, Signature};
 use super::lint::{self, Vocabulary};
 use super::skeleton::Skeletons;
 use super::source::{Fault, Kind, Piece, Place, TokenKind, place, scan};
@@ -50,6 +51,8 @@ pub(super) const VOCABULARY: Vocabulary = Vocabulary {
 pub(super) struct Unit {
     /// None for the file's own body.
     pub component: Option<String>,
+    /// What it takes.
+    pub signature: Signature,
     pub at: Place,
     /// The deepest nesting of its own loops.
     pub loops: usize,
@@ -60,6 +63,8 @@ pub(super) struct Unit {
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub target: Target,
+    /// What it gives.
+    pub arguments: Arguments,
     pub at: Place,
     /// How many loops it stands in.
     pub loops: usize,
@@ -92,7 +97,7 @@ pub(super) fn check(source: &str, shared: bool) -> Result<Checked, Vec<Fault>> {
         swallow: 0,
         skeletons: Skeletons::new(source),
         open: Vec::new(),
-        units: vec![Unit { component: None, at: Place { line: 1, column: 1 }, loops: 0, calls: Vec::new() }],
+        units: vec![Unit { component: None, signature: Signature::default(), at: Place { line: 1, column: 1 }, loops: 0, calls: Vec::new() }],
         current: 0,
         faults: Vec::new(),
     };
@@ -179,7 +184,8 @@ impl Checker<'_> {
                 return self.not_alone(piece, "a component", "it gives whole lines of YAML: put it on its own line, indented as its lines shall be");
             };
             lint::tokens(self.source, piece, inner, &VOCABULARY, &mut self.faults);
-            self.call(Target::Component(name), piece, lint::comprehension_depth(inner));
+            let arguments = Arguments::of(self.source, inner);
+            self.call(Target::Component(name), arguments, piece, lint::comprehension_depth(inner));
             let newline = self.vanish(indent, rest);
             let inner = lint::guard_joins(piece, self.source);
             self.out.push_str(&format!("{{{{({inner})|__block(width={indent}){newline}}}}}"));
@@ -202,10 +208,10 @@ impl Checker<'_> {
         self.out.push_str(&format!("{{{{({inner})|__value(key={key},of={})}}}}", literal(piece.inner)));
     }
 
-    fn call(&mut self, target: Target, piece: &Piece<'_>, own: usize) {
+    fn call(&mut self, target: Target, arguments: Arguments, piece: &Piece<'_>, own: usize) {
         let loops = self.depth();
         self.loops(piece, own);
-        self.units[self.current].calls.push(Call { target, at: place(self.source, piece.start), loops });
+        self.units[self.current].calls.push(Call { target, arguments, at: place(self.source, piece.start), loops });
     }
 
     fn depth(&self) -> usize {
@@ -275,12 +281,13 @@ impl Checker<'_> {
         if !self.shared {
             self.faults.push(Fault::new(here, "components are defined in `_shared`").hint("move it to a `.tera` file in the folder `_shared`"));
         }
-        let Some((name, _)) = lint::dotted_name(arguments) else {
+        let Some((name, used)) = lint::dotted_name(arguments) else {
             return self.faults.push(Fault::new(here, "the component has no name"));
         };
         self.open.push(Block::Component);
         self.current = self.units.len();
-        self.units.push(Unit { component: Some(name.clone()), at: here, loops: 0, calls: Vec::new() });
+        let signature = Signature::of(&arguments[used..]);
+        self.units.push(Unit { component: Some(name.clone()), signature, at: here, loops: 0, calls: Vec::new() });
         self.skeletons.enter(Some(name), self.source, 0);
     }
 
@@ -291,7 +298,7 @@ impl Checker<'_> {
         };
         match file.literal() {
             Some(name) if name.starts_with("_shared/") && name.ends_with(".tera") => {
-                self.call(Target::Partial(name.to_owned()), piece, 0);
+                self.call(Target::Partial(name.to_owned()), Arguments::default(), piece, 0);
                 self.out.push_str(&format!("{{% filter __block(width={indent}) %}}{{%{}%}}{{% endfilter {newline}%}}", piece.inner));
             }
             _ => self.faults.push(

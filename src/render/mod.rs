@@ -2,6 +2,7 @@
 //! Pure. A value is always data: it becomes neither template source, nor YAML structure, nor another type, nor a directory level.
 //! It never reads a file, the environment, a clock or random bits; `sandbox` runs it where it can be killed.
 
+mod arguments;
 mod catalogue;
 mod engine;
 mod folder;
@@ -16,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod text;
+mod violation;
 
 pub use catalogue::Catalogue;
 pub(crate) use engine::Engine;
@@ -43,6 +45,13 @@ pub struct TemplateError {
     pub hint: String,
 }
 
+impl TemplateError {
+    /// The error, and on a line of its own how it is mended.
+    pub fn told(&self) -> String {
+        if self.hint.is_empty() { self.to_string() } else { format!("{self}\n  hint: {}", self.hint) }
+    }
+}
+
 /// One template to render.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderJob {
@@ -68,6 +77,15 @@ pub struct Violation {
     pub pointer: String,
     /// What is wrong, at most 300 characters.
     pub message: String,
+    /// What was probably meant, or what the parameter is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.pointer.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.pointer, self.message) }
+    }
 }
 
 /// Why there is no output.
@@ -130,6 +148,18 @@ pub enum RenderError {
 }
 
 impl RenderError {
+    /// The error with every violation on a line of its own, and below it the mend: for a terminal.
+    pub fn told(&self) -> String {
+        let Self::Parameters { template, violations } = self else { return self.to_string() };
+        let mut lines = vec![format!("the parameters do not fit the template `{template}`:")];
+        for violation in violations {
+            lines.push(format!("  {violation}"));
+            lines.extend(violation.hint.iter().map(|hint| format!("    hint: {hint}")));
+        }
+        lines.push(format!("`kubeops templates show {template}` shows its parameters"));
+        lines.join("\n")
+    }
+
     /// A template's or its parameters' faults are for people to mend; a process that cannot start may start later.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -146,6 +176,5 @@ impl RenderError {
 }
 
 fn list(violations: &[Violation]) -> String {
-    let one = |v: &Violation| if v.pointer.is_empty() { v.message.clone() } else { format!("{}: {}", v.pointer, v.message) };
-    violations.iter().map(one).collect::<Vec<_>>().join("; ")
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,7 +1,8 @@
 //! A template's parameter schema: JSON Schema 2020-12, closed, described, checked at load and compiled at first use.
 //! It fetches nothing: a reference that leaves the document is an error. Patterns run in linear time.
 
-use super::Violation;
+use super::{Violation, violation};
+use crate::types::look_around;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 use std::sync::OnceLock;
@@ -46,7 +47,8 @@ impl ParameterSchema {
             }
             Ok(_) => Err(faults),
             Err(error) => {
-                faults.push((error.instance_path().to_string(), format!("not a JSON Schema of 2020-12: {error}"), String::new()));
+                let hint = look_around(&document).unwrap_or_default();
+                faults.push((error.instance_path().to_string(), format!("not a JSON Schema of 2020-12: {error}"), hint));
                 Err(faults)
             }
         }
@@ -61,13 +63,9 @@ impl ParameterSchema {
     pub fn violations(&self, parameters: &Value) -> Vec<Violation> {
         let Some(validator) = self.validator.get_or_init(|| build(&self.document).ok()) else {
             // It compiled when the catalogue was loaded.
-            return vec![Violation { pointer: String::new(), message: "the template's schema does not compile".to_owned() }];
+            return vec![Violation { pointer: String::new(), message: "the template's schema does not compile".to_owned(), hint: None }];
         };
-        validator
-            .iter_errors(parameters)
-            .take(MAX_VIOLATIONS)
-            .map(|error| Violation { pointer: error.instance_path().to_string(), message: error.to_string().chars().take(300).collect() })
-            .collect()
+        validator.iter_errors(parameters).flat_map(|error| violation::of(&error, &self.document)).take(MAX_VIOLATIONS).collect()
     }
 
     /// The parameters with the schema's defaults for what is missing, also within objects that are given.

@@ -42,6 +42,7 @@ impl fmt::Display for Diagnostic {
         };
         match self.line {
             0 => write!(f, "{}: {level}: ", self.file)?,
+            line if self.column == 0 => write!(f, "{}:{line}: {level}: ", self.file)?,
             line => write!(f, "{}:{line}:{}: {level}: ", self.file, self.column)?,
         }
         if let Some(resource) = &self.resource {

@@ -152,8 +152,8 @@ pub(super) fn read<'f>(file: &'f ResourceFile, schemas: &Schemas, foreign: &mut 
                 column: error.column,
                 resource: None,
                 pointer: None,
+                hint: written_badly(&error.message, &file.text, error.line),
                 message: error.message,
-                hint: None,
             });
             return Vec::new();
         }
@@ -164,6 +164,24 @@ pub(super) fn read<'f>(file: &'f ResourceFile, schemas: &Schemas, foreign: &mut 
     });
     foreign.extend(others.into_iter().map(|parsed| Foreign { file, parsed }));
     own.into_iter().filter_map(|parsed| envelope(file, parsed, schemas, found)).collect()
+}
+
+/// The usual reason for what a YAML parser says.
+fn written_badly(message: &str, text: &str, line: u32) -> Option<String> {
+    let at = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+    let depth = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let before = text.lines().take(at).filter(|line| !line.trim().is_empty()).last().map(depth);
+    let here = text.lines().nth(at).map(depth);
+    let deeper = before.zip(here).is_some_and(|(before, here)| here > before);
+    if message.contains("tabs") {
+        return Some("indent with spaces: YAML takes no tabs there".to_owned());
+    }
+    if message.contains("mapping values are not allowed") && !deeper {
+        return Some("a text with `: ` in it is put in quotes".to_owned());
+    }
+    let indentation =
+        message.contains("mapping values are not allowed") || message.contains("did not find expected key") || message.contains("'-' indicator");
+    indentation.then(|| "look at the indentation: fields of one mapping, and items of one list, begin in the same column".to_owned())
 }
 
 fn envelope<'f>(file: &'f ResourceFile, parsed: manifest::Document, schemas: &Schemas, found: &mut Vec<Diagnostic>) -> Option<Document<'f>> {

@@ -13,7 +13,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Level};
 pub use document::{API_VERSION, Kind};
-pub use schema::schema_of;
+pub use schema::{check_test, schema_like, schema_of};
 pub use set::{Defaults, ResourceSet, Rule};
 
 /// One file of a resources directory.

@@ -4,8 +4,10 @@ use super::document::Foreign;
 use super::schema::check_spec;
 use super::{API_VERSION, Diagnostic, Level};
 use crate::types::{ClusterName, SpecError, nearest};
+use crate::validate::SchemaSet;
 use crate::validate::policy::{
-    Binding, BindingSpec, CLUSTERS_ANNOTATION, PARAMETERS_KIND, ParamKind, Parameter, Policies, Policy, PolicySpec, fits, is_policy_version, shipped,
+    Binding, BindingSpec, CLUSTERS_ANNOTATION, MatchResources, PARAMETERS_KIND, ParamKind, Parameter, Policies, Policy, PolicySpec, fits,
+    is_policy_version, shipped,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,7 +24,7 @@ pub(super) fn load<'c>(
     baseline: bool,
     clusters: impl Iterator<Item = &'c ClusterName>,
     found: &mut Vec<Diagnostic>,
-) -> Policies {
+) -> (Policies, Vec<NamedResources>) {
     let clusters: Vec<&ClusterName> = clusters.collect();
     let mut loader = Loader { found, policies: BTreeMap::new(), bindings: BTreeMap::new(), broken: BTreeSet::new(), broken_kinds: BTreeSet::new() };
     documents.iter().filter(|document| is_of(document, POLICY)).for_each(|document| loader.policy(document));
@@ -48,9 +50,41 @@ pub(super) fn load<'c>(
         .chain(loader.broken_kinds.clone())
         .collect();
     let parameters = loader.parameters(documents, &kinds);
+    let named = loader.named_resources();
     let Loader { policies, bindings, .. } = loader;
     let policies = others.into_iter().chain(policies.into_values().map(|(policy, _)| policy));
-    Policies::new(policies, defaults.into_iter().chain(bindings.into_values().map(|(binding, _)| binding)), &parameters)
+    (Policies::new(policies, defaults.into_iter().chain(bindings.into_values().map(|(binding, _)| binding)), &parameters), named)
+}
+
+/// The resources that a policy or a binding is about, and where each stands: whether there are such resources is known when the
+/// definitions of other kinds are.
+pub(super) struct NamedResources {
+    about: MatchResources,
+    /// Where the rules stand, below the document.
+    pointer: &'static str,
+    /// A diagnostic for each place at which a resource stands.
+    places: BTreeMap<String, Diagnostic>,
+}
+
+impl NamedResources {
+    fn of(document: &Foreign<'_>, pointer: &'static str, about: &MatchResources) -> Self {
+        let lists = [("resourceRules", &about.resource_rules), ("excludeResourceRules", &about.exclude_resource_rules)];
+        let rules = lists.into_iter().flat_map(|(list, rules)| rules.iter().enumerate().map(move |(index, rule)| (list, index, rule)));
+        let pointers =
+            rules.flat_map(|(list, index, rule)| (0..rule.resources.len()).map(move |at| format!("{pointer}/{list}/{index}/resources/{at}")));
+        let place = |pointer: String| {
+            let place = document.diagnostic(Level::Warning, &pointer, String::new(), None, None);
+            (pointer, place)
+        };
+        Self { about: about.clone(), pointer, places: pointers.map(place).collect() }
+    }
+
+    /// A warning for each resource that no kind has.
+    pub(super) fn unknown(&self, schemas: &SchemaSet) -> Vec<Diagnostic> {
+        let unknown = self.about.unknown_resources(self.pointer, schemas);
+        let told = |error: SpecError| Some(Diagnostic { message: error.message, hint: error.hint, ..self.places.get(&error.pointer)?.clone() });
+        unknown.into_iter().filter_map(told).collect()
+    }
 }
 
 fn is_of(document: &Foreign<'_>, kind: &str) -> bool {
@@ -106,6 +140,16 @@ impl<'d, 'f> Loader<'_, 'd, 'f> {
         }
         self.tell(document, Level::Error, errors);
         self.bindings.insert(name, (binding, document));
+    }
+
+    /// What the policies and bindings are about.
+    fn named_resources(&self) -> Vec<NamedResources> {
+        let of_policies = self.policies.values().map(|(policy, document)| (*document, "/spec/matchConstraints", &policy.spec.match_constraints));
+        let of_bindings = self.bindings.values().filter_map(|(binding, document)| {
+            let about = binding.spec.match_resources.as_ref()?;
+            Some((*document, "/spec/matchResources", about))
+        });
+        of_policies.chain(of_bindings).map(|(document, pointer, about)| NamedResources::of(document, pointer, about)).collect()
     }
 
     fn twice(&mut self, document: &Foreign<'_>, kind: &str, place: &str) {

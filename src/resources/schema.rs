@@ -1,9 +1,11 @@
 //! JSON Schemas of the documents, generated from the types that read them, and violations of them in words.
 
 use super::document::{API_VERSION, Kind};
+use super::{Diagnostic, Level};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
 use crate::inventory::{ChannelSpec, ClusterSpec, RepositorySpec};
+use crate::manifest::Document;
 use crate::types::{AutomationName, ChannelName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -70,18 +72,47 @@ pub(super) fn check_spec<S: JsonSchema>(spec: &Value) -> Vec<Problem> {
     problems
 }
 
+/// Everything about a document of tests whose `spec:` is an `S` that does not fit, with its places.
+pub fn check_test<S: JsonSchema>(file: &str, document: &Document) -> Vec<Diagnostic> {
+    let told = |problem: Problem| {
+        let pointer = format!("/spec{}", problem.pointer);
+        let location = document.positions.find(&pointer);
+        let place = if problem.at_key { location.place() } else { location.value.start };
+        Diagnostic {
+            level: Level::Error,
+            file: file.to_owned(),
+            line: place.line,
+            column: place.column,
+            resource: None,
+            pointer: Some(pointer),
+            message: problem.message,
+            hint: problem.hint,
+        }
+    };
+    check_spec::<S>(document.value.get("spec").unwrap_or(&Value::Null)).into_iter().map(told).collect()
+}
+
+/// The JSON Schema (2020-12) of a document of another kind that is written like a resource: tests, parameters of policies.
+pub fn schema_like<S: JsonSchema>(kind: &str) -> Value {
+    schema_of_document::<String, S>(kind)
+}
+
 fn envelope<N: JsonSchema, S: JsonSchema>(kind: Kind) -> Value {
+    schema_of_document::<N, S>(kind.as_str())
+}
+
+fn schema_of_document<N: JsonSchema, S: JsonSchema>(kind: &str) -> Value {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
     let (name, spec) = (generator.subschema_for::<N>(), generator.subschema_for::<S>());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": format!("KubeOps {}", kind.as_str()),
+        "title": format!("KubeOps {kind}"),
         "type": "object",
         "additionalProperties": false,
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "properties": {
             "apiVersion": { "const": API_VERSION },
-            "kind": { "const": kind.as_str() },
+            "kind": { "const": kind },
             "metadata": {
                 "type": "object",
                 "additionalProperties": false,
@@ -124,9 +155,17 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
                 TypeKind::Single(kind) => kind.to_string(),
                 TypeKind::Multiple(kinds) => kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or "),
             };
-            problems.push(problem(format!("a value of type {wanted} is wanted here, this is {}", kind_of(error.instance())), None));
+            let hint = in_quotes(error.instance()).filter(|_| wanted == "string");
+            problems.push(problem(format!("a value of type {wanted} is wanted here, this is {}", kind_of(error.instance())), hint));
         }
-        ValidationErrorKind::Enum { options } => problems.push(problem(format!("{} is not one of {options}", shown(error.instance())), None)),
+        ValidationErrorKind::Enum { options } => {
+            let words = || options.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let given: &Value = error.instance();
+            let near = || given.as_str().and_then(|given| nearest(given, words())).map(|near| format!("did you mean `{near}`?"));
+            let written = given.to_string();
+            let quoted = in_quotes(given).filter(|_| words().any(|word| word == written));
+            problems.push(problem(format!("{} is not one of {options}", shown(given)), quoted.or_else(near)));
+        }
         ValidationErrorKind::Constant { expected_value } => {
             problems.push(problem(format!("{} stands where {expected_value} is wanted", shown(error.instance())), None))
         }
@@ -158,6 +197,11 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
         }
         _ => problems.push(problem(error.masked_with(shown(error.instance())).to_string(), None)),
     }
+}
+
+/// What YAML takes for a number or a truth value, as the text that is wanted.
+fn in_quotes(value: &Value) -> Option<String> {
+    (value.is_number() || value.is_boolean()).then(|| format!("put it in quotes, because YAML reads it as {}: \"{value}\"", kind_of(value)))
 }
 
 /// The fields an object may have where one too many was found.

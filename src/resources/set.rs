@@ -1,9 +1,10 @@
 //! A set of resources that fit together.
 
 use super::document::{Document, Kind, read};
+use super::policies::{self, NamedResources};
 use super::schema::Schemas;
 use super::sealing::{self, Sealings};
-use super::{Diagnostic, Level, ResourceFile, policies};
+use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
@@ -35,12 +36,14 @@ pub struct ResourceSet {
     pub rules: BTreeMap<AutomationName, Arc<Rule>>,
     /// The templates it was checked against.
     pub catalogue: Arc<Catalogue>,
-    /// Schemas of kinds that are not Kubernetes' own; whoever loads the set puts them in.
+    /// Schemas of kinds that are not Kubernetes' own; whoever loads the set gives them with [`Self::with_schemas`].
     pub schemas: Arc<SchemaSet>,
     /// SHA-256 over the files, hex: the version of the set.
     pub digest: String,
     /// What somebody should look at.
     pub warnings: Vec<Diagnostic>,
+    /// Which resources policies are about, to be looked at when the schemas are there.
+    named_resources: Vec<NamedResources>,
     /// Where each secret is named.
     secrets: BTreeMap<SecretName, Vec<Diagnostic>>,
     pub(super) sealings: Sealings,
@@ -98,6 +101,7 @@ impl ResourceSet {
             schemas: Arc::default(),
             digest: digest(files),
             warnings: Vec::new(),
+            named_resources: Vec::new(),
             secrets: BTreeMap::new(),
             sealings: Sealings::default(),
         };
@@ -108,7 +112,7 @@ impl ResourceSet {
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
         of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
         set.close_own_secrets();
-        set.policies = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
+        (set.policies, set.named_resources) = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
         let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
         set.automations = Automations::new(automations);
         found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -117,6 +121,16 @@ impl ResourceSet {
         }
         set.warnings = found;
         Ok(set)
+    }
+
+    /// The same set with schemas of kinds that are not Kubernetes' own. What only they tell is told now: policies about resources that no
+    /// kind has are warned of.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<SchemaSet>) -> Self {
+        self.warnings.extend(self.named_resources.iter().flat_map(|named| named.unknown(&schemas)));
+        self.warnings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        self.schemas = schemas;
+        self
     }
 
     /// Every secret the set names.
@@ -303,9 +317,21 @@ fn typed<N: FromStr<Err = crate::types::ParseError>, S: DeserializeOwned>(docume
         found.push(document.diagnostic(Level::Error, "/metadata/name", error.to_string(), None, None));
     });
     let spec = serde_json::from_value(document.spec.clone()).map_err(|error| {
-        found.push(document.diagnostic(Level::Error, "/spec", error.to_string(), None, None));
+        let message = error.to_string();
+        found.push(document.diagnostic(Level::Error, &refused_at(document, &message), message, None, None));
     });
     Some((name.ok()?, spec.ok()?))
+}
+
+/// Where the text stands that a type of ours refused: the error shows it first, in quotes, but for addresses that may hold a password.
+fn refused_at(document: &Document<'_>, message: &str) -> String {
+    if message.contains("is not a valid repository address") && document.spec.get("url").is_some() {
+        return "/spec/url".to_owned();
+    }
+    match serde_json::Deserializer::from_str(message).into_iter::<String>().next() {
+        Some(Ok(text)) => document.pointer_to(&text),
+        _ => "/spec".to_owned(),
+    }
 }
 
 fn diagnostic(document: &Document<'_>, level: Level, error: SpecError) -> Diagnostic {

@@ -235,7 +235,9 @@ impl Inspector<'_> {
             UnknownKinds::Allow => return,
         };
         let message = format!("there is no schema for `{}` of `{}`, so its fields were not checked", object.kind, object.api_version);
-        self.report(severity, "schema.unknown_kind", &format!("{at}/kind"), message, None);
+        let hint = "put its CustomResourceDefinition into a directory that `schemas` of the Repository names, or into SCHEMAS_DIR; `unknownKinds: warn` of the Cluster lets it pass";
+        let hint = (severity == Severity::Error).then(|| hint.to_owned());
+        self.report(severity, "schema.unknown_kind", &format!("{at}/kind"), message, hint);
     }
 
     fn report(&mut self, severity: Severity, rule: &str, pointer: &str, message: String, hint: Option<String>) {

@@ -1,6 +1,6 @@
 //! What the gate has to say about a change.
 
-use crate::types::ManifestPath;
+use crate::types::{DirectoryPath, ManifestPath};
 use serde::{Deserialize, Serialize};
 
 /// One thing found wrong, or worth a word, with its place and the mend.
@@ -52,6 +52,20 @@ impl Finding {
     /// A word to the reviewer about a whole file.
     pub(super) fn warning(rule: &str, path: &ManifestPath, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(rule, path, message) }
+    }
+
+    /// A word to the reviewer about a directory.
+    pub(super) fn of_directory(rule: &str, path: &DirectoryPath, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            rule: rule.to_owned(),
+            path: path.as_str().to_owned(),
+            document: None,
+            pointer: None,
+            line: None,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

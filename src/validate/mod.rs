@@ -99,6 +99,16 @@ pub struct Evidence {
     pub audit: Vec<String>,
 }
 
+impl Evidence {
+    /// The types that were checked: those of Kubernetes' own, and those that definitions of others brought.
+    pub fn schemas_by_origin(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        self.schemas.iter().cloned().partition(|name| {
+            let api_version = name.split(' ').next().unwrap_or_default();
+            schema::kinds_of(api_version.split_once('/').map_or("", |(group, _)| group)).is_some()
+        })
+    }
+}
+
 impl ValidatedChange {
     /// What it was held against.
     pub fn evidence(&self) -> &Evidence {

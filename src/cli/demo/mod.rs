@@ -42,7 +42,7 @@ pub struct Arguments {
     /// End when both pull requests are there.
     #[arg(long)]
     once: bool,
-    /// Keep everything in this directory, instead of a temporary one that is removed.
+    /// Keep everything in this directory, instead of a temporary one, which is removed at the end unless --once is given.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Port to listen on; by default 8080, or another when that is taken.

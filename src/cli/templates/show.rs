@@ -3,10 +3,11 @@
 use super::{known, origin, summary};
 use crate::cli::local::Templates;
 use crate::cli::output::{self, Colour, OutputFormat, paint};
-use crate::render::{Example, Template};
+use crate::render::{Catalogue, Example, Template};
 use crate::types::TemplateName;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Characters of a default that are shown in the table; `--output json` has all.
@@ -14,7 +15,7 @@ const SHOWN_DEFAULT: usize = 40;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  kubeops templates show deployment\n  kubeops templates show deployment --example minimal\n  kubeops templates show deployment --source\n  kubeops templates show deployment --json"
+    after_help = "Examples:\n  kubeops templates show deployment\n  kubeops templates show deployment --example minimal\n  kubeops templates show deployment --source\n  kubeops templates show deployment --write templates    begin one of your own with it\n  kubeops templates show deployment --json"
 )]
 pub struct Arguments {
     /// The template's name.
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// Show its source, as it would be written into a catalogue of one's own.
     #[arg(long)]
     source: bool,
+    /// Write its folder, and the shared files it uses, into a directory of one's own, to change them there.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["source", "example"])]
+    write: Option<PathBuf>,
     /// The same as `--output json`.
     #[arg(long)]
     json: bool,
@@ -37,6 +41,9 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     let catalogue = arguments.templates.catalogue()?;
     let template = known(&catalogue, &arguments.name)?;
     let source = catalogue.source(template.name())?;
+    if let Some(directory) = &arguments.write {
+        return write(&catalogue, template, directory);
+    }
     if arguments.source && format == OutputFormat::Table {
         output::text(source);
         return Ok(ExitCode::SUCCESS);
@@ -46,6 +53,30 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     output::value(format, &whole(template, source), || human(template))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes what a template is made of; a file that is there already stops it before anything is written.
+fn write(catalogue: &Catalogue, template: &Template, directory: &Path) -> anyhow::Result<ExitCode> {
+    let files = catalogue.files_of(template.name())?;
+    // A shared file that is there is one's own, and is used as it is.
+    let (there, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| directory.join(path).exists());
+    if let Some((path, _)) = there.iter().find(|(path, _)| !path.starts_with("_shared/")) {
+        bail!("{} is there already, and is not written over", directory.join(path).display());
+    }
+    for (path, text) in missing {
+        let at = directory.join(path);
+        if let Some(parent) = at.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
+        }
+        std::fs::write(&at, text).with_context(|| format!("{} cannot be written", at.display()))?;
+        output::text(&at.display().to_string());
+    }
+    let dir = directory.display();
+    output::text(&format!(
+        "It takes the place of the shipped one wherever `--templates {dir}` (TEMPLATES_DIR) is given, and files below `_shared` for every template:\n\
+         remove those you do not change. `kubeops templates test {dir}` holds its examples against what it gives."
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,7 +140,31 @@ fn rows_of(prefix: &str, schema: &Value, rows: &mut Vec<Vec<String>>) {
 fn row(name: &str, schema: &Value, required: bool) -> Vec<String> {
     let default = schema.get("default").map_or_else(|| "-".to_owned(), |default| short(&default.to_string()));
     let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    vec![name.to_owned(), type_of(schema), if required { "yes" } else { "-" }.to_owned(), default, output::printable(meaning)]
+    let allowed = bounds(schema);
+    let meaning = if allowed.is_empty() { meaning.to_owned() } else { format!("{meaning} ({allowed})").trim_start().to_owned() };
+    vec![name.to_owned(), type_of(schema), if required { "yes" } else { "-" }.to_owned(), default, output::printable(&meaning)]
+}
+
+/// What values are allowed, as far as it is not their type: `1 to 1000`, `matches ^[a-z]+$`.
+fn bounds(schema: &Value) -> String {
+    let mut told = Vec::new();
+    for (least, most, what) in [
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+        ("minProperties", "maxProperties", " entries"),
+    ] {
+        told.extend(match (schema.get(least), schema.get(most)) {
+            (Some(least), Some(most)) => Some(format!("{least} to {most}{what}")),
+            (Some(least), None) => Some(format!("at least {least}{what}")),
+            (None, Some(most)) => Some(format!("at most {most}{what}")),
+            (None, None) => None,
+        });
+    }
+    let pattern = |schema: &Value| schema.get("pattern").and_then(Value::as_str).map(str::to_owned);
+    told.extend(pattern(schema).map(|pattern| format!("matches {pattern}")));
+    told.extend(schema.get("not").and_then(pattern).map(|pattern| format!("not {pattern}")));
+    told.join(", ")
 }
 
 fn short(text: &str) -> String {

@@ -6,6 +6,7 @@ use crate::cli::local::Header;
 use crate::resources::API_VERSION;
 use crate::types::{AutomationName, SourceName};
 use anyhow::{Context, bail};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -23,9 +24,10 @@ struct Document {
     spec: Spec,
 }
 
-#[derive(Debug, Deserialize)]
+/// The `spec:` of such a document.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Spec {
+pub struct Spec {
     /// The source of the payloads.
     source: Option<SourceName>,
     /// Files of the repository, for every case that has none of its own.
@@ -44,7 +46,7 @@ pub(super) struct Suite {
 }
 
 /// Files by path, or a directory of them, beside the test file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Files {
     Directory(String),
@@ -52,7 +54,7 @@ pub(super) enum Files {
 }
 
 /// A payload, or the file it stands in, beside the test file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Payload {
     File(String),
@@ -60,7 +62,7 @@ pub(super) enum Payload {
 }
 
 /// One case.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Case {
     pub(super) name: String,
@@ -71,13 +73,15 @@ pub(super) struct Case {
     /// The automation that is asked for directly, with parameters in the place of a payload.
     pub(super) automation: Option<AutomationName>,
     pub(super) parameters: Option<Map<String, Value>>,
+    /// The correlation key of what is asked for directly, which is the event's subject; `test` when it is left out.
+    pub(super) correlation: Option<String>,
     base: Option<Files>,
     /// What is expected of each automation that takes the payload, in the order of their names; none when nobody does.
     pub(super) expect: Vec<Expected>,
 }
 
 /// What is expected of one automation. What is left out may be anything.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Expected {
     pub(super) automation: Option<AutomationName>,
@@ -100,7 +104,7 @@ pub(super) struct Expected {
 }
 
 /// What comes of a payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
     Proposed,
@@ -148,7 +152,14 @@ impl Suite {
         match files {
             Files::Directory(directory) => {
                 let at = beside(&self.file, directory);
-                if at.is_dir() { files_of(&at) } else { bail!("there is no directory {}", at.display()) }
+                if at.is_dir() {
+                    files_of(&at)
+                } else {
+                    bail!(
+                        "there is no directory {}\n  hint: `kubeops test --update` writes what is made now into an expected directory",
+                        at.display()
+                    )
+                }
             }
             Files::Inline(files) => Ok(files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect()),
         }

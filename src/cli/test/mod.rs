@@ -4,9 +4,10 @@ mod case;
 mod outcome;
 
 use super::EXIT_REFUSED;
-use super::local::Resources;
+use super::local::{Resources, files_in};
 use super::output::{self, Colour, OutputFormat, paint};
 use anyhow::{Context, bail};
+pub use case::Spec as AutomationTest;
 use case::{Case, Suite};
 use outcome::Outcome;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ struct Tested {
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let rules = arguments.resources.in_force()?;
     let mut tested = Vec::new();
-    for path in files(&arguments.paths)? {
+    for path in files_in(&arguments.paths, "AutomationTest")? {
         let Some(suite) = Suite::read(&path)? else { continue };
         for case in suite.cases.iter().filter(|case| arguments.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()))) {
             let problems = test(&rules, &suite, case, arguments.update).with_context(|| format!("{}: {:?}", path.display(), case.name))?;
@@ -55,27 +56,6 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     }
     output::value(format, &tested, || human(&tested))?;
     Ok(if tested.iter().all(|tested| tested.passed) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
-}
-
-/// The files named, and those in the directories named.
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let mut inside: Vec<PathBuf> = Vec::new();
-        for entry in std::fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))? {
-            let entry = entry?.path();
-            if entry.is_file() && entry.extension().is_some_and(|end| end == "yaml" || end == "yml") {
-                inside.push(entry);
-            }
-        }
-        inside.sort();
-        files.extend(inside);
-    }
-    Ok(files)
 }
 
 fn test(rules: &crate::pipeline::Rules, suite: &Suite, case: &Case, update: bool) -> anyhow::Result<Vec<String>> {

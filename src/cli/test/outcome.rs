@@ -7,7 +7,7 @@ use crate::cli::local::{recorded, source_of};
 use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::pipeline::{Preview, Rules, asked, events_of, preview_on};
-use crate::types::AutomationName;
+use crate::types::{AutomationName, EventId, Timestamp};
 use anyhow::Context;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -29,7 +29,14 @@ pub(super) fn of(rules: &Rules, suite: &Suite, case: &Case, base: &Texts) -> any
     let Some(body) = case.body(suite)? else {
         let automation = case.automation.as_ref().context("`automation` names what is asked for")?;
         let given = case.parameters.clone().unwrap_or_default();
-        add(automation, &asked(automation, &given, &SystemClock), Some(&given))?;
+        // The same every time, so that what it says can be expected.
+        let event = Event {
+            id: EventId::from_parts(Timestamp::from_unix_millis(0), 0),
+            time: Timestamp::from_unix_millis(0),
+            subject: case.correlation.clone().unwrap_or_else(|| "test".to_owned()),
+            ..asked(automation, &given, &SystemClock)
+        };
+        add(automation, &event, Some(&given))?;
         return Ok(outcomes);
     };
     let source = source_of(rules, suite.source.as_ref())?;

@@ -63,7 +63,7 @@ fn kubernetes_functions_give_what_kubernetes_gives() {
 #[test]
 fn what_can_never_work_is_refused_when_it_is_read() {
     for (source, says) in [
-        ("object.spec.replicas <", "Syntax error"),
+        ("object.spec.replicas <", "ends too early"),
         ("objct.spec.replicas < 5", "did you mean object?"),
         ("authorizer.group('apps').check('create').allowed()", "leave this check to the cluster's own policy"),
         ("variables.c > 1", "there is no variable `variables.c` here"),
@@ -73,7 +73,7 @@ fn what_can_never_work_is_refused_when_it_is_read() {
         ("object.spec.replicas.isGreater(2)", "there is no function isGreater()"),
         ("'yes'", "true or false is wanted"),
         ("[1]", "true or false is wanted"),
-        ("1 + ", "Syntax error"),
+        ("1 + ", "ends too early"),
         ("optional.noen()", "there is no function optional.noen()"),
         ("Pod{spec: 1} == 2", "cannot be made here"),
         ("'a'.matches('[')", "regular expression"),

@@ -62,7 +62,7 @@ fn what_the_mapping_needs_and_the_body_lacks_is_named() {
     assert_eq!(read(&source, &[], whole.to_string().as_bytes()).expect("an event").occurrences[0].time, noon());
     assert_eq!(error_of(&source, &json!({"type": "a.b", "id": 1})), "`subject` has no value: there is no field `subject`");
     assert_eq!(error_of(&source, &json!({"subject": "x", "id": 1})), "`type` has no value: there is no field `type`");
-    assert!(with("type", json!("Not A Type")).starts_with("`type` gives \"Not A Type\" is not a valid event type"));
+    assert!(with("type", json!("Not A Type")).starts_with("`type` gives \"Not A Type\", which is not a valid event type"));
     assert_eq!(with("subject", json!(null)), "`subject` gives neither a text nor a whole number");
     assert_eq!(with("subject", json!(1.5)), "`subject` gives neither a text nor a whole number");
     assert_eq!(with("subject", json!("")), "`subject` gives a text that is empty");
@@ -70,7 +70,7 @@ fn what_the_mapping_needs_and_the_body_lacks_is_named() {
     assert_eq!(with("subject", json!("a\u{202e}b")), "`subject` gives a text that holds control characters");
     assert_eq!(with("subject", json!("é".repeat(513))), "`subject` gives a text that is longer than 512 characters");
     assert_eq!(with("id", json!([])), "`id` gives neither a text nor a whole number");
-    assert!(with("time", json!("soon")).starts_with("`time` gives \"soon\" is not a valid timestamp"));
+    assert!(with("time", json!("soon")).starts_with("`time` gives \"soon\", which is not a valid timestamp"));
     assert_eq!(with("time", json!(1.5)), "`time` gives neither a text nor whole milliseconds");
     assert!(read(&source, &[], json!({"type": "a", "subject": "é".repeat(512), "id": null, "time": 0}).to_string().as_bytes()).is_ok());
 }

@@ -143,8 +143,12 @@ fn held_against(request: &Request) -> Option<String> {
         list.end("types")
     };
     let mut text = String::from("### Checked\n\n- Every file is strict YAML, lies below the target's path, and holds no plaintext Secret.\n");
-    if !evidence.schemas.is_empty() {
-        text += &types(&format!("- Valid by the schemas of Kubernetes {}: ", code(&evidence.kubernetes)), &evidence.schemas);
+    let (own, others) = evidence.schemas_by_origin();
+    if !own.is_empty() {
+        text += &types(&format!("- Valid by the schemas of Kubernetes {}: ", code(&evidence.kubernetes)), &own);
+    }
+    if !others.is_empty() {
+        text += &types("- Valid by the definitions given for these kinds: ", &others);
     }
     if !evidence.unchecked.is_empty() {
         text += &types("- There is no schema for these, so their fields were not checked: ", &evidence.unchecked);
@@ -180,7 +184,11 @@ fn revise(request: &Request) -> String {
     };
     let ttl = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref());
     let ttl = ttl.map_or_else(String::new, |expiry| {
-        format!("- Time to live: wanted for {} after the merge. What takes it back is kept with the request.\n", expiry.after)
+        format!(
+            "- Time to live: wanted for {} after the merge. KubeOps does not open the pull request that takes it back by itself yet: \
+             somebody has to, with the step above.\n",
+            expiry.after
+        )
     });
     let commits = if request.members == 0 { "its commit" } else { "its commits, each by itself or all" };
     format!(
@@ -189,7 +197,7 @@ fn revise(request: &Request) -> String {
          - Revise: push to this branch. It is yours from then on, and KubeOps leaves it alone.\n\
          - Withdraw: `kubeops requests cancel {id}` closes this pull request and deletes the branch.\n\
          - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}` asks again.\n\
-         - Revert, once merged: the button *Revert* of the merged pull request, or `git revert` of {commits}.\n\
+         - Revert, once merged: `git revert` of {commits}, or the button *Revert* where the forge has one.\n\
          {ttl}"
     )
 }

@@ -38,6 +38,8 @@ fn request(kind: &str, subject: &str, data: Value) -> Request {
         urged: false,
         members: 0,
         former_pull: None,
+        tells: false,
+        merged: None,
         written: None,
         summary: vec!["Deployment web/api: spec.replicas 2 -> 4".to_owned()],
         changes: None,
@@ -306,7 +308,7 @@ fn everywhere(text: &str, kind: &str) -> Request {
     change.object.as_mut().expect("an object").kind = text.to_owned();
     request.changes = Some(changes(vec![change]));
     if let Some(changes) = &mut request.changes {
-        changes.evidence.schemas = [text.to_owned()].into();
+        changes.evidence.schemas = [format!("v1 {text}")].into();
         changes.evidence.unchecked = [text.to_owned()].into();
     }
     request.findings = vec![finding("x", text, text), finding(CONFLICT, text, text)];
@@ -400,4 +402,15 @@ proptest! {
         prop_assert_eq!(found, expected, "{}", body(&written, PEOPLE_AT));
         prop_assert_eq!(Trailer::read(&body(&written, PEOPLE_AT)), Some(Trailer::of(&written)));
     }
+}
+
+#[test]
+fn kinds_of_others_are_not_said_to_be_checked_by_kubernetes() {
+    let mut request = request("jira.issue.transitioned", "OPS-42", ticket());
+    let mut changes = changes(Vec::new());
+    changes.evidence.schemas.insert("bitnami.com/v1alpha1 SealedSecret".to_owned());
+    request.changes = Some(changes);
+    let body = body(&request, PEOPLE_AT);
+    assert!(body.contains("- Valid by the schemas of Kubernetes `1.34`: `apps/v1 Deployment`, `v1 Service`\n"), "{body}");
+    assert!(body.contains("- Valid by the definitions given for these kinds: `bitnami.com/v1alpha1 SealedSecret`\n"), "{body}");
 }

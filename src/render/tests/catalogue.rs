@@ -124,3 +124,41 @@ fn the_kinds_a_template_makes_are_read_off_its_source() {
     assert_eq!(kinds("kind: Service\nspec:\n  kind: x\n---\nkind: Job\n---\nkind: Service\n"), ["Service", "Job"]);
     assert_eq!(kinds("kind: {{ parameters.a }}\n"), Vec::<String>::new());
 }
+
+#[test]
+fn arguments_a_component_does_not_take_are_found_when_the_catalogue_is_loaded() {
+    let shared = [(
+        "c.tera",
+        "{% component owner(team: string, size: integer = 1, list: array = [1, 2]) %}\na: {{ team }}\nb: {{ size }}\nc: {{ list }}\n{% endcomponent %}\n{% component none() %}\na: 1\n{% endcomponent %}\n",
+    )];
+    for (call, column, message, hint) in [
+        ("owner tem={parameters.a}", 11, "the component `owner` has no argument `tem`", "did you mean `team`?"),
+        ("owner team=\"x\" colour={ {\"a\": 1} }", 20, "the component `owner` has no argument `colour`", "its arguments are: team, size, list"),
+        ("owner size={2}", 1, "the component `owner` needs the argument `team`", "write `{{ <owner team={value} /> }}`"),
+        ("owner team=\"x\" size=\"2\"", 20, "the argument `size` of the component `owner` is of the type integer", "write a value in braces"),
+        ("owner team={2}", 11, "the argument `team` of the component `owner` is of the type string", "write a text in quotes"),
+        ("none team=\"x\"", 10, "the component `none` has no argument `team`", "it takes none"),
+        ("ownr team=\"x\"", 1, "there is no component `ownr`", "did you mean `owner`?"),
+    ] {
+        let errors = load(&format!("{{{{ <{call} /> }}}}\n"), &shared).err().unwrap_or_default();
+        let [error] = errors.as_slice() else { panic!("{call}: {errors:?}") };
+        assert_eq!((error.line, error.column, error.message.as_str()), (1, column, message), "{call}");
+        assert!(error.hint.contains(hint), "{call}: {}", error.hint);
+    }
+    for call in ["owner team=\"x\"", "owner team={parameters.a ~ \"{\"} size={parameters.size}", "owner {...parameters}", "none"] {
+        assert!(load(&format!("{{{{ <{call} /> }}}}\n"), &shared).is_ok(), "{call}");
+    }
+}
+
+#[test]
+fn who_took_a_shared_component_away_is_said_where_it_is_missed() {
+    let own = [file("_shared/metadata.tera", "{% component labels() %}\na: b\n{% endcomponent %}\n")];
+    let errors = Catalogue::embedded().expect("shipped").with(own).err().unwrap_or_default();
+    let told: Vec<String> = errors.iter().map(TemplateError::told).collect();
+    assert!(
+        told.iter()
+            .any(|told| told
+                .contains("there is no component `description`\n  hint: your own _shared/metadata.tera takes the place of the shipped one")),
+        "{told:?}"
+    );
+}

@@ -81,3 +81,30 @@ fn what_is_wrong_with_policies_is_told_at_its_place() {
         .unwrap_or_else(|found| panic!("{found:#?}"));
     assert!(set.warnings.len() == 1 && set.warnings[0].message.contains("never evaluated"), "{:?}", set.warnings);
 }
+
+#[test]
+fn a_resource_that_no_kind_has_is_warned_of_unless_its_group_is_not_known() {
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: widgets.example.com }\nspec:\n  group: example.com\n  names: { kind: Widget, plural: widgets }\n  scope: Namespaced\n  versions: [{ name: v1, served: true, storage: true, schema: { openAPIV3Schema: { type: object } } }]\n";
+    let (schemas, problems) = crate::validate::SchemaSet::read([("widget.yaml", crd.as_bytes())]);
+    assert!(problems.is_empty(), "{problems:?}");
+    for (groups, resources, says) in [
+        ("['']", "[configmap]", Some("did you mean `configmaps`?")),
+        ("[apps]", "[deployments, deployment/scale]", Some("did you mean `deployments`?")),
+        ("['']", "[deployments]", Some("a resource is a kind in lower case")),
+        ("['*']", "[deploymnets]", Some("did you mean `deployments`?")),
+        ("[example.com]", "[widget]", Some("did you mean `widgets`?")),
+        ("[example.com]", "[widgets]", None),
+        ("[other.example.com]", "[widget]", None),
+        ("['*']", "['*', pods/exec, gizmos]", None),
+        ("['', apps]", "[pods, deployments]", None),
+    ] {
+        let text = format!("{POLICY}{BINDING}").replacen("apiGroups: [apps]", &format!("apiGroups: {groups}"), 1);
+        let text = text.replacen("resources: [deployments]", &format!("resources: {resources}"), 1);
+        let set = load(&[("a.yaml", BASICS), ("p.yaml", &text)]).unwrap_or_else(|found| panic!("{found:#?}"));
+        let told: Vec<String> = set.with_schemas(std::sync::Arc::new(schemas.clone())).warnings.iter().map(ToString::to_string).collect();
+        match says {
+            Some(says) => assert!(told.len() == 1 && told[0].contains(says) && told[0].starts_with("p.yaml:6:"), "{groups} {resources}: {told:#?}"),
+            None => assert!(told.is_empty(), "{groups} {resources}: {told:#?}"),
+        }
+    }
+}

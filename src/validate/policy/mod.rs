@@ -102,6 +102,15 @@ impl Binding {
         errors
     }
 
+    /// Whether the policy takes parameters, and this binding chooses none: it then demands what its expressions demand of `null`.
+    pub fn lacks_parameters(&self, policy: &Policy) -> bool {
+        let chosen = |reference: &ParamRef| {
+            let named = |parameter: &&Arc<Parameter>| reference.name.is_none() || parameter.name() == reference.name.as_deref();
+            self.parameters.iter().any(|parameter| named(&parameter))
+        };
+        policy.spec.param_kind.is_some() && !self.spec.param_ref.as_ref().is_some_and(chosen)
+    }
+
     /// Whether it is for a cluster; a change for a bare repository has none.
     fn is_for(&self, cluster: Option<&ClusterName>) -> bool {
         let Some(patterns) = &self.clusters else { return true };

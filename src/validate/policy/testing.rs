@@ -3,13 +3,14 @@
 use super::baseline::read;
 use super::{Binding, BindingSpec, Namespaces, Parameter, Policies, Policy, Shipped, Subject, ValidationAction};
 use super::{Budget, STEPS_OF_A_CHANGE};
-use crate::manifest::ObjectRef;
+use crate::manifest::{Limits, ObjectRef, parse};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// The `spec:` of a document of kind `PolicyTest`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyTest {
     /// Files with policies and bindings, relative to this one; none for the shipped policies.
@@ -22,7 +23,7 @@ pub struct PolicyTest {
 }
 
 /// One case: an object, and what is expected of it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TestCase {
     /// What it shows, in a sentence.
@@ -46,7 +47,7 @@ pub struct TestCase {
 }
 
 /// What a case expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Expectation {
     /// Nothing is said.
@@ -68,9 +69,13 @@ pub struct CaseOutcome {
     pub said: Vec<String>,
 }
 
-/// Policies under test, with their bindings.
+/// Policies under test, with their bindings and what they may take parameters from.
 #[derive(Debug, Default)]
-pub struct TestedPolicies(Shipped);
+pub struct TestedPolicies {
+    read: Shipped,
+    /// The other documents of their files.
+    parameters: Vec<Arc<Parameter>>,
+}
 
 impl TestedPolicies {
     /// Adds what a file holds.
@@ -78,7 +83,10 @@ impl TestedPolicies {
     /// # Errors
     /// The first thing that is wrong with it, with its place.
     pub fn read(&mut self, path: &str, text: &str) -> Result<(), String> {
-        read(path, text, &mut self.0)
+        read(path, text, &mut self.read)?;
+        let documents = parse(text, Limits::default()).unwrap_or_default();
+        self.parameters.extend(documents.into_iter().map(|document| Arc::new(Parameter::new(document.value))));
+        Ok(())
     }
 
     /// The shipped policies.
@@ -86,7 +94,7 @@ impl TestedPolicies {
     /// # Errors
     /// None for a tested build.
     pub fn shipped() -> Result<Self, String> {
-        super::shipped().map(Self)
+        super::shipped().map(|read| Self { read, parameters: Vec::new() })
     }
 
     /// Each policy with its bindings, or one that denies where it has none, without parameters.
@@ -94,9 +102,10 @@ impl TestedPolicies {
         self.with(None, None)
     }
 
-    /// Each policy with its bindings, or one that denies where it has none, all with these parameters alone.
+    /// Each policy with its bindings, or one that denies where it has none, all with these parameters alone; without any, with those of the
+    /// policies' files.
     fn with(self, params: Option<Value>, only: Option<&str>) -> Policies {
-        let Shipped { policies, bindings } = self.0;
+        let Shipped { policies, bindings } = self.read;
         let policies: Vec<Arc<Policy>> = policies.into_iter().filter(|policy| only.is_none_or(|only| policy.name == only)).collect();
         let mut all: Vec<Binding> =
             bindings.into_iter().filter(|binding| policies.iter().any(|policy| policy.name == binding.spec.policy_name)).collect();
@@ -112,16 +121,21 @@ impl TestedPolicies {
             }
         }
         let params = params.map(|value| Arc::new(Parameter::new(value)));
-        let mut all = Policies::new(policies, all, &[]);
+        let mut all = Policies::new(policies, all, &self.parameters);
         for (policy, binding) in &mut all.bound {
             if let (Some(binding), Some(_)) = (Arc::get_mut(binding), &policy.spec.param_kind) {
-                binding.spec.param_ref = params.as_ref().map(|_| super::model::ParamRef {
-                    name: None,
-                    namespace: None,
-                    selector: Some(super::model::LabelSelector::default()),
-                    parameter_not_found_action: super::model::NotFoundAction::Deny,
-                });
-                binding.parameters = params.iter().cloned().collect();
+                if let Some(params) = &params {
+                    binding.parameters = vec![Arc::clone(params)];
+                }
+                let chosen = params.is_some() || binding.spec.param_ref.is_none();
+                if chosen {
+                    binding.spec.param_ref = (!binding.parameters.is_empty()).then(|| super::model::ParamRef {
+                        name: None,
+                        namespace: None,
+                        selector: Some(super::model::LabelSelector::default()),
+                        parameter_not_found_action: super::model::NotFoundAction::Deny,
+                    });
+                }
             }
         }
         all
@@ -152,8 +166,16 @@ pub fn run_case(tested: TestedPolicies, case: &TestCase, object: Option<&Value>,
         Err(error) => return broken(error.to_string()),
     };
     let subject = Subject { object: &reference, new, old: case.old_object.as_ref() };
+    // Said beside an expression that fails, because it reads `null` where its author thinks of parameters.
+    let without = policies.iter().filter(|_| case.params.is_none()).find_map(|(policy, binding)| {
+        let kind = policy.spec.param_kind.as_ref().filter(|_| binding.lacks_parameters(policy))?;
+        let told = format!("`params` is null here: the policy {} takes parameters of the kind {} of {}", policy.name, kind.kind, kind.api_version);
+        Some(format!("{told}; give the case `params:`, or put them into a file that `policies:` names"))
+    });
     let review = policies.review(subject, &Given(case.namespace_object.as_ref()), &Budget::new(STEPS_OF_A_CHANGE));
-    let said: Vec<String> = review.decisions.iter().map(|decision| decision.message.clone()).collect();
+    let mut said: Vec<String> = review.decisions.iter().map(|decision| decision.message.clone()).collect();
+    let failed = review.decisions.iter().any(|decision| decision.error.is_some());
+    said.extend(without.filter(|_| failed));
     let any = |wanted: &dyn Fn(&super::Decision) -> bool| {
         review.decisions.iter().any(|decision| wanted(decision) && case.message.as_ref().is_none_or(|part| decision.message.contains(part.as_str())))
     };

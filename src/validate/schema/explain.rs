@@ -22,6 +22,11 @@ pub(in crate::validate) struct Fault {
 const MAX_FAULTS: usize = 50;
 const SHOWN_CHARACTERS: usize = 60;
 
+/// A fault of no further kind.
+pub(super) fn fault(pointer: String, message: String) -> Fault {
+    Fault { rule: "schema.other", pointer, message, hint: None }
+}
+
 pub(super) fn faults(validator: &Validator, schema: &Value, object: &Value) -> Vec<Fault> {
     let secret = object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.contains("Secret"));
     let mut faults: Vec<Fault> = validator.iter_errors(object).take(MAX_FAULTS).flat_map(|error| explain(&error, schema, secret)).collect();

@@ -75,6 +75,13 @@ impl<'a> Schemas<'a> {
         }
         let mut findings = Vec::new();
         let mut set = SchemaSet::default();
+        for root in self.directories.iter().filter(|root| root.as_str() != ".") {
+            if self.base.entry(root.as_str())?.is_none() {
+                let message = "there is no such directory, and the resources name it under `schemas`";
+                let hint = "put the definitions there, or mend the `schemas` of the Repository or the Cluster";
+                findings.push(Finding::of_directory("schema.unreadable", root, message).hint(hint));
+            }
+        }
         let paths = self.listed()?;
         self.base.prefetch(&paths.iter().take(MAX_FILES).collect::<Vec<_>>())?;
         for path in paths.iter().take(MAX_FILES) {
@@ -117,10 +124,10 @@ impl ReadSchemas {
             return read.clone();
         }
         let (set, problems) = SchemaSet::read([(path.as_str(), bytes)]);
-        let problem = problems
-            .into_iter()
-            .next()
-            .map(|problem| if problem.line > 0 { format!("line {}: {}", problem.line, problem.message) } else { problem.message });
+        let problem = problems.into_iter().next().map(|problem| {
+            let hint = problem.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            if problem.line > 0 { format!("line {}: {}{hint}", problem.line, problem.message) } else { problem.message + &hint }
+        });
         let read = Read { set, problem };
         lock().keep(digest, bytes.len(), &read);
         read

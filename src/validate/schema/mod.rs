@@ -2,6 +2,7 @@
 //! Embedded compressed and unpacked on first use; a kind is compiled when its first object comes. Nothing is held before that.
 //! How the pack is made and laid out: `scripts/pack-kubernetes-schemas.py`.
 
+mod check;
 mod crd;
 mod explain;
 mod found;
@@ -50,6 +51,16 @@ pub(super) struct Schema {
 /// The kind of an object in a minor.
 pub(super) fn kind(version: KubernetesVersion, api_version: &str, kind: &str) -> Kind {
     catalogue().kind(version, api_version, kind)
+}
+
+/// Every kind of a group of Kubernetes' own, in whichever minor; all of them for `*`. None when the group is somebody else's.
+pub(super) fn kinds_of(group: &str) -> Option<Vec<&'static str>> {
+    let catalogue = catalogue();
+    let kinds = catalogue.head.kinds.keys().filter_map(|key| {
+        let (group_version, kind) = key.rsplit_once('/')?;
+        (group == "*" || group_version.split('/').next() == Some(group)).then_some(kind)
+    });
+    (group == "*" || catalogue.groups.contains(group)).then(|| kinds.collect())
 }
 
 /// The schema of `ObjectMeta` and the definitions it refers to. It is the same in every supported minor but for its descriptions.

@@ -1,8 +1,8 @@
 //! Schemas of kinds that are not Kubernetes' own: from definitions (CRDs) and from JSON Schemas in a catalogue's layout.
 //! A schema is compiled when the first object of its kind comes. It is given its files; it never looks for them.
 
-use super::{Fault, crd, explain, steps};
-use crate::manifest::{Limits, parse};
+use super::{Fault, check, crd, explain, steps};
+use crate::manifest::{Limits, Positions, parse};
 use jsonschema::Validator;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,8 +33,12 @@ pub struct SchemaProblem {
     pub path: String,
     /// The line, from 1; 0 where none is known.
     pub line: u32,
+    /// The column, from 1; 0 where the line is.
+    pub column: u32,
     /// What is wrong.
     pub message: String,
+    /// What was probably meant.
+    pub hint: Option<String>,
 }
 
 /// One version of one kind.
@@ -62,8 +66,9 @@ impl SchemaSet {
     pub fn read<'f>(files: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> (Self, Vec<SchemaProblem>) {
         let (mut set, mut problems) = (Self::default(), Vec::new());
         for (path, bytes) in files {
-            if let Err(problem) = set.add_file(path, bytes) {
-                problems.push(problem);
+            match set.add_file(path, bytes) {
+                Ok(found) => problems.extend(found),
+                Err(problem) => problems.push(problem),
             }
         }
         (set, problems)
@@ -86,36 +91,49 @@ impl SchemaSet {
         self.kinds.is_empty()
     }
 
-    fn add_file(&mut self, path: &str, bytes: &[u8]) -> Result<(), SchemaProblem> {
-        let problem = |line, message: String| SchemaProblem { path: path.to_owned(), line, message };
+    /// The kinds of a group, in lower case; of every group for `*`.
+    pub(in crate::validate) fn kinds_of(&self, group: &str) -> impl Iterator<Item = &str> {
+        self.kinds.keys().filter(move |(of, _)| group == "*" || of == group).map(|(_, kind)| kind.as_str())
+    }
+
+    /// Takes in a file; what is wrong with the definitions in it, which are of use all the same as far as they can be used.
+    fn add_file(&mut self, path: &str, bytes: &[u8]) -> Result<Vec<SchemaProblem>, SchemaProblem> {
+        let problem = |(line, column), message: String| SchemaProblem { path: path.to_owned(), line, column, message, hint: None };
         let is_json = path.ends_with(".json");
         if !is_json && !path.ends_with(".yaml") && !path.ends_with(".yml") {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| problem(0, "it is not UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| problem((0, 0), "it is not UTF-8".to_owned()))?;
         if is_json {
-            let document: Value =
-                serde_json::from_str(text).map_err(|error| problem(u32::try_from(error.line()).unwrap_or(0), format!("it is not JSON: {error}")))?;
+            let count = |number: usize| u32::try_from(number).unwrap_or(0);
+            let document: Value = serde_json::from_str(text)
+                .map_err(|error| problem((count(error.line()), count(error.column())), format!("it is not JSON: {error}")))?;
             if !crd::is_definition(&document) {
-                return self.add_json_schema(path, document);
+                let faults = check::of_json_schema(&document);
+                let told = told(path, text, faults);
+                return self.add_json_schema(path, document).map(|is_schema| if is_schema { told } else { Vec::new() });
             }
             self.add_definition(&document);
-            return Ok(());
+            return Ok(told(path, text, check::of_definition(&document)));
         }
         if !text.contains("CustomResourceDefinition") {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let documents = parse(text, LIMITS).map_err(|error| problem(error.line, error.message))?;
-        for document in documents.iter().flat_map(|document| crate::manifest::flatten(&document.value)) {
-            self.add_definition(document.1);
+        let documents = parse(text, LIMITS).map_err(|error| problem((error.line, error.column), error.message))?;
+        let mut problems = Vec::new();
+        for document in &documents {
+            for (at, object) in crate::manifest::flatten(&document.value) {
+                if crd::is_definition(object) {
+                    let faults = check::of_definition(object);
+                    problems.extend(faults.into_iter().map(|fault| located(path, &document.positions, &at, fault)));
+                    self.add_definition(object);
+                }
+            }
         }
-        Ok(())
+        Ok(problems)
     }
 
     fn add_definition(&mut self, document: &Value) {
-        if !crd::is_definition(document) {
-            return;
-        }
         for version in crd::versions(document) {
             let entry = Entry::new(Some(version.kind.clone()), version.served, with_metadata(version.schema));
             self.insert(&version.group, &version.kind, version.name, entry);
@@ -123,10 +141,11 @@ impl SchemaSet {
     }
 
     /// A JSON Schema that says of which type it is (`x-kubernetes-group-version-kind`), or whose path does: `group/kind_version.json`.
-    fn add_json_schema(&mut self, path: &str, document: Value) -> Result<(), SchemaProblem> {
+    /// Whether the document is a schema at all.
+    fn add_json_schema(&mut self, path: &str, document: Value) -> Result<bool, SchemaProblem> {
         let is_schema = ["$schema", "properties", "$ref", "allOf", "oneOf", "anyOf"].iter().any(|key| document.get(*key).is_some());
         if !is_schema {
-            return Ok(());
+            return Ok(false);
         }
         let said = document.get("x-kubernetes-group-version-kind").and_then(Value::as_array).cloned().unwrap_or_default();
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -141,14 +160,14 @@ impl SchemaSet {
         }
         if types.is_empty() {
             let message = "of which type it is is not said: put it at <group>/<kind>_<version>.json, or give it `x-kubernetes-group-version-kind`";
-            return Err(SchemaProblem { path: path.to_owned(), line: 0, message: message.to_owned() });
+            return Err(SchemaProblem { path: path.to_owned(), line: 0, column: 0, message: message.to_owned(), hint: None });
         }
         for (group, kind, version, exact) in types {
             let refers = steps::has_references(&document);
             let entry = Entry { refers, ..Entry::new(exact.then(|| kind.clone()), true, document.clone()) };
             self.insert(&group, &kind, version, entry);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn insert(&mut self, group: &str, kind: &str, version: String, entry: Entry) {
@@ -191,6 +210,26 @@ impl Entry {
         }
         Ok(explain::faults(validator, &self.document, object))
     }
+}
+
+/// Faults in a JSON file with their places: JSON is YAML too, which is read with places.
+fn told(path: &str, text: &str, faults: Vec<Fault>) -> Vec<SchemaProblem> {
+    if faults.is_empty() {
+        return Vec::new();
+    }
+    let documents = parse(text, LIMITS).unwrap_or_default();
+    let told = |fault: Fault| match documents.first() {
+        Some(document) => located(path, &document.positions, "", fault),
+        None => {
+            SchemaProblem { path: path.to_owned(), line: 0, column: 0, message: format!("{}: {}", fault.pointer, fault.message), hint: fault.hint }
+        }
+    };
+    faults.into_iter().map(told).collect()
+}
+
+fn located(path: &str, positions: &Positions, at: &str, fault: Fault) -> SchemaProblem {
+    let place = positions.find(&format!("{at}{}", fault.pointer)).place();
+    SchemaProblem { path: path.to_owned(), line: place.line, column: place.column, message: fault.message, hint: fault.hint }
 }
 
 /// A translated schema with the definitions of Kubernetes' `ObjectMeta`.

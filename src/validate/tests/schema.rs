@@ -128,3 +128,25 @@ fn a_version_that_is_not_served_is_refused_and_a_broken_definition_is_told() {
     let found = widget(&looking, broken, &[]);
     assert!(found.iter().any(|(rule, ..)| rule == "schema.unreadable") && found.iter().any(|(rule, ..)| rule == "schema.unknown_field"), "{found:?}");
 }
+
+#[test]
+fn a_schema_directory_that_is_not_there_is_told_and_a_refused_kind_names_its_next_step() {
+    let looking = Rules { schema_directories: vec!["platform/crd".parse().expect("a directory")], unknown_kinds: UnknownKinds::Deny, ..rules() };
+    let base = FakeTree::new().file("platform/crds/widgets.yaml", WIDGETS);
+    let found = widget(&looking, base, &[]);
+    let hint = |rule: &str| found.iter().find(|(found, ..)| found == rule).and_then(|(_, _, hint)| hint.clone()).unwrap_or_default();
+    assert!(hint("schema.unreadable").contains("mend the `schemas`"), "{found:?}");
+    assert!(hint("schema.unknown_kind").contains("SCHEMAS_DIR") && hint("schema.unknown_kind").contains("`unknownKinds: warn`"), "{found:?}");
+}
+
+#[test]
+fn a_definition_with_a_type_that_there_is_not_is_told_with_its_line() {
+    let (set, problems) = SchemaSet::read([("w.yaml", WIDGETS.replace("integer", "intger").as_bytes())]);
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!((problem.line, problem.message.as_str()), (16, "there is no type `intger`"));
+    assert_eq!(problem.hint.as_deref(), Some("did you mean `integer`?"));
+    assert_eq!(set.len(), 1);
+    let (_, problems) =
+        SchemaSet::read([("old.yaml", &b"apiVersion: apiextensions.k8s.io/v1beta1\nkind: CustomResourceDefinition\nmetadata: {name: a}\n"[..])]);
+    assert!(problems.iter().any(|problem| problem.message == "`spec` is missing"), "{problems:?}");
+}

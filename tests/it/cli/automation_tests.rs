@@ -80,3 +80,23 @@ fn a_test_that_cannot_be_run_is_told_with_its_place() {
         assert!(told.contains(says), "{says:?} in {told}");
     }
 }
+
+#[test]
+fn what_is_asked_for_directly_says_the_same_every_time_so_that_a_title_can_be_expected() {
+    let world = World::new();
+    let parameters = json!({ "name": "ledger", "size": "10Gi" });
+    for (correlation, title) in [(None, "Volume ledger (test)"), (Some("OPS-7"), "Volume ledger (OPS-7)")] {
+        let expect = json!([{ "automation": "volume", "outcome": "proposed", "title": title }]);
+        let mut case = json!({ "name": "asked", "automation": "volume", "parameters": parameters, "expect": expect });
+        if let Some(correlation) = correlation {
+            case["correlation"] = json!(correlation);
+        }
+        world.write("case.yaml", &suite(&case));
+        world.run(&["test", "case.yaml"]).ok();
+    }
+    world.write(
+        "case.yaml",
+        &suite(&json!({ "name": "files", "automation": "volume", "parameters": parameters, "expect": [{ "files": "nowhere" }] })),
+    );
+    assert!(world.run(&["test", "case.yaml"]).fails(1).contains("`kubeops test --update` writes"));
+}

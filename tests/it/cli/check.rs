@@ -89,3 +89,78 @@ fn a_secret_that_is_not_there_is_told_where_it_is_named() {
     let place = format!("{}:7:23: error: Source/portal: the secret PORTAL_SECRET is not there", file.display());
     assert!(told.contains(&place) && told.contains("set the environment variable PORTAL_SECRET"), "{told}");
 }
+
+const WIDGET: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: widgets.example.com }\nspec:\n  group: example.com\n  names: { kind: Widget, plural: widgets }\n  scope: Namespaced\n  versions:\n    - name: v1\n      served: true\n      storage: true\n      schema:\n        openAPIV3Schema:\n          type: object\n          properties:\n            spec:\n              type: object\n              properties:\n                size: { type: integer }\n";
+
+#[test]
+fn a_definition_that_nobody_can_use_is_refused_with_its_place() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("schemas/example.com")).expect("a directory");
+    let file = world.write("schemas/widget.yaml", WIDGET);
+    world.run(&["check", "--schemas", "schemas"]).ok();
+    for (from, to, place, says) in [
+        ("size: { type: integer }", "size: { type: intger }", ":19:25: error: there is no type `intger`", "did you mean `integer`?"),
+        ("  scope: Namespaced\n", "  scpe: Namespaced\n", ":7:3: error: ", "scope"),
+        ("spec:\n  group", "specs:\n  group", ":1:1: error: `spec` is missing", ""),
+        ("properties:\n            spec", "propertes:\n            spec", ":15:11: error: ", "properties"),
+        ("      storage: true\n", "      storage: [\n", ":13:24: error: ", "did not find expected"),
+    ] {
+        world.write("schemas/widget.yaml", &WIDGET.replacen(from, to, 1));
+        let told = world.run(&["check", "--schemas", "schemas"]).fails(3);
+        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(told.contains(&format!("{name}{place}")) && told.contains(says), "{to}: {told}");
+    }
+    world.write("schemas/widget.yaml", WIDGET);
+    world
+        .write("schemas/example.com/bolt_v1.json", "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n  \"type\": \"obect\"\n}\n");
+    let told = world.run(&["check", "--schemas", "schemas"]).fails(3);
+    assert!(told.contains("bolt_v1.json:3:") && told.contains("did you mean `object`?"), "{told}");
+}
+
+#[test]
+fn a_policy_about_a_resource_that_no_kind_has_is_warned_of() {
+    let world = World::new();
+    world.write(
+        "resources/policy.yaml",
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: { name: sizes }\nspec:\n  matchConstraints: { resourceRules: [{ apiGroups: [''], apiVersions: [v1], operations: ['*'], resources: [configmap] }] }\n  validations: [{ expression: 'true' }]\n---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: { name: sizes }\nspec: { policyName: sizes, validationActions: [Deny] }\n",
+    );
+    let told = world.run(&["check"]).ok();
+    assert!(
+        told.contains("policy.yaml:5:") && told.contains("has the resource `configmap`") && told.contains("did you mean `configmaps`?"),
+        "{told}"
+    );
+}
+
+#[test]
+fn slips_in_a_cluster_and_a_repository_are_told_at_the_field_with_the_mend() {
+    let world = World::new();
+    let cluster =
+        |spec: &str| format!("apiVersion: kubeops.dev/v1alpha1\nkind: Cluster\nmetadata: {{ name: dev }}\nspec:\n  repository: gitops\n{spec}");
+    for (text, place, says) in [
+        (cluster("  kubernetes: 1.34\n"), ":6:15: error", "put it in quotes, because YAML reads it as a number: \"1.34\""),
+        (cluster("  path: ../dev\n"), ":6:3: error", "is not a valid directory path"),
+        (cluster("   path: dev\n"), ":6:8: error", "look at the indentation"),
+        (cluster("  description: one: two\n"), ":6:", "in quotes"),
+        (
+            "apiVersion: kubeops.dev/v1alpha1\nkind: Repository\nmetadata: { name: other }\nspec:\n  branch: main\n  url: ftp://example.com/x.git\n"
+                .to_owned(),
+            ":6:3: error",
+            "is not a valid repository address",
+        ),
+    ] {
+        world.write("resources/slip.yaml", &text);
+        let told = world.run(&["check"]).fails(3);
+        assert!(told.contains(&format!("slip.yaml{place}")) && told.contains(says), "{text}: {told}");
+    }
+    let told = world.run(&["check", "resources/slip.yaml"]).fails(1);
+    assert!(told.contains("resources/slip.yaml is a file, and a directory of resources is wanted") && told.contains("hint: "), "{told}");
+}
+
+#[test]
+fn a_pattern_that_looks_around_is_named() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    world.write("resources/portal.yaml", &text.replace("^[a-z][a-z0-9-]{1,40}$", "^(?!kube-)[a-z]+$"));
+    let told = world.run(&["check"]).fails(3);
+    assert!(told.contains("looks around with `(?!`") && told.contains("`not: { pattern: ... }`"), "{told}");
+}

@@ -92,3 +92,42 @@ fn what_is_in_force_is_listed_with_its_binding_and_where_it_stands() {
     assert_eq!(said.lines().filter(|line| line.starts_with("baseline-pods")).count(), 1, "{said}");
     assert!(said.lines().any(|line| line.starts_with("baseline-pods") && line.contains("Warn")), "{said}");
 }
+
+#[test]
+fn a_directory_of_policy_tests_is_run_and_a_mistake_in_one_is_told_at_its_line() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("policies")).expect("a directory");
+    world.write("policies/replicas.yaml", POLICY);
+    world.write("policies/web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\nspec: { replicas: 9 }\n");
+    world.write("policies/test.yaml", TEST);
+    assert!(world.run(&["policy", "test", "policies"]).ok().ends_with("3 passed, 0 failed\n"));
+    world.write("policies/test.yaml", &TEST.replace("      expect: error", "      expects: error"));
+    let told = world.run(&["policy", "test", "policies"]).fails(1);
+    assert!(told.contains("policies/test.yaml:16:7: error: there is no field `expects` here") && told.contains("did you mean `expect`?"), "{told}");
+    std::fs::create_dir_all(world.path("empty")).expect("a directory");
+    assert!(world.run(&["policy", "test", "empty"]).fails(1).contains("there is no file with a document of kind PolicyTest in empty"));
+}
+
+#[test]
+fn parameters_in_the_file_of_a_policy_count_for_every_case_that_gives_none() {
+    let world = World::new();
+    let policy = POLICY
+        .replace("spec:\n", "spec:\n  paramKind: { apiVersion: v1, kind: ConfigMap }\n")
+        .replace("object.spec.replicas <= 5", "object.spec.replicas <= int(params.data.most)");
+    world.write("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\nspec: { replicas: 9 }\n");
+    world.write("test.yaml", TEST);
+    world.write("replicas.yaml", &policy);
+    let told = world.run(&["policy", "test", "test.yaml"]).fails(3);
+    assert!(told.contains("`params` is null here: the policy replica-limit takes parameters of the kind ConfigMap of v1"), "{told}");
+    world.write("replicas.yaml", &format!("{policy}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: most }}\ndata: {{ most: '5' }}\n"));
+    assert!(world.run(&["policy", "test", "test.yaml"]).ok().contains("3 passed"));
+}
+
+#[test]
+fn a_policy_that_demands_nothing_for_want_of_parameters_says_so_in_the_list() {
+    let world = World::new();
+    let told = world.run(&["policy", "list"]).ok();
+    let line = told.lines().find(|line| line.starts_with("baseline-image-registries ")).expect("a line");
+    assert!(line.contains("Deny (nothing yet: it has no parameters)"), "{line}");
+    assert!(told.lines().filter(|line| line.contains("nothing yet")).count() < 4, "{told}");
+}

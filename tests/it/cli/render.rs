@@ -19,7 +19,12 @@ fn a_template_is_rendered_from_parameters_alone() {
 fn an_unknown_template_names_those_there_are_and_wrong_parameters_are_refused() {
     let world = World::new();
     world.write("values.yaml", "team: Not A Name\nsurplus: 1\n");
-    assert!(world.run(&["render", "--template", "namespaces", "--parameters", "values.yaml"]).fails(1).contains("known are: access-grant"));
+    assert!(
+        world
+            .run(&["render", "--template", "namespaces", "--parameters", "values.yaml"])
+            .fails(1)
+            .contains("there is no template namespaces; did you mean namespace?")
+    );
     let told = world.run(&["render", "--template", "namespace", "--parameters", "values.yaml"]).fails(3);
     assert!(told.contains("team") && told.contains("surplus"), "both are told: {told}");
 }
@@ -182,4 +187,31 @@ fn sealed_values_are_placeholders_which_need_no_secret_and_are_said_to_be_none()
     assert!(told.contains("sealed values are placeholders: no secret is read here, the server alone seals"), "{told}");
     let other = world.run(&["render", "--automation", "volume", "--payload", "ticket.json"]).ok();
     assert!(!other.contains("placeholders"), "{other}");
+}
+
+#[test]
+fn an_automation_that_is_not_there_is_answered_with_the_one_that_was_meant() {
+    let world = World::new();
+    world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
+    for command in ["render", "explain"] {
+        let told = world.run(&[command, "-a", "volum", "-p", "ticket.json"]).fails(1);
+        assert!(told.contains("there is no automation volum; did you mean volume?"), "{told}");
+        assert!(world.run(&[command, "-a", "nope", "-p", "ticket.json"]).fails(1).contains("there is no automation nope; there are: "));
+    }
+}
+
+#[test]
+fn what_a_rejected_change_is_refused_for_is_told_once_with_its_rule() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    world.write("resources/portal.yaml", &text.replace("  render:\n", "  ttl: 2h\n  render:\n"));
+    world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
+    assert!(world.run(&["render", "-p", "ticket.json"]).ok().contains("wanted for 2h after the merge; KubeOps does not yet take it back by itself"));
+    world.write(
+        "resources/policy.yaml",
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: { name: no-claims }\nspec:\n  matchConstraints: { resourceRules: [{ apiGroups: [''], apiVersions: [v1], operations: ['*'], resources: [persistentvolumeclaims] }] }\n  validations: [{ expression: object.kind == '', message: claims are made by hand here }]\n---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: { name: no-claims }\nspec: { policyName: no-claims, validationActions: [Deny] }\n",
+    );
+    let told = world.run(&["render", "-p", "ticket.json"]).fails(3);
+    assert!(told.contains("rejected\n  error policy.no-claims clusters/prod/volumes/ledger.yaml"), "{told}");
+    assert_eq!(told.matches("claims are made by hand here").count(), 1, "{told}");
 }

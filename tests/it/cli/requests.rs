@@ -101,6 +101,23 @@ fn events_are_listed_with_what_was_decided() {
 }
 
 #[test]
+fn an_event_that_nobody_listens_to_is_explained_by_who_listens_to_what() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    world.write(
+        "resources/portal.yaml",
+        &text.replace("type: \"'volume.requested'\"", "type: \"body.approved ? 'volume.requested' : 'volume.dropped'\""),
+    );
+    let server = world.serve();
+    server.deliver(&json!({ "ticket": "OPS-8", "approved": false, "name": "ledger", "size": "10Gi" }));
+    server.deliver(&ticket("OPS-9", "ledger"));
+    server.until("OPS-9", "proposed");
+    let event = server.json(&["requests", "events", "--subject", "OPS-8"])["items"][0]["id"].as_str().expect("an id").to_owned();
+    let told = server.run(&["requests", "events", "--explain", &event]).ok();
+    assert!(told.contains("no automation listened to this source and type\n    volume on this source wants volume.requested"), "{told}");
+}
+
+#[test]
 fn listings_go_on_where_the_page_before_ended() {
     let world = World::new();
     let server = world.serve();
@@ -166,4 +183,16 @@ fn health_asks_the_address_of_the_settings() {
     assert_eq!(ask(&["health", "--output", "json"]).json()["checks"]["store"], "ok");
     drop(server);
     assert!(ask(&["health"]).fails(1).contains("does not answer"));
+}
+
+#[test]
+fn a_time_to_live_is_shown_with_what_does_not_happen_yet() {
+    let world = World::new();
+    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
+    world.write("resources/portal.yaml", &text.replace("  render:\n", "  ttl: 2h\n  render:\n"));
+    let server = world.serve();
+    server.deliver(&ticket("OPS-9", "ledger"));
+    let request = server.until("OPS-9", "proposed");
+    let told = server.run(&["requests", "show", request["id"].as_str().expect("an id")]).ok();
+    assert!(told.contains("wanted for 2h after the merge; KubeOps does not yet take it back by itself"), "{told}");
 }

@@ -48,3 +48,25 @@ fn one_schema_takes_them_all_and_kinds_are_read_in_any_case() {
     assert_eq!(world.run(&["schema", "automation"]).json(), world.run(&["schema", "Automation"]).json());
     assert!(world.run(&["schema", "Pod"]).fails(2).contains("one of Source, Repository, Cluster, Channel, Automation"));
 }
+
+#[test]
+fn tests_and_parameters_of_policies_have_schemas_too() {
+    let world = World::new();
+    for (kind, directory) in [("AutomationTest", "config/tests"), ("PolicyTest", "policies/baseline/tests")] {
+        let schema = world.run(&["schema", kind]).json();
+        let validator = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let mut seen = 0;
+        for entry in std::fs::read_dir(project().join(directory)).expect("the shipped tests").map(|entry| entry.expect("a file").path()) {
+            if entry.extension().is_none_or(|end| end != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&entry).expect("a text");
+            let document: Value = serde_yaml_ng::from_str(&text).expect("YAML");
+            let found: Vec<String> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
+            assert!(found.is_empty(), "{}: {found:?}", entry.display());
+            seen += 1;
+        }
+        assert!(seen > 0, "{kind} is shipped");
+    }
+    assert_eq!(world.run(&["schema", "PolicyParameters"]).json()["properties"]["kind"]["const"], "PolicyParameters");
+}

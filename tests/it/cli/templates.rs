@@ -63,7 +63,7 @@ fn one_template_is_shown_with_its_parameters_examples_and_source() {
     assert!(told.starts_with("# team-label\n\nA label for a team.\n\n- Ours."), "{told}");
     assert!(told.contains("Catalogue: own\nMakes: ConfigMap"), "{told}");
     let rows: Vec<Vec<&str>> = told.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
-    assert!(rows.contains(&vec!["team", "string", "yes", "-", "The team's name."]), "{told}");
+    assert!(rows.contains(&vec!["team", "string", "yes", "-", "The team's name. (matches ^[a-z]+$)"]), "{told}");
     assert!(rows.contains(&vec!["size", "s | m", "-", "\"s\"", "How large."]), "{told}");
     assert!(told.contains("Example: minimal\nteam: web"), "{told}");
     assert_eq!(own(&["--source"]).ok(), SOURCE);
@@ -137,7 +137,7 @@ fn an_example_that_gives_something_else_is_shown_as_a_difference_and_ends_with_3
 #[test]
 fn update_writes_the_expected_files_of_the_own_directory_alone() {
     let world = with_own(None);
-    assert!(world.run(&["templates", "test", "own"]).fails(1).contains("an example has parameters.yaml (or .json) and expected.yaml"));
+    assert!(world.run(&["templates", "test", "own"]).fails(1).contains("`kubeops templates test DIR --update` writes expected.yaml"));
     let told = world.run(&["templates", "test", "own", "--update"]).ok();
     assert!(told.contains("team-label/minimal: written") && told.contains("1 written"), "{told}");
     let expected = || std::fs::read_to_string(world.path("own/team-label/examples/minimal/expected.yaml")).expect("the file");
@@ -176,6 +176,104 @@ fn a_broken_template_of_ones_own_is_told_with_file_and_line() {
         arguments.extend(["--templates", "own"]);
         let told = world.run(&arguments).fails(1);
         assert!(told.contains("team-label/manifest.yaml.tera:1:") && told.contains("there is no parameter `taem`"), "{told}");
+        assert!(told.contains("\n  hint: did you mean `team`?"), "{told}");
     }
     assert!(world.run(&["templates", "list", "--templates", "nowhere"]).fails(1).contains("nowhere"));
+}
+
+#[test]
+fn a_template_without_an_example_is_named_because_nothing_tests_it() {
+    let world = with_own(None);
+    std::fs::remove_dir_all(world.path("own/team-label/examples")).expect("removed");
+    let told = world.run(&["templates", "test", "own"]).ok();
+    assert!(
+        told.contains("1 template has no example, and so no test: team-label\n  hint: write team-label/examples/minimal/parameters.yaml"),
+        "{told}"
+    );
+    assert!(!world.run(&["templates", "test"]).ok().contains("no example"), "every shipped one has some");
+}
+
+#[test]
+fn what_a_template_gives_is_held_against_the_schemas() {
+    let world = with_own(None);
+    world.write("values.yaml", "team: web\n");
+    let render = ["render", "--templates", "own", "--template", "team-label", "--parameters", "values.yaml"];
+    // A field that Kubernetes does not have.
+    world.write("own/team-label/manifest.yaml.tera", &SOURCE.replace("\ndata:", "\ndta:"));
+    let told = world.run(&["templates", "test", "own", "--update"]).fails(3);
+    assert!(told.contains("team-label/minimal: gives what a change may not hold") && told.contains("error schema.unknown_field: line "), "{told}");
+    assert!(told.contains("did you mean `data`?"), "{told}");
+    let told = world.run(&render).fails(3);
+    assert!(told.contains("  size: s") && told.contains("error schema.unknown_field: line 7"), "{told}");
+    // A kind that nobody knows is worth a word, and no more.
+    world.write("own/team-label/manifest.yaml.tera", &SOURCE.replace("apiVersion: v1", "apiVersion: example.com/v1"));
+    let told = world.run(&["templates", "test", "own", "--update"]).ok();
+    assert!(
+        told.contains("team-label/minimal: warning schema.unknown_kind: line 2: there is no schema for `ConfigMap` of `example.com/v1`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_template_by_itself_is_told_to_programs_as_json_and_a_slip_in_its_name_is_answered() {
+    let world = with_own(Some(EXPECTED));
+    world.write("values.yaml", "team: web\n");
+    let shown = world.run(&["render", "--templates", "own", "--template", "team-label", "--parameters", "values.yaml", "-o", "json"]).json();
+    assert_eq!(shown, json!({ "template": "team-label", "manifest": EXPECTED, "findings": [] }));
+    let told = world.run(&["render", "-t", "deplyment", "--parameters", "values.yaml"]).fails(1);
+    assert!(told.contains("there is no template deplyment; did you mean deployment?"), "{told}");
+}
+
+#[test]
+fn wrong_parameters_are_told_one_on_a_line_with_what_was_meant() {
+    let world = World::new();
+    world.write("values.yaml", "nam: x\nnamespace: Web\ntarget: { name: web }\nminReplicas: 0\nmaxReplicas: five\n");
+    let told = world.run(&["render", "-t", "horizontal-pod-autoscaler", "--parameters", "values.yaml"]).fails(3);
+    for line in [
+        "\n  there is no parameter `nam`\n    hint: did you mean `name`?",
+        "\n  /namespace: \"Web\" does not match the pattern ^[a-z0-9]",
+        "\n    hint: The namespace it belongs to.",
+        "\n  /minReplicas: 0 is less than 1, the least that is allowed\n",
+        "\n  /maxReplicas: \"five\" is no integer\n    hint: The upper bound.",
+        "\n`kubeops templates show horizontal-pod-autoscaler` shows its parameters",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let shown = world.run(&["templates", "show", "horizontal-pod-autoscaler"]).ok();
+    assert!(shown.contains("The upper bound. (1 to 1000)") && shown.contains("(matches ^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$)"), "{shown}");
+}
+
+#[test]
+fn parameters_that_contradict_each_other_are_refused_with_a_reason() {
+    let world = World::new();
+    for (template, values, says) in [
+        (
+            "horizontal-pod-autoscaler",
+            "namespace: web\ntarget: { name: web }\nminReplicas: 5\nmaxReplicas: 3\n",
+            "minReplicas is 5 and maxReplicas 3",
+        ),
+        ("pod-disruption-budget", "name: x\nnamespace: web\nlabels: { a: b }\nminAvailable: 1\nmaxUnavailable: 2\n", "Kubernetes takes one of them"),
+        (
+            "certificate",
+            "name: x\nnamespace: web\nhosts: [a.example.com]\nissuer: { name: letsencrypt }\nhours: 24\nrenewBeforeHours: 48\n",
+            "renewBeforeHours is 48 and hours 24",
+        ),
+    ] {
+        world.write("values.yaml", values);
+        let told = world.run(&["render", "-t", template, "--parameters", "values.yaml"]).fails(3);
+        assert!(told.contains(says), "{template}: {told}");
+    }
+}
+
+#[test]
+fn a_template_is_written_into_a_directory_of_ones_own_and_changed_there() {
+    let world = World::new();
+    let told = world.run(&["templates", "show", "deployment", "--write", "own"]).ok();
+    for file in ["own/deployment/manifest.yaml.tera", "own/deployment/examples/minimal/expected.yaml", "own/_shared/pod.tera"] {
+        assert!(world.path(file).is_file() && told.contains(file), "{file}: {told}");
+    }
+    assert!(!world.path("own/_shared/opsmate.tera").exists(), "what it does not use stays where it is");
+    world.run(&["templates", "test", "own"]).ok();
+    assert!(world.run(&["templates", "show", "deployment", "--write", "own"]).fails(1).contains("is there already, and is not written over"));
+    world.run(&["templates", "show", "job", "--write", "own"]).ok();
 }

@@ -166,7 +166,7 @@ fn annotations_are_noted_and_null_notes_nothing() {
 #[test]
 fn what_is_wrong_with_a_policy_is_told_when_it_is_loaded_with_its_place() {
     for (rest, pointer, says) in [
-        ("  validations: [{ expression: object.spec.replicas > }]\n", "/spec/validations/0/expression", "Syntax error"),
+        ("  validations: [{ expression: object.spec.replicas > }]\n", "/spec/validations/0/expression", "ends too early"),
         ("  validations: [{ expression: 'true', messageExpression: objct.x }]\n", "/spec/validations/0/messageExpression", "did you mean object?"),
         (
             "  validations: [{ expression: 'true', messageExpression: 'object.x == 1' }]\n",

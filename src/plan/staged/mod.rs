@@ -4,12 +4,16 @@
 mod aim;
 mod beyond;
 mod document;
+mod entries;
 mod kustomize;
 mod overlays;
+mod outside;
 mod references;
+mod renamed;
 mod search;
 
 pub(super) use aim::Aim;
+pub(super) use entries::hold;
 pub(super) use overlays::Overlay;
 pub(super) use search::Found;
 

@@ -62,7 +62,7 @@ fn what_is_not_there_or_does_not_fit_is_told_with_what_there_is() {
         (
             json!({"object": "Deployment/shop/wbe", "set": {"spec.replicas": "1"}}),
             base(),
-            "there is no Deployment/shop/wbe below clusters/prod; did you mean Deployment/shop/web?; there are: Deployment/shop/api, Deployment/shop/web (1 files could not be read as YAML)",
+            "there is no Deployment/shop/wbe below clusters/prod; did you mean Deployment/shop/web?; there are: Deployment/shop/api, Deployment/shop/web (clusters/prod/chart/templates/web.yaml could not be read as YAML)",
         ),
         (json!({"object": "StatefulSet/shop/web", "set": {"spec.replicas": "1"}}), base(), "there are: Deployment/shop/api, Deployment/shop/web"),
         (

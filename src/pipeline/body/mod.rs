@@ -12,7 +12,7 @@ mod why;
 pub(super) use members::members;
 pub use trailer::Trailer;
 
-use crate::manifest::{Action, ObjectChange};
+use crate::manifest::Action;
 use crate::plan::Build;
 use crate::request::{CONFLICT, Changes, Request};
 use crate::validate::{Finding, Severity};

@@ -71,7 +71,7 @@ fn what_is_not_there_or_does_not_fit_is_told_with_what_there_is() {
             "stands in more than one place: clusters/prod/apps/web.yaml, clusters/prod/other/web.yaml; name the `file`",
         ),
         (on_web(json!({"increase": {"spec.paused": 1}})), base(), "`spec.paused` is not there"),
-        (on_web(json!({"increase": {"metadata.name": 1}})), base(), "`metadata.name` cannot grow: \"web\" is no quantity"),
+        (on_web(json!({"increase": {"spec.template.spec.containers[name=web].image": 1}})), base(), "is no quantity"),
         (on_web(json!({"merge": {"metadata.labels": "'x'"}})), base(), "no mapping"),
         (on_web(json!({"append": {"spec.replicas": "1"}})), base(), "is a number, not a list"),
         (on_web(json!({"set": {"spec.template.spec.containers[name=wbe].image": "'x'"}})), base(), "no element with name=wbe"),

@@ -11,12 +11,12 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Objects are matched by group, kind, namespace and name, wherever they stand: one that only moved to\nanother file does not differ. The values of Secrets are not shown. Comments, the order of keys and\nhow a value is written make no difference.\n\nExamples:\n  kubeops diff old.yaml new.yaml\n  git worktree add ../before main && kubeops diff ../before . --exit-code"
+    after_help = "Objects are matched by group, kind, namespace and name, wherever they stand: one that only moved to\nanother file does not differ. The values of Secrets are not shown. Comments, the order of keys and\nhow a value is written make no difference.\n\nExamples:\n  kubeops diff old.yaml new.yaml\n  kubectl kustomize clusters/dev | kubeops diff before.yaml -\n  kubeops diff <(kubectl kustomize a) <(kubectl kustomize b)\n  git worktree add ../before main && kubeops diff ../before . --exit-code"
 )]
 pub struct Arguments {
-    /// A file or directory: how it was.
+    /// A file, a directory, a pipe or `-` (standard input): how it was.
     before: PathBuf,
-    /// A file or directory: how it is.
+    /// A file, a directory, a pipe or `-` (standard input): how it is.
     after: PathBuf,
     /// End with status 3 when something differs, or cannot be read.
     #[arg(long)]
@@ -31,6 +31,9 @@ struct Report {
 }
 
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    if [&arguments.before, &arguments.after].into_iter().all(|path| path.as_os_str() == "-") {
+        anyhow::bail!("the standard input can be read once: give one of the two as a file");
+    }
     let mut unread = Vec::new();
     let before = documents(files_of(&arguments.before)?, &arguments.before, &mut unread);
     let after = documents(files_of(&arguments.after)?, &arguments.after, &mut unread);
@@ -45,7 +48,7 @@ type Files = BTreeMap<String, Vec<Document>>;
 
 fn documents(files: BTreeMap<String, Vec<u8>>, root: &std::path::Path, unread: &mut Vec<String>) -> Files {
     let mut read = Files::new();
-    let alone = root.is_file();
+    let alone = !root.is_dir();
     for (path, bytes) in files {
         if ![".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end)) && !alone {
             continue;
@@ -104,7 +107,7 @@ fn human(report: &Report) -> String {
             Action::Changed => Colour::Yellow,
         };
         let file = change.file.as_ref().map_or(String::new(), |file| paint(Colour::Dim, &format!("  {file}")));
-        let what = change.object.as_ref().map_or_else(|| format!("document {}", change.document + 1), ToString::to_string);
+        let what = change.what();
         let action = match change.action {
             Action::Added => "added",
             Action::Removed => "removed",

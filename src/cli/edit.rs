@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::inventory::{Inventory, Repository};
 use crate::plan::{BaseTree, ChangeSet, FileChange, Inputs, Placeholders, Recipe};
 use crate::render::Catalogue;
-use crate::types::{DirectoryPath, ErrorClass, EventId, ManifestPath, Timestamp, UnknownKinds};
+use crate::types::{DirectoryPath, ErrorClass, EventId, ManifestPath, Quantity, SpecError, Timestamp, UnknownKinds};
 use crate::validate::policy::{Policies, shipped};
 use crate::validate::{Rules, Severity, ValidateError, ValidatedChange, validate};
 use anyhow::{Context, bail};
@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A path is one of an automation's edit: spec.replicas, metadata.annotations[\"a.b/c\"],\nspec.template.spec.containers[name=api].image, finalizers[=example.com/hold]. A value is YAML on one\nline; what does not look like anything else is text. Operations are done in the order of this help.\n\nWithout --file the object is looked for below --path, and the field is changed where a kustomization\ndecides it: `replicas`, `images`, patches, generators.\n\nWhat comes out is held against the Kubernetes schemas and the policies that are shipped. Policies of one's own,\nand limits of a cluster, are the server's: a request is held against those as well.\n\nExamples:\n  kubeops edit --object Deployment/shop/web --set spec.replicas=4 --dry-run\n  kubeops edit -f apps/web.yaml --increase 'spec.template.spec.containers[name=web].resources.limits.memory=256Mi'\n  kubeops edit --path clusters/prod --object Deployment/shop/web --set 'spec.template.spec.containers[name=web].image=web:1.5'"
+    after_help = "A path is one of an automation's edit: spec.replicas, metadata.annotations[\"a.b/c\"],\nspec.template.spec.containers[name=api].image, finalizers[=example.com/hold].\nA value is YAML on one line; what does not look like anything else is text.\nOperations are done in the order of this help.\n\nWithout --file the object is looked for below --path, and the field is changed\nwhere a kustomization decides it: `replicas`, `images`, patches, generators.\n\nWhat comes out is held against the Kubernetes schemas and the policies that are\nshipped. Policies of one's own, and limits of a cluster, are the server's: a\nrequest is held against those as well.\n\nExamples:\n  kubeops edit --object Deployment/shop/web --set spec.replicas=4 --dry-run\n  kubeops edit -f apps/web.yaml \\\n    --increase 'spec.template.spec.containers[name=web].resources.limits.memory=256Mi'\n  kubeops edit --path clusters/prod --object Deployment/shop/web \\\n    --set 'spec.template.spec.containers[name=web].image=web:1.5'",
+    group(clap::ArgGroup::new("what").args(["file", "object"]).required(true).multiple(true))
 )]
 pub struct Arguments {
     /// Directory the files are in, such as a repository's working copy.
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[arg(long, default_value = ".", value_name = "PATH")]
     path: DirectoryPath,
     /// The file, below --path.
-    #[arg(long, short, value_name = "FILE", required_unless_present = "object")]
+    #[arg(long, short, value_name = "FILE")]
     file: Option<String>,
     /// The object, as kind/namespace/name.
     #[arg(long, value_name = "OBJECT")]
@@ -138,7 +139,7 @@ fn change(arguments: &Arguments, folder: &Folder) -> anyhow::Result<Result<Chang
     let spec: AutomationSpec = serde_json::from_value(spec(arguments)?)?;
     let recipe = match Recipe::compile(&spec, &Arc::new(Catalogue::from_files([]).map_err(|_| anyhow::anyhow!("the empty catalogue is refused"))?)) {
         Ok(recipe) => recipe,
-        Err(errors) => return Ok(Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))),
+        Err(errors) => return Ok(Err(errors.iter().map(|error| told(error, &spec)).collect::<Vec<_>>().join("\n"))),
     };
     let event = Event {
         id: EventId::from_parts(Timestamp::from_unix_millis(0), 0),
@@ -162,6 +163,23 @@ fn change(arguments: &Arguments, folder: &Folder) -> anyhow::Result<Result<Chang
     }
 }
 
+/// An error of the automation in terms of the command line it was made of.
+fn told(error: &SpecError, spec: &AutomationSpec) -> String {
+    let mut steps = error.pointer.split('/').skip(1);
+    let option = match (steps.next(), steps.next(), steps.next(), steps.next()) {
+        (Some("remove"), _, Some(field), _) => format!("--{field}: "),
+        (Some("edit"), _, Some(field @ ("file" | "object")), _) => format!("--{field}: "),
+        (Some("edit"), Some(number), Some("remove"), _) => {
+            let edit = number.parse::<usize>().ok().and_then(|number| spec.edit.get(number)?.remove.first());
+            edit.map_or_else(|| "--remove: ".to_owned(), |path| format!("--remove {path}: "))
+        }
+        (Some("edit"), _, Some(verb), Some(path)) => format!("--{verb} {}: ", path.replace("~1", "/").replace("~0", "~")),
+        _ => String::new(),
+    };
+    let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("{option}{}{hint}", error.message)
+}
+
 /// An automation that does what the arguments say.
 fn spec(arguments: &Arguments) -> anyhow::Result<Value> {
     let place = |mut entry: Value| {
@@ -182,7 +200,7 @@ fn spec(arguments: &Arguments) -> anyhow::Result<Value> {
     let mut values = |verb: &str, entries: &[(String, String)]| -> anyhow::Result<()> {
         for (path, value) in entries {
             let value = match verb {
-                "increase" | "multiply" => amount(arguments, value),
+                "increase" | "multiply" => amount(arguments, (verb, path), value)?,
                 _ => Value::from(expression(path, value)?),
             };
             edits.push(place(json!({ verb: { path: value } })));
@@ -207,14 +225,20 @@ fn spec(arguments: &Arguments) -> anyhow::Result<Value> {
 }
 
 /// By how much a field grows, within the bounds given.
-fn amount(arguments: &Arguments, by: &str) -> Value {
+fn amount(arguments: &Arguments, (verb, path): (&str, &str), by: &str) -> anyhow::Result<Value> {
+    let is_quantity = |text: &str| text.trim().parse::<Quantity>().is_ok();
+    if !is_quantity(by.trim().strip_suffix('%').unwrap_or(by)) {
+        bail!("--{verb} {path}: {by:?} is no amount: a number, a quantity (256Mi, 250m) or a percentage (20%) is");
+    }
     let mut amount = json!({ "by": by });
     for (bound, value) in [("min", &arguments.min), ("max", &arguments.max)] {
-        if let Some(value) = value {
-            amount[bound] = Value::from(value.as_str());
+        let Some(value) = value else { continue };
+        if !is_quantity(value) {
+            bail!("--{bound}: {value:?} is no amount: a number or a quantity (256Mi, 250m) is");
         }
+        amount[bound] = Value::from(value.as_str());
     }
-    amount
+    Ok(amount)
 }
 
 /// A value of the command line as an expression: every JSON value is one.

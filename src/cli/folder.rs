@@ -144,13 +144,20 @@ impl BaseTree for Texts {
     }
 }
 
-/// Every file below a directory or the file itself, by its path below the directory.
+/// Every file below a directory or the file itself, by its path below the directory. What is no directory is read as one file, a pipe
+/// as well; `-` is the standard input.
 ///
 /// # Errors
 /// When something cannot be read, or there are more than 50,000 files.
 pub fn files_of(path: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
-    if path.is_file() {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).context("the standard input cannot be read")?;
+        files.insert("-".to_owned(), bytes);
+        return Ok(files);
+    }
+    if path.exists() && !path.is_dir() {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         files.insert(name, std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?);
         return Ok(files);

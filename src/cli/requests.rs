@@ -4,7 +4,7 @@ use super::client::Server;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
 use super::runtime;
 use crate::manifest;
-use crate::types::RequestId;
+use crate::types::{ManifestPath, RequestId};
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -289,7 +289,10 @@ fn changes(request: &Value) -> Vec<String> {
     for object in objects {
         let words = [cell(object, "/kind"), cell(object, "/namespace"), cell(object, "/name")];
         let name = match &words {
-            [kind, _, _] if kind == "-" => format!("document {}", cell(object, "/document")),
+            [kind, _, _] if kind == "-" => match cell(object, "/file").parse::<ManifestPath>() {
+                Ok(file) if manifest::is_kustomization(&file) => "Kustomization".to_owned(),
+                _ => format!("document {}", object["document"].as_u64().unwrap_or_default() + 1),
+            },
             [kind, namespace, name] if namespace == "-" => format!("{kind} {name}"),
             [kind, namespace, name] => format!("{kind} {namespace}/{name}"),
         };

@@ -1,8 +1,9 @@
 //! What differs between two states of a file, object by object and field by field.
 //! The values of Secrets never appear in it.
 
+use super::keyed::{keyed, position, push_element};
 use super::scalar::write_value;
-use super::{Document, ObjectRef, flatten, write_scalar};
+use super::{Document, ObjectRef, flatten, is_kustomization, write_scalar};
 use crate::types::ManifestPath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -147,19 +148,19 @@ fn compare_maps(old: &Map<String, Value>, new: &Map<String, Value>, path: &mut S
 
 fn compare_lists(old: &[Value], new: &[Value], path: &mut String, secret: bool, into: &mut Vec<FieldChange>) {
     let length = path.len();
-    if let (Some(old_names), Some(new_names)) = (names(old), names(new)) {
+    if let Some((key, old_names, new_names)) = keyed(old, new) {
         for (name, place) in &old_names {
-            push_name(path, "name", name);
+            push_name(path, key, name);
             compare(old.get(*place), position(&new_names, name).and_then(|place| new.get(place)), path, secret, into);
             path.truncate(length);
         }
         for (name, place) in new_names.iter().filter(|(name, _)| position(&old_names, name).is_none()) {
-            push_name(path, "name", name);
+            push_name(path, key, name);
             compare(None, new.get(*place), path, secret, into);
             path.truncate(length);
         }
-        let order = |mine: &[(&str, usize)], other: &[(&str, usize)]| -> Vec<Value> {
-            mine.iter().filter(|(name, _)| position(other, name).is_some()).map(|(name, _)| Value::from(*name)).collect()
+        let order = |mine: &[(String, usize)], other: &[(String, usize)]| -> Vec<Value> {
+            mine.iter().filter(|(name, _)| position(other, name).is_some()).map(|(name, _)| Value::from(name.as_str())).collect()
         };
         let (old_order, new_order) = (order(&old_names, &new_names), order(&new_names, &old_names));
         if old_order != new_order {
@@ -172,19 +173,6 @@ fn compare_lists(old: &[Value], new: &[Value], path: &mut String, secret: bool, 
         compare(old.get(place), new.get(place), path, secret, into);
         path.truncate(length);
     }
-}
-
-/// The elements' names with their places, when every element is a mapping with a name of its own.
-fn names(list: &[Value]) -> Option<Vec<(&str, usize)>> {
-    let named: Option<Vec<(&str, usize)>> =
-        list.iter().enumerate().map(|(place, item)| item.get("name").and_then(Value::as_str).map(|name| (name, place))).collect();
-    let named = named?;
-    let mut seen = std::collections::HashSet::new();
-    named.iter().all(|(name, _)| seen.insert(*name)).then_some(named)
-}
-
-fn position(names: &[(&str, usize)], name: &str) -> Option<usize> {
-    names.iter().find(|(other, _)| *other == name).map(|(_, place)| *place)
 }
 
 pub(super) fn is_simple(text: &str) -> bool {
@@ -213,6 +201,15 @@ fn content(value: &Value) -> Option<String> {
 }
 
 impl ObjectChange {
+    /// The object, or what else the document is: what is called by its file has no name of its own.
+    pub fn what(&self) -> String {
+        match (&self.object, &self.file) {
+            (Some(object), _) => object.to_string(),
+            (None, Some(file)) if is_kustomization(file) => "Kustomization".to_owned(),
+            (None, _) => format!("document {}", self.document + 1),
+        }
+    }
+
     /// Whether both are about the same object of the same file, or about the same document where it is no object.
     pub fn is_about_the_same(&self, other: &Self) -> bool {
         self.file == other.file
@@ -275,12 +272,8 @@ fn spread(value: &Value, path: &mut String, tell: &mut dyn FnMut(String, Value))
             }
         }
         Value::Array(items) if !items.is_empty() => {
-            let named = names(items);
             for (place, item) in items.iter().enumerate() {
-                match named.as_ref().and_then(|names| names.get(place)) {
-                    Some((name, _)) => push_name(path, "name", name),
-                    None => path.push_str(&format!("[{place}]")),
-                }
+                push_element(path, items, place);
                 spread(item, path, tell);
                 path.truncate(length);
             }
@@ -339,8 +332,9 @@ impl std::fmt::Display for ObjectChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.object, &self.file) {
             (Some(object), _) => write!(f, "{object}: ")?,
-            (None, Some(file)) => write!(f, "{file}, document {}: ", self.document + 1)?,
-            (None, None) => write!(f, "document {}: ", self.document + 1)?,
+            (None, Some(file)) if is_kustomization(file) => write!(f, "Kustomization {file}: ")?,
+            (None, Some(file)) => write!(f, "{file}, {}: ", self.what())?,
+            (None, None) => write!(f, "{}: ", self.what())?,
         }
         match self.action {
             Action::Added => return f.write_str("added"),

@@ -38,12 +38,15 @@ pub fn transformed_image(base: &str, entry: &Value) -> String {
     let mut image = text("newName").unwrap_or_else(|| name.to_owned());
     let (new_tag, new_digest, suffix) = (text("newTag"), text("digest"), text("tagSuffix"));
     let keeps = new_tag.is_none() && new_digest.is_none();
-    let suffix = suffix.filter(|_| keeps);
-    let old_tag = || tag.filter(|_| keeps).map(|tag| format!("{tag}{}", suffix.as_deref().unwrap_or_default()));
-    if let Some(tag) = new_tag.clone().or_else(old_tag) {
+    let (tag, digest) = match (keeps, suffix) {
+        (false, _) => (new_tag, new_digest),
+        (true, None) => (tag.map(str::to_owned), digest.map(str::to_owned)),
+        (true, Some(suffix)) => (Some(format!("{}{suffix}", tag.unwrap_or_default())), None),
+    };
+    if let Some(tag) = tag {
         image.push_str(&format!(":{tag}"));
     }
-    if let Some(digest) = new_digest.or_else(|| digest.filter(|_| keeps && suffix.is_none()).map(str::to_owned)) {
+    if let Some(digest) = digest {
         image.push_str(&format!("@{digest}"));
     }
     image

@@ -113,8 +113,8 @@ impl Conflict<'_> {
         };
         let object = match (&self.mine.object, &self.mine.file) {
             (Some(object), _) => object.to_string(),
-            (None, Some(file)) => format!("{file}, document {}", self.mine.document + 1),
-            (None, None) => format!("document {}", self.mine.document + 1),
+            (None, Some(file)) => format!("{file}, {}", self.mine.what()),
+            (None, None) => self.mine.what(),
         };
         let request = &self.rival.request;
         let message = match (&self.fields, self.theirs.action) {

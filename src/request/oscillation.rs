@@ -172,10 +172,7 @@ impl std::fmt::Display for Oscillation {
         if let Some(file) = &self.object.file {
             write!(f, "{file}, ")?;
         }
-        match &self.object.object {
-            Some(object) => write!(f, "{object}")?,
-            None => write!(f, "document {}", self.object.document + 1)?,
-        }
+        f.write_str(&self.object.what())?;
         if self.field.is_empty() { Ok(()) } else { write!(f, ", {}", self.field) }
     }
 }

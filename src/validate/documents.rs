@@ -118,6 +118,7 @@ impl Inspector<'_> {
             for (rule, pointer, message, hint) in kustomize::faults(value) {
                 self.report(Severity::Error, rule, &pointer, message, hint);
             }
+            self.inline_patches(value);
             return;
         }
         let says_kind = ["kind", "apiVersion"].iter().any(|key| value.get(key).is_some());
@@ -126,6 +127,39 @@ impl Inspector<'_> {
         }
         for (pointer, object) in flatten(value) {
             self.object(&pointer, object);
+        }
+    }
+
+    /// Patches that stand in the kustomization itself: parts of objects, whose fields are held against the schemas of Kubernetes.
+    fn inline_patches(&mut self, kustomization: &Value) {
+        for (pointer, text) in kustomize::inline_patches(kustomization) {
+            let first = self.document.positions.find(&pointer).value.start.line;
+            let documents = match parse(text, Limits::default()) {
+                Ok(documents) => documents,
+                Err(error) => {
+                    let message = format!("the patch cannot be read: {}", error.message);
+                    self.report(Severity::Error, "kustomization.patch", &pointer, message, None);
+                    continue;
+                }
+            };
+            for document in &documents {
+                let said = |field: &str| document.value.get(field).and_then(Value::as_str);
+                let (Some(version), Some(kind)) = (said("apiVersion"), said("kind")) else { continue };
+                let Kind::Known(schema) = schema::kind(self.rules.kubernetes, version, kind) else { continue };
+                // A part is not the whole, `null` takes a field out, and `$patch` is Kustomize's own.
+                let is_part = |fault: &Fault| {
+                    fault.rule == "schema.required"
+                        || document.value.pointer(&fault.pointer).is_some_and(Value::is_null)
+                        || fault.pointer.rsplit('/').next().is_some_and(|last| last.starts_with('$'))
+                };
+                for fault in schema.faults(&document.value).into_iter().filter(|fault| !is_part(fault)) {
+                    let line = first.saturating_add(document.positions.line(&fault.pointer)).saturating_sub(1);
+                    self.report(Severity::Error, fault.rule, &pointer, format!("the patch of {kind}: {}", fault.message), fault.hint);
+                    if let Some(last) = self.contents.findings.last_mut() {
+                        last.line = Some(line);
+                    }
+                }
+            }
         }
     }
 

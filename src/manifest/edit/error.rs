@@ -41,11 +41,11 @@ impl EditError {
         ErrorClass::User
     }
 
-    pub(super) fn shared(steps: &[Step]) -> Self {
+    pub(super) fn shared(steps: &[Step], line: u32) -> Self {
         let path = FieldPath::prefix(steps);
         Self::new(
             EditFault::Shared,
-            format!("`{path}` has an anchor, or stands below one, and is used elsewhere by its alias; write it out there first"),
+            format!("`{path}` has an anchor (line {line}), or stands below one, and is used elsewhere by its alias; write it out there first"),
         )
     }
 

@@ -279,21 +279,21 @@ pub(super) fn comes_back(document: &Document, mapping: &NodeView<'_>, place: &Pl
     Some(EditError::new(EditFault::Shared, message))
 }
 
-/// Whether something on the way, or below its end, has an anchor.
-pub(super) fn is_shared(document: &Document, places: &[Place]) -> bool {
+/// The line of what has an anchor on the way, or below its end.
+pub(super) fn anchor(document: &Document, places: &[Place]) -> Option<u32> {
     let positions = &document.positions;
+    let line = |node: &NodeView<'_>| node.key.map_or(node.value, |(_, key)| key).start.line;
     let mut at = 0;
     for place in places {
-        if positions.node(at).is_some_and(|node| node.written.anchored) {
-            return true;
+        if let Some(node) = positions.node(at).filter(|node| node.written.anchored) {
+            return Some(line(&node));
         }
         let mut below = positions.below(at);
         let node = match place {
             Place::Key(wanted) => below.find(|node| node.key.is_some_and(|(key, _)| key == wanted)),
             Place::Index(index) => below.nth(*index),
         };
-        let Some(node) = node else { return false };
-        at = node.number;
+        at = node?.number;
     }
-    positions.subtree(at).any(|node| node.written.anchored)
+    positions.subtree(at).find(|node| node.written.anchored).map(|node| line(&node))
 }

@@ -259,8 +259,8 @@ impl Editor {
 
     /// Why a text would say something else than what was meant.
     fn refusal(&self, document: usize, places: &[Place], whole: &[Step]) -> EditError {
-        let shared = self.documents.get(document).is_some_and(|document| locate::is_shared(document, places));
-        if shared { EditError::shared(whole) } else { EditError::unsound(whole) }
+        let anchor = self.documents.get(document).and_then(|document| locate::anchor(document, places));
+        anchor.map_or_else(|| EditError::unsound(whole), |line| EditError::shared(whole, line))
     }
 
     fn splices(&self, document: usize, resolved: &Resolved<'_>, whole: &[Step], value: &Value, blocks: bool) -> Result<Vec<Splice>, EditError> {

@@ -199,7 +199,7 @@ fn what_an_alias_or_a_merge_key_brings_in_is_left_alone() {
     assert_eq!(edited(text, None, "two.image", &json!("a")).expect("equal"), text);
     becomes(text, "one.own", json!(2), &text.replace("own: 1", "own: 2"));
     becomes(text, "one.more", json!(2), &text.replace("  own: 1\n", "  own: 1\n  more: 2\n"));
-    refused("a: &x v\nb: *x\n", None, "a", json!("w"), EditFault::Shared, &["`a` has an anchor"]);
+    refused("# one\na: &x v\nb: *x\n", None, "a", json!("w"), EditFault::Shared, &["`a` has an anchor (line 2)"]);
 }
 
 #[test]

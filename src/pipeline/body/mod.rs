@@ -12,7 +12,7 @@ mod why;
 pub(super) use members::members;
 pub use trailer::Trailer;
 
-use crate::manifest::{Action, ObjectChange};
+use crate::manifest::Action;
 use crate::plan::Build;
 use crate::request::{CONFLICT, Changes, Request};
 use crate::validate::{Finding, Severity};
@@ -81,7 +81,7 @@ fn what(request: &Request) -> String {
 fn objects(changes: &Changes, list: &mut Bounded) {
     for object in &changes.objects {
         let file = object.file.as_ref().map(|file| format!(" in {}", code(file.as_str()))).unwrap_or_default();
-        list.item(&format!("- {}{file}: {}", code(&name(object)), word(object.action)));
+        list.item(&format!("- {}{file}: {}", code(&object.what()), word(object.action)));
         for field in object.fields.iter().take(MAX_FIELDS) {
             let path = if field.path.is_empty() { "the document" } else { &field.path };
             list.item(&format!("  - {}: {}", code(path), code(&field.told())));
@@ -92,13 +92,6 @@ fn objects(changes: &Changes, list: &mut Bounded) {
     }
     if changes.cut {
         list.item("- and more, which only the diff shows");
-    }
-}
-
-fn name(object: &ObjectChange) -> String {
-    match &object.object {
-        Some(object) => object.to_string(),
-        None => format!("document {}", object.document + 1),
     }
 }
 

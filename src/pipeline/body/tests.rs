@@ -1,6 +1,6 @@
 use super::*;
 use crate::event::Event;
-use crate::manifest::{FieldChange, ObjectRef};
+use crate::manifest::{FieldChange, ObjectChange, ObjectRef};
 use crate::plan::PullText;
 use crate::render::{TextKind, TextTemplate};
 use crate::request::{RequestKey, State};

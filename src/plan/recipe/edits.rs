@@ -1,14 +1,14 @@
 //! What an automation changes in files there are.
 
 use super::amounts::{self, Growth, How};
-use super::kept_text;
 use super::texts::{check_path, compile_text, compile_value, filled, text};
+use super::{identity, kept_text};
 use crate::automation::{AmountSpec, EditSpec, ElementSpec, escape_pointer};
 use crate::expression::{Expression, Scope, Variables};
 use crate::inventory::Target;
 use crate::manifest::{FieldPath, ObjectAddress, Step};
 use crate::plan::PlanError;
-use crate::plan::staged::{Aim, Found, Staged, failed};
+use crate::plan::staged::{Aim, Found, Staged, failed, hold};
 use crate::render::{TextKind, TextTemplate};
 use crate::types::{ManifestPath, SpecError};
 use serde_json::Value;
@@ -247,7 +247,9 @@ pub(super) fn apply(edits: &[Edit], context: &Variables<'_>, scope: &Scope<'_>, 
                 (None, Some(object)) => aim_of(object, &field, staged)?,
                 (None, None) => continue,
             };
+            let before = identity::of(staged, &aim);
             operation.action.perform(Place { aim: &aim, found: found.as_ref(), field: &field }, scope, staged)?;
+            identity::compare(&aim, &field, &before, staged)?;
         }
     }
     Ok(())
@@ -256,6 +258,7 @@ pub(super) fn apply(edits: &[Edit], context: &Variables<'_>, scope: &Scope<'_>, 
 /// What decides a field of an object that is looked for.
 fn aim_of(object: &ObjectAddress, field: &FieldPath, staged: &mut Staged<'_>) -> Result<(Aim, Option<Found>), PlanError> {
     if let Some(found) = staged.find(object)? {
+        identity::keep(&found, field)?;
         return Ok((staged.aim(&found, field)?, Some(found)));
     }
     match staged.literal(object, field)? {
@@ -281,6 +284,7 @@ impl Action {
                 Value::Null => Ok(()),
                 value => {
                     let value = kept_text::of(staged, aim, field, value);
+                    hold(aim, found, field, &value)?;
                     staged.set(aim, &value).map(drop)
                 }
             },
@@ -289,6 +293,7 @@ impl Action {
                     return Err(failed(aim.path(), format!("`{field}` is not there, so nothing can grow; `set` it first")));
                 };
                 let grown = growth.grown(&old, scope).map_err(|error| failed(aim.path(), format!("`{field}` cannot grow: {error}")))?;
+                hold(aim, found, field, &grown)?;
                 staged.set(aim, &grown).map(drop)
             }
             Self::Merge(expression) => {
@@ -304,7 +309,7 @@ impl Action {
                 staged.modify(aim, "append", &mut |editor, object, field| editor.append(object, field, &value)).map(drop)
             }
             Self::Ensure(expression, key) => {
-                let value = value(expression)?;
+                let value = kept_text::of_element(staged, aim, field, value(expression)?, key.as_deref());
                 staged.modify(aim, "ensure", &mut |editor, object, field| editor.ensure(object, field, &value, key.as_deref())).map(drop)
             }
             Self::Remove => staged.take_field_out(aim, found, field).map(drop),

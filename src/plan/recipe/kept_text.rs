@@ -26,6 +26,20 @@ pub(super) fn of(staged: &mut Staged<'_>, aim: &Aim, field: &FieldPath, new: Val
     kept(&old, new, &key(last), &key(above))
 }
 
+/// The same of an element that is merged into the one whose field `key` is its own.
+pub(super) fn of_element(staged: &mut Staged<'_>, aim: &Aim, field: &FieldPath, new: Value, key: Option<&str>) -> Value {
+    let Some((key, wanted)) = key.and_then(|key| Some((key, new.get(key)?))) else { return new };
+    let Some(Value::Array(items)) = staged.get(aim).ok().flatten() else { return new };
+    let mapping = match field.steps().last() {
+        Some(Step::Key(mapping)) => mapping.as_str(),
+        _ => "",
+    };
+    match items.iter().find(|item| item.get(key) == Some(wanted)) {
+        Some(old) => kept(old, new, mapping, ""),
+        None => new,
+    }
+}
+
 fn kept(old: &Value, new: Value, key: &str, mapping: &str) -> Value {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {

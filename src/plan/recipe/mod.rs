@@ -3,6 +3,7 @@
 mod amounts;
 mod edits;
 mod files;
+mod identity;
 mod kept_text;
 mod pull;
 mod removals;
@@ -172,6 +173,7 @@ impl Recipe {
         edits::apply(&self.edits, &context, &scope, target, &mut staged)?;
         removals::apply(&self.removals, &context, target, &mut staged)?;
         staged.keep_kustomizations()?;
+        staged.look_at_names()?;
         change.notes = staged.notes();
         change.files = staged.finish();
         Ok(change)

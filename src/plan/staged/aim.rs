@@ -1,7 +1,7 @@
 //! Where a field of an object is decided: in the object's own file, or in the overlay that has the last word about it.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use super::fields::COUNTED;
+use super::entries::{is_count, is_image};
 use super::kustomize::{directory_of, field as path_of};
 use super::{Found, Staged, failed};
 use crate::manifest::{
@@ -52,31 +52,20 @@ impl Staged<'_> {
         }
         // It stands in a base that others build on as well: the overlay gets the last word.
         let outermost = found.chain.iter().find(|path| self.within.contains(path)).cloned();
-        let Some(overlay) = outermost else { return Err(self.outside(&aim, found, field)) };
+        let Some(overlay) = outermost else { return Err(self.outside(&aim, found, field)?) };
         match field.steps() {
             steps if is_count(found, steps) => Ok(Aim::Count { path: overlay, name: found.object.name.clone(), base: self.get(&aim)? }),
             steps if is_image(steps) => match self.get(&aim)? {
                 Some(Value::String(base)) => Ok(Aim::Image { path: overlay, entry: None, base, object: found.object.clone() }),
-                _ => Err(self.outside(&aim, found, field)),
+                _ => Err(self.outside(&aim, found, field)?),
             },
-            _ => Err(self.outside(&aim, found, field)),
+            _ => Err(self.outside(&aim, found, field)?),
         }
     }
 
     /// What decides a field, wherever that is.
     pub(super) fn decider(&mut self, found: &Found, field: &FieldPath) -> Result<Aim, PlanError> {
         self.aim_from(found, field, 0)
-    }
-
-    fn outside(&self, aim: &Aim, found: &Found, field: &FieldPath) -> PlanError {
-        let overlay = found.chain.first().map_or_else(|| "a kustomization".to_owned(), ToString::to_string);
-        let message = format!(
-            "`{field}` of {} is decided in {}, which lies outside of {}; add a patch for it to {overlay}, and the patch is what is edited",
-            found.address().without_group(),
-            aim.path(),
-            self.within
-        );
-        PlanError::Object(message)
     }
 
     /// What decides it among the kustomizations from `at` inwards, and the file itself.
@@ -236,26 +225,6 @@ impl Staged<'_> {
         }
     }
 
-    fn set_image(&mut self, path: &ManifestPath, entry: Option<&[Step]>, base: &str, value: &Value) -> Result<bool, PlanError> {
-        let Value::String(image) = value else { return Err(failed(path, "an image is text".to_owned())) };
-        let ((name, tag, digest), (original, ..)) = (split_image(image), split_image(base));
-        let mut wanted = Map::new();
-        let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
-        wanted.insert("newName".to_owned(), text(Some(name).filter(|name| *name != original)));
-        wanted.insert("newTag".to_owned(), text(tag));
-        wanted.insert("digest".to_owned(), text(digest));
-        match entry {
-            Some(steps) => self.edit(path, |editor| editor.merge(None, &path_of(steps), &Value::Object(wanted))),
-            None if image == base => Ok(false),
-            None => {
-                wanted.retain(|_, value| !value.is_null());
-                let mut entry = Map::from_iter([("name".to_owned(), Value::from(original))]);
-                entry.extend(wanted);
-                self.edit(path, |editor| editor.append(None, &path_of(&[Step::key("images")]), &Value::Object(entry)))
-            }
-        }
-    }
-
     /// Does something to the field where it stands, which only a file or a patch allows.
     pub(in crate::plan) fn modify(&mut self, aim: &Aim, verb: &str, operation: Operation<'_>) -> Result<bool, PlanError> {
         match aim {
@@ -331,18 +300,6 @@ fn told(path: &ManifestPath, object: Option<&ObjectAddress>, error: &EditError) 
         Some(object) => failed(path, format!("{}: {error}", object.without_group())),
         None => failed(path, error.to_string()),
     }
-}
-
-/// `spec.replicas` of a kind for which `replicas` of a kustomization decides it.
-fn is_count(found: &Found, steps: &[Step]) -> bool {
-    COUNTED.contains(&found.object.kind.as_str())
-        && matches!(steps, [Step::Key(spec), Step::Key(replicas)] if spec == "spec" && replicas == "replicas")
-}
-
-/// The image of a container, which `images` of a kustomization decides.
-fn is_image(steps: &[Step]) -> bool {
-    let containers = |name: &str| matches!(name, "containers" | "initContainers");
-    matches!(steps, [.., Step::Key(list), Step::Element { .. }, Step::Key(image)] if containers(list) && image == "image")
 }
 
 /// The value of a literal `name=value`, quotes around the value taken off as Kustomize does.

@@ -1,6 +1,7 @@
 //! What a change does beyond the field it is asked for: the other objects of an image, and the places below a patch that give a field too.
 //! It reads what kustomizations build as far as names go; it never guesses at what it cannot read.
 
+use super::entries::entry_of_count;
 use super::{Aim, Found, Staged, failed, listed};
 use crate::manifest::{FieldPath, Limits, ObjectAddress, ObjectRef, Step, flatten, parse, split_image};
 use crate::plan::{Note, PlanError};
@@ -46,7 +47,12 @@ impl Staged<'_> {
                 let message = format!("`{field}` is given by an operation of a JSON patch: take the operation out of it, or `set` the field");
                 return Err(failed(aim.path(), message));
             }
-            changed |= self.modify(&aim, "remove", &mut |editor, object, field| editor.remove(object, field))?;
+            let entry = entry_of_count(&aim);
+            changed |= match &entry {
+                Some(entry) => self.edit(aim.path(), |editor| editor.remove(None, entry))?,
+                None => self.modify(&aim, "remove", &mut |editor, object, field| editor.remove(object, field))?,
+            };
+            let owner = entry.map(|_| aim.path().clone());
             let Some(found) = found.filter(|found| aim.path() != &found.path) else { return Ok(changed) };
             // It was a patch; what it stood over may give the field as well.
             aim = self.decider(found, field)?;
@@ -55,9 +61,15 @@ impl Staged<'_> {
                 _ => return Ok(changed),
             }
             if !self.within.contains(aim.path()) || (aim.path() == &found.path && self.is_shared(found)?) {
+                let way_out = match owner {
+                    Some(owner) => {
+                        format!("to have that apply again, `remove` `replicas[name={}]` with `file`: {owner}", found.object.name)
+                    }
+                    None => "`merge` null into the mapping it stands in with a patch of its own".to_owned(),
+                };
                 let message = format!(
-                    "`{field}` of {} would still be given by {}, which {}; `merge` null into the mapping it stands in with a patch of its own",
-                    found.address().without_group(),
+                    "`{field}` of {} would still be given by {}, which {}; {way_out}",
+                    found.asked,
                     aim.path(),
                     if self.within.contains(aim.path()) {
                         "others are built from as well".to_owned()

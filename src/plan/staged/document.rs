@@ -13,7 +13,7 @@ impl Staged<'_> {
         }
         let documents = self.reader(path)?.documents();
         let mut objects = documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok());
-        Ok(objects.find(|object| address.names(object)).map(|object| Found { path: path.clone(), object, chain: Vec::new() }))
+        Ok(objects.find(|object| address.names(object)).map(|object| Found { path: path.clone(), object, asked: address.clone(), chain: Vec::new() }))
     }
 
     /// Removes an object; its file too when nothing else is in it.

@@ -1,6 +1,7 @@
 //! What a kustomization's own fields make of an object: names, namespace, labels, annotations, counts, images.
 //! References to a name that changes are left as they are written.
 
+use super::entries::COUNTED;
 use super::transform::{Passage, Passing, Stopped};
 use crate::manifest::{Kustomization, ObjectRef, transformed_image};
 use crate::types::ManifestPath;
@@ -8,8 +9,6 @@ use serde_json::{Map, Value};
 
 /// Kinds whose names no prefix is put before.
 const KEEP_NAME: [&str; 3] = ["APIService", "CustomResourceDefinition", "Namespace"];
-/// Kinds whose number of replicas a kustomization decides.
-pub(super) const COUNTED: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
 
 /// `namespace`, `namePrefix` and `nameSuffix`.
 pub(super) fn named(path: &ManifestPath, kustomization: Kustomization<'_>, object: &mut Passing) {

@@ -4,16 +4,20 @@
 mod aim;
 mod beyond;
 mod document;
+mod entries;
 mod fields;
 mod generated;
 mod kustomize;
 mod overlays;
+mod outside;
 mod references;
+mod renamed;
 mod search;
 mod selection;
 mod transform;
 
 pub(super) use aim::Aim;
+pub(super) use entries::hold;
 pub(super) use kustomize::{Ways, directory_of};
 pub(super) use overlays::Overlay;
 pub(super) use search::Found;

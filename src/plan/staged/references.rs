@@ -2,7 +2,7 @@
 //! An entry is taken out only where it is for nothing else; what cannot be told is refused, never guessed.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use super::fields::COUNTED;
+use super::entries::COUNTED;
 use super::kustomize::{directory_of, field};
 use super::{Stage, Staged};
 use crate::manifest::{

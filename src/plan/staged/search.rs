@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that are read to say which there are, at most.
 const MAX_CANDIDATES: usize = 2_000;
+/// Files that could not be read and are named, at most.
+const MAX_UNREAD: usize = 5;
 
 /// Where an object stands.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub(in crate::plan) struct Found {
     pub(in crate::plan) path: ManifestPath,
     /// The object as it is written there.
     pub(in crate::plan) object: ObjectRef,
+    /// What was asked for.
+    pub(super) asked: ObjectAddress,
     /// The kustomizations below the target that build it, outermost first.
     pub(super) chain: Vec<ManifestPath>,
 }
@@ -60,11 +64,11 @@ impl Staged<'_> {
     /// Why there is no such object, with those that come nearest.
     pub(in crate::plan) fn not_found(&mut self, address: &ObjectAddress) -> Result<PlanError, PlanError> {
         let mut names: BTreeMap<String, bool> = BTreeMap::new();
-        let mut unread = 0_usize;
+        let mut unread: Vec<String> = Vec::new();
         for candidate in self.candidates(None)?.into_iter().take(MAX_CANDIDATES) {
             let Some(text) = self.text(&candidate.path)? else { continue };
             let Ok(documents) = parse(&text, Limits::default()) else {
-                unread += 1;
+                unread.push(candidate.path.to_string());
                 continue;
             };
             for object in documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok()) {
@@ -77,7 +81,13 @@ impl Staged<'_> {
         let same: Vec<String> = names.iter().filter(|(_, same)| **same).map(|(name, _)| name.clone()).collect();
         let kinds = if same.is_empty() { names.into_keys().collect() } else { same };
         let there = if kinds.is_empty() { "; no object is there at all".to_owned() } else { format!("; there are: {}", listed(&kinds)) };
-        let unread = if unread > 0 { format!(" ({unread} files could not be read as YAML)") } else { String::new() };
+        unread.dedup();
+        let unread = match unread.as_slice() {
+            [] => String::new(),
+            [one] => format!(" ({one} could not be read as YAML)"),
+            [first @ .., _] if first.len() < MAX_UNREAD => format!(" ({} could not be read as YAML)", unread.join(", ")),
+            many => format!(" ({} and {} more files could not be read as YAML)", many[..MAX_UNREAD].join(", "), many.len() - MAX_UNREAD),
+        };
         Ok(PlanError::Object(format!("there is no {wanted} below {}{near}{there}{unread}", self.within)))
     }
 
@@ -137,7 +147,7 @@ impl Staged<'_> {
         for object in documents.iter().flat_map(|document| flatten(&document.value)).filter_map(|(_, value)| ObjectRef::of(value).ok()) {
             let as_built = self.as_built(&candidate.chain, &object)?;
             if address.names(&object) || address.names(&as_built) {
-                found.push(Found { path: candidate.path.clone(), object, chain: candidate.chain.clone() });
+                found.push(Found { path: candidate.path.clone(), object, asked: address.clone(), chain: candidate.chain.clone() });
             }
         }
         Ok(found)

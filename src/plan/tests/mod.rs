@@ -257,3 +257,35 @@ fn a_file_is_written_from_a_template_or_edited_never_both() {
     let files = change_of(&recipe, json!({"app": "b"}), &base, &catalogue).expect("two files");
     assert_eq!((files.len(), files["clusters/prod/b.yaml"].as_str()), (2, "a: 1\n"));
 }
+
+#[test]
+fn what_makes_an_object_the_one_it_is_is_never_edited() {
+    let base = Files::of(&[(PATH, DEPLOYMENT), ("clusters/prod/values.yaml", "kind: a\nmetadata: {name: b}\n")]);
+    let says = "says which object Deployment/shop/web is";
+    for operation in [
+        json!({"set": {"kind": "'StatefulSet'"}}),
+        json!({"set": {"apiVersion": "'apps/v2'"}}),
+        json!({"set": {"metadata.name": "'other'"}}),
+        json!({"set": {"metadata.namespace": "'other'"}}),
+        json!({"merge": {"metadata": "{'name': 'other'}"}}),
+        json!({"remove": ["metadata.namespace"]}),
+        json!({"remove": ["kind"]}),
+    ] {
+        for place in [json!({"object": "Deployment/shop/web"}), json!({"object": "Deployment/shop/web", "file": "apps/web/deployment.yaml"})] {
+            let mut edit = operation.clone();
+            edit.as_object_mut().expect("an object").extend(place.as_object().cloned().expect("an object"));
+            let told = refused(edit.clone(), &base);
+            assert!(told.contains(says), "{edit}: {told}");
+        }
+    }
+    // What is no object has no such fields.
+    let values = edited(json!({"file": "values.yaml", "set": {"kind": "'c'", "metadata.name": "'d'"}}), &base);
+    only(&values, "clusters/prod/values.yaml", "kind: c\nmetadata: {name: d}\n");
+}
+
+#[test]
+fn text_stays_text_in_an_element_that_is_ensured_by_its_key() {
+    let base = Files::of(&[("clusters/prod/a.yaml", "env:\n- name: MODE\n  value: \"1.0\" # kept\n")]);
+    let ensure = json!({"file": "a.yaml", "ensure": {"env": {"value": "{'name': 'MODE', 'value': 1.1}", "key": "name"}}});
+    only(&edited(ensure, &base), "clusters/prod/a.yaml", "env:\n- name: MODE\n  value: \"1.1\" # kept\n");
+}

@@ -62,7 +62,7 @@ fn what_is_not_there_or_does_not_fit_is_told_with_what_there_is() {
         (
             json!({"object": "Deployment/shop/wbe", "set": {"spec.replicas": "1"}}),
             base(),
-            "there is no Deployment/shop/wbe below clusters/prod; did you mean Deployment/shop/web?; there are: Deployment/shop/api, Deployment/shop/web (1 files could not be read as YAML)",
+            "there is no Deployment/shop/wbe below clusters/prod; did you mean Deployment/shop/web?; there are: Deployment/shop/api, Deployment/shop/web (clusters/prod/chart/templates/web.yaml could not be read as YAML)",
         ),
         (json!({"object": "StatefulSet/shop/web", "set": {"spec.replicas": "1"}}), base(), "there are: Deployment/shop/api, Deployment/shop/web"),
         (
@@ -71,7 +71,7 @@ fn what_is_not_there_or_does_not_fit_is_told_with_what_there_is() {
             "stands in more than one place: clusters/prod/apps/web.yaml, clusters/prod/other/web.yaml; name the `file`",
         ),
         (on_web(json!({"increase": {"spec.paused": 1}})), base(), "`spec.paused` is not there"),
-        (on_web(json!({"increase": {"metadata.name": 1}})), base(), "`metadata.name` cannot grow: \"web\" is no quantity"),
+        (on_web(json!({"increase": {"spec.template.spec.containers[name=web].image": 1}})), base(), "is no quantity"),
         (on_web(json!({"merge": {"metadata.labels": "'x'"}})), base(), "no mapping"),
         (on_web(json!({"append": {"spec.replicas": "1"}})), base(), "is a number, not a list"),
         (on_web(json!({"set": {"spec.template.spec.containers[name=wbe].image": "'x'"}})), base(), "no element with name=wbe"),

@@ -81,7 +81,7 @@ fn a_field_that_goes_goes_from_everything_that_gives_it_or_not_at_all() {
     let by_file = format!("{HEAD}patches:\n- path: patch.yaml\n");
     let told = refused(remove(), &with(&by_file));
     assert!(
-        told.contains("`spec.replicas` of Deployment//web would still be given by base/web/web.yaml, which lies outside of clusters/prod"),
+        told.contains("`spec.replicas` of Deployment/shop/web would still be given by base/web/web.yaml, which lies outside of clusters/prod"),
         "{told}"
     );
     // Where the base is the target's own, it goes from both.
@@ -113,6 +113,13 @@ fn a_reviewer_is_told_of_the_other_objects_that_an_image_changes() {
 #[test]
 fn what_only_a_base_outside_of_the_target_decides_is_refused_with_the_way_out() {
     let told = refused(on_web(json!({"set": {"spec.paused": "true"}})), &with(HEAD));
+    assert!(told.contains("is set by nobody, and base/web/web.yaml, which the object stands in, lies outside of clusters/prod"), "{told}");
+    let told = refused(
+        on_web(json!({"set": {"metadata.labels.a": "'b'", "spec.template.spec.containers[name=web].env[name=MODE].value": "'x'"}})),
+        &with(HEAD),
+    );
+    assert!(told.contains("; add a patch for it to clusters/prod/kustomization.yaml"), "{told}");
+    let told = refused(on_web(json!({"set": {"spec.template.spec.containers[name=web].env[name=MODE].value": "'x'"}})), &with(HEAD));
     assert!(
         told.contains("decided in base/web/web.yaml, which lies outside of clusters/prod; add a patch for it to clusters/prod/kustomization.yaml"),
         "{told}"
@@ -183,4 +190,131 @@ fn overlays_that_multiply_end_in_an_error_and_soon() {
     let base = Files::of(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
     let told = refused(json!({"object": "Deployment//web", "set": {"spec.replicas": "6"}}), &base);
     assert!(told.contains("in more than 20000 ways"), "{told}");
+}
+
+#[test]
+fn a_count_of_the_overlay_goes_with_its_whole_entry_or_not_at_all() {
+    let remove = || on_web(json!({"remove": ["spec.replicas"]}));
+    let overlay = format!("{HEAD}replicas:\n- name: web\n  count: 4\n- name: api\n  count: 2\n");
+    let told = refused(remove(), &with(&overlay));
+    assert!(told.contains("`spec.replicas` of Deployment/shop/web would still be given by base/web/web.yaml"), "{told}");
+    assert!(told.contains("to have that apply again, `remove` `replicas[name=web]` with `file`: clusters/prod/kustomization.yaml"), "{told}");
+    let by_file = json!({"file": "kustomization.yaml", "remove": ["replicas[name=web]"]});
+    only(&edited(by_file, &with(&overlay)), OVERLAY, &overlay.replace("- name: web\n  count: 4\n", ""));
+    // Where nothing below says how many, the entry is all there is.
+    let mut bare = with(&overlay);
+    bare.1.insert("base/web/web.yaml".to_owned(), BASE.replace("  replicas: 1\n", ""));
+    only(&edited(remove(), &bare), OVERLAY, &overlay.replace("- name: web\n  count: 4\n", ""));
+    // Where the base is the target's own, the field goes from it as well.
+    let own_overlay = "namespace: shop\nresources:\n- web.yaml\nreplicas:\n- name: web\n  count: 4\n";
+    let own = Files::of(&[(OVERLAY, own_overlay), ("clusters/prod/web.yaml", BASE)]);
+    let changed = edited(remove(), &own);
+    assert_eq!(changed[OVERLAY], own_overlay.replace("replicas:\n- name: web\n  count: 4\n", "replicas: []\n"));
+    assert_eq!(changed["clusters/prod/web.yaml"], BASE.replace("  replicas: 1\n", ""));
+}
+
+#[test]
+fn an_image_that_kustomize_would_not_build_is_refused() {
+    let image = "spec.template.spec.containers[name=web].image";
+    let set = |image_is: &str| on_web(json!({"set": {image: format!("'{image_is}'")}}));
+    let overlay = format!("{HEAD}images:\n- name: web\n  newTag: \"1.4\"\n");
+    for base in [overlay.as_str(), HEAD] {
+        let told = refused(set("mirror.example.com/web"), &with(base));
+        assert!(told.contains("Kustomize would build mirror.example.com/web:1.0 of the image mirror.example.com/web"), "{told}");
+        assert!(told.contains("name a tag or a digest"), "{told}");
+        let told = refused(set("bad image"), &with(base));
+        assert!(told.contains("\"bad image\" is no image"), "{told}");
+    }
+    // What the base says without a tag stays without one.
+    let mut bare = with(&overlay);
+    bare.1.insert("base/web/web.yaml".to_owned(), BASE.replace("web:1.0", "web"));
+    only(&edited(set("web"), &bare), OVERLAY, &overlay.replace("  newTag: \"1.4\"\n", ""));
+}
+
+#[test]
+fn a_count_that_no_workload_can_have_is_written_nowhere() {
+    let set = |value: &str| on_web(json!({"set": {"spec.replicas": value}}));
+    let overlay = format!("{HEAD}replicas:\n- name: web\n  count: 4\n");
+    let inline = format!("{HEAD}patches:\n- patch: |-\n    kind: Deployment\n    metadata: {{name: web}}\n    spec:\n      replicas: 3\n");
+    for base in [overlay.as_str(), HEAD, &inline] {
+        for value in ["'three'", "-4", "2.5", "true", "3000000000"] {
+            let told = refused(set(value), &with(base));
+            assert!(told.contains("`spec.replicas` is a whole number from 0 on"), "{told}");
+        }
+    }
+    let told = refused(on_web(json!({"increase": {"spec.replicas": {"by": -9, "min": -2}}})), &with(&overlay));
+    assert!(told.contains("is a whole number from 0 on, and -2 is none"), "{told}");
+}
+
+#[test]
+fn a_field_that_nobody_sets_is_told_apart_from_one_that_the_base_decides() {
+    let told = refused(on_web(json!({"set": {"spec.template.spec.containers[name=web].tty": "true"}})), &with(HEAD));
+    assert!(told.contains("of Deployment/shop/web is set by nobody"), "{told}");
+    let patch = "patches:\n- target: {kind: Deployment, name: web}\n  patch: |-\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata:\n      name: web\n    spec:\n      template:\n        spec:\n          containers:\n          - name: web\n            tty: ...";
+    assert!(told.ends_with(patch), "{told}");
+    // With these lines in the overlay, the patch is what is edited.
+    let patched = format!("{HEAD}{}\n", patch.replace("...", "false"));
+    let set = on_web(json!({"set": {"spec.template.spec.containers[name=web].tty": "true"}}));
+    only(&edited(set, &with(&patched)), OVERLAY, &patched.replace("tty: false", "tty: true"));
+}
+
+#[test]
+fn files_that_could_not_be_read_are_named() {
+    let mut base = with(HEAD);
+    base.1.insert("clusters/prod/broken.yaml".to_owned(), "a: [\n".to_owned());
+    let set = || json!({"object": "Deployment/shop/api", "set": {"spec.replicas": "6"}});
+    assert!(refused(set(), &base).ends_with("(clusters/prod/broken.yaml could not be read as YAML)"), "{}", refused(set(), &base));
+    for number in 0..6 {
+        base.1.insert(format!("clusters/prod/c{number}.yaml"), "a: [\n".to_owned());
+    }
+    let told = refused(set(), &base);
+    assert!(told.ends_with("clusters/prod/c3.yaml and 2 more files could not be read as YAML)"), "{told}");
+}
+
+/// Gives the same text for every file.
+struct Says(&'static str);
+
+impl Renderer for Says {
+    fn render(&self, jobs: &[RenderJob]) -> Result<Vec<Vec<u8>>, RenderError> {
+        Ok(jobs.iter().map(|_| self.0.as_bytes().to_vec()).collect())
+    }
+}
+
+#[test]
+fn a_rendered_object_that_a_kustomization_renames_is_told_and_a_sealed_one_refused() {
+    const STRICT: &str =
+        "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: ledger\n  namespace: payments\nspec: {encryptedData: {a: AQ}}\n";
+    const WIDE: &str = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: ledger\n  namespace: payments\n  annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}\nspec: {encryptedData: {a: AQ}}\n";
+    const CLUSTER: &str = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: ledger\n  namespace: payments\n  annotations: {sealedsecrets.bitnami.com/cluster-wide: 'true'}\nspec: {encryptedData: {a: AQ}}\n";
+    const OPEN: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ledger, namespace: payments}\n";
+    let mut spec = spec(&json!([]));
+    spec["render"] = json!([{"template": "namespace", "path": "app/new.yaml", "with": {"team": "'x'"}}]);
+    let recipe = compile(spec).expect("compiles");
+    let rendered = |kustomization: &str, text: &'static str| {
+        let base = Files::of(&[("clusters/prod/kustomization.yaml", kustomization), ("clusters/prod/app/kustomization.yaml", "resources: []\n")]);
+        changes_of(&recipe, json!({}), &base, &Says(text)).map(|change| change.notes)
+    };
+    for (kustomization, text, opens) in [
+        ("resources: [app]\nnamePrefix: dev-\n", STRICT, false),
+        ("resources: [app]\nnameSuffix: -x\n", STRICT, false),
+        ("resources: [app]\nnamespace: shop\n", STRICT, false),
+        ("resources: [app]\nnamespace: payments\n", STRICT, true),
+        ("resources: [other]\nnamespace: shop\n", STRICT, true),
+        ("resources: [app]\nnamePrefix: dev-\n", WIDE, true),
+        ("resources: [app]\nnamespace: shop\n", WIDE, false),
+        ("resources: [app]\nnamespace: shop\n", CLUSTER, true),
+    ] {
+        let outcome = rendered(kustomization, text);
+        assert_eq!(outcome.is_ok(), opens, "{kustomization} {text}: {outcome:?}");
+    }
+    let told = rendered("resources: [app]\nnamespace: shop\n", STRICT).expect_err("refused").to_string();
+    assert!(told.contains("SealedSecret/payments/ledger is sealed for that name and namespace"), "{told}");
+    assert!(told.contains("clusters/prod/kustomization.yaml") && told.contains("makes it SealedSecret/shop/ledger"), "{told}");
+    let notes = rendered("resources: [app]\nnamespace: shop\nnamePrefix: dev-\n", OPEN).expect("a change");
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].rule == "kustomize.renamed" && notes[0].message.starts_with("ConfigMap/payments/ledger will be ConfigMap/shop/dev-ledger: "),
+        "{notes:?}"
+    );
+    assert!(rendered("resources: [app]\n", OPEN).expect("a change").is_empty());
 }

@@ -1,5 +1,6 @@
 //! A schema's complaints in words: what was expected, what was found, and what was probably meant.
 
+use crate::manifest::shown_path;
 use crate::validate::nearest;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
@@ -29,22 +30,22 @@ pub(super) fn fault(pointer: String, message: String) -> Fault {
 
 pub(super) fn faults(validator: &Validator, schema: &Value, object: &Value) -> Vec<Fault> {
     let secret = object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.contains("Secret"));
-    let mut faults: Vec<Fault> = validator.iter_errors(object).take(MAX_FAULTS).flat_map(|error| explain(&error, schema, secret)).collect();
+    let mut faults: Vec<Fault> = validator.iter_errors(object).take(MAX_FAULTS).flat_map(|error| explain(&error, schema, object, secret)).collect();
     faults.truncate(MAX_FAULTS);
     faults
 }
 
-fn explain(error: &ValidationError<'_>, schema: &Value, secret: bool) -> Vec<Fault> {
+fn explain(error: &ValidationError<'_>, schema: &Value, object: &Value, secret: bool) -> Vec<Fault> {
     let pointer = error.instance_path().as_str().to_owned();
     let found = error.instance().as_ref();
     let shown = if secret { kind_of(found).to_owned() } else { describe(found) };
-    let field = last_step(&pointer);
+    let field = field_of(object, &pointer);
     let fault = |rule, message, hint| vec![Fault { rule, pointer: pointer.clone(), message, hint }];
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let parent = error.schema_path().as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
             let known = schema.pointer(parent).and_then(|schema| schema.get("properties")).and_then(Value::as_object);
-            unexpected.iter().map(|name| unknown_field(&pointer, name, known, found)).collect()
+            unexpected.iter().map(|name| unknown_field((&pointer, &field), name, known, found)).collect()
         }
         ValidationErrorKind::Type { kind } => {
             let expected = expected_types(kind);
@@ -67,7 +68,7 @@ fn explain(error: &ValidationError<'_>, schema: &Value, secret: bool) -> Vec<Fau
         ValidationErrorKind::Pattern { pattern } => fault("schema.value", format!("{field}: {shown} does not match `{pattern}`"), None),
         // How a mapping without any field is closed.
         ValidationErrorKind::MaxProperties { limit: 0 } => {
-            found.as_object().into_iter().flat_map(Map::keys).map(|name| unknown_field(&pointer, name, None, found)).collect()
+            found.as_object().into_iter().flat_map(Map::keys).map(|name| unknown_field((&pointer, &field), name, None, found)).collect()
         }
         ValidationErrorKind::OneOfMultipleValid { .. } => {
             fault("schema.value", format!("{field}: {shown} fits several of the forms of which exactly one is allowed"), None)
@@ -92,8 +93,7 @@ fn forms(error: &ValidationError<'_>, schema: &Value) -> Option<String> {
     forms.iter().map(wanted).collect::<Option<Vec<_>>>().map(|forms| forms.join(", "))
 }
 
-fn unknown_field(pointer: &str, name: &str, known: Option<&Map<String, Value>>, object: &Value) -> Fault {
-    let place = if pointer.is_empty() { "the object".to_owned() } else { last_step(pointer) };
+fn unknown_field((pointer, place): (&str, &str), name: &str, known: Option<&Map<String, Value>>, object: &Value) -> Fault {
     // A field that is there already was not misspelt.
     let free = known.into_iter().flat_map(Map::keys).map(String::as_str).filter(|key| object.get(key).is_none());
     let hint = match nearest(name, free) {
@@ -104,9 +104,8 @@ fn unknown_field(pointer: &str, name: &str, known: Option<&Map<String, Value>>, 
     Fault { rule: "schema.unknown_field", pointer, message: format!("{place} has no field `{name}`"), hint }
 }
 
-fn last_step(pointer: &str) -> String {
-    let path: Vec<String> = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
-    if path.is_empty() { "the object".to_owned() } else { format!("`{}`", path.join(".")) }
+fn field_of(object: &Value, pointer: &str) -> String {
+    if pointer.is_empty() { "the object".to_owned() } else { format!("`{}`", shown_path(object, pointer)) }
 }
 
 fn expected_types(kind: &TypeKind) -> Vec<String> {

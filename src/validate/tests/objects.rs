@@ -123,3 +123,33 @@ fn what_readers_disagree_on_and_what_hides_is_told_to_the_reviewer() {
     assert_eq!(broken("apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: { a: \"x\u{202e}y\" }\n"), ["yaml.hidden"]);
     assert_eq!(broken("apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: { a: \"größer 😀\" }\n"), Vec::<String>::new());
 }
+
+#[test]
+fn the_fields_of_a_kustomization_hold_what_kustomize_reads() {
+    for (text, told) in [
+        ("replicas:\n- name: web\n  count: three\n", "a/kustomization.yaml:3: `replicas[].count` is to be a whole number from 0 on"),
+        ("replicas:\n- name: web\n  count: -4\n", "a/kustomization.yaml:3: `replicas[].count` is to be a whole number from 0 on"),
+        (
+            "replicas:\n- name: web\n",
+            "a/kustomization.yaml:2: an entry of `replicas` has no `count` (without it Kustomize takes 0: write `count: 0`, or take the entry out)",
+        ),
+        ("images:\n- name: a\n  newTag: 1.10\n", "a/kustomization.yaml:3: `images[].newTag` is to be text (write it in quotes: \"1.1\")"),
+        ("images:\n- name: a\n  tag: b\n", "a/kustomization.yaml:3: an entry of `images` has no field `tag`"),
+        ("namespace: 7\n", "a/kustomization.yaml:1: `namespace` is to be text (write it in quotes: \"7\")"),
+        ("resources:\n- a.yaml\n- {b: c}\n", "a/kustomization.yaml:3: `an entry of resources` is to be text"),
+        ("commonLabels:\n  a: true\n", "a/kustomization.yaml:2: `commonLabels.a` is to be text (write it in quotes: \"true\")"),
+        ("patches: [a.yaml]\n", "a/kustomization.yaml:1: an entry of `patches` is to be a mapping"),
+        (
+            "patches:\n- patch: |-\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: web}\n    spec:\n      replicas: three\n      selector: null\n      $patch: merge\n",
+            "a/kustomization.yaml:7: the patch of Deployment: `spec.replicas`: expected a whole number, found the text \"three\"",
+        ),
+        ("patches:\n- patch: 'a: ['\n", "a/kustomization.yaml:2: the patch cannot be read"),
+    ] {
+        let found: Vec<String> =
+            findings(change(&[("a/kustomization.yaml", text)]), &FakeTree::new(), &rules()).iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|found| found.contains(told)) && found.len() == 1, "{text}: {found:?}");
+    }
+    for text in ["replicas: []\nimages:\n", "namespace:\nresources: [a.yaml]\nreplicas: [{name: a, count: 0}]\n"] {
+        assert_eq!(broken_at("a/kustomization.yaml", text), Vec::<String>::new(), "{text}");
+    }
+}

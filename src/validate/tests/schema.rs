@@ -21,7 +21,7 @@ fn a_schema_fault_has_its_line_what_was_expected_and_what_was_meant() {
     assert_eq!(hint, "did you mean `image`?");
     let (rule, pointer, line, message, _) = told("        - name: api", "        - workingDir: /x");
     assert_eq!((rule.as_str(), pointer.as_str(), line), ("schema.required", "/spec/template/spec/containers/0", 13));
-    assert!(message.contains("`name` is missing in `spec.template.spec.containers.0`"), "{message}");
+    assert!(message.contains("`name` is missing in `spec.template.spec.containers[0]`"), "{message}");
     let (rule, _, _, message, hint) = told("cpu: 500m", "cpu: 4 cores");
     assert_eq!((rule.as_str(), hint.contains("500m")), ("schema.value", true), "{message}");
     let (rule, _, _, message, _) = told("replicas: 2", "replicas: 3000000000");

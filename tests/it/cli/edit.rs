@@ -91,13 +91,19 @@ fn what_is_refused_writes_nothing_and_says_why() {
         (&["--object", "Deployment/shop/web", "--set", "spec.replcas=4"], "has no field `replcas`"),
         (&["--object", "Deployment/shop/web", "--set", "spec.replicas=four"], "expected a whole number"),
         (&["--object", "Deployment/shop/web", "--increase", "spec.template=1"], "neither a number nor a quantity"),
-        (&["--object", "Deployment", "--set", "a=1"], "names no object"),
+        (&["--object", "Deployment", "--set", "a=1"], "--object: \"Deployment\" names no object"),
+        (&["--object", "Deployment/shop/web", "--set", "a[0]=1"], "--set a[0]: not the path of a field"),
+        (&["--object", "Deployment/shop/web", "--remove", "a..b"], "--remove a..b: not the path of a field"),
+        (&["--object", "Deployment/shop/web", "--set", "metadata.namespace=y"], "says which object Deployment/shop/web is"),
         (&["--file", "../outside.yaml", "--set", "a=1"], "can never be a path"),
     ] {
         let told = world.run(&[&["edit", "-C", "repo"], arguments].concat()).fails(3);
         assert!(told.contains(says), "{says:?} in {told}");
     }
     assert!(world.run(&["edit", "-C", "repo", "--file", "apps/web.yaml"]).fails(1).contains("what is to be done?"));
+    let told = world.run(&["edit", "-C", "repo", "--file", "apps/web.yaml", "--increase", "spec.replicas=lots"]).fails(1);
+    assert!(told.contains("--increase spec.replicas: \"lots\" is no amount") && !told.contains("variable"), "{told}");
+    assert!(world.run(&["edit", "-C", "repo", "--set", "a=b"]).fails(2).contains("<--file <FILE>|--object <OBJECT>>"));
     assert_eq!(text(&world, "repo/apps/web.yaml"), WEB);
 }
 
@@ -115,4 +121,39 @@ fn a_difference_is_told_by_object_wherever_it_stands() {
     assert!(world.run(&["diff", "repo", "repo", "--exit-code"]).ok().contains("nothing differs"));
     let report = world.run(&["-o", "json", "diff", "repo/apps/web.yaml", "after/moved.yaml"]).json();
     assert_eq!(report["changes"][0]["fields"][0]["path"], "spec.replicas");
+}
+
+#[test]
+fn a_difference_may_be_read_from_a_pipe_or_the_standard_input() {
+    let world = world();
+    world.write("new.yaml", &WEB.replace("replicas: 2", "replicas: 5"));
+    let kubeops = env!("CARGO_BIN_EXE_kubeops");
+    for script in ["\"$0\" diff <(cat repo/apps/web.yaml) <(cat new.yaml)", "cat new.yaml | \"$0\" diff repo/apps/web.yaml -"] {
+        let output = std::process::Command::new("bash").args(["-c", script, kubeops]).current_dir(world.path(".")).output().expect("run");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains("spec.replicas: 2 -> 5"), "{script}: {told}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(world.run(&["diff", "-", "-"]).fails(1).contains("the standard input can be read once"));
+}
+
+#[test]
+fn a_kustomization_is_called_one_and_an_element_by_its_key() {
+    let world = world();
+    world.write("before/kustomization.yaml", "resources: []\n");
+    world.write("after/kustomization.yaml", "resources: []\nnamespace: shop\n");
+    let ports = |last: &str| format!("{}                ports: [{{containerPort: 80}}, {{containerPort: {last}}}]\n", WEB);
+    world.write("before/web.yaml", &ports("81"));
+    world.write("after/web.yaml", &ports("81, protocol: UDP"));
+    let told = world.run(&["diff", "before", "after"]).ok();
+    assert!(told.contains("changed Kustomization  kustomization.yaml"), "{told}");
+    assert!(told.contains("containers[name=web].ports[containerPort=81].protocol"), "{told}");
+}
+
+#[test]
+fn the_examples_of_the_help_can_be_copied() {
+    let told = World::new().run(&["edit", "--help"]).ok();
+    let examples = told.split("Examples:").nth(1).expect("examples");
+    let commands = examples.replace("\\\n", " ");
+    assert!(examples.lines().all(|line| line.len() <= 92), "{examples}");
+    assert!(commands.lines().filter(|line| !line.trim().is_empty()).all(|line| line.trim().starts_with("kubeops edit ")), "{examples}");
 }

@@ -36,10 +36,12 @@ fn a_change_that_breaks_the_build_is_rejected() {
     server.edit_resource("replicas-request.yaml", |text| {
         let (before, edits) = text.split_once("  edit:").expect("edits");
         let (_, behind) = edits.split_once("  pullRequest:").expect("what follows");
-        format!("{before}  edit:\n    - file: apps/shop/again.yaml\n      set: {{ metadata.name: \"'web'\", kind: \"'Service'\" }}\n  pullRequest:{behind}")
+        format!(
+            "{before}  edit:\n    - file: kustomization.yaml\n      append: {{ resources: \"'./apps/shop/again.yaml'\" }}\n  pullRequest:{behind}"
+        )
     });
     server.set("KUSTOMIZE_PROGRAM", "kubectl").run();
-    // Two Services of one name: Kustomize refuses what no single file shows.
+    // The same object twice: Kustomize refuses what no single file shows.
     server.at().ticket(&replicas("OPS-1", "web", 6.0));
     let rejected = server.at().settled("OPS-1", "rejected");
     let finding = &rejected["findings"][0];

@@ -46,6 +46,8 @@ pub enum State {
     Merged,
     /// What was merged is in force.
     Applied,
+    /// What was merged was applied, or should have been, and is not well.
+    Degraded,
     /// End: nothing differs from the base, so there is no pull request.
     Unchanged,
     /// End: parameters, validation or policy say no; the reasons are kept.
@@ -62,13 +64,14 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of a request's life, ends last.
-    pub const ALL: [State; 12] = [
+    pub const ALL: [State; 13] = [
         State::Accepted,
         State::Planned,
         State::Proposed,
         State::Approved,
         State::Merged,
         State::Applied,
+        State::Degraded,
         State::Unchanged,
         State::Rejected,
         State::Declined,
@@ -86,6 +89,7 @@ impl State {
             State::Approved => "approved",
             State::Merged => "merged",
             State::Applied => "applied",
+            State::Degraded => "degraded",
             State::Unchanged => "unchanged",
             State::Rejected => "rejected",
             State::Declined => "declined",
@@ -103,14 +107,15 @@ impl State {
 
     /// Whether a request may go from here to `to`.
     pub fn may_become(self, to: State) -> bool {
-        use State::{Accepted, Applied, Approved, Declined, Expired, Failed, Merged, Planned, Proposed, Rejected, Unchanged, Withdrawn};
+        use State::{Accepted, Applied, Approved, Declined, Degraded, Expired, Failed, Merged, Planned, Proposed, Rejected, Unchanged, Withdrawn};
         match self {
             Accepted => matches!(to, Planned | Unchanged | Rejected | Withdrawn | Failed),
             // Back to `accepted` when it must be planned again on a newer base; planned once more when its members changed.
             Planned => matches!(to, Accepted | Planned | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
             Proposed => matches!(to, Accepted | Planned | Approved | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Approved => matches!(to, Accepted | Planned | Proposed | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
-            Merged => matches!(to, Applied | Expired | Failed),
+            Merged => matches!(to, Applied | Degraded | Expired | Failed),
+            Degraded => matches!(to, Applied | Expired | Failed),
             Applied => matches!(to, Expired | Failed),
             // A person may ask again for what failed or was refused.
             Failed | Rejected | Declined => matches!(to, Accepted),

@@ -154,11 +154,11 @@ WHEN NEW.changes IS NOT OLD.changes OR NEW.repository IS NOT OLD.repository
     DELETE FROM request_files WHERE request = NEW.seq;
     INSERT OR IGNORE INTO request_files (repository, path, merged_at, request)
     SELECT NEW.repository, f.value,
-        CASE WHEN NEW.state IN ('merged', 'applied') THEN NEW.updated_at
+        CASE WHEN NEW.state IN ('merged', 'applied', 'degraded') THEN NEW.updated_at
              WHEN NEW.state IN ('accepted', 'planned', 'proposed', 'approved') THEN 0 ELSE -NEW.updated_at END, NEW.seq
     FROM json_each(NEW.changes, '$.files') f
     WHERE NEW.repository IS NOT NULL
-        AND (NEW.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied') OR NEW.pull_number IS NOT NULL);
+        AND (NEW.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied', 'degraded') OR NEW.pull_number IS NOT NULL);
 END;
 
 -- The event that opened the request, whole. Apart from the row that changes, so that a change of state writes little.
@@ -259,6 +259,23 @@ CREATE TABLE wishes (
     PRIMARY KEY (automation, correlation)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX wishes_recorded ON wishes (recorded_at);
+
+-- What delivery tools said of a repository's commits: the newest word of each application about each revision.
+CREATE TABLE deployments (
+    repository  TEXT    NOT NULL,
+    application TEXT    NOT NULL,
+    revision    TEXT    NOT NULL,
+    -- The name of a cluster; empty where nobody said one.
+    cluster     TEXT    NOT NULL,
+    standing    TEXT    NOT NULL CHECK (standing IN ('applied', 'degraded', 'failed')),
+    message     TEXT,
+    -- When, by the sender's word.
+    at          INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, application, cluster, revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deployments_newest ON deployments (repository, at);
+CREATE INDEX deployments_recorded ON deployments (recorded_at);
 
 CREATE TABLE timeline (
     seq        INTEGER PRIMARY KEY,

@@ -46,6 +46,8 @@ pub enum News {
     Merged,
     /// What was merged is in force.
     Applied,
+    /// What was merged is not well where it was applied.
+    Degraded,
     /// There is nothing to change.
     Unchanged,
     /// Validation or policy said no.
@@ -62,11 +64,12 @@ pub enum News {
 
 impl News {
     /// Everything there is to tell.
-    pub const ALL: [News; 10] = [
+    pub const ALL: [News; 11] = [
         News::Proposed,
         News::Approved,
         News::Merged,
         News::Applied,
+        News::Degraded,
         News::Unchanged,
         News::Rejected,
         News::Declined,
@@ -82,6 +85,7 @@ impl News {
             News::Approved => "approved",
             News::Merged => "merged",
             News::Applied => "applied",
+            News::Degraded => "degraded",
             News::Unchanged => "unchanged",
             News::Rejected => "rejected",
             News::Declined => "declined",

@@ -36,6 +36,29 @@ pub enum Standing {
 }
 
 impl Mirror {
+    /// Whether a commit is in the history of `tip`; none where that cannot be told, because the mirror holds only a part of the history, or
+    /// neither of them. It looks at what is here, and fetches nothing.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub fn is_in(&self, commit: &CommitSha, tip: &CommitSha) -> Result<Option<bool>, GitError> {
+        if commit == tip {
+            return Ok(Some(true));
+        }
+        self.with_repository(|repository| {
+            let (commit, tip) = (oid(commit)?, oid(tip)?);
+            if repository.find_commit(tip).is_err() || repository.find_commit(commit).is_err() {
+                return Ok(None);
+            }
+            match repository.graph_descendant_of(tip, commit) {
+                Ok(is_in) => Ok(Some(is_in)),
+                // Cut off somewhere on the way.
+                Err(_) if repository.is_shallow() => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     /// Looks at a branch at the remote and tells whose it is.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod body;
 mod branch;
 mod cleanup;
 mod commit;
+mod confirm;
 mod conflicts;
 mod dispatch;
 mod error;
@@ -134,9 +135,12 @@ impl Pipeline {
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
                 (TaskKind::Observe, State::Planned | State::Proposed | State::Approved) => observed.push((place, claimed)),
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
+                (TaskKind::Confirm, State::Merged | State::Degraded) => told.tell(place, self.confirm(request).await),
                 (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
                 // The request went elsewhere in the meantime: there is nothing left to do.
-                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe, _) => told.tell(place, Ok(outcome::nothing())),
+                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
+                    told.tell(place, Ok(outcome::nothing()))
+                }
             }
         }
         let turn = Turn::begin();

@@ -11,7 +11,7 @@ use crate::validate::Finding;
 /// Where cleaning up after this end begins: what a person closed or merged is over, of anything else the pull request is closed
 /// first.
 pub(super) fn first_lane(state: State, repository: &RepositoryName) -> String {
-    if matches!(state, State::Merged | State::Applied | State::Declined) { lane::of(repository) } else { lane::pulls(repository) }
+    if matches!(state, State::Merged | State::Applied | State::Degraded | State::Declined) { lane::of(repository) } else { lane::pulls(repository) }
 }
 
 /// The task is done, and nothing changed.
@@ -204,6 +204,11 @@ pub(super) fn seen(request: Request, state: State, message: String, clock: &dyn 
     let mut settlement = settle(request, state, message, cleanup, clock);
     settlement.timeline.iter_mut().for_each(|entry| entry.actor = "the forge".to_owned());
     settlement
+}
+
+/// After a delivery tool said how what was merged stands.
+pub(super) fn confirmed(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+    settle(request, state, message, Vec::new(), clock)
 }
 
 /// What an end leaves to do where a branch may be.

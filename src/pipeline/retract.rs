@@ -21,7 +21,7 @@ impl Pipeline {
         };
         let proposed = matches!(request.state, State::Proposed | State::Approved);
         match (request.state, withdraw.spec.open) {
-            (State::Merged | State::Applied, _) => Ok(match withdraw.spec.merged {
+            (State::Merged | State::Applied | State::Degraded, _) => Ok(match withdraw.spec.merged {
                 MergedWhenWithdrawn::Keep => {
                     outcome::noted(request, format!("{}; the change is merged and stays", first.reason), self.clock.as_ref())
                 }

@@ -6,13 +6,15 @@ use super::InForce;
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
-use crate::store::Signal;
-use crate::types::{RepositoryName, TaskId};
+use crate::store::{Deployment, DeploymentStanding, Signal};
+use crate::types::{CommitSha, RemoteUrl, RepositoryName, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// Characters of a sender's text that are quoted.
 const QUOTED: usize = 120;
+/// Characters of what a delivery tool says, at most.
+const MESSAGE: usize = 1_000;
 
 /// What an event owes, beside what automations make of it.
 pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signal> {
@@ -22,7 +24,47 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
         let task = || TaskId::from_parts(clock.now(), clock.random());
         named(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
     };
-    number.map(look).into_iter().flatten().collect()
+    number.map(look).into_iter().flatten().chain(deployed(rules, event)).collect()
+}
+
+/// What the event says of a commit that was deployed, for each repository that it may be of.
+fn deployed<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = Signal> + 'r {
+    let standing = match event.kind.as_str() {
+        "deployment.applied" => Some(DeploymentStanding::Applied),
+        "deployment.degraded" => Some(DeploymentStanding::Degraded),
+        "deployment.failed" => Some(DeploymentStanding::Failed),
+        _ => None,
+    };
+    let said = event.data.get("deployment");
+    let text =
+        move |field: &str| said.and_then(|said| said.get(field)).and_then(Value::as_str).map(|text| text.chars().take(MESSAGE).collect::<String>());
+    let revision: Option<CommitSha> = text("revision").and_then(|revision| revision.parse().ok());
+    let urls: Vec<RemoteUrl> = match said.and_then(|said| said.get("url")) {
+        Some(Value::Array(urls)) => urls.iter().filter_map(Value::as_str).filter_map(|url| url.parse().ok()).collect(),
+        Some(Value::String(url)) => url.parse().into_iter().collect(),
+        _ => Vec::new(),
+    };
+    let cluster = text("cluster");
+    let names_it = move |repository: &&Arc<Repository>| {
+        let of_cluster = cluster.as_deref().and_then(|name| rules.set.inventory.clusters.get(name)).map(|cluster| &cluster.repository);
+        let slug = repository.spec.url.owner_and_name();
+        let same = |url: &RemoteUrl| *url == repository.spec.url || (slug.is_some() && url.owner_and_name() == slug);
+        of_cluster.is_none_or(|name| *name == repository.name) && (urls.is_empty() || urls.iter().any(same))
+    };
+    let named = rules.set.inventory.repositories.values().filter(names_it);
+    standing.zip(revision).into_iter().flat_map(move |(standing, revision)| {
+        named.clone().map(move |repository| {
+            Signal::Deployed(Deployment {
+                repository: repository.name.clone(),
+                application: text("application").unwrap_or_else(|| event.subject.chars().take(QUOTED).collect()),
+                cluster: text("cluster"),
+                revision: revision.clone(),
+                standing,
+                message: text("message"),
+                at: event.time,
+            })
+        })
+    })
 }
 
 /// The repositories whose base branch the event says was pushed to.

@@ -223,7 +223,7 @@ impl Teller<'_> {
         let (icon, resolved) = match news {
             News::Merged | News::Applied | News::Expired => (LinkIcon::Merged, true),
             News::Declined | News::Withdrawn | News::Unchanged => (LinkIcon::Closed, true),
-            News::Rejected | News::Failed => (LinkIcon::Failed, true),
+            News::Rejected | News::Failed | News::Degraded => (LinkIcon::Failed, true),
             News::Proposed | News::Approved => (LinkIcon::Open, false),
         };
         let (number, url) = request.pull.as_ref().map_or((0, String::new()), |pull| (pull.number, pull.url.clone()));

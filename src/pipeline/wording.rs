@@ -16,6 +16,7 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> Str
         News::Approved => format!("The proposed change is approved: {}. It takes effect after its merge.", said(&entry.message)),
         News::Merged => "The change is merged. What applies the repository (Argo CD, Flux, a pipeline) takes it from here.".to_owned(),
         News::Applied => "The change is in force.".to_owned(),
+        News::Degraded => format!("The change is merged, and what applies it says that it is not well: {}.", said(&entry.message)),
         News::Unchanged => "There is nothing to change: everything that was asked for is there already.".to_owned(),
         News::Rejected => {
             let reasons: Vec<String> = match request.findings.is_empty() {

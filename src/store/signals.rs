@@ -1,7 +1,7 @@
 //! What events say about requests there are, beside the requests that automations open for them.
 //! A signal is a hint: it owes a look at how things stand, and is never itself believed.
 
-use crate::types::{AutomationName, RepositoryName, TaskId};
+use crate::types::{AutomationName, CommitSha, ParseError, RepositoryName, TaskId, Timestamp};
 
 /// What an event says about requests there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,58 @@ pub enum Signal {
         /// Id of the task that is owed where there is such a request.
         task: TaskId,
     },
+    /// A delivery tool said how a commit stands: every merged request of the repository sees whether its own commit is in it.
+    Deployed(Deployment),
+}
+
+/// What a delivery tool said of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The repository the commit is of.
+    pub repository: RepositoryName,
+    /// Which application; `` where nobody said one.
+    pub application: String,
+    /// The cluster, where one was said.
+    pub cluster: Option<String>,
+    /// The commit.
+    pub revision: CommitSha,
+    /// How it stands.
+    pub standing: DeploymentStanding,
+    /// What the tool says about it.
+    pub message: Option<String>,
+    /// When, by the tool's word.
+    pub at: Timestamp,
+}
+
+/// How a deployment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentStanding {
+    /// It is in force.
+    Applied,
+    /// It was applied and is not well.
+    Degraded,
+    /// It could not be applied.
+    Failed,
+}
+
+impl DeploymentStanding {
+    /// The word used in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::str::FromStr for DeploymentStanding {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let known = [Self::Applied, Self::Degraded, Self::Failed];
+        let found = known.into_iter().find(|standing| standing.as_str() == text);
+        found.ok_or_else(|| ParseError::new("standing of a deployment", text, "known are applied, degraded, failed".to_owned()))
+    }
 }
 
 /// A key that was taken back, and why.

@@ -22,14 +22,24 @@ pub enum TaskKind {
     Observe,
     /// See what is no longer wanted of what was asked for, and act accordingly.
     Retract,
+    /// See whether what was merged is in force.
+    Confirm,
     /// Tell outside what became of the request.
     Tell,
 }
 
 impl TaskKind {
     /// Every kind, in the order of a request's life.
-    pub const ALL: [TaskKind; 7] =
-        [TaskKind::Plan, TaskKind::Propose, TaskKind::Observe, TaskKind::Replan, TaskKind::Retract, TaskKind::Withdraw, TaskKind::Tell];
+    pub const ALL: [TaskKind; 8] = [
+        TaskKind::Plan,
+        TaskKind::Propose,
+        TaskKind::Observe,
+        TaskKind::Replan,
+        TaskKind::Retract,
+        TaskKind::Withdraw,
+        TaskKind::Confirm,
+        TaskKind::Tell,
+    ];
 
     /// The word used in the store, the API and metrics.
     pub fn as_str(self) -> &'static str {
@@ -41,12 +51,13 @@ impl TaskKind {
             Self::Observe => "observe",
             Self::Retract => "retract",
             Self::Tell => "tell",
+            Self::Confirm => "confirm",
         }
     }
 
     /// Whether it belongs to one try of a request: asked for again, or ended, the request owes it no more. The others stay owed.
     pub fn is_of_one_try(self) -> bool {
-        !matches!(self, Self::Observe | Self::Retract | Self::Tell)
+        !matches!(self, Self::Observe | Self::Retract | Self::Confirm | Self::Tell)
     }
 }
 

@@ -112,6 +112,7 @@ impl Worker {
                 TaskKind::Observe => "observe.settling",
                 TaskKind::Retract => "retract.settling",
                 TaskKind::Tell => "tell.settling",
+                TaskKind::Confirm => "confirm.settling",
             });
         }
         let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();

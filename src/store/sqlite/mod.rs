@@ -23,9 +23,9 @@ mod tokens;
 mod upkeep;
 
 use super::{
-    Act, Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask, Page,
-    PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, TakenBack, Task,
-    TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    Act, Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask,
+    Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, TakenBack,
+    Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -258,6 +258,10 @@ impl Store for SqliteStore {
 
     async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
         signals::taken_back(&mut *self.database.read().await?, id).await
+    }
+
+    async fn deployments(&self, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+        signals::deployments(&mut *self.database.read().await?, repository, limit).await
     }
 
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError> {

@@ -4,13 +4,18 @@
 use super::dispatch::link;
 use super::rows::Columns;
 use super::tasks::add_task;
-use crate::store::{NewTask, Signal, StoreError, TakenBack, TaskKind, lane};
-use crate::types::{AutomationName, RepositoryName, RequestId, Timestamp};
+use crate::store::{Deployment, NewTask, Signal, StoreError, TakenBack, TaskKind, lane};
+use crate::types::{AutomationName, RepositoryName, RequestId, TaskId, Timestamp};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+/// Merged requests that hear of one deployment, the newest.
+const MOST_WAITING: u32 = 1_000;
 
 /// Owes what the signal asks for. `at` is when its event happened.
 pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
     let found = match signal {
+        Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
         Signal::Pull { repository, number, .. } => {
             let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
             found.bind(repository.as_str()).bind(i64::try_from(*number).unwrap_or(i64::MAX)).fetch_optional(&mut *connection).await?
@@ -33,12 +38,68 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     let (kind, id) = match signal {
         Signal::Pull { task, .. } => (TaskKind::Observe, task),
         Signal::TakenBack { task, .. } => (TaskKind::Retract, task),
+        Signal::Deployed(_) => return Ok(()),
     };
     let seq = row.number("seq")?;
     let repository: Option<RepositoryName> = row.optional_text("repository")?.and_then(|name| name.parse().ok());
     let lane = repository.as_ref().map(lane::pulls).unwrap_or_default();
     add_task(connection, seq, &NewTask { id: id.clone(), kind, request: row.parsed("id")?, lane, run_at: now }).await?;
     link(connection, event, seq).await
+}
+
+/// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.
+async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
+    let kept = sqlx::query(
+        "INSERT INTO deployments (repository, application, cluster, revision, standing, message, at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (repository, application, cluster, revision) DO UPDATE SET standing = excluded.standing, message = excluded.message, \
+         at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
+    );
+    let kept = kept
+        .bind(deployment.repository.as_str())
+        .bind(deployment.application.as_str())
+        .bind(deployment.cluster.as_deref().unwrap_or_default())
+        .bind(deployment.revision.as_str())
+        .bind(deployment.standing.as_str())
+        .bind(deployment.message.as_deref())
+        .bind(deployment.at.unix_millis())
+        .bind(now.unix_millis());
+    if kept.execute(&mut *connection).await?.rows_affected() == 0 {
+        return Ok(());
+    }
+    let waiting = sqlx::query(
+        "SELECT seq, id FROM requests INDEXED BY requests_state WHERE state IN ('merged', 'degraded') AND repository = ? ORDER BY seq DESC LIMIT ?",
+    );
+    let waiting = waiting.bind(deployment.repository.as_str()).bind(MOST_WAITING).fetch_all(&mut *connection).await?;
+    for row in waiting {
+        let seq = row.number("seq")?;
+        // The store draws no random bits: an event owes a request this once.
+        let unique = (u128::from(event.unsigned_abs()) << 40) | u128::from(seq.unsigned_abs());
+        let id = TaskId::from_parts(now, unique);
+        let task = NewTask { id, kind: TaskKind::Confirm, request: row.parsed("id")?, lane: lane::of(&deployment.repository), run_at: now };
+        add_task(connection, seq, &task).await?;
+        link(connection, event, seq).await?;
+    }
+    Ok(())
+}
+
+/// See [`crate::store::Store::deployments`].
+pub(super) async fn deployments(connection: &mut SqliteConnection, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT application, cluster, revision, standing, message, at FROM deployments WHERE repository = ? ORDER BY at DESC, application LIMIT ?",
+    );
+    let rows = rows.bind(repository.as_str()).bind(limit).fetch_all(connection).await?;
+    let read = |row: &SqliteRow| {
+        Ok(Deployment {
+            repository: repository.clone(),
+            application: row.text("application")?,
+            cluster: Some(row.text("cluster")?).filter(|cluster| !cluster.is_empty()),
+            revision: row.parsed("revision")?,
+            standing: row.parsed("standing")?,
+            message: row.optional_text("message")?,
+            at: row.moment("at")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Keeps what an event of this time says about a key (wanted, or taken back for a reason), unless a newer one was there before.

@@ -120,6 +120,9 @@ impl Store for FakeStore {
     async fn taken_back(&self, _: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
         unreachable!("nothing here takes back")
     }
+    async fn deployments(&self, _: &RepositoryName, _: u32) -> Result<Vec<Deployment>, StoreError> {
+        unreachable!("nothing here is deployed")
+    }
     async fn told_so_far(&self, _: &RequestId) -> Result<ToldSoFar, StoreError> {
         unreachable!("nothing here tells")
     }

@@ -2,6 +2,7 @@
 //! through crashes, full disks and refusals. A story looks only at what people can see: answers, the API, git, logs.
 
 mod alert;
+mod applied;
 mod base_moves;
 mod builds;
 mod commits;
@@ -11,6 +12,7 @@ mod disk_full;
 mod edits;
 mod github;
 mod groups;
+mod heard;
 mod many;
 mod github_app;
 mod github_branches;

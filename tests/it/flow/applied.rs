@@ -1,0 +1,93 @@
+//! What is merged is in force when a delivery tool says so: the ticket hears it, whichever commit the tool names and in whatever order.
+
+use super::storms::merge;
+use crate::support::server::{Answered, TestServer, call, eventually, ticket};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "the token of Argo CD's notifications, long enough";
+
+fn start() -> TestServer {
+    let mut server = TestServer::prepare();
+    server.secret("ARGOCD_TOKEN", TOKEN);
+    let source = "kind: Source\nmetadata: { name: argocd }\nspec: { kind: argocd, authentication: { bearer: { secrets: [ARGOCD_TOKEN] } } }\n";
+    server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+    server.set("OBSERVE_SECONDS", "1").run();
+    server
+}
+
+/// What Argo CD says of an application at a commit.
+fn says(server: &TestServer, application: &str, revision: &str, cluster: &Value, health: &str, second: u32) -> Answered {
+    let body = json!({
+        "application": application, "namespace": "argocd", "uid": "7d0cdc51-ddcf-4743-b223-83ca5c699632", "project": "default",
+        "destination": { "server": null, "name": cluster, "namespace": "web" },
+        "repositories": [],
+        "sync": { "status": "Synced", "revision": revision, "revisions": null },
+        "health": { "status": health, "since": format!("2026-11-20T12:00:{second:02}Z") },
+        "operation": { "phase": "Succeeded", "message": "synced", "revision": revision, "revisions": null, "finishedAt": format!("2026-11-20T12:00:{second:02}Z") },
+    });
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+    let answered = call(server.at().address, "POST", "/api/v1/webhooks/argocd", &headers, body.to_string().as_bytes()).expect("an answer");
+    assert_eq!(answered.word(), "202 accepted", "{}", answered.text());
+    answered
+}
+
+fn merged(server: &TestServer, key: &str, team: &str) -> String {
+    assert_eq!(server.at().ticket(&ticket(key, team)).word(), "202 accepted");
+    merge(server, &server.at().settled(key, "proposed"));
+    server.at().settled(key, "merged");
+    server.upstream.tip("main").expect("a tip").to_string()
+}
+
+fn nothing_owed(server: &TestServer) {
+    eventually("nothing is owed", || {
+        let status = server.at().get("/status");
+        (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_merged_change_is_applied_once_a_tool_is_at_its_commit_or_a_later_one() {
+    let server = start();
+    let before = server.upstream.tip("main").expect("a tip").to_string();
+    merged(&server, "OPS-1", "payments");
+    says(&server, "web", &before, &Value::Null, "Healthy", 1);
+    nothing_owed(&server);
+    server.at().settled("OPS-1", "merged");
+
+    // Somebody else's commit follows; the tool jumps over ours, and the mirror has not seen it yet.
+    let later = server.upstream.write("main", "somebody.md", "x\n").to_string();
+    says(&server, "web", &later, &Value::Null, "Healthy", 2);
+    let applied = server.at().settled("OPS-1", "applied");
+    assert_eq!(applied["message"], format!("in force: web is at {}", &later[..12]));
+
+    // What is merged after the word was said is not taken for applied.
+    merged(&server, "OPS-2", "billing");
+    nothing_owed(&server);
+    server.at().settled("OPS-2", "merged");
+}
+
+#[test]
+fn what_is_not_well_is_degraded_until_the_tool_says_otherwise() {
+    let server = start();
+    let tip = merged(&server, "OPS-1", "payments");
+    says(&server, "web", &tip, &Value::Null, "Degraded", 1);
+    let degraded = server.at().settled("OPS-1", "degraded");
+    assert!(degraded["message"].as_str().is_some_and(|message| message.contains("web is at") && message.contains("not well")), "{degraded:#}");
+    let later = server.upstream.write("main", "somebody.md", "x\n").to_string();
+    says(&server, "web", &later, &Value::Null, "Healthy", 2);
+    server.at().settled("OPS-1", "applied");
+}
+
+#[test]
+fn the_word_of_another_cluster_counts_for_nothing() {
+    let server = start();
+    let tip = merged(&server, "OPS-1", "payments");
+    let request = &server.at().requests_of("OPS-1")[0];
+    assert!(request["repository"] == "gitops", "{request:#}");
+    says(&server, "web", &tip, &json!("staging-eu"), "Healthy", 1);
+    nothing_owed(&server);
+    server.at().settled("OPS-1", "merged");
+    says(&server, "web", &tip, &json!("prod-eu"), "Healthy", 2);
+    server.at().settled("OPS-1", "applied");
+}

@@ -1,0 +1,102 @@
+//! What GitHub's webhooks tell is acted on at once, in whatever order and however often it comes: each is a hint to look.
+
+use super::github::World;
+use crate::support::fake_github::FakeGithub;
+use crate::support::server::{call, eventually};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const SECRET: &str = "the secret of GitHub's webhook";
+
+/// A server that looks by itself once an hour: whatever happens sooner, a webhook brought about.
+fn start() -> World {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.secret("GITHUB_WEBHOOK_SECRET", SECRET);
+    let source = "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
+    world.server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+    world.server.set("OBSERVE_SECONDS", "3600").set("FETCH_MAX_AGE_SECONDS", "3600").run();
+    world
+}
+
+fn tell(world: &World, event: &str, body: &Value) -> String {
+    let body = body.to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
+    mac.update(body.as_bytes());
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let headers = [("content-type", "application/json"), ("x-github-event", event), ("x-github-delivery", "1"), ("x-hub-signature-256", &signature)];
+    call(world.server.at().address, "POST", "/api/v1/webhooks/github", &headers, body.as_bytes()).expect("an answer").word()
+}
+
+fn of_pull(action: &str, number: u64, repository: &str, more: Value) -> Value {
+    let mut pull = json!({ "number": number, "updated_at": "2026-11-20T12:00:01Z" });
+    pull.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+    json!({ "action": action, "number": number, "pull_request": pull, "repository": { "full_name": repository } })
+}
+
+fn nothing_owed(world: &World) {
+    eventually("nothing is owed", || {
+        let status = world.server.at().get("/status");
+        (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_merge_and_a_close_are_heard_at_once_and_believed_only_as_github_itself_tells_them() {
+    let world = start();
+    let first = world.proposed("OPS-1", "payments");
+    let second = world.proposed("OPS-2", "billing");
+
+    // Whoever signs may say what he likes: nothing is merged before GitHub says so.
+    assert_eq!(tell(&world, "pull_request", &of_pull("closed", first.number, "acme/gitops", json!({ "merged": true }))), "202 accepted");
+    nothing_owed(&world);
+    world.server.at().settled("OPS-1", "proposed");
+
+    world.github.end(first.number, true);
+    world.github.end(second.number, false);
+    // The end of the one is told by an event of another kind, and that of the other in another spelling of the repository.
+    let body = of_pull("labeled", first.number, "acme/gitops", json!({ "title": "x" }));
+    assert_eq!(tell(&world, "pull_request", &body), "202 accepted");
+    assert_eq!(tell(&world, "pull_request", &body), "200 duplicate");
+    assert_eq!(tell(&world, "pull_request", &of_pull("closed", second.number, "Acme/GitOps", json!({ "merged": false }))), "202 accepted");
+    world.server.at().settled("OPS-1", "merged");
+    world.server.at().settled("OPS-2", "declined");
+}
+
+#[test]
+fn an_approval_is_heard_and_events_of_strangers_owe_nothing() {
+    let world = start();
+    let pull = world.proposed("OPS-1", "payments");
+    world.github.person(pull.number, |pull| pull.reviews.push(("ada".to_owned(), "APPROVED".to_owned())));
+    let mut body = of_pull("submitted", pull.number, "acme/gitops", json!({}));
+    body["review"] = json!({ "id": 1, "state": "approved", "submitted_at": "2026-11-20T12:00:01Z" });
+    assert_eq!(tell(&world, "pull_request_review", &body), "202 accepted");
+    world.server.at().settled("OPS-1", "approved");
+
+    nothing_owed(&world);
+    world.github.clear_ledger();
+    for (number, repository) in [(pull.number + 100, "acme/gitops"), (pull.number, "stranger/gitops")] {
+        assert_eq!(tell(&world, "pull_request", &of_pull("closed", number, repository, json!({ "merged": true }))), "202 accepted");
+    }
+    nothing_owed(&world);
+    assert_eq!(world.github.calls(), Vec::<String>::new(), "nobody was asked about strangers");
+}
+
+#[test]
+fn a_push_to_the_base_has_open_requests_planned_again_on_it() {
+    let world = start();
+    let pull = world.proposed("OPS-1", "payments");
+    let before = world.server.at().settled("OPS-1", "proposed");
+    // What was asked for comes into the base by another way: the request has nothing left to propose.
+    let branch = before["branch"].as_str().expect("a branch");
+    world.server.upstream.git(&["update-ref", "refs/heads/main", branch]);
+    let push = |branch: &str, after: &str| json!({ "ref": format!("refs/heads/{branch}"), "before": "0".repeat(40), "after": after, "repository": { "full_name": "acme/gitops" } });
+    assert_eq!(tell(&world, "push", &push("other", &"a".repeat(40))), "202 accepted");
+    nothing_owed(&world);
+    world.server.at().settled("OPS-1", "proposed");
+    assert_eq!(tell(&world, "push", &push("main", &"b".repeat(40))), "202 accepted");
+    world.server.at().settled("OPS-1", "unchanged");
+    eventually("its pull request is closed", || {
+        world.github.pulls().iter().any(|other| other.number == pull.number && other.state == "closed").then_some(())
+    });
+}

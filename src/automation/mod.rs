@@ -21,7 +21,7 @@ pub use model::{
 pub use parameters::{ParameterError, Parameters};
 pub use seal::{SealScope, SealSpec};
 pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};
-pub use withdraw::{MergedWhenWithdrawn, OpenWhenWithdrawn, Withdraw, WithdrawSpec};
+pub use withdraw::{OpenWhenWithdrawn, Withdraw, WithdrawSpec};
 
 pub(crate) use parameters::escape as escape_pointer;
 

@@ -4,7 +4,7 @@
 use super::operations::OperationError;
 use super::pull::priority;
 use super::{Pipeline, StepError, outcome};
-use crate::automation::{MergedWhenWithdrawn, OpenWhenWithdrawn};
+use crate::automation::OpenWhenWithdrawn;
 use crate::failpoint;
 use crate::request::{Request, State};
 use crate::store::{Settlement, TakenBack};
@@ -21,12 +21,10 @@ impl Pipeline {
         };
         let proposed = matches!(request.state, State::Proposed | State::Approved);
         match (request.state, withdraw.spec.open) {
-            (State::Merged | State::Applied | State::Degraded, _) => Ok(match withdraw.spec.merged {
-                MergedWhenWithdrawn::Keep => {
-                    outcome::noted(request, format!("{}; the change is merged and stays", first.reason), self.clock.as_ref())
-                }
-                MergedWhenWithdrawn::Revert => outcome::nothing(),
-            }),
+            (State::Merged | State::Applied | State::Degraded, _) => {
+                let message = format!("{}; the change is merged and stays", first.reason);
+                Ok(outcome::noted(request, message, self.clock.as_ref()))
+            }
             (state, _) if state.is_ended() => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Keep) => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Comment) if proposed => self.say(request, first).await,

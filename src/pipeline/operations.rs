@@ -156,7 +156,12 @@ impl Pipeline {
         if request.state == State::Accepted && self.waits(id).await? {
             return self.hurry(request, actor).await;
         }
+        let beside = self.dead_beside(&request).await?;
+        self.store.add_tasks(&beside).await?;
         if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
+            if !beside.is_empty() {
+                return Ok(request);
+            }
             return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
         }
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
@@ -183,6 +188,14 @@ impl Pipeline {
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref())];
         let request = Request { urged: true, ..request };
         self.change(request, State::Accepted, "asked for in person: it waits no longer".to_owned(), actor, tasks).await
+    }
+
+    /// What gave up beside the request's own way, once more: looks at its pull request, and what is told of it.
+    async fn dead_beside(&self, request: &Request) -> Result<Vec<NewTask>, OperationError> {
+        let dead = TaskFilter { request: Some(request.id.clone()), state: Some(TaskState::Dead) };
+        let dead = self.store.tasks(&dead, TaskKind::ALL.len() as u32).await?;
+        let again = dead.iter().filter(|task| !task.kind.is_of_one_try());
+        Ok(again.map(|task| outcome::follow_up(request, task.kind, &task.lane, self.clock.as_ref())).collect())
     }
 
     /// Whether a step of the request gave up.

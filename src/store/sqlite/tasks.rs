@@ -198,8 +198,10 @@ fn read(row: &SqliteRow) -> Result<Task, StoreError> {
     })
 }
 
-/// Adds a task to a request, or makes the waiting one of its kind due at the earlier time.
+/// Adds a task to a request, or makes the waiting one of its kind due at the earlier time. It takes the place of a dead one.
 pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, task: &NewTask) -> Result<(), StoreError> {
+    let dead = sqlx::query("DELETE FROM outbox WHERE request = ? AND kind = ? AND state = 'dead'");
+    dead.bind(request).bind(task.kind.as_str()).execute(&mut *connection).await?;
     sqlx::query(
         "INSERT INTO outbox (id, kind, request, lane, rank, state, run_at) VALUES (?1, ?2, ?3, ?4, (SELECT rank FROM requests WHERE seq = ?3), 'waiting', ?5) \
          ON CONFLICT (request, kind) WHERE state = 'waiting' DO UPDATE SET run_at = min(run_at, excluded.run_at), \

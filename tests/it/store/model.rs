@@ -105,6 +105,7 @@ struct Model(Vec<Owed>);
 
 impl Model {
     fn add(&mut self, new: Owed) {
+        self.0.retain(|owed| owed.standing != Standing::Dead || owed.request != new.request || owed.kind != new.kind);
         let same = |owed: &&mut Owed| owed.standing == Standing::Waiting && owed.request == new.request && owed.kind == new.kind;
         match self.0.iter_mut().find(same) {
             Some(owed) => {

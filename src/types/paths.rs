@@ -73,6 +73,11 @@ impl FromStr for DirectoryPath {
     }
 }
 
+/// The path of what is called `name` in `directory`, whose empty path is the root's.
+pub(crate) fn below(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
 fn check(what: &'static str, text: &str) -> Result<(), ParseError> {
     if text.is_empty() || text.len() > 1024 {
         return Err(ParseError::new(what, text, "it has 1 to 1024 characters"));

@@ -63,7 +63,7 @@ impl Extents<'_> {
             None if self.is_in_brackets(node) => Some(start),
             None => {
                 let line = line_start(self.text, start);
-                let before = self.text[line..start].as_bytes();
+                let before = &self.text.as_bytes()[line..start];
                 let is_dash = |at: &usize| before[*at] == b'-' && before.get(at + 1).is_none_or(|next| matches!(next, b' ' | b'\t'));
                 let dash = (0..before.len()).rev().find(is_dash)?;
                 // A block of text stands below its dash.

@@ -150,13 +150,15 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
     let mut count = 0;
     let before_made = before.make(affected.intersection(&ways_before), &mut count)?;
     let after_made = after.make(affected.intersection(&ways_after), &mut count)?;
-    let covered = files.keys().filter(|path| {
-        let (was, is) = (before.ways.files.contains_key(*path), after.ways.files.contains_key(*path));
+    let mut covered = BTreeSet::new();
+    for (path, change) in files {
+        let (was, is) = (before.ways.files.contains_key(path), after.ways.files.contains_key(path));
         // What nothing built stood for itself, and does so still.
-        let stood_alone = !was && base.entry(path.as_str()).ok().flatten().is_some();
-        if matches!(files.get(*path), Some(FileChange::Write(_))) { is && !stood_alone } else { was }
-    });
-    let covered = covered.cloned().collect();
+        let stood_alone = !was && base.entry(path.as_str())?.is_some();
+        if if matches!(change, FileChange::Write(_)) { is && !stood_alone } else { was } {
+            covered.insert(path.clone());
+        }
+    }
     Ok(Overlays { before: before_made, after: after_made, covered, left_out: after.left_out, partial: after.partial })
 }
 

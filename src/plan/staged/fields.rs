@@ -49,7 +49,7 @@ pub(super) fn labelled(path: &ManifestPath, kustomization: &Value, object: &mut 
                 _ => spec.get_mut("selector").into_iter().for_each(|selector| extend(selector, "matchLabels", pairs)),
             }
         }
-        object.decided.push((path.clone(), at.to_owned()));
+        object.decide((path.clone(), at.to_owned()));
     };
     for (place, entry) in kustomization.get("labels").and_then(Value::as_array).into_iter().flatten().enumerate() {
         let is_true = |field: &str| entry.get(field) == Some(&Value::Bool(true));
@@ -81,7 +81,7 @@ pub(super) fn counted(path: &ManifestPath, kustomization: &Value, object: &mut P
         let spec = object.value.as_object_mut().map(|fields| fields.entry("spec").or_insert_with(|| Value::Object(Map::new())));
         if let Some(spec) = spec.and_then(Value::as_object_mut) {
             spec.insert("replicas".to_owned(), count.clone());
-            object.decided.push((path.clone(), format!("/replicas/{place}")));
+            object.decide((path.clone(), format!("/replicas/{place}")));
         }
     }
 }
@@ -112,7 +112,11 @@ pub(super) fn imaged(path: &ManifestPath, kustomization: &Value, object: &mut Pa
             **image = Value::from(new);
         }
         if decides {
-            object.decided.push((path.clone(), format!("/images/{place}")));
+            let by = (path.clone(), format!("/images/{place}"));
+            if let Some(watched) = &mut object.watched {
+                watched.change_image(pattern, entry, &by);
+            }
+            object.decided.push(by);
         }
     }
     Ok(())

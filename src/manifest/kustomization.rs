@@ -6,8 +6,8 @@ use super::Step;
 use crate::types::ManifestPath;
 use serde_json::Value;
 
-/// The names under which Kustomize reads a kustomization, in its order. The third, without an extension, is none of a [`ManifestPath`].
-pub const KUSTOMIZATION_NAMES: [&str; 2] = ["kustomization.yaml", "kustomization.yml"];
+/// The names under which Kustomize reads a kustomization, in its order.
+pub const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Whether a file of this name is read by Kustomize as a kustomization.
 pub fn is_kustomization(path: &ManifestPath) -> bool {

@@ -13,19 +13,34 @@ const KEEP_NAME: [&str; 3] = ["APIService", "CustomResourceDefinition", "Namespa
 /// `namespace`, `namePrefix` and `nameSuffix`.
 pub(super) fn named(path: &ManifestPath, kustomization: Kustomization<'_>, object: &mut Passing) {
     let Some(now) = object.now().cloned() else { return };
-    let core = now.group().is_empty();
+    let called = called(kustomization, &now);
+    if let Some(namespace) = called.namespace.filter(|_| kustomization.namespace().is_some() && now.is_cluster_scoped() != Some(true)) {
+        object.set_metadata("namespace", &namespace, (path.clone(), "/namespace".to_owned()));
+    }
+    if called.name != now.name {
+        let by = if is_namespace(&now) { "/namespace" } else { "/namePrefix" };
+        object.set_metadata("name", &called.name, (path.clone(), by.to_owned()));
+    }
+}
+
+/// What a kustomization calls an object, by `namespace`, `namePrefix` and `nameSuffix`.
+pub(super) fn called(kustomization: Kustomization<'_>, object: &ObjectRef) -> ObjectRef {
+    let mut called = object.clone();
     if let Some(namespace) = kustomization.namespace() {
-        let by = (path.clone(), "/namespace".to_owned());
-        if core && now.kind == "Namespace" {
-            object.set_metadata("name", namespace, by);
-        } else if now.is_cluster_scoped() != Some(true) {
-            object.set_metadata("namespace", namespace, by);
+        if is_namespace(object) {
+            called.name = namespace.to_owned();
+        } else if object.is_cluster_scoped() != Some(true) {
+            called.namespace = Some(namespace.to_owned());
         }
     }
-    let renamed = kustomization.renamed(&now.name);
-    if renamed != now.name && !KEEP_NAME.contains(&now.kind.as_str()) {
-        object.set_metadata("name", &renamed, (path.clone(), "/namePrefix".to_owned()));
+    if !KEEP_NAME.contains(&object.kind.as_str()) {
+        called.name = kustomization.renamed(&called.name);
     }
+    called
+}
+
+fn is_namespace(object: &ObjectRef) -> bool {
+    object.group().is_empty() && object.kind == "Namespace"
 }
 
 /// `labels`, `commonLabels` and `commonAnnotations`.

@@ -101,3 +101,35 @@ fn a_reviewer_is_told_of_what_may_decide_the_field_and_is_not_known() {
     let message = "`/replacements` (`replacements`) is not followed here, and may give `spec.replicas` of Deployment//web another value".to_owned();
     assert_eq!(noted(set("spec.replicas", "6"), &with(overlay, "")), [(OVERLAY.to_owned(), message)]);
 }
+
+#[test]
+fn a_kustomization_without_an_extension_is_one() {
+    let files = [("clusters/prod/web.yaml", WEB), ("clusters/prod/Kustomization", "resources: [web.yaml]\nreplicas:\n- {name: web, count: 3}\n")];
+    let changed = edited(set("spec.replicas", "6"), &Files::of(&files));
+    only(&changed, "clusters/prod/Kustomization", "resources: [web.yaml]\nreplicas:\n- {name: web, count: 6}\n");
+}
+
+#[test]
+fn an_object_is_not_looked_for_among_kustomizations_that_go_too_deep() {
+    let mut files = Files::of(&[(OVERLAY, "resources: [n1]\n"), ("clusters/prod/n17/web.yaml", WEB)]);
+    for number in 1..=17 {
+        let next = if number == 17 { "web.yaml".to_owned() } else { format!("../n{}", number + 1) };
+        files.1.insert(format!("clusters/prod/n{number}/kustomization.yaml"), format!("resources: [{next}]\n"));
+    }
+    let told = refused(set("spec.replicas", "6"), &files);
+    assert!(told.contains("build on each other more than 16 deep, beyond clusters/prod/n15/kustomization.yaml"), "{told}");
+}
+
+#[test]
+fn a_namespace_keeps_its_name_but_for_the_namespace_of_its_kustomization() {
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: old, labels: {a: b}}\n";
+    let tree = |kustomization: &str| Files::of(&[("clusters/prod/n.yaml", namespace), (OVERLAY, kustomization)]);
+    for (kustomization, name) in [
+        ("resources: [n.yaml]\nnamePrefix: big-\n", "old"),
+        ("resources: [n.yaml]\nnamespace: shop\n", "shop"),
+        ("resources: [n.yaml]\nnamespace: shop\nnamePrefix: big-\n", "shop"),
+    ] {
+        let edit = json!({"object": format!("Namespace//{name}"), "set": {"metadata.labels.a": "'c'"}});
+        only(&edited(edit, &tree(kustomization)), "clusters/prod/n.yaml", &namespace.replace("a: b", "a: c"));
+    }
+}

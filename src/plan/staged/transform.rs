@@ -83,6 +83,11 @@ impl Passing {
         self.value.is_null()
     }
 
+    /// Whether a patch that is written as this object is for it.
+    pub(super) fn is_named(&self, written: &ObjectRef) -> bool {
+        self.known_as.iter().any(|known| is_meant(written, known))
+    }
+
     pub(super) fn now(&self) -> Option<&ObjectRef> {
         self.known_as.last()
     }
@@ -254,7 +259,7 @@ impl Staged<'_> {
             return Ok(());
         }
         for document in documents.iter().flat_map(flatten) {
-            let written = || ObjectRef::of(document.1).is_ok_and(|written| object.known_as.iter().any(|known| is_meant(&written, known)));
+            let written = || ObjectRef::of(document.1).is_ok_and(|written| object.is_named(&written));
             if object.is_gone() || (patch.target.is_none() && !written()) {
                 continue;
             }

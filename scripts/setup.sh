@@ -29,6 +29,8 @@ if [ "$what" = test ]; then
   # Builds the overlays of a change where that is wished for.
   need kubectl kubernetes-client
   need python3 python3
+  # A reader of YAML 1.1, which what templates write is held against.
+  python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
   need prometheus-alertmanager prometheus-alertmanager
   # The contract of the git transports runs over a real SSH server, which a test starts for itself on the loopback.
   need ssh openssh-client

@@ -27,6 +27,7 @@ pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub(crate) use names::SECRET_NAME;
 pub use names::{AutomationName, ChannelName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
 pub(crate) use nearest::nearest;
+pub(crate) use paths::below;
 pub use paths::{DirectoryPath, ManifestPath};
 pub(crate) use pattern::look_around;
 pub use quantity::{Quantity, QuantityError, Rounding};

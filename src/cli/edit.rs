@@ -10,7 +10,6 @@ use crate::inventory::{Inventory, Repository};
 use crate::plan::{BaseTree, ChangeSet, FileChange, Inputs, Placeholders, Recipe};
 use crate::render::Catalogue;
 use crate::types::{DirectoryPath, ErrorClass, EventId, ManifestPath, Quantity, SpecError, Timestamp, UnknownKinds};
-use crate::validate::policy::{Policies, shipped};
 use crate::validate::{Rules, Severity, ValidateError, ValidatedChange, validate};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -104,7 +103,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     };
     let rules = Rules {
         schemas: arguments.schemas.load()?,
-        policies: policies(arguments.policy_baseline)?,
+        policies: arguments.policy_baseline.policies()?,
         ..Rules::new(arguments.schemas.kubernetes, arguments.path.clone(), UnknownKinds::Allow)
     };
     let validated = match validate(change, &folder, &rules) {
@@ -123,15 +122,6 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         write(arguments, &validated)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The policies that are shipped, unless they are off.
-fn policies(baseline: Switch) -> anyhow::Result<Policies> {
-    if baseline == Switch::Off {
-        return Ok(Policies::default());
-    }
-    let shipped = shipped().map_err(|error| anyhow::anyhow!("the shipped policies cannot be read: {error}"))?;
-    Ok(Policies::new(shipped.policies, shipped.bindings, &[]))
 }
 
 /// The change, or why it cannot be made.

@@ -166,7 +166,7 @@ pub fn files_of(path: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let mut directories = vec![String::new()];
     while let Some(directory) = directories.pop() {
         for name in folder.names(&directory)? {
-            let below = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+            let below = crate::types::below(&directory, &name);
             match below.strip_suffix('/') {
                 Some(_) if name.starts_with('.') => {}
                 Some(inner) => directories.push(inner.to_owned()),

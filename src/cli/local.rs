@@ -3,7 +3,6 @@
 use super::output;
 use crate::app::resources_dir;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Settings;
 use crate::event::Event;
 use crate::pipeline::{InForce, Rules, events_of};
 use crate::plan::Placeholders;
@@ -12,17 +11,21 @@ use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
 use crate::types::{AutomationName, DeliveryId, KubernetesVersion, SourceName, nearest};
 use crate::validate::SchemaSet;
+use crate::validate::policy::{Policies, shipped};
 use anyhow::{Context, bail};
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Where resources are when nobody says where.
+const RESOURCES: &str = "config/resources";
+
 /// Where resources and templates are.
 #[derive(Debug, clap::Args)]
 pub struct Resources {
     /// Directory of resource files.
-    #[arg(long, short, env = "RESOURCES_DIR", default_value = "config/resources", value_name = "DIR", help_heading = "Resources")]
+    #[arg(long, short, env = "RESOURCES_DIR", default_value = RESOURCES, value_name = "DIR", help_heading = "Resources")]
     pub resources: PathBuf,
     #[command(flatten)]
     pub templates: Templates,
@@ -41,7 +44,7 @@ pub struct Schemas {
     #[arg(long, env = "SCHEMAS_DIR", value_name = "DIR", help_heading = "Resources")]
     pub schemas: Option<PathBuf>,
     /// Kubernetes version of clusters that do not say theirs.
-    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t = usual_version(), help_heading = "Resources")]
+    #[arg(long, env = "KUBERNETES_VERSION", value_name = "VERSION", default_value_t, help_heading = "Resources")]
     pub kubernetes: KubernetesVersion,
 }
 
@@ -52,6 +55,20 @@ pub enum Switch {
     On,
     /// It is not.
     Off,
+}
+
+impl Switch {
+    /// The policies that are shipped, unless they are off.
+    ///
+    /// # Errors
+    /// When one of them is broken.
+    pub fn policies(self) -> anyhow::Result<Policies> {
+        if self == Self::Off {
+            return Ok(Policies::default());
+        }
+        let shipped = shipped().map_err(|error| anyhow::anyhow!("the shipped policies cannot be read: {error}"))?;
+        Ok(Policies::new(shipped.policies, shipped.bindings, &[]))
+    }
 }
 
 impl Schemas {
@@ -89,12 +106,12 @@ impl Templates {
     }
 }
 
-/// What a server without settings of its own takes.
-fn usual_version() -> KubernetesVersion {
-    Settings::from_env(&|_| None).map(|settings| settings.kubernetes_version).unwrap_or_default()
-}
-
 impl Resources {
+    /// Whether nobody said where resources are, and none are where they usually are.
+    pub fn are_none(&self) -> bool {
+        self.resources == Path::new(RESOURCES) && !self.resources.exists()
+    }
+
     /// The set, or every diagnostic.
     ///
     /// # Errors

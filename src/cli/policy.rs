@@ -4,7 +4,7 @@ use super::local::{Resources, files_in, read};
 use super::output::{self, Colour, OutputFormat, paint, printable, table};
 use crate::manifest::{Limits, parse};
 use crate::resources::check_test;
-use crate::validate::policy::{Binding, Policy, PolicyTest, TestCase, TestedPolicies, ValidationAction, run_case, shipped_tests};
+use crate::validate::policy::{Binding, Policies, Policy, PolicyTest, TestCase, TestedPolicies, ValidationAction, run_case, shipped_tests};
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ enum Command {
         #[arg(value_name = "PATH")]
         files: Vec<PathBuf>,
     },
-    /// List the policies in force: shipped ones and those of the resources
+    /// List the policies in force: shipped ones and, where there are resources, theirs
     #[command(after_help = "Examples:\n  kubeops policy list\n  kubeops policy list --policy-baseline off --output json")]
     List {
         #[command(flatten)]
@@ -129,9 +129,10 @@ fn one(test: &Test, case: &TestCase) -> anyhow::Result<crate::validate::policy::
 }
 
 fn list(resources: &Resources, format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let rules = resources.in_force()?;
-    let current = rules.current();
-    let listed: Vec<Value> = current.set.policies.iter().map(|(policy, binding)| told(policy, binding)).collect();
+    let all = |policies: &Policies| policies.iter().map(|(policy, binding)| told(policy, binding)).collect();
+    // Without any resources the shipped policies are what is in force.
+    let listed: Vec<Value> =
+        if resources.are_none() { all(&resources.policy_baseline.policies()?) } else { all(&resources.in_force()?.current().set.policies) };
     let rows: Vec<Vec<String>> = listed
         .iter()
         .map(|one| {

@@ -25,6 +25,7 @@ fn with_an_empty_environment_every_default_holds() {
     assert_eq!(settings.store_url, StoreUrl::Sqlite("data/kubeops.db".into()));
     assert_eq!(settings.public_url_at(&settings.listen).as_str(), "http://localhost:8080");
     assert_eq!(settings.kubernetes_version, "1.33".parse().expect("a version"));
+    assert_eq!(settings.kubernetes_version, crate::types::KubernetesVersion::default(), "one default");
     assert!(settings.policy_baseline && !self::settings(&[("POLICY_BASELINE", "off")]).policy_baseline);
     assert!(!settings.enable_metrics);
     assert_eq!(settings.observe_every, Duration::from_secs(60));

@@ -5,7 +5,7 @@ use super::hold::lock;
 use super::{GitError, mirror::Mirror};
 use crate::manifest::Mentions;
 use crate::plan::{MAX_FILE_BYTES, Surveyed};
-use crate::types::{CommitSha, ManifestPath};
+use crate::types::{CommitSha, ManifestPath, below};
 use git2::{Oid, Repository};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,7 @@ fn files_below(repository: &Repository, tree: Oid, root: &str, most: usize) -> R
     while let Some((tree, directory)) = trees.pop() {
         for entry in &repository.find_tree(tree)? {
             let Ok(name) = entry.name() else { continue };
-            let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+            let path = below(&directory, name);
             match entry.filemode() {
                 0o040_000 if !name.starts_with('.') => trees.push((entry.id(), path)),
                 0o100_644 | 0o100_755 | 0o100_664 => files.extend(path.parse::<ManifestPath>().ok().map(|path| (path, entry.id()))),

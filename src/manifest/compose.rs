@@ -1,5 +1,6 @@
 //! From parser events to documents, in one pass: values and positions come from the same events and cannot disagree.
 
+use super::account::{Account, Size};
 use super::divergent;
 use super::plain::{self, Scalar};
 use super::positions::{Form, Written, push_step};
@@ -7,7 +8,6 @@ use super::{Document, Limits, Place, Positions, Span, SyntaxError};
 use granit_parser::{Event, Marker, ScalarStyle, StructureStyle, Tag, TryLoadError, TrySpannedEventReceiver};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// An unquoted scalar that Kubernetes tools read differently: quoting it makes it text for all of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,18 +64,6 @@ fn place(marker: &Marker) -> Place {
     Place { offset: narrow(marker.byte_offset().unwrap_or(0)), line: narrow(marker.line()), column: narrow(marker.col() + 1) }
 }
 
-/// What was read so far, aliases expanded: it grows only, and ends the reading at the limit.
-#[derive(Clone, Copy, Default)]
-struct Size {
-    nodes: usize,
-    bytes: usize,
-}
-
-struct Anchored {
-    value: Value,
-    size: Size,
-}
-
 struct Key {
     text: String,
     merge: bool,
@@ -96,18 +84,15 @@ struct Frame {
 
 struct Composer<'s> {
     text: &'s str,
-    limits: Limits,
+    depth: usize,
     /// The size of a text whose last line has no end.
     open_end: Option<u32>,
     documents: Vec<Document>,
     /// Documents begun, empty ones included.
     begun: usize,
-    size: Size,
+    account: Account,
     /// Where the last event ended.
     last_end: u32,
-    /// What is kept for aliases to be made from.
-    copies: Size,
-    anchors: HashMap<usize, Anchored>,
     stack: Vec<Frame>,
     /// The key whose value comes next, for the positions.
     pending: Option<(Box<str>, Span)>,
@@ -120,14 +105,12 @@ impl<'s> Composer<'s> {
     fn new(text: &'s str, limits: Limits) -> Self {
         Self {
             text,
-            limits,
+            depth: limits.depth,
             open_end: None,
             documents: Vec::new(),
             begun: 0,
-            size: Size::default(),
+            account: Account::new(limits),
             last_end: 0,
-            copies: Size::default(),
-            anchors: HashMap::new(),
             stack: Vec::new(),
             pending: None,
             positions: Positions::with_capacity(DOCUMENT_NODES),
@@ -158,7 +141,7 @@ impl<'s> Composer<'s> {
                 if self.begun > MAX_DOCUMENTS {
                     return Err(at(span.start, format!("more than {MAX_DOCUMENTS} documents")));
                 }
-                self.anchors.clear();
+                self.account.end_document();
             }
             Event::DocumentEnd => self.end_document(),
             Event::Scalar(text, style, anchor, tag) => {
@@ -193,25 +176,9 @@ impl<'s> Composer<'s> {
         }
     }
 
-    fn charge(&mut self, nodes: usize, bytes: usize, place: Place) -> Result<(), SyntaxError> {
-        self.size.nodes = self.size.nodes.saturating_add(nodes);
-        self.size.bytes = self.size.bytes.saturating_add(bytes);
-        self.check(place)
-    }
-
-    fn check(&self, place: Place) -> Result<(), SyntaxError> {
-        if self.size.nodes.saturating_add(self.copies.nodes) > self.limits.nodes {
-            return Err(at(place, format!("more than {} values, aliases expanded", self.limits.nodes)));
-        }
-        if self.size.bytes.saturating_add(self.copies.bytes) > self.limits.scalar_bytes {
-            return Err(at(place, format!("more than {} bytes of text, aliases expanded", self.limits.scalar_bytes)));
-        }
-        Ok(())
-    }
-
     fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, text_tag: bool, anchor: usize, span: Span) -> Result<(), SyntaxError> {
-        let before = self.size;
-        self.charge(1, text.len(), span.start)?;
+        let before = self.account.size();
+        self.account.charge(1, text.len(), span.start)?;
         // The parser calls an absent value `~`.
         let absent = span.start.offset == span.end.offset && style == ScalarStyle::Plain;
         let plain = style == ScalarStyle::Plain && !text_tag;
@@ -274,7 +241,7 @@ impl<'s> Composer<'s> {
             return Ok(());
         }
         // Every note holds a pointer; a text made of nothing else must not be made many times larger by them.
-        self.charge(1, 0, span.start)?;
+        self.account.charge(1, 0, span.start)?;
         let mut pointer = String::new();
         for frame in &self.stack {
             match &frame.items {
@@ -291,11 +258,11 @@ impl<'s> Composer<'s> {
 
     fn open(&mut self, items: Items, anchor: usize, written: Written, span: Span) -> Result<(), SyntaxError> {
         self.refuse_as_key(span)?;
-        if self.stack.len() >= self.limits.depth {
-            return Err(at(span.start, format!("more than {} levels of nesting", self.limits.depth)));
+        if self.stack.len() >= self.depth {
+            return Err(at(span.start, format!("more than {} levels of nesting", self.depth)));
         }
-        let before = self.size;
-        self.charge(1, 0, span.start)?;
+        let before = self.account.size();
+        self.account.charge(1, 0, span.start)?;
         let node = self.positions.open(self.pending.take(), span, written);
         self.stack.push(Frame { node, anchor, before, items });
         Ok(())
@@ -318,13 +285,8 @@ impl<'s> Composer<'s> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), SyntaxError> {
         self.refuse_as_key(span)?;
-        // An anchor within itself is not known yet when its alias comes.
-        let Some(Anchored { size, .. }) = self.anchors.get(&anchor) else {
-            return Err(at(span.start, "the alias stands inside what it names".to_owned()));
-        };
-        let (size, before) = (*size, self.size);
-        self.charge(size.nodes, size.bytes, span.start)?;
-        let value = self.anchors.get(&anchor).map_or(Value::Null, |anchored| anchored.value.clone());
+        let before = self.account.size();
+        let value = self.account.alias(anchor, span.start)?;
         let node = self.positions.open(self.pending.take(), span, Written { form: Form::Alias, anchored: false, tagged: false });
         self.positions.close(node, span.end);
         self.finish(value, 0, before, span)
@@ -342,11 +304,7 @@ impl<'s> Composer<'s> {
     /// Puts a whole value where it belongs.
     fn finish(&mut self, value: Value, anchor: usize, before: Size, span: Span) -> Result<(), SyntaxError> {
         if anchor != 0 {
-            let size = Size { nodes: self.size.nodes - before.nodes, bytes: self.size.bytes - before.bytes };
-            self.copies.nodes = self.copies.nodes.saturating_add(size.nodes);
-            self.copies.bytes = self.copies.bytes.saturating_add(size.bytes);
-            self.check(span.start)?;
-            self.anchors.insert(anchor, Anchored { value: value.clone(), size });
+            self.account.keep(anchor, &value, before, span.start)?;
         }
         match self.stack.last_mut().map(|frame| &mut frame.items) {
             None => self.root = value,

@@ -2,13 +2,28 @@
 
 use super::compose::{at, narrow};
 use super::{Place, SyntaxError};
+use std::ops::Range;
 
 /// Refuses characters and lines that YAML 1.1 and YAML 1.2 readers, or `kubectl`'s splitter, take differently: behind one of
 /// them a whole object can hide from one reader and be applied by another.
 pub(super) fn refuse(text: &str) -> Result<(), SyntaxError> {
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        let end = begin + line.len();
+        // Nearly every line is plain: that is told without a branch for each byte.
+        let printable = |line: &str| line.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
+        if line.starts_with("---") || !printable(line.strip_suffix('\n').unwrap_or(line)) {
+            refuse_line(text, begin..end)?;
+        }
+        begin = end;
+    }
+    Ok(())
+}
+
+fn refuse_line(text: &str, line: Range<usize>) -> Result<(), SyntaxError> {
     let bytes = text.as_bytes();
-    let mut line_start = true;
-    for (offset, byte) in bytes.iter().enumerate() {
+    for offset in line.clone() {
+        let byte = &bytes[offset];
         let next = |ahead: usize| bytes.get(offset + ahead).copied().unwrap_or(0);
         let fault = match byte {
             b'\n' | b'\t' | b' '..=b'~' => None,
@@ -23,13 +38,12 @@ pub(super) fn refuse(text: &str) -> Result<(), SyntaxError> {
         if let Some(fault) = fault {
             return Err(at(locate(text, offset), format!("{fault}; write it as an escape in double quotes, such as \"\\u0085\"")));
         }
-        if line_start && *byte == b'-' && bytes[offset..].starts_with(b"---") {
+        if offset == line.start && bytes[offset..].starts_with(b"---") {
             let rest = text[offset + 3..].lines().next().unwrap_or("").trim();
             if !rest.is_empty() && !rest.starts_with('#') {
                 return Err(at(locate(text, offset), "nothing but a comment may follow `---` on its line".to_owned()));
             }
         }
-        line_start = *byte == b'\n';
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use super::Step;
 use crate::types::ManifestPath;
 use serde_json::Value;
 
-/// The names under which Kustomize reads a kustomization, in its order. The third, without an extension, is none of a [`ManifestPath`].
-pub const KUSTOMIZATION_NAMES: [&str; 2] = ["kustomization.yaml", "kustomization.yml"];
+/// The names under which Kustomize reads a kustomization, in its order.
+pub const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Whether a file of this name is read by Kustomize as a kustomization.
 pub fn is_kustomization(path: &ManifestPath) -> bool {
@@ -144,20 +144,6 @@ impl<'v> Kustomization<'v> {
     }
 }
 
-impl Patch<'_> {
-    /// Whether its target, or else the object it is itself written as, is this one. A target's name and kind are anchored patterns in
-    /// Kustomize; those with more than letters are taken for no match, since nothing here runs a stranger's pattern.
-    pub fn is_for(&self, kind: &str, name: &str, written: Option<(&str, &str)>) -> bool {
-        let Some(target) = self.target else { return written == Some((kind, name)) };
-        let fits = |field: &str, value: &str| match target.get(field).and_then(Value::as_str) {
-            None => true,
-            Some(wanted) => wanted == value || wanted == ".*" || (wanted.starts_with('^') && wanted.trim_matches(['^', '$']) == value),
-        };
-        let selects = ["labelSelector", "annotationSelector"].iter().any(|field| target.get(*field).is_some());
-        fits("kind", kind) && fits("name", name) && !selects
-    }
-}
-
 /// The path that a reference in a kustomization means, from the repository's root; none for what is not local, or leaves the repository.
 pub fn resolve_reference(directory: &str, reference: &str) -> Option<String> {
     if reference.contains("://") || reference.contains('?') || reference.starts_with('/') || reference.contains(':') {
@@ -227,8 +213,6 @@ mod tests {
                 PatchContent::Inline("kind: X\n")
             ]
         );
-        let patch = &kustomization.patches()[2];
-        assert!(patch.is_for("Deployment", "web", None) && !patch.is_for("Deployment", "api", None));
         assert!(kustomization.names_file("data/x.conf") && kustomization.names_file("p.yaml") && !kustomization.names_file("q.yaml"));
         assert_eq!(kustomization.replicas("web"), Some(vec![Step::key("replicas"), Step::Place(0), Step::key("count")]));
         assert!(kustomization.replicas("api").is_none());

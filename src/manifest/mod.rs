@@ -2,6 +2,7 @@
 //! differs between them, and fields set in place. It reads a text as `kubectl` does and refuses what two tools would read differently.
 //! Pure. It never guesses: what it cannot read in one way only is an error with its line and column.
 
+mod account;
 mod address;
 mod compose;
 mod diff;
@@ -79,7 +80,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, nodes: 150_000, depth: 64, scalar_bytes: 16 << 20 }
+        Self { bytes: 8 << 20, nodes: 140_000, depth: 64, scalar_bytes: 16 << 20 }
     }
 }
 

@@ -133,9 +133,11 @@ pub(super) struct NodeView<'p> {
 }
 
 impl Node {
-    fn moved(&self, by: Shift) -> Self {
-        let key = self.key.as_ref().map(|(key, span)| (key.clone(), by.span(*span)));
-        Self { key, value: by.span(self.value), end: self.end, written: self.written }
+    fn move_by(&mut self, by: Shift) {
+        self.value = by.span(self.value);
+        if let Some((_, key)) = &mut self.key {
+            *key = by.span(*key);
+        }
     }
 }
 
@@ -215,37 +217,32 @@ impl Positions {
         }
     }
 
-    /// The same with the subtree at `number` in the place of which the first field of another text stands now, that text being moved by
-    /// `prefix`, and what is behind the subtree by `moved`. What is above it ends behind it.
-    pub(super) fn grafted(&self, number: usize, other: &Self, prefix: Shift, moved: Shift) -> Option<Self> {
-        let (old, own) = (self.nodes.get(number)?.end as usize, other.nodes.get(1)?.end as usize);
-        let placed = |end: u32| u32::try_from(end as usize + number - 1).ok();
-        let mut nodes = Vec::with_capacity(self.nodes.len() + own);
-        for node in &self.nodes[..number] {
-            let mut node = node.clone();
-            if node.end as usize > number {
-                node.end = u32::try_from(node.end as usize + (own - 1) - (old - number)).ok()?;
-                node.value.end = moved.place(node.value.end);
-            }
-            nodes.push(node);
+    /// Puts the first field of another text, which is moved by `prefix`, in the place of the subtree at `number`; what is behind that is
+    /// moved by `moved`, and what is above it ends behind it. Either has to be there, or nothing changes.
+    pub(super) fn graft(&mut self, number: usize, mut other: Self, prefix: Shift, moved: Shift) {
+        let end = |positions: &Self, number: usize| positions.nodes.get(number).map(|node| node.end as usize);
+        let (Some(old), Some(own)) = (end(self, number), end(&other, 1)) else { return };
+        let narrow = |end: usize| u32::try_from(end).unwrap_or(u32::MAX);
+        let grown = |end: u32| narrow(end as usize + (own - 1) - (old - number));
+        for node in self.nodes[..number].iter_mut().filter(|node| node.end as usize > number) {
+            node.end = grown(node.end);
+            node.value.end = moved.place(node.value.end);
         }
-        for node in &other.nodes[1..own] {
-            nodes.push(Node { end: placed(node.end)?, ..node.moved(prefix) });
+        for node in &mut self.nodes[old..] {
+            node.end = grown(node.end);
+            node.move_by(moved);
         }
-        for node in &self.nodes[old..] {
-            nodes.push(Node { end: u32::try_from(node.end as usize + (own - 1) - (old - number)).ok()?, ..node.moved(moved) });
-        }
-        Some(Self { nodes })
+        let new = other.nodes.drain(1..own).map(|mut node| {
+            node.end = narrow(node.end as usize + number - 1);
+            node.move_by(prefix);
+            node
+        });
+        drop(self.nodes.splice(number..old, new));
     }
 
     /// The same in a text that was moved.
     pub(super) fn shifted(mut self, by: Shift) -> Self {
-        for node in &mut self.nodes {
-            node.value = by.span(node.value);
-            if let Some((_, key)) = &mut node.key {
-                *key = by.span(*key);
-            }
-        }
+        self.nodes.iter_mut().for_each(|node| node.move_by(by));
         self
     }
 

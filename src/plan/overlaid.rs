@@ -41,11 +41,13 @@ pub struct Overlays {
     pub before: Vec<Overlaid>,
     /// After it.
     pub after: Vec<Overlaid>,
-    /// The changed files of which everything is among those: what they say themselves is not the whole of it.
+    /// The changed files that overlays build, and that need not be judged as they are written: all of their objects are in `before` and
+    /// `after`, but for those of the files in `partial`.
     pub covered: BTreeSet<ManifestPath>,
     /// What was left out.
     pub left_out: BTreeSet<LeftOut>,
-    /// The overlays with the files of which something was left out there.
+    /// Overlays with the files of which something could not be followed to its end there; such a file may be in `covered` as well, and
+    /// is judged as it is written then.
     pub partial: BTreeSet<(String, ManifestPath)>,
 }
 
@@ -123,6 +125,8 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
     before.ways = before.staged.ways(&entries)?;
     after.ways = after.staged.ways(&entries)?;
 
+    after.leave_depths_out();
+
     let mut changed = Changed { files, known: HashMap::new() };
     let (ways_before, ways_after) = (before.all_ways(), after.all_ways());
     let mut affected: BTreeSet<Way> = ways_before.symmetric_difference(&ways_after).cloned().collect();
@@ -150,13 +154,15 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
     let mut count = 0;
     let before_made = before.make(affected.intersection(&ways_before), &mut count)?;
     let after_made = after.make(affected.intersection(&ways_after), &mut count)?;
-    let covered = files.keys().filter(|path| {
-        let (was, is) = (before.ways.files.contains_key(*path), after.ways.files.contains_key(*path));
+    let mut covered = BTreeSet::new();
+    for (path, change) in files {
+        let (was, is) = (before.ways.files.contains_key(path), after.ways.files.contains_key(path));
         // What nothing built stood for itself, and does so still.
-        let stood_alone = !was && base.entry(path.as_str()).ok().flatten().is_some();
-        if matches!(files.get(*path), Some(FileChange::Write(_))) { is && !stood_alone } else { was }
-    });
-    let covered = covered.cloned().collect();
+        let stood_alone = !was && base.entry(path.as_str())?.is_some();
+        if if matches!(change, FileChange::Write(_)) { is && !stood_alone } else { was } {
+            covered.insert(path.clone());
+        }
+    }
     Ok(Overlays { before: before_made, after: after_made, covered, left_out: after.left_out, partial: after.partial })
 }
 
@@ -260,6 +266,15 @@ impl<'b> Side<'b> {
             }
         }
         Ok(made)
+    }
+
+    /// Notes the chains of kustomizations that go on deeper than is followed.
+    fn leave_depths_out(&mut self) {
+        for chain in &self.ways.too_deep {
+            let Some(path) = chain.last().cloned() else { continue };
+            let what = format!("what it builds on: {} kustomizations build on each other by then", chain.len());
+            self.left_out.insert(LeftOut { overlay: overlay_of(chain), path, pointer: "/resources".to_owned(), what });
+        }
     }
 
     /// Notes for the overlay of a chain what was left out on its way.

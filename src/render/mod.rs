@@ -17,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod text;
+mod translate;
 mod violation;
 
 pub use catalogue::Catalogue;

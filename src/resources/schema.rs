@@ -129,21 +129,23 @@ fn schema_of_document<N: JsonSchema, S: JsonSchema>(kind: &str) -> Value {
     })
 }
 
+fn unknown_field(pointer: &str, name: &str, known: &[&str]) -> Problem {
+    let pointer = format!("{pointer}/{}", escape_pointer(name));
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if known.is_empty() => None,
+        None => Some(format!("known are: {}", known.join(", "))),
+    };
+    Problem { pointer, at_key: true, message: format!("there is no field `{name}` here"), hint }
+}
+
 fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &mut Vec<Problem>) {
     let pointer = error.instance_path().to_string();
     let problem = |message: String, hint: Option<String>| Problem { pointer: pointer.clone(), at_key: false, message, hint };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             let known = known_fields(error, schema);
-            for name in unexpected {
-                let pointer = format!("{pointer}/{}", escape_pointer(name));
-                let hint = match nearest(name, known.iter().copied()) {
-                    Some(near) => Some(format!("did you mean `{near}`?")),
-                    None if known.is_empty() => None,
-                    None => Some(format!("known are: {}", known.join(", "))),
-                };
-                problems.push(Problem { pointer, at_key: true, message: format!("there is no field `{name}` here"), hint });
-            }
+            problems.extend(unexpected.iter().map(|name| unknown_field(&pointer, name, &known)));
         }
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();

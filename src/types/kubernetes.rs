@@ -3,7 +3,8 @@
 use super::ParseError;
 use std::str::FromStr;
 
-/// A Kubernetes minor whose schemas are embedded, such as `1.33`. The default is the newest.
+/// A Kubernetes minor whose schemas are embedded, such as `1.33`. The default is the oldest: what a cluster that does not
+/// say its own is certain to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KubernetesVersion {
@@ -19,6 +20,11 @@ impl KubernetesVersion {
         MINORS.map(|minor| Self { minor })
     }
 
+    /// The newest.
+    pub fn newest() -> Self {
+        Self { minor: MINORS[MINORS.len() - 1] }
+    }
+
     /// The part after `1.`.
     pub fn minor(self) -> u16 {
         self.minor
@@ -27,7 +33,7 @@ impl KubernetesVersion {
 
 impl Default for KubernetesVersion {
     fn default() -> Self {
-        Self { minor: MINORS[MINORS.len() - 1] }
+        Self { minor: MINORS[0] }
     }
 }
 

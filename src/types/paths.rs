@@ -9,8 +9,8 @@ const COMPONENT_RULE: &str =
 text_type!(
     /// A file that holds manifests: a path relative to the root of the repository that cannot leave it, cannot name git's
     /// own files (`.git`, `.github`, `.gitmodules`, `.gitattributes`, ... in any case), has one spelling on every file
-    /// system, and ends with `.yaml`, `.yml` or `.json`.
-    ManifestPath, "^[A-Za-z0-9._+@=,-]+(/[A-Za-z0-9._+@=,-]+)*\\.(yaml|yml|json)$");
+    /// system, and ends with `.yaml`, `.yml` or `.json`, or is named `Kustomization`, which Kustomize reads too.
+    ManifestPath, "^([A-Za-z0-9._+@=,-]+(/[A-Za-z0-9._+@=,-]+)*\\.(yaml|yml|json)|([A-Za-z0-9._+@=,-]+/)*Kustomization)$");
 text_type!(
     /// A directory of a repository, by the rules of [`ManifestPath`]; `.` is the root.
     DirectoryPath, "^(\\.|[A-Za-z0-9._+@=,-]+(/[A-Za-z0-9._+@=,-]+)*)$");
@@ -52,8 +52,9 @@ impl FromStr for ManifestPath {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<Self, ParseError> {
         check("manifest path", text)?;
-        let extension = text.rsplit('/').next().and_then(|file| file.rsplit_once('.')).map(|(stem, extension)| (!stem.is_empty(), extension));
-        if !matches!(extension, Some((true, "yaml" | "yml" | "json"))) {
+        let name = text.rsplit('/').next().unwrap_or(text);
+        let extension = name.rsplit_once('.').map(|(stem, extension)| (!stem.is_empty(), extension));
+        if name != "Kustomization" && !matches!(extension, Some((true, "yaml" | "yml" | "json"))) {
             return Err(ParseError::new("manifest path", text, "it ends with .yaml, .yml or .json"));
         }
         Ok(Self(text.to_owned()))
@@ -71,6 +72,11 @@ impl FromStr for DirectoryPath {
         check("directory path", trimmed)?;
         Ok(Self(trimmed.to_owned()))
     }
+}
+
+/// The path of what is called `name` in `directory`, whose empty path is the root's.
+pub(crate) fn below(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
 fn check(what: &'static str, text: &str) -> Result<(), ParseError> {
@@ -96,7 +102,9 @@ mod tests {
 
     #[test]
     fn a_manifest_path_cannot_leave_the_repository_or_touch_gits_files() {
-        for good in ["a.yaml", "clusters/prod/namespaces/web.yml", ".config/x.json", "a/b+c@1=2,3.yaml"] {
+        for good in
+            ["a.yaml", "Kustomization", "clusters/prod/Kustomization", "clusters/prod/namespaces/web.yml", ".config/x.json", "a/b+c@1=2,3.yaml"]
+        {
             assert!(good.parse::<ManifestPath>().is_ok(), "{good}");
         }
         for bad in [

@@ -3,8 +3,7 @@
 
 use crate::manifest::{KUSTOMIZATION_NAMES, Kustomization, Limits, PatchContent, Step, parse, push_step, resolve_reference};
 use crate::plan::{BaseTree, FileChange, TreeError};
-use crate::types::ManifestPath;
-use crate::types::nearest;
+use crate::types::{ManifestPath, below, nearest};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -238,7 +237,7 @@ pub(super) fn is_patch(path: &ManifestPath, files: &BTreeMap<ManifestPath, FileC
     let mut is_named = false;
     for directory in directories.into_iter().rev().chain([""]) {
         for name in KUSTOMIZATION_NAMES {
-            let whole = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+            let whole = below(directory, name);
             let Ok(kustomization) = whole.parse::<ManifestPath>() else { continue };
             let bytes = match files.get(&kustomization) {
                 Some(FileChange::Write(bytes)) => Some(bytes.clone()),

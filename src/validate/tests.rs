@@ -82,7 +82,7 @@ impl BaseTree for FakeTree {
 }
 
 fn rules() -> Rules {
-    Rules::new(KubernetesVersion::default(), DirectoryPath::root(), UnknownKinds::Warn)
+    Rules::new(KubernetesVersion::newest(), DirectoryPath::root(), UnknownKinds::Warn)
 }
 
 fn change(files: &[(&str, &str)]) -> ChangeSet {

@@ -214,20 +214,46 @@ pub(super) fn at_mut<'v>(whole: &'v mut Value, places: &[Place]) -> Option<&'v m
     })
 }
 
-/// The document's value with the field set.
-pub(super) fn intended(document: &Value, resolved: &Resolved<'_>, value: &Value) -> Value {
-    let mut whole = document.clone();
-    let Some(mut at) = at_mut(&mut whole, &resolved.places) else { return whole };
-    for step in resolved.missing {
-        let Step::Key(key) = step else { return whole };
-        if at.is_null() {
-            *at = Value::Object(Map::new());
+/// What an edit is to make of the document: the value that stands at `places` then. Everything else stays.
+pub(super) struct Intent<'p> {
+    pub(super) places: &'p [Place],
+    pub(super) value: Value,
+}
+
+impl<'p> Intent<'p> {
+    /// The field set; what is missing on the way to it is made.
+    pub(super) fn set(resolved: &'p Resolved<'_>, value: &Value) -> Self {
+        let places = resolved.places.as_slice();
+        let Some((first, rest)) = resolved.missing.split_first() else { return Self { places, value: value.clone() } };
+        let mut whole = resolved.value.clone();
+        let mut at = &mut whole;
+        for step in [first].into_iter().chain(rest) {
+            if at.is_null() {
+                *at = Value::Object(Map::new());
+            }
+            let (Step::Key(key), Value::Object(fields)) = (step, at) else { return Self { places, value: whole } };
+            at = fields.entry(key.clone()).or_insert(Value::Null);
         }
-        let Value::Object(fields) = at else { return whole };
-        at = fields.entry(key.clone()).or_insert(Value::Null);
+        *at = value.clone();
+        Self { places, value: whole }
     }
-    *at = value.clone();
-    whole
+
+    /// The document's value as it is to be.
+    pub(super) fn whole(&self, document: &Value) -> Value {
+        let mut whole = document.clone();
+        if let Some(at) = at_mut(&mut whole, self.places) {
+            *at = self.value.clone();
+        }
+        whole
+    }
+
+    /// What is to stand at `above`, which leads to all that changes; none where it does not.
+    pub(super) fn below(&self, above: &[Place], document: &Value) -> Option<Value> {
+        let rest = self.places.strip_prefix(above)?;
+        let mut value = at(document, above)?.clone();
+        *at_mut(&mut value, rest)? = self.value.clone();
+        Some(value)
+    }
 }
 
 /// The place in the text that `places` lead to.

@@ -16,7 +16,7 @@ pub use error::{EditError, EditFault};
 
 use super::positions::{Shift, push_step};
 use super::{Document, FieldPath, Limits, ObjectAddress, Step, SyntaxError, parse};
-use locate::{Place, Resolved};
+use locate::{Intent, Place, Resolved};
 use page::{Page, Splice};
 use serde_json::Value;
 
@@ -26,6 +26,17 @@ pub struct Editor {
     text: String,
     documents: Vec<Document>,
     json: bool,
+}
+
+/// A text with an edit written, and what was read of it again.
+struct Written {
+    text: String,
+    reread: Reread,
+}
+
+enum Reread {
+    Document(Document),
+    Field(part::Reread),
 }
 
 impl Editor {
@@ -81,11 +92,11 @@ impl Editor {
                 return Ok(true);
             }
         }
-        let intended = locate::intended(&at.value, &resolved, value);
+        let intent = Intent::set(&resolved, value);
         // A comment that stands deeper than a block of text before it would become a part of it: then the text goes on one line.
-        let written = self.written(document, &intended, [true, false], |blocks| self.splices(document, &resolved, whole, value, blocks))?;
-        let Some((text, reread)) = written else { return Err(self.refusal(document, &resolved.places, whole)) };
-        self.take(document, text, reread);
+        let written = self.written(document, &intent, [true, false], |blocks| self.splices(document, &resolved, whole, value, blocks))?;
+        let Some(written) = written else { return Err(self.refusal(document, &resolved.places, whole)) };
+        self.take(document, written);
         Ok(true)
     }
 
@@ -194,19 +205,20 @@ impl Editor {
         let places = [parent.places.as_slice(), std::slice::from_ref(&place)].concat();
         let child = locate::walk(at, &places, whole)?;
         let number = at.positions.below(spot.node.number).position(|node| node.number == child.node.number);
-        let mut intended = root.clone();
-        match (locate::at_mut(&mut intended, &parent.places), &place) {
-            (Some(Value::Object(fields)), Place::Key(key)) => drop(fields.shift_remove(key)),
-            (Some(Value::Array(items)), Place::Index(index)) => drop(items.remove(*index)),
+        let mut value = parent.value.clone();
+        match (&mut value, &place) {
+            (Value::Object(fields), Place::Key(key)) => drop(fields.shift_remove(key)),
+            (Value::Array(items), Place::Index(index)) => drop(items.remove(*index)),
             _ => return Err(EditError::unsound(whole)),
         }
+        let intent = Intent { places: &parent.places, value };
         let page = Page::new(&self.text, at, self.json, whole);
         let number = number.unwrap_or(usize::MAX);
         let taken_out = |taken| remove::child(&page, &spot.node, parent.value, number, taken);
-        let Some((text, reread)) = self.written(document, &intended, remove::Taken::WAYS, taken_out)? else {
+        let Some(written) = self.written(document, &intent, remove::Taken::WAYS, taken_out)? else {
             return Err(locate::comes_back(at, &spot.node, &place, whole).unwrap_or_else(|| self.refusal(document, &places, whole)));
         };
-        self.take(document, text, reread);
+        self.take(document, written);
         Ok(true)
     }
 
@@ -221,23 +233,24 @@ impl Editor {
         if !resolved.missing.is_empty() || resolved.value.is_null() {
             return self.set(object, path, &Value::Array(vec![value.clone()]));
         }
-        let mut intended = at.value.clone();
-        match locate::at_mut(&mut intended, &resolved.places) {
-            Some(Value::Array(items)) => items.push(value.clone()),
+        let mut list = resolved.value.clone();
+        match &mut list {
+            Value::Array(items) => items.push(value.clone()),
             _ => {
                 let message = format!("`{path}` is {}, not a list", locate::kind(resolved.value));
                 return Err(EditError::new(EditFault::Kind, message));
             }
         }
+        let intent = Intent { places: &resolved.places, value: list };
         let added = |blocks| {
             let mut page = Page::new(&self.text, at, self.json, path.steps());
             page.style.literal &= blocks;
             insert::element(&page, locate::walk(at, &resolved.places, path.steps())?, resolved.value, value)
         };
-        let Some((text, reread)) = self.written(document, &intended, [true, false], added)? else {
+        let Some(written) = self.written(document, &intent, [true, false], added)? else {
             return Err(self.refusal(document, &resolved.places, path.steps()));
         };
-        self.take(document, text, reread);
+        self.take(document, written);
         Ok(true)
     }
 
@@ -245,12 +258,12 @@ impl Editor {
     fn written<W>(
         &self,
         document: usize,
-        intended: &Value,
+        intent: &Intent<'_>,
         ways: impl IntoIterator<Item = W>,
         splices: impl Fn(W) -> Result<Vec<Splice>, EditError>,
-    ) -> Result<Option<(String, Document)>, EditError> {
+    ) -> Result<Option<Written>, EditError> {
         for way in ways {
-            if let Some(written) = self.applied(document, &splices(way)?, intended) {
+            if let Some(written) = self.applied(document, &splices(way)?, intent) {
                 return Ok(Some(written));
             }
         }
@@ -276,13 +289,14 @@ impl Editor {
         }
     }
 
-    /// The text with the splices written, and its document, unless that then says anything else than `intended`. Only the document's own
+    /// The text with the splices written, and its document, unless that then says anything else than is meant. Only the document's own
     /// lines are read again: a line that begins with `---` or `...` is the end of a document wherever it stands (YAML 1.2.2, 9.1.2).
-    fn applied(&self, at: usize, splices: &[Splice], intended: &Value) -> Option<(String, Document)> {
-        if let Some(applied) = self.applied_in_part(at, splices, intended) {
-            return Some(applied);
+    fn applied(&self, at: usize, splices: &[Splice], intent: &Intent<'_>) -> Option<Written> {
+        if let Some((text, field)) = self.applied_in_part(at, splices, intent) {
+            return Some(Written { text, reread: Reread::Field(field) });
         }
-        let begin = self.documents.get(at)?.positions.node(0)?.value.start.offset as usize;
+        let document = self.documents.get(at)?;
+        let begin = document.positions.node(0)?.value.start.offset as usize;
         let lines = page::document_lines(&self.text, begin);
         if splices.iter().any(|splice| splice.range.start < lines.start || splice.range.end > lines.end) {
             return None;
@@ -291,18 +305,22 @@ impl Editor {
         let end = text.len() - (self.text.len() - lines.end);
         let mut reread = parse(text.get(lines.start..end)?, Limits::default()).ok()?;
         let json = !self.json || serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-        let document = reread.pop().filter(|document| json && reread.is_empty() && document.value == *intended)?;
+        let intended = intent.whole(&document.value);
+        let document = reread.pop().filter(|document| json && reread.is_empty() && document.value == intended)?;
         let moved = Shift::between("", text.get(..lines.start)?);
-        Some((text, Document { index: at, ..document.shifted(moved) }))
+        Some(Written { text, reread: Reread::Document(Document { index: at, ..document.shifted(moved) }) })
     }
 
     /// Puts the text in the place of the old one; the documents behind the one that was read again stand elsewhere now.
-    fn take(&mut self, at: usize, text: String, reread: Document) {
+    fn take(&mut self, at: usize, Written { text, reread }: Written) {
         let moved = Shift::between(&self.text, &text);
         self.text = text;
         let behind = self.documents.split_off((at + 1).min(self.documents.len()));
-        self.documents.truncate(at);
-        self.documents.push(reread);
+        match (self.documents.get_mut(at), reread) {
+            (Some(document), Reread::Document(reread)) => *document = reread,
+            (Some(document), Reread::Field(field)) => field.put(document),
+            (None, _) => {}
+        }
         self.documents.extend(behind.into_iter().map(|document| document.shifted(moved)));
     }
 }

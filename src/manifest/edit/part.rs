@@ -2,11 +2,11 @@
 //! The lines of such a field are a YAML text of their own, and what follows it in its mapping stands in for by a field of our own, so
 //! that what the reader makes of the lines is what it makes of them within the whole. Whoever finds no such field reads everything.
 
-use super::locate::{self, Place};
+use super::locate::{self, Intent, Place};
 use super::page::{Splice, spliced};
 use super::{Editor, Shift};
 use crate::manifest::positions::{Form, NodeView, push_step};
-use crate::manifest::{Disputed, Document, Limits, parse};
+use crate::manifest::{Disputed, Document, Limits, Positions, parse};
 use serde_json::Value;
 use std::ops::Range;
 
@@ -24,14 +24,38 @@ struct Field {
     above: String,
 }
 
+/// A field as it was read again.
+pub(super) struct Reread {
+    number: usize,
+    places: Vec<Place>,
+    value: Value,
+    positions: Positions,
+    disputed: Vec<Disputed>,
+    prefix: Shift,
+    moved: Shift,
+}
+
+impl Reread {
+    /// Puts the field in its place in the document it was read for.
+    pub(super) fn put(self, document: &mut Document) {
+        if let Some(at) = locate::at_mut(&mut document.value, &self.places) {
+            *at = self.value;
+        }
+        document.positions.graft(self.number, self.positions, self.prefix, self.moved);
+        document.disputed = self.disputed;
+    }
+}
+
 impl Editor {
-    /// The text with the splices written, and its document, as the whole of it would be read; none where that cannot be told from a part.
-    pub(super) fn applied_in_part(&self, at: usize, splices: &[Splice], intended: &Value) -> Option<(String, Document)> {
+    /// The text with the splices written, and the field that changed, as the whole of it would be read; none where that cannot be told from
+    /// a part.
+    pub(super) fn applied_in_part(&self, at: usize, splices: &[Splice], intent: &Intent<'_>) -> Option<(String, Reread)> {
         let document = self.documents.get(at)?;
         if self.json || is_woven(document) {
             return None;
         }
         let field = self.field_of(document, splices)?;
+        let wanted = intent.below(&field.places, &document.value)?;
         let text = spliced(&self.text, splices);
         let end = text.len() - (self.text.len() - field.lines.end);
         let next = if field.key == "next" { "after" } else { "next" };
@@ -39,16 +63,14 @@ impl Editor {
         let mut read = parse(&part, Limits::default()).ok()?;
         let part = read.pop().filter(|_| read.is_empty())?;
         let fields = part.value.as_object().filter(|fields| fields.len() == 2)?;
-        let mut value = document.value.clone();
-        *locate::at_mut(&mut value, &field.places)? = fields.get(&field.key)?.clone();
-        if value != *intended {
+        if *fields.get(&field.key)? != wanted {
             return None;
         }
         let prefix = Shift::between("", text.get(..field.lines.start)?);
         let moved = Shift::between(&self.text[field.lines.clone()], text.get(field.lines.start..end)?);
-        let positions = document.positions.grafted(field.number, &part.positions, prefix, moved)?;
         let disputed = disputed(document, &field, part.disputed, prefix, moved, next);
-        Some((text, Document { value, positions, index: document.index, start_line: document.start_line, disputed }))
+        let (number, places, positions) = (field.number, field.places, part.positions);
+        Some((text, Reread { number, places, value: wanted, positions, disputed, prefix, moved }))
     }
 
     /// The innermost field that holds every splice behind its key.

@@ -36,11 +36,9 @@ impl Room {
     /// # Errors
     /// When there is not enough; then nothing is left.
     pub fn take(&mut self, amount: usize) -> Result<(), PatchError> {
-        match self.0.checked_sub(amount) {
-            Some(left) => self.0 = left,
-            None => self.0 = 0,
-        }
-        if self.0 == 0 { Err(PatchError::TooMuch) } else { Ok(()) }
+        let left = self.0.checked_sub(amount);
+        self.0 = left.unwrap_or(0);
+        left.map(drop).ok_or(PatchError::TooMuch)
     }
 
     /// Takes what a value weighs.
@@ -65,4 +63,18 @@ impl Room {
 
 fn misfit(message: impl Into<String>) -> PatchError {
     PatchError::Misfit(message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_that_fits_exactly_fits_and_one_more_leaves_nothing() {
+        let mut room = Room::new(3);
+        assert_eq!(room.take(3), Ok(()));
+        assert_eq!((room.take(0), room.take(1)), (Ok(()), Err(PatchError::TooMuch)));
+        let mut room = Room::new(3);
+        assert_eq!((room.take(4), room.take(1)), (Err(PatchError::TooMuch), Err(PatchError::TooMuch)));
+    }
 }

@@ -13,7 +13,8 @@ impl Inverse {
     /// Takes the change back on `base`, within the directory the change was for.
     ///
     /// # Errors
-    /// When the base cannot be read.
+    /// When the base cannot be read, when what was kept names no object or field, and when a kustomization below `within` that names a
+    /// file that goes cannot go on without it. What somebody else changed since is no error: it is in [`Undone::left`].
     pub fn apply(&self, base: &dyn BaseTree, within: &DirectoryPath) -> Result<Undone, PlanError> {
         let (mut staged, mut left, mut returning) = (Staged::new(base, within), Vec::new(), Vec::new());
         for (path, undo) in &self.files {

@@ -61,14 +61,18 @@ pub(super) fn taken_back(text: &str, stretches: &[Stretch]) -> Option<String> {
 impl Stretch {
     /// Where its lines stand, told apart by so many neighbours.
     fn place(&self, text: &str, most: usize) -> Option<std::ops::Range<usize>> {
-        let above = self.above[self.above.len().saturating_sub(most)..].concat();
-        let wanted = format!("{above}{}{}", self.is, self.below[..self.below.len().min(most)].concat());
+        let above = &self.above[self.above.len().saturating_sub(most)..];
+        let below = &self.below[..self.below.len().min(most)];
+        let wanted: Vec<&str> =
+            above.iter().map(String::as_str).chain(self.is.split_inclusive('\n')).chain(below.iter().map(String::as_str)).collect();
         if wanted.is_empty() {
             return None;
         }
-        let begins_line = |at: &usize| *at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n');
-        let mut places = text.match_indices(&wanted).map(|(at, _)| at).filter(begins_line);
-        let at = places.next().filter(|_| places.next().is_none())? + above.len();
+        // Whole lines, since a stretch that is found within one, or over another, hides the place it is meant for.
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut places = lines.windows(wanted.len()).enumerate().filter(|(_, window)| *window == wanted).map(|(line, _)| line);
+        let line = places.next().filter(|_| places.next().is_none())? + above.len();
+        let at = lines[..line].iter().map(|line| line.len()).sum();
         Some(at..at + self.is.len())
     }
 }
@@ -87,5 +91,15 @@ mod tests {
         assert_eq!(taken_back(&new.replace("a: 9", "a: 8"), &made), None, "somebody wrote the line anew");
         assert_eq!(taken_back(&format!("{new}---\n{new}"), &made), None, "it stands there twice");
         assert_eq!(taken_back("", &stretches("a: 1\n", "")), None, "nothing says where");
+    }
+
+    #[test]
+    fn lines_are_found_where_they_overlap_with_others_like_them() {
+        let blank = Stretch { above: Vec::new(), was: "b: 2\r\n".to_owned(), is: "\r\n\r\n".to_owned(), below: Vec::new() };
+        let taken = |text: &str| taken_back(text, std::slice::from_ref(&blank));
+        assert_eq!(taken("a: 1\r\n\r\n\r\nc: 3\r\n").as_deref(), Some("a: 1\r\nb: 2\r\nc: 3\r\n"));
+        assert_eq!(taken("a: 1\r\n\r\n\r\n\r\nc: 3\r\n"), None, "they stand there twice, one place over the other");
+        let ended = Stretch { above: Vec::new(), was: "a: 2".to_owned(), is: "a: 1".to_owned(), below: Vec::new() };
+        assert_eq!(taken_back("a: 15\n", &[ended]), None, "that is another line");
     }
 }

@@ -8,7 +8,7 @@ use crate::expression::{Expression, Scope, Variables};
 use crate::inventory::Target;
 use crate::manifest::{FieldPath, ObjectAddress, Step};
 use crate::plan::PlanError;
-use crate::plan::staged::{Aim, Found, Staged, failed, hold};
+use crate::plan::staged::{Aim, Found, Staged, Wanted, failed, hold};
 use crate::render::{TextKind, TextTemplate};
 use crate::types::{ManifestPath, SpecError};
 use serde_json::Value;
@@ -248,8 +248,11 @@ pub(super) fn apply(edits: &[Edit], context: &Variables<'_>, scope: &Scope<'_>, 
                 (None, None) => continue,
             };
             let before = identity::of(staged, &aim);
-            operation.action.perform(Place { aim: &aim, found: found.as_ref(), field: &field }, scope, staged)?;
+            let wanted = operation.action.perform(Place { aim: &aim, found: found.as_ref(), field: &field }, scope, staged)?;
             identity::compare(&aim, &field, &before, staged)?;
+            if let (Some(found), Some(wanted)) = (&found, &wanted) {
+                staged.require_built(found, &field, wanted)?;
+            }
         }
     }
     Ok(())
@@ -276,25 +279,29 @@ struct Place<'p> {
 }
 
 impl Action {
-    fn perform(&self, place: Place<'_>, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<(), PlanError> {
+    /// Does it, and tells what the field is to be then; none where nothing was asked for.
+    fn perform(&self, place: Place<'_>, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<Option<Wanted>, PlanError> {
         let Place { aim, found, field } = place;
         let value = |expression: &Expression| evaluate(expression, self.verb(), field, scope);
-        match self {
-            Self::Set(expression) => match value(expression)? {
-                Value::Null => Ok(()),
-                value => {
-                    let value = kept_text::of(staged, aim, field, value);
-                    hold(aim, found, field, &value)?;
-                    staged.set(aim, &value).map(drop)
+        let wanted = match self {
+            Self::Set(expression) => {
+                let value = value(expression)?;
+                if value.is_null() {
+                    return Ok(None);
                 }
-            },
+                let value = kept_text::of(staged, aim, field, value);
+                hold(aim, found, field, &value)?;
+                staged.set(aim, &value)?;
+                Wanted::Value(value)
+            }
             Self::Grow(growth) => {
                 let Some(old) = staged.get(aim)? else {
                     return Err(failed(aim.path(), format!("`{field}` is not there, so nothing can grow; `set` it first")));
                 };
                 let grown = growth.grown(&old, scope).map_err(|error| failed(aim.path(), format!("`{field}` cannot grow: {error}")))?;
                 hold(aim, found, field, &grown)?;
-                staged.set(aim, &grown).map(drop)
+                staged.set(aim, &grown)?;
+                Wanted::Value(grown)
             }
             Self::Merge(expression) => {
                 let value = value(expression)?;
@@ -302,18 +309,25 @@ impl Action {
                     return Err(failed(aim.path(), format!("what is merged into `{field}` is no mapping")));
                 }
                 let value = kept_text::of(staged, aim, field, value);
-                staged.modify(aim, "merge", &mut |editor, object, field| editor.merge(object, field, &value)).map(drop)
+                staged.modify(aim, "merge", &mut |editor, object, field| editor.merge(object, field, &value))?;
+                Wanted::Value(value)
             }
             Self::Append(expression) => {
                 let value = value(expression)?;
-                staged.modify(aim, "append", &mut |editor, object, field| editor.append(object, field, &value)).map(drop)
+                staged.modify(aim, "append", &mut |editor, object, field| editor.append(object, field, &value))?;
+                Wanted::Element(value)
             }
             Self::Ensure(expression, key) => {
                 let value = kept_text::of_element(staged, aim, field, value(expression)?, key.as_deref());
-                staged.modify(aim, "ensure", &mut |editor, object, field| editor.ensure(object, field, &value, key.as_deref())).map(drop)
+                staged.modify(aim, "ensure", &mut |editor, object, field| editor.ensure(object, field, &value, key.as_deref()))?;
+                Wanted::Element(value)
             }
-            Self::Remove => staged.take_field_out(aim, found, field).map(drop),
-        }
+            Self::Remove => {
+                staged.take_field_out(aim, found, field)?;
+                Wanted::Nothing
+            }
+        };
+        Ok(Some(wanted))
     }
 }
 

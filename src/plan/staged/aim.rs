@@ -3,6 +3,8 @@
 
 use super::entries::{is_count, is_image};
 use super::kustomize::{directory_of, field as path_of};
+use super::selection::{Patterns, fits_target, is_by_names};
+use super::transform::Passing;
 use super::{Found, Staged, failed};
 use crate::manifest::{
     EditError, Editor, FieldPath, Kustomization, ObjectAddress, ObjectRef, Patch, PatchContent, Step, is_kustomization, resolve_reference,
@@ -14,6 +16,9 @@ use serde_json::{Map, Value};
 
 /// Something done to a field of an object.
 pub(in crate::plan) type Operation<'o> = &'o mut dyn FnMut(&mut Editor, Option<&ObjectAddress>, &FieldPath) -> Result<bool, EditError>;
+
+/// An object that was found, and how it is called where a patch comes to it.
+type Known<'k> = (&'k Found, &'k Passing);
 
 /// What has to be changed for a field to have another value.
 #[derive(Debug, Clone)]
@@ -92,6 +97,8 @@ impl Staged<'_> {
 
     fn aim_at_patches(&mut self, found: &Found, field: &FieldPath, at: usize, kustomization: Kustomization<'_>) -> Result<Aim, PlanError> {
         let path = found.chain[at].clone();
+        let passing = self.called_within(found, at)?;
+        let found = (found, &passing);
         // The last patch has the last word.
         for patch in kustomization.patches().into_iter().rev() {
             let aim = match patch.content {
@@ -102,16 +109,32 @@ impl Staged<'_> {
                 return Ok(aim);
             }
         }
-        self.aim_from(found, field, at + 1)
+        self.aim_from(found.0, field, at + 1)
     }
 
-    fn in_inline(&mut self, path: &ManifestPath, patch: &Patch<'_>, text: &str, found: &Found, field: &FieldPath) -> Result<Option<Aim>, PlanError> {
+    /// The object under each name it has in the kustomizations within the one at `at`.
+    fn called_within(&mut self, found: &Found, at: usize) -> Result<Passing, PlanError> {
+        let mut passing = Passing::new(Value::Null, found.object.clone());
+        for inner in (at + 1..found.chain.len()).rev() {
+            passing.known_as.push(self.as_built(&found.chain[inner..], &found.object)?);
+        }
+        Ok(passing)
+    }
+
+    fn in_inline(
+        &mut self,
+        path: &ManifestPath,
+        patch: &Patch<'_>,
+        text: &str,
+        found: Known<'_>,
+        field: &FieldPath,
+    ) -> Result<Option<Aim>, PlanError> {
         let Ok(editor) = Editor::open(text.to_owned(), false) else { return Ok(None) };
         let field = self.in_patch(&editor, patch, found, field)?.map(|(_, field)| field);
         Ok(field.map(|field| Aim::Inline { path: path.clone(), text: path_of(&patch.steps), field }))
     }
 
-    fn in_file(&mut self, path: &ManifestPath, patch: &Patch<'_>, file: &str, found: &Found, field: &FieldPath) -> Result<Option<Aim>, PlanError> {
+    fn in_file(&mut self, path: &ManifestPath, patch: &Patch<'_>, file: &str, found: Known<'_>, field: &FieldPath) -> Result<Option<Aim>, PlanError> {
         let Some(file) = resolve_reference(directory_of(path), file).and_then(|file| file.parse::<ManifestPath>().ok()) else { return Ok(None) };
         let Some(text) = self.text(&file)? else { return Ok(None) };
         let Ok(editor) = Editor::open(text, file.as_str().ends_with(".json")) else { return Ok(None) };
@@ -124,14 +147,17 @@ impl Staged<'_> {
         &mut self,
         editor: &Editor,
         patch: &Patch<'_>,
-        found: &Found,
+        (found, passing): Known<'_>,
         field: &FieldPath,
     ) -> Result<Option<(Option<ObjectAddress>, FieldPath)>, PlanError> {
-        let object = &found.object;
+        let selected = patch.target.map(|target| is_by_names(target) && fits_target(target, passing, &mut Patterns::default()) == Some(true));
+        if selected == Some(false) {
+            return Ok(None);
+        }
         if let [document] = editor.documents()
             && let Value::Array(operations) = &document.value
         {
-            if !patch.is_for(&object.kind, &object.name, None) {
+            if selected.is_none() {
                 return Ok(None);
             }
             let Some(pointer) = self.pointer(found, field)? else { return Ok(None) };
@@ -144,8 +170,7 @@ impl Staged<'_> {
         }
         for document in editor.documents() {
             let written = ObjectRef::of(&document.value).ok();
-            let named = written.as_ref().map(|written| (written.kind.as_str(), written.name.as_str()));
-            if !patch.is_for(&object.kind, &object.name, named) {
+            if selected.is_none() && !written.as_ref().is_some_and(|written| passing.is_named(written)) {
                 continue;
             }
             let address = written.filter(|_| editor.documents().len() > 1).map(|written| ObjectAddress::exactly(&written));

@@ -13,19 +13,34 @@ const KEEP_NAME: [&str; 3] = ["APIService", "CustomResourceDefinition", "Namespa
 /// `namespace`, `namePrefix` and `nameSuffix`.
 pub(super) fn named(path: &ManifestPath, kustomization: Kustomization<'_>, object: &mut Passing) {
     let Some(now) = object.now().cloned() else { return };
-    let core = now.group().is_empty();
+    let called = called(kustomization, &now);
+    if let Some(namespace) = called.namespace.filter(|_| kustomization.namespace().is_some() && now.is_cluster_scoped() != Some(true)) {
+        object.set_metadata("namespace", &namespace, (path.clone(), "/namespace".to_owned()));
+    }
+    if called.name != now.name {
+        let by = if is_namespace(&now) { "/namespace" } else { "/namePrefix" };
+        object.set_metadata("name", &called.name, (path.clone(), by.to_owned()));
+    }
+}
+
+/// What a kustomization calls an object, by `namespace`, `namePrefix` and `nameSuffix`.
+pub(super) fn called(kustomization: Kustomization<'_>, object: &ObjectRef) -> ObjectRef {
+    let mut called = object.clone();
     if let Some(namespace) = kustomization.namespace() {
-        let by = (path.clone(), "/namespace".to_owned());
-        if core && now.kind == "Namespace" {
-            object.set_metadata("name", namespace, by);
-        } else if now.is_cluster_scoped() != Some(true) {
-            object.set_metadata("namespace", namespace, by);
+        if is_namespace(object) {
+            called.name = namespace.to_owned();
+        } else if object.is_cluster_scoped() != Some(true) {
+            called.namespace = Some(namespace.to_owned());
         }
     }
-    let renamed = kustomization.renamed(&now.name);
-    if renamed != now.name && !KEEP_NAME.contains(&now.kind.as_str()) {
-        object.set_metadata("name", &renamed, (path.clone(), "/namePrefix".to_owned()));
+    if !KEEP_NAME.contains(&object.kind.as_str()) {
+        called.name = kustomization.renamed(&called.name);
     }
+    called
+}
+
+fn is_namespace(object: &ObjectRef) -> bool {
+    object.group().is_empty() && object.kind == "Namespace"
 }
 
 /// `labels`, `commonLabels` and `commonAnnotations`.
@@ -49,7 +64,7 @@ pub(super) fn labelled(path: &ManifestPath, kustomization: &Value, object: &mut 
                 _ => spec.get_mut("selector").into_iter().for_each(|selector| extend(selector, "matchLabels", pairs)),
             }
         }
-        object.decided.push((path.clone(), at.to_owned()));
+        object.decide((path.clone(), at.to_owned()));
     };
     for (place, entry) in kustomization.get("labels").and_then(Value::as_array).into_iter().flatten().enumerate() {
         let is_true = |field: &str| entry.get(field) == Some(&Value::Bool(true));
@@ -81,7 +96,7 @@ pub(super) fn counted(path: &ManifestPath, kustomization: &Value, object: &mut P
         let spec = object.value.as_object_mut().map(|fields| fields.entry("spec").or_insert_with(|| Value::Object(Map::new())));
         if let Some(spec) = spec.and_then(Value::as_object_mut) {
             spec.insert("replicas".to_owned(), count.clone());
-            object.decided.push((path.clone(), format!("/replicas/{place}")));
+            object.decide((path.clone(), format!("/replicas/{place}")));
         }
     }
 }
@@ -112,7 +127,11 @@ pub(super) fn imaged(path: &ManifestPath, kustomization: &Value, object: &mut Pa
             **image = Value::from(new);
         }
         if decides {
-            object.decided.push((path.clone(), format!("/images/{place}")));
+            let by = (path.clone(), format!("/images/{place}"));
+            if let Some(watched) = &mut object.watched {
+                watched.change_image(pattern, entry, &by);
+            }
+            object.decided.push(by);
         }
     }
     Ok(())

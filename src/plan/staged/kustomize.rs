@@ -34,6 +34,8 @@ pub(in crate::plan) struct Ways {
     pub(in crate::plan) files: BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>,
     /// To every kustomization, which is the last of its chain.
     pub(in crate::plan) chains: Vec<Vec<ManifestPath>>,
+    /// Those that go on deeper than is followed.
+    pub(in crate::plan) too_deep: Vec<Vec<ManifestPath>>,
 }
 
 /// The paths of files a kustomization names.
@@ -112,7 +114,15 @@ impl Staged<'_> {
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
     pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
         let roots = self.roots()?;
-        Ok(self.ways(&roots)?.files)
+        let ways = self.ways(&roots)?;
+        if let Some(last) = ways.too_deep.first().and_then(|chain| chain.last()) {
+            let message = format!(
+                "the kustomizations below {} build on each other more than {MAX_DEPTH} deep, beyond {last}: name the `file`, or a target that is narrower",
+                self.within
+            );
+            return Err(PlanError::Object(message));
+        }
+        Ok(ways.files)
     }
 
     /// What is built from these kustomizations.
@@ -172,7 +182,11 @@ impl Staged<'_> {
     }
 
     fn follow(&mut self, path: &ManifestPath, chain: &mut Vec<ManifestPath>, ways: &mut Ways) -> Result<(), PlanError> {
-        if chain.contains(path) || chain.len() == MAX_DEPTH {
+        if chain.contains(path) {
+            return Ok(());
+        }
+        if chain.len() == MAX_DEPTH {
+            ways.too_deep.push(chain.clone());
             return Ok(());
         }
         if ways.chains.len() == MAX_WAYS {

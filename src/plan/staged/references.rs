@@ -4,6 +4,8 @@
 
 use super::entries::COUNTED;
 use super::kustomize::{directory_of, field};
+use super::selection::{Patterns, fits_target, is_by_names};
+use super::transform::Passing;
 use super::{Stage, Staged};
 use crate::manifest::{
     Editor, Kustomization, Limits, ObjectAddress, ObjectRef, Patch, PatchContent, Step, flatten, is_kustomization, parse, resolve_reference,
@@ -279,16 +281,12 @@ impl Leaving {
 
     /// Whether a target is this object and no other one. Patterns and selectors are for whatever they find, which may be nothing.
     fn is_target(&self, target: &Value) -> bool {
-        let text = |field: &str| target.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let selects = ["labelSelector", "annotationSelector"].iter().any(|field| target.get(*field).is_some());
-        let (Some(kind), Some(name)) = (text("kind"), text("name")) else { return false };
-        let fits = |named: &ObjectRef| {
-            kind == named.kind
-                && name == named.name
-                && text("group").is_none_or(|group| group == named.group())
-                && text("namespace").is_none_or(|namespace| named.namespace.as_deref() == Some(namespace))
-        };
-        !selects && self.names.iter().any(fits) && self.others.is_empty()
+        let text = |field: &str| target.get(field).and_then(Value::as_str).filter(|text| !text.is_empty() && *text != ".*");
+        if text("kind").is_none() || text("name").is_none() || !is_by_names(target) || !self.others.is_empty() {
+            return false;
+        }
+        let fits = |named: &ObjectRef| fits_target(target, &Passing::new(Value::Null, named.clone()), &mut Patterns::default()) == Some(true);
+        self.names.iter().any(fits)
     }
 
     /// Whether a patch written as this object is for the one that leaves.

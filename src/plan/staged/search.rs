@@ -1,5 +1,6 @@
 //! An object found by its name in whichever file below the target it stands, with the kustomizations that build it.
 
+use super::fields::called;
 use super::{Staged, listed};
 use crate::manifest::{Kustomization, Limits, Mentions, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
 use crate::plan::PlanError;
@@ -91,8 +92,8 @@ impl Staged<'_> {
         Ok(PlanError::Object(format!("there is no {wanted} below {}{near}{there}{unread}", self.within)))
     }
 
-    /// The first of these objects, none of which is in `path`'s base text, that stands in some file all the same, and in which: in that
-    /// file, or where its own namespace makes it the same object wherever below the target it stands.
+    /// The first of these objects that stands in some file now, and in which: in `path`, or, where its own namespace makes it the same
+    /// object wherever it stands, in any file below the target. None of them is to be in `path` when it is asked for.
     pub(in crate::plan) fn standing(&mut self, objects: &[ObjectRef], path: &ManifestPath) -> Result<Option<(ObjectRef, ManifestPath)>, PlanError> {
         let mut places = vec![path.clone()];
         if objects.iter().any(is_the_same_anywhere) {
@@ -134,7 +135,8 @@ impl Staged<'_> {
     /// The objects of a file that the address names.
     fn matches(&mut self, candidate: &Candidate, address: &ObjectAddress) -> Result<Vec<Found>, PlanError> {
         // Most files say neither name nor kind, and need not be read, or not be parsed. A prefix of Kustomize's is not in the file.
-        let name = if self.renames(&candidate.chain)? { None } else { Some(address.name()) };
+        // A Namespace may be called as its kustomization's `namespace`.
+        let name = if address.kind() == "Namespace" || self.renames(&candidate.chain)? { None } else { Some(address.name()) };
         if !self.may_hold(&candidate.path, address.kind(), name) {
             return Ok(Vec::new());
         }
@@ -167,11 +169,8 @@ impl Staged<'_> {
     pub(super) fn as_built(&mut self, chain: &[ManifestPath], object: &ObjectRef) -> Result<ObjectRef, PlanError> {
         let mut built = object.clone();
         for path in chain.iter().rev() {
-            let Some(value) = self.kustomization(path)? else { continue };
-            let kustomization = Kustomization::of(&value);
-            built.name = kustomization.renamed(&built.name);
-            if let Some(namespace) = kustomization.namespace().filter(|_| built.namespace.is_some() || built.is_cluster_scoped() != Some(true)) {
-                built.namespace = Some(namespace.to_owned());
+            if let Some(value) = self.kustomization(path)? {
+                built = called(Kustomization::of(&value), &built);
             }
         }
         Ok(built)

@@ -75,6 +75,16 @@ pub(super) fn fits_target(target: &Value, object: &Passing, patterns: &mut Patte
     known.then_some(true)
 }
 
+/// Whether a target says by whole names whom it is for, or by none: not by patterns and selectors, which are for whatever they find.
+pub(super) fn is_by_names(target: &Value) -> bool {
+    let selects = ["labelSelector", "annotationSelector"].iter().any(|field| target.get(*field).is_some());
+    let is_name = |text: &str| {
+        let name = text.trim_start_matches('^').trim_end_matches('$');
+        text == ".*" || name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.')) && !name.contains(".*")
+    };
+    !selects && ["group", "version", "kind", "name", "namespace"].iter().all(|field| target.get(*field).and_then(Value::as_str).is_none_or(is_name))
+}
+
 /// Whether labels are as a selector of equalities wants them; none for a selector of another form.
 fn selected(selector: &str, labels: Option<&Value>) -> Option<bool> {
     let mut all = true;
@@ -121,6 +131,21 @@ mod tests {
             (json!({"annotationSelector": "a=b"}), Some(false)),
         ] {
             assert_eq!(fits_target(&target, &object, &mut Patterns::default()), fits, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_target_by_names_has_no_pattern_and_no_selector() {
+        for (target, by_names) in [
+            (json!({"kind": "Deployment", "name": "web"}), true),
+            (json!({"kind": "Deployment", "name": "^web$"}), true),
+            (json!({"kind": "Deployment", "name": ".*"}), true),
+            (json!({"group": "rbac.authorization.k8s.io"}), true),
+            (json!({"name": "w.*"}), false),
+            (json!({"kind": "Deployment|StatefulSet"}), false),
+            (json!({"kind": "Deployment", "labelSelector": "app=web"}), false),
+        ] {
+            assert_eq!(is_by_names(&target), by_names, "{target}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::fields::{counted, imaged, labelled, named};
 use super::kustomize::directory_of;
+use super::outcome::Watched;
 use super::selection::{Patterns, fits_target};
 use super::{PlanError, Staged};
 use crate::manifest::{
@@ -38,6 +39,8 @@ pub(in crate::plan) struct Passing {
     pub(in crate::plan) decided: Vec<Decided>,
     /// Whether everything on its way could be applied.
     pub(in crate::plan) whole: bool,
+    /// The field of it that is asked about, where one is.
+    pub(super) watched: Option<Watched>,
 }
 
 /// What is kept while objects pass.
@@ -73,15 +76,28 @@ impl Passage {
 
 impl Passing {
     pub(in crate::plan) fn new(value: Value, object: ObjectRef) -> Self {
-        Self { value, known_as: vec![object], decided: Vec::new(), whole: true }
+        Self { value, known_as: vec![object], decided: Vec::new(), whole: true, watched: None }
     }
 
     fn is_gone(&self) -> bool {
         self.value.is_null()
     }
 
+    /// Whether a patch that is written as this object is for it.
+    pub(super) fn is_named(&self, written: &ObjectRef) -> bool {
+        self.known_as.iter().any(|known| is_meant(written, known))
+    }
+
     pub(super) fn now(&self) -> Option<&ObjectRef> {
         self.known_as.last()
+    }
+
+    /// Something of it was decided.
+    pub(super) fn decide(&mut self, by: Decided) {
+        if let Some(watched) = &mut self.watched {
+            watched.look(&self.value, &by);
+        }
+        self.decided.push(by);
     }
 
     /// Gives a field of `metadata` a value.
@@ -92,7 +108,7 @@ impl Passing {
             && metadata.get(field).and_then(Value::as_str) != Some(value)
         {
             metadata.insert(field.to_owned(), Value::from(value));
-            self.decided.push(by);
+            self.decide(by);
         }
         self.known_as.extend(ObjectRef::of(&self.value));
     }
@@ -128,9 +144,16 @@ impl Staged<'_> {
         // A component is applied to all that came before it, and has been to what comes out of it.
         let passed = known.components.iter().position(|component| Some(component) == from).map_or(0, |at| at + 1);
         for component in known.components.get(passed..).unwrap_or_default() {
-            if depth < MAX_DEPTH && !object.is_gone() {
-                self.pass_within(component, None, object, passage, depth + 1)?;
+            if object.is_gone() {
+                break;
             }
+            if depth == MAX_DEPTH {
+                let what = format!("components within each other more than {MAX_DEPTH} deep");
+                passage.notes.insert((path.clone(), "/components".to_owned(), what));
+                object.whole = false;
+                break;
+            }
+            self.pass_within(component, None, object, passage, depth + 1)?;
         }
         let kustomization = Kustomization::of(&value);
         let (early, late): (Vec<_>, Vec<_>) =
@@ -236,7 +259,7 @@ impl Staged<'_> {
             return Ok(());
         }
         for document in documents.iter().flat_map(flatten) {
-            let written = || ObjectRef::of(document.1).is_ok_and(|written| object.known_as.iter().any(|known| is_meant(&written, known)));
+            let written = || ObjectRef::of(document.1).is_ok_and(|written| object.is_named(&written));
             if object.is_gone() || (patch.target.is_none() && !written()) {
                 continue;
             }
@@ -303,7 +326,7 @@ impl<E: Into<PlanError>> From<E> for Stopped {
 impl Passing {
     fn patched(&mut self, value: Option<Value>, by: Decided) {
         self.value = value.unwrap_or(Value::Null);
-        self.decided.push(by);
+        self.decide(by);
         if let Ok(now) = ObjectRef::of(&self.value)
             && self.now() != Some(&now)
         {

@@ -3,6 +3,7 @@
 mod builds;
 mod inverses;
 mod operations;
+mod outcomes;
 mod overlays;
 mod removals;
 mod sealed;

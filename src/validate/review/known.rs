@@ -3,7 +3,7 @@
 use super::{Item, objects};
 use crate::manifest::{Limits, parse};
 use crate::plan::{BaseTree, TreeError};
-use crate::types::{DirectoryPath, ManifestPath};
+use crate::types::{DirectoryPath, ManifestPath, below};
 use crate::validate::policy::Namespaces;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -45,7 +45,7 @@ impl<'a> Known<'a> {
                 format!("namespaces/{name}.yaml"),
                 format!("{name}/namespace.yaml"),
             ] {
-                let whole = if directory.is_empty() { file } else { format!("{directory}/{file}") };
+                let whole = below(directory, &file);
                 let Ok(path) = whole.parse::<ManifestPath>() else { continue };
                 let Some(bytes) = self.base.read(&path)? else { continue };
                 let documents = String::from_utf8(bytes).ok().and_then(|text| parse(&text, Limits::default()).ok()).unwrap_or_default();

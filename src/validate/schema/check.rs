@@ -14,7 +14,7 @@ const MAX_FAULTS: usize = 20;
 /// What is wrong with the `spec:` of a definition: what Kubernetes' own schema of definitions refuses, and types there are not.
 pub(super) fn of_definition(document: &Value) -> Vec<Fault> {
     let api_version = document.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    let mut faults = match kind(KubernetesVersion::default(), api_version, "CustomResourceDefinition") {
+    let mut faults = match kind(KubernetesVersion::newest(), api_version, "CustomResourceDefinition") {
         Kind::Known(schema) => schema.faults(document),
         // The schema of `v1beta1` is gone with it; what it cannot do without is asked for here.
         _ => ["/spec", "/spec/group", "/spec/names/kind"].into_iter().filter(|pointer| document.pointer(pointer).is_none()).map(missing).collect(),

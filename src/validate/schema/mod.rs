@@ -65,7 +65,7 @@ pub(super) fn kinds_of(group: &str) -> Option<Vec<&'static str>> {
 
 /// The schema of `ObjectMeta` and the definitions it refers to. It is the same in every supported minor but for its descriptions.
 fn object_meta() -> (Value, Map<String, Value>) {
-    let (catalogue, version) = (catalogue(), KubernetesVersion::default());
+    let (catalogue, version) = (catalogue(), KubernetesVersion::newest());
     let whole = catalogue.head.kinds.get("/v1/ConfigMap").map(|name| catalogue.document(version, *name)).unwrap_or_default();
     let definitions = whole.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
     let reference = whole.pointer("/properties/metadata/$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix(REFERENCE));

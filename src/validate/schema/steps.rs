@@ -3,7 +3,7 @@
 //! An upper bound, in schemas held against values: whatever the validator leaves out only makes it less.
 
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Schemas held against values, at most.
 pub(super) const MAX_STEPS: u64 = 2_000_000;
@@ -33,7 +33,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// Whether holding the object against the schema takes no more than [`MAX_STEPS`].
 pub(super) fn is_bounded(schema: &Value, object: &Value) -> bool {
-    let mut counter = Counter { root: schema, named: HashMap::new(), known: HashMap::new(), done: 0 };
+    let mut counter = Counter { root: schema, named: BTreeMap::new(), known: HashMap::new(), done: 0 };
     counter.name(schema);
     counter.count(schema, object, 0).is_some_and(|steps| steps <= MAX_STEPS)
 }
@@ -41,7 +41,7 @@ pub(super) fn is_bounded(schema: &Value, object: &Value) -> bool {
 struct Counter<'s> {
     root: &'s Value,
     /// Schemas by `$id` and by `#anchor`.
-    named: HashMap<String, &'s Value>,
+    named: BTreeMap<String, &'s Value>,
     /// What references came to, by the schema and the value.
     known: HashMap<(*const Value, *const Value), u64>,
     done: u64,
@@ -109,10 +109,16 @@ impl<'s> Counter<'s> {
     }
 
     fn referred(&mut self, reference: &str, value: &Value, depth: usize) -> Option<u64> {
-        let Some(schema) = self.resolve(reference) else {
+        let schemas = self.resolve(reference);
+        if schemas.is_empty() {
             // The schemas of schemas are known to the validator, and of moderate size; nothing else is fetched.
             return reference.split_once("//json-schema.org/").map(|_| 1_000);
-        };
+        }
+        let mut counted = schemas.into_iter().map(|schema| self.followed(schema, value, depth));
+        counted.try_fold(0, |most, steps| Some(most.max(steps?)))
+    }
+
+    fn followed(&mut self, schema: &'s Value, value: &Value, depth: usize) -> Option<u64> {
         let key = (std::ptr::from_ref(schema), std::ptr::from_ref(value));
         if let Some(known) = self.known.get(&key) {
             return Some(*known);
@@ -124,19 +130,45 @@ impl<'s> Counter<'s> {
         Some(counted)
     }
 
-    fn resolve(&self, reference: &str) -> Option<&'s Value> {
+    /// What a reference may name: the schema with that `$id`, or else every one whose `$id` ends so, as which of them it is depends on where
+    /// the reference stands. The most work of them is the bound.
+    fn resolve(&self, reference: &str) -> Vec<&'s Value> {
         let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let root = match base {
-            "" => self.root,
-            base => self.named.iter().find(|(id, _)| *id == base || id.ends_with(&format!("/{base}"))).map(|(_, schema)| *schema)?,
+        let roots = match (base, self.named.get(base)) {
+            ("", _) => vec![self.root],
+            (_, Some(schema)) => vec![*schema],
+            (base, None) => {
+                let end = format!("/{base}");
+                self.named.iter().filter(|(id, _)| id.ends_with(&end)).map(|(_, schema)| *schema).collect()
+            }
         };
-        let fragment = fragment.replace("%25", "%").replace("%7E", "~").replace("%20", " ");
+        let fragment = decoded(fragment);
         match fragment.as_str() {
-            "" => Some(root),
-            pointer if pointer.starts_with('/') => root.pointer(pointer),
-            anchor => self.named.get(&format!("#{anchor}")).copied(),
+            "" => roots,
+            pointer if pointer.starts_with('/') => roots.into_iter().filter_map(|root| root.pointer(pointer)).collect(),
+            anchor => self.named.get(&format!("#{anchor}")).copied().into_iter().collect(),
         }
     }
+}
+
+/// A fragment without its percent signs, each taken away once (RFC 3986, 2.1).
+fn decoded(fragment: &str) -> String {
+    let mut bytes = Vec::with_capacity(fragment.len());
+    let mut rest = fragment.as_bytes();
+    while let [first, others @ ..] = rest {
+        let hex = |at: usize| others.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(high * 16 + low);
+                rest = &others[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The schemas for all that is within a value.
@@ -166,6 +198,22 @@ mod tests {
         let nested = json!({"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}}}});
         let deep = |levels: usize| (0..levels).fold(json!({}), |inner, _| json!({"x": inner}));
         assert!(is_bounded(&nested, &deep(8)) && !is_bounded(&nested, &deep(60)));
+    }
+
+    #[test]
+    fn of_schemas_whose_names_end_alike_the_one_with_the_most_work_counts_every_time() {
+        let mut named = doubled(30, |to| json!({"allOf": [{"$ref": to}, {"$ref": to}]}))["$defs"].clone();
+        named["small"] = json!({"$id": "https://a.example/x.json", "type": "object"});
+        named["large"] = json!({"$id": "https://b.example/x.json", "allOf": [{"$ref": "#/$defs/d0"}]});
+        for _ in 0..20 {
+            assert!(!is_bounded(&json!({"$ref": "x.json", "$defs": named}), &json!({})));
+            assert!(is_bounded(&json!({"$ref": "https://a.example/x.json", "$defs": named}), &json!({})), "its whole name");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_decoded_once() {
+        assert_eq!(decoded("/$defs/a%257Eb%7e1c%20d%zz%C3%A4%"), "/$defs/a%7Eb~1c d%zzä%");
     }
 
     #[test]

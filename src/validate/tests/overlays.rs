@@ -213,3 +213,32 @@ fn what_kustomize_built_is_judged_in_place_of_what_was_worked_out() {
     assert!(message.contains("evil.example.org/web:1"), "{message}");
     assert_eq!(judged_by(&[(K, overlay)], &tree(PLAIN), &rules("registry.example.com/web:2")), []);
 }
+
+#[test]
+fn what_goes_deeper_than_is_followed_is_told_and_judged_as_it_is_written() {
+    // Components within each other.
+    let mut base = FakeTree::new().file("web.yaml", &web()).file(K, "resources: [web.yaml]\ncomponents: [c1]\n");
+    // Kustomizations on each other.
+    let mut deep = FakeTree::new().file(K, "resources: [c1]\n").file("c20/web.yaml", &web());
+    for number in 1..=20 {
+        let path = format!("c{number}/kustomization.yaml");
+        let next = |list: &str, last: &str| if number == 20 { last.to_owned() } else { format!("{list}: [../c{}]\n", number + 1) };
+        base = base.file(&path, &format!("kind: Component\n{}", next("components", "replicas: [{name: api, count: 9}]\n")));
+        deep = deep.file(&path, &next("resources", "resources: [web.yaml]\n"));
+    }
+    let evil = web().replace("registry.example.com/", "evil.example.org/");
+    for (base, path, what) in
+        [(base, "web.yaml", "components within each other more than 16 deep"), (deep, "c20/web.yaml", "16 kustomizations build on each other")]
+    {
+        let found = judged(&[(path, &evil)], &base);
+        assert!(found.iter().any(|finding| finding.rule == "policy.left_out" && finding.message.contains(what)), "{found:#?}");
+        assert!(found.iter().any(|finding| finding.rule == "policy.registries" && finding.path.as_str() == path), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_kustomization_without_an_extension_is_judged_as_one() {
+    let base = FakeTree::new().file("Kustomization", PLAIN).file("web.yaml", &web());
+    let (rule, place, _) = one(&judged(&[("Kustomization", "resources:\n- web.yaml\nreplicas:\n- name: api\n  count: 9\n")], &base));
+    assert_eq!((rule.as_str(), place.as_str()), ("policy.replicas", "Kustomization:4"));
+}

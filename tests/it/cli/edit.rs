@@ -103,6 +103,8 @@ fn what_is_refused_writes_nothing_and_says_why() {
     assert!(world.run(&["edit", "-C", "repo", "--file", "apps/web.yaml"]).fails(1).contains("what is to be done?"));
     let told = world.run(&["edit", "-C", "repo", "--file", "apps/web.yaml", "--increase", "spec.replicas=lots"]).fails(1);
     assert!(told.contains("--increase spec.replicas: \"lots\" is no amount") && !told.contains("variable"), "{told}");
+    let told = world.run(&["edit", "-C", "repo", "--file", "apps/web.yaml", "--set", "a=1", "--increase", &format!("{MEMORY}=256Mi..1Gi")]).fails(1);
+    assert!(told.contains(&format!("--increase {MEMORY}: \"256Mi..1Gi\" is no amount")) && !told.contains("CEL"), "{told}");
     assert!(world.run(&["edit", "-C", "repo", "--set", "a=b"]).fails(2).contains("<--file <FILE>|--object <OBJECT>>"));
     assert_eq!(text(&world, "repo/apps/web.yaml"), WEB);
 }

@@ -94,6 +94,19 @@ fn what_is_in_force_is_listed_with_its_binding_and_where_it_stands() {
 }
 
 #[test]
+fn without_any_resources_the_shipped_policies_are_listed() {
+    let world = World::new();
+    let list = |more: &[&str]| world.run(&[&["policy", "list", "--resources", "config/resources"], more].concat());
+    let said = list(&[]).ok();
+    assert!(said.lines().any(|line| line.starts_with("baseline-pods") && line.contains("shipped pods.yaml")), "{said}");
+    assert_eq!(list(&["--policy-baseline", "off", "--output", "json"]).ok().trim(), "[]");
+    assert!(world.run(&["policy", "list", "--resources", "elsewhere"]).fails(1).contains("elsewhere"), "who names a directory means it");
+    // Where there is one, what is wrong with it is told.
+    world.write("config/resources/broken.yaml", "kind: Nothing\n");
+    assert!(list(&[]).fails(1).contains("config/resources are not valid"));
+}
+
+#[test]
 fn a_directory_of_policy_tests_is_run_and_a_mistake_in_one_is_told_at_its_line() {
     let world = World::new();
     std::fs::create_dir_all(world.path("policies")).expect("a directory");

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 /// Says which bomb the process is to read.
 const NAME: &str = "KUBEOPS_TEST_BOMB";
-/// What refusing one may take, in KiB. The most is a flat list, which is no bomb, only long: 150,000 values are kept until the next one
+/// What refusing one may take, in KiB. The most is a flat list, which is no bomb, only long: 140,000 values are kept until the next one
 /// is too many.
 const MEMORY: u64 = 32 * 1024;
 
-/// The time it may take, in milliseconds: 50, a hundred times as long without optimisation and beside other tests.
+/// The time it may take, in milliseconds. The 50 ms that are promised are measured (`edit.bomb_ms`, docs/performance.md), not asserted:
+/// here they hold optimised builds alone. Without optimisation, and beside other tests, what is found is a refusal that takes another
+/// order of time, which is what a bomb is.
 const TIME: u128 = if cfg!(debug_assertions) { 5000 } else { 50 };
 
 fn aliases(leaf: &str, open: &str, close: &str) -> String {

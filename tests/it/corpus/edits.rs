@@ -1,5 +1,6 @@
 //! One file, edited in every place there is: each edit is held against what it was to do, by bytes and by two readers.
 
+use super::extents::Extents;
 use super::files::{File, documents};
 use super::habits::{line_start, range};
 use super::nodes::{Node, address, at_mut, before, header, nodes, with, without, written};
@@ -151,7 +152,7 @@ fn only_there(read: &Read<'_>, node: &Node, edited: &Editor) {
 }
 
 /// Where a scalar begins and ends: a block of text from its `|` on, with all its lines; one that is missing, behind its `:`.
-fn extent(text: &str, node: &Node) -> (usize, usize) {
+pub(super) fn extent(text: &str, node: &Node) -> (usize, usize) {
     let written = range(&node.at);
     if let Some((begin, _)) = block(text, node) {
         let end = if written.end == text.len() { written.end } else { line_start(text, written.end) };
@@ -236,6 +237,15 @@ pub fn take_out_everything(file: &File, tally: &mut Tally) {
             Ok(changed) => {
                 assert!(changed, "{}: {} was there", file.name(), node.path());
                 read.says(&editor, *number, node, |whole| without(whole, &node.steps));
+                let held = Extents { text: &file.text, number: *number, nodes: &nodes }.held_without(node, editor.text());
+                add(
+                    tally,
+                    if held.unwrap_or_else(|why| panic!("{}: {}: {why}\n{}", file.name(), node.path(), editor.text())) {
+                        "bytes held"
+                    } else {
+                        "bytes not looked at"
+                    },
+                );
                 add(tally, "taken out");
             }
         }
@@ -250,7 +260,8 @@ fn is_asked(text: &str, node: &Node) -> bool {
 /// Adds an element to every list.
 pub fn append_to_every_list(file: &File, tally: &mut Tally) {
     let read = Read::of(file);
-    for (turn, (number, node)) in read.nodes().iter().enumerate().filter(|(_, (_, node))| node.value.is_array()) {
+    let nodes = read.nodes();
+    for (turn, (number, node)) in nodes.iter().enumerate().filter(|(_, (_, node))| node.value.is_array()) {
         let mut editor = read.editor.clone();
         let new = [json!("added"), json!({"name": "added", "args": ["-v", "two words"]}), json!(7)][turn % 3].clone();
         match editor.append(address(&read.documents, *number).as_ref(), &node.path(), &new) {
@@ -262,6 +273,8 @@ pub fn append_to_every_list(file: &File, tally: &mut Tally) {
                     whole
                 };
                 read.says(&editor, *number, node, appended);
+                let held = Extents { text: &file.text, number: *number, nodes: &nodes }.held_with_another(node, editor.text());
+                held.unwrap_or_else(|why| panic!("{}: {}: {why}\n{}", file.name(), node.path(), editor.text()));
                 add(tally, "added");
             }
         }

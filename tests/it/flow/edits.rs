@@ -45,6 +45,25 @@ fn server() -> TestServer {
     server
 }
 
+#[test]
+fn a_change_is_held_against_the_kubernetes_that_its_cluster_says_it_is() {
+    // `resource.k8s.io/v1` came with 1.34.
+    let file = format!("{DEPLOYMENT}---\napiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {{name: gpu}}\nspec: {{}}\n");
+    for (version, usual, ends) in [("1.33", "1.37", "rejected"), ("1.34", "1.33", "proposed")] {
+        let mut server = TestServer::prepare();
+        server.upstream.write("main", PATH, &file);
+        server.edit_resource("inventory.yaml", |text| text.replacen("kubernetes: \"1.33\"", &format!("kubernetes: \"{version}\""), 1));
+        server.set("KUBERNETES_VERSION", usual).run();
+        server.at().ticket(&replicas("OPS-1", "web", 6.0));
+        let settled = server.at().settled("OPS-1", ends);
+        let rules: Vec<&str> = settled["findings"].as_array().into_iter().flatten().filter_map(|finding| finding["rule"].as_str()).collect();
+        assert_eq!(rules.contains(&"schema.kind"), ends == "rejected", "{version}: {settled:#}");
+        if ends == "proposed" {
+            assert_eq!(settled["changes"]["evidence"]["kubernetes"], json!(version), "{settled:#}");
+        }
+    }
+}
+
 /// A ticket asking for this many replicas of a deployment.
 pub(super) fn replicas(key: &str, name: &str, replicas: f64) -> Value {
     let mut asked = ticket(key, "shop");

@@ -65,9 +65,8 @@ pub(super) async fn dispatch(
         for ((index, event), seq) in told.iter().zip(recorded) {
             let Some(seq) = seq else { continue };
             for opening in &event.openings {
-                if opening.retractable
-                    && !signals::is_newest(connection, &opening.automation, &opening.correlation, event.event.time, None, now).await?
-                {
+                let at = event.event.time;
+                if opening.retractable && !signals::is_wanted(connection, &opening.automation, &opening.correlation, at, now).await? {
                     overtaken(connection, seq, event, opening).await?;
                     continue;
                 }

@@ -103,7 +103,7 @@ pub(super) async fn deployments(connection: &mut SqliteConnection, repository: &
 }
 
 /// Keeps what an event of this time says about a key (wanted, or taken back for a reason), unless a newer one was there before.
-pub(super) async fn is_newest(
+async fn is_newest(
     connection: &mut SqliteConnection,
     automation: &AutomationName,
     correlation: &str,
@@ -118,6 +118,22 @@ pub(super) async fn is_newest(
     );
     let kept = kept.bind(automation.as_str()).bind(correlation).bind(at.unix_millis()).bind(reason.is_none()).bind(reason).bind(now.unix_millis());
     Ok(kept.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Keeps that an event of this time asks for a key; false where a newer one took it back.
+pub(super) async fn is_wanted(
+    connection: &mut SqliteConnection,
+    automation: &AutomationName,
+    correlation: &str,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if is_newest(connection, automation, correlation, at, None, now).await? {
+        return Ok(true);
+    }
+    let wanted = sqlx::query_scalar("SELECT wanted FROM wishes WHERE automation = ? AND correlation = ?");
+    let wanted: i64 = wanted.bind(automation.as_str()).bind(correlation).fetch_one(connection).await?;
+    Ok(wanted != 0)
 }
 
 /// See [`crate::store::Store::taken_back`].

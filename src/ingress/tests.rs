@@ -5,6 +5,7 @@ mod argocd;
 mod delivery;
 mod flux;
 mod github;
+mod github_forms;
 mod jira;
 mod json;
 mod mapped;

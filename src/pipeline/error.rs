@@ -25,7 +25,7 @@ pub enum StepError {
     Forge(#[from] ForgeError),
     /// A channel failed.
     #[error(transparent)]
-    Feedback(FeedbackError),
+    Feedback(#[from] FeedbackError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

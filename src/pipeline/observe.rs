@@ -117,7 +117,7 @@ impl Pipeline {
         if let Some(repository) = repository.filter(|_| state == State::Merged) {
             self.base_was_pushed(&BTreeSet::from([repository.name.clone()]));
         }
-        let request = Request { merged: pull.merge_commit.clone().or(request.merged.clone()), ..request.clone() };
+        let request = merged_by(request.clone(), pull);
         outcome::seen(request, state, message, self.clock.as_ref())
     }
 
@@ -130,11 +130,16 @@ impl Pipeline {
         let Some((state, message)) = shows(request.state, pull) else { return Ok(false) };
         let repository = request.repository.clone().filter(|_| state == State::Merged);
         let tasks = if state.is_ended() { vec![self.clean_up_task(&request, state)] } else { Vec::new() };
-        let request = Request { merged: pull.merge_commit.clone().or(request.merged.clone()), ..request };
+        let request = merged_by(request, pull);
         self.change(request, state, message, actor, tasks).await?;
         self.base_was_pushed(&repository.into_iter().collect());
         Ok(true)
     }
+}
+
+/// The request with the commit that merged it, as far as the forge tells.
+pub(super) fn merged_by(request: Request, pull: &Pull) -> Request {
+    Request { merged: pull.merge_commit.clone().or(request.merged), ..request }
 }
 
 /// The state a pull request shows that a request is not in yet but may become, and a sentence about it.

@@ -3,7 +3,7 @@
 
 use super::branch::Head;
 use super::conflicts::Mates;
-use super::observe::shows;
+use super::observe::{merged_by, shows};
 use super::outcome;
 use super::planned::{Grouped, Planned};
 use super::planning::{self, Made, Stop, Wanted};
@@ -236,7 +236,7 @@ impl Pipeline {
         let pull = forge.get(pull.number).await?;
         match (pull.state, shows(request.state, &pull)) {
             (PullState::Closed | PullState::Merged, Some((state, message))) => {
-                let request = Request { merged: pull.merge_commit.clone().or(request.merged.clone()), ..request };
+                let request = merged_by(request, &pull);
                 Ok(outcome::over(request, state, message, self.clock.as_ref()))
             }
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.

@@ -4,13 +4,13 @@
 use super::{Pipeline, StepError, outcome, wording};
 use crate::automation::{Automation, FeedbackSpec, News, NewsSpec, TransitionSpec, scope_of};
 use crate::failpoint;
-use crate::feedback::{Act, Done, FeedbackError, LinkIcon, Notice, Outlet};
+use crate::feedback::{Act, Done, LinkIcon, Notice, Outlet};
 use crate::plan::{About, Inputs};
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{self, ActKey, ActState, Settlement, ToldSoFar};
 use crate::types::ErrorClass;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One coming of a request to a state that is told of.
 struct Item<'t> {
@@ -254,22 +254,16 @@ impl Teller<'_> {
 /// What there is to tell, oldest first: the first coming to each state within each try.
 fn items(so_far: &ToldSoFar) -> Vec<Item<'_>> {
     let mut tries = 0;
-    let mut seen: BTreeMap<(usize, News), ()> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut items = Vec::new();
     for (_, entry) in &so_far.changes {
         if entry.to == State::Accepted && entry.from.is_some_and(State::is_ended) {
             tries += 1;
         }
         let Ok(news) = entry.to.as_str().parse::<News>() else { continue };
-        if seen.insert((tries, news), ()).is_none() {
+        if seen.insert((tries, news)) {
             items.push(Item { news, key: format!("{}/{tries}", news.as_str()), entry });
         }
     }
     items
-}
-
-impl From<FeedbackError> for StepError {
-    fn from(error: FeedbackError) -> Self {
-        Self::Feedback(error)
-    }
 }

@@ -37,16 +37,12 @@ pub enum Severity {
 impl Finding {
     /// An error about a whole file.
     pub(super) fn error(rule: &str, path: &ManifestPath, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            rule: rule.to_owned(),
-            path: path.as_str().to_owned(),
-            document: None,
-            pointer: None,
-            line: None,
-            message: message.into(),
-            hint: None,
-        }
+        Self::whole(rule, path.as_str(), message.into())
+    }
+
+    fn whole(rule: &str, path: &str, message: String) -> Self {
+        let (rule, path) = (rule.to_owned(), path.to_owned());
+        Self { severity: Severity::Error, rule, path, document: None, pointer: None, line: None, message, hint: None }
     }
 
     /// A word to the reviewer about a whole file.
@@ -56,16 +52,7 @@ impl Finding {
 
     /// A word to the reviewer about a directory.
     pub(super) fn of_directory(rule: &str, path: &DirectoryPath, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            rule: rule.to_owned(),
-            path: path.as_str().to_owned(),
-            document: None,
-            pointer: None,
-            line: None,
-            message: message.into(),
-            hint: None,
-        }
+        Self { severity: Severity::Warning, ..Self::whole(rule, path.as_str(), message.into()) }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

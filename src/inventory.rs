@@ -20,7 +20,7 @@ pub use repository::{CredentialsSpec, RepositorySpec};
 pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
-use crate::types::{ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecError, UnknownKinds};
+use crate::types::{ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecDuration, SpecError, UnknownKinds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,6 +54,10 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SealingSpec>")]
     pub sealing: Option<Arc<SealingSpec>>,
+    /// How soon after its merge a change should be in force, such as `30m`; later it is told that nobody has said so. By default as its
+    /// `Repository` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_within: Option<SpecDuration>,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -111,6 +115,8 @@ pub struct Target {
     pub limits: ChangeLimits,
     /// How values are sealed there.
     pub sealing: Option<Arc<SealingSpec>>,
+    /// How soon after its merge a change should be in force there.
+    pub applied_within: Option<SpecDuration>,
 }
 
 impl std::fmt::Display for Target {
@@ -151,6 +157,7 @@ impl Inventory {
             unknown_kinds: spec.unknown_kinds,
             schemas: repository.spec.schemas.iter().chain(&spec.schemas).cloned().collect(),
             sealing: spec.sealing.clone().or_else(|| repository.spec.sealing.clone()),
+            applied_within: spec.applied_within.or(repository.spec.applied_within),
             repository: Arc::clone(repository),
             limits: spec.limits,
         })
@@ -172,6 +179,7 @@ impl Inventory {
             schemas: repository.spec.schemas.clone(),
             limits: ChangeLimits::default(),
             sealing: repository.spec.sealing.clone(),
+            applied_within: repository.spec.applied_within,
         })
     }
 

@@ -7,11 +7,13 @@ mod conflict;
 mod conflict_tests;
 mod member;
 mod oscillation;
+mod steering;
 
 pub use changes::{Changes, Expiry, FirstPlan};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
+pub use steering::Steering;
 
 use crate::event::Event;
 use crate::plan::PullText;
@@ -189,6 +191,8 @@ pub struct Request {
     pub tells: bool,
     /// The commit that brought its change into the base, once merged and as far as the forge tells.
     pub merged: Option<CommitSha>,
+    /// What people and clocks decided about it since.
+    pub steering: Steering,
     /// Why it was rejected, or what a reviewer is warned of.
     pub findings: Vec<Finding>,
     /// A sentence for a person about where it stands.
@@ -227,6 +231,7 @@ impl Request {
             former_pull: None,
             tells: false,
             merged: None,
+            steering: Steering::default(),
             findings: Vec::new(),
             message: None,
             created_at: now,

@@ -118,6 +118,8 @@ CREATE TABLE requests (
     -- Whether anybody outside is told what becomes of it.
     tells       INTEGER NOT NULL DEFAULT 0,
     merged      TEXT,
+    -- What people and clocks decided about it since, as JSON.
+    steering    TEXT    NOT NULL DEFAULT '{}',
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,

@@ -48,6 +48,8 @@ pub enum News {
     Applied,
     /// What was merged is not well where it was applied.
     Degraded,
+    /// It is merged, and nobody has said in time that it is in force.
+    Overdue,
     /// There is nothing to change.
     Unchanged,
     /// Validation or policy said no.
@@ -64,12 +66,13 @@ pub enum News {
 
 impl News {
     /// Everything there is to tell.
-    pub const ALL: [News; 11] = [
+    pub const ALL: [News; 12] = [
         News::Proposed,
         News::Approved,
         News::Merged,
         News::Applied,
         News::Degraded,
+        News::Overdue,
         News::Unchanged,
         News::Rejected,
         News::Declined,
@@ -78,7 +81,7 @@ impl News {
         News::Failed,
     ];
 
-    /// The word an author writes; that of the request's state.
+    /// The word an author writes; that of the request's state where it is one.
     pub fn as_str(self) -> &'static str {
         match self {
             News::Proposed => "proposed",
@@ -86,6 +89,7 @@ impl News {
             News::Merged => "merged",
             News::Applied => "applied",
             News::Degraded => "degraded",
+            News::Overdue => "overdue",
             News::Unchanged => "unchanged",
             News::Rejected => "rejected",
             News::Declined => "declined",

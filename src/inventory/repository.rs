@@ -1,7 +1,7 @@
 //! One repository, as its author writes it.
 
 use super::{AuthorSpec, ForgeSpec, GitSpec, SealingSpec, SigningSpec, SshSpec};
-use crate::types::{BranchName, DirectoryPath, RemoteUrl, SecretName, SpecError};
+use crate::types::{BranchName, DirectoryPath, RemoteUrl, SecretName, SpecDuration, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -50,6 +50,9 @@ pub struct RepositorySpec {
     /// What commits are signed with; without it they are not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningSpec>,
+    /// How soon after its merge a change should be in force, such as `30m`; later it is told that nobody has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_within: Option<SpecDuration>,
     /// How values are sealed for the cluster that applies it (`render[].seal` of an automation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SealingSpec>")]

@@ -3,6 +3,7 @@
 //! Every step can be run again: it reads the request, does its effect (which finds itself done already), and says what the
 //! store is to write. It never writes a request's state itself, except through `Settlement` and `RequestUpdate`.
 
+mod alarms;
 mod bases;
 mod body;
 mod branch;
@@ -137,6 +138,7 @@ impl Pipeline {
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
                 (TaskKind::Confirm, State::Merged | State::Degraded) => told.tell(place, self.confirm(request).await),
                 (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
+                (TaskKind::Clock, _) => told.tell(place, self.look_at_the_clock(request).await),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
                     told.tell(place, Ok(outcome::nothing()))

@@ -1,7 +1,7 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::destination, outcome, planning::Stop, pull::priority};
+use super::{Dispatcher, Pipeline, StepError, alarms, blocking, dispatch::destination, outcome, planning::Stop, pull::priority};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::ForgeError;
@@ -301,6 +301,10 @@ impl Pipeline {
         request.state = state;
         request.message = Some(message);
         request.updated_at = now;
+        if entry.from != Some(state) {
+            alarms::wind(&mut request, now);
+        }
+        let tasks = tasks.into_iter().chain(alarms::task(&request, self.clock.as_ref())).collect();
         let successor = outcome::successor(&request, self.clock.as_ref());
         let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor };
         self.store.update_request(&request, &update, now).await?;

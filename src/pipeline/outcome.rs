@@ -1,5 +1,6 @@
 //! What a step found, turned into what the store is to write: the settlements of the steps, and nothing else.
 
+use super::alarms;
 use super::planned::{Grouped, Planned, Postponed};
 use crate::clock::Clock;
 use crate::forge::PullState;
@@ -243,6 +244,10 @@ fn settle(mut request: Request, state: State, message: String, follow_up: Vec<Ne
     request.state = state;
     request.message = Some(message.clone());
     request.updated_at = now;
+    if from != state {
+        alarms::wind(&mut request, now);
+    }
+    let follow_up = follow_up.into_iter().chain(alarms::task(&request, clock)).collect();
     let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
     let beside = Beside { successor: successor(&request, clock), ..Beside::default() };
     Settlement { request: Some(request), timeline: vec![entry], follow_up, beside, ..nothing() }

@@ -8,8 +8,9 @@ use crate::feedback::{Act, Done, LinkIcon, Notice, Outlet};
 use crate::plan::{About, Inputs};
 use crate::request::{Request, State, TimelineEntry};
 use crate::store::{self, ActKey, ActState, Settlement, ToldSoFar};
-use crate::types::ErrorClass;
+use crate::types::{ErrorClass, Timestamp};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// One coming of a request to a state that is told of.
@@ -17,7 +18,7 @@ struct Item<'t> {
     news: News,
     /// What tells it from other comings.
     key: String,
-    entry: &'t TimelineEntry,
+    entry: Cow<'t, TimelineEntry>,
 }
 
 /// What is told on one channel.
@@ -35,7 +36,7 @@ impl Pipeline {
         let rules = self.rules.current();
         let Some(automation) = rules.set.automations.get(&request.key.automation) else { return Ok(outcome::nothing()) };
         let so_far = self.store.told_so_far(&request.id).await?;
-        let items = items(&so_far);
+        let items = items(request, &so_far);
         let (mut notes, mut first_error) = (Vec::new(), None);
         for (entry, spec) in automation.spec.feedback.iter().enumerate() {
             let teller = Teller { request, automation, entry, spec, so_far: &so_far };
@@ -128,7 +129,7 @@ impl Pipeline {
         let inputs = Inputs { event: &request.event, parameters: request.parameters.as_ref().unwrap_or(&empty) };
         let own = rule.map(|rule| rule.words.say(teller.entry, item.news, inputs, &teller.about(item))).transpose();
         let own = own.map_err(|error| error.to_string())?.flatten();
-        let words = own.unwrap_or_else(|| wording::usual(item.news, request, item.entry));
+        let words = own.unwrap_or_else(|| wording::usual(item.news, request, &item.entry));
         Ok(wording::with_places(&words, request, &self.people_at))
     }
 
@@ -221,7 +222,7 @@ impl Teller<'_> {
     fn link(&self, news: News) -> Act {
         let request = self.request;
         let (icon, resolved) = match news {
-            News::Merged | News::Applied | News::Expired => (LinkIcon::Merged, true),
+            News::Merged | News::Applied | News::Expired | News::Overdue => (LinkIcon::Merged, true),
             News::Declined | News::Withdrawn | News::Unchanged => (LinkIcon::Closed, true),
             News::Rejected | News::Failed | News::Degraded => (LinkIcon::Failed, true),
             News::Proposed | News::Approved => (LinkIcon::Open, false),
@@ -252,7 +253,7 @@ impl Teller<'_> {
 }
 
 /// What there is to tell, oldest first: the first coming to each state within each try.
-fn items(so_far: &ToldSoFar) -> Vec<Item<'_>> {
+fn items<'t>(request: &Request, so_far: &'t ToldSoFar) -> Vec<Item<'t>> {
     let mut tries = 0;
     let mut seen = BTreeSet::new();
     let mut items = Vec::new();
@@ -262,8 +263,16 @@ fn items(so_far: &ToldSoFar) -> Vec<Item<'_>> {
         }
         let Ok(news) = entry.to.as_str().parse::<News>() else { continue };
         if seen.insert((tries, news)) {
-            items.push(Item { news, key: format!("{}/{tries}", news.as_str()), entry });
+            items.push(Item { news, key: format!("{}/{tries}", news.as_str()), entry: Cow::Borrowed(entry) });
         }
     }
+    items.extend(request.steering.overdue_since.map(|since| overdue(request, since, tries)));
     items
+}
+
+/// Nobody has said in time that it is in force.
+fn overdue<'t>(request: &Request, at: Timestamp, tries: u32) -> Item<'t> {
+    let message = "nobody has said in time that it is in force".to_owned();
+    let entry = TimelineEntry { at, from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() };
+    Item { news: News::Overdue, key: format!("{}/{tries}", News::Overdue.as_str()), entry: Cow::Owned(entry) }
 }

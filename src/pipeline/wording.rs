@@ -17,6 +17,7 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> Str
         News::Merged => "The change is merged. What applies the repository (Argo CD, Flux, a pipeline) takes it from here.".to_owned(),
         News::Applied => "The change is in force.".to_owned(),
         News::Degraded => format!("The change is merged, and what applies it says that it is not well: {}.", said(&entry.message)),
+        News::Overdue => "The change is merged, and nobody has said in time that it is in force. Whoever looks after what applies the repository should have a look.".to_owned(),
         News::Unchanged => "There is nothing to change: everything that was asked for is there already.".to_owned(),
         News::Rejected => {
             let reasons: Vec<String> = match request.findings.is_empty() {

@@ -34,6 +34,9 @@ pub struct Changes {
     /// How long it is wanted; none when that is for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Expiry>,
+    /// How soon after its merge it should be in force; none where nobody waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_within: Option<SpecDuration>,
 }
 
 /// How long a change is wanted, and what takes it back.
@@ -64,7 +67,15 @@ impl Changes {
             fields += kept.len();
             objects.push(ObjectChange { fields: kept, ..object.clone() });
         }
-        Self { files: change.files().keys().cloned().collect(), objects, cut, evidence: change.evidence().clone(), first: None, expiry: None }
+        Self {
+            files: change.files().keys().cloned().collect(),
+            objects,
+            cut,
+            evidence: change.evidence().clone(),
+            first: None,
+            expiry: None,
+            applied_within: None,
+        }
     }
 
     /// The same with what a further change does after it: from the values before the first to those after the last.

@@ -26,11 +26,13 @@ pub enum TaskKind {
     Confirm,
     /// Tell outside what became of the request.
     Tell,
+    /// See whether anything is due by the clock: see the pipeline's alarms.
+    Clock,
 }
 
 impl TaskKind {
     /// Every kind, in the order of a request's life.
-    pub const ALL: [TaskKind; 8] = [
+    pub const ALL: [TaskKind; 9] = [
         TaskKind::Plan,
         TaskKind::Propose,
         TaskKind::Observe,
@@ -39,6 +41,7 @@ impl TaskKind {
         TaskKind::Withdraw,
         TaskKind::Confirm,
         TaskKind::Tell,
+        TaskKind::Clock,
     ];
 
     /// The word used in the store, the API and metrics.
@@ -52,12 +55,13 @@ impl TaskKind {
             Self::Retract => "retract",
             Self::Tell => "tell",
             Self::Confirm => "confirm",
+            Self::Clock => "clock",
         }
     }
 
     /// Whether it belongs to one try of a request: asked for again, or ended, the request owes it no more. The others stay owed.
     pub fn is_of_one_try(self) -> bool {
-        !matches!(self, Self::Observe | Self::Retract | Self::Confirm | Self::Tell)
+        !matches!(self, Self::Observe | Self::Retract | Self::Confirm | Self::Tell | Self::Clock)
     }
 }
 

@@ -113,6 +113,7 @@ impl Worker {
                 TaskKind::Retract => "retract.settling",
                 TaskKind::Tell => "tell.settling",
                 TaskKind::Confirm => "confirm.settling",
+                TaskKind::Clock => "clock.settling",
             });
         }
         let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();

@@ -38,6 +38,7 @@ fn request(kind: &str, subject: &str, data: Value) -> Request {
         urged: false,
         members: 0,
         former_pull: None,
+        steering: crate::request::Steering::default(),
         tells: false,
         merged: None,
         written: None,
@@ -95,7 +96,7 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         templates: BTreeMap::from([("namespace".to_owned(), "ab".repeat(32))]),
         ..Evidence::default()
     };
-    Changes { files: vec!["apps/web/api.yaml".parse().expect("a path")], objects, cut: false, evidence, first: None, expiry: None }
+    Changes { files: vec!["apps/web/api.yaml".parse().expect("a path")], objects, cut: false, evidence, first: None, expiry: None, applied_within: None }
 }
 
 fn ticket() -> Value {

@@ -129,6 +129,7 @@ fn changes_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn R
     let repository: Repository =
         Repository { name: "gitops".parse().expect("a name"), spec: serde_json::from_value(json!({"url": "/srv/git/gitops.git"})).expect("a spec") };
     let target = Target {
+        applied_within: None,
         repository: Arc::new(repository),
         path: "clusters/prod".parse::<DirectoryPath>().expect("a directory"),
         cluster: None,

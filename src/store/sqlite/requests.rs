@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
 pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.generation, r.state, r.parameters, r.repository, r.branch, r.base, \
-    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.tells, r.merged, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
+    r.checked, r.commit_sha, r.pushed, r.taken_over, r.urged, r.members, r.summary, r.changes, r.pull_text, r.pull_number, r.pull_url, r.pull_written, r.former_pull, r.tells, r.merged, r.steering, r.findings, r.message, r.created_at, r.updated_at, r.version, w.event";
 /// The tables of [`COLUMNS`].
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
@@ -56,6 +56,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
             .transpose()?,
         tells: row.number("tells")? != 0,
         merged: row.optional("merged")?,
+        steering: row.json("steering")?,
         written: row.optional_text("pull_written")?.map(|_| row.json("pull_written")).transpose()?,
         findings: row.json("findings")?,
         message: row.optional_text("message")?,
@@ -68,8 +69,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
     let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, tells) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, tells, steering) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -86,6 +87,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(request.members)
     .bind(i64::from(!request.event.kind.is_alert()))
     .bind(request.tells)
+    .bind(to_json(&request.steering)?)
     .execute(&mut *connection)
     .await?
     .last_insert_rowid();
@@ -108,7 +110,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     let done = sqlx::query(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
          taken_over = ?, urged = ?, summary = ?, changes = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, tells = ?, merged = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, tells = ?, merged = ?, steering = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -129,6 +131,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.former_pull.map(to_number))
     .bind(request.tells)
     .bind(request.merged.as_ref().map(|sha| sha.as_str()))
+    .bind(to_json(&request.steering)?)
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
     .bind(now.unix_millis())

@@ -382,6 +382,7 @@ pub fn request(n: u128, state: State) -> Request {
         base: None,
         checked: None,
         former_pull: None,
+        steering: kubeops::request::Steering::default(),
         tells: false,
         merged: None,
         pushed: None,

@@ -119,9 +119,11 @@ impl State {
             Merged => matches!(to, Applied | Degraded | Expired | Failed),
             Degraded => matches!(to, Applied | Expired | Failed),
             Applied => matches!(to, Expired | Failed),
-            // A person may ask again for what failed or was refused.
-            Failed | Rejected | Declined => matches!(to, Accepted),
-            Unchanged | Withdrawn | Expired => false,
+            // A person may ask again for what failed or was refused, reopen what was declined, and merge what we were about to close.
+            Declined => matches!(to, Accepted | Proposed | Merged),
+            Failed | Rejected => matches!(to, Accepted | Merged),
+            Unchanged | Withdrawn => matches!(to, Merged),
+            Expired => false,
         }
     }
 }
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_end_stays_an_end_unless_a_person_asks_again() {
-        for state in State::ALL.into_iter().filter(|state| state.is_ended()) {
+        for state in State::ALL.into_iter().filter(|state| state.is_ended() && *state != State::Declined) {
             for live in [State::Planned, State::Proposed, State::Approved] {
                 assert!(!state.may_become(live), "{state} -> {live}");
             }

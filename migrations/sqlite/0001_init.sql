@@ -137,7 +137,11 @@ CREATE INDEX requests_ended ON requests (updated_at) WHERE live = 0;
 CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
-CREATE INDEX requests_pull ON requests (repository, pull_number) WHERE pull_number IS NOT NULL;
+CREATE INDEX requests_pull ON requests (pull_number, repository) WHERE pull_number IS NOT NULL;
+CREATE INDEX requests_branch ON requests (branch) WHERE branch IS NOT NULL;
+CREATE INDEX requests_commit ON requests (commit_sha) WHERE commit_sha IS NOT NULL;
+CREATE INDEX requests_pushed ON requests (pushed) WHERE pushed IS NOT NULL;
+CREATE INDEX requests_merged ON requests (merged) WHERE merged IS NOT NULL;
 
 -- Which files a request changes, kept by the trigger: who else touches a file is asked at each planning. Of a request that is
 -- live or that had a pull request; `merged_at` is 0 while it may still be merged, so that the few that matter stand together, and minus
@@ -190,6 +194,7 @@ CREATE TABLE request_members (
     updated_at  INTEGER NOT NULL,
     PRIMARY KEY (request, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX request_members_correlation ON request_members (correlation);
 CREATE UNIQUE INDEX request_members_live ON request_members (request, correlation) WHERE state <> 'withdrawn';
 -- Asked for again by a person, it begins anew.
 CREATE TRIGGER requests_revived AFTER UPDATE OF state ON requests
@@ -262,7 +267,7 @@ CREATE TABLE wishes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX wishes_recorded ON wishes (recorded_at);
 
--- What delivery tools said of a repository's commits: the newest word of each application about each revision.
+-- What delivery tools said of a repository's commits: the newest word of each kind, of each application about each revision.
 CREATE TABLE deployments (
     repository  TEXT    NOT NULL,
     application TEXT    NOT NULL,
@@ -274,7 +279,7 @@ CREATE TABLE deployments (
     -- When, by the sender's word.
     at          INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
-    PRIMARY KEY (repository, application, cluster, revision)
+    PRIMARY KEY (repository, application, cluster, revision, standing)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deployments_newest ON deployments (repository, at);
 CREATE INDEX deployments_recorded ON deployments (recorded_at);

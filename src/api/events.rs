@@ -30,6 +30,9 @@ pub(super) struct EventsQuery {
     /// Read from this delivery.
     #[param(value_type = Option<String>, pattern = "^dlv_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     delivery: Option<DeliveryId>,
+    /// That opened, joined or told of this request.
+    #[param(value_type = Option<String>, pattern = "^req_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    request: Option<RequestId>,
     /// Rows wanted.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u32>,
@@ -41,9 +44,9 @@ pub(super) struct EventsQuery {
 #[utoipa::path(tag = "events", params(EventsQuery), responses((status = 200, description = "The events.", body = Listing<EventView>)))]
 #[get("/events")]
 pub(super) async fn list_events(state: State, query: web::Query<EventsQuery>) -> Result<web::Json<Listing<EventView>>, ApiError> {
-    let EventsQuery { source, kind, subject, delivery, limit, after } = query.into_inner();
+    let EventsQuery { source, kind, subject, delivery, request, limit, after } = query.into_inner();
     let page = page(limit, after.as_deref())?;
-    let found = state.timed(state.store().events(&EventFilter { source, kind, subject, delivery }, &page)).await?;
+    let found = state.timed(state.store().events(&EventFilter { source, kind, subject, delivery, request }, &page)).await?;
     Ok(web::Json(Listing::of(found, EventView::from)))
 }
 

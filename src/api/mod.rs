@@ -23,6 +23,7 @@ mod shell;
 mod state;
 mod token;
 mod tokens;
+mod trace;
 mod views;
 mod webhooks;
 
@@ -81,6 +82,7 @@ macro_rules! routes {
         $config.service(
             $scope("/api/v1")
                 .wrap(from_fn(access::authenticate))
+                .service(trace::trace)
                 .service(requests::list_requests)
                 .service(requests::show_request)
                 .service(requests::diff_request)

@@ -5,12 +5,14 @@ mod forges;
 mod members;
 mod pulls;
 mod resources;
+mod trace;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
 pub use resources::{AutomationView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
+pub use trace::{ToldView, TraceView, TracedDelivery, TracedRequest};
 
 use crate::event::{Event, EventType};
 use crate::request::{PullRef, Request, State, TimelineEntry};

@@ -28,6 +28,7 @@ pub(crate) use parameters::escape as escape_pointer;
 use crate::event::Event;
 use crate::expression::{EvaluationError, Expression, Scope, Variable, Variables};
 use crate::types::{AutomationName, SpecError};
+use sha2::{Digest as _, Sha256};
 
 /// The variables of `when` and `correlate`.
 pub const EVENT_VARIABLES: &[&str] = &["event"];
@@ -73,6 +74,11 @@ impl Automation {
             (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, withdraw, issues, parameters }),
             _ => Err(errors),
         }
+    }
+
+    /// SHA-256 over what its author wrote, in hex; comments and the order of fields are no part of it.
+    pub fn digest(&self) -> String {
+        hex::encode(Sha256::digest(serde_json::to_vec(&self.spec).unwrap_or_default()))
     }
 
     /// Its parameters.

@@ -22,6 +22,7 @@ mod serve;
 mod templates;
 mod test;
 mod token;
+mod trace;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use output::OutputFormat;
@@ -71,6 +72,8 @@ enum Command {
     Diff(diff::Arguments),
     /// List, show, ask for, retry and cancel requests
     Requests(requests::Arguments),
+    /// Show everything kept about a ticket, alert, commit, branch or pull request
+    Trace(trace::Arguments),
     /// Test policies and list those in force
     Policy(policy::Arguments),
     /// List, show, approve, merge and close pull requests of the local forge
@@ -137,6 +140,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Edit(arguments) => edit::run(&arguments, format),
         Command::Diff(arguments) => diff::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),
+        Command::Trace(arguments) => trace::run(&arguments, format),
         Command::Policy(arguments) => policy::run(&arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
         Command::Forges(arguments) => forges::run(&arguments, format),

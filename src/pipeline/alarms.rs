@@ -15,7 +15,7 @@ enum Alarm {
 }
 
 /// Sets what begins with the state that a request has just come to.
-pub(super) fn wind(request: &mut Request, now: Timestamp) {
+fn wind(request: &mut Request, now: Timestamp) {
     if request.state == State::Merged {
         let within = request.changes.as_ref().and_then(|changes| changes.applied_within);
         request.steering.applied_by = within.map(|within| now.plus(within.get()));
@@ -31,10 +31,22 @@ fn next(request: &Request) -> Option<(Timestamp, Alarm)> {
 }
 
 /// The task that looks at a request when its first alarm is due.
-pub(super) fn task(request: &Request, clock: &dyn Clock) -> Option<NewTask> {
+fn task(request: &Request, clock: &dyn Clock) -> Option<NewTask> {
     let (run_at, _) = next(request)?;
     let lane = request.repository.as_ref().map(lane::pulls).unwrap_or_default();
     Some(NewTask { run_at, ..outcome::follow_up(request, TaskKind::Clock, &lane, clock) })
+}
+
+/// What a request owes because it has come to its state from another one: a look when its first alarm is due, and, once merged, at what
+/// delivery tools said before anybody knew of the merge.
+pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> impl Iterator<Item = NewTask> + use<> {
+    let came = request.state != from;
+    if came {
+        wind(request, clock.now());
+    }
+    let repository = request.repository.as_ref().filter(|_| came && request.state == State::Merged);
+    let confirm = repository.map(|name| outcome::follow_up(request, TaskKind::Confirm, &lane::of(name), clock));
+    confirm.into_iter().chain(task(request, clock))
 }
 
 impl Pipeline {

@@ -2,14 +2,16 @@
 //! A branch on which a person went on is theirs, and a merged pull request is left as it is.
 
 use super::branch::Head;
+use super::observe::merged_by;
 use super::outcome;
 use super::pull::priority;
 use super::{Pipeline, StepError, blocking};
 use crate::failpoint;
 use crate::forge::{Forge, Pull, PullState};
 use crate::git::Mirror;
-use crate::request::Request;
-use crate::store::{Settlement, lane};
+use crate::inventory::Repository;
+use crate::request::{Request, State};
+use crate::store::{Settlement, TaskKind, lane};
 use std::sync::Arc;
 
 impl Pipeline {
@@ -25,21 +27,34 @@ impl Pipeline {
         let Some(head) = Head::of(request, &repository)? else { return Ok(outcome::nothing()) };
         let mirror = self.mirror(&repository)?;
         if !lane::is_pulls(lane) {
+            if self.is_open_again(request, &repository).await? {
+                let observe = outcome::follow_up(request, TaskKind::Observe, &lane::pulls(&repository.name), self.clock.as_ref());
+                return Ok(Settlement { follow_up: vec![observe], ..outcome::nothing() });
+            }
             blocking(move || head.delete(&mirror)).await?;
             return Ok(outcome::nothing());
         }
         let forge = self.forges.forge(&repository, priority(request))?;
-        let mut settlement = outcome::goes_on(lane::of(&repository.name));
-        if let Some(merged) = self.close(forge.as_ref(), request, &head, &mirror).await? {
-            let message = format!("pull request #{merged} had been merged before: its change is in the base");
-            settlement.timeline.push(outcome::note(request, message, self.clock.as_ref()));
-        }
+        let closed = self.close(forge.as_ref(), request, &head, &mirror).await?;
         failpoint::hit("withdraw.closed");
-        Ok(settlement)
+        match closed.filter(|pull| pull.state == PullState::Merged && request.state.may_become(State::Merged)) {
+            Some(merged) => {
+                let message = format!("pull request #{} had been merged before it could be closed: its change is in the base", merged.number);
+                Ok(outcome::seen(merged_by(request.clone(), &merged), State::Merged, message, self.clock.as_ref()))
+            }
+            None => Ok(outcome::goes_on(lane::of(&repository.name))),
+        }
     }
 
-    /// Closes the request's pull request, if it has one. Tells its number when it was merged instead.
-    async fn close(&self, forge: &dyn Forge, request: &Request, head: &Head, mirror: &Arc<Mirror>) -> Result<Option<u64>, StepError> {
+    /// Whether a person has opened again what a person closed: then the branch is needed.
+    async fn is_open_again(&self, request: &Request, repository: &Repository) -> Result<bool, StepError> {
+        let Some(pull) = request.pull.as_ref().filter(|_| request.state == State::Declined) else { return Ok(false) };
+        let forge = self.forges.forge(repository, priority(request))?;
+        Ok(forge.get(pull.number).await?.state == PullState::Open)
+    }
+
+    /// Closes the request's pull request, if it has one, and tells what it is now.
+    async fn close(&self, forge: &dyn Forge, request: &Request, head: &Head, mirror: &Arc<Mirror>) -> Result<Option<Pull>, StepError> {
         // The branch tells which pull request is the present one, also when nobody wrote its number down.
         let found = match forge.find(&head.branch).await? {
             Some(pull) if self.is_of(request, head, mirror, &pull).await? => Some(pull.number),
@@ -47,8 +62,7 @@ impl Pipeline {
         };
         let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) else { return Ok(None) };
         let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-        let closed = forge.close(number, Some(&reason)).await?;
-        Ok((closed.state == PullState::Merged).then_some(number))
+        Ok(Some(forge.close(number, Some(&reason)).await?))
     }
 
     /// Whether a pull request of the branch is this request's: its number or its head is known, or it is open and the branch

@@ -24,7 +24,9 @@ impl Pipeline {
                 // The tool may be ahead of what this mirror has seen.
                 mirror.fetch()?;
             }
-            for deployment in said {
+            // A change that was in force once is not blamed for what comes later.
+            let (good, bad): (Vec<_>, Vec<_>) = said.into_iter().partition(|deployment| deployment.standing == DeploymentStanding::Applied);
+            for deployment in good.into_iter().chain(bad) {
                 if mirror.is_in(&merged, &deployment.revision)? == Some(true) {
                     return Ok(Some(deployment));
                 }

@@ -113,6 +113,7 @@ impl Dispatcher {
                 opening.actor = actor.to_owned();
                 // A person who asks for it again means it, however old the event is.
                 opening.retractable = false;
+                opening.in_order = false;
             }
         }
         entry
@@ -145,6 +146,7 @@ impl Dispatcher {
                     parameters: None,
                     debounce: automation.spec.debounce.map(debounce),
                     retractable: automation.withdraw().is_some(),
+                    in_order: true,
                     tells: !automation.spec.feedback.is_empty(),
                     actor: "kubeops".to_owned(),
                 }),

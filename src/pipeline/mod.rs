@@ -134,7 +134,11 @@ impl Pipeline {
                 }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
-                (TaskKind::Observe, State::Planned | State::Proposed | State::Approved) => observed.push((place, claimed)),
+                (TaskKind::Observe, state)
+                    if !matches!(state, State::Accepted | State::Merged | State::Applied | State::Degraded | State::Expired) =>
+                {
+                    observed.push((place, claimed))
+                }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
                 (TaskKind::Confirm, State::Merged | State::Degraded) => told.tell(place, self.confirm(request).await),
                 (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),

@@ -1,7 +1,7 @@
 //! Looks at the pull requests of open requests, repository by repository: a merge or a close that nobody told us.
 //! It is housekeeping: it leaves a reserve of the forge's budget to the steps that need it, and asks only for what changed.
 
-use super::{OperationError, Pipeline, Told, outcome};
+use super::{OperationError, Pipeline, StepError, Told, outcome};
 use crate::forge::{ForgeError, Mark, Priority, Pull, PullState};
 use crate::inventory::Repository;
 use crate::request::{Request, State};
@@ -93,17 +93,27 @@ impl Pipeline {
         };
         for (place, claimed) in observed {
             let request = &claimed.request;
-            told.tell(
-                *place,
-                match &looked {
-                    Ok(pulls) => Ok(match pulls.iter().find(|pull| request.pull.as_ref().is_some_and(|own| own.number == pull.number)) {
-                        Some(pull) => self.shown(request, pull, repository),
-                        None => outcome::nothing(),
-                    }),
-                    Err(error) => Err(error.clone().into()),
+            let shown = match &looked {
+                Ok(pulls) => match pulls.iter().find(|pull| request.pull.as_ref().is_some_and(|own| own.number == pull.number)) {
+                    Some(pull) => self.shown(request, pull, repository).await,
+                    None => Ok(outcome::nothing()),
                 },
-            );
+                Err(error) => Err(error.clone().into()),
+            };
+            told.tell(*place, shown);
         }
+    }
+
+    /// The live request that asks for the same as one that is over.
+    async fn heir(&self, request: &Request) -> Result<Option<RequestId>, StoreError> {
+        let filter = RequestFilter {
+            automation: Some(request.key.automation.clone()),
+            correlation: Some(request.key.correlation.clone()),
+            states: State::ALL.into_iter().filter(|state| !state.is_ended()).collect(),
+            ..RequestFilter::default()
+        };
+        let live = self.store.requests(&filter, &PageQuery { limit: 1, after: None }).await?;
+        Ok(live.items.into_iter().next().map(|heir| heir.id))
     }
 
     async fn look_at(&self, repository: &Repository, numbers: &[u64]) -> Result<Vec<Pull>, ForgeError> {
@@ -112,13 +122,20 @@ impl Pipeline {
     }
 
     /// What a look at the pull request leaves to write.
-    fn shown(&self, request: &Request, pull: &Pull, repository: Option<&Arc<Repository>>) -> Settlement {
-        let Some((state, message)) = shows(request.state, pull) else { return outcome::nothing() };
+    async fn shown(&self, request: &Request, pull: &Pull, repository: Option<&Arc<Repository>>) -> Result<Settlement, StepError> {
+        let Some((state, message)) = shows(request.state, pull) else { return Ok(outcome::nothing()) };
+        if request.state.is_ended()
+            && !state.is_ended()
+            && let Some(heir) = self.heir(request).await?
+        {
+            let message = format!("{message}, and {heir} asks for the same by now: it stays {}", request.state);
+            return Ok(outcome::noted(request, message, self.clock.as_ref()));
+        }
         if let Some(repository) = repository.filter(|_| state == State::Merged) {
             self.base_was_pushed(&BTreeSet::from([repository.name.clone()]));
         }
         let request = merged_by(request.clone(), pull);
-        outcome::seen(request, state, message, self.clock.as_ref())
+        Ok(outcome::seen(request, state, message, self.clock.as_ref()))
     }
 
     /// Keeps what was seen of a request's pull request. True when the request changed.
@@ -150,9 +167,11 @@ pub(super) fn shows(known: State, pull: &Pull) -> Option<(State, String)> {
             (State::Merged, format!("pull request #{} was merged{commit}", pull.number))
         }
         PullState::Closed => (State::Declined, format!("pull request #{} was closed without a merge", pull.number)),
+        PullState::Open if known == State::Declined => (State::Proposed, format!("pull request #{} was opened again", pull.number)),
         PullState::Open if !pull.approved_by.is_empty() => {
             (State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", ")))
         }
+        PullState::Open if known == State::Approved => (State::Proposed, format!("pull request #{} is no longer approved", pull.number)),
         PullState::Open => return None,
     };
     (state != known && known.may_become(state)).then_some((state, message))

@@ -111,6 +111,7 @@ impl Pipeline {
             // Who asks in person is not made to wait for others.
             debounce: None,
             retractable: known.withdraw().is_some(),
+            in_order: false,
             tells: !known.spec.feedback.is_empty(),
             actor: actor.to_owned(),
         };
@@ -279,8 +280,11 @@ impl Pipeline {
         let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(false) };
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(repository).cloned() else { return Ok(false) };
-        let pull = self.forges.forge(&repository, priority(&request))?.get(pull.number).await?;
-        self.observed(id, &pull, actor).await
+        let looked = self.forges.forge(&repository, priority(&request))?.look(&[pull.number], None).await?;
+        match looked.pulls.first() {
+            Some(pull) => self.observed(id, pull, actor).await,
+            None => Ok(false),
+        }
     }
 
     pub(super) fn clean_up_task(&self, request: &Request, end: State) -> NewTask {
@@ -296,15 +300,12 @@ impl Pipeline {
         actor: &str,
         tasks: Vec<NewTask>,
     ) -> Result<Request, OperationError> {
-        let now = self.clock.now();
-        let entry = TimelineEntry { at: now, from: Some(request.state), to: state, message: message.clone(), actor: actor.to_owned() };
+        let (now, from) = (self.clock.now(), request.state);
+        let entry = TimelineEntry { at: now, from: Some(from), to: state, message: message.clone(), actor: actor.to_owned() };
         request.state = state;
         request.message = Some(message);
         request.updated_at = now;
-        if entry.from != Some(state) {
-            alarms::wind(&mut request, now);
-        }
-        let tasks = tasks.into_iter().chain(alarms::task(&request, self.clock.as_ref())).collect();
+        let tasks = tasks.into_iter().chain(alarms::owed(&mut request, from, self.clock.as_ref())).collect();
         let successor = outcome::successor(&request, self.clock.as_ref());
         let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor };
         self.store.update_request(&request, &update, now).await?;

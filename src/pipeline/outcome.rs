@@ -244,10 +244,7 @@ fn settle(mut request: Request, state: State, message: String, follow_up: Vec<Ne
     request.state = state;
     request.message = Some(message.clone());
     request.updated_at = now;
-    if from != state {
-        alarms::wind(&mut request, now);
-    }
-    let follow_up = follow_up.into_iter().chain(alarms::task(&request, clock)).collect();
+    let follow_up = follow_up.into_iter().chain(alarms::owed(&mut request, from, clock)).collect();
     let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
     let beside = Beside { successor: successor(&request, clock), ..Beside::default() };
     Settlement { request: Some(request), timeline: vec![entry], follow_up, beside, ..nothing() }

@@ -184,7 +184,12 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let changes = Box::new(Changes { expiry: made.expiry, applied_within: target.applied_within, ..Changes::of(&made.change) });
+        let changes = Box::new(Changes {
+            expiry: made.expiry,
+            rule: rules.set.automations.get(&request.key.automation).map(|rule| rule.digest()),
+            applied_within: target.applied_within,
+            ..Changes::of(&made.change)
+        });
         let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         failpoint::hit("plan.committed");
         Ok(Planned::Committed {

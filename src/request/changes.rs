@@ -34,6 +34,9 @@ pub struct Changes {
     /// How long it is wanted; none when that is for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Expiry>,
+    /// SHA-256 over the automation as it was in force when this was planned, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
     /// How soon after its merge it should be in force; none where nobody waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_within: Option<SpecDuration>,
@@ -74,6 +77,7 @@ impl Changes {
             evidence: change.evidence().clone(),
             first: None,
             expiry: None,
+            rule: None,
             applied_within: None,
         }
     }

@@ -12,6 +12,7 @@ pub mod sqlite;
 mod signals;
 mod storms;
 mod tasks;
+mod trace;
 
 pub use feedback::*;
 pub use queries::*;
@@ -19,6 +20,7 @@ pub use records::*;
 pub use signals::*;
 pub use storms::*;
 pub use tasks::*;
+pub use trace::Clue;
 
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -164,6 +166,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The request whose pull request this is, the newest when there are several.
     async fn request_of_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError>;
+
+    /// The requests that a clue leads to, newest first, `limit` at most.
+    async fn requests_about(&self, clue: &Clue, limit: u32) -> Result<Vec<RequestId>, StoreError>;
 
     /// Requests that pass `filter`, newest first.
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError>;

@@ -64,6 +64,8 @@ pub struct EventFilter {
     pub subject: Option<String>,
     /// Read from this delivery.
     pub delivery: Option<DeliveryId>,
+    /// That opened, joined or told of this request.
+    pub request: Option<RequestId>,
 }
 
 /// Which pull requests are wanted.

@@ -131,6 +131,8 @@ pub struct Opening {
     pub debounce: Option<Debounce>,
     /// Whether it can be taken back: then what the newest event said about the key is kept, and an older one opens nothing.
     pub retractable: bool,
+    /// Whether it opens nothing where a newer event about the same thing was heard and answered before. A person who asks means it.
+    pub in_order: bool,
     /// Whether anybody outside is told what becomes of the request.
     pub tells: bool,
     /// Who asked: `kubeops`, or a token's name.

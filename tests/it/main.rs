@@ -10,6 +10,7 @@ mod forge;
 mod git;
 mod github_deliveries;
 mod hostile_trees;
+mod orders;
 mod policies;
 mod render;
 mod sandbox;

@@ -70,7 +70,10 @@ pub(super) async fn dispatch(
                     overtaken(connection, seq, event, opening).await?;
                     continue;
                 }
-                all[*index].push(open_or_join(connection, event, seq, opening, now).await?);
+                match open_or_join(connection, event, seq, opening, now).await? {
+                    Some(id) => all[*index].push(id),
+                    None => overtaken(connection, seq, event, opening).await?,
+                }
             }
             for signal in &event.signals {
                 signals::heed(connection, seq, event.event.time, signal, now).await?;
@@ -157,13 +160,30 @@ async fn open_or_join(
     seq: i64,
     opening: &Opening,
     now: Timestamp,
-) -> Result<RequestId, StoreError> {
+) -> Result<Option<RequestId>, StoreError> {
     let (request, id) = match live(connection, opening).await? {
         Some(found) => join(connection, found, told, opening, now).await?,
+        None if opening.in_order && is_answered(connection, told, opening).await? => return Ok(None),
         None => open(connection, told, opening, now).await?,
     };
     link(connection, seq, request).await?;
-    Ok(id)
+    Ok(Some(id))
+}
+
+/// Whether a newer event about the same thing asked for the same before, in a request that has ended.
+async fn is_answered(connection: &mut SqliteConnection, told: &DispatchedEvent, opening: &Opening) -> Result<bool, StoreError> {
+    let newer = sqlx::query(
+        "SELECT 1 FROM requests r INDEXED BY requests_key JOIN event_requests l ON l.request = r.seq JOIN events e ON e.seq = l.event \
+         WHERE r.correlation = ? AND r.automation = ? AND e.subject = ? AND e.time > ? LIMIT 1",
+    );
+    let newer = newer
+        .bind(key(opening))
+        .bind(opening.automation.as_str())
+        .bind(told.event.subject.as_str())
+        .bind(told.event.time.unix_millis())
+        .fetch_optional(connection)
+        .await?;
+    Ok(newer.is_some())
 }
 
 /// Notes that the event had to do with the request.

@@ -41,6 +41,7 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &EventFilter
     let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM events e "));
     // Read in order from the index that leaves the fewest rows to look at.
     query.push(match filter {
+        EventFilter { request: Some(_), .. } => "",
         EventFilter { delivery: Some(_), .. } => "INDEXED BY events_delivery",
         EventFilter { subject: Some(_), .. } => "INDEXED BY events_subject",
         EventFilter { kind: Some(_), .. } => "INDEXED BY events_kind",
@@ -58,6 +59,10 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &EventFilter
         if let Some(value) = value {
             query.push(condition).push_bind(value);
         }
+    }
+    if let Some(id) = &filter.request {
+        query.push(" AND e.seq IN (SELECT l.event FROM event_requests l WHERE l.request = (SELECT r.seq FROM requests r WHERE r.id = ");
+        query.push_bind(id.as_str()).push("))");
     }
     query.push(" ORDER BY e.seq DESC LIMIT ").push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
     let rows = query.build().fetch_all(connection).await?;

@@ -20,12 +20,13 @@ mod rows;
 mod signals;
 mod tasks;
 mod tokens;
+mod trace;
 mod upkeep;
 
 use super::{
-    Act, Admission, Admitted, Appended, ClaimedTask, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask,
-    Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, TakenBack,
-    Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    Act, Admission, Admitted, Appended, ClaimedTask, Clue, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord, NewDelivery,
+    NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError,
+    TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -232,6 +233,10 @@ impl Store for SqliteStore {
 
     async fn request_of_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError> {
         requests::of_pull(&mut *self.database.read().await?, repository, number).await
+    }
+
+    async fn requests_about(&self, clue: &Clue, limit: u32) -> Result<Vec<RequestId>, StoreError> {
+        trace::requests_about(&mut *self.database.read().await?, clue, limit).await
     }
 
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {

@@ -51,7 +51,7 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
 async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
     let kept = sqlx::query(
         "INSERT INTO deployments (repository, application, cluster, revision, standing, message, at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (repository, application, cluster, revision) DO UPDATE SET standing = excluded.standing, message = excluded.message, \
+         ON CONFLICT (repository, application, cluster, revision, standing) DO UPDATE SET message = excluded.message, \
          at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
     );
     let kept = kept

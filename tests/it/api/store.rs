@@ -109,6 +109,10 @@ impl Store for FakeStore {
     async fn request_of_pull(&self, _: &RepositoryName, _: u64) -> Result<Option<Request>, StoreError> {
         never()
     }
+    async fn requests_about(&self, clue: &Clue, _: u32) -> Result<Vec<RequestId>, StoreError> {
+        let rows = self.requests.lock().expect("a lock").clone();
+        Ok(rows.into_iter().filter(|row| *clue == Clue::Name(row.key.correlation.clone())).map(|row| row.id).collect())
+    }
     async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
         *self.last_filter.lock().expect("a lock") = Some(filter.clone());
         let rows = self.requests.lock().expect("a lock").clone();

@@ -50,6 +50,7 @@ macro_rules! store_that_only_appends {
 
 store_that_only_appends! {
     fn pending_deliveries(limit: u32) -> Vec<Delivery>;
+    fn requests_about(clue: &Clue, limit: u32) -> Vec<RequestId>;
     fn taken_back(id: &RequestId) -> Vec<TakenBack>;
     fn deployments(repository: &RepositoryName, limit: u32) -> Vec<Deployment>;
     fn told_so_far(id: &RequestId) -> ToldSoFar;

@@ -79,6 +79,7 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         parameters: None,
         debounce: None,
         retractable: false,
+        in_order: true,
         tells: false,
         actor: "kubeops".to_owned(),
     }

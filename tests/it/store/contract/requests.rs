@@ -78,6 +78,7 @@ fn changes(files: &[&str]) -> Changes {
         cut: true,
         evidence,
         expiry: Some(Expiry { after: "4h".parse().expect("a duration"), inverse: Inverse::default() }),
+        rule: Some("ab".repeat(32)),
         applied_within: Some("30m".parse().expect("a duration")),
     }
 }

@@ -1,0 +1,230 @@
+//! A whole KubeOps but for its server: a store, a mirror, an upstream, the dispatcher and the steps, driven step by step.
+
+use super::forge::Memory;
+use kubeops::app::resources_dir;
+use kubeops::clock::Clock;
+use kubeops::feedback::{FeedbackError, Outlet};
+use kubeops::forge::{AccountReport, Forge, ForgeError, Priority, Review};
+use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
+use kubeops::inventory::Repository;
+use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, Pipeline, Refusals, Rules, Told};
+use kubeops::plan::Placeholders;
+use kubeops::render::Catalogue;
+use kubeops::request::Request;
+use kubeops::resources::{ResourceFile, ResourceSet};
+use kubeops::secrets::EnvironmentSecrets;
+use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
+use kubeops::store::{ClaimedTask, NewDelivery, PageQuery, RequestFilter, Room, Settlement, Store, Task, TaskFilter, Verdict};
+use kubeops::types::{ChannelName, DeliveryId, KubernetesVersion, RepositoryName, Timestamp};
+use serde_json::Value;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+const RESOURCES: &str = include_str!("resources.yaml");
+
+/// Time that passes only when a test says so, and random bits that are never the same twice.
+#[derive(Default)]
+struct Hand {
+    millis: AtomicI64,
+    drawn: AtomicU64,
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(1_795_000_000_000 + self.millis.load(Ordering::Relaxed))
+    }
+    fn random(&self) -> u128 {
+        // Spread over all 80 bits that an id shows.
+        u128::from(self.drawn.fetch_add(1, Ordering::Relaxed) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
+
+struct OneForge(Arc<Memory>);
+
+#[async_trait::async_trait]
+impl Forges for OneForge {
+    fn forge(&self, _: &Repository, _: Priority) -> Result<Arc<dyn Forge>, ForgeError> {
+        Ok(Arc::clone(&self.0) as _)
+    }
+    fn review(&self, _: &Repository) -> Option<Arc<dyn Review>> {
+        None
+    }
+    fn git_credentials(&self, _: &Repository) -> Option<Credentials> {
+        None
+    }
+    async fn git_refused(&self, _: &Repository) {}
+    fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)> {
+        Vec::new()
+    }
+}
+
+struct NoChannels;
+
+impl Channels for NoChannels {
+    fn outlet(&self, channel: &ChannelName) -> Result<Outlet, FeedbackError> {
+        unreachable!("nothing is told of these requests, on {channel}")
+    }
+}
+
+pub struct World {
+    pub forge: Arc<Memory>,
+    store: Arc<dyn Store>,
+    pipeline: Arc<Pipeline>,
+    dispatcher: Arc<Dispatcher>,
+    observer: tokio::sync::Mutex<Observer>,
+    clock: Arc<Hand>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        // In memory where there is such a place: nothing here is about a crash, and thousands of syncs take their time.
+        let memory = std::path::Path::new("/dev/shm");
+        let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a directory");
+        let upstream = directory.path().join("upstream.git");
+        Memory::seed(&upstream);
+        let store = SqliteStore::open(&directory.path().join("store.db").to_string_lossy(), SqliteOptions::default()).await.expect("a store");
+        let store: Arc<dyn Store> = Arc::new(store);
+        let clock = Arc::new(Hand::default());
+        let rules = Arc::new(Rules::new(in_force(&format!("file://{}", upstream.display()), clock.now())));
+        let forge = Arc::new(Memory::new(upstream));
+        let mirrors = Mirrors::new(directory.path().join("mirrors"), Arc::new(Libgit2::new(Limits::default()))).expect("mirrors");
+        let pipeline = Arc::new(Pipeline {
+            store: Arc::clone(&store),
+            rules: Arc::clone(&rules),
+            mirrors: Arc::new(mirrors),
+            forges: Arc::new(OneForge(Arc::clone(&forge))),
+            channels: Arc::new(NoChannels),
+            secrets: Arc::new(EnvironmentSecrets),
+            clock: Arc::clone(&clock) as _,
+            people_at: "http://kubeops.example".to_owned(),
+            fetch_max_age: Duration::ZERO,
+            moved: Arc::default(),
+            pushed: JustPushed::default(),
+            refusals: Refusals::default(),
+        });
+        let dispatcher = Arc::new(Dispatcher { store: Arc::clone(&store), rules, clock: Arc::clone(&clock) as _ });
+        let observer = tokio::sync::Mutex::new(Observer::new(Arc::clone(&pipeline)));
+        Self { forge, store, pipeline, dispatcher, observer, clock, _directory: directory }
+    }
+
+    /// A delivery is written; `key` is what the inbox knows it by.
+    pub async fn arrives(&self, source: &str, key: &str, headers: Value, body: &Value) {
+        self.passes(Duration::from_secs(1));
+        let delivery = NewDelivery {
+            id: DeliveryId::from_parts(self.clock.now(), self.clock.random()),
+            source: source.parse().expect("a name"),
+            received_at: self.clock.now(),
+            dedup_key: key.to_owned(),
+            attributes: headers,
+            body: body.to_string().into_bytes(),
+            handled: true,
+        };
+        self.store.append(&[delivery]).await.expect("written");
+    }
+
+    pub async fn dispatch(&self) {
+        while let Some(done) = self.dispatcher.run_batch().await.expect("dispatched") {
+            self.pipeline.base_was_pushed(&done.pushed);
+        }
+    }
+
+    /// One round of every lane that has something due: what a worker does before it looks again. False when there was nothing.
+    pub async fn work(&self) -> bool {
+        self.passes(Duration::from_secs(1));
+        let claimed = self.store.claim("one", self.clock.now(), Duration::from_secs(600), Room::of(8, 64)).await.expect("claimed");
+        let mut rest = claimed.as_slice();
+        while let Some(first) = rest.first() {
+            let lane = rest.iter().take_while(|task| task.task.lane == first.task.lane && !first.task.lane.is_empty()).count().max(1);
+            let (batch, others) = rest.split_at(lane);
+            self.perform(batch).await;
+            rest = others;
+        }
+        !claimed.is_empty()
+    }
+
+    async fn perform(&self, batch: &[ClaimedTask]) {
+        let (told, mut heard) = Told::channel();
+        self.pipeline.perform(batch, &told).await;
+        drop(told);
+        let mut done: Vec<(&ClaimedTask, Settlement)> = Vec::new();
+        while let Some((place, outcome)) = heard.recv().await {
+            let claimed = &batch[place];
+            let settlement = outcome.unwrap_or_else(|error| {
+                let run_at = self.clock.now().plus(Duration::from_secs(1));
+                Settlement { verdict: Verdict::Retry { run_at, error: error.to_string() }, ..Settlement::default() }
+            });
+            done.push((claimed, settlement));
+        }
+        assert_eq!(done.len(), batch.len(), "every step tells what came of it");
+        let together: Vec<(&ClaimedTask, &Settlement)> = done.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();
+        for written in self.store.settle_all(&together, self.clock.now()).await.expect("settled") {
+            written.expect("nobody else writes here");
+        }
+    }
+
+    /// What is done from time to time.
+    pub async fn look_around(&self) {
+        self.observer.lock().await.round().await;
+        self.pipeline.follow_bases(Duration::ZERO).await.expect("the bases");
+    }
+
+    /// Until nothing is left to do.
+    pub async fn rest(&self) {
+        for _ in 0..1000 {
+            self.dispatch().await;
+            let worked = self.work().await;
+            if !worked {
+                self.look_around().await;
+                if !self.work().await {
+                    let Some(due) = self.store.next_due().await.expect("an answer") else { return };
+                    self.passes(due.since(self.clock.now()) + Duration::from_millis(1));
+                }
+            }
+        }
+        panic!("there is always something left to do: {:?}", self.tasks().await);
+    }
+
+    fn passes(&self, time: Duration) {
+        self.clock.millis.fetch_add(i64::try_from(time.as_millis()).expect("a short time"), Ordering::Relaxed);
+    }
+
+    pub async fn requests(&self) -> Vec<Request> {
+        let mut query = PageQuery { limit: 100, after: None };
+        let mut all = Vec::new();
+        loop {
+            let page = self.store.requests(&RequestFilter::default(), &query).await.expect("requests");
+            all.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return all,
+            }
+        }
+    }
+
+    pub async fn tasks(&self) -> Vec<Task> {
+        self.store.tasks(&TaskFilter { request: None, state: None }, 100).await.expect("tasks")
+    }
+
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+fn in_force(upstream: &str, since: Timestamp) -> InForce {
+    static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(resources_dir::catalogue(None).expect("the catalogue")));
+    let catalogue = Arc::clone(&CATALOGUE);
+    let file = ResourceFile { path: "resources.yaml".to_owned(), text: RESOURCES.replace("UPSTREAM", upstream) };
+    let set = ResourceSet::load(&[file], Arc::clone(&catalogue), KubernetesVersion::default())
+        .unwrap_or_else(|found| panic!("{}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+    InForce {
+        set,
+        secrets: Default::default(),
+        renderer: catalogue,
+        builder: None,
+        read_schemas: Arc::default(),
+        sealer: Arc::new(Placeholders),
+        since,
+    }
+}

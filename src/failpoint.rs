@@ -14,6 +14,7 @@ pub const ALL: &[&str] = &[
     "propose.going-on",
     "propose.opened",
     "propose.settling",
+    "clock.settling",
     "confirm.settling",
     "observe.settling",
     "replan.settling",

@@ -50,7 +50,12 @@ fn pull(text: &str) -> Option<Clue> {
     if let Some((_, path)) = text.split_once("://").and_then(|(_, rest)| rest.split_once('/')) {
         let parts: Vec<&str> = path.split(['/', '?', '#']).collect();
         let place = parts.iter().position(|part| matches!(*part, "pull" | "pulls")).filter(|place| *place >= 1)?;
-        let number = number(parts.get(place + 1)?)?;
+        let next = parts.get(place + 1)?;
+        // One of the local forge: `/api/v1/pulls/gitops/12`.
+        if let (Ok(name), Some(number)) = (next.parse::<RepositoryName>(), parts.get(place + 2).and_then(|part| number(part))) {
+            return Some(Clue::Pull { repository: Some(name), address: None, number });
+        }
+        let number = number(next)?;
         return Some(Clue::Pull {
             repository: None,
             address: Some(format!("/{}/{number}", parts[place.saturating_sub(2)..=place].join("/"))),
@@ -89,7 +94,7 @@ mod tests {
         assert_eq!(pulls("gitops#12"), Some((Some("gitops".to_owned()), None, 12)));
         assert_eq!(pulls("gitops/12"), Some((Some("gitops".to_owned()), None, 12)));
         assert_eq!(pulls("#12"), Some((None, None, 12)));
-        assert_eq!(pulls("https://kubeops.example/api/v1/pulls/gitops/12"), None);
+        assert_eq!(pulls("https://kubeops.example/api/v1/pulls/gitops/12"), Some((Some("gitops".to_owned()), None, 12)));
         for other in ["OPS-42", "12", "gitops#", "gitops#x", "gitops#0", "https://github.com/acme/gitops", "kubeops/namespace-request/ops-42-abc"] {
             assert_eq!(pulls(other), None, "{other}");
         }

@@ -91,3 +91,25 @@ fn the_word_of_another_cluster_counts_for_nothing() {
     says(&server, "web", &tip, &json!("prod-eu"), "Healthy", 2);
     server.at().settled("OPS-1", "applied");
 }
+
+#[test]
+fn what_nobody_says_is_in_force_in_time_is_told_once_and_applied_all_the_same_when_it_is() {
+    let mut server = TestServer::prepare();
+    server.secret("ARGOCD_TOKEN", TOKEN);
+    let source = "kind: Source\nmetadata: { name: argocd }\nspec: { kind: argocd, authentication: { bearer: { secrets: [ARGOCD_TOKEN] } } }\n";
+    server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+    server.edit_resource("inventory.yaml", |text| text.replacen("  path: clusters/prod-eu\n", "  path: clusters/prod-eu\n  appliedWithin: 1s\n", 1));
+    server.run();
+    let tip = merged(&server, "OPS-1", "payments");
+    let overdue = eventually("it is told", || {
+        let request = server.at().settled("OPS-1", "merged");
+        (request["message"] == "merged, and nobody has said in time that it is in force" && request["tasks"] == json!([])).then_some(request)
+    });
+    server.kill();
+    server.run();
+    nothing_owed(&server);
+    let again = server.at().settled("OPS-1", "merged");
+    assert_eq!(again["timeline"], overdue["timeline"], "once, also after a start");
+    says(&server, "web", &tip, &Value::Null, "Healthy", 2);
+    server.at().settled("OPS-1", "applied");
+}

@@ -32,6 +32,7 @@ mod templates;
 mod ticket;
 mod timeouts;
 mod told;
+mod traced;
 mod transports;
 mod upgrade;
 mod vital;

@@ -4,6 +4,7 @@
 mod commit;
 mod deliveries;
 mod editing;
+mod feedback;
 mod ingest;
 mod load;
 mod matching;
@@ -13,6 +14,7 @@ mod process;
 mod push;
 mod reference;
 mod remote;
+mod replan;
 mod report;
 mod server;
 
@@ -61,7 +63,7 @@ fn main() -> anyhow::Result<()> {
         ["remote", port, root] => remote::serve(port.parse()?, root.into()),
         ["fill", file, count] => process::fill(file.as_ref(), count.parse()?),
         [group, summary] => measure(group, Report::open(summary.as_ref())?),
-        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|process) SUMMARY.jsonl"),
+        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|feedback|replan|process) SUMMARY.jsonl"),
     }
 }
 
@@ -82,7 +84,9 @@ fn measure(group: &str, mut report: Report) -> anyhow::Result<()> {
         "edit" => editing::measure(&setting, &mut report),
         "commit" => commit::measure(&setting, &mut report),
         "push" => push::measure(&setting, &mut report),
+        "feedback" => feedback::measure(&setting, &mut report),
+        "replan" => replan::measure(&setting, &mut report),
         "process" => process::measure(&setting, &mut report),
-        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, process"),
+        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, feedback, replan, process"),
     }
 }

@@ -26,8 +26,8 @@ const TOGETHER: usize = 90;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One repository, its remote and the server that works on it.
-struct World {
-    place: Scratch,
+pub struct World {
+    pub place: Scratch,
     upstream: PathBuf,
     url: String,
     kubeops: Running,
@@ -41,7 +41,7 @@ struct World {
 pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     let sizes = setting.effort.pick(SIZES, [1_000, 2_000]);
     for (at, files) in sizes.into_iter().enumerate() {
-        let mut world = World::start(setting, files)?;
+        let mut world = World::start(setting, files, |_, _| Ok(()))?;
         world.warm_up()?;
         let (mut ours, mut ready) = (Vec::new(), Vec::new());
         for _ in 0..setting.effort.pick(40, 3) {
@@ -83,7 +83,8 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
 }
 
 impl World {
-    fn start(setting: &Setting, files: usize) -> anyhow::Result<Self> {
+    /// A repository of so many files; `dress` changes the resources before the server starts, knowing where the remote listens.
+    pub fn start(setting: &Setting, files: usize, dress: impl FnOnce(&Scratch, SocketAddr) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let place = Scratch::new(setting, &format!("push-{files}"))?;
         let upstream = Repository::bare(&place, files)?;
         git(&["config", "http.receivepack", "true"], &upstream, None)?;
@@ -104,6 +105,7 @@ impl World {
         );
         ensure!(text.contains(&url) && text.contains("kind: github"), "the shipped inventory is not what it was");
         std::fs::write(&inventory, text)?;
+        dress(&place, address)?;
         let kubeops = server::kubeops(setting, &place, false)?;
         let mirrors = Mirrors::new(place.join("ready"), Arc::new(Libgit2::default()))?;
         let mirror = mirrors.get(&RemoteSpec::new("gitops".parse()?, url.parse()?, "main".parse()?));
@@ -111,7 +113,7 @@ impl World {
     }
 
     /// The first request fetches the repository, and starts what renders.
-    fn warm_up(&mut self) -> anyhow::Result<()> {
+    pub fn warm_up(&mut self) -> anyhow::Result<()> {
         self.mirror.fetch()?;
         for _ in 0..3 {
             self.request()?;
@@ -138,7 +140,7 @@ impl World {
     }
 
     /// Sends the next ticket and tells its key.
-    fn send(&mut self) -> anyhow::Result<String> {
+    pub fn send(&mut self) -> anyhow::Result<String> {
         self.next += 1;
         let key = format!("OPS-{}", self.next);
         let body = ticket(&key, &format!("team-{}", self.next)).to_string();
@@ -176,7 +178,7 @@ impl World {
     }
 
     /// Pushes as many ready commits in one conversation, the way the server does.
-    fn push_ready(&mut self, count: usize) -> anyhow::Result<Duration> {
+    pub fn push_ready(&mut self, count: usize) -> anyhow::Result<Duration> {
         let base = self.mirror.fetch()?;
         let updates = (0..count)
             .map(|_| {
@@ -206,7 +208,7 @@ impl World {
         Ok(took)
     }
 
-    fn end(self) -> anyhow::Result<()> {
+    pub fn end(self) -> anyhow::Result<()> {
         self.kubeops.end()?;
         self.remote.end()
     }

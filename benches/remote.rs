@@ -1,5 +1,5 @@
 //! What a repository's remote is in the measurements: `git http-backend` behind a small web server, and as much of GitHub's
-//! API beside it as one pull request needs. A process of its own, the same for everything that is compared.
+//! API beside it as one pull request needs, and of Jira's as a comment does. A process of its own, the same for everything that is compared.
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -34,6 +34,9 @@ async fn answer(remote: web::Data<Remote>, request: HttpRequest, mut payload: we
     }
     if request.path().starts_with("/repos/") {
         return pull_request(&remote, &request, &body);
+    }
+    if request.path().starts_with("/rest/") {
+        return issue(&remote, &request);
     }
     backend(&remote, &request, &body).await.unwrap_or_else(|error| HttpResponse::InternalServerError().body(error.to_string()))
 }
@@ -107,6 +110,21 @@ fn pull_request(remote: &Remote, request: &HttpRequest, body: &[u8]) -> HttpResp
         "GET" if path.ends_with("/pulls") || path.ends_with("/reviews") => HttpResponse::Ok().json(json!([])),
         _ => HttpResponse::Ok().json(pull(number_in(path), &asked)),
     }
+}
+
+/// Where it is kept which issues have a comment, below the root.
+pub const COMMENTED: &str = "commented";
+
+/// An issue that takes everything; one that has a comment has a file of its name.
+fn issue(remote: &Remote, request: &HttpRequest) -> HttpResponse {
+    let parts: Vec<&str> = request.path().split('/').collect();
+    if let (Some(key), true) = (parts.get(5), request.path().ends_with("/comment") && request.method() == "POST") {
+        let directory = remote.root.join(COMMENTED);
+        if std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(directory.join(key), b"")).is_err() {
+            return HttpResponse::InternalServerError().finish();
+        }
+    }
+    HttpResponse::Created().json(json!({ "id": 1 }))
 }
 
 fn number_in(path: &str) -> u64 {

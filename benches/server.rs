@@ -108,6 +108,11 @@ impl Drop for Paused<'_> {
 
 /// `kubeops serve` with the shipped defaults but for the logs; its resources and secrets lie in `place`.
 pub fn kubeops(setting: &Setting, place: &Scratch, metrics: bool) -> anyhow::Result<Running> {
+    kubeops_with(setting, place, &[("ENABLE_METRICS", if metrics { "true" } else { "false" })])
+}
+
+/// The same with these settings.
+pub fn kubeops_with(setting: &Setting, place: &Scratch, settings: &[(&str, &str)]) -> anyhow::Result<Running> {
     let address = free_address()?;
     let mut command = Command::new(&setting.kubeops);
     command
@@ -120,7 +125,7 @@ pub fn kubeops(setting: &Setting, place: &Scratch, metrics: bool) -> anyhow::Res
         .env("SECRET_PROVIDER", format!("file:{}", place.join("secrets").display()))
         .env("LOG_LEVEL", "WARN")
         .env("ACCESS_LOG", "off")
-        .env("ENABLE_METRICS", metrics.to_string());
+        .envs(settings.iter().copied());
     Running::start(command, address, Some("/ready"), &place.join("kubeops.log"))
 }
 
@@ -167,9 +172,12 @@ pub fn write_resources(place: &Scratch) -> anyhow::Result<()> {
         std::fs::write(place.join("resources").join(name), text)?;
     }
     std::fs::write(place.join("secrets").join("JIRA_WEBHOOK_SECRET"), crate::deliveries::SECRET)?;
-    std::fs::write(place.join("secrets").join("ALERTMANAGER_TOKEN"), "measured-with-a-token-of-32-bytes-or-more")?;
+    std::fs::write(place.join("secrets").join("ALERTMANAGER_TOKEN"), ALERTMANAGER_TOKEN)?;
     Ok(())
 }
+
+/// What Alertmanager shows.
+pub const ALERTMANAGER_TOKEN: &str = "measured-with-a-token-of-32-bytes-or-more";
 
 /// The resources that are shipped.
 pub const RESOURCES: &[(&str, &str)] = &[

@@ -8,15 +8,25 @@ const TOKEN: &str = "the token of Argo CD's notifications, long enough";
 
 fn start() -> TestServer {
     let mut server = TestServer::prepare();
-    server.secret("ARGOCD_TOKEN", TOKEN);
-    let source = "kind: Source\nmetadata: { name: argocd }\nspec: { kind: argocd, authentication: { bearer: { secrets: [ARGOCD_TOKEN] } } }\n";
-    server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+    listen(&server);
     server.set("OBSERVE_SECONDS", "1").run();
     server
 }
 
+/// Argo CD is one of its sources.
+fn listen(server: &TestServer) {
+    server.secret("ARGOCD_TOKEN", TOKEN);
+    let source = "kind: Source\nmetadata: { name: argocd }\nspec: { kind: argocd, authentication: { bearer: { secrets: [ARGOCD_TOKEN] } } }\n";
+    server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+}
+
 /// What Argo CD says of an application at a commit.
-fn says(server: &TestServer, application: &str, revision: &str, cluster: &Value, health: &str, second: u32) -> Answered {
+fn says(server: &TestServer, application: &str, revision: &str, cluster: &Value, health: &str, second: u32) {
+    let answered = try_to_say(server, application, revision, cluster, health, second).expect("an answer");
+    assert_eq!(answered.word(), "202 accepted", "{}", answered.text());
+}
+
+fn try_to_say(server: &TestServer, application: &str, revision: &str, cluster: &Value, health: &str, second: u32) -> std::io::Result<Answered> {
     let body = json!({
         "application": application, "namespace": "argocd", "uid": "7d0cdc51-ddcf-4743-b223-83ca5c699632", "project": "default",
         "destination": { "server": null, "name": cluster, "namespace": "web" },
@@ -27,9 +37,7 @@ fn says(server: &TestServer, application: &str, revision: &str, cluster: &Value,
     });
     let token = format!("Bearer {TOKEN}");
     let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
-    let answered = call(server.at().address, "POST", "/api/v1/webhooks/argocd", &headers, body.to_string().as_bytes()).expect("an answer");
-    assert_eq!(answered.word(), "202 accepted", "{}", answered.text());
-    answered
+    call(server.at().address, "POST", "/api/v1/webhooks/argocd", &headers, body.to_string().as_bytes())
 }
 
 fn merged(server: &TestServer, key: &str, team: &str) -> String {
@@ -68,6 +76,23 @@ fn a_merged_change_is_applied_once_a_tool_is_at_its_commit_or_a_later_one() {
 }
 
 #[test]
+fn a_kill_before_what_a_tool_said_is_kept_costs_another_look_and_nothing_else() {
+    let mut server = TestServer::prepare();
+    listen(&server);
+    // Once merged, it looks at what was said before; the second look is that of the word.
+    server.set("OBSERVE_SECONDS", "1").set("KUBEOPS_FAILPOINT", "confirm.settling:2").run();
+    let tip = merged(&server, "OPS-1", "payments");
+    nothing_owed(&server);
+    let _ = try_to_say(&server, "web", &tip, &Value::Null, "Healthy", 1);
+    let status = server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let applied = server.at().settled("OPS-1", "applied");
+    let lines = applied["timeline"].as_array().expect("a timeline").iter().filter(|entry| entry["to"] == "applied").count();
+    assert_eq!(lines, 1, "{applied:#}");
+}
+
+#[test]
 fn what_is_not_well_is_degraded_until_the_tool_says_otherwise() {
     let server = start();
     let tip = merged(&server, "OPS-1", "payments");
@@ -95,12 +120,13 @@ fn the_word_of_another_cluster_counts_for_nothing() {
 #[test]
 fn what_nobody_says_is_in_force_in_time_is_told_once_and_applied_all_the_same_when_it_is() {
     let mut server = TestServer::prepare();
-    server.secret("ARGOCD_TOKEN", TOKEN);
-    let source = "kind: Source\nmetadata: { name: argocd }\nspec: { kind: argocd, authentication: { bearer: { secrets: [ARGOCD_TOKEN] } } }\n";
-    server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
+    listen(&server);
     server.edit_resource("inventory.yaml", |text| text.replacen("  path: clusters/prod-eu\n", "  path: clusters/prod-eu\n  appliedWithin: 1s\n", 1));
-    server.run();
+    server.set("KUBEOPS_FAILPOINT", "clock.settling").run();
     let tip = merged(&server, "OPS-1", "payments");
+    let status = server.wait();
+    assert!(!status.success(), "it died before it could keep that it told: {status}");
+    server.set("KUBEOPS_FAILPOINT", "").run();
     let overdue = eventually("it is told", || {
         let request = server.at().settled("OPS-1", "merged");
         (request["message"] == "merged, and nobody has said in time that it is in force" && request["tasks"] == json!([])).then_some(request)

@@ -2,7 +2,7 @@
 
 use super::github::World;
 use crate::support::fake_github::FakeGithub;
-use crate::support::server::{call, eventually};
+use crate::support::server::{Answered, call, eventually};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -11,21 +11,31 @@ const SECRET: &str = "the secret of GitHub's webhook";
 
 /// A server that looks by itself once an hour: whatever happens sooner, a webhook brought about.
 fn start() -> World {
+    let mut world = prepare();
+    world.server.run();
+    world
+}
+
+fn prepare() -> World {
     let mut world = World::prepare(FakeGithub::start());
     world.server.secret("GITHUB_WEBHOOK_SECRET", SECRET);
     let source = "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
     world.server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
-    world.server.set("OBSERVE_SECONDS", "3600").set("FETCH_MAX_AGE_SECONDS", "3600").run();
+    world.server.set("OBSERVE_SECONDS", "3600").set("FETCH_MAX_AGE_SECONDS", "3600");
     world
 }
 
 fn tell(world: &World, event: &str, body: &Value) -> String {
+    try_to_tell(world, event, body).expect("an answer").word()
+}
+
+fn try_to_tell(world: &World, event: &str, body: &Value) -> std::io::Result<Answered> {
     let body = body.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
     mac.update(body.as_bytes());
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     let headers = [("content-type", "application/json"), ("x-github-event", event), ("x-github-delivery", "1"), ("x-hub-signature-256", &signature)];
-    call(world.server.at().address, "POST", "/api/v1/webhooks/github", &headers, body.as_bytes()).expect("an answer").word()
+    call(world.server.at().address, "POST", "/api/v1/webhooks/github", &headers, body.as_bytes())
 }
 
 fn of_pull(action: &str, number: u64, repository: &str, more: Value) -> Value {
@@ -61,6 +71,22 @@ fn a_merge_and_a_close_are_heard_at_once_and_believed_only_as_github_itself_tell
     assert_eq!(tell(&world, "pull_request", &of_pull("closed", second.number, "Acme/GitOps", json!({ "merged": false }))), "202 accepted");
     world.server.at().settled("OPS-1", "merged");
     world.server.at().settled("OPS-2", "declined");
+}
+
+#[test]
+fn a_kill_before_what_was_heard_is_kept_costs_another_look_and_nothing_else() {
+    let mut world = prepare();
+    world.server.set("KUBEOPS_FAILPOINT", "observe.settling").run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.github.end(pull.number, true);
+    // Whether the answer still came does not matter: what matters was written before.
+    let _ = try_to_tell(&world, "pull_request", &of_pull("closed", pull.number, "acme/gitops", json!({ "merged": true })));
+    let status = world.server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    world.server.set("KUBEOPS_FAILPOINT", "").run();
+    let merged = world.server.at().settled("OPS-1", "merged");
+    let lines = merged["timeline"].as_array().expect("a timeline").iter().filter(|entry| entry["to"] == "merged").count();
+    assert_eq!(lines, 1, "{merged:#}");
 }
 
 #[test]

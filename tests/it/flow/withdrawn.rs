@@ -12,6 +12,11 @@ fn resolved(namespace: &str, name: &str, round: i64) -> Value {
     alert
 }
 
+/// What Alertmanager sends of one alert.
+fn said(alert: &Value) -> String {
+    json!({ "version": "4", "status": "firing", "receiver": "kubeops", "groupKey": "{}", "alerts": [alert] }).to_string()
+}
+
 fn pull(server: &TestServer, request: &Value) -> Value {
     server.at().get(&format!("/pulls/gitops/{}", request["pull"]["number"]))
 }
@@ -60,6 +65,29 @@ fn an_alert_that_resolves_takes_its_open_pull_request_along_and_one_that_fires_a
     let again = server.at().settled(key, "proposed");
     assert_eq!(again["generation"], 2);
     assert_ne!(again["branch"], proposed["branch"]);
+}
+
+#[test]
+fn a_kill_before_it_is_kept_that_something_is_no_longer_wanted_changes_nothing_in_the_end() {
+    for (open, point) in [("close", "retract.settling"), ("comment", "retract.said"), ("comment", "retract.settling")] {
+        let mut server = prepare(&format!("  withdraw: {{ types: [alert.resolved], open: {open} }}\n"));
+        server.set("KUBEOPS_FAILPOINT", point).run();
+        let key = "prod-eu/web/storefront";
+        tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+        let proposed = server.at().settled(key, "proposed");
+        let _ = server.at().deliver(
+            "alertmanager",
+            &[("authorization", &format!("Bearer {}", server.alertmanager_token()))],
+            said(&resolved("web", "storefront", 2)).as_bytes(),
+        );
+        let status = server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        let state = if open == "close" { "withdrawn" } else { "proposed" };
+        let after = settled_without_tasks(&server, key, state);
+        let comments = pull(&server, &proposed)["comments"].as_array().map_or(0, Vec::len);
+        assert_eq!(comments, 1, "{point}, {open}: the reason is told once: {after:#}");
+    }
 }
 
 #[test]

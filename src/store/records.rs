@@ -5,7 +5,7 @@ use super::storms::Debounce;
 use super::tasks::{NewTask, TaskKind};
 use crate::event::{Event, EventType};
 use crate::expression::Explanation;
-use crate::request::{State, TimelineEntry};
+use crate::request::{State, Steering, TimelineEntry};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -133,6 +133,8 @@ pub struct Opening {
     pub retractable: bool,
     /// Whether anybody outside is told what becomes of the request.
     pub tells: bool,
+    /// What is decided about the request from the beginning.
+    pub steering: Steering,
     /// Who asked: `kubeops`, or a token's name.
     pub actor: String,
 }

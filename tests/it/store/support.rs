@@ -80,6 +80,7 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         debounce: None,
         retractable: false,
         tells: false,
+        steering: kubeops::request::Steering::default(),
         actor: "kubeops".to_owned(),
     }
 }

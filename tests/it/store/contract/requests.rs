@@ -77,8 +77,9 @@ fn changes(files: &[&str]) -> Changes {
         objects,
         cut: true,
         evidence,
-        expiry: Some(Expiry { after: "4h".parse().expect("a duration"), inverse: Inverse::default() }),
+        expiry: Some(Expiry { lifetime: Lifetime { after: "4h".parse().expect("a duration"), from: TtlBegin::Applied, remind: Some("24m".parse().expect("a duration")), auto_merge: None }, inverse: Inverse::default() }),
         applied_within: Some("30m".parse().expect("a duration")),
+        place: Some(Place { cluster: Some(parsed("prod")), path: parsed("clusters/prod") }),
     }
 }
 

@@ -284,7 +284,7 @@ pub struct Stats {
     pub pending_deliveries: u64,
     /// When the oldest of them arrived.
     pub oldest_pending: Option<Timestamp>,
-    /// Tasks waiting or leased, per kind.
+    /// Tasks waiting or leased, per kind; of what waits for its hour (see [`TaskKind::Clock`]) only what is due.
     pub tasks: Vec<(TaskKind, u64)>,
     /// Tasks waiting or leased, per repository (by the name of its lanes), where there are any; those without a lane are left out.
     pub backlog: BTreeMap<String, u64>,

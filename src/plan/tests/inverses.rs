@@ -44,6 +44,11 @@ fn kept(inverse: &Inverse) -> Inverse {
     serde_json::from_str(&serde_json::to_string(inverse).expect("JSON")).expect("an inverse")
 }
 
+/// What is left to others, as it is told.
+fn left(undone: &Undone) -> Vec<&str> {
+    undone.left.iter().map(|left| left.message.as_str()).collect()
+}
+
 #[test]
 fn a_change_nobody_touched_goes_back_byte_for_byte() {
     let change = set(&[

@@ -2,8 +2,9 @@
 
 use crate::store::support::{at, end_request, open_request, parsed, request_id, task};
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
-use kubeops::plan::Inverse;
-use kubeops::request::{Changes, Expiry, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::automation::TtlBegin;
+use kubeops::plan::{Inverse, Lifetime};
+use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, Request, State, TimelineEntry};
 use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, RivalQuery, Store, StoreError, TaskFilter, TaskKind};
 use kubeops::types::{CommitSha, ManifestPath, RequestId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};

@@ -243,7 +243,7 @@ fn what_somebody_changed_since_is_left_and_told() {
 }
 
 #[test]
-fn it_is_taken_back_also_when_its_automation_and_its_cluster_are_gone() {
+fn it_is_taken_back_also_when_its_automation_is_gone() {
     let (server, warp) = start("  ttl: 4h\n");
     let request = merged(&server);
     server.edit_resource("replicas-request.yaml", |_| String::new());
@@ -307,4 +307,53 @@ fn what_takes_a_change_back_merges_by_itself_at_github_where_its_time_to_live_sa
     assert!(pulls[1].body.contains("pull request #1"), "{}", pulls[1].body);
     assert_eq!(world.server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
     assert_eq!(pulls[0].comments.len(), 1, "{:?}", pulls[0].comments);
+}
+
+#[test]
+fn a_squash_is_taken_back_by_what_the_history_says_and_where_it_says_nothing_a_sentence_says_so() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.upstream.write("main", PATH, DEPLOYMENT);
+    world.server.run();
+    let at = world.server.at();
+    let ended = |key: &str, number: u64, wanted: f64, known: bool| {
+        at.ticket(&replicas(key, "web", wanted));
+        let proposed = at.settled(key, "proposed");
+        let branch = proposed["branch"].as_str().expect("a branch");
+        let squashed = world.server.upstream.write("main", PATH, &world.server.upstream.show(PATH, branch));
+        let merged_as = known.then(|| squashed.to_string());
+        world.github.person(number, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, merged_as));
+        at.settled(key, "merged")
+    };
+    let request = ended(KEY, 1, 6.0, true);
+    world.server.upstream.write("main", "somebody.md", "x\n");
+    revert(&world.server, &request, "it made things worse");
+    let undo = at.settled(&revert_of(&request), "proposed");
+    assert_eq!(world.server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
+    let pull = &world.github.pulls()[1];
+    assert_eq!((pull.title.as_str(), pull.auto_merge.clone()), ("Revert \"shop/web: 6 replicas (OPS-42)\"", None));
+
+    // A commit that nobody has.
+    let unknown = ended("OPS-43", 3, 9.0, false);
+    let sentence = refused(&world.server, &format!("/requests/{}/revert", id(&unknown)), None);
+    assert!(sentence.ends_with("the history does not reach back to where it was merged; take it back by hand, with `git revert`"), "{sentence}");
+    assert_eq!(at.requests_of(&revert_of(&unknown)).len(), 0);
+}
+
+#[test]
+fn a_file_with_a_secret_cannot_be_taken_back_and_a_sentence_says_so() {
+    let mut server = prepare("");
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: { name: web, namespace: shop }\nstringData: { password: hunter2 }\n";
+    server.upstream.write("main", PATH, &format!("{DEPLOYMENT}{secret}"));
+    server.edit_resource("replicas-request.yaml", |text| {
+        let (before, rest) = text.split_once("  edit:").expect("an edit");
+        let (_, after) = rest.split_once("  pullRequest:").expect("a pull request");
+        format!("{before}  remove:\n    - file: \"apps/{{{{ parameters.namespace }}}}/{{{{ parameters.name }}}}.yaml\"\n  pullRequest:{after}")
+    });
+    server.run();
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    merge(&server, &server.at().settled(KEY, "proposed"));
+    let request = server.at().settled(KEY, "merged");
+    let sentence = refused(&server, &format!("/requests/{}/revert", id(&request)), None);
+    assert!(sentence.contains("it holds a Secret, and the values of Secrets are not kept; take it back by hand"), "{sentence}");
+    assert!(!server.log().contains("hunter2"));
 }

@@ -167,3 +167,89 @@ impl Pipeline {
 fn waiting(settlement: Settlement, run_at: Timestamp) -> Settlement {
     Settlement { verdict: Verdict::Postponed { run_at, reason: "its time has not come".to_owned() }, ..settlement }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Inverse;
+    use crate::request::{Changes, Expiry, RequestKey};
+    use crate::types::{EventId, RequestId, SpecDuration};
+    use crate::validate::Evidence;
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::from_unix_millis(1_700_000_000_000).plus(Duration::from_secs(minutes * 60))
+    }
+
+    fn minutes(minutes: u64) -> SpecDuration {
+        SpecDuration::from_millis(minutes * 60_000)
+    }
+
+    /// A request that is wanted for two hours, in this state.
+    fn wanted(from: TtlBegin, state: State) -> Request {
+        let event = crate::event::Event {
+            id: EventId::from_parts(at(0), 1),
+            delivery: None,
+            source: None,
+            kind: "jira.issue.transitioned".parse().expect("a type"),
+            subject: "OPS-1".to_owned(),
+            time: at(0),
+            data: serde_json::Value::Null,
+        };
+        let key = RequestKey { automation: "replicas".parse().expect("a name"), correlation: "OPS-1".to_owned(), generation: 1 };
+        let lifetime = Lifetime { after: minutes(120), from, remind: Some(minutes(12)), auto_merge: None };
+        let changes = Changes {
+            files: Vec::new(),
+            objects: Vec::new(),
+            cut: false,
+            evidence: Evidence::default(),
+            first: None,
+            expiry: Some(Expiry { lifetime, inverse: Inverse::default() }),
+            applied_within: Some(minutes(30)),
+            place: None,
+        };
+        Request { state, changes: Some(changes), ..Request::opened(&RequestId::from_parts(at(0), 1), &key, event, at(0)) }
+    }
+
+    #[test]
+    fn the_alarms_of_a_merged_change_come_one_after_the_other() {
+        let mut request = wanted(TtlBegin::Merged, State::Merged);
+        wind(&mut request, at(0));
+        assert_eq!(next(&request), Some((at(30), Alarm::Overdue)));
+        request.steering.overdue_since = Some(at(30));
+        assert_eq!(next(&request), Some((at(108), Alarm::Remind)));
+        request.steering.reminded = Some(Reminded { at: at(108), of: at(120), silent: false });
+        assert_eq!(next(&request), Some((at(120), Alarm::Expire)));
+        // Of a later end people are reminded again.
+        request.steering.expires_at = Some(at(180));
+        assert_eq!(next(&request), Some((at(168), Alarm::Remind)));
+        request.state = State::Expired;
+        assert_eq!(next(&request), None);
+    }
+
+    #[test]
+    fn the_time_begins_once_and_with_what_its_author_says() {
+        for (from, begins) in [(TtlBegin::Merged, State::Merged), (TtlBegin::Applied, State::Applied)] {
+            for state in State::ALL {
+                let mut request = wanted(from, state);
+                wind(&mut request, at(5));
+                assert_eq!(request.steering.expires_at, (state == begins).then(|| at(125)), "{from:?} {state}");
+            }
+        }
+        let mut request = wanted(TtlBegin::Applied, State::Applied);
+        wind(&mut request, at(0));
+        // Not well in between, and in force again.
+        wind(&mut request, at(60));
+        assert_eq!(request.steering.expires_at, Some(at(120)));
+        request.state = State::Degraded;
+        assert_eq!(next(&request), Some((at(108), Alarm::Remind)), "its time goes on whether it is well or not");
+    }
+
+    #[test]
+    fn without_a_time_to_live_nothing_ends() {
+        let mut request = wanted(TtlBegin::Merged, State::Merged);
+        request.changes.as_mut().expect("changes").expiry = None;
+        wind(&mut request, at(0));
+        request.steering.overdue_since = Some(at(30));
+        assert_eq!((next(&request), request.steering.expires_at), (None, None));
+    }
+}

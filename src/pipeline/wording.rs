@@ -24,14 +24,7 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> Str
         News::Overdue => "The change is merged, and nobody has said in time that it is in force. Whoever looks after what applies the repository should have a look.".to_owned(),
         News::Unchanged => "There is nothing to change: everything that was asked for is there already.".to_owned(),
         News::Rejected => {
-            let reasons: Vec<String> = match request.findings.is_empty() {
-                true => vec![entry.message.clone()],
-                false => request.findings.iter().map(ToString::to_string).collect(),
-            };
-            format!(
-                "The change was rejected, and nothing was proposed:\n\n{}\nOnce that is mended, it can be asked for again.",
-                listed(reasons.iter().map(String::as_str))
-            )
+            format!("The change was rejected, and nothing was proposed:\n\n{}\nOnce that is mended, it can be asked for again.", reasons(request, entry))
         }
         News::Declined => format!("The change was declined: {}. It is not proposed again unless somebody asks for it.", said(&entry.message)),
         News::Withdrawn => format!("What was asked for is no longer wanted: {}.", said(&entry.message)),
@@ -62,6 +55,9 @@ fn usual_of_a_revert(news: News, request: &Request, entry: &TimelineEntry) -> Op
         News::Merged => "The change is taken back. What applies the repository (Argo CD, Flux, a pipeline) takes it from here.".to_owned(),
         News::Applied => "What takes the change back is in force.".to_owned(),
         News::Unchanged => format!("The change is not taken back: {}.", said(&entry.message)),
+        News::Rejected => {
+            format!("Taking the change back was rejected, so it stays:\n\n{}\nOnce that is mended, it can be asked for again.", reasons(request, entry))
+        }
         News::Declined => format!("Taking the change back was declined, so it stays: {}.", said(&entry.message)),
         _ => return None,
     })
@@ -76,6 +72,15 @@ pub(super) fn with_places(words: &str, request: &Request, people_at: &str) -> St
     }
     let _ = write!(text, "request {}", link(request.id.as_str(), &format!("{people_at}/requests/{}", request.id)));
     text
+}
+
+/// Why a request was rejected, a line for each reason.
+fn reasons(request: &Request, entry: &TimelineEntry) -> String {
+    let reasons: Vec<String> = match request.findings.is_empty() {
+        true => vec![entry.message.clone()],
+        false => request.findings.iter().map(ToString::to_string).collect(),
+    };
+    listed(reasons.iter().map(String::as_str))
 }
 
 fn said(message: &str) -> String {

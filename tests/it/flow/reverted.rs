@@ -3,8 +3,10 @@
 use super::edits::{DEPLOYMENT, PATH, body, replicas};
 use super::github::World;
 use super::storms::{self, alert_in, merge};
+use super::told;
 use crate::support::fake_github::FakeGithub;
-use crate::support::server::{TestServer, eventually};
+use crate::support::fake_jira::FakeJira;
+use crate::support::server::{TestServer, eventually, ticket};
 use crate::support::warp::Warp;
 use serde_json::{Value, json};
 
@@ -356,4 +358,59 @@ fn a_file_with_a_secret_cannot_be_taken_back_and_a_sentence_says_so() {
     let sentence = refused(&server, &format!("/requests/{}/revert", id(&request)), None);
     assert!(sentence.contains("it holds a Secret, and the values of Secrets are not kept; take it back by hand"), "{sentence}");
     assert!(!server.log().contains("hunter2"));
+}
+
+#[test]
+fn the_ticket_hears_that_its_time_is_nearly_over_and_of_the_end_and_stays_where_it_is() {
+    let jira = FakeJira::cloud();
+    let feedback = "  ttl: 2h
+  feedback:
+    - channel: service-desk
+      tell: [merged, expiring, expired]
+      on:
+        merged: { transition: { to: Done, resolution: Done }, say: Your replicas are there. }
+        proposed: { transition: In Progress }
+";
+    let mut server = told::prepare(&jira, "");
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    server.edit_resource("replicas-request.yaml", |text| format!("{text}{feedback}"));
+    let warp = Warp::of(&mut server);
+    server.run();
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    merge(&server, &server.at().settled(KEY, "proposed"));
+    let request = server.at().settled(KEY, "merged");
+    told::told(&server, &jira, 1);
+    eventually("it is done", || Some(jira.issue(KEY)).filter(|issue| issue.status == "Done"));
+    warp.to(HOUR + 55 * 60);
+    let said = told::told(&server, &jira, 2);
+    assert!(said[1].contains("The time for which this change is wanted ends at"), "{said:?}");
+    warp.to(2 * HOUR + 60);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    let said = told::told(&server, &jira, 3);
+    assert!(said[2].contains("The time for which the change was wanted is over"), "{said:?}");
+    merge(&server, &undo);
+    let said = told::told(&server, &jira, 4);
+    assert!(said[3].contains("The change is taken back."), "not its author's words about the change: {said:?}");
+    let issue = jira.issue(KEY);
+    assert_eq!((issue.status.as_str(), issue.links.len()), ("Done", 2), "a ticket that is done stays so, and has a link to each pull request");
+    assert_eq!(jira.take_violations(), Vec::<String>::new());
+}
+
+#[test]
+fn what_takes_a_change_back_passes_the_same_gate_and_the_ticket_hears_what_stands_in_its_way() {
+    let jira = FakeJira::cloud();
+    let mut server = told::prepare(&jira, "  ttl: 2h\n  feedback: [{ channel: service-desk, tell: [rejected] }]\n");
+    let warp = Warp::of(&mut server);
+    server.run();
+    server.at().ticket(&ticket(KEY, "payments"));
+    merge(&server, &server.at().settled(KEY, "proposed"));
+    let request = server.at().settled(KEY, "merged");
+    warp.to(2 * HOUR + 60);
+    // With a namespace goes everything in it: a policy has somebody look first.
+    let undo = server.at().settled(&revert_of(&request), "rejected");
+    assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"]);
+    let said = told::told(&server, &jira, 1);
+    assert!(said[0].contains("Taking the change back was rejected, so it stays") && said[0].contains("goes everything in it"), "{said:?}");
+    let extended = refused(&server, &format!("/requests/{}/revert", id(&request)), None);
+    assert!(extended.contains(&format!("`kubeops requests retry {}` asks for that again", id(&undo))), "{extended}");
 }

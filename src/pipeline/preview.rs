@@ -37,7 +37,7 @@ pub struct Preview {
     pub removed: Vec<String>,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
-    /// How long it is wanted after the merge; none for good.
+    /// How long it is wanted; none for good.
     pub ttl: Option<String>,
     /// A unified diff against the base; none when there was no base to compare with.
     pub diff: Option<String>,

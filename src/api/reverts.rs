@@ -37,7 +37,7 @@ pub(super) async fn revert_request(state: State, At(id): At<RequestId>, caller: 
 #[serde(deny_unknown_fields)]
 pub(super) struct Extension {
     /// The time, counted from the end it has.
-    #[schema(value_type = String, example = "2h")]
+    #[schema(value_type = String, pattern = "^[0-9]{1,4}[smhd]$", example = "2h")]
     by: SpecDuration,
 }
 

@@ -71,8 +71,7 @@ impl Withdraw {
         let about = |kind: &str| types.iter().any(|known| known.as_str() == kind);
         let Some(written) = &spec.withdraw else {
             let resolved = RESOLVED.parse().ok().filter(|_| about(FIRING) && !about(RESOLVED))?;
-            let spec =
-                WithdrawSpec { types: vec![resolved], when: None, open: OpenWhenWithdrawn::default(), merged: MergedWhenWithdrawn::default() };
+            let spec = WithdrawSpec { types: vec![resolved], when: None, open: OpenWhenWithdrawn::default(), merged: MergedWhenWithdrawn::default() };
             return Some(Self { spec, when: None, implied: true });
         };
         let when = written.when.as_deref().and_then(|text| compile_at(text, "/withdraw/when", EVENT_VARIABLES, errors));

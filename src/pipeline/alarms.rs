@@ -126,7 +126,12 @@ impl Pipeline {
         request.steering.reminded = Some(Reminded { at: now, of: end, silent: false });
         let tell = outcome::follow_up(&request, TaskKind::Tell, &lane::feedback(&request.key.automation), self.clock.as_ref());
         let follow_up = if request.tells { vec![tell] } else { Vec::new() };
-        Ok(Settlement { timeline: vec![outcome::note(&request, message, self.clock.as_ref())], request: Some(request), follow_up, ..outcome::nothing() })
+        Ok(Settlement {
+            timeline: vec![outcome::note(&request, message, self.clock.as_ref())],
+            request: Some(request),
+            follow_up,
+            ..outcome::nothing()
+        })
     }
 
     async fn comment_on_the_end(&self, request: &Request, end: Timestamp) -> Result<(), StepError> {

@@ -141,15 +141,11 @@ impl Pipeline {
         };
         let inventory = &self.rules.current().set.inventory;
         let stored = changes.expiry.as_ref().map(|expiry| expiry.inverse.clone());
-        let inverse = match stored {
-            Some(stored) if !request.taken_over => stored,
-            // A person went on from what was planned: what was merged tells better, as long as it can be told.
-            Some(stored) => match self.merged_inverse(request, inventory.repositories.get(repository), changes).await {
-                Ok(inverse) => inverse,
-                Err(error) if error.class() == ErrorClass::Transient => return Err(error),
-                Err(_) => stored,
-            },
-            None => self.merged_inverse(request, inventory.repositories.get(repository), changes).await?,
+        // A person may have gone on from what was planned: then what was merged tells better, as long as it can be told.
+        let inverse = match (self.merged_inverse(request, inventory.repositories.get(repository), changes).await, stored) {
+            (Ok(inverse), _) => inverse,
+            (Err(error), Some(stored)) if error.class() != ErrorClass::Transient => stored,
+            (Err(error), _) => return Err(error),
         };
         Ok(Reverts {
             request: request.id.clone(),
@@ -162,7 +158,7 @@ impl Pipeline {
         })
     }
 
-    /// What takes a merged change back, told by the base's history.
+    /// What takes a merged change back: what was kept with it, if that is what was merged, else what the base's history tells.
     async fn merged_inverse(&self, request: &Request, repository: Option<&Arc<Repository>>, changes: &Changes) -> Result<Inverse, OperationError> {
         let id = &request.id;
         let by_hand = "take it back by hand, with `git revert`";
@@ -170,8 +166,8 @@ impl Pipeline {
         let Some(repository) = repository else { return Err(refuse("its repository is not configured any more")) };
         let Some(merged) = request.merged.clone() else { return Err(refuse("the forge did not tell which commit merged it")) };
         let mirror = self.mirror(repository)?;
-        let (owner, planned_on, files) = (id.clone(), request.checked.clone().or_else(|| request.base.clone()), changes.files.clone());
-        let found = blocking(move || Ok(inverse_of(&mirror, &merged, &owner, planned_on.as_ref(), &files))).await?;
+        let (request, changes) = (request.clone(), changes.clone());
+        let found = blocking(move || Ok(inverse_of(&mirror, &merged, &request, &changes))).await?;
         match found {
             Ok(Some(inverse)) => Ok(inverse),
             Ok(None) | Err(StepError::Git(GitError::NoCommit { .. })) => Err(refuse("the history does not reach back to where it was merged")),
@@ -197,7 +193,10 @@ impl Pipeline {
                 });
             }
             (State::Expired, _) => {
-                let by = request.steering.reverted_by.map(|by| format!(": request {by} takes it back; who wants to keep the change closes its pull request"));
+                let by = request
+                    .steering
+                    .reverted_by
+                    .map(|by| format!(": request {by} takes it back; who wants to keep the change closes its pull request"));
                 return refuse(format!("the time of {id} is over{}", by.unwrap_or_default()));
             }
             (state, _) if !state.is_ended() => return refuse(format!("{id} is {state}: its time begins with the merge at the earliest")),
@@ -223,27 +222,27 @@ impl Pipeline {
     }
 }
 
-/// What takes back what a merge did to these files; none where the history does not reach back that far.
-fn inverse_of(
-    mirror: &Arc<Mirror>,
-    merged: &CommitSha,
-    request: &RequestId,
-    planned_on: Option<&CommitSha>,
-    files: &[crate::types::ManifestPath],
-) -> Result<Option<Inverse>, StepError> {
-    let find = || mirror.before_merge(merged, request, planned_on);
-    let before = match find() {
+/// What takes back what a merge did to the files of a request; none where the history does not reach back that far.
+fn inverse_of(mirror: &Arc<Mirror>, merged: &CommitSha, request: &Request, changes: &Changes) -> Result<Option<Inverse>, StepError> {
+    let after = match mirror.snapshot(merged) {
         // Merged a moment ago, or the mirror is a new one.
         Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {
             mirror.fetch()?;
-            find()?
+            mirror.snapshot(merged)?
         }
         found => found?,
     };
-    let Some(before) = before else { return Ok(None) };
-    let (before, after) = (mirror.snapshot(&before)?, mirror.snapshot(merged)?);
-    let paths: Vec<_> = files.iter().collect();
-    before.prefetch(&paths).and_then(|()| after.prefetch(&paths)).map_err(PlanError::from)?;
+    let files: Vec<_> = changes.files.iter().collect();
+    after.prefetch(&files).map_err(PlanError::from)?;
+    if let Some(kept) = changes.expiry.as_ref().map(|expiry| &expiry.inverse)
+        && kept.is_of(&after)?
+    {
+        return Ok(Some(kept.clone()));
+    }
+    let planned_on = request.checked.as_ref().or(request.base.as_ref());
+    let Some(before) = mirror.before_merge(merged, &request.id, planned_on)? else { return Ok(None) };
+    let before = mirror.snapshot(&before)?;
+    before.prefetch(&files).map_err(PlanError::from)?;
     let mut change = ChangeSet::default();
     for path in files {
         let now = after.read(path).map_err(PlanError::from)?;

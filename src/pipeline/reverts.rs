@@ -30,9 +30,13 @@ pub(super) fn place(request: &Request, repository: &RepositoryName, inventory: &
     let kept = request.changes.as_ref().and_then(|changes| changes.place.clone());
     kept.unwrap_or_else(|| {
         let files = request.changes.as_ref().map(|changes| changes.files.as_slice()).unwrap_or_default();
-        let holds_all = inventory.clusters.iter().filter(|(_, spec)| spec.repository == *repository && files.iter().all(|file| spec.path.contains(file)));
+        let holds_all =
+            inventory.clusters.iter().filter(|(_, spec)| spec.repository == *repository && files.iter().all(|file| spec.path.contains(file)));
         let narrowest = holds_all.max_by_key(|(_, spec)| spec.path.as_str().len());
-        narrowest.map_or(Place { cluster: None, path: DirectoryPath::root() }, |(name, spec)| Place { cluster: Some(name.clone()), path: spec.path.clone() })
+        narrowest.map_or(Place { cluster: None, path: DirectoryPath::root() }, |(name, spec)| Place {
+            cluster: Some(name.clone()),
+            path: spec.path.clone(),
+        })
     })
 }
 

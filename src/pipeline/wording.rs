@@ -56,7 +56,10 @@ fn usual_of_a_revert(news: News, request: &Request, entry: &TimelineEntry) -> Op
         News::Applied => "What takes the change back is in force.".to_owned(),
         News::Unchanged => format!("The change is not taken back: {}.", said(&entry.message)),
         News::Rejected => {
-            format!("Taking the change back was rejected, so it stays:\n\n{}\nOnce that is mended, it can be asked for again.", reasons(request, entry))
+            format!(
+                "Taking the change back was rejected, so it stays:\n\n{}\nOnce that is mended, it can be asked for again.",
+                reasons(request, entry)
+            )
         }
         News::Declined => format!("Taking the change back was declined, so it stays: {}.", said(&entry.message)),
         _ => return None,

@@ -1,8 +1,8 @@
 //! What a request changes, as data: files, objects and fields, what they were held against, and what was asked for first.
 //! Bounded, so that a row of the store stays small; the values of Secrets are masked before they come here.
 
-use crate::manifest::{Action, FieldChange, ObjectChange};
 use super::Place;
+use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::plan::{Inverse, Lifetime};
 use crate::types::{ManifestPath, SpecDuration, Timestamp};
 use crate::validate::{Evidence, ValidatedChange};

@@ -128,6 +128,19 @@ impl Inverse {
         Ok(inverse)
     }
 
+    /// Whether every file is what the change made of it.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    pub fn is_of(&self, tree: &dyn BaseTree) -> Result<bool, PlanError> {
+        for (path, undo) in &self.files {
+            if tree.read(path)?.as_deref().map(digest) != undo.is {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether there is nothing to take back.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()

@@ -110,7 +110,11 @@ fn a_file_of_the_change_that_says_something_else_stays() {
     let undone = inverse.apply(&today, &within()).expect("undone");
     assert!(undone.change.files.is_empty());
     assert_eq!(undone.left.len(), 2, "{:?}", undone.left);
-    assert!(undone.left[0].message.contains("is gone by now") && undone.left[1].message.contains("says something else by now: it stays"), "{:?}", undone.left);
+    assert!(
+        undone.left[0].message.contains("is gone by now") && undone.left[1].message.contains("says something else by now: it stays"),
+        "{:?}",
+        undone.left
+    );
 }
 
 #[test]

@@ -78,7 +78,9 @@ fn refused(server: &TestServer, path: &str, body: Option<&Value>) -> String {
 fn at_the_end_of_its_time_a_change_is_proposed_to_be_taken_back_and_people_were_reminded() {
     let (mut server, warp) = start("  ttl: 4h\n");
     let request = merged(&server);
-    assert!(body(&server, &request).contains("- Time to live: wanted for 4h after the merge. Then KubeOps opens the pull request that takes it back"));
+    assert!(
+        body(&server, &request).contains("- Time to live: wanted for 4h after the merge. Then KubeOps opens the pull request that takes it back")
+    );
     let end = request["expires_at"].as_str().expect("an end").to_owned();
     // What waits for its hour is nobody's work, and nothing happens before it.
     eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
@@ -413,4 +415,20 @@ fn what_takes_a_change_back_passes_the_same_gate_and_the_ticket_hears_what_stand
     assert!(said[0].contains("Taking the change back was rejected, so it stays") && said[0].contains("goes everything in it"), "{said:?}");
     let extended = refused(&server, &format!("/requests/{}/revert", id(&request)), None);
     assert!(extended.contains(&format!("`kubeops requests retry {}` asks for that again", id(&undo))), "{extended}");
+}
+
+#[test]
+fn what_a_person_made_of_it_on_the_branch_is_taken_back_with_it() {
+    let (server, warp) = start("  ttl: 2h\n");
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    let proposed = server.at().settled(KEY, "proposed");
+    // Eight, says whoever reviews it, and everything is merged at once.
+    let branch = proposed["branch"].as_str().expect("a branch");
+    server.upstream.write(branch, PATH, &DEPLOYMENT.replace("replicas: 2", "replicas: 8"));
+    merge(&server, &proposed);
+    let request = server.at().settled(KEY, "merged");
+    assert_eq!(server.upstream.show(PATH, "main"), DEPLOYMENT.replace("replicas: 2", "replicas: 8"));
+    warp.to(3 * HOUR);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert_eq!(server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
 }

@@ -425,6 +425,10 @@ fn what_a_person_made_of_it_on_the_branch_is_taken_back_with_it() {
     // Eight, says whoever reviews it, and everything is merged at once.
     let branch = proposed["branch"].as_str().expect("a branch");
     server.upstream.write(branch, PATH, &DEPLOYMENT.replace("replicas: 2", "replicas: 8"));
+    eventually("the forge has looked at the branch again", || {
+        let approved = server.at().api("POST", "/pulls/gitops/1/approve", None);
+        (approved.status < 300).then_some(())
+    });
     merge(&server, &proposed);
     let request = server.at().settled(KEY, "merged");
     assert_eq!(server.upstream.show(PATH, "main"), DEPLOYMENT.replace("replicas: 2", "replicas: 8"));

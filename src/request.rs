@@ -7,13 +7,15 @@ mod conflict;
 mod conflict_tests;
 mod member;
 mod oscillation;
+mod reverts;
 mod steering;
 
 pub use changes::{Changes, Expiry, FirstPlan};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
-pub use steering::Steering;
+pub use reverts::{Place, Reverts};
+pub use steering::{Reminded, Steering};
 
 use crate::event::Event;
 use crate::plan::PullText;

@@ -17,6 +17,7 @@ mod paging;
 mod ports;
 mod pulls;
 mod requests;
+mod reverts;
 mod resources;
 mod serve;
 mod shell;
@@ -88,6 +89,8 @@ macro_rules! routes {
                 .service(requests::diff_request)
                 .service(requests::retry_request)
                 .service(requests::cancel_request)
+                .service(reverts::revert_request)
+                .service(reverts::extend_request)
                 .service(members::withdraw_member)
                 .service(requests::ask_automation)
                 .service(events::list_events)

@@ -4,7 +4,7 @@
 use crate::request::Request;
 use crate::store::PullRecord;
 use crate::store::inbox::InboxCounts;
-use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, Timestamp};
+use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, SpecDuration, Timestamp};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
 use async_trait::async_trait;
@@ -119,6 +119,18 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Conflict` when it has ended.
     async fn cancel(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError>;
+
+    /// Opens the request that takes a merged change back, or tells the one there is.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it is not merged, or what takes it back cannot be told.
+    async fn revert(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Asked, OperationError>;
+
+    /// Has a merged change with a time to live live on for a while longer.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when its clock does not run, or it would live for too long.
+    async fn extend(&self, id: &RequestId, actor: &str, by: SpecDuration) -> Result<Request, OperationError>;
 
     /// Takes a member, named by its correlation key or its number, out of a live group.
     ///

@@ -4,7 +4,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{At, IdempotencyKey, State, WantsJson};
 use super::paging::{Listing, page};
-use super::ports::{Ask, Diff};
+use super::ports::{Ask, Asked, Diff};
 use super::views::{RequestDetail, RequestView};
 use crate::store::{RequestFilter, TaskFilter};
 use crate::types::{AutomationName, RepositoryName, RequestId};
@@ -188,8 +188,12 @@ pub(super) async fn ask_automation(
     check_text("correlation", correlation.as_deref())?;
     let idempotency_key = key.map(|key| format!("{}:{key}", caller.token));
     let ask = Ask { automation, parameters, correlation, idempotency_key, actor: caller.name };
-    let asked = state.timed(state.parts.operations.ask(ask)).await?;
+    Ok(asked(state.timed(state.parts.operations.ask(ask)).await?))
+}
+
+/// The answer to who asked for a request.
+pub(super) fn asked(asked: Asked) -> HttpResponse {
     let mut answer = if asked.opened { HttpResponse::Created() } else { HttpResponse::Ok() };
     answer.insert_header((LOCATION, format!("/api/v1/requests/{}", asked.request)));
-    Ok(answer.json(AskedView { id: asked.request, status: if asked.opened { "opened" } else { "joined" } }))
+    answer.json(AskedView { id: asked.request, status: if asked.opened { "opened" } else { "joined" } })
 }

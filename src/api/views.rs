@@ -66,6 +66,15 @@ pub struct RequestView {
     /// Its pull request.
     #[schema(value_type = Option<PullRefView>)]
     pub pull: Option<PullRef>,
+    /// When its time to live is over; null while its clock does not run.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// The request whose change it takes back.
+    #[schema(value_type = Option<String>)]
+    pub reverts: Option<RequestId>,
+    /// The newest request that takes its change back.
+    #[schema(value_type = Option<String>)]
+    pub reverted_by: Option<RequestId>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -325,6 +334,7 @@ impl From<Request> for RequestView {
             members,
             pull,
             message,
+            steering,
             created_at,
             updated_at,
             ..
@@ -346,6 +356,9 @@ impl From<Request> for RequestView {
             summary,
             member_count: members,
             pull,
+            expires_at: steering.expires_at,
+            reverts: steering.reverts.map(|reverts| reverts.request),
+            reverted_by: steering.reverted_by,
             created_at,
             updated_at,
         }

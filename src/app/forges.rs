@@ -268,6 +268,10 @@ impl Forge for Counted {
         self.count("comment", self.forge.comment(number, body).await)
     }
 
+    async fn comment_once(&self, number: u64, body: &str) -> Result<(), ForgeError> {
+        self.count("comment", self.forge.comment_once(number, body).await)
+    }
+
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
         self.count("look", self.forge.look(numbers, since).await)
     }

@@ -7,7 +7,7 @@ use crate::inventory::ForgeSpec;
 use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError};
 use crate::request::Request;
 use crate::store::{PageQuery, PullRecord, RequestFilter};
-use crate::types::{ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, TreeDiff};
+use crate::types::{ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, TreeDiff};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,16 @@ impl api::Operations for PeoplesOperations {
         let request = self.pipeline.cancel(id, reason.map(str::to_owned), actor).await?;
         self.wake.notify_one();
         Ok(request)
+    }
+
+    async fn revert(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Asked, api::OperationError> {
+        let asked = self.pipeline.revert(id, reason.map(str::to_owned), actor).await?;
+        self.wake.notify_one();
+        Ok(Asked { request: asked.request, opened: asked.opened })
+    }
+
+    async fn extend(&self, id: &RequestId, actor: &str, by: SpecDuration) -> Result<Request, api::OperationError> {
+        Ok(self.pipeline.extend(id, by, actor).await?)
     }
 
     async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, api::OperationError> {

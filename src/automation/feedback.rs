@@ -58,6 +58,8 @@ pub enum News {
     Declined,
     /// What asked for it went away.
     Withdrawn,
+    /// It is merged, and its time to live is nearly over.
+    Expiring,
     /// Its time to live ran out.
     Expired,
     /// Attempts are exhausted.
@@ -66,7 +68,7 @@ pub enum News {
 
 impl News {
     /// Everything there is to tell.
-    pub const ALL: [News; 12] = [
+    pub const ALL: [News; 13] = [
         News::Proposed,
         News::Approved,
         News::Merged,
@@ -77,6 +79,7 @@ impl News {
         News::Rejected,
         News::Declined,
         News::Withdrawn,
+        News::Expiring,
         News::Expired,
         News::Failed,
     ];
@@ -94,6 +97,7 @@ impl News {
             News::Rejected => "rejected",
             News::Declined => "declined",
             News::Withdrawn => "withdrawn",
+            News::Expiring => "expiring",
             News::Expired => "expired",
             News::Failed => "failed",
         }

@@ -8,6 +8,7 @@ mod model;
 mod parameters;
 mod seal;
 mod storm;
+mod ttl;
 mod withdraw;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ pub use model::{
 pub use parameters::{ParameterError, Parameters};
 pub use seal::{SealScope, SealSpec};
 pub use storm::{DebounceSpec, GroupSpec, LimitsSpec, LoopSpec, MOST_MEMBERS, TargetLimitsSpec};
-pub use withdraw::{OpenWhenWithdrawn, Withdraw, WithdrawSpec};
+pub use ttl::{TtlBegin, TtlSpec, TtlWithSpec};
+pub use withdraw::{MergedWhenWithdrawn, OpenWhenWithdrawn, Withdraw, WithdrawSpec};
 
 pub(crate) use parameters::escape as escape_pointer;
 

@@ -3,6 +3,7 @@
 use super::feedback::FeedbackSpec;
 use super::seal::SealSpec;
 use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
+use super::ttl::TtlSpec;
 use super::withdraw::WithdrawSpec;
 use crate::event::EventType;
 use crate::types::{SourceName, TemplateName};
@@ -52,10 +53,10 @@ pub struct AutomationSpec {
     /// Files and objects that go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<RemoveSpec>,
-    /// How long the change is wanted, such as `4h`, or CEL over `event` and `parameters` that gives that (`null`: for good). What takes it
-    /// back is kept with the request.
+    /// How long the change is wanted, such as `4h`, or CEL over `event` and `parameters` that gives that (`null`: for good); or that with how
+    /// the time begins and ends. When it is over, the pull request that takes the change back is opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ttl: Option<String>,
+    pub ttl: Option<TtlSpec>,
     /// What the commit says beside what its repository decides.
     #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
     pub commit: CommitSpec,

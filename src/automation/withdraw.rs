@@ -19,9 +19,23 @@ pub struct WithdrawSpec {
     /// these types takes it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// What becomes of an open pull request. A merged change stays.
+    /// What becomes of an open pull request.
     #[serde(default)]
     pub open: OpenWhenWithdrawn,
+    /// What becomes of a merged change.
+    #[serde(default)]
+    pub merged: MergedWhenWithdrawn,
+}
+
+/// What becomes of a merged change whose request is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MergedWhenWithdrawn {
+    /// It stays; the timeline says that its reason is gone.
+    #[default]
+    Keep,
+    /// The pull request that takes it back is opened, with the reason.
+    Revert,
 }
 
 /// What becomes of an open pull request whose request is taken back. What has no pull request yet gets none, unless it is kept.
@@ -57,7 +71,7 @@ impl Withdraw {
         let about = |kind: &str| types.iter().any(|known| known.as_str() == kind);
         let Some(written) = &spec.withdraw else {
             let resolved = RESOLVED.parse().ok().filter(|_| about(FIRING) && !about(RESOLVED))?;
-            let spec = WithdrawSpec { types: vec![resolved], when: None, open: OpenWhenWithdrawn::default() };
+            let spec = WithdrawSpec { types: vec![resolved], when: None, open: OpenWhenWithdrawn::default(), merged: MergedWhenWithdrawn::default() };
             return Some(Self { spec, when: None, implied: true });
         };
         let when = written.when.as_deref().and_then(|text| compile_at(text, "/withdraw/when", EVENT_VARIABLES, errors));

@@ -160,7 +160,7 @@ pub(super) fn human(preview: &Preview) -> String {
     for line in &preview.summary {
         lines.push(format!("  {line}"));
     }
-    let ttl = |ttl: &String| format!("  wanted for {ttl} after the merge; KubeOps does not yet take it back by itself");
+    let ttl = |ttl: &String| format!("  wanted for {ttl}; then the pull request that takes it back is opened");
     lines.extend(preview.ttl.as_ref().map(ttl));
     match &preview.diff {
         Some(diff) if diff.is_empty() => lines.push("nothing differs from the base".to_owned()),

@@ -4,7 +4,7 @@ use super::client::Server;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
 use super::runtime;
 use crate::manifest;
-use crate::types::{ManifestPath, RequestId};
+use crate::types::{ManifestPath, RequestId, SpecDuration};
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -88,6 +88,23 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Take a merged change back: a pull request for that is opened
+    #[command(after_help = "Example:\n  kubeops requests revert req_01k... --reason 'it made things worse'")]
+    Revert {
+        /// The request.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Keep a merged change with a time to live for longer
+    #[command(after_help = "Example:\n  kubeops requests extend req_01k... 2h")]
+    Extend {
+        /// The request.
+        id: String,
+        /// By how much, counted from the end it has: 30m, 2h, 7d.
+        by: SpecDuration,
+    },
     /// Take one member out of a group: only its commit goes
     #[command(
         after_help = "Examples:\n  kubeops requests withdraw req_01k... 3\n  kubeops requests withdraw req_01k... prod-eu/web/storefront --reason 'the alert is over'"
@@ -140,6 +157,18 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             }
             Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
             Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,
+            Command::Revert { id, reason } => {
+                let request = server.json(Method::POST, &format!("/requests/{id}/revert"), &[], Some(&json!({ "reason": reason }))).await?;
+                output::value(format, &request, || {
+                    let by = cell(&request, "/id");
+                    let there = if request["status"] == "joined" { " already" } else { "" };
+                    format!("request {by} takes it back{there}\nsee what becomes of it: kubeops requests show {by}")
+                })?;
+            }
+            Command::Extend { id, by } => {
+                let request = server.json(Method::POST, &format!("/requests/{id}/extend"), &[], Some(&json!({ "by": by }))).await?;
+                output::value(format, &request, || format!("{id} is wanted until {}", cell(&request, "/expires_at")))?;
+            }
             Command::Withdraw { id, member, reason } => {
                 let path = format!("members/{}/withdraw", encoded(&member));
                 changed(&server, &id, &path, json!({ "reason": reason }), format).await?;
@@ -233,7 +262,11 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
             lines.push(format!("  {:<11}{}", name, cell(&request, pointer)));
         }
         if let Some(ttl) = request.pointer("/changes/ttl").and_then(Value::as_str) {
-            lines.push(format!("  {:<11}{} after the merge; KubeOps does not yet take it back by itself", "wanted for", printable(ttl)));
+            let until = request.pointer("/expires_at").and_then(Value::as_str).map(|end| format!(", until {}", printable(end)));
+            lines.push(format!("  {:<11}{}{}", "wanted for", printable(ttl), until.unwrap_or_default()));
+        }
+        for (name, pointer) in [("undoes", "/reverts"), ("undone by", "/reverted_by")] {
+            lines.extend(request.pointer(pointer).and_then(Value::as_str).map(|id| format!("  {name:<11}{}", printable(id))));
         }
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));

@@ -57,6 +57,12 @@ pub trait Forge: Send + Sync {
     /// As [`Self::get`].
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError>;
 
+    /// Writes a comment, unless the very same stands there.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    async fn comment_once(&self, number: u64, body: &str) -> Result<(), ForgeError>;
+
     /// Those of the pull requests with these numbers that may look otherwise than at the look that gave `since`, with their
     /// approvals; all of them without it. Cheap where nothing changed: meant to be called all day long.
     ///

@@ -7,6 +7,7 @@ mod diff;
 mod error;
 mod hold;
 mod known_hosts;
+mod merged;
 mod message;
 mod mirror;
 mod on_demand;

@@ -2,6 +2,7 @@
 //! request is the same commit again. Nothing here reads a clock or a base.
 
 use super::planning::{self, Made, Stop, Wanted};
+use super::plans::wanted;
 use super::{InForce, Pipeline, StepError};
 use crate::git::{CommitMeta, GitError, Identity, Mirror, Signing};
 use crate::inventory::{AuthorSpec, Repository, Target};
@@ -32,11 +33,15 @@ pub(super) struct Told<'a> {
 /// Everything the commit says beside its files, not signed, and what a reviewer should know of it.
 pub(super) fn commit_meta(rules: &InForce, wanted: Wanted<'_>, target: &Target, told: &Told<'_>) -> Result<(CommitMeta, Vec<Finding>), Stop> {
     let repository = &target.repository;
-    let (Some(rule), Some(message)) = (rules.set.rules.get(wanted.automation), rules.set.messages.get(&repository.name)) else {
-        return Err(Stop::refused(format!("the automation {} or the repository {} is not configured any more", wanted.automation, repository.name)));
-    };
     let inputs = Inputs { event: wanted.event, parameters: told.parameters };
-    let (co_authors, left_out) = rule.recipe.co_authors(inputs);
+    let gone = || Stop::refused(format!("the automation {} or the repository {} is not configured any more", wanted.automation, repository.name));
+    let message = rules.set.messages.get(&repository.name).ok_or_else(gone)?;
+    let (co_authors, left_out) = match (rules.set.rules.get(wanted.automation), wanted.reverts) {
+        // Nobody worked on what takes a change back.
+        (_, Some(_)) => (Vec::new(), Vec::new()),
+        (Some(rule), None) => rule.recipe.co_authors(inputs),
+        (None, None) => return Err(gone()),
+    };
     let said = message.say(inputs, &told.text.title, told.summary, told.request)?;
     let meta = CommitMeta {
         author: identity(&repository.spec.author)?,
@@ -90,7 +95,7 @@ impl Pipeline {
             // A stack is made of members, some of which may have gone on in another request.
             return Ok(false);
         }
-        let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() };
+        let wanted = wanted(request);
         let (parameters, target) = planning::resolve(rules, wanted)?;
         if request.repository.as_ref() != Some(&target.repository.name) {
             return Ok(false);

@@ -8,6 +8,7 @@ use crate::expression::Scope;
 use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
+use crate::request::Steering;
 use crate::store::{Debounce, Decision, Delivery, Dispatch, DispatchedEvent, Opening, Signal, Store, StoreError};
 use crate::types::{AutomationName, EventId, RepositoryName, RequestId, TaskId, Timestamp};
 use serde_json::{Map, Value};
@@ -148,6 +149,7 @@ impl Dispatcher {
                     retractable: automation.withdraw().is_some(),
                     in_order: true,
                     tells: !automation.spec.feedback.is_empty(),
+                    steering: Steering::default(),
                     actor: "kubeops".to_owned(),
                 }),
                 Err(message) => {

@@ -31,7 +31,7 @@ impl Pipeline {
         };
         let Some(automation) = self.rules.current().set.automations.get(&request.key.automation).cloned() else { return Ok(grouped) };
         // Of a group each member was asked by itself.
-        if request.members == 0 && !is_by_a_person(request) {
+        if request.members == 0 && !insists(request) {
             let hint = format!("let it through once: `kubeops requests retry {}`", request.id);
             if let Some((findings, message)) = self.breaks_a_loop(&automation, request, repository, changes, &hint).await? {
                 return Ok(Planned::Rejected { findings, message }.into());
@@ -86,7 +86,7 @@ impl Pipeline {
             target: target.to_owned(),
             per_hour: limits.per_hour,
             per_target,
-            insists: is_by_a_person(request),
+            insists: insists(request),
         };
         let now = self.clock.now();
         let Admitted::Waits { until, lacks, limit, ahead, since_now } = self.store.admit(&admission, now).await? else { return Ok(None) };
@@ -107,9 +107,10 @@ impl Pipeline {
     }
 }
 
-/// Whether a person asked for it, or asked for it again: it is not held up for what others did.
-pub(super) fn is_by_a_person(request: &Request) -> bool {
-    request.urged || request.event.source.is_none()
+/// Whether a person asked for it, or asked for it again, or it takes a change back, which was promised: it is not held up for what others
+/// did.
+pub(super) fn insists(request: &Request) -> bool {
+    request.urged || request.event.source.is_none() || request.steering.reverts.is_some()
 }
 
 fn finding(found: &Oscillation, breaker: LoopSpec, hint: &str) -> Finding {

@@ -2,7 +2,7 @@
 //! of arrival, each computed and validated on what those before it left. A function of members, base and rules alone: planned
 //! again, it gives the same commits. A member that is refused is left out; it never stops the others.
 
-use super::gate::is_by_a_person;
+use super::gate::insists;
 use super::planned::{Grouped, Planned};
 use super::planning::{self, Stop};
 use super::plans::{Base, Bases, Looked, target_key, wanted};
@@ -139,7 +139,7 @@ impl Pipeline {
         }
         let changes = Changes::of(&made.change);
         // What is proposed already is not asked again.
-        if !member.proposed && !is_by_a_person(&alone) {
+        if !member.proposed && !insists(&alone) {
             let hint = format!("ask for it in person: `kubeops requests ask {}`", asked.automation.name);
             let looked = Handle::current().block_on(self.breaks_a_loop(asked.automation, &alone, &asked.home.name, &changes, &hint))?;
             if let Some((findings, message)) = looked {
@@ -190,7 +190,7 @@ fn grouped(asked: &Asked<'_>, stacked: Stacked) -> Result<Grouped, StepError> {
     let tip = stacked.tip().clone();
     let (Some(target), Some(texts), Some(changes)) = (&stacked.target, &stacked.texts, stacked.changes) else {
         let refused = stacked.members.iter().any(|member| member.refused);
-        let unchanged = || Planned::Unchanged { parameters: Map::new(), repository, base: stacked.base.tip.clone() };
+        let unchanged = || Planned::Unchanged { parameters: Map::new(), repository, base: stacked.base.tip.clone(), warnings: Vec::new() };
         let planned = if refused { none_left(&stacked.members) } else { unchanged() };
         return Ok(Grouped { planned, members: stacked.members });
     };

@@ -26,6 +26,8 @@ mod pull;
 mod pushed;
 mod refused;
 mod retract;
+mod reverting;
+mod reverts;
 mod rules;
 mod signals;
 mod planned;

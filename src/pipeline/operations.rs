@@ -6,7 +6,7 @@ use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::ForgeError;
 use crate::git::GitError;
-use crate::request::{Request, State, TimelineEntry};
+use crate::request::{Request, State, Steering, TimelineEntry};
 use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RequestId, TaskId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
@@ -113,6 +113,7 @@ impl Pipeline {
             retractable: known.withdraw().is_some(),
             in_order: false,
             tells: !known.spec.feedback.is_empty(),
+            steering: Steering::default(),
             actor: actor.to_owned(),
         };
         let entry = Dispatch {

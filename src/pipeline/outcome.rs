@@ -82,11 +82,18 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             settle(request, State::Rejected, message, cleanup, clock)
         }
         Planned::Postponed(postponed) => later(request, postponed, clock),
-        Planned::Unchanged { parameters, repository, base } => {
+        Planned::Unchanged { parameters, repository, base, warnings } => {
             request.changes = None;
             request.parameters = Some(parameters);
             request.repository = Some(repository);
-            let message = format!("the base branch at {} holds all of it already", short(base.as_str()));
+            if request.steering.reverts.is_some() {
+                request.findings = warnings;
+            }
+            let message = match (&request.steering.reverts, request.findings.is_empty()) {
+                (None, _) => format!("the base branch at {} holds all of it already", short(base.as_str())),
+                (Some(_), true) => format!("there is nothing to take back: the base branch at {} holds none of it any more", short(base.as_str())),
+                (Some(_), false) => "there is nothing to take back: somebody else has changed since what it changed".to_owned(),
+            };
             let cleanup = clean_up(&request, State::Unchanged, clock);
             request.checked = Some(base.clone());
             request.base = Some(base);
@@ -192,6 +199,13 @@ pub(super) fn taken_back(request: Request, taken_back: &TakenBack, clock: &dyn C
     let lane = request.repository.as_ref().map(|name| first_lane(State::Withdrawn, name)).unwrap_or_default();
     let cleanup = if request.repository.is_some() { vec![follow_up(&request, TaskKind::Withdraw, &lane, clock)] } else { Vec::new() };
     settle(request, State::Withdrawn, format!("withdrawn: {}", taken_back.reason), cleanup, clock)
+}
+
+/// Its time to live ran out, and another request takes it back.
+pub(super) fn expired(mut request: Request, by: RequestId, clock: &dyn Clock) -> Settlement {
+    let message = format!("its time to live is over: request {by} takes it back");
+    request.steering.reverted_by = Some(by);
+    settle(request, State::Expired, message, Vec::new(), clock)
 }
 
 /// A line in its timeline, and nothing else.

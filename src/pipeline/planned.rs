@@ -13,7 +13,7 @@ pub(super) enum Planned {
     /// There is no room for another pull request now: it is planned anew later.
     Postponed(Postponed),
     /// Nothing differs from the base.
-    Unchanged { parameters: Map<String, Value>, repository: RepositoryName, base: CommitSha },
+    Unchanged { parameters: Map<String, Value>, repository: RepositoryName, base: CommitSha, warnings: Vec<Finding> },
     /// A commit holds the change.
     Committed {
         parameters: Map<String, Value>,

@@ -1,12 +1,12 @@
 //! The pure half of planning: parameters, target, change, gate. Used by the flow and by previews, so that both say the same.
 
 use super::planned::Planned;
-use super::{InForce, StepError};
+use super::{InForce, StepError, reverts};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;
 use crate::inventory::Target;
-use crate::plan::{BaseTree, Inputs, Inverse, PlanError, PullText};
-use crate::request::Expiry;
+use crate::plan::{BaseTree, ChangeSet, Inputs, Inverse, PlanError, PullText};
+use crate::request::{Expiry, Reverts};
 use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
 use serde_json::{Map, Value};
@@ -19,6 +19,8 @@ pub(super) struct Wanted<'a> {
     pub(super) event: &'a Event,
     /// Parameters a person gave, or an earlier plan read; without them the event is read.
     pub(super) given: Option<&'a Map<String, Value>>,
+    /// What is taken back, where that is what is asked for: then neither recipe nor parameters count.
+    pub(super) reverts: Option<&'a Reverts>,
 }
 
 /// What came of it.
@@ -27,6 +29,13 @@ pub(super) struct Made {
     pub(super) text: PullText,
     pub(super) summary: Vec<String>,
     /// How long it is wanted, and what takes it back.
+    pub(super) expiry: Option<Expiry>,
+}
+
+/// A change before the gate.
+pub(super) struct Drafted {
+    pub(super) change: ChangeSet,
+    pub(super) text: PullText,
     pub(super) expiry: Option<Expiry>,
 }
 
@@ -76,6 +85,9 @@ impl NotPlan for crate::git::GitError {}
 
 /// The request's parameters and where its change goes.
 pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String, Value>, Target), Stop> {
+    if let Some(reverts) = wanted.reverts {
+        return Ok((wanted.given.cloned().unwrap_or_default(), reverts::target(&rules.set.inventory, reverts)?));
+    }
     let (Some(automation), Some(rule)) = (rules.set.automations.get(wanted.automation), rules.set.rules.get(wanted.automation)) else {
         return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
     };
@@ -93,14 +105,9 @@ pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String
 
 /// The change on `base`, past the gate.
 pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Made, Stop> {
-    let Some(rule) = rules.set.rules.get(wanted.automation) else {
-        return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
-    };
-    let inputs = Inputs { event: wanted.event, parameters };
-    let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref(), rules.sealer.as_ref())?;
-    let expiry = match rule.recipe.ttl(inputs)? {
-        Some(after) => Some(Expiry { after, inverse: Inverse::of(&change, base)? }),
-        None => None,
+    let Drafted { change, text, expiry } = match wanted.reverts {
+        Some(reverts) => reverts::draft(reverts, base)?,
+        None => drafted(rules, wanted, parameters, target, base)?,
     };
     let gate = validate::Rules {
         kubernetes: target.kubernetes,
@@ -118,9 +125,22 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),
         Err(ValidateError::Base(error)) => return Err(PlanError::from(error).into()),
     };
-    let text = rule.recipe.pull_text(inputs)?;
     let summary = change.summary().iter().map(ToString::to_string).collect();
     Ok(Made { change, text, summary, expiry })
+}
+
+/// What the automation's recipe comes to.
+fn drafted(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Drafted, Stop> {
+    let Some(rule) = rules.set.rules.get(wanted.automation) else {
+        return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
+    };
+    let inputs = Inputs { event: wanted.event, parameters };
+    let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref(), rules.sealer.as_ref())?;
+    let expiry = match rule.recipe.ttl(inputs)? {
+        Some(lifetime) => Some(Expiry { lifetime, inverse: Inverse::of(&change, base)? }),
+        None => None,
+    };
+    Ok(Drafted { change, text: rule.recipe.pull_text(inputs)?, expiry })
 }
 
 fn finding(error: ParameterError) -> Finding {

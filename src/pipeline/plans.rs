@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::forge::{Pull, PullState};
 use crate::git::{GitError, Mirror, Snapshot};
 use crate::inventory::{Repository, Target};
-use crate::request::{Changes, Request, State};
+use crate::request::{Changes, Place, Request, State};
 use crate::store::Settlement;
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::HashMap;
@@ -107,6 +107,10 @@ impl Pipeline {
 
     /// What the store is to write.
     async fn settled(self: &Arc<Self>, request: Request, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
+        if let (State::Accepted, Some(reverts)) = (request.state, &request.steering.reverts) {
+            // Whoever opened it may have died before that was noted.
+            self.note_reverting(&reverts.request, &request.id, "kubeops").await?;
+        }
         match looked {
             Looked::Same(tip) => self.checked(request, tip, mates).await,
             Looked::Elsewhere => Ok(outcome::nothing()),
@@ -175,7 +179,8 @@ impl Pipeline {
     ) -> Result<Planned, Stop> {
         let repository = target.repository.name.clone();
         if made.change.is_empty() {
-            return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone() });
+            let warnings = made.change.warnings().to_vec();
+            return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone(), warnings });
         }
         let (commit, said) = self.commit_on(rules, wanted(request), target, (&base.mirror, &base.tip), (&made, &request.id, &parameters))?;
         let prefix = target.repository.spec.branch_prefix.as_str();
@@ -184,10 +189,12 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
+        let place = Some(Place { cluster: target.cluster.clone(), path: target.path.clone() });
         let changes = Box::new(Changes {
             expiry: made.expiry,
             rule: rules.set.automations.get(&request.key.automation).map(|rule| rule.digest()),
             applied_within: target.applied_within,
+            place,
             ..Changes::of(&made.change)
         });
         let warnings = made.change.warnings().iter().cloned().chain(said).collect();
@@ -275,5 +282,10 @@ pub(super) fn target_key(target: &Target) -> String {
 }
 
 pub(super) fn wanted(request: &Request) -> Wanted<'_> {
-    Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() }
+    Wanted {
+        automation: &request.key.automation,
+        event: &request.event,
+        given: request.parameters.as_ref(),
+        reverts: request.steering.reverts.as_deref(),
+    }
 }

@@ -37,7 +37,7 @@ pub struct Preview {
     pub removed: Vec<String>,
     /// What changes, a line for each object.
     pub summary: Vec<String>,
-    /// How long it is wanted after the merge; none for good.
+    /// How long it is wanted; none for good.
     pub ttl: Option<String>,
     /// A unified diff against the base; none when there was no base to compare with.
     pub diff: Option<String>,
@@ -68,7 +68,7 @@ pub fn preview(
     given: Option<&Map<String, Value>>,
     fetch: bool,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given }, if fetch { Base::Repository } else { Base::Nothing })
+    made(rules, Wanted { automation, event, given, reverts: None }, if fetch { Base::Repository } else { Base::Nothing })
 }
 
 /// The same on a tree that is given.
@@ -82,7 +82,7 @@ pub fn preview_on(
     given: Option<&Map<String, Value>>,
     base: &dyn BaseTree,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given }, Base::Tree(base))
+    made(rules, Wanted { automation, event, given, reverts: None }, Base::Tree(base))
 }
 
 /// What a preview is made on.
@@ -185,7 +185,7 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
     preview.message = Some(commit_message(&meta, made.change.templates()));
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
     preview.summary.clone_from(&made.summary);
-    preview.ttl = made.expiry.as_ref().map(|expiry| expiry.after.to_string());
+    preview.ttl = made.expiry.as_ref().map(|expiry| expiry.lifetime.after.to_string());
     match scratch {
         Ok(Some(scratch)) => preview.diff = Some(scratch.diff(&made, &meta)?),
         Ok(None) => {}

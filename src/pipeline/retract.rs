@@ -4,7 +4,7 @@
 use super::operations::OperationError;
 use super::pull::priority;
 use super::{Pipeline, StepError, outcome};
-use crate::automation::OpenWhenWithdrawn;
+use crate::automation::{MergedWhenWithdrawn, OpenWhenWithdrawn};
 use crate::failpoint;
 use crate::request::{Request, State};
 use crate::store::{Settlement, TakenBack};
@@ -22,14 +22,37 @@ impl Pipeline {
         let proposed = matches!(request.state, State::Proposed | State::Approved);
         match (request.state, withdraw.spec.open) {
             (State::Merged | State::Applied | State::Degraded, _) => {
-                let message = format!("{}; the change is merged and stays", first.reason);
-                Ok(outcome::noted(request, message, self.clock.as_ref()))
+                let kept = |why: &str| outcome::noted(request, format!("{}; the change is merged and stays{why}", first.reason), self.clock.as_ref());
+                if withdraw.spec.merged == MergedWhenWithdrawn::Keep {
+                    return Ok(kept(""));
+                }
+                self.take_back_merged(request, &taken_back).await.map(|refused| refused.map_or_else(outcome::nothing, |why| kept(&why)))
             }
             (state, _) if state.is_ended() => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Keep) => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Comment) if proposed => self.say(request, first).await,
             _ if request.members > 0 => self.take_out(request, &taken_back).await,
             _ => Ok(outcome::taken_back(request.clone(), first, self.clock.as_ref())),
+        }
+    }
+
+    /// Opens what takes a merged change back, once; of a group when nobody wants any of it. Tells why not, where the change stays.
+    async fn take_back_merged(&self, request: &Request, taken_back: &[TakenBack]) -> Result<Option<String>, StepError> {
+        if request.members > 0 {
+            let still = self.store.members(&request.id, true, request.members).await?.len().saturating_sub(taken_back.len());
+            if still > 0 {
+                return Ok(Some(format!(": {still} others of its group are still wanted")));
+            }
+        }
+        // Whatever became of it: a person may have decided that the change stays.
+        if self.newest_revert(&request.id).await?.is_some() {
+            return Ok(None);
+        }
+        let Some(first) = taken_back.first() else { return Ok(None) };
+        match self.revert_because(request, &first.reason, "kubeops").await {
+            Ok(_) => Ok(None),
+            Err(OperationError::Step(error)) => Err(error),
+            Err(OperationError::Refused(why) | OperationError::NotFound(why)) => Ok(Some(format!(": {why}"))),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::automation::{Automation, FeedbackSpec, News, NewsSpec, TransitionSpec
 use crate::failpoint;
 use crate::feedback::{Act, Done, LinkIcon, Notice, Outlet};
 use crate::plan::{About, Inputs};
-use crate::request::{Request, State, TimelineEntry};
+use crate::request::{Reminded, Request, State, TimelineEntry};
 use crate::store::{self, ActKey, ActState, Settlement, ToldSoFar};
 use crate::types::{ErrorClass, Timestamp};
 use serde_json::{Map, Value, json};
@@ -124,7 +124,7 @@ impl Pipeline {
     fn words(&self, teller: &Teller<'_>, item: &Item<'_>) -> Result<String, String> {
         let request = teller.request;
         let rules = self.rules.current();
-        let rule = rules.set.rules.get(&request.key.automation);
+        let rule = rules.set.rules.get(&request.key.automation).filter(|_| request.steering.reverts.is_none());
         let empty = Map::new();
         let inputs = Inputs { event: &request.event, parameters: request.parameters.as_ref().unwrap_or(&empty) };
         let own = rule.map(|rule| rule.words.say(teller.entry, item.news, inputs, &teller.about(item))).transpose();
@@ -192,7 +192,8 @@ impl Teller<'_> {
     /// What is still owed of a piece of news, by name, in the order in which it is done.
     fn acts(&self, item: &Item<'_>) -> Vec<&'static str> {
         let on = self.spec.on.get(&item.news);
-        let has = |what: fn(&NewsSpec) -> bool| on.is_some_and(what);
+        // What an author wants done about a change is not what its end asks for: a ticket that is done stays so.
+        let has = |what: fn(&NewsSpec) -> bool| self.request.steering.reverts.is_none() && on.is_some_and(what);
         let all = [
             ("link", self.spec.link && self.request.pull.is_some()),
             ("comment", self.spec.tell.contains(&item.news)),
@@ -222,7 +223,7 @@ impl Teller<'_> {
     fn link(&self, news: News) -> Act {
         let request = self.request;
         let (icon, resolved) = match news {
-            News::Merged | News::Applied | News::Expired | News::Overdue => (LinkIcon::Merged, true),
+            News::Merged | News::Applied | News::Expiring | News::Expired | News::Overdue => (LinkIcon::Merged, true),
             News::Declined | News::Withdrawn | News::Unchanged => (LinkIcon::Closed, true),
             News::Rejected | News::Failed | News::Degraded => (LinkIcon::Failed, true),
             News::Proposed | News::Approved => (LinkIcon::Open, false),
@@ -267,6 +268,7 @@ fn items<'t>(request: &Request, so_far: &'t ToldSoFar) -> Vec<Item<'t>> {
         }
     }
     items.extend(request.steering.overdue_since.map(|since| overdue(request, since, tries)));
+    items.extend(request.steering.reminded.filter(|reminded| !reminded.silent).map(|reminded| expiring(request, reminded)));
     items
 }
 
@@ -275,4 +277,11 @@ fn overdue<'t>(request: &Request, at: Timestamp, tries: u32) -> Item<'t> {
     let message = "nobody has said in time that it is in force".to_owned();
     let entry = TimelineEntry { at, from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() };
     Item { news: News::Overdue, key: format!("{}/{tries}", News::Overdue.as_str()), entry: Cow::Owned(entry) }
+}
+
+/// Its time to live is nearly over; of each end once.
+fn expiring<'t>(request: &Request, reminded: Reminded) -> Item<'t> {
+    let message = format!("its time to live ends at {}", reminded.of);
+    let entry = TimelineEntry { at: reminded.at, from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() };
+    Item { news: News::Expiring, key: format!("{}/{}", News::Expiring.as_str(), reminded.of.unix_millis()), entry: Cow::Owned(entry) }
 }

@@ -4,6 +4,7 @@
 use super::body::markdown::{code, link};
 use crate::automation::News;
 use crate::request::{Request, TimelineEntry};
+use crate::types::Timestamp;
 use std::fmt::Write as _;
 
 /// Lines of changes and of reasons that are told, at most.
@@ -11,6 +12,9 @@ const LINES: usize = 20;
 
 /// The usual words, in Markdown.
 pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> String {
+    if let Some(words) = usual_of_a_revert(news, request, entry) {
+        return words;
+    }
     match news {
         News::Proposed => format!("A change is proposed, and waits for review:\n\n{}", listed(request.summary.iter().map(String::as_str))),
         News::Approved => format!("The proposed change is approved: {}. It takes effect after its merge.", said(&entry.message)),
@@ -20,20 +24,46 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> Str
         News::Overdue => "The change is merged, and nobody has said in time that it is in force. Whoever looks after what applies the repository should have a look.".to_owned(),
         News::Unchanged => "There is nothing to change: everything that was asked for is there already.".to_owned(),
         News::Rejected => {
-            let reasons: Vec<String> = match request.findings.is_empty() {
-                true => vec![entry.message.clone()],
-                false => request.findings.iter().map(ToString::to_string).collect(),
-            };
-            format!(
-                "The change was rejected, and nothing was proposed:\n\n{}\nOnce that is mended, it can be asked for again.",
-                listed(reasons.iter().map(String::as_str))
-            )
+            format!("The change was rejected, and nothing was proposed:\n\n{}\nOnce that is mended, it can be asked for again.", reasons(request, entry))
         }
         News::Declined => format!("The change was declined: {}. It is not proposed again unless somebody asks for it.", said(&entry.message)),
         News::Withdrawn => format!("What was asked for is no longer wanted: {}.", said(&entry.message)),
         News::Expired => "The time for which the change was wanted is over; it is taken back.".to_owned(),
+        News::Expiring => nearly_over(request, request.steering.expires_at.unwrap_or(entry.at)),
         News::Failed => format!("The change could not be made: {}. It can be tried again.", said(&entry.message)),
     }
+}
+
+/// Said where a change was merged whose time is nearly over.
+pub(super) fn nearly_over(request: &Request, end: Timestamp) -> String {
+    let by_itself = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref()).is_some_and(|expiry| expiry.lifetime.auto_merge.is_some());
+    let then = if by_itself { "and merges it once reviews and checks allow it" } else { "for somebody to merge" };
+    format!(
+        "The time for which this change is wanted ends at {end}. KubeOps then opens the pull request that takes it back, {then}. \
+         Who needs it for longer says so before: `kubeops requests extend {} 2h`.",
+        request.id
+    )
+}
+
+/// What is said of a request that takes a change back: its author's words are about the change, not about its end.
+fn usual_of_a_revert(news: News, request: &Request, entry: &TimelineEntry) -> Option<String> {
+    let why = &request.steering.reverts.as_ref()?.why;
+    let changes = || listed(request.summary.iter().map(String::as_str));
+    Some(match news {
+        News::Proposed => format!("It is proposed to take the change back ({}), and that waits for review:\n\n{}", said(why), changes()),
+        News::Approved => format!("Taking the change back is approved: {}. It takes effect after its merge.", said(&entry.message)),
+        News::Merged => "The change is taken back. What applies the repository (Argo CD, Flux, a pipeline) takes it from here.".to_owned(),
+        News::Applied => "What takes the change back is in force.".to_owned(),
+        News::Unchanged => format!("The change is not taken back: {}.", said(&entry.message)),
+        News::Rejected => {
+            format!(
+                "Taking the change back was rejected, so it stays:\n\n{}\nOnce that is mended, it can be asked for again.",
+                reasons(request, entry)
+            )
+        }
+        News::Declined => format!("Taking the change back was declined, so it stays: {}.", said(&entry.message)),
+        _ => return None,
+    })
 }
 
 /// Words with where the pull request and the request are.
@@ -45,6 +75,15 @@ pub(super) fn with_places(words: &str, request: &Request, people_at: &str) -> St
     }
     let _ = write!(text, "request {}", link(request.id.as_str(), &format!("{people_at}/requests/{}", request.id)));
     text
+}
+
+/// Why a request was rejected, a line for each reason.
+fn reasons(request: &Request, entry: &TimelineEntry) -> String {
+    let reasons: Vec<String> = match request.findings.is_empty() {
+        true => vec![entry.message.clone()],
+        false => request.findings.iter().map(ToString::to_string).collect(),
+    };
+    listed(reasons.iter().map(String::as_str))
 }
 
 fn said(message: &str) -> String {

@@ -23,7 +23,7 @@ pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use inverse::{Inverse, Undone};
 pub use overlaid::{LeftOut, Overlaid, OverlaidError, Overlays, overlaid};
-pub use recipe::{Inputs, PullText, Recipe};
+pub use recipe::{Inputs, LONGEST_LIFETIME, Lifetime, PullText, Recipe};
 pub use sealer::{Placeholders, SealOrder, Sealer};
 pub(crate) use walk::manifests_below;
 pub use words::{About, Words};

@@ -1,8 +1,9 @@
 //! What a request changes, as data: files, objects and fields, what they were held against, and what was asked for first.
 //! Bounded, so that a row of the store stays small; the values of Secrets are masked before they come here.
 
+use super::Place;
 use crate::manifest::{Action, FieldChange, ObjectChange};
-use crate::plan::Inverse;
+use crate::plan::{Inverse, Lifetime};
 use crate::types::{ManifestPath, SpecDuration, Timestamp};
 use crate::validate::{Evidence, ValidatedChange};
 use serde::{Deserialize, Serialize};
@@ -40,13 +41,17 @@ pub struct Changes {
     /// How soon after its merge it should be in force; none where nobody waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_within: Option<SpecDuration>,
+    /// Where in its repository it goes; none of a group, whose members may each go elsewhere, and of what was planned long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// How long a change is wanted, and what takes it back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expiry {
     /// The time to live.
-    pub after: SpecDuration,
+    #[serde(flatten)]
+    pub lifetime: Lifetime,
     /// What takes it back.
     pub inverse: Inverse,
 }
@@ -79,6 +84,7 @@ impl Changes {
             expiry: None,
             rule: None,
             applied_within: None,
+            place: None,
         }
     }
 

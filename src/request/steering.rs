@@ -1,6 +1,7 @@
 //! What people and clocks decided about a request beside its plan. Kept whole with the request, and carried over when it is planned again.
 
-use crate::types::Timestamp;
+use super::Reverts;
+use crate::types::{RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What was decided about a request since it was asked for. What is empty is not kept.
@@ -13,4 +14,28 @@ pub struct Steering {
     /// Since when it is known not to be in force in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overdue_since: Option<Timestamp>,
+    /// When its time to live is over; none while its clock does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The last reminder that its time is nearly over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reminded: Option<Reminded>,
+    /// The change of another request that it takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<Box<Reverts>>,
+    /// The newest request that takes its change back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverted_by: Option<RequestId>,
+}
+
+/// A reminder that the time to live is nearly over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reminded {
+    /// When.
+    pub at: Timestamp,
+    /// The end it is about: of a later one people are reminded again.
+    pub of: Timestamp,
+    /// Whether nobody had to be: somebody had moved the end there a moment ago.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
 }

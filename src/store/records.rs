@@ -5,7 +5,7 @@ use super::storms::Debounce;
 use super::tasks::{NewTask, TaskKind};
 use crate::event::{Event, EventType};
 use crate::expression::Explanation;
-use crate::request::{State, TimelineEntry};
+use crate::request::{State, Steering, TimelineEntry};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -135,6 +135,8 @@ pub struct Opening {
     pub in_order: bool,
     /// Whether anybody outside is told what becomes of the request.
     pub tells: bool,
+    /// What is decided about the request from the beginning.
+    pub steering: Steering,
     /// Who asked: `kubeops`, or a token's name.
     pub actor: String,
 }
@@ -284,7 +286,7 @@ pub struct Stats {
     pub pending_deliveries: u64,
     /// When the oldest of them arrived.
     pub oldest_pending: Option<Timestamp>,
-    /// Tasks waiting or leased, per kind.
+    /// Tasks waiting or leased, per kind; of what waits for its hour (see [`TaskKind::Clock`]) only what is due.
     pub tasks: Vec<(TaskKind, u64)>,
     /// Tasks waiting or leased, per repository (by the name of its lanes), where there are any; those without a lane are left out.
     pub backlog: BTreeMap<String, u64>,

@@ -101,7 +101,7 @@ impl From<Changes> for ChangesView {
                 audit: evidence.audit,
                 builds: evidence.builds,
             },
-            ttl: changes.expiry.map(|expiry| expiry.after),
+            ttl: changes.expiry.map(|expiry| expiry.lifetime.after),
         }
     }
 }

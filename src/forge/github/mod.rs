@@ -219,6 +219,10 @@ impl Forge for GitHub {
         }
     }
 
+    async fn comment_once(&self, number: u64, body: &str) -> Result<(), ForgeError> {
+        if self.has_comment(number, body).await? { Ok(()) } else { self.comment(number, body).await }
+    }
+
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
         self.looked(numbers, since).await
     }

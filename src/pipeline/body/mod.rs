@@ -12,8 +12,9 @@ mod why;
 pub(super) use members::members;
 pub use trailer::Trailer;
 
+use crate::automation::TtlBegin;
 use crate::manifest::Action;
-use crate::plan::Build;
+use crate::plan::{Build, Lifetime};
 use crate::request::{CONFLICT, Changes, Request};
 use crate::validate::{Finding, Severity};
 use markdown::{Bounded, code, link};
@@ -177,20 +178,24 @@ fn revise(request: &Request) -> String {
     };
     let ttl = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref());
     let ttl = ttl.map_or_else(String::new, |expiry| {
+        let Lifetime { after, from, auto_merge, .. } = expiry.lifetime;
+        let from = match from {
+            TtlBegin::Merged => "after the merge",
+            TtlBegin::Applied => "once it is in force",
+        };
+        let merged = if auto_merge.is_some() { ", which is merged by itself once reviews and checks allow it" } else { "" };
         format!(
-            "- Time to live: wanted for {} after the merge. KubeOps does not open the pull request that takes it back by itself yet: \
-             somebody has to, with the step above.\n",
-            expiry.after
+            "- Time to live: wanted for {after} {from}. Then KubeOps opens the pull request that takes it back{merged}. \
+             Who needs it for longer says so before: `kubeops requests extend {id} 2h`.\n"
         )
     });
-    let commits = if request.members == 0 { "its commit" } else { "its commits, each by itself or all" };
     format!(
         "### Revise or revert\n\n\
          {members}\
          - Revise: push to this branch. It is yours from then on, and KubeOps leaves it alone.\n\
          - Withdraw: `kubeops requests cancel {id}` closes this pull request and deletes the branch.\n\
          - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}` asks again.\n\
-         - Revert, once merged: `git revert` of {commits}, or the button *Revert* where the forge has one.\n\
+         - Revert, once merged: `kubeops requests revert {id}` opens the pull request that takes it back on the base as it is by then.\n\
          {ttl}"
     )
 }

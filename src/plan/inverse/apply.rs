@@ -5,7 +5,7 @@ use super::lines::taken_back;
 use super::{Inverse, Step, Undo, Undone, digest, documents, said};
 use crate::manifest::{self, EditError, EditFault, Editor, FieldPath, ObjectAddress, ObjectRef, flatten};
 use crate::plan::staged::Staged;
-use crate::plan::{BaseTree, PlanError};
+use crate::plan::{BaseTree, Note, PlanError};
 use crate::types::{DirectoryPath, ManifestPath};
 use serde_json::Value;
 
@@ -27,8 +27,8 @@ impl Inverse {
                 },
                 (Some(text), Some(now)) if now == text.as_bytes() => {}
                 (None, None) => {}
-                (None, Some(_)) => left.push(format!("{path} was made by the change and says something else by now: it stays")),
-                (Some(_), None) => left.push(format!("{path} is gone by now: nothing in it is put back")),
+                (None, Some(_)) => left.push(note(path, "the change made this file, and it says something else by now: it stays")),
+                (Some(_), None) => left.push(note(path, "this file is gone by now: nothing in it is put back")),
                 (Some(_), Some(_)) => {
                     undo.in_a_file_that_lives(path, &mut staged, &mut left)?;
                     returning.push((path, undo));
@@ -47,15 +47,15 @@ impl Inverse {
 
 impl Undo {
     /// What was changed and what came; what went is brought back later.
-    fn in_a_file_that_lives(&self, path: &ManifestPath, staged: &mut Staged<'_>, left: &mut Vec<String>) -> Result<(), PlanError> {
+    fn in_a_file_that_lives(&self, path: &ManifestPath, staged: &mut Staged<'_>, left: &mut Vec<Note>) -> Result<(), PlanError> {
         if self.is.is_none() {
-            left.push(format!("{path} was taken away by the change and is there again: it stays"));
+            left.push(note(path, "the change took this file away, and it is there again: it stays"));
         }
         for step in &self.steps {
             match step.perform(path, staged) {
                 Ok(None) => {}
-                Ok(Some(why)) => left.push(format!("{path}: {why}")),
-                Err(PlanError::Edit { message, .. }) => left.push(format!("{path}: {message}")),
+                Ok(Some(why)) => left.push(note(path, why)),
+                Err(PlanError::Edit { message, .. }) => left.push(note(path, message)),
                 Err(error) => return Err(error),
             }
         }
@@ -63,11 +63,11 @@ impl Undo {
     }
 
     /// The file that went, or the documents that went from one that lives.
-    fn bring_back(&self, path: &ManifestPath, staged: &mut Staged<'_>, left: &mut Vec<String>) -> Result<(), PlanError> {
+    fn bring_back(&self, path: &ManifestPath, staged: &mut Staged<'_>, left: &mut Vec<Note>) -> Result<(), PlanError> {
         let Some(now) = staged.before(path)? else {
             let text = self.was.as_deref().unwrap_or_default();
             match standing(text, path, staged)? {
-                Some(why) => left.push(format!("{path} stays away: {why}")),
+                Some(why) => left.push(note(path, format!("this file stays away: {why}"))),
                 None => staged.write(path.clone(), text.as_bytes().to_vec())?,
             }
             return Ok(());
@@ -75,9 +75,9 @@ impl Undo {
         for step in &self.steps {
             let Step::Document { text } = step else { continue };
             match standing(text, path, staged)? {
-                Some(why) => left.push(format!("{path}: a document stays away: {why}")),
+                Some(why) => left.push(note(path, format!("a document stays away: {why}"))),
                 None => match staged.edit(path, |editor| editor.add_document(text)) {
-                    Err(PlanError::Edit { message, .. }) => left.push(format!("{path}: {message}")),
+                    Err(PlanError::Edit { message, .. }) => left.push(note(path, message)),
                     done => drop(done?),
                 },
             }
@@ -88,6 +88,10 @@ impl Undo {
         }
         Ok(())
     }
+}
+
+fn note(path: &ManifestPath, message: impl Into<String>) -> Note {
+    Note { rule: "revert.left", path: path.clone(), message: message.into() }
 }
 
 /// Why a text would bring an object back that somebody else has put back already.

@@ -6,7 +6,7 @@ mod apply;
 mod compare;
 mod lines;
 
-use super::{BaseTree, ChangeSet, FileChange, PlanError};
+use super::{BaseTree, ChangeSet, FileChange, Note, PlanError};
 use crate::manifest::{Document, Limits, ObjectAddress, holds_secrets, parse};
 use crate::types::ManifestPath;
 use compare::steps;
@@ -98,8 +98,8 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Val
 pub struct Undone {
     /// The change that takes back what can be.
     pub change: ChangeSet,
-    /// What somebody else has changed since, in a sentence each.
-    pub left: Vec<String>,
+    /// What somebody else has changed since, and why it is left to them.
+    pub left: Vec<Note>,
 }
 
 impl Inverse {
@@ -126,6 +126,19 @@ impl Inverse {
             )));
         }
         Ok(inverse)
+    }
+
+    /// Whether every file is what the change made of it.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    pub fn is_of(&self, tree: &dyn BaseTree) -> Result<bool, PlanError> {
+        for (path, undo) in &self.files {
+            if tree.read(path)?.as_deref().map(digest) != undo.is {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether there is nothing to take back.

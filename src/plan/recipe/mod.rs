@@ -13,6 +13,7 @@ pub(super) mod texts;
 mod ttl;
 
 pub use pull::PullText;
+pub use ttl::{LONGEST_LIFETIME, Lifetime};
 
 use super::co_authors::CoAuthors;
 use super::staged::Staged;
@@ -22,7 +23,7 @@ use crate::event::Event;
 use crate::expression::Scope;
 use crate::inventory::{Inventory, Target};
 use crate::render::{Catalogue, Renderer};
-use crate::types::{Identity, ManifestPath, SpecDuration, SpecError};
+use crate::types::{Identity, ManifestPath, SpecError};
 use edits::Edit;
 use files::Step;
 use pull::PullTexts;
@@ -86,7 +87,7 @@ impl Recipe {
         let rendered: Vec<&str> = spec.render.iter().map(|step| step.path.as_str()).collect();
         let edits = edits::compile(&spec.edit, &rendered, &names, &mut errors);
         let removals = removals::compile(&spec.remove, &rendered, &names, &mut errors);
-        let ttl = ttl::compile(spec.ttl.as_deref(), &names, &mut errors);
+        let ttl = ttl::compile(spec.ttl.as_ref(), &names, &mut errors);
         if spec.ttl.is_some() && spec.group.is_some() {
             errors.push(
                 SpecError::new("/ttl", "the members of a group come one after the other, so their pull request has no time to live of its own")
@@ -183,7 +184,7 @@ impl Recipe {
     ///
     /// # Errors
     /// When the time is none, too short or too long.
-    pub fn ttl(&self, inputs: Inputs<'_>) -> Result<Option<SpecDuration>, PlanError> {
+    pub fn ttl(&self, inputs: Inputs<'_>) -> Result<Option<Lifetime>, PlanError> {
         match &self.ttl {
             Some(ttl) => ttl.evaluate(&Scope::lending(variables(inputs))),
             None => Ok(None),

@@ -1,55 +1,116 @@
-//! How long a change is wanted.
+//! How long a change is wanted, and how that time begins and ends.
 
 use super::texts::compile_value;
+use crate::automation::{MergeMethod, TtlBegin, TtlSpec};
 use crate::expression::{Expression, Scope};
 use crate::plan::PlanError;
 use crate::types::{SpecDuration, SpecError};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
 /// The shortest and the longest.
 const SHORTEST: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+/// The longest time a change may be wanted, also with everything it is extended by.
+pub const LONGEST_LIFETIME: Duration = Duration::from_secs(366 * 86_400);
+/// Of a shorter time nobody is reminded, unless its author says so.
+const WORTH_A_REMINDER: Duration = Duration::from_secs(30 * 60);
+/// A reminder comes at least this long before the end, and at most that long.
+const REMINDED: (Duration, Duration) = (Duration::from_secs(10 * 60), Duration::from_secs(86_400));
+
+/// How long a change is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifetime {
+    /// The time.
+    pub after: SpecDuration,
+    /// What it begins with.
+    #[serde(default)]
+    pub from: TtlBegin,
+    /// How long before its end people are reminded; none when they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind: Option<SpecDuration>,
+    /// How the forge merges what takes the change back by itself, where it shall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_merge: Option<MergeMethod>,
+}
+
+/// A compiled [`TtlSpec`].
+pub(super) struct Ttl {
+    time: Time,
+    from: TtlBegin,
+    remind: Option<SpecDuration>,
+    auto_merge: Option<MergeMethod>,
+}
 
 /// A time to live: known, or the value of an expression.
-pub(super) enum Ttl {
+enum Time {
     Fixed(SpecDuration),
     Expression(Box<Expression>),
 }
 
-pub(super) fn compile(spec: Option<&str>, names: &[&str], errors: &mut Vec<SpecError>) -> Option<Ttl> {
-    let text = spec?;
+pub(super) fn compile(spec: Option<&TtlSpec>, names: &[&str], errors: &mut Vec<SpecError>) -> Option<Ttl> {
+    let (place, from, remind, auto_merge) = match spec? {
+        TtlSpec::After(_) => ("/ttl", TtlBegin::default(), None, None),
+        TtlSpec::With(with) => ("/ttl/after", with.from, with.remind, with.auto_merge),
+    };
+    let time = time(spec?.after(), place, names, errors)?;
+    if let (Time::Fixed(after), Some(remind)) = (&time, remind)
+        && remind >= *after
+    {
+        errors.push(SpecError::new("/ttl/remind", format!("people would be reminded {remind} before the end of a time that is {after} in all")));
+    }
+    Some(Ttl { time, from, remind, auto_merge })
+}
+
+fn time(text: &str, place: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Option<Time> {
     match text.parse::<SpecDuration>() {
         Ok(ttl) => match bounded(ttl) {
-            Ok(ttl) => Some(Ttl::Fixed(ttl)),
+            Ok(ttl) => Some(Time::Fixed(ttl)),
             Err(message) => {
-                errors.push(SpecError::new("/ttl", message));
+                errors.push(SpecError::new(place, message));
                 None
             }
         },
         Err(_) if text.starts_with(|c: char| c.is_ascii_digit()) => {
             let message = format!("{text:?} is no duration");
             errors.push(
-                SpecError::new("/ttl", message)
+                SpecError::new(place, message)
                     .hint("a duration is written like 30m, 4h, 1h30m or 7d; anything else is CEL that gives one, such as parameters.duration"),
             );
             None
         }
-        Err(_) => compile_value(text, "/ttl", names, errors).map(Box::new).map(Ttl::Expression),
+        Err(_) => compile_value(text, place, names, errors).map(Box::new).map(Time::Expression),
     }
 }
 
 fn bounded(ttl: SpecDuration) -> Result<SpecDuration, String> {
     match ttl.get() {
         time if time < SHORTEST => Err(format!("a change lives for a minute at least, and this is {ttl}")),
-        time if time > LONGEST => Err(format!("a change lives for 366 days at most, and this is {ttl}")),
+        time if time > LONGEST_LIFETIME => Err(format!("a change lives for 366 days at most, and this is {ttl}")),
         _ => Ok(ttl),
     }
 }
 
+/// How long before the end of such a time people are reminded.
+fn reminder(after: SpecDuration, said: Option<SpecDuration>) -> Option<SpecDuration> {
+    let usual = || {
+        let tenth = (after.get() / 10).clamp(REMINDED.0, REMINDED.1);
+        (after.get() >= WORTH_A_REMINDER).then(|| SpecDuration::from(tenth))
+    };
+    // What an expression gives may be shorter than its author thought of.
+    said.map_or_else(usual, Some).filter(|remind| !remind.get().is_zero() && *remind < after)
+}
+
 impl Ttl {
     /// The time to live for these values; none when an expression is `null`.
-    pub(super) fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<SpecDuration>, PlanError> {
+    pub(super) fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<Lifetime>, PlanError> {
+        let Some(after) = self.time.evaluate(scope)? else { return Ok(None) };
+        Ok(Some(Lifetime { after, from: self.from, remind: reminder(after, self.remind), auto_merge: self.auto_merge }))
+    }
+}
+
+impl Time {
+    fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<SpecDuration>, PlanError> {
         let expression = match self {
             Self::Fixed(ttl) => return Ok(Some(*ttl)),
             Self::Expression(expression) => expression,
@@ -63,6 +124,28 @@ impl Ttl {
                 bounded(ttl).map(Some).map_err(failed)
             }
             _ => Err(failed(format!("`{}` is no text such as 4h", expression.source()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_reminded_a_tenth_before_the_end_within_bounds() {
+        let duration = |text: &str| text.parse::<SpecDuration>().expect(text);
+        for (after, said, reminded) in [
+            ("29m", None, None),
+            ("30m", None, Some("10m")),
+            ("4h", None, Some("24m")),
+            ("90d", None, Some("1d")),
+            ("4h", Some("1h"), Some("1h")),
+            ("4h", Some("0s"), None),
+            ("10m", Some("1m"), Some("1m")),
+            ("1h", Some("2h"), None),
+        ] {
+            assert_eq!(reminder(duration(after), said.map(duration)), reminded.map(duration), "{after} {said:?}");
         }
     }
 }

@@ -188,20 +188,24 @@ fn a_kind_of_two_groups_is_told_apart_also_where_one_has_no_name() {
 
 #[test]
 fn a_time_to_live_is_a_duration_or_an_expression_that_gives_one() {
-    let told = |ttl: &str| -> Vec<String> {
+    let told = |ttl: &Value| -> Vec<String> {
         let mut spec = spec(&json!([on_web(json!({"set": {"spec.replicas": "1"}}))]));
-        spec["ttl"] = json!(ttl);
+        spec["ttl"] = ttl.clone();
         compile(spec).err().unwrap_or_default().iter().map(ToString::to_string).collect()
     };
     for (ttl, says) in [
-        ("4h", ""),
-        ("parameters.app", ""),
-        ("4 hours", "is no duration"),
-        ("10s", "a minute at least"),
-        ("9999d", "366 days at most"),
-        ("parameters.nap", "there is no `parameters.nap`"),
+        (json!("4h"), ""),
+        (json!("parameters.app"), ""),
+        (json!("4 hours"), "is no duration"),
+        (json!("10s"), "a minute at least"),
+        (json!("9999d"), "366 days at most"),
+        (json!("parameters.nap"), "there is no `parameters.nap`"),
+        (json!({"after": "4h", "from": "applied", "remind": "1h", "autoMerge": "squash"}), ""),
+        (json!({"after": "parameters.app", "remind": "0s"}), ""),
+        (json!({"after": "10s"}), "/ttl/after: a change lives for a minute at least"),
+        (json!({"after": "4h", "remind": "4h"}), "reminded 4h before the end of a time that is 4h in all"),
     ] {
-        let told = told(ttl);
+        let told = told(&ttl);
         assert!(if says.is_empty() { told.is_empty() } else { told.iter().any(|told| told.contains(says)) }, "{ttl}: {told:?}");
     }
 }

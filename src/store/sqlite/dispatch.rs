@@ -269,6 +269,7 @@ async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening
         parameters: opening.parameters.clone().filter(|_| !is_member),
         repository: opening.repository.clone(),
         tells: opening.tells,
+        steering: opening.steering.clone(),
         message: opening.debounce.map(waits_for_more),
         ..Request::opened(&opening.id, &key, told.event.clone(), now)
     };

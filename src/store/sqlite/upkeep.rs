@@ -22,7 +22,11 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     .await?;
     let mut stats = Stats { pending_deliveries: pending.count("pending")?, oldest_pending: pending.optional_moment("oldest")?, ..Stats::default() };
     stats.tasks = TaskKind::ALL.map(|kind| (kind, 0)).to_vec();
-    for row in sqlx::query("SELECT state, kind, count(*) AS tasks FROM outbox GROUP BY state, kind").fetch_all(&mut *connection).await? {
+    // What waits for its time, perhaps for months, is nobody's work yet.
+    let counted = sqlx::query(
+        "SELECT state, kind, count(*) AS tasks FROM outbox WHERE NOT (kind = 'clock' AND state = 'waiting' AND run_at > ?) GROUP BY state, kind",
+    );
+    for row in counted.bind(now.unix_millis()).fetch_all(&mut *connection).await? {
         let (kind, tasks) = (row.text("kind")?, row.count("tasks")?);
         if row.text("state")? == "dead" {
             stats.dead_tasks += tasks;
@@ -32,8 +36,9 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     }
     let waiting = "SELECT count(*) AS waiting FROM admissions INDEXED BY admissions_waiting WHERE standing = 'waiting'";
     stats.waiting_for_room = sqlx::query(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
-    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' AND kind <> 'tell' GROUP BY lane";
-    for row in sqlx::query(lanes).fetch_all(&mut *connection).await? {
+    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' AND kind <> 'tell' \
+                 AND NOT (kind = 'clock' AND state = 'waiting' AND run_at > ?) GROUP BY lane";
+    for row in sqlx::query(lanes).bind(now.unix_millis()).fetch_all(&mut *connection).await? {
         *stats.backlog.entry(lane::repository(&row.text("lane")?).to_owned()).or_default() += row.count("tasks")?;
     }
     stats.oldest_due = oldest_due(connection, now).await?;

@@ -119,6 +119,31 @@ async fn retry_and_cancel_carry_who_asked_and_why() {
 }
 
 #[actix_web::test]
+async fn taking_back_and_extending_carry_who_asked_and_for_what() {
+    let world = World::new();
+    let id = request_id(1);
+    let opened = world.post(&format!("/api/v1/requests/{id}/revert"), &json!({ "reason": "it made things worse" })).await;
+    assert_eq!((opened.status, opened.json()), (StatusCode::CREATED, json!({ "id": request_id(9), "status": "opened" })));
+    let bare = TestRequest::post().uri(&format!("/api/v1/requests/{id}/revert")).insert_header(("authorization", format!("Bearer {}", operator())));
+    let known = world.call(bare).await;
+    assert_eq!((known.status, known.json()["status"].clone()), (StatusCode::OK, json!("joined")));
+    let extended = world.post(&format!("/api/v1/requests/{id}/extend"), &json!({ "by": "1h30m" })).await;
+    assert_eq!((extended.status, extended.json()["state"].clone()), (StatusCode::OK, json!("merged")));
+    let done = world.operations.done.lock().expect("a lock").clone();
+    assert_eq!(
+        done,
+        [
+            format!("revert {id} by an operator: it made things worse"),
+            format!("revert {id} by an operator: -"),
+            format!("extend {id} by 1h30m by an operator")
+        ]
+    );
+    for (path, body) in [("revert", json!({ "reason": "a\nb" })), ("extend", json!({})), ("extend", json!({ "by": "a while" }))] {
+        assert_eq!(world.post(&format!("/api/v1/requests/{id}/{path}"), &body).await.error_code(), "invalid_body", "{path} {body}");
+    }
+}
+
+#[actix_web::test]
 async fn asking_twice_with_one_key_opens_one_request() {
     let world = World::new();
     let ask = |key: &str, token: String| {

@@ -107,6 +107,16 @@ impl Operations for FakeOperations {
         self.note(format!("retry {id} by {actor}"))?;
         Ok(request(1, State::Accepted))
     }
+    async fn revert(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Asked, OperationError> {
+        self.note(format!("revert {id} by {actor}: {}", reason.unwrap_or("-")))?;
+        Ok(Asked { request: request_id(9), opened: reason.is_some() })
+    }
+
+    async fn extend(&self, id: &RequestId, actor: &str, by: SpecDuration) -> Result<Request, OperationError> {
+        self.note(format!("extend {id} by {by} by {actor}"))?;
+        Ok(request(1, State::Merged))
+    }
+
     async fn cancel(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
         self.note(format!("cancel {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(request(1, State::Withdrawn))

@@ -206,7 +206,7 @@ fn what_a_rejected_change_is_refused_for_is_told_once_with_its_rule() {
     let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
     world.write("resources/portal.yaml", &text.replace("  render:\n", "  ttl: 2h\n  render:\n"));
     world.write("ticket.json", &ticket("OPS-1", "ledger").to_string());
-    assert!(world.run(&["render", "-p", "ticket.json"]).ok().contains("wanted for 2h after the merge; KubeOps does not yet take it back by itself"));
+    assert!(world.run(&["render", "-p", "ticket.json"]).ok().contains("wanted for 2h; then the pull request that takes it back is opened"));
     world.write(
         "resources/policy.yaml",
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: { name: no-claims }\nspec:\n  matchConstraints: { resourceRules: [{ apiGroups: [''], apiVersions: [v1], operations: ['*'], resources: [persistentvolumeclaims] }] }\n  validations: [{ expression: object.kind == '', message: claims are made by hand here }]\n---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: { name: no-claims }\nspec: { policyName: no-claims, validationActions: [Deny] }\n",

@@ -186,7 +186,7 @@ fn health_asks_the_address_of_the_settings() {
 }
 
 #[test]
-fn a_time_to_live_is_shown_with_what_does_not_happen_yet() {
+fn a_time_to_live_is_shown_with_its_end_once_it_is_known() {
     let world = World::new();
     let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
     world.write("resources/portal.yaml", &text.replace("  render:\n", "  ttl: 2h\n  render:\n"));
@@ -194,5 +194,9 @@ fn a_time_to_live_is_shown_with_what_does_not_happen_yet() {
     server.deliver(&ticket("OPS-9", "ledger"));
     let request = server.until("OPS-9", "proposed");
     let told = server.run(&["requests", "show", request["id"].as_str().expect("an id")]).ok();
-    assert!(told.contains("wanted for 2h after the merge; KubeOps does not yet take it back by itself"), "{told}");
+    assert!(told.contains("wanted for 2h\n"), "{told}");
+    server.run(&["pulls", "merge", "gitops#1"]).ok();
+    let request = server.until("OPS-9", "merged");
+    let told = server.run(&["requests", "show", request["id"].as_str().expect("an id")]).ok();
+    assert!(told.contains(&format!("wanted for 2h, until {}", request["expires_at"].as_str().expect("an end"))), "{told}");
 }

@@ -155,8 +155,7 @@ fn a_change_with_a_time_to_live_keeps_what_takes_it_back() {
     let proposed = server.at().settled("OPS-42", "proposed");
     assert_eq!(proposed["changes"]["ttl"], "4h");
     assert!(
-        body(&server, &proposed)
-            .contains("- Time to live: wanted for 4h after the merge. KubeOps does not open the pull request that takes it back by itself yet")
+        body(&server, &proposed).contains("- Time to live: wanted for 4h after the merge. Then KubeOps opens the pull request that takes it back")
     );
     let branch = proposed["branch"].as_str().expect("a branch");
     assert_eq!(server.upstream.show(PATH, branch), DEPLOYMENT.replace("replicas: 2", "replicas: 6"), "found without its file's name");

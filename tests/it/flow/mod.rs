@@ -23,6 +23,7 @@ mod github_refused;
 mod mirror;
 mod policies;
 mod reload;
+mod reverted;
 mod rivals;
 mod sealed;
 mod secrets;

@@ -16,7 +16,7 @@ const FEEDBACK: &str = "  feedback:
 ";
 
 /// A server that tells the fake what became of tickets; not running yet.
-fn prepare(jira: &FakeJira, feedback: &str) -> TestServer {
+pub(super) fn prepare(jira: &FakeJira, feedback: &str) -> TestServer {
     let mut server = TestServer::prepare();
     server.secret("JIRA_TOKEN", TOKEN);
     server.edit_resource("namespace-request.yaml", |text| format!("{text}{feedback}"));
@@ -42,7 +42,7 @@ fn comments(jira: &FakeJira) -> Vec<String> {
 }
 
 /// Waits until so many comments are there and nothing is owed.
-fn told(server: &TestServer, jira: &FakeJira, many: usize) -> Vec<String> {
+pub(super) fn told(server: &TestServer, jira: &FakeJira, many: usize) -> Vec<String> {
     eventually(&format!("{many} comments, and nothing owed"), || {
         let comments = comments(jira);
         (comments.len() == many && server.at().get("/status")["queued_tasks"] == 0).then_some(comments)

@@ -7,6 +7,7 @@ mod contract;
 pub mod damage;
 mod hostile;
 mod leaks;
+mod merged;
 mod partial;
 mod search;
 mod ssh;

@@ -187,6 +187,10 @@ impl Forge for Memory {
         Ok(())
     }
 
+    async fn comment_once(&self, _: u64, _: &str) -> Result<(), ForgeError> {
+        Ok(())
+    }
+
     async fn look(&self, numbers: &[u64], _: Option<&Mark>) -> Result<Look, ForgeError> {
         let pulls = self.pulls().into_iter().filter(|pull| numbers.contains(&pull.number)).collect();
         Ok(Look { pulls, mark: Mark::default() })

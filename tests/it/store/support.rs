@@ -81,6 +81,7 @@ pub fn opening(correlation: &str, repository: Option<&str>) -> Opening {
         retractable: false,
         in_order: true,
         tells: false,
+        steering: kubeops::request::Steering::default(),
         actor: "kubeops".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ pub mod loopback;
 pub mod server;
 pub mod sshd;
 pub mod upstream;
+pub mod warp;
 
 use std::path::{Path, PathBuf};
 

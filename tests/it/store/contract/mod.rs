@@ -109,6 +109,7 @@ macro_rules! contract_suite {
             retention_never_removes_what_a_live_request_needs,
             retention_keeps_what_is_still_to_be_dispatched_and_dead_letters,
             retention_works_in_slices,
+            what_waits_for_its_hour_is_no_backlog_and_keeps_its_request,
             a_check_writes);
     };
     ($make:path; $part:ident: $($name:ident),* $(,)?) => {

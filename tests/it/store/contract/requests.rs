@@ -1,9 +1,10 @@
 //! Requests: versions, listings, and what goes with a change.
 
 use crate::store::support::{at, end_request, open_request, parsed, request_id, task};
+use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
-use kubeops::plan::Inverse;
-use kubeops::request::{Changes, Expiry, FirstPlan, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::plan::{Inverse, Lifetime};
+use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, Request, State, TimelineEntry};
 use kubeops::store::{PageQuery, RequestFilter, RequestUpdate, RivalQuery, Store, StoreError, TaskFilter, TaskKind};
 use kubeops::types::{CommitSha, ManifestPath, RequestId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};
@@ -77,9 +78,18 @@ fn changes(files: &[&str]) -> Changes {
         objects,
         cut: true,
         evidence,
-        expiry: Some(Expiry { after: "4h".parse().expect("a duration"), inverse: Inverse::default() }),
+        expiry: Some(Expiry {
+            lifetime: Lifetime {
+                after: "4h".parse().expect("a duration"),
+                from: TtlBegin::Applied,
+                remind: Some("24m".parse().expect("a duration")),
+                auto_merge: None,
+            },
+            inverse: Inverse::default(),
+        }),
         rule: Some("ab".repeat(32)),
         applied_within: Some("30m".parse().expect("a duration")),
+        place: Some(Place { cluster: Some(parsed("prod")), path: parsed("clusters/prod") }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counts and retention.
 
-use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening};
+use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, task};
 use kubeops::request::State;
 use kubeops::store::{
     NewDelivery, PageQuery, Pruned, RequestUpdate, Room, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
@@ -129,4 +129,18 @@ pub async fn retention_works_in_slices(store: Arc<dyn Store>) {
 
 pub async fn a_check_writes(store: Arc<dyn Store>) {
     store.check().await.expect("the store takes a write");
+}
+
+pub async fn what_waits_for_its_hour_is_no_backlog_and_keeps_its_request(store: Arc<dyn Store>) {
+    let (_, merged) = open_request(&*store, "OPS-1", Some("gitops"), at(0)).await;
+    end_request(&*store, &merged, State::Merged, at(1)).await;
+    store.add_tasks(&[task(&merged, TaskKind::Clock, "gitops/pulls", at(5_000_000))]).await.expect("added");
+    let now = stats(&*store, at(100)).await;
+    assert_eq!((of(&now.tasks, TaskKind::Clock), now.backlog.len(), now.oldest_due), (0, 0, None), "for months it is nobody's work");
+    assert_eq!(store.next_due().await.expect("a moment"), Some(at(5_000_000)));
+    let pruned = store.prune(at(4_000_000), 100).await.expect("pruned");
+    assert_eq!(pruned.requests, 0, "its clock runs");
+    store.request(&merged).await.expect("kept");
+    let now = stats(&*store, at(5_000_001)).await;
+    assert_eq!((of(&now.tasks, TaskKind::Clock), now.backlog.len(), now.oldest_due), (1, 1, Some(at(5_000_000))), "now it is due");
 }

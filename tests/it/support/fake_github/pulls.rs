@@ -19,6 +19,8 @@ pub struct FakePull {
     pub base: String,
     pub state: &'static str,
     pub merged: bool,
+    /// The commit that brought it into the base, where a test made one.
+    pub merged_as: Option<String>,
     pub labels: Vec<String>,
     pub reviewers: Vec<String>,
     pub teams: Vec<String>,
@@ -204,6 +206,7 @@ impl Repository {
             milestone: None,
             draft: body["draft"] == true,
             auto_merge: None,
+            merged_as: None,
             queued: false,
             reviews: Vec::new(),
             comments: Vec::new(),
@@ -342,7 +345,7 @@ impl Repository {
             })),
             "closed_at": (pull.state == "closed").then(|| moment(pull.updated)),
             "merged_at": pull.merged.then(|| moment(pull.updated)),
-            "merge_commit_sha": "3".repeat(40),
+            "merge_commit_sha": pull.merged_as.clone().unwrap_or_else(|| "3".repeat(40)),
             "created_at": "2026-11-20T12:00:00Z",
             "updated_at": moment(pull.updated),
         });

@@ -1,0 +1,438 @@
+//! Merged changes that are taken back: at the end of their time, because what asked for them is over, or because somebody wants it.
+
+use super::edits::{DEPLOYMENT, PATH, body, replicas};
+use super::github::World;
+use super::storms::{self, alert_in, merge};
+use super::told;
+use crate::support::fake_github::FakeGithub;
+use crate::support::fake_jira::FakeJira;
+use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::warp::Warp;
+use serde_json::{Value, json};
+
+const HOUR: i64 = 3600;
+const KEY: &str = "OPS-42";
+
+/// A server whose automation for replicas has these further lines in its spec; nothing runs yet.
+fn prepare(lines: &str) -> TestServer {
+    let mut server = TestServer::prepare();
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    server.edit_resource("replicas-request.yaml", |text| text.replacen("\nspec:\n", &format!("\nspec:\n{lines}"), 1));
+    server.set("OBSERVE_SECONDS", "1");
+    server
+}
+
+/// The same, running, with a clock that can be moved.
+fn start(lines: &str) -> (TestServer, Warp) {
+    let mut server = prepare(lines);
+    let warp = Warp::of(&mut server);
+    server.run();
+    (server, warp)
+}
+
+fn six() -> String {
+    DEPLOYMENT.replace("replicas: 2", "replicas: 6")
+}
+
+/// A ticket for six replicas, merged.
+fn merged(server: &TestServer) -> Value {
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    merge(server, &server.at().settled(KEY, "proposed"));
+    let merged = server.at().settled(KEY, "merged");
+    assert_eq!(server.upstream.show(PATH, "main"), six());
+    merged
+}
+
+fn id(request: &Value) -> &str {
+    request["id"].as_str().expect("an id")
+}
+
+/// The key of what takes a request back.
+fn revert_of(request: &Value) -> String {
+    format!("revert of {}", id(request))
+}
+
+fn messages(request: &Value) -> Vec<&str> {
+    request["timeline"].as_array().expect("a timeline").iter().filter_map(|entry| entry["message"].as_str()).collect()
+}
+
+fn comments(server: &TestServer, request: &Value) -> Vec<String> {
+    let pull = server.at().get(&format!("/pulls/gitops/{}", request["pull"]["number"]));
+    pull["comments"].as_array().expect("comments").iter().filter_map(|comment| comment["body"].as_str().map(str::to_owned)).collect()
+}
+
+fn revert(server: &TestServer, request: &Value, reason: &str) -> Value {
+    let answered = server.at().api("POST", &format!("/requests/{}/revert", id(request)), Some(&json!({ "reason": reason })));
+    assert!([200, 201].contains(&answered.status), "{}", answered.text());
+    answered.json()
+}
+
+/// What was asked for was refused with this sentence.
+fn refused(server: &TestServer, path: &str, body: Option<&Value>) -> String {
+    let answered = server.at().api("POST", path, body);
+    assert_eq!(answered.status, 409, "{}", answered.text());
+    answered.json()["error"]["message"].as_str().expect("a sentence").to_owned()
+}
+
+#[test]
+fn at_the_end_of_its_time_a_change_is_proposed_to_be_taken_back_and_people_were_reminded() {
+    let (mut server, warp) = start("  ttl: 4h\n");
+    let request = merged(&server);
+    assert!(
+        body(&server, &request).contains("- Time to live: wanted for 4h after the merge. Then KubeOps opens the pull request that takes it back")
+    );
+    let end = request["expires_at"].as_str().expect("an end").to_owned();
+    // What waits for its hour is nobody's work, and nothing happens before it.
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    assert_eq!(comments(&server, &request), [] as [&str; 0]);
+
+    warp.to(3 * HOUR + 40 * 60);
+    let said = eventually("the reminder", || Some(comments(&server, &request)).filter(|said| !said.is_empty()));
+    assert!(said[0].contains(&format!("ends at {end}")) && said[0].contains(&format!("kubeops requests extend {} 2h", id(&request))), "{said:?}");
+
+    // It survives a restart, and the clock being set back for a while.
+    server.terminate();
+    warp.to(2 * HOUR);
+    server.run();
+    assert_eq!(server.at().settled(KEY, "merged")["expires_at"], end.as_str());
+    warp.to(4 * HOUR + 60);
+    let expired = server.at().settled(KEY, "expired");
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert_eq!(expired["message"], format!("its time to live is over: request {} takes it back", id(&undo)));
+    assert_eq!((&expired["reverted_by"], &undo["reverts"]), (&undo["id"], &request["id"]));
+    let branch = undo["branch"].as_str().expect("a branch");
+    assert_eq!(server.upstream.show(PATH, branch), DEPLOYMENT, "the very bytes there were");
+    let pull = server.at().get(&format!("/pulls/gitops/{}", undo["pull"]["number"]));
+    assert_eq!(pull["title"], "Revert \"shop/web: 6 replicas (OPS-42)\"");
+    assert_eq!(pull["labels"], json!(["replicas"]));
+    let text = pull["body"].as_str().expect("a body");
+    for part in [id(&request), "pull request #1, merged as `", "Why: `its time to live is over`", "`spec.replicas`: `6 -> 2`"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+
+    merge(&server, &undo);
+    server.at().settled(&revert_of(&request), "merged");
+    assert_eq!(server.upstream.show(PATH, "main"), DEPLOYMENT);
+    // Nothing is done twice when the clock goes on, or back and once more over the end.
+    warp.to(3 * HOUR);
+    warp.to(9 * HOUR);
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    assert_eq!(server.at().all("/requests").len(), 2);
+    assert_eq!(comments(&server, &request).len(), 1, "reminded once");
+    server.upstream.fsck();
+}
+
+#[test]
+fn who_needs_it_for_longer_says_so_and_is_reminded_of_the_new_end() {
+    let (server, warp) = start("  ttl: { after: 2h, remind: 30m }\n");
+    let request = merged(&server);
+    let extend = format!("/requests/{}/extend", id(&request));
+    warp.to(100 * 60);
+    eventually("the reminder", || (comments(&server, &request).len() == 1).then_some(()));
+    let extended = server.cli(&["requests", "extend", id(&request), "3h"]);
+    assert!(extended.status.success(), "{}", String::from_utf8_lossy(&extended.stderr));
+    let later = server.at().settled(KEY, "merged");
+    assert!(String::from_utf8_lossy(&extended.stdout).contains(later["expires_at"].as_str().expect("an end")));
+    assert!(messages(&later).iter().any(|message| message.starts_with("its time to live was extended by 3h, until ")), "{later:#}");
+
+    warp.to(3 * HOUR);
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    assert_eq!(server.at().settled(KEY, "merged")["reverted_by"], Value::Null);
+    warp.to(4 * HOUR + 40 * 60);
+    eventually("the second reminder", || (comments(&server, &request).len() == 2).then_some(()));
+    assert!(refused(&server, &extend, Some(&json!({ "by": "366d" }))).contains("366 days at most"));
+    warp.to(5 * HOUR + 60);
+    let expired = server.at().settled(KEY, "expired");
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    let sentence = refused(&server, &extend, Some(&json!({ "by": "1h" })));
+    assert!(sentence.contains(&format!("is over: request {} takes it back", id(&undo))), "{sentence}");
+    assert_eq!(expired["reverted_by"], undo["id"]);
+}
+
+#[test]
+fn a_death_between_opening_and_noting_opens_no_second_one() {
+    for point in ["clock.reminded", "revert.opened", "clock.settling:2"] {
+        let mut server = prepare("  ttl: 2h\n");
+        let warp = Warp::of(&mut server);
+        server.set("KUBEOPS_FAILPOINT", point).run();
+        let request = merged(&server);
+        warp.to(HOUR + 55 * 60);
+        if point != "clock.reminded" {
+            eventually("the reminder", || (comments(&server, &request).len() == 1).then_some(()));
+            warp.to(2 * HOUR + 60);
+        }
+        let status = server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        eventually("the reminder", || (comments(&server, &request).len() == 1).then_some(()));
+        warp.to(2 * HOUR + 60);
+        let undo = server.at().settled(&revert_of(&request), "proposed");
+        assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"], "{point}");
+        eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+        assert_eq!((server.at().all("/requests").len(), server.at().all("/pulls").len()), (2, 2), "{point}");
+        assert_eq!(comments(&server, &request).len(), 1, "{point}: reminded once");
+    }
+}
+
+#[test]
+fn a_death_after_a_person_asked_leaves_one_and_it_is_noted_later() {
+    let mut server = prepare("");
+    server.set("KUBEOPS_FAILPOINT", "revert.opened").run();
+    let request = merged(&server);
+    let _ = server.cli(&["requests", "revert", id(&request)]);
+    assert!(!server.wait().success());
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert_eq!(server.at().settled(KEY, "merged")["reverted_by"], undo["id"]);
+    assert_eq!(revert(&server, &request, "again")["id"], undo["id"]);
+    assert_eq!(server.at().all("/requests").len(), 2);
+}
+
+#[test]
+fn a_person_takes_a_merged_change_back_and_nothing_else() {
+    let mut server = prepare("");
+    server.run();
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    let proposed = server.at().settled(KEY, "proposed");
+    let path = format!("/requests/{}/revert", id(&proposed));
+    let sentence = refused(&server, &path, None);
+    assert_eq!(sentence, format!("{0} is proposed, and not merged: `kubeops requests cancel {0}` withdraws it", id(&proposed)));
+    merge(&server, &proposed);
+    let request = server.at().settled(KEY, "merged");
+    // Others went on, in the same file too.
+    server.upstream.write("main", PATH, &six().replace("1.4.2", "1.5.0"));
+
+    let asked = server.cli(&["requests", "revert", id(&request), "--reason", "it made things worse"]);
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert!(String::from_utf8_lossy(&asked.stdout).contains(id(&undo)));
+    assert!(body(&server, &undo).contains("Why: `flow asked for it: it made things worse`"), "{}", body(&server, &undo));
+    assert_eq!(server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT.replace("1.4.2", "1.5.0"));
+    let noted = server.at().settled(KEY, "merged");
+    assert_eq!(noted["reverted_by"], undo["id"]);
+    assert!(messages(&noted).contains(&format!("request {} takes it back", id(&undo)).as_str()), "{noted:#}");
+
+    // Once more it is the same one, also when it is merged; and that one can be taken back as well.
+    assert_eq!(revert(&server, &request, "again"), json!({ "id": undo["id"], "status": "joined" }));
+    merge(&server, &undo);
+    let undone = server.at().settled(&revert_of(&request), "merged");
+    assert_eq!(revert(&server, &request, "again"), json!({ "id": undo["id"], "status": "joined" }));
+    revert(&server, &undone, "it was right");
+    let redo = server.at().settled(&revert_of(&undone), "proposed");
+    merge(&server, &redo);
+    server.at().settled(&revert_of(&undone), "merged");
+    assert_eq!(server.upstream.show(PATH, "main"), six().replace("1.4.2", "1.5.0"));
+    // What is in force again may be taken back again.
+    assert_eq!(revert(&server, &request, "after all")["status"], "opened");
+}
+
+#[test]
+fn what_somebody_changed_since_is_left_and_told() {
+    let mut server = prepare("");
+    server.run();
+    let request = merged(&server);
+    server.upstream.write("main", PATH, &six().replace("replicas: 6", "replicas: 9"));
+    revert(&server, &request, "no longer needed");
+    let undo = server.at().settled(&revert_of(&request), "unchanged");
+    assert_eq!(undo["message"], "there is nothing to take back: somebody else has changed since what it changed");
+    let finding = &undo["findings"][0];
+    assert_eq!((&finding["rule"], &finding["path"]), (&json!("revert.left"), &json!(PATH)), "{undo:#}");
+    assert!(finding["message"].as_str().is_some_and(|message| message.contains("`spec.replicas` says something else by now: it stays")), "{finding}");
+    // Put back by hand there is nothing to say.
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    revert(&server, &request, "once more");
+    let undo = eventually("the second one", || Some(server.at().settled(&revert_of(&request), "unchanged")).filter(|undo| undo["generation"] == 2));
+    assert!(undo["message"].as_str().is_some_and(|message| message.contains("holds none of it any more")), "{undo:#}");
+    assert_eq!(server.at().all("/pulls").len(), 1);
+}
+
+#[test]
+fn it_is_taken_back_also_when_its_automation_is_gone() {
+    let (server, warp) = start("  ttl: 4h\n");
+    let request = merged(&server);
+    server.edit_resource("replicas-request.yaml", |_| String::new());
+    eventually("the automation is gone", || {
+        let names = server.at().get("/automations");
+        (!names.to_string().contains("replicas-request")).then_some(())
+    });
+    warp.to(5 * HOUR);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert_eq!(server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
+    // It follows the base as any other.
+    server.upstream.write("main", PATH, &six().replace("1.4.2", "1.5.0"));
+    eventually("it is planned on the new base", || {
+        let branch = undo["branch"].as_str()?;
+        (server.upstream.show(PATH, branch) == DEPLOYMENT.replace("1.4.2", "1.5.0")).then_some(())
+    });
+}
+
+#[test]
+fn an_alert_that_resolves_takes_its_merged_change_back_where_its_author_says_so() {
+    let mut server = storms::prepare("  withdraw: { types: [alert.resolved], merged: revert }\n");
+    server.run();
+    let key = "prod-eu/web/storefront";
+    storms::tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+    let before = server.upstream.git(&["rev-parse", "main^{tree}"]);
+    merge(&server, &server.at().settled(key, "proposed"));
+    let request = server.at().settled(key, "merged");
+    let mut resolved = alert_in("web", "storefront", 6, 2);
+    resolved["status"] = json!("resolved");
+    resolved["endsAt"] = resolved["startsAt"].clone();
+    storms::tell(&server, &[resolved.clone()]);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert!(body(&server, &undo).contains("Why: `the alert \"KubeHpaMaxedOut\" resolved`"), "{}", body(&server, &undo));
+    merge(&server, &undo);
+    server.at().settled(&revert_of(&request), "merged");
+    assert_eq!(server.upstream.git(&["rev-parse", "main^{tree}"]), before, "everything is as it was");
+    assert_eq!(server.at().settled(key, "merged")["reverted_by"], undo["id"]);
+}
+
+#[test]
+fn what_takes_a_change_back_merges_by_itself_at_github_where_its_time_to_live_says_so() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.upstream.write("main", PATH, DEPLOYMENT);
+    world.server.edit_resource("replicas-request.yaml", |text| text.replacen("\nspec:\n", "\nspec:\n  ttl: { after: 2h, autoMerge: squash }\n", 1));
+    let warp = Warp::of(&mut world.server);
+    world.server.run();
+    let at = world.server.at();
+    at.ticket(&replicas(KEY, "web", 6.0));
+    let proposed = at.settled(KEY, "proposed");
+    // Squashed by a person over there: one commit with other words.
+    let branch = proposed["branch"].as_str().expect("a branch");
+    let squashed = world.server.upstream.write("main", PATH, &world.server.upstream.show(PATH, branch));
+    world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(squashed.to_string())));
+    let request = at.settled(KEY, "merged");
+    warp.to(HOUR + 55 * 60);
+    eventually("the reminder", || world.github.pulls()[0].comments.iter().any(|said| said.contains("merges it once reviews")).then_some(()));
+    warp.to(2 * HOUR + 60);
+    let undo = at.settled(&revert_of(&request), "proposed");
+    let pulls = world.github.pulls();
+    assert_eq!((pulls.len(), pulls[1].auto_merge.as_deref(), pulls[1].draft), (2, Some("SQUASH"), false), "{pulls:#?}");
+    assert!(pulls[1].body.contains("pull request #1"), "{}", pulls[1].body);
+    assert_eq!(world.server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
+    assert_eq!(pulls[0].comments.len(), 1, "{:?}", pulls[0].comments);
+}
+
+#[test]
+fn a_squash_is_taken_back_by_what_the_history_says_and_where_it_says_nothing_a_sentence_says_so() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.upstream.write("main", PATH, DEPLOYMENT);
+    world.server.run();
+    let at = world.server.at();
+    let ended = |key: &str, number: u64, wanted: f64, known: bool| {
+        at.ticket(&replicas(key, "web", wanted));
+        let proposed = at.settled(key, "proposed");
+        let branch = proposed["branch"].as_str().expect("a branch");
+        let squashed = world.server.upstream.write("main", PATH, &world.server.upstream.show(PATH, branch));
+        let merged_as = known.then(|| squashed.to_string());
+        world.github.person(number, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, merged_as));
+        at.settled(key, "merged")
+    };
+    let request = ended(KEY, 1, 6.0, true);
+    world.server.upstream.write("main", "somebody.md", "x\n");
+    revert(&world.server, &request, "it made things worse");
+    let undo = at.settled(&revert_of(&request), "proposed");
+    assert_eq!(world.server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
+    let pull = &world.github.pulls()[1];
+    assert_eq!((pull.title.as_str(), pull.auto_merge.clone()), ("Revert \"shop/web: 6 replicas (OPS-42)\"", None));
+
+    // A commit that nobody has.
+    let unknown = ended("OPS-43", 3, 9.0, false);
+    let sentence = refused(&world.server, &format!("/requests/{}/revert", id(&unknown)), None);
+    assert!(sentence.ends_with("the history does not reach back to where it was merged; take it back by hand, with `git revert`"), "{sentence}");
+    assert_eq!(at.requests_of(&revert_of(&unknown)).len(), 0);
+}
+
+#[test]
+fn a_file_with_a_secret_cannot_be_taken_back_and_a_sentence_says_so() {
+    let mut server = prepare("");
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: { name: web, namespace: shop }\nstringData: { password: hunter2 }\n";
+    server.upstream.write("main", PATH, &format!("{DEPLOYMENT}{secret}"));
+    server.edit_resource("replicas-request.yaml", |text| {
+        let (before, rest) = text.split_once("  edit:").expect("an edit");
+        let (_, after) = rest.split_once("  pullRequest:").expect("a pull request");
+        format!("{before}  remove:\n    - file: \"apps/{{{{ parameters.namespace }}}}/{{{{ parameters.name }}}}.yaml\"\n  pullRequest:{after}")
+    });
+    server.run();
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    merge(&server, &server.at().settled(KEY, "proposed"));
+    let request = server.at().settled(KEY, "merged");
+    let sentence = refused(&server, &format!("/requests/{}/revert", id(&request)), None);
+    assert!(sentence.contains("it holds a Secret, and the values of Secrets are not kept; take it back by hand"), "{sentence}");
+    assert!(!server.log().contains("hunter2"));
+}
+
+#[test]
+fn the_ticket_hears_that_its_time_is_nearly_over_and_of_the_end_and_stays_where_it_is() {
+    let jira = FakeJira::cloud();
+    let feedback = "  ttl: 2h
+  feedback:
+    - channel: service-desk
+      tell: [merged, expiring, expired]
+      on:
+        merged: { transition: { to: Done, resolution: Done }, say: Your replicas are there. }
+        proposed: { transition: In Progress }
+";
+    let mut server = told::prepare(&jira, "");
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    server.edit_resource("replicas-request.yaml", |text| format!("{text}{feedback}"));
+    let warp = Warp::of(&mut server);
+    server.run();
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    merge(&server, &server.at().settled(KEY, "proposed"));
+    let request = server.at().settled(KEY, "merged");
+    told::told(&server, &jira, 1);
+    eventually("it is done", || Some(jira.issue(KEY)).filter(|issue| issue.status == "Done"));
+    warp.to(HOUR + 55 * 60);
+    let said = told::told(&server, &jira, 2);
+    assert!(said[1].contains("The time for which this change is wanted ends at"), "{said:?}");
+    warp.to(2 * HOUR + 60);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    let said = told::told(&server, &jira, 3);
+    assert!(said[2].contains("The time for which the change was wanted is over"), "{said:?}");
+    merge(&server, &undo);
+    let said = told::told(&server, &jira, 4);
+    assert!(said[3].contains("The change is taken back."), "not its author's words about the change: {said:?}");
+    let issue = jira.issue(KEY);
+    assert_eq!((issue.status.as_str(), issue.links.len()), ("Done", 2), "a ticket that is done stays so, and has a link to each pull request");
+    assert_eq!(jira.take_violations(), Vec::<String>::new());
+}
+
+#[test]
+fn what_takes_a_change_back_passes_the_same_gate_and_the_ticket_hears_what_stands_in_its_way() {
+    let jira = FakeJira::cloud();
+    let mut server = told::prepare(&jira, "  ttl: 2h\n  feedback: [{ channel: service-desk, tell: [rejected] }]\n");
+    let warp = Warp::of(&mut server);
+    server.run();
+    server.at().ticket(&ticket(KEY, "payments"));
+    merge(&server, &server.at().settled(KEY, "proposed"));
+    let request = server.at().settled(KEY, "merged");
+    warp.to(2 * HOUR + 60);
+    // With a namespace goes everything in it: a policy has somebody look first.
+    let undo = server.at().settled(&revert_of(&request), "rejected");
+    assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"]);
+    let said = told::told(&server, &jira, 1);
+    assert!(said[0].contains("Taking the change back was rejected, so it stays") && said[0].contains("goes everything in it"), "{said:?}");
+    let extended = refused(&server, &format!("/requests/{}/revert", id(&request)), None);
+    assert!(extended.contains(&format!("`kubeops requests retry {}` asks for that again", id(&undo))), "{extended}");
+}
+
+#[test]
+fn what_a_person_made_of_it_on_the_branch_is_taken_back_with_it() {
+    let (server, warp) = start("  ttl: 2h\n");
+    server.at().ticket(&replicas(KEY, "web", 6.0));
+    let proposed = server.at().settled(KEY, "proposed");
+    // Eight, says whoever reviews it, and everything is merged at once.
+    let branch = proposed["branch"].as_str().expect("a branch");
+    server.upstream.write(branch, PATH, &DEPLOYMENT.replace("replicas: 2", "replicas: 8"));
+    eventually("the forge has looked at the branch again", || {
+        let approved = server.at().api("POST", "/pulls/gitops/1/approve", None);
+        (approved.status < 300).then_some(())
+    });
+    merge(&server, &proposed);
+    let request = server.at().settled(KEY, "merged");
+    assert_eq!(server.upstream.show(PATH, "main"), DEPLOYMENT.replace("replicas: 2", "replicas: 8"));
+    warp.to(3 * HOUR);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert_eq!(server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
+}

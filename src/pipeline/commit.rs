@@ -90,7 +90,7 @@ impl Pipeline {
             // A stack is made of members, some of which may have gone on in another request.
             return Ok(false);
         }
-        let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref() };
+        let wanted = Wanted { automation: &request.key.automation, event: &request.event, given: request.parameters.as_ref(), set: None };
         let (parameters, target) = planning::resolve(rules, wanted)?;
         if request.repository.as_ref() != Some(&target.repository.name) {
             return Ok(false);

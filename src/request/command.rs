@@ -110,7 +110,8 @@ pub fn meant(name: &str) -> Option<&'static str> {
 
 /// The lines of the comment's own paragraphs that begin as a command.
 fn lines(body: &str) -> Vec<&str> {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES | Options::ENABLE_TASKLISTS | Options::ENABLE_MATH;
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES | Options::ENABLE_TASKLISTS | Options::ENABLE_MATH;
     let (mut found, mut depth, mut own, mut fresh) = (Vec::new(), 0_usize, false, false);
     for (event, range) in Parser::new_ext(body, options).into_offset_iter() {
         match event {

@@ -49,7 +49,8 @@ pub(super) fn unknown(name: &str) -> CommandAnswer {
 /// Parameters that do not fit: each with why, and with what its schema allows.
 pub(super) fn parameters(errors: &[ParameterError], schema: &Value) -> String {
     let line = |error: &ParameterError| {
-        let allowed = schema.pointer(&format!("/properties/{}", error.parameter)).map(|allowed| format!("; it allows {}", code(&allowed.to_string())));
+        let allowed =
+            schema.pointer(&format!("/properties/{}", error.parameter)).map(|allowed| format!("; it allows {}", code(&allowed.to_string())));
         format!("- {}: {}{}\n", code(&error.parameter), code(&error.message), allowed.unwrap_or_default())
     };
     format!("Nothing was changed:\n\n{}", listed(errors.iter().map(line)))

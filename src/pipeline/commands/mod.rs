@@ -32,9 +32,16 @@ impl By {
 
 /// What a comment turned out to be.
 enum Reading {
-    Commands { by: String, lines: Vec<CommandLine> },
+    Commands {
+        by: String,
+        lines: Vec<CommandLine>,
+    },
     /// Nobody's matter; the note says why, where somebody may wonder.
-    Ignored { by: Option<String>, note: Option<String>, sign: bool },
+    Ignored {
+        by: Option<String>,
+        note: Option<String>,
+        sign: bool,
+    },
 }
 
 impl Pipeline {

@@ -17,9 +17,8 @@ pub(super) async fn ask(
     comment: u64,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let kept = sqlx::query(
-        "INSERT INTO commands (request, repository, number, comment, state, at) VALUES (?, ?, ?, ?, 'asked', ?) ON CONFLICT DO NOTHING",
-    );
+    let kept =
+        sqlx::query("INSERT INTO commands (request, repository, number, comment, state, at) VALUES (?, ?, ?, ?, 'asked', ?) ON CONFLICT DO NOTHING");
     let kept = kept.bind(request).bind(repository.as_str()).bind(to_number(number)).bind(to_number(comment)).bind(now.unix_millis());
     Ok(kept.execute(connection).await?.rows_affected() == 1)
 }

@@ -24,9 +24,9 @@ mod tokens;
 mod upkeep;
 
 use super::{
-    Act, Admission, Admitted, Appended, ClaimedTask, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord, NewDelivery, NewTask,
-    Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError, TakenBack,
-    Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    Act, Admission, Admitted, Appended, ClaimedTask, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord,
+    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store,
+    StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};

@@ -153,5 +153,9 @@ pub(super) async fn taken_back(connection: &mut SqliteConnection, request: &Requ
          WHERE w.wanted = 0 ORDER BY k.number",
     );
     let rows = rows.bind(request.as_str()).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(TakenBack { correlation: row.text("correlation")?, reason: row.optional_text("reason")?.unwrap_or_default(), at: row.moment("at")? })).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(TakenBack { correlation: row.text("correlation")?, reason: row.optional_text("reason")?.unwrap_or_default(), at: row.moment("at")? })
+        })
+        .collect()
 }

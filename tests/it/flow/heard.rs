@@ -11,21 +11,33 @@ const SECRET: &str = "the secret of GitHub's webhook";
 
 /// A server that looks by itself once an hour: whatever happens sooner, a webhook brought about.
 fn start() -> World {
+    let mut world = prepare();
+    world.server.run();
+    world
+}
+
+/// The same, not running yet.
+pub(super) fn prepare() -> World {
     let mut world = World::prepare(FakeGithub::start());
     world.server.secret("GITHUB_WEBHOOK_SECRET", SECRET);
     let source = "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
     world.server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
-    world.server.set("OBSERVE_SECONDS", "3600").set("FETCH_MAX_AGE_SECONDS", "3600").run();
+    world.server.set("OBSERVE_SECONDS", "3600").set("FETCH_MAX_AGE_SECONDS", "3600");
     world
 }
 
-fn tell(world: &World, event: &str, body: &Value) -> String {
+pub(super) fn tell(world: &World, event: &str, body: &Value) -> String {
+    try_to_tell(world, event, body).expect("an answer")
+}
+
+/// The same to a server that may die of it.
+pub(super) fn try_to_tell(world: &World, event: &str, body: &Value) -> std::io::Result<String> {
     let body = body.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
     mac.update(body.as_bytes());
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     let headers = [("content-type", "application/json"), ("x-github-event", event), ("x-github-delivery", "1"), ("x-hub-signature-256", &signature)];
-    call(world.server.at().address, "POST", "/api/v1/webhooks/github", &headers, body.as_bytes()).expect("an answer").word()
+    call(world.server.at().address, "POST", "/api/v1/webhooks/github", &headers, body.as_bytes()).map(|answer| answer.word())
 }
 
 fn of_pull(action: &str, number: u64, repository: &str, more: Value) -> Value {
@@ -34,7 +46,7 @@ fn of_pull(action: &str, number: u64, repository: &str, more: Value) -> Value {
     json!({ "action": action, "number": number, "pull_request": pull, "repository": { "full_name": repository } })
 }
 
-fn nothing_owed(world: &World) {
+pub(super) fn nothing_owed(world: &World) {
     eventually("nothing is owed", || {
         let status = world.server.at().get("/status");
         (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())

@@ -200,8 +200,12 @@ impl Repository {
 
     fn permission(&self, login: &str) -> Answer {
         let role = *self.permissions.get(login).unwrap_or(&"read");
-        // Beside the role GitHub tells what it comes to: who maintains may write.
-        let permission = if role == "maintain" { "write" } else { role };
+        // Beside the role GitHub tells what it comes to in the older words.
+        let permission = match role {
+            "maintain" => "write",
+            "triage" => "read",
+            role => role,
+        };
         let fields = json!({ "permission": permission, "role_name": role, "user": { "login": login } });
         json_answer(200, &example_with("repository-collaborator-permission-response-if-user-has-admin-permissions", fields))
     }

@@ -2,6 +2,7 @@
 //! Pure. Between states the store is the only truth; nothing here remembers anything.
 
 mod changes;
+mod command;
 mod conflict;
 #[cfg(test)]
 mod conflict_tests;
@@ -11,6 +12,7 @@ mod reverts;
 mod steering;
 
 pub use changes::{Changes, Expiry, FirstPlan};
+pub use command::{Assignment, Command, CommandLine, MOST_COMMANDS, Mistake, USAGES, Usage, commands, may_hold, meant};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};

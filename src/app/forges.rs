@@ -6,7 +6,8 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
-    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Review,
+    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Reaction, Remark,
+    Review,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
 use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
@@ -268,8 +269,20 @@ impl Forge for Counted {
         self.count("comment", self.forge.comment(number, body).await)
     }
 
-    async fn comment_once(&self, number: u64, body: &str) -> Result<(), ForgeError> {
-        self.count("comment", self.forge.comment_once(number, body).await)
+    async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
+        self.count("comment", self.forge.comment_once(number, body, marker, asked_before).await)
+    }
+
+    async fn remark(&self, comment: u64) -> Result<Option<Remark>, ForgeError> {
+        self.count("remark", self.forge.remark(comment).await)
+    }
+
+    async fn may_write(&self, login: &str) -> Result<bool, ForgeError> {
+        self.count("may_write", self.forge.may_write(login).await)
+    }
+
+    async fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError> {
+        self.count("react", self.forge.react(comment, reaction).await)
     }
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {

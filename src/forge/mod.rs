@@ -12,7 +12,7 @@ pub use error::ForgeError;
 pub use github::{Account, GitHub, GitHubSettings};
 pub use local::{LocalForge, PullRecords, Review, Tools};
 pub use report::{AccountReport, Calls, WindowReport};
-pub use spec::{CheckSpec, Priority, PullSpec, Reviewer};
+pub use spec::{CheckSpec, Priority, PullSpec, Reaction, Remark, Reviewer};
 
 use crate::types::{BranchName, CommitSha, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -57,11 +57,30 @@ pub trait Forge: Send + Sync {
     /// As [`Self::get`].
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError>;
 
-    /// Writes a comment, unless the very same stands there.
+    /// Writes a comment that is known by its marker, a few plain characters that nobody sees. Where an attempt before may have written
+    /// it (`asked_before`), it is looked for first, and not written twice.
     ///
     /// # Errors
     /// As [`Self::get`].
-    async fn comment_once(&self, number: u64, body: &str) -> Result<(), ForgeError>;
+    async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError>;
+
+    /// The comment with this id, as the forge itself tells it; none when it is gone, and where comments have no ids.
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn remark(&self, comment: u64) -> Result<Option<Remark>, ForgeError>;
+
+    /// Whether the forge lets this person write to the repository. A forge that knows no people says false.
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn may_write(&self, login: &str) -> Result<bool, ForgeError>;
+
+    /// Puts a sign on a comment, once however often it is called. A forge that has no signs does nothing.
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError>;
 
     /// Those of the pull requests with these numbers that may look otherwise than at the look that gave `since`, with their
     /// approvals; all of them without it. Cheap where nothing changed: meant to be called all day long.
@@ -188,6 +207,15 @@ pub enum PullState {
     Closed,
     /// Its change is in the base.
     Merged,
+}
+
+/// What each comment of ours holds where nobody sees it: we never heed one that does.
+const OURS: &str = "<!-- kubeops";
+
+/// A comment of ours with its sign, at most `limit` characters.
+fn signed(body: &str, marker: Option<&str>, limit: usize) -> String {
+    let sign = marker.map_or_else(|| format!("{OURS} -->"), |marker| format!("{OURS}:{marker} -->"));
+    format!("{}\n\n{sign}", cut(body, limit.saturating_sub(sign.chars().count() + 2)))
 }
 
 /// Text cut to `limit` characters, with a sign that it was.

@@ -151,7 +151,11 @@ impl Pipeline {
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else { return Ok(()) };
         let words = wording::nearly_over(request, end);
-        Ok(self.forges.forge(repository, Priority::Housekeeping)?.comment_once(pull.number, &words).await?)
+        Ok(self
+            .forges
+            .forge(repository, Priority::Housekeeping)?
+            .comment_once(pull.number, &words, &format!("expiring:{}:{end}", request.id), true)
+            .await?)
     }
 
     /// The time to live is over: what takes the change back is opened, unless it is there.

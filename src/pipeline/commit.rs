@@ -95,7 +95,7 @@ impl Pipeline {
             // A stack is made of members, some of which may have gone on in another request.
             return Ok(false);
         }
-        let wanted = wanted(request);
+        let wanted = Wanted { set: None, ..wanted(request) };
         let (parameters, target) = planning::resolve(rules, wanted)?;
         if request.repository.as_ref() != Some(&target.repository.name) {
             return Ok(false);

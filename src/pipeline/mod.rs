@@ -8,6 +8,7 @@ mod bases;
 mod body;
 mod branch;
 mod cleanup;
+mod commands;
 mod commit;
 mod confirm;
 mod conflicts;
@@ -127,7 +128,7 @@ impl Pipeline {
     /// soon as it is done, what the store is to write or why it was not done. Of a task it tells nothing of, a step died.
     pub async fn perform(self: &Arc<Self>, batch: &[ClaimedTask], told: &Told) {
         let (mut plans, mut proposals, mut cleanups) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut observed, mut retracted) = (Vec::new(), Vec::new());
+        let (mut observed, mut retracted, mut commanded) = (Vec::new(), Vec::new(), Vec::new());
         for (place, claimed) in batch.iter().enumerate() {
             let request = &claimed.request;
             match (claimed.task.kind, request.state) {
@@ -145,6 +146,7 @@ impl Pipeline {
                 (TaskKind::Confirm, State::Merged | State::Degraded) => told.tell(place, self.confirm(request).await),
                 (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
                 (TaskKind::Clock, _) => told.tell(place, self.look_at_the_clock(request).await),
+                (TaskKind::Command, _) => commanded.push((place, request)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
                     told.tell(place, Ok(outcome::nothing()))
@@ -156,6 +158,9 @@ impl Pipeline {
         self.propose_all(&proposals, &turn, told).await;
         if !observed.is_empty() {
             self.observe_all(&observed, told).await;
+        }
+        for (place, request) in commanded {
+            told.tell(place, self.heed_commands(request).await);
         }
         for (place, claimed) in retracted {
             told.tell(place, self.explained(self.retract(&claimed.request).await).await);

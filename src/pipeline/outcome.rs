@@ -38,6 +38,7 @@ pub(super) fn note(request: &Request, message: String, clock: &dyn Clock) -> Tim
 /// The same change on a newer tip: nothing a person would notice.
 pub(super) fn checked(mut request: Request, tip: CommitSha, clock: &dyn Clock) -> Settlement {
     request.checked = Some(tip);
+    request.steering.rebase = false;
     request.updated_at = clock.now();
     Settlement { request: Some(request), ..nothing() }
 }
@@ -102,11 +103,13 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
         Planned::Committed { parameters, repository, target: _, branch, base, commit, summary, changes, text, warnings } => {
             let again = match request.state {
                 State::Accepted => "computed",
-                _ if request.base.as_ref() == Some(&base) => "its members changed: computed again",
+                _ if request.base.as_ref() == Some(&base) && request.members > 0 => "its members changed: computed again",
+                _ if request.base.as_ref() == Some(&base) => "its parameters changed: computed again",
                 _ => "the base moved: computed again",
             };
             let message = format!("{again} on {}, committed as {}", short(base.as_str()), short(commit.as_str()));
             request.checked = Some(base.clone());
+            request.steering.rebase = false;
             let follow = follow_up(&request, TaskKind::Propose, &lane::of(&repository), clock);
             request.parameters = Some(parameters);
             request.repository = Some(repository);

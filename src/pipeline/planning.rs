@@ -21,6 +21,8 @@ pub(super) struct Wanted<'a> {
     pub(super) given: Option<&'a Map<String, Value>>,
     /// What is taken back, where that is what is asked for: then neither recipe nor parameters count.
     pub(super) reverts: Option<&'a Reverts>,
+    /// Values that people set since: they go before the others.
+    pub(super) set: Option<&'a Map<String, Value>>,
 }
 
 /// What came of it.
@@ -91,9 +93,12 @@ pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String
     let (Some(automation), Some(rule)) = (rules.set.automations.get(wanted.automation), rules.set.rules.get(wanted.automation)) else {
         return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
     };
-    let read = match wanted.given {
-        Some(given) => automation.parameters().complete(given.clone()),
-        None => automation.parameters().read(&scope_of(wanted.event)),
+    let set = wanted.set.filter(|set| !set.is_empty());
+    let overlaid = |given: Map<String, Value>| given.into_iter().chain(set.cloned().into_iter().flatten()).collect();
+    let read = match (wanted.given, set) {
+        (Some(given), _) => automation.parameters().complete(overlaid(given.clone())),
+        (None, None) => automation.parameters().read(&scope_of(wanted.event)),
+        (None, Some(_)) => automation.parameters().read(&scope_of(wanted.event)).and_then(|read| automation.parameters().complete(overlaid(read))),
     };
     let parameters = read.map_err(|errors| Stop::Refused {
         message: format!("the parameters are not valid: {}", errors.iter().map(|error| error.parameter.as_str()).collect::<Vec<_>>().join(", ")),

@@ -30,7 +30,7 @@ const WHILE_QUEUED: Duration = Duration::from_secs(60);
 pub(super) struct Base {
     pub(super) mirror: Arc<Mirror>,
     pub(super) tip: CommitSha,
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
     /// Whether this batch fetched it, rather than believing what an earlier conversation showed.
     pub(super) fetched: bool,
 }
@@ -159,7 +159,9 @@ impl Pipeline {
             Ok(made) => made,
             Err(stop) => return stop.into_planned().map(Looked::from),
         };
+        let stays = !request.steering.rebase || request.base.as_ref() == Some(&base.tip);
         if let (Some(before), Some(commit)) = (&request.base, &request.commit)
+            && stays
             && !made.change.is_empty()
             && base.mirror.carries(before, commit, &base.tip, &made.change)?
         {
@@ -266,7 +268,7 @@ impl Pipeline {
 
     /// Whether a person went on from the branch: then nothing is computed again, and what is told of the request stays what stood
     /// there when they did.
-    async fn is_taken_over(self: &Arc<Self>, request: &Request, repository: &Repository, pull: &Pull) -> Result<bool, StepError> {
+    pub(super) async fn is_taken_over(self: &Arc<Self>, request: &Request, repository: &Repository, pull: &Pull) -> Result<bool, StepError> {
         let (Some(tip), Some(head)) = (&pull.head_commit, Head::of(request, repository)?) else { return Ok(false) };
         if head.commits().contains(tip) {
             return Ok(false);
@@ -286,6 +288,7 @@ pub(super) fn wanted(request: &Request) -> Wanted<'_> {
         automation: &request.key.automation,
         event: &request.event,
         given: request.parameters.as_ref(),
+        set: Some(&request.steering.set),
         reverts: request.steering.reverts.as_deref(),
     }
 }

@@ -62,7 +62,9 @@ impl Pipeline {
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else { return Ok(outcome::nothing()) };
         let message = format!("{}; the pull request stays open", taken_back.reason);
-        self.forges.forge(repository, priority(request))?.comment(pull.number, &message).await?;
+        let marker = format!("retract:{}:{}", request.id, taken_back.at.unix_millis());
+        // An attempt before may have died with the words said.
+        self.forges.forge(repository, priority(request))?.comment_once(pull.number, &message, &marker, true).await?;
         failpoint::hit("retract.said");
         Ok(outcome::noted(request, message, self.clock.as_ref()))
     }

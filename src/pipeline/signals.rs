@@ -6,6 +6,7 @@ use super::InForce;
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
+use crate::request::may_hold;
 use crate::store::{Deployment, DeploymentStanding, Signal};
 use crate::types::{CommitSha, RemoteUrl, RepositoryName, TaskId};
 use serde_json::Value;
@@ -24,7 +25,21 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
         let task = || TaskId::from_parts(clock.now(), clock.random());
         named(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
     };
-    number.map(look).into_iter().flatten().chain(deployed(rules, event)).collect()
+    number.map(look).into_iter().flatten().chain(commented(rules, event, clock)).chain(deployed(rules, event)).collect()
+}
+
+/// A new comment on a pull request that may hold commands. Who wrote it and what it says is asked of the forge.
+fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> impl Iterator<Item = Signal> + 'r {
+    let number = |pointer: &str| event.data.pointer(pointer).and_then(Value::as_u64);
+    let on_a_pull = event.kind.as_str() == "issue_comment.created" && event.data.pointer("/issue/pull_request").is_some_and(Value::is_object);
+    let may_hold = event.data.pointer("/comment/body").and_then(Value::as_str).is_some_and(may_hold);
+    let place = number("/issue/number").zip(number("/comment/id")).filter(|_| on_a_pull && may_hold);
+    place.into_iter().flat_map(move |(number, comment)| {
+        named(rules, event).map(move |repository| {
+            let task = TaskId::from_parts(clock.now(), clock.random());
+            Signal::Command { repository: repository.name.clone(), number, comment, task }
+        })
+    })
 }
 
 /// What the event says of a commit that was deployed, for each repository that it may be of.

@@ -3,6 +3,7 @@
 use super::Reverts;
 use crate::types::{RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What was decided about a request since it was asked for. What is empty is not kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ pub struct Steering {
     /// The newest request that takes its change back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverted_by: Option<RequestId>,
+    /// The values that people gave its parameters since: they go before all others whenever it is planned.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub set: Map<String, Value>,
+    /// Whether a person asked that its branch stand on the present base, also where the change is the same there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rebase: bool,
 }
 
 /// A reminder that the time to live is nearly over.

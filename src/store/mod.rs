@@ -2,6 +2,7 @@
 //! Between states the store is the only truth. A change of state and the tasks it causes are written in one transaction;
 //! nothing here decides what happens next, and no method does I/O besides the database's own.
 
+mod commands;
 mod cursor;
 mod feedback;
 pub mod inbox;
@@ -14,6 +15,7 @@ mod storms;
 mod tasks;
 mod trace;
 
+pub use commands::*;
 pub use feedback::*;
 pub use queries::*;
 pub use records::*;
@@ -202,6 +204,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps where an act of telling stands, over what was kept of it before.
     async fn note_act(&self, act: &Act) -> Result<(), StoreError>;
+
+    /// The comments with commands about a request that are not over, in the order in which they were heard of.
+    async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError>;
+
+    /// Keeps where a comment with commands stands, with timeline entries of its request, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when nobody heard of such a comment.
+    async fn note_command(&self, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

@@ -15,6 +15,17 @@ pub enum Signal {
         /// Id of the task that is owed.
         task: TaskId,
     },
+    /// A comment on a pull request may hold commands: whoever it belongs to reads it.
+    Command {
+        /// The repository.
+        repository: RepositoryName,
+        /// The pull request's number there.
+        number: u64,
+        /// The comment's id there.
+        comment: u64,
+        /// Id of the task that is owed.
+        task: TaskId,
+    },
     /// What an automation was asked for with a key is no longer wanted. An older event that comes later changes nothing.
     TakenBack {
         /// The automation.
@@ -87,4 +98,6 @@ pub struct TakenBack {
     pub correlation: String,
     /// Why, in a few words.
     pub reason: String,
+    /// When, by the event's word.
+    pub at: Timestamp,
 }

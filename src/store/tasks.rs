@@ -28,11 +28,13 @@ pub enum TaskKind {
     Tell,
     /// See whether anything is due by the clock: see the pipeline's alarms.
     Clock,
+    /// Do what people asked for in comments on the pull request.
+    Command,
 }
 
 impl TaskKind {
     /// Every kind, in the order of a request's life.
-    pub const ALL: [TaskKind; 9] = [
+    pub const ALL: [TaskKind; 10] = [
         TaskKind::Plan,
         TaskKind::Propose,
         TaskKind::Observe,
@@ -42,6 +44,7 @@ impl TaskKind {
         TaskKind::Confirm,
         TaskKind::Tell,
         TaskKind::Clock,
+        TaskKind::Command,
     ];
 
     /// The word used in the store, the API and metrics.
@@ -56,12 +59,13 @@ impl TaskKind {
             Self::Tell => "tell",
             Self::Confirm => "confirm",
             Self::Clock => "clock",
+            Self::Command => "command",
         }
     }
 
     /// Whether it belongs to one try of a request: asked for again, or ended, the request owes it no more. The others stay owed.
     pub fn is_of_one_try(self) -> bool {
-        !matches!(self, Self::Observe | Self::Retract | Self::Confirm | Self::Tell | Self::Clock)
+        !matches!(self, Self::Observe | Self::Retract | Self::Confirm | Self::Tell | Self::Clock | Self::Command)
     }
 }
 

@@ -114,6 +114,7 @@ impl Worker {
                 TaskKind::Tell => "tell.settling",
                 TaskKind::Confirm => "confirm.settling",
                 TaskKind::Clock => "clock.settling",
+                TaskKind::Command => "command.settling",
             });
         }
         let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();

@@ -6,6 +6,7 @@ mod account;
 mod app;
 mod budget;
 mod client;
+mod comments;
 mod evidence;
 mod judge;
 mod look;
@@ -18,17 +19,16 @@ mod wire;
 
 pub use account::{Account, AccountSettings, Identity};
 
-use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, cut};
+use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark};
 use crate::types::{BranchName, ParseError};
 use budget::Kind;
 use client::{Client, Place, Repository};
 use http::Method;
 use judge::{judge, read};
-use propose::same_text;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use wire::{WireComment, WirePull, WireReview, approvals};
+use wire::{WirePull, WireReview, approvals};
 
 /// GitHub takes titles of at most 256 characters.
 const TITLE_LIMIT: usize = 256;
@@ -159,13 +159,6 @@ impl GitHub {
         self.client.list(&|at: &Place| format!("/repos/{at}/pulls/{number}/reviews")).await
     }
 
-    /// Whether these words stand there already: an attempt whose reply was lost may have written them.
-    async fn has_comment(&self, number: u64, body: &str) -> Result<bool, ForgeError> {
-        let there: Vec<WireComment> = self.client.list(&|at: &Place| format!("/repos/{at}/issues/{number}/comments")).await?;
-        let body = cut(body, BODY_LIMIT);
-        Ok(there.iter().any(|comment| comment.body.as_deref().is_some_and(|there| same_text(there, &body))))
-    }
-
     /// A pull request with its approvals.
     async fn reviewed(&self, mut pull: Pull) -> Result<Pull, ForgeError> {
         pull.approved_by = approvals(self.reviews(pull.number).await?);
@@ -198,10 +191,8 @@ impl Forge for GitHub {
         if held.pull.state != PullState::Open {
             return Ok(held.pull);
         }
-        if let Some(comment) = comment
-            && !self.has_comment(number, comment).await?
-        {
-            self.comment(number, comment).await?;
+        if let Some(comment) = comment {
+            self.say(number, comment, None, true).await?;
         }
         Ok(self.change(number, &json!({ "state": "closed" })).await?.pull)
     }
@@ -211,16 +202,23 @@ impl Forge for GitHub {
     }
 
     async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
-        let body = json!({ "body": cut(body, BODY_LIMIT) });
-        let route = |at: &Place| format!("/repos/{at}/issues/{number}/comments");
-        match self.client.write::<Value>(Method::POST, Kind::Content, &route, &body).await {
-            Err(ForgeError::NotFound { .. }) => Err(self.no_pull(number).await),
-            done => done.map(drop),
-        }
+        self.say(number, body, None, false).await
     }
 
-    async fn comment_once(&self, number: u64, body: &str) -> Result<(), ForgeError> {
-        if self.has_comment(number, body).await? { Ok(()) } else { self.comment(number, body).await }
+    async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
+        self.say(number, body, Some(marker), asked_before).await
+    }
+
+    async fn remark(&self, comment: u64) -> Result<Option<Remark>, ForgeError> {
+        self.remarked(comment).await
+    }
+
+    async fn may_write(&self, login: &str) -> Result<bool, ForgeError> {
+        self.permits(login).await
+    }
+
+    async fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError> {
+        self.reacted(comment, reaction).await
     }
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {

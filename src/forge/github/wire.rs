@@ -96,6 +96,32 @@ pub(super) struct WireComment {
     pub(super) body: Option<String>,
 }
 
+/// A comment with who wrote it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireRemark {
+    pub(super) body: Option<String>,
+    pub(super) user: Option<WireUser>,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    pub(super) issue_url: String,
+    #[serde(default)]
+    pub(super) performed_via_github_app: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireUser {
+    pub(super) login: String,
+    /// `User`, `Bot`, `Organization`, ...
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+}
+
+/// What a person may do in a repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct WirePermission {
+    pub(super) permission: String,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRepository {
     pub(super) full_name: String,

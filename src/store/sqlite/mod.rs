@@ -5,6 +5,7 @@
 mod admissions;
 mod arrivals;
 mod batch;
+mod commands;
 mod connection;
 mod debounce;
 mod deliveries;
@@ -24,9 +25,9 @@ mod trace;
 mod upkeep;
 
 use super::{
-    Act, Admission, Admitted, Appended, ClaimedTask, Clue, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord, NewDelivery,
-    NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store, StoreError,
-    TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    Act, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord,
+    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store,
+    StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
@@ -276,6 +277,16 @@ impl Store for SqliteStore {
     async fn note_act(&self, act: &Act) -> Result<(), StoreError> {
         let mut write = self.database.write().await?;
         let result = feedback::note(write.connection(), act).await;
+        write.finish(result).await
+    }
+
+    async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
+        commands::of(&mut *self.database.read().await?, id).await
+    }
+
+    async fn note_command(&self, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = commands::note(write.connection(), command, timeline).await;
         write.finish(result).await
     }
 

@@ -1,6 +1,7 @@
 //! What events say about requests there are, in the caller's transaction.
 //! It finds whose matter a signal is, and owes the look; what nobody has to do with is passed over.
 
+use super::commands;
 use super::dispatch::link;
 use super::rows::Columns;
 use super::tasks::add_task;
@@ -16,7 +17,7 @@ const MOST_WAITING: u32 = 1_000;
 pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
     let found = match signal {
         Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
-        Signal::Pull { repository, number, .. } => {
+        Signal::Pull { repository, number, .. } | Signal::Command { repository, number, .. } => {
             let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
             found.bind(repository.as_str()).bind(i64::try_from(*number).unwrap_or(i64::MAX)).fetch_optional(&mut *connection).await?
         }
@@ -37,10 +38,16 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     let Some(row) = found else { return Ok(()) };
     let (kind, id) = match signal {
         Signal::Pull { task, .. } => (TaskKind::Observe, task),
+        Signal::Command { task, .. } => (TaskKind::Command, task),
         Signal::TakenBack { task, .. } => (TaskKind::Retract, task),
         Signal::Deployed(_) => return Ok(()),
     };
     let seq = row.number("seq")?;
+    if let Signal::Command { repository, number, comment, .. } = signal
+        && !commands::ask(connection, seq, repository, *number, *comment, now).await?
+    {
+        return Ok(());
+    }
     let repository: Option<RepositoryName> = row.optional_text("repository")?.and_then(|name| name.parse().ok());
     let lane = repository.as_ref().map(lane::pulls).unwrap_or_default();
     add_task(connection, seq, &NewTask { id: id.clone(), kind, request: row.parsed("id")?, lane, run_at: now }).await?;
@@ -142,9 +149,13 @@ pub(super) async fn taken_back(connection: &mut SqliteConnection, request: &Requ
         "WITH r AS (SELECT seq, automation, correlation, members FROM requests WHERE id = ?), \
          keys AS (SELECT r.automation, r.correlation, 0 AS number FROM r WHERE r.members = 0 UNION ALL \
                   SELECT r.automation, m.correlation, m.number FROM r JOIN request_members m ON m.request = r.seq WHERE m.state <> 'withdrawn') \
-         SELECT w.correlation, w.reason FROM keys k JOIN wishes w ON w.automation = k.automation AND w.correlation = k.correlation \
+         SELECT w.correlation, w.reason, w.at FROM keys k JOIN wishes w ON w.automation = k.automation AND w.correlation = k.correlation \
          WHERE w.wanted = 0 ORDER BY k.number",
     );
     let rows = rows.bind(request.as_str()).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(TakenBack { correlation: row.text("correlation")?, reason: row.optional_text("reason")?.unwrap_or_default() })).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(TakenBack { correlation: row.text("correlation")?, reason: row.optional_text("reason")?.unwrap_or_default(), at: row.moment("at")? })
+        })
+        .collect()
 }

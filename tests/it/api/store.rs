@@ -130,6 +130,12 @@ impl Store for FakeStore {
     async fn told_so_far(&self, _: &RequestId) -> Result<ToldSoFar, StoreError> {
         unreachable!("nothing here tells")
     }
+    async fn commands(&self, _: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
+        unreachable!("nobody asks in comments here")
+    }
+    async fn note_command(&self, _: &CommandComment, _: &[TimelineEntry]) -> Result<(), StoreError> {
+        unreachable!("nobody asks in comments here")
+    }
     async fn note_act(&self, _: &Act) -> Result<(), StoreError> {
         unreachable!("nothing here tells")
     }

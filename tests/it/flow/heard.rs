@@ -16,7 +16,8 @@ fn start() -> World {
     world
 }
 
-fn prepare() -> World {
+/// The same, not running yet.
+pub(super) fn prepare() -> World {
     let mut world = World::prepare(FakeGithub::start());
     world.server.secret("GITHUB_WEBHOOK_SECRET", SECRET);
     let source = "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
@@ -25,11 +26,11 @@ fn prepare() -> World {
     world
 }
 
-fn tell(world: &World, event: &str, body: &Value) -> String {
+pub(super) fn tell(world: &World, event: &str, body: &Value) -> String {
     try_to_tell(world, event, body).expect("an answer").word()
 }
 
-fn try_to_tell(world: &World, event: &str, body: &Value) -> std::io::Result<Answered> {
+pub(super) fn try_to_tell(world: &World, event: &str, body: &Value) -> std::io::Result<Answered> {
     let body = body.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
     mac.update(body.as_bytes());
@@ -44,7 +45,7 @@ fn of_pull(action: &str, number: u64, repository: &str, more: Value) -> Value {
     json!({ "action": action, "number": number, "pull_request": pull, "repository": { "full_name": repository } })
 }
 
-fn nothing_owed(world: &World) {
+pub(super) fn nothing_owed(world: &World) {
     eventually("nothing is owed", || {
         let status = world.server.at().get("/status");
         (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())

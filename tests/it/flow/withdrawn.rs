@@ -156,6 +156,22 @@ fn what_becomes_of_an_open_pull_request_is_the_authors_to_say() {
 }
 
 #[test]
+fn a_kill_after_the_comment_was_written_costs_a_look_and_no_second_one() {
+    let mut server = prepare("  withdraw: { types: [alert.resolved], open: comment }\n");
+    server.set("KUBEOPS_FAILPOINT", "retract.said").run();
+    let key = "prod-eu/web/storefront";
+    tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+    server.at().settled(key, "proposed");
+    let body = json!({ "version": "4", "status": "resolved", "receiver": "kubeops", "groupKey": "{}", "alerts": [resolved("web", "storefront", 2)] });
+    let _ = server.at().alert(&body);
+    let status = server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let request = settled_without_tasks(&server, key, "proposed");
+    assert_eq!(pull(&server, &request)["comments"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn a_merged_change_stays_and_the_timeline_says_that_its_alert_resolved() {
     let mut server = prepare("");
     server.run();

@@ -86,7 +86,7 @@ async fn of_many_reviews_and_comments_the_newest_count_as_well() {
     github.close(1, Some("Not needed.")).await.expect_err("dropped");
     github.close(1, Some("Not needed.")).await.expect("closed");
     let [kept] = fake.pulls().try_into().expect("one");
-    assert_eq!((kept.comments.len(), kept.comments[100].as_str()), (101, "Not needed."));
+    assert_eq!((kept.comments.len(), kept.comments[100].as_str()), (101, "Not needed.\n\n<!-- kubeops -->"));
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn closing_says_why_once() {
         let pull = github.close(1, Some("The ticket was cancelled.")).await.expect("closed");
         assert_eq!(pull.state, PullState::Closed);
     }
-    assert_eq!(fake.pulls()[0].comments, ["The ticket was cancelled."]);
+    assert_eq!(fake.pulls()[0].comments, ["The ticket was cancelled.\n\n<!-- kubeops -->"]);
     // However often the replies are lost.
     github.ensure_pull(&PullSpec { head: "kubeops/b".parse().expect("a branch"), ..spec() }).await.expect("another");
     fake.drop_replies_to_writes(2);
@@ -206,7 +206,7 @@ async fn closing_says_why_once() {
         github.close(2, Some("Not needed.")).await.expect_err("dropped");
     }
     assert_eq!(github.close(2, Some("Not needed.")).await.expect("closed").state, PullState::Closed);
-    assert_eq!(fake.pulls()[1].comments, ["Not needed."]);
+    assert_eq!(fake.pulls()[1].comments, ["Not needed.\n\n<!-- kubeops -->"]);
     assert!(matches!(github.close(9, None).await, Err(ForgeError::NoPull { number: 9, .. })));
     assert!(matches!(github.comment(9, "x").await, Err(ForgeError::NoPull { number: 9, .. })));
 }

@@ -1,6 +1,7 @@
 //! The forges: GitHub against a fake with state and faults, the local forge against a real bare repository.
 
 mod account;
+mod comments;
 mod contract;
 mod faults;
 mod fields;

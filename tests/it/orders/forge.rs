@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use git2::{Oid, Repository};
-use kubeops::forge::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState};
+use kubeops::forge::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark};
 use kubeops::types::{BranchName, CommitSha, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -187,7 +187,19 @@ impl Forge for Memory {
         Ok(())
     }
 
-    async fn comment_once(&self, _: u64, _: &str) -> Result<(), ForgeError> {
+    async fn comment_once(&self, _: u64, _: &str, _: &str, _: bool) -> Result<(), ForgeError> {
+        Ok(())
+    }
+
+    async fn remark(&self, _: u64) -> Result<Option<Remark>, ForgeError> {
+        Ok(None)
+    }
+
+    async fn may_write(&self, _: &str) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+
+    async fn react(&self, _: u64, _: Reaction) -> Result<(), ForgeError> {
         Ok(())
     }
 

@@ -55,6 +55,8 @@ store_that_only_appends! {
     fn deployments(repository: &RepositoryName, limit: u32) -> Vec<Deployment>;
     fn told_so_far(id: &RequestId) -> ToldSoFar;
     fn note_act(act: &Act) -> ();
+    fn commands(id: &RequestId) -> Vec<CommandComment>;
+    fn note_command(command: &CommandComment, timeline: &[TimelineEntry]) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();

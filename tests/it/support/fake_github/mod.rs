@@ -10,7 +10,7 @@ mod pulls;
 
 pub use app::{FakeApp, private_key};
 pub use faults::Fault;
-pub use pulls::{FakeCheck, FakePull, Merging};
+pub use pulls::{FakeCheck, FakePull, FakeRemark, Merging};
 
 use super::loopback::Loopback;
 use super::upstream::UpstreamRepo;
@@ -237,6 +237,11 @@ impl FakeGithub {
 
     pub fn pulls_of(&self, slug: &str) -> Vec<FakePull> {
         self.state().repositories[slug].pulls.clone()
+    }
+
+    /// A comment that somebody wrote.
+    pub fn remark(&self, id: u64) -> FakeRemark {
+        self.state().repositories[SLUG].remarks.iter().find(|remark| remark.id == id).expect("a comment").clone()
     }
 
     pub fn checks(&self) -> Vec<FakeCheck> {

@@ -6,6 +6,7 @@ use crate::support::loopback::Answer;
 use crate::support::upstream::command;
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone)]
@@ -33,6 +34,20 @@ pub struct FakePull {
     pub comments: Vec<String>,
     /// Seconds since the epoch.
     pub updated: i64,
+}
+
+/// A comment that somebody else wrote on a pull request.
+#[derive(Debug, Clone)]
+pub struct FakeRemark {
+    pub id: u64,
+    pub pull: u64,
+    pub author: String,
+    /// What GitHub calls its author: `User`, `Bot`.
+    pub kind: &'static str,
+    pub body: String,
+    pub edited: bool,
+    /// The signs that we put on it.
+    pub reactions: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +80,9 @@ pub struct Repository {
     /// Numbers and titles.
     pub milestones: Vec<(u64, String)>,
     pub checks: Vec<FakeCheck>,
+    pub remarks: Vec<FakeRemark>,
+    /// What people may do, by login; of others everybody may read.
+    pub permissions: BTreeMap<String, &'static str>,
     /// The repository whose branches the pull requests are of; without one every head is the same made-up commit.
     pub upstream: Option<PathBuf>,
     pub merging: Merging,
@@ -85,6 +103,8 @@ impl Repository {
             pulls: Vec::new(),
             milestones: vec![(3, "Q3".to_owned()), (4, "Q4".to_owned())],
             checks: Vec::new(),
+            remarks: Vec::new(),
+            permissions: BTreeMap::new(),
             upstream: None,
             merging: Merging::Waits,
             has_drafts: true,
@@ -141,6 +161,17 @@ impl Repository {
             ("POST", ["check-runs"]) => self.check(call.body),
             ("GET", ["commits", commit, "check-runs"]) => self.checks_of(commit),
             ("PATCH", ["check-runs", id]) => self.change_check(id, call.body),
+            ("GET", ["collaborators", login, "permission"]) => self.permission(login),
+            ("GET", ["issues", "comments", id]) => self.remark(id, |remark, slug| json_answer(200, &shown(remark, slug))),
+            ("POST", ["issues", "comments", id, "reactions"]) => {
+                let content = call.body["content"].as_str().unwrap_or_default().to_owned();
+                self.remark(id, |remark, _| {
+                    let is_new = !remark.reactions.contains(&content);
+                    let answer = json_answer(if is_new { 201 } else { 200 }, &example_with("reaction", json!({ "content": content })));
+                    remark.reactions.extend(is_new.then_some(content));
+                    answer
+                })
+            }
             (method, [kind @ ("pulls" | "issues"), number, rest @ ..]) => {
                 let Some(at) = number.parse().ok().and_then(|number: u64| self.pulls.iter().position(|pull| pull.number == number)) else {
                     return error(404, "Not Found", json!([]));
@@ -152,6 +183,33 @@ impl Repository {
             }
             _ => error(404, "Not Found", json!([])),
         }
+    }
+
+    /// Somebody writes a comment on a pull request; tells its id.
+    pub fn comment(&mut self, pull: u64, author: &str, body: &str) -> u64 {
+        let id = 9_000 + self.remarks.len() as u64;
+        let (author, body) = (author.to_owned(), body.to_owned());
+        self.remarks.push(FakeRemark { id, pull, author, kind: "User", body, edited: false, reactions: Vec::new() });
+        id
+    }
+
+    fn remark(&mut self, id: &str, act: impl FnOnce(&mut FakeRemark, &str) -> Answer) -> Answer {
+        match self.remarks.iter_mut().find(|remark| remark.id.to_string() == id) {
+            Some(remark) => act(remark, &self.slug),
+            None => error(404, "Not Found", json!([])),
+        }
+    }
+
+    fn permission(&self, login: &str) -> Answer {
+        let role = *self.permissions.get(login).unwrap_or(&"read");
+        // Beside the role GitHub tells what it comes to in the older words.
+        let permission = match role {
+            "maintain" => "write",
+            "triage" => "read",
+            role => role,
+        };
+        let fields = json!({ "permission": permission, "role_name": role, "user": { "login": login } });
+        json_answer(200, &example_with("repository-collaborator-permission-response-if-user-has-admin-permissions", fields))
     }
 
     fn list(&self, query: &str) -> Answer {
@@ -375,6 +433,16 @@ impl Repository {
         });
         example_with("issue", fields)
     }
+}
+
+/// A comment as GitHub shows it.
+fn shown(remark: &FakeRemark, slug: &str) -> Value {
+    let fields = json!({
+        "id": remark.id, "body": remark.body, "user": { "login": remark.author, "type": remark.kind },
+        "issue_url": format!("https://api.github.com/repos/{slug}/issues/{}", remark.pull),
+        "created_at": "2026-11-20T12:00:00Z", "updated_at": if remark.edited { "2026-11-20T12:05:00Z" } else { "2026-11-20T12:00:00Z" },
+    });
+    example_with("issue-comment", fields)
 }
 
 /// What a query gives a parameter.

@@ -5,7 +5,7 @@ use super::seal::SealSpec;
 use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
 use super::withdraw::WithdrawSpec;
 use crate::event::EventType;
-use crate::types::{SourceName, TemplateName};
+use crate::types::{CalendarName, SourceName, TemplateName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,6 +56,10 @@ pub struct AutomationSpec {
     /// back is kept with the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+    /// Name of a `Calendar` that says when its changes may take effect, beside that of the cluster they go to. `none`: always, whatever
+    /// the cluster says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarName>,
     /// What the commit says beside what its repository decides.
     #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
     pub commit: CommitSpec,

@@ -5,12 +5,14 @@ mod changes;
 mod conflict;
 #[cfg(test)]
 mod conflict_tests;
+mod hold;
 mod member;
 mod oscillation;
 mod steering;
 
 pub use changes::{Changes, Expiry, FirstPlan};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
+pub use hold::{HeldUp, Hold, Release, Window};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use steering::Steering;
@@ -266,6 +268,9 @@ pub struct PullWritten {
     /// The commit that has our check run.
     #[serde(default)]
     pub checked: Option<CommitSha>,
+    /// The commit that shows whether it may be merged now, and what it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<(CommitSha, String)>,
 }
 
 /// One line of a request's timeline.

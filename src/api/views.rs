@@ -10,10 +10,10 @@ pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
-pub use resources::{AutomationView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
+pub use resources::{AutomationView, CalendarView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
 
 use crate::event::{Event, EventType};
-use crate::request::{PullRef, Request, State, TimelineEntry};
+use crate::request::{HeldUp, PullRef, Request, State, TimelineEntry};
 use crate::store::{Decision, Delivery, DeliveryState, EventRecord, Role, Task, TaskKind, TaskState, TokenRecord};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use crate::validate::Finding;
@@ -64,12 +64,40 @@ pub struct RequestView {
     /// Its pull request.
     #[schema(value_type = Option<PullRefView>)]
     pub pull: Option<PullRef>,
+    /// What holds it up: a person, or calendars that are closed. None when nothing does.
+    pub held: Option<HeldView>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+}
+
+/// What holds a request up.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HeldView {
+    /// In a line, as its pull request says it.
+    #[schema(example = "until Mon 2026-11-23 09:00 Europe/Berlin (calendar office-hours: outside its windows)")]
+    pub message: String,
+    /// Who said so; null where its calendars do.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when, where a person said so.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// When it goes on by itself; null where only a person lets it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl From<HeldUp> for HeldView {
+    fn from(held: HeldUp) -> Self {
+        let message = held.words();
+        let HeldUp { by, reason, until, since, .. } = held;
+        Self { message, by, reason, since, until }
+    }
 }
 
 /// Which pull request a request has.
@@ -323,10 +351,12 @@ impl From<Request> for RequestView {
             members,
             pull,
             message,
+            steering,
             created_at,
             updated_at,
             ..
         } = request;
+        let held = steering.held_up().filter(|_| !state.is_ended()).map(HeldView::from);
         let event = event.into();
         Self {
             id,
@@ -344,6 +374,7 @@ impl From<Request> for RequestView {
             summary,
             member_count: members,
             pull,
+            held,
             created_at,
             updated_at,
         }

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
+    WindowSpec,
     Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Review,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
@@ -278,5 +279,9 @@ impl Forge for Counted {
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
         self.count("report", self.forge.report(check).await)
+    }
+
+    async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError> {
+        self.count("show_window", self.forge.show_window(window).await)
     }
 }

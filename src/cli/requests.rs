@@ -88,6 +88,21 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Have a live one wait until it is released: its pull request says so, and is not merged by itself
+    #[command(after_help = "Example:\n  kubeops requests hold req_01k... --reason 'the database is being moved'")]
+    Hold {
+        /// The request.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let a live one through, whatever holds it: a person's word, or a closed calendar this once
+    #[command(after_help = "Example:\n  kubeops requests release req_01k...")]
+    Release {
+        /// The request.
+        id: String,
+    },
     /// Take one member out of a group: only its commit goes
     #[command(
         after_help = "Examples:\n  kubeops requests withdraw req_01k... 3\n  kubeops requests withdraw req_01k... prod-eu/web/storefront --reason 'the alert is over'"
@@ -140,6 +155,8 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             }
             Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
             Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,
+            Command::Hold { id, reason } => changed(&server, &id, "hold", json!({ "reason": reason }), format).await?,
+            Command::Release { id } => changed(&server, &id, "release", json!({}), format).await?,
             Command::Withdraw { id, member, reason } => {
                 let path = format!("members/{}/withdraw", encoded(&member));
                 changed(&server, &id, &path, json!({ "reason": reason }), format).await?;
@@ -169,7 +186,13 @@ fn encoded(text: &str) -> String {
 
 async fn changed(server: &Server, id: &str, verb: &str, body: Value, format: OutputFormat) -> anyhow::Result<()> {
     let request = server.json(Method::POST, &format!("/requests/{id}/{verb}"), &[], Some(&body)).await?;
-    output::value(format, &request, || format!("{id} is {}", state(&cell(&request, "/state"))))
+    let held = held(&request).map(|held| format!(", {held}")).unwrap_or_default();
+    output::value(format, &request, || format!("{id} is {}{held}", state(&cell(&request, "/state"))))
+}
+
+/// Why it waits, where it does.
+fn held(request: &Value) -> Option<String> {
+    Some(format!("held {}", printable(request.pointer("/held/message")?.as_str()?)))
 }
 
 fn list(page: &Value) -> String {
@@ -235,6 +258,7 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         if let Some(ttl) = request.pointer("/changes/ttl").and_then(Value::as_str) {
             lines.push(format!("  {:<11}{} after the merge; KubeOps does not yet take it back by itself", "wanted for", printable(ttl)));
         }
+        lines.extend(held(&request).map(|held| format!("  {:<11}{held}", "held", held = held.trim_start_matches("held "))));
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
         }

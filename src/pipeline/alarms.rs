@@ -12,6 +12,8 @@ use crate::types::Timestamp;
 enum Alarm {
     /// It is merged for so long that it should be in force, and nobody has said that it is.
     Overdue,
+    /// Its calendars open or close.
+    WindowTurns,
 }
 
 /// Sets what begins with the state that a request has just come to.
@@ -26,7 +28,8 @@ pub(super) fn wind(request: &mut Request, now: Timestamp) {
 fn next(request: &Request) -> Option<(Timestamp, Alarm)> {
     let steering = &request.steering;
     let overdue = steering.applied_by.filter(|_| request.state == State::Merged && steering.overdue_since.is_none());
-    let alarms = [overdue.map(|at| (at, Alarm::Overdue))];
+    let turns = steering.window_turns(request.state);
+    let alarms = [overdue.map(|at| (at, Alarm::Overdue)), turns.map(|at| (at, Alarm::WindowTurns))];
     alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
 }
 
@@ -46,6 +49,7 @@ impl Pipeline {
         }
         let settlement = match alarm {
             Alarm::Overdue => self.overdue(request.clone()),
+            Alarm::WindowTurns => self.window_turns(request.clone()),
         };
         let after = settlement.request.as_ref().unwrap_or(request);
         Ok(match next(after) {

@@ -184,7 +184,8 @@ impl Pipeline {
             Some(branch) => branch.clone(),
             None => request.key.branch(&request.id, prefix).map_err(|error| StepError::Bug(error.to_string()))?,
         };
-        let changes = Box::new(Changes { expiry: made.expiry, applied_within: target.applied_within, ..Changes::of(&made.change) });
+        let clusters = target.cluster.iter().cloned().collect();
+        let changes = Box::new(Changes { expiry: made.expiry, applied_within: target.applied_within, clusters, ..Changes::of(&made.change) });
         let warnings = made.change.warnings().iter().cloned().chain(said).collect();
         failpoint::hit("plan.committed");
         Ok(Planned::Committed {

@@ -3,11 +3,12 @@
 
 use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::plan::Inverse;
-use crate::types::{ManifestPath, SpecDuration, Timestamp};
+use crate::types::{ClusterName, ManifestPath, SpecDuration, Timestamp};
 use crate::validate::{Evidence, ValidatedChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// Objects that are kept, at most.
 const MAX_OBJECTS: usize = 200;
@@ -37,6 +38,9 @@ pub struct Changes {
     /// How soon after its merge it should be in force; none where nobody waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_within: Option<SpecDuration>,
+    /// The clusters it goes to, where they were named.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub clusters: BTreeSet<ClusterName>,
 }
 
 /// How long a change is wanted, and what takes it back.
@@ -75,6 +79,7 @@ impl Changes {
             first: None,
             expiry: None,
             applied_within: None,
+            clusters: BTreeSet::new(),
         }
     }
 
@@ -84,6 +89,7 @@ impl Changes {
         self.files.sort_unstable();
         self.files.dedup();
         self.cut |= more.cut;
+        self.clusters.extend(more.clusters);
         self.evidence.kubernetes = more.evidence.kubernetes;
         self.evidence.schemas.extend(more.evidence.schemas);
         self.evidence.unchecked.extend(more.evidence.unchecked);

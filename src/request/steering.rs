@@ -1,5 +1,6 @@
 //! What people and clocks decided about a request beside its plan. Kept whole with the request, and carried over when it is planned again.
 
+use super::{Hold, Release, Window};
 use crate::types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,4 +14,13 @@ pub struct Steering {
     /// Since when it is known not to be in force in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overdue_since: Option<Timestamp>,
+    /// A person's word that it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
+    /// A person's word that it does not wait for its calendars, until it is planned anew or they open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released: Option<Release>,
+    /// How its calendars stood when they were last looked at; none where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
 }

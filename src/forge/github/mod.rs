@@ -14,11 +14,12 @@ mod propose;
 mod refused;
 mod transport;
 mod turns;
+mod window;
 mod wire;
 
 pub use account::{Account, AccountSettings, Identity};
 
-use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, cut};
+use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, WindowSpec, cut};
 use crate::types::{BranchName, ParseError};
 use budget::Kind;
 use client::{Client, Place, Repository};
@@ -229,6 +230,10 @@ impl Forge for GitHub {
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
         self.evidence(check).await
+    }
+
+    async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError> {
+        self.window(window).await
     }
 }
 

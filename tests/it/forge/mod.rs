@@ -53,6 +53,7 @@ fn spec() -> PullSpec {
         assignees: Vec::new(),
         milestone: None,
         draft: false,
+        held: false,
         auto_merge: None,
         head_commit: "1".repeat(40).parse().expect("a commit"),
         earlier: Vec::new(),
@@ -68,7 +69,7 @@ fn again(spec: &PullSpec) -> PullSpec {
 
 /// The same, when its pull request is known and was made to say just this.
 fn written(spec: &PullSpec, number: u64) -> PullSpec {
-    let written = PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge.is_some(), checked: None };
+    let written = PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge.is_some(), checked: None, window: None };
     PullSpec { written: Some(written), ..again(spec) }
 }
 

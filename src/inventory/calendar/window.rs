@@ -12,8 +12,6 @@ use std::time::Duration;
 const LONGEST_DAYS: u64 = 31;
 /// Days that are looked ahead for the next window of days of the week: the one of next week may fall into an hour the clock skips.
 const AHEAD: u64 = 22;
-/// How far a clock goes back, at most.
-const TURNED_BACK: TimeDelta = TimeDelta::hours(4);
 
 /// A window that was found to make sense.
 #[derive(Debug, Clone)]
@@ -59,9 +57,11 @@ impl Window {
         match self {
             Self::Days { .. } => self.around(zone, at, 2, 1).filter(|(opens, closes)| *opens <= at && at < *closes).map(|(_, closes)| closes).max(),
             Self::Cron { pattern, duration } => {
-                let mut wall = zone.wall(at).checked_add_signed(TURNED_BACK)?;
+                let mut wall = zone.latest(at);
+                let mut inclusive = true;
                 loop {
-                    wall = pattern.find_previous_occurrence(&wall, false).ok()?;
+                    wall = pattern.find_previous_occurrence(&wall, inclusive).ok()?;
+                    inclusive = false;
                     let opens = zone.moment(wall);
                     if opens <= at {
                         let closes = opens.plus(*duration);

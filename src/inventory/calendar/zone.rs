@@ -1,8 +1,12 @@
 //! The clock on the wall of a time zone, and the moments at which it shows something. The zones are compiled in.
 
 use crate::types::{Timestamp, nearest};
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
+use std::time::Duration;
+
+/// Longer than a clock is ever set back.
+const SET_WITHIN: Duration = Duration::from_secs(4 * 3600);
 
 /// A time zone.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +26,13 @@ impl Zone {
     pub(super) fn wall(self, at: Timestamp) -> NaiveDateTime {
         let moment = DateTime::<Utc>::from_timestamp_millis(at.unix_millis()).unwrap_or_default();
         moment.with_timezone(&self.0).naive_local()
+    }
+
+    /// What the clock shows at a moment, or something later where it was set within the last hours and may have shown that before.
+    pub(super) fn latest(self, at: Timestamp) -> NaiveDateTime {
+        let (now, before) = (self.wall(at), self.wall(at.minus(SET_WITHIN)));
+        let passed = TimeDelta::from_std(SET_WITHIN).unwrap_or_default();
+        if now - before == passed { now } else { now + passed }
     }
 
     /// The first moment at which the clock shows this, or where it skips that, something later.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use kubeops::api::*;
 use kubeops::clock::Clock;
 use kubeops::event::Event;
-use kubeops::request::{PullRef, Request, RequestKey, State, TimelineEntry};
+use kubeops::request::{Hold, PullRef, Request, RequestKey, State, TimelineEntry};
 use kubeops::store::*;
 use kubeops::telemetry::{AccessLog, Metrics};
 use kubeops::types::*;

@@ -13,6 +13,7 @@ pub const ALL: &[&str] = &[
     "propose.pushed",
     "propose.going-on",
     "propose.opened",
+    "propose.window",
     "propose.settling",
     "confirm.settling",
     "observe.settling",

@@ -213,7 +213,7 @@ fn what_is_held_is_not_merged_here_and_a_release_lets_it_through_until_it_is_pla
 fn an_automation_may_have_a_calendar_of_its_own_beside_the_clusters_or_none() {
     let mut server = TestServer::prepare();
     under_calendar(&server, ALWAYS);
-    let own = |name: &str| {
+    let own = |server: &TestServer, name: &str| {
         server.edit_resource("namespace-request.yaml", |text| {
             let kept: String = text.lines().filter(|line| !line.starts_with("  calendar:")).map(|line| format!("{line}\n")).collect();
             kept.replace("  target:\n", &format!("  calendar: {name}\n  target:\n"))
@@ -221,17 +221,17 @@ fn an_automation_may_have_a_calendar_of_its_own_beside_the_clusters_or_none() {
     };
     let freeze = format!("apiVersion: kubeops.dev/v1alpha1\nkind: Calendar\nmetadata: {{ name: freeze }}\nspec:\n  timeZone: UTC\n  {STANDSTILL}\n");
     server.edit_resource("freeze.yaml", |_| freeze);
-    own("freeze");
+    own(&server, "freeze");
     server.set("RESOURCES_RELOAD_SECONDS", "1").set("OBSERVE_SECONDS", "1").run();
     server.at().ticket(&ticket("OPS-1", "payments"));
     let request = server.at().settled("OPS-1", "proposed");
     assert!(request["held"]["reason"].as_str().expect("why").starts_with("calendar freeze: blackout"), "{request:#}");
     // The cluster's is closed as well, and the automation's word is that it does not matter.
-    own("none");
+    own(&server, "none");
     calendar(&server, STANDSTILL);
     eventually("nothing holds it", || server.at().requests_of("OPS-1")[0]["held"].is_null().then_some(()));
     // A name that stands for nothing is refused with its place and the nearest, and what was in force stays so.
-    own("freze");
+    own(&server, "freze");
     let checked = server.cli(&["check"]);
     let told = said(&checked);
     assert!(!checked.status.success() && told.contains("there is no calendar \"freze\"") && told.contains("did you mean \"freeze\"?"), "{told}");

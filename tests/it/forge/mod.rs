@@ -5,6 +5,7 @@ mod contract;
 mod faults;
 mod fields;
 mod github;
+mod held;
 mod local;
 mod look;
 mod refused;

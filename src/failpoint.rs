@@ -15,6 +15,7 @@ pub const ALL: &[&str] = &[
     "propose.opened",
     "propose.window",
     "propose.settling",
+    "clock.settling",
     "confirm.settling",
     "observe.settling",
     "replan.settling",

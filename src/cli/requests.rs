@@ -88,7 +88,7 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Have a live one wait until it is released: its pull request says so, and is not merged by itself
+    /// Have a live one wait until it is released: its pull request says so
     #[command(after_help = "Example:\n  kubeops requests hold req_01k... --reason 'the database is being moved'")]
     Hold {
         /// The request.
@@ -97,7 +97,7 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Let a live one through, whatever holds it: a person's word, or a closed calendar this once
+    /// Let a live one through, whatever holds it: a person or a calendar
     #[command(after_help = "Example:\n  kubeops requests release req_01k...")]
     Release {
         /// The request.

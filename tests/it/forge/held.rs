@@ -5,6 +5,8 @@ use crate::support::fake_github::Merging;
 use kubeops::automation::MergeMethod;
 use kubeops::forge::{Forge, HELD_LABEL, WINDOW_CONTEXT, WindowSpec};
 
+const ROUTE: &str = "/repos/acme/gitops";
+
 fn merging() -> PullSpec {
     PullSpec { auto_merge: Some(MergeMethod::Squash), labels: vec!["namespace".to_owned()], reviewers: Vec::new(), ..spec() }
 }

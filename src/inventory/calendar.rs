@@ -8,8 +8,8 @@ mod tests;
 mod window;
 mod zone;
 
-pub use spec::{BlackoutDay, BlackoutSpec, CalendarSpec, Day, TimeOfDay, WindowSpec};
 pub(crate) use spec::{BLACKOUT_DAY, TIME_OF_DAY};
+pub use spec::{BlackoutDay, BlackoutSpec, CalendarSpec, Day, TimeOfDay, WindowSpec};
 
 use crate::types::{CalendarName, SpecError, Timestamp};
 use blackout::Blackout;
@@ -87,7 +87,8 @@ impl Calendar {
             let hint = near.map_or("an IANA name is wanted, such as Europe/Berlin or UTC".to_owned(), |near| format!("did you mean {near}?"));
             errors.push(SpecError::new("/timeZone", format!("there is no time zone {:?}", spec.time_zone)).hint(hint));
         });
-        let mut at = |list: &str, index: usize, error: SpecError| errors.push(SpecError { pointer: format!("/{list}/{index}{}", error.pointer), ..error });
+        let mut at =
+            |list: &str, index: usize, error: SpecError| errors.push(SpecError { pointer: format!("/{list}/{index}{}", error.pointer), ..error });
         let windows = spec.windows.iter().enumerate().filter_map(|(index, window)| {
             let compiled = Window::compile(window).map_err(|error| at("windows", index, error)).ok()?;
             let begins = zone.is_err() || zone.is_ok_and(|zone| compiled.opens(zone, Timestamp::from_unix_millis(SOME_TIME)).is_some());

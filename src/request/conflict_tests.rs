@@ -16,7 +16,16 @@ fn from(before: &str, after: &str) -> Changes {
     let read = |text: &str| parse(text, Limits::default()).expect("YAML");
     let file: ManifestPath = FILE.parse().expect("a path");
     let objects = diff(&read(before), &read(after)).into_iter().map(|change| ObjectChange { file: Some(file.clone()), ..change }).collect();
-    Changes { files: vec![file], objects, cut: false, evidence: Evidence::default(), first: None, expiry: None, applied_within: None, clusters: Default::default() }
+    Changes {
+        files: vec![file],
+        objects,
+        cut: false,
+        evidence: Evidence::default(),
+        first: None,
+        expiry: None,
+        applied_within: None,
+        clusters: Default::default(),
+    }
 }
 
 fn with(from: &str, to: &str) -> String {

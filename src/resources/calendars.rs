@@ -32,7 +32,10 @@ impl ResourceSet {
         let calendars = [own.as_ref(), theirs.as_ref()];
         let settled = calendars.iter().map(|calendar| calendar.settled()).max().unwrap_or(Timestamp::from_unix_millis(0));
         let never = matches!(together(&calendars, settled), Standing::Closed { until: None, .. });
-        let message = format!("the calendars {} and {} (of the cluster) are never open at the same time: its changes are held for ever", own.name, theirs.name);
-        never.then(|| SpecError::new("/calendar", message).hint("let their windows overlap, or write `calendar: none` where the cluster's shall not count"))
+        let message =
+            format!("the calendars {} and {} (of the cluster) are never open at the same time: its changes are held for ever", own.name, theirs.name);
+        never.then(|| {
+            SpecError::new("/calendar", message).hint("let their windows overlap, or write `calendar: none` where the cluster's shall not count")
+        })
     }
 }

@@ -8,7 +8,7 @@ use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
-use crate::inventory::{Channel, NO_CALENDAR, ChannelSpec, Inventory, Repository};
+use crate::inventory::{Channel, ChannelSpec, Inventory, NO_CALENDAR, Repository};
 use crate::plan::{CommitText, GroupText, Recipe, Words};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
@@ -316,7 +316,10 @@ pub(super) fn no_such(pointer: &str, kind: Kind, name: &str, known: &[&str]) -> 
 }
 
 /// Name and spec as their types; what the schema cannot say is said here.
-pub(super) fn typed<N: FromStr<Err = crate::types::ParseError>, S: DeserializeOwned>(document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<(N, S)> {
+pub(super) fn typed<N: FromStr<Err = crate::types::ParseError>, S: DeserializeOwned>(
+    document: &Document<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(N, S)> {
     let name = document.name.parse().map_err(|error: crate::types::ParseError| {
         found.push(document.diagnostic(Level::Error, "/metadata/name", error.to_string(), None, None));
     });

@@ -86,7 +86,8 @@ impl GitHub {
 
     /// The run that stands beside the commit for this key.
     async fn run_of(&self, check: &Run<'_>) -> Result<Option<WireCheckRun>, ForgeError> {
-        let route = |at: &Place| format!("/repos/{at}/commits/{}/check-runs?check_name={}&per_page=100", check.commit, check.name.replace('/', "%2F"));
+        let route =
+            |at: &Place| format!("/repos/{at}/commits/{}/check-runs?check_name={}&per_page=100", check.commit, check.name.replace('/', "%2F"));
         let found: WireCheckRuns = self.client.get(&route).await?;
         Ok(found.check_runs.into_iter().find(|run| run.external_id.as_deref() == Some(check.key) && run.head_sha == *check.commit))
     }

@@ -17,7 +17,8 @@ const MERGE: &str = "mutation($pull: ID!, $method: PullRequestMergeMethod!) { \
 /// Queues what may be merged already.
 const ENQUEUE: &str = "mutation($pull: ID!) { enqueuePullRequest(input: {pullRequestId: $pull}) { mergeQueueEntry { position } } }";
 /// Takes automatic merging back.
-const UNMERGE: &str = "mutation($pull: ID!) { disablePullRequestAutoMerge(input: {pullRequestId: $pull}) { pullRequest { autoMergeRequest { enabledAt } } } }";
+const UNMERGE: &str =
+    "mutation($pull: ID!) { disablePullRequestAutoMerge(input: {pullRequestId: $pull}) { pullRequest { autoMergeRequest { enabledAt } } } }";
 /// Takes it out of the merge queue.
 const DEQUEUE: &str = "mutation($pull: ID!) { dequeuePullRequest(input: {id: $pull}) { mergeQueueEntry { position } } }";
 /// Whether it is in a merge queue.

@@ -8,7 +8,7 @@ mod repository;
 pub use records::{Comment, LocalPull, PullRecords, RecordError};
 pub use repository::{Merged, Tools};
 
-use super::{CheckSpec, Forge, HELD_LABEL, ForgeError, Look, Mark, Pull, PullSpec, PullState, WindowSpec, cut};
+use super::{CheckSpec, Forge, ForgeError, HELD_LABEL, Look, Mark, Pull, PullSpec, PullState, WindowSpec, cut};
 use crate::automation::Milestone;
 use crate::clock::Clock;
 use crate::types::{BranchName, RepositoryName, TreeDiff};

@@ -186,7 +186,8 @@ fn walk(spec: &Value, from: i64) -> Vec<bool> {
                                 *begun = Some(minute);
                             }
                         }
-                        let long: i64 = window["duration"].as_str().and_then(|text| text.strip_suffix('m')).expect("minutes").parse().expect("minutes");
+                        let long: i64 =
+                            window["duration"].as_str().and_then(|text| text.strip_suffix('m')).expect("minutes").parse().expect("minutes");
                         begun.is_some_and(|begun| minute - begun < long)
                     }
                     None => days_open(window, latest),
@@ -246,7 +247,8 @@ fn window() -> impl Strategy<Value = Value> {
     });
     let field = |most: u32| prop_oneof![1 => Just("*".to_owned()), 3 => (0..most).prop_map(|value| value.to_string())];
     let by_cron = (0..60u32, field(24), field(7), 1..2000u32);
-    let by_cron = by_cron.prop_map(|(minute, hour, day, long)| json!({ "cron": format!("{minute} {hour} * * {day}"), "duration": format!("{long}m") }));
+    let by_cron =
+        by_cron.prop_map(|(minute, hour, day, long)| json!({ "cron": format!("{minute} {hour} * * {day}"), "duration": format!("{long}m") }));
     prop_oneof![by_days, by_cron]
 }
 

@@ -45,7 +45,9 @@ impl Window {
                     _ => Ok(Self::Days { days: spec.days.clone(), from, to: if to < from { to + 1440 } else { to } }),
                 }
             }
-            (Some(_), None, None, None) => Err(SpecError::new("", "`cron` says when the window begins; how long it is open, `duration` has to say").hint(forms)),
+            (Some(_), None, None, None) => {
+                Err(SpecError::new("", "`cron` says when the window begins; how long it is open, `duration` has to say").hint(forms))
+            }
             (None, None, Some(_), None) => Err(SpecError::new("", "the window has no `to`").hint(forms)),
             (None, None, None, Some(_)) => Err(SpecError::new("", "the window has no `from`").hint(forms)),
             _ => Err(SpecError::new("", "a window has `from` and `to`, or `cron` and `duration`, and nothing of the other").hint(forms)),

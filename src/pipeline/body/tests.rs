@@ -96,7 +96,16 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         templates: BTreeMap::from([("namespace".to_owned(), "ab".repeat(32))]),
         ..Evidence::default()
     };
-    Changes { files: vec!["apps/web/api.yaml".parse().expect("a path")], objects, cut: false, evidence, first: None, expiry: None, applied_within: None, clusters: Default::default() }
+    Changes {
+        files: vec!["apps/web/api.yaml".parse().expect("a path")],
+        objects,
+        cut: false,
+        evidence,
+        first: None,
+        expiry: None,
+        applied_within: None,
+        clusters: Default::default(),
+    }
 }
 
 fn ticket() -> Value {

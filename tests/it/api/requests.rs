@@ -130,7 +130,10 @@ async fn hold_and_release_carry_who_said_so_and_why() {
     let released = world.post(&format!("/api/v1/requests/{id}/release"), &json!({})).await;
     assert_eq!((released.status, &released.json()["held"]), (StatusCode::ACCEPTED, &serde_json::Value::Null));
     let done = world.operations.done.lock().expect("a lock").clone();
-    assert_eq!(done, [format!("hold {id} by an operator: not tonight"), format!("hold {id} by an operator: -"), format!("release {id} by an operator")]);
+    assert_eq!(
+        done,
+        [format!("hold {id} by an operator: not tonight"), format!("hold {id} by an operator: -"), format!("release {id} by an operator")]
+    );
     let forged = world.post(&format!("/api/v1/requests/{id}/hold"), &json!({ "reason": "a\nb" })).await;
     assert_eq!(forged.error_code(), "invalid_body");
 }

@@ -18,9 +18,8 @@ const ALWAYS: &str = "windows: [{ from: \"00:00\", to: \"24:00\" }]";
 
 /// The calendar `office` with these rules.
 fn calendar(server: &TestServer, rules: &str) {
-    let text = format!(
-        "apiVersion: kubeops.dev/v1alpha1\nkind: Calendar\nmetadata: {{ name: office }}\nspec:\n  timeZone: Europe/Berlin\n  {rules}\n"
-    );
+    let text =
+        format!("apiVersion: kubeops.dev/v1alpha1\nkind: Calendar\nmetadata: {{ name: office }}\nspec:\n  timeZone: Europe/Berlin\n  {rules}\n");
     server.edit_resource("calendars.yaml", |_| text);
 }
 
@@ -280,4 +279,23 @@ fn a_kill_between_what_github_was_told_and_its_record_leaves_it_held_once() {
     for point in ["propose.opened", "propose.window"] {
         dies_at(point);
     }
+}
+
+#[test]
+fn what_is_held_before_it_is_planned_shows_it_once_it_is_proposed() {
+    let mut server = TestServer::prepare();
+    server.edit_resource("namespace-request.yaml", |text| text.replace("  target:\n", "  debounce: { quiet: 1h, atMost: 2h }\n  target:\n"));
+    server.run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    server.at().settled("OPS-1", "accepted");
+    let id = id_of(&server, "OPS-1");
+    let told = ok(&server.cli(&["requests", "hold", &id]));
+    assert!(told.contains("accepted") && told.contains("held by flow"), "{told}");
+    // A person is in a hurry, and still nothing is merged.
+    ok(&server.cli(&["requests", "retry", &id]));
+    let request = server.at().settled("OPS-1", "proposed");
+    assert_eq!((&request["held"]["by"], &request["held"]["until"]), (&json!("flow"), &Value::Null), "{request:#}");
+    assert_eq!(server.at().get("/pulls/gitops/1")["labels"], json!(["namespace", LABEL]));
+    let why = said(&server.cli(&["pulls", "merge", "gitops#1"]));
+    assert!(why.contains("it is held by flow"), "{why}");
 }

@@ -45,10 +45,7 @@ async fn what_is_held_gets_the_label_and_no_merge_by_itself_and_loses_the_label_
     fake.clear_ledger();
     let free = github.ensure_pull(&after(&held(&merging()), &merging())).await.expect("free");
     assert!(free.auto_merge && free.labels == ["namespace", "urgent"], "{free:?}");
-    assert_eq!(
-        fake.calls(),
-        [format!("GET {ROUTE}/pulls/1"), format!("DELETE {ROUTE}/issues/1/labels/kubeops%2Fheld"), "POST /graphql".to_owned()]
-    );
+    assert_eq!(fake.calls(), [format!("GET {ROUTE}/pulls/1"), format!("DELETE {ROUTE}/issues/1/labels/kubeops%2Fheld"), "POST /graphql".to_owned()]);
     assert_eq!(fake.pulls()[0].labels, ["namespace", "urgent"]);
 }
 
@@ -104,7 +101,10 @@ async fn an_app_writes_a_check_run_and_changes_it_and_a_status_where_it_may_not(
         assert!(app.show_window(&window(held, true)).await.expect("shown"));
     }
     let [run] = fake.checks().try_into().expect("one check run");
-    assert_eq!((run.name.as_str(), run.key.as_str(), run.conclusion.as_str(), run.title.as_str()), (WINDOW_CONTEXT, "req_1", "success", "free to be merged"));
+    assert_eq!(
+        (run.name.as_str(), run.key.as_str(), run.conclusion.as_str(), run.title.as_str()),
+        (WINDOW_CONTEXT, "req_1", "success", "free to be merged")
+    );
     app.show_window(&window(Some("by ada"), true)).await.expect("shown");
     assert_eq!((fake.checks()[0].conclusion.as_str(), fake.checks()[0].title.as_str()), ("action_required", "held by ada"));
     assert_eq!(fake.status(spec().head_commit.as_str(), WINDOW_CONTEXT), None);

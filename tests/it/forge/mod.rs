@@ -70,7 +70,8 @@ fn again(spec: &PullSpec) -> PullSpec {
 
 /// The same, when its pull request is known and was made to say just this.
 fn written(spec: &PullSpec, number: u64) -> PullSpec {
-    let written = PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge().is_some(), checked: None, window: None };
+    let written =
+        PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge().is_some(), checked: None, window: None };
     PullSpec { written: Some(written), ..again(spec) }
 }
 

@@ -341,7 +341,11 @@ impl Repository {
         }
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         if text("description").chars().count() > 140 {
-            return error(422, "Validation Failed", json!([{ "resource": "Status", "field": "description", "code": "custom", "message": "description is too long (maximum is 140 characters)" }]));
+            return error(
+                422,
+                "Validation Failed",
+                json!([{ "resource": "Status", "field": "description", "code": "custom", "message": "description is too long (maximum is 140 characters)" }]),
+            );
         }
         let status = FakeStatus {
             commit: commit.to_owned(),

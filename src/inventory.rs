@@ -1,8 +1,9 @@
 //! Where manifests live: repositories, and clusters as a name, labels and a path in a repository. And channels: where it is told
-//! what became of a request.
+//! what became of a request. And calendars: when changes may take effect.
 //! Pure data with its checks. Secrets stand here only as names; nothing here connects to anything.
 
 mod address;
+mod calendar;
 mod channel;
 mod commits;
 mod forge;
@@ -12,6 +13,8 @@ mod sealing;
 mod transport;
 
 pub use address::is_loopback;
+pub(crate) use calendar::{BLACKOUT_DAY, TIME_OF_DAY};
+pub use calendar::{BlackoutDay, BlackoutSpec, Calendar, CalendarSpec, Day, NO_CALENDAR, Standing, TimeOfDay, WindowSpec, together};
 pub use channel::{ChannelSpec, JiraAuthentication, JiraDeployment, JiraSpec, SlackSpec, WebhookSpec};
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
@@ -20,7 +23,7 @@ pub use repository::{CredentialsSpec, RepositorySpec};
 pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
-use crate::types::{ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecDuration, SpecError, UnknownKinds};
+use crate::types::{CalendarName, ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecDuration, SpecError, UnknownKinds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,6 +61,9 @@ pub struct ClusterSpec {
     /// `Repository` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_within: Option<SpecDuration>,
+    /// Name of the `Calendar` that says when changes to it may take effect; without one always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarName>,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -81,7 +87,7 @@ pub struct Channel {
     pub spec: ChannelSpec,
 }
 
-/// Every repository, cluster and channel in force.
+/// Every repository, cluster, channel and calendar in force.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Repositories by name.
@@ -90,6 +96,8 @@ pub struct Inventory {
     pub clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
     /// Channels by name.
     pub channels: BTreeMap<ChannelName, Arc<Channel>>,
+    /// Calendars by name.
+    pub calendars: BTreeMap<CalendarName, Arc<Calendar>>,
     /// The version of clusters that do not say theirs, and of bare repositories.
     pub kubernetes: KubernetesVersion,
 }

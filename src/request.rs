@@ -6,6 +6,7 @@ mod command;
 mod conflict;
 #[cfg(test)]
 mod conflict_tests;
+mod hold;
 mod member;
 mod oscillation;
 mod reverts;
@@ -14,6 +15,7 @@ mod steering;
 pub use changes::{Changes, Expiry, FirstPlan};
 pub use command::{Assignment, Command, CommandLine, MOST_COMMANDS, Mistake, USAGES, Usage, commands, may_hold, meant};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
+pub use hold::{HeldUp, Hold, Release, Window};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use reverts::{Place, Reverts};
@@ -272,6 +274,9 @@ pub struct PullWritten {
     /// The commit that has our check run.
     #[serde(default)]
     pub checked: Option<CommitSha>,
+    /// The commit that shows whether it may be merged now, and what it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<(CommitSha, String)>,
 }
 
 /// One line of a request's timeline.

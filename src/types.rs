@@ -25,7 +25,7 @@ pub(crate) use identity::is_invisible;
 pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub(crate) use names::SECRET_NAME;
-pub use names::{AutomationName, ChannelName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
+pub use names::{AutomationName, CalendarName, ChannelName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
 pub(crate) use nearest::nearest;
 pub(crate) use paths::below;
 pub use paths::{DirectoryPath, ManifestPath};

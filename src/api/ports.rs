@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-use super::views::{AutomationView, ChannelView, ClusterView, ForgeView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, CalendarView, ChannelView, ClusterView, ForgeView, RepositoryView, SourceView, TemplateView};
 
 /// Takes webhook deliveries: authenticates them, stores them, and only then says so.
 #[async_trait]
@@ -131,6 +131,18 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Conflict` when its clock does not run, or it would live for too long.
     async fn extend(&self, id: &RequestId, actor: &str, by: SpecDuration) -> Result<Request, OperationError>;
+
+    /// Has a live request wait until somebody releases it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it has ended.
+    async fn hold(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError>;
+
+    /// Lets a live request through, whatever holds it up.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it has ended.
+    async fn release(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError>;
 
     /// Takes a member, named by its correlation key or its number, out of a live group.
     ///
@@ -296,6 +308,8 @@ pub trait Inventory: Send + Sync + 'static {
     fn repositories(&self) -> Vec<RepositoryView>;
     /// Every channel, by name; never a secret.
     fn channels(&self) -> Vec<ChannelView>;
+    /// Calendars, by name, and how each stands now.
+    fn calendars(&self) -> Vec<CalendarView>;
     /// Every template, by name.
     fn templates(&self) -> Vec<TemplateView>;
     /// How the last load went.

@@ -131,6 +131,39 @@ pub(super) async fn cancel_request(state: State, At(id): At<RequestId>, caller: 
     Ok(HttpResponse::Accepted().json(RequestView::from(request)))
 }
 
+/// Why a request is held.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Holding {
+    /// A sentence for the timeline and the pull request.
+    #[schema(max_length = 500, example = "the database is being moved")]
+    reason: Option<String>,
+}
+
+/// Has a live request wait until somebody releases it: its pull request says so, and is not merged by itself. What is held already
+/// stays as it is held.
+#[utoipa::path(tag = "requests", params(("id" = String, Path, description = "The request's id.")), request_body = Option<Holding>,
+    responses((status = 202, description = "It is held.", body = RequestView),
+              (status = 409, description = "It has ended.", body = super::error::ErrorBody)))]
+#[post("/requests/{id}/hold")]
+pub(super) async fn hold_request(state: State, At(id): At<RequestId>, caller: Caller, body: web::Bytes) -> Result<HttpResponse, ApiError> {
+    let given: Option<Holding> = if body.is_empty() { None } else { parse_body(&body)? };
+    let given = given.unwrap_or_default();
+    check_text("reason", given.reason.as_deref())?;
+    let request = state.timed(state.parts.operations.hold(&id, &caller.name, given.reason.as_deref())).await?;
+    Ok(HttpResponse::Accepted().json(RequestView::from(request)))
+}
+
+/// Lets a live request through, whatever holds it up: a person's word is taken back, and for closed calendars it does not wait this once.
+#[utoipa::path(tag = "requests", params(("id" = String, Path, description = "The request's id.")),
+    responses((status = 202, description = "Nothing holds it up.", body = RequestView),
+              (status = 409, description = "It has ended.", body = super::error::ErrorBody)))]
+#[post("/requests/{id}/release")]
+pub(super) async fn release_request(state: State, At(id): At<RequestId>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    let request = state.timed(state.parts.operations.release(&id, &caller.name)).await?;
+    Ok(HttpResponse::Accepted().json(RequestView::from(request)))
+}
+
 pub(super) fn parse_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request("invalid_body", e.to_string()).with_details(serde_json::json!({ "line": e.line(), "column": e.column() })))

@@ -4,7 +4,7 @@ use super::error::ApiError;
 use super::extract::{At, State};
 use super::paging::Listing;
 use super::ports::ResourcesStatus;
-use super::views::{AutomationView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, CalendarView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
 use crate::types::{AutomationName, TemplateName};
 use actix_web::{get, web};
 use serde::Serialize;
@@ -52,6 +52,13 @@ pub(super) async fn list_repositories(state: State) -> web::Json<Listing<Reposit
 #[get("/channels")]
 pub(super) async fn list_channels(state: State) -> web::Json<Listing<ChannelView>> {
     web::Json(Listing::whole(state.parts.inventory.channels()))
+}
+
+/// Lists the calendars in force, by name, and how each stands now.
+#[utoipa::path(tag = "resources", responses((status = 200, description = "The calendars.", body = Listing<CalendarView>)))]
+#[get("/calendars")]
+pub(super) async fn list_calendars(state: State) -> web::Json<Listing<CalendarView>> {
+    web::Json(Listing::whole(state.parts.inventory.calendars()))
 }
 
 /// Lists the catalogue of templates, by name.

@@ -11,11 +11,11 @@ pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
-pub use resources::{AutomationView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
+pub use resources::{AutomationView, CalendarView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
 pub use trace::{ToldView, TraceView, TracedDelivery, TracedRequest};
 
 use crate::event::{Event, EventType};
-use crate::request::{PullRef, Request, State, TimelineEntry};
+use crate::request::{HeldUp, PullRef, Request, State, TimelineEntry};
 use crate::store::{Decision, Delivery, DeliveryState, EventRecord, Role, Task, TaskKind, TaskState, TokenRecord};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use crate::validate::Finding;
@@ -75,12 +75,40 @@ pub struct RequestView {
     /// The newest request that takes its change back.
     #[schema(value_type = Option<String>)]
     pub reverted_by: Option<RequestId>,
+    /// What holds it up: a person, or calendars that are closed. None when nothing does.
+    pub held: Option<HeldView>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+}
+
+/// What holds a request up.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HeldView {
+    /// In a line, as its pull request says it.
+    #[schema(example = "until Mon 2026-11-23 09:00 Europe/Berlin (calendar office-hours: outside its windows)")]
+    pub message: String,
+    /// Who said so; null where its calendars do.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when, where a person said so.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// When it goes on by itself; null where only a person lets it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl From<HeldUp> for HeldView {
+    fn from(held: HeldUp) -> Self {
+        let message = held.words();
+        let HeldUp { by, reason, until, since, .. } = held;
+        Self { message, by, reason, since, until }
+    }
 }
 
 /// Which pull request a request has.
@@ -339,6 +367,7 @@ impl From<Request> for RequestView {
             updated_at,
             ..
         } = request;
+        let held = steering.held_up().filter(|_| !state.is_ended()).map(HeldView::from);
         let event = event.into();
         Self {
             id,
@@ -359,6 +388,7 @@ impl From<Request> for RequestView {
             expires_at: steering.expires_at,
             reverts: steering.reverts.map(|reverts| reverts.request),
             reverted_by: steering.reverted_by,
+            held,
             created_at,
             updated_at,
         }

@@ -7,7 +7,7 @@ use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
     Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Reaction, Remark,
-    Review,
+    Review, WindowSpec,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
 use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
@@ -295,5 +295,9 @@ impl Forge for Counted {
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
         self.count("report", self.forge.report(check).await)
+    }
+
+    async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError> {
+        self.count("show_window", self.forge.show_window(window).await)
     }
 }

@@ -1,13 +1,14 @@
 //! Glue: the resources in force, as the API shows them.
 
-use crate::api::{self, AutomationView, ChannelView, ClusterView, RepositoryView, ResourcesStatus, SourceView, TemplateView};
-use crate::inventory::ForgeSpec;
+use crate::api::{self, AutomationView, CalendarView, ChannelView, ClusterView, RepositoryView, ResourcesStatus, SourceView, TemplateView};
+use crate::clock::Clock;
+use crate::inventory::{ForgeSpec, Standing};
 use crate::pipeline::Rules;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// Shows the resources in force.
-pub struct ResourcesInForce(pub Arc<Rules>);
+pub struct ResourcesInForce(pub Arc<Rules>, pub Arc<dyn Clock>);
 
 impl api::Inventory for ResourcesInForce {
     fn automations(&self) -> Vec<AutomationView> {
@@ -75,6 +76,19 @@ impl api::Inventory for ResourcesInForce {
         let channels = rules.set.inventory.channels.values();
         let url = |channel: &crate::inventory::Channel| channel.spec.url().map(str::to_owned);
         channels.map(|channel| ChannelView { name: channel.name.clone(), kind: channel.spec.kind().to_owned(), url: url(channel) }).collect()
+    }
+
+    fn calendars(&self) -> Vec<CalendarView> {
+        let rules = self.0.current();
+        let now = self.1.now();
+        let view = |calendar: &Arc<crate::inventory::Calendar>| {
+            let standing = calendar.standing(now);
+            let (open, until) = (standing.is_open(), standing.until());
+            let reason = if let Standing::Closed { reason, .. } = standing { Some(reason) } else { None };
+            let (description, time_zone) = (calendar.spec.description.clone(), calendar.spec.time_zone.clone());
+            CalendarView { name: calendar.name.clone(), description, time_zone, open, reason, until }
+        };
+        rules.set.inventory.calendars.values().map(view).collect()
     }
 
     fn templates(&self) -> Vec<TemplateView> {

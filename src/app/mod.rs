@@ -93,7 +93,7 @@ impl App {
             clock: Arc::clone(clock),
             receiver: Arc::new(intake),
             operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
-            inventory: Arc::new(inventory::ResourcesInForce(rules)),
+            inventory: Arc::new(inventory::ResourcesInForce(rules, Arc::clone(clock))),
             new_key,
             metrics: metrics.as_ref().clone(),
             metrics_enabled: settings.enable_metrics,

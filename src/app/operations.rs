@@ -88,6 +88,18 @@ impl api::Operations for PeoplesOperations {
         Ok(self.pipeline.extend(id, by, actor).await?)
     }
 
+    async fn hold(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, api::OperationError> {
+        let request = self.pipeline.hold(id, reason.map(str::to_owned), actor).await?;
+        self.wake.notify_one();
+        Ok(request)
+    }
+
+    async fn release(&self, id: &RequestId, actor: &str) -> Result<Request, api::OperationError> {
+        let request = self.pipeline.release(id, actor).await?;
+        self.wake.notify_one();
+        Ok(request)
+    }
+
     async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, api::OperationError> {
         let request = self.pipeline.withdraw_member(id, member, reason.map(str::to_owned), actor).await?;
         self.wake.notify_one();
@@ -122,6 +134,11 @@ impl api::Operations for PeoplesOperations {
         actor: &str,
     ) -> Result<PullRecord, api::OperationError> {
         let review = self.review(repository)?;
+        if action == PullAction::Merge
+            && let Some(why) = self.pipeline.holds_up_merge(repository, number).await?
+        {
+            return Err(api::OperationError::Conflict(format!("pull request {repository}#{number} is not merged: {why}")));
+        }
         let person = Person { name: actor.to_owned(), email: format!("{}@users.kubeops.invalid", mailbox(actor)) };
         match action {
             PullAction::Approve => review.approve(number, &person).await,

@@ -6,7 +6,7 @@ use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
 use super::ttl::TtlSpec;
 use super::withdraw::WithdrawSpec;
 use crate::event::EventType;
-use crate::types::{SourceName, TemplateName};
+use crate::types::{CalendarName, SourceName, TemplateName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +57,10 @@ pub struct AutomationSpec {
     /// the time begins and ends. When it is over, the pull request that takes the change back is opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<TtlSpec>,
+    /// Name of a `Calendar` that says when its changes may take effect, beside that of the cluster they go to. `none`: always, whatever
+    /// the cluster says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarName>,
     /// What the commit says beside what its repository decides.
     #[serde(default, skip_serializing_if = "CommitSpec::is_empty")]
     pub commit: CommitSpec,

@@ -36,6 +36,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
                 counted(set.inventory.repositories.len(), "repository", "repositories"),
                 counted(set.inventory.clusters.len(), "cluster", "clusters"),
                 counted(set.inventory.channels.len(), "channel", "channels"),
+                counted(set.inventory.calendars.len(), "calendar", "calendars"),
                 counted(set.automations.iter().len(), "automation", "automations"),
             ]
             .join(", ");

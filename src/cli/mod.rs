@@ -1,6 +1,7 @@
 //! The command line: every job of the program as a subcommand, with help that teaches.
 //! It parses, calls the library, prints, and chooses the exit code: 0 done, 1 a failure, 2 a wrong call, 3 something was refused.
 
+mod calendar;
 mod check;
 mod client;
 mod demo;
@@ -56,6 +57,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check a directory of resources: files, references, expressions, templates
     Check(check::Arguments),
+    /// Show when calendars let changes take effect: their next windows
+    Calendar(calendar::Arguments),
     /// Show the manifests an automation or a template makes, without a server
     Render(render::Arguments),
     /// List, show, render and test templates
@@ -70,7 +73,7 @@ enum Command {
     Edit(edit::Arguments),
     /// Show what differs between two states of manifests, object by object
     Diff(diff::Arguments),
-    /// List, show, ask for, retry and cancel requests
+    /// List, show, ask for, retry, hold, release and cancel requests
     Requests(requests::Arguments),
     /// Show everything kept about a ticket, alert, commit, branch or pull request
     Trace(trace::Arguments),
@@ -132,6 +135,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, format),
+        Command::Calendar(arguments) => calendar::run(&arguments, format),
         Command::Render(arguments) => render::run(&arguments, format),
         Command::Templates(arguments) => templates::run(&arguments, format),
         Command::Explain(arguments) => explain::run(&arguments, format),

@@ -97,6 +97,15 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Have a live one wait until it is released: its pull request says so
+    #[command(after_help = "Example:\n  kubeops requests hold req_01k... --reason 'the database is being moved'")]
+    Hold {
+        /// The request.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Keep a merged change with a time to live for longer
     #[command(after_help = "Example:\n  kubeops requests extend req_01k... 2h")]
     Extend {
@@ -104,6 +113,12 @@ enum Command {
         id: String,
         /// By how much, counted from the end it has: 30m, 2h, 7d.
         by: SpecDuration,
+    },
+    /// Let a live one through, whatever holds it: a person or a calendar
+    #[command(after_help = "Example:\n  kubeops requests release req_01k...")]
+    Release {
+        /// The request.
+        id: String,
     },
     /// Take one member out of a group: only its commit goes
     #[command(
@@ -169,6 +184,8 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 let request = server.json(Method::POST, &format!("/requests/{id}/extend"), &[], Some(&json!({ "by": by }))).await?;
                 output::value(format, &request, || format!("{id} is wanted until {}", cell(&request, "/expires_at")))?;
             }
+            Command::Hold { id, reason } => changed(&server, &id, "hold", json!({ "reason": reason }), format).await?,
+            Command::Release { id } => changed(&server, &id, "release", json!({}), format).await?,
             Command::Withdraw { id, member, reason } => {
                 let path = format!("members/{}/withdraw", encoded(&member));
                 changed(&server, &id, &path, json!({ "reason": reason }), format).await?;
@@ -198,7 +215,13 @@ fn encoded(text: &str) -> String {
 
 async fn changed(server: &Server, id: &str, verb: &str, body: Value, format: OutputFormat) -> anyhow::Result<()> {
     let request = server.json(Method::POST, &format!("/requests/{id}/{verb}"), &[], Some(&body)).await?;
-    output::value(format, &request, || format!("{id} is {}", state(&cell(&request, "/state"))))
+    let held = held(&request).map(|held| format!(", {held}")).unwrap_or_default();
+    output::value(format, &request, || format!("{id} is {}{held}", state(&cell(&request, "/state"))))
+}
+
+/// Why it waits, where it does.
+fn held(request: &Value) -> Option<String> {
+    Some(format!("held {}", printable(request.pointer("/held/message")?.as_str()?)))
 }
 
 fn list(page: &Value) -> String {
@@ -268,6 +291,7 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         for (name, pointer) in [("undoes", "/reverts"), ("undone by", "/reverted_by")] {
             lines.extend(request.pointer(pointer).and_then(Value::as_str).map(|id| format!("  {name:<11}{}", printable(id))));
         }
+        lines.extend(held(&request).map(|held| format!("  {:<11}{held}", "held", held = held.trim_start_matches("held "))));
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
         }

@@ -7,12 +7,14 @@ pub mod github;
 pub mod local;
 mod report;
 mod spec;
+mod window;
 
 pub use error::ForgeError;
 pub use github::{Account, GitHub, GitHubSettings};
 pub use local::{LocalForge, PullRecords, Review, Tools};
 pub use report::{AccountReport, Calls, WindowReport};
 pub use spec::{CheckSpec, Priority, PullSpec, Reaction, Remark, Reviewer};
+pub use window::{HELD_LABEL, WINDOW_CONTEXT, WindowSpec};
 
 use crate::types::{BranchName, CommitSha, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -103,6 +105,13 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// What the forge gives.
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError>;
+
+    /// Shows beside a commit whether it may be merged now, once however often it is called; tells whether that stands there, as
+    /// [`Self::report`].
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError>;
 }
 
 /// What a look at many pull requests found.

@@ -1,6 +1,7 @@
 //! What a forge is asked for: how a pull request shall look, what stands beside a commit, and how urgent it is.
 //! Plain values; nothing here calls anybody.
 
+use super::HELD_LABEL;
 use crate::automation::{MergeMethod, Milestone};
 use crate::request::PullWritten;
 use crate::types::{BranchName, CommitSha, ParseError};
@@ -51,7 +52,9 @@ pub struct PullSpec {
     pub milestone: Option<Milestone>,
     /// Whether it is opened as a draft. One that is there is never made a draft again.
     pub draft: bool,
-    /// How the forge merges it by itself, where it shall.
+    /// Whether it is held: then it has the label that says so, and the forge does not merge it by itself, whoever asked for that.
+    pub held: bool,
+    /// How the forge merges it by itself, where it shall and nothing holds it.
     pub auto_merge: Option<MergeMethod>,
     /// The commit the head branch is at. The caller has seen that it is the request's, or continues the request's.
     pub head_commit: CommitSha,
@@ -67,6 +70,16 @@ pub struct PullSpec {
 }
 
 impl PullSpec {
+    /// The labels it has at least, with the one of what is held.
+    pub fn all_labels(&self) -> Vec<String> {
+        self.labels.iter().cloned().chain(self.held.then(|| HELD_LABEL.to_owned())).collect()
+    }
+
+    /// Its automatic merge, where nothing holds it.
+    pub fn auto_merge(&self) -> Option<MergeMethod> {
+        self.auto_merge.filter(|_| !self.held)
+    }
+
     /// SHA-256 of everything the pull request shall say, hex: equal digests need no call. The commits are no part of it,
     /// because a pull request follows its branch by itself.
     pub fn digest(&self) -> String {
@@ -81,6 +94,7 @@ impl PullSpec {
             self.milestone,
             self.draft,
             self.auto_merge,
+            self.held,
         ]);
         hex::encode(Sha256::digest(said.to_string()))
     }
@@ -208,6 +222,7 @@ mod tests {
             assignees: vec!["bob".to_owned()],
             milestone: Some(Milestone::Number(1)),
             draft: false,
+            held: false,
             auto_merge: None,
             head_commit: "1".repeat(40).parse().expect("a commit"),
             earlier: Vec::new(),
@@ -227,6 +242,7 @@ mod tests {
             PullSpec { assignees: vec![], ..spec.clone() },
             PullSpec { milestone: Some(Milestone::Title("1".to_owned())), ..spec.clone() },
             PullSpec { draft: true, ..spec.clone() },
+            PullSpec { held: true, ..spec.clone() },
             PullSpec { auto_merge: Some(MergeMethod::Squash), ..spec.clone() },
         ];
         let mut digests: Vec<String> = others.iter().map(PullSpec::digest).chain([spec.digest()]).collect();

@@ -23,6 +23,8 @@ enum Alarm {
     Remind,
     /// Its time to live is over.
     Expire,
+    /// Its calendars open or close.
+    WindowTurns,
 }
 
 /// While something outside cannot be had, what is due is tried again this often; a clock never gives up.
@@ -60,7 +62,13 @@ fn next(request: &Request) -> Option<(Timestamp, Alarm)> {
     let end = steering.expires_at.filter(|_| matches!(request.state, State::Merged | State::Applied | State::Degraded));
     let reminded = |end| steering.reminded.is_some_and(|reminded| reminded.of == end);
     let remind = reminder(request).filter(|_| end.is_some_and(|end| !reminded(end)));
-    let alarms = [overdue.map(|at| (at, Alarm::Overdue)), remind.map(|at| (at, Alarm::Remind)), end.map(|at| (at, Alarm::Expire))];
+    let turns = steering.window_turns(request.state);
+    let alarms = [
+        overdue.map(|at| (at, Alarm::Overdue)),
+        remind.map(|at| (at, Alarm::Remind)),
+        end.map(|at| (at, Alarm::Expire)),
+        turns.map(|at| (at, Alarm::WindowTurns)),
+    ];
     alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
 }
 
@@ -94,6 +102,7 @@ impl Pipeline {
             Alarm::Overdue => self.overdue(request.clone()),
             Alarm::Remind => self.remind(request).await?,
             Alarm::Expire => self.expire(request).await?,
+            Alarm::WindowTurns => self.window_turns(request.clone()),
         };
         if matches!(settlement.verdict, Verdict::Postponed { .. }) {
             return Ok(settlement);
@@ -228,6 +237,7 @@ mod tests {
             rule: None,
             applied_within: Some(minutes(30)),
             place: None,
+            clusters: Default::default(),
         };
         Request { state, changes: Some(changes), ..Request::opened(&RequestId::from_parts(at(0), 1), &key, event, at(0)) }
     }

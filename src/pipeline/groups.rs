@@ -137,7 +137,7 @@ impl Pipeline {
             let message = Some("the base, or a member before it, holds all of it already".to_owned());
             return Ok(MemberOutcome { message, ..considered });
         }
-        let changes = Changes::of(&made.change);
+        let changes = Changes { clusters: target.cluster.iter().cloned().collect(), ..Changes::of(&made.change) };
         // What is proposed already is not asked again.
         if !member.proposed && !insists(&alone) {
             let hint = format!("ask for it in person: `kubeops requests ask {}`", asked.automation.name);

@@ -16,6 +16,7 @@ mod dispatch;
 mod error;
 mod gate;
 mod groups;
+mod holds;
 mod observe;
 mod operations;
 mod outcome;

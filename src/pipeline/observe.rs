@@ -32,6 +32,11 @@ impl Observer {
             Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
         };
         for (repository, requests) in open {
+            for request in requests.values() {
+                if let Err(error) = self.pipeline.see_calendars(request).await {
+                    tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
+                }
+            }
             if let Err(error) = self.look(&repository, &requests).await {
                 match error {
                     OperationError::Step(error) if error.limited().is_some() => {
@@ -123,7 +128,7 @@ impl Pipeline {
 
     /// What a look at the pull request leaves to write.
     async fn shown(&self, request: &Request, pull: &Pull, repository: Option<&Arc<Repository>>) -> Result<Settlement, StepError> {
-        let Some((state, message)) = shows(request.state, pull) else { return Ok(outcome::nothing()) };
+        let Some((state, message)) = shows(request.state, pull) else { return Ok(self.followed(request, pull).unwrap_or_default()) };
         if request.state.is_ended()
             && !state.is_ended()
             && let Some(heir) = self.heir(request).await?
@@ -144,7 +149,12 @@ impl Pipeline {
     /// When the store fails.
     pub(super) async fn observed(&self, id: &RequestId, pull: &Pull, actor: &str) -> Result<bool, OperationError> {
         let request = self.store.request(id).await?;
-        let Some((state, message)) = shows(request.state, pull) else { return Ok(false) };
+        let Some((state, message)) = shows(request.state, pull) else {
+            if let Some(settlement) = self.followed(&request, pull) {
+                self.keep(settlement).await?;
+            }
+            return Ok(false);
+        };
         let repository = request.repository.clone().filter(|_| state == State::Merged);
         let tasks = if state.is_ended() { vec![self.clean_up_task(&request, state)] } else { Vec::new() };
         let request = merged_by(request, pull);

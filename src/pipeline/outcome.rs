@@ -65,6 +65,11 @@ pub(super) fn taken_over(mut request: Request, tip: Option<CommitSha>, clock: &d
     settle(request, State::Planned, "a person went on from its branch: it is not computed again".to_owned(), vec![follow], clock)
 }
 
+/// Something else holds an open request up now, or nothing any more.
+pub(super) fn proposed_again(request: Request, message: String, task: NewTask, clock: &dyn Clock) -> Settlement {
+    settle(request, State::Planned, message, vec![task], clock)
+}
+
 /// What was written of it proves nothing any more, neither in the pull request nor in the check run.
 fn say_anew(request: &mut Request) {
     if let Some(written) = &mut request.written {
@@ -125,6 +130,8 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             }
             request.summary = summary;
             request.changes = Some(*changes);
+            // It was let through as it was before.
+            request.steering.released = None;
             request.text = Some(*text);
             let known = std::mem::replace(&mut request.findings, warnings);
             let conflicts = new_conflicts(&request, &known, clock);
@@ -185,7 +192,8 @@ pub(super) fn proposed(mut request: Request, proposal: Proposal, clock: &dyn Clo
     request.urged = false;
     // Where a person went on, or merged or closed it meanwhile, the pull request has what it had.
     let pushed = request.members > 0 && !request.taken_over && state == State::Proposed;
-    let message = std::iter::once(said).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
+    let held = request.steering.held_up().filter(|_| state == State::Proposed).map(|held| format!("it is held {}", held.words()));
+    let message = std::iter::once(said).chain(held).chain(branch_note).chain(notes).collect::<Vec<_>>().join("; ");
     let cleanup = if state.is_ended() { clean_up(&request, state, clock) } else { Vec::new() };
     let settlement = settle(request, state, message, cleanup, clock);
     Settlement { beside: Beside { pushed, ..settlement.beside }, ..settlement }

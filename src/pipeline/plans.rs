@@ -197,6 +197,7 @@ impl Pipeline {
             rule: rules.set.automations.get(&request.key.automation).map(|rule| rule.digest()),
             applied_within: target.applied_within,
             place,
+            clusters: target.cluster.iter().cloned().collect(),
             ..Changes::of(&made.change)
         });
         let warnings = made.change.warnings().iter().cloned().chain(said).collect();

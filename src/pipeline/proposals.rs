@@ -129,6 +129,7 @@ impl Pipeline {
     async fn open(&self, proposal: &Proposal<'_>, placed: Placed) -> Result<Settlement, StepError> {
         let Proposal { attempt, text, repository, head, forge, .. } = proposal;
         let mut request = proposal.request.clone();
+        self.look_at_calendars(&mut request);
         request.taken_over = placed.note.is_some();
         let described = self.described(&request).await?;
         let spec = pull::spec(&described, text, head, &placed, repository, *attempt, &self.people_at);
@@ -153,6 +154,14 @@ impl Pipeline {
         {
             written.checked = Some(check.commit);
         }
+        written.window = request.written.as_ref().and_then(|written| written.window.clone());
+        if state == PullState::Open
+            && let Some(window) = pull::window(&request, &spec, &placed, &self.people_at)
+            && forge.show_window(&window).await?
+        {
+            written.window = Some((window.commit.clone(), window.line()));
+        }
+        failpoint::hit("propose.window");
         let proposal = outcome::Proposal { pull: found, state, written, branch_note: placed.note, notes };
         Ok(outcome::proposed(request, proposal, self.clock.as_ref()))
     }

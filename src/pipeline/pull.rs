@@ -3,7 +3,7 @@
 
 use super::body;
 use super::branch::{Head, Placed};
-use crate::forge::{CheckSpec, Priority, PullSpec};
+use crate::forge::{CheckSpec, Priority, PullSpec, WindowSpec};
 use crate::inventory::Repository;
 use crate::plan::PullText;
 use crate::request::{PullRef, PullWritten, Request};
@@ -37,6 +37,7 @@ pub(super) fn spec(
         assignees: text.assignees.clone(),
         milestone: text.milestone.clone(),
         draft: text.draft,
+        held: request.steering.held_up().is_some(),
         auto_merge: text.auto_merge,
         // An attempt that a shutdown cut short is not counted, but it may have pushed and asked.
         asked_before: attempt > 1 || placed.was_there,
@@ -56,7 +57,25 @@ pub(super) fn unchanged<'r>(request: &'r Request, spec: &PullSpec, placed: &Plac
 
 /// What the pull request was made to say, to be kept for the next time.
 pub(super) fn written(number: u64, spec: &PullSpec, checked: Option<CommitSha>) -> PullWritten {
-    PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge.is_some(), checked }
+    PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge().is_some(), checked, window: None }
+}
+
+/// What is shown beside the commit at the head of the branch of a request that has calendars, or that a person held; none where that
+/// stands there already.
+pub(super) fn window(request: &Request, spec: &PullSpec, placed: &Placed, people_at: &str) -> Option<WindowSpec> {
+    let shown = request.written.as_ref().and_then(|written| written.window.as_ref());
+    let held = request.steering.held_up();
+    if request.steering.window.is_none() && held.is_none() && shown.is_none() {
+        return None;
+    }
+    let window = WindowSpec {
+        commit: spec.head_commit.clone(),
+        key: request.id.to_string(),
+        held: held.map(|held| held.words()),
+        details: format!("{people_at}/requests/{}", request.id),
+        asked_before: !placed.came_up,
+    };
+    (shown != Some(&(window.commit.clone(), window.line()))).then_some(window)
 }
 
 /// The evidence for the commit at the head of the branch; none where that is a person's, or has it.

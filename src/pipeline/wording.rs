@@ -16,7 +16,10 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> Str
         return words;
     }
     match news {
-        News::Proposed => format!("A change is proposed, and waits for review:\n\n{}", listed(request.summary.iter().map(String::as_str))),
+        News::Proposed => {
+            let held = request.steering.held_up().map(|held| format!("\nIt is held {}.", said(&held.words()))).unwrap_or_default();
+            format!("A change is proposed, and waits for review:\n\n{}{held}", listed(request.summary.iter().map(String::as_str)))
+        }
         News::Approved => format!("The proposed change is approved: {}. It takes effect after its merge.", said(&entry.message)),
         News::Merged => "The change is merged. What applies the repository (Argo CD, Flux, a pipeline) takes it from here.".to_owned(),
         News::Applied => "The change is in force.".to_owned(),

@@ -4,11 +4,12 @@
 use super::Place;
 use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::plan::{Inverse, Lifetime};
-use crate::types::{ManifestPath, SpecDuration, Timestamp};
+use crate::types::{ClusterName, ManifestPath, SpecDuration, Timestamp};
 use crate::validate::{Evidence, ValidatedChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// Objects that are kept, at most.
 const MAX_OBJECTS: usize = 200;
@@ -44,6 +45,9 @@ pub struct Changes {
     /// Where in its repository it goes; none of a group, whose members may each go elsewhere, and of what was planned long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// The clusters it goes to, where they were named.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub clusters: BTreeSet<ClusterName>,
 }
 
 /// How long a change is wanted, and what takes it back.
@@ -85,6 +89,7 @@ impl Changes {
             rule: None,
             applied_within: None,
             place: None,
+            clusters: BTreeSet::new(),
         }
     }
 
@@ -94,6 +99,7 @@ impl Changes {
         self.files.sort_unstable();
         self.files.dedup();
         self.cut |= more.cut;
+        self.clusters.extend(more.clusters);
         self.evidence.kubernetes = more.evidence.kubernetes;
         self.evidence.schemas.extend(more.evidence.schemas);
         self.evidence.unchecked.extend(more.evidence.unchecked);

@@ -81,13 +81,15 @@ pub struct Usage {
 }
 
 /// The commands there are, as help tells them.
-pub const USAGES: [Usage; 8] = [
+pub const USAGES: [Usage; 10] = [
     Usage { name: "help", arguments: "", does: "tells which commands there are" },
     Usage { name: "explain", arguments: "", does: "tells why this request is there, what it came to and what it waits for" },
     Usage { name: "retry", arguments: "", does: "asks again for what failed, was rejected or declined, and hurries what waits" },
     Usage { name: "rebase", arguments: "", does: "plans the change again on the present base, and puts the branch there" },
     Usage { name: "close", arguments: " [reason]", does: "withdraws the request: its pull request is closed and its branch deleted" },
     Usage { name: "set", arguments: " parameter=value ...", does: "plans the change again with other values, under the same schema and gates" },
+    Usage { name: "hold", arguments: " [reason]", does: "keeps it from being merged by itself, until it is released" },
+    Usage { name: "release", arguments: "", does: "lets it through, whatever holds it: a person or a calendar" },
     Usage { name: "revert", arguments: " [reason]", does: "opens the pull request that takes the merged change back" },
     Usage { name: "extend", arguments: " DURATION", does: "has a merged change with a time to live live on for so much longer, such as 4h" },
 ];

@@ -26,6 +26,7 @@ fn from(before: &str, after: &str) -> Changes {
         rule: None,
         applied_within: None,
         place: None,
+        clusters: Default::default(),
     }
 }
 

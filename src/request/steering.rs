@@ -1,6 +1,6 @@
 //! What people and clocks decided about a request beside its plan. Kept whole with the request, and carried over when it is planned again.
 
-use super::Reverts;
+use super::{Hold, Release, Reverts, Window};
 use crate::types::{RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,6 +33,15 @@ pub struct Steering {
     /// Whether a person asked that its branch stand on the present base, also where the change is the same there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rebase: bool,
+    /// A person's word that it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
+    /// A person's word that it does not wait for its calendars, until it is planned anew or they open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released: Option<Release>,
+    /// How its calendars stood when they were last looked at; none where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
 }
 
 /// A reminder that the time to live is nearly over.

@@ -22,13 +22,15 @@ pub enum Kind {
     Cluster,
     /// Where it is told what became of a request.
     Channel,
+    /// When changes may take effect.
+    Calendar,
     /// A rule.
     Automation,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Automation];
+    pub const ALL: [Kind; 6] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Calendar, Kind::Automation];
 
     /// The word written under `kind:`.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Repository => "Repository",
             Kind::Cluster => "Cluster",
             Kind::Channel => "Channel",
+            Kind::Calendar => "Calendar",
             Kind::Automation => "Automation",
         }
     }

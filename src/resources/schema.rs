@@ -4,9 +4,9 @@ use super::document::{API_VERSION, Kind};
 use super::{Diagnostic, Level};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
-use crate::inventory::{ChannelSpec, ClusterSpec, RepositorySpec};
+use crate::inventory::{BLACKOUT_DAY, CalendarSpec, ChannelSpec, ClusterSpec, RepositorySpec, TIME_OF_DAY};
 use crate::manifest::Document;
-use crate::types::{AutomationName, ChannelName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
+use crate::types::{AutomationName, CalendarName, ChannelName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -54,6 +54,7 @@ pub fn schema_of(kind: Kind) -> Value {
         Kind::Repository => envelope::<RepositoryName, RepositorySpec>(kind),
         Kind::Cluster => envelope::<ClusterName, ClusterSpec>(kind),
         Kind::Channel => envelope::<ChannelName, ChannelSpec>(kind),
+        Kind::Calendar => envelope::<CalendarName, CalendarSpec>(kind),
         Kind::Automation => envelope::<AutomationName, AutomationSpec>(kind),
     }
 }
@@ -180,10 +181,11 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
         ValidationErrorKind::Pattern { pattern } => {
             problems.push(problem(
                 format!("{} does not have the form wanted here", shown(error.instance())),
-                Some(if pattern == DURATION {
-                    "a duration is written like 30s, 10m, 1h30m or 7d".to_owned()
-                } else {
-                    format!("it must match {pattern}")
+                Some(match pattern.as_str() {
+                    DURATION => "a duration is written like 30s, 10m, 1h30m or 7d".to_owned(),
+                    TIME_OF_DAY => "a time of day is written like \"09:00\", from \"00:00\" to \"24:00\"".to_owned(),
+                    BLACKOUT_DAY => "a day is written like 2026-12-20, or like 12-20 for every year".to_owned(),
+                    pattern => format!("it must match {pattern}"),
                 }),
             ));
         }

@@ -8,7 +8,7 @@ use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Source, SourceSpec};
-use crate::inventory::{Channel, ChannelSpec, Inventory, Repository};
+use crate::inventory::{Channel, ChannelSpec, Inventory, NO_CALENDAR, Repository};
 use crate::plan::{CommitText, GroupText, Recipe, Words};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub struct ResourceSet {
     /// Webhook senders by name.
     pub sources: BTreeMap<SourceName, Arc<Source>>,
-    /// Repositories, clusters and channels.
+    /// Repositories, clusters, channels and calendars.
     pub inventory: Inventory,
     /// Automations, indexed for matching.
     pub automations: Automations,
@@ -109,6 +109,7 @@ impl ResourceSet {
         let of = |kind: Kind| documents.iter().filter(move |document| document.kind == kind);
         of(Kind::Source).for_each(|document| set.add_source(document, &mut found));
         of(Kind::Repository).for_each(|document| set.add_repository(document, &mut found));
+        of(Kind::Calendar).for_each(|document| set.add_calendar(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
         of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
         set.close_own_secrets();
@@ -190,6 +191,7 @@ impl ResourceSet {
         if !is_broken(found, Kind::Repository, spec.repository.as_str()) {
             found.extend(self.inventory.check_cluster(&spec).into_iter().map(|error| diagnostic(document, Level::Error, error)));
         }
+        found.extend(self.no_such_calendar(spec.calendar.as_ref(), found).map(|error| diagnostic(document, Level::Error, error)));
         self.add_sealing(document, spec.sealing.as_deref());
         self.inventory.clusters.insert(name, Arc::new(spec));
     }
@@ -220,6 +222,8 @@ impl ResourceSet {
         }
         let warnings = self.unheard_types(&spec.on).into_iter().chain(self.unread_parameters(&spec));
         found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
+        errors.extend(self.no_such_calendar(spec.calendar.as_ref().filter(|name| name.as_str() != NO_CALENDAR), found));
+        found.extend(self.never_together(&spec).map(|warning| diagnostic(document, Level::Warning, warning)));
         errors.extend(self.check_sealed(&spec));
         self.add_sealed(document, &spec);
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
@@ -295,13 +299,13 @@ impl ResourceSet {
 
 /// Whether a document of this kind and name is there, but refused, so that its absence is no finding of its own. A file
 /// that cannot be read at all may have held it.
-fn is_broken(found: &[Diagnostic], kind: Kind, name: &str) -> bool {
+pub(super) fn is_broken(found: &[Diagnostic], kind: Kind, name: &str) -> bool {
     let resource = format!("{}/{name}", kind.as_str());
     found.iter().any(|found| found.level == Level::Error && found.resource.as_ref().is_none_or(|broken| *broken == resource))
 }
 
 /// A reference that leads nowhere.
-fn no_such(pointer: &str, kind: Kind, name: &str, known: &[&str]) -> SpecError {
+pub(super) fn no_such(pointer: &str, kind: Kind, name: &str, known: &[&str]) -> SpecError {
     let word = kind.as_str().to_lowercase();
     let hint = match (nearest(name, known.iter().copied()), known) {
         (Some(near), _) => format!("did you mean {near:?}?"),
@@ -312,7 +316,10 @@ fn no_such(pointer: &str, kind: Kind, name: &str, known: &[&str]) -> SpecError {
 }
 
 /// Name and spec as their types; what the schema cannot say is said here.
-fn typed<N: FromStr<Err = crate::types::ParseError>, S: DeserializeOwned>(document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<(N, S)> {
+pub(super) fn typed<N: FromStr<Err = crate::types::ParseError>, S: DeserializeOwned>(
+    document: &Document<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(N, S)> {
     let name = document.name.parse().map_err(|error: crate::types::ParseError| {
         found.push(document.diagnostic(Level::Error, "/metadata/name", error.to_string(), None, None));
     });
@@ -334,7 +341,7 @@ fn refused_at(document: &Document<'_>, message: &str) -> String {
     }
 }
 
-fn diagnostic(document: &Document<'_>, level: Level, error: SpecError) -> Diagnostic {
+pub(super) fn diagnostic(document: &Document<'_>, level: Level, error: SpecError) -> Diagnostic {
     document.diagnostic(level, &format!("/spec{}", error.pointer), error.message, error.hint, error.within)
 }
 

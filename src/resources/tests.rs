@@ -1,3 +1,4 @@
+mod calendars;
 mod channels;
 mod policies;
 mod sealing;

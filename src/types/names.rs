@@ -26,6 +26,8 @@ name_type!(/// A rule that turns events into requests.
     AutomationName, "automation name");
 name_type!(/// Where it is told what became of a request.
     ChannelName, "channel name");
+name_type!(/// When changes may take effect.
+    CalendarName, "calendar name");
 name_type!(/// A folder of the template catalogue.
     TemplateName, "template name");
 

@@ -1,6 +1,6 @@
 //! Resources in force, as the API shows them.
 
-use crate::types::{AutomationName, BranchName, ChannelName, ClusterName, RepositoryName, SourceName, TemplateName};
+use crate::types::{AutomationName, BranchName, CalendarName, ChannelName, ClusterName, RepositoryName, SourceName, TemplateName, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -105,6 +105,27 @@ pub struct ChannelView {
     /// Where it is; none where the address is the secret.
     #[schema(example = "https://acme.atlassian.net")]
     pub url: Option<String>,
+}
+
+/// A calendar in force, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CalendarView {
+    /// Its name.
+    #[schema(value_type = String, example = "office-hours")]
+    pub name: CalendarName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The time zone its times are in.
+    #[schema(example = "Europe/Berlin")]
+    pub time_zone: String,
+    /// Whether changes may take effect now.
+    pub open: bool,
+    /// Why not, where they may not.
+    #[schema(example = "calendar office-hours: outside its windows")]
+    pub reason: Option<String>,
+    /// When that changes; null where it never does.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
 }
 
 /// A template of the catalogue.

@@ -16,6 +16,11 @@ const MERGE: &str = "mutation($pull: ID!, $method: PullRequestMergeMethod!) { \
     enablePullRequestAutoMerge(input: {pullRequestId: $pull, mergeMethod: $method}) { pullRequest { autoMergeRequest { enabledAt } } } }";
 /// Queues what may be merged already.
 const ENQUEUE: &str = "mutation($pull: ID!) { enqueuePullRequest(input: {pullRequestId: $pull}) { mergeQueueEntry { position } } }";
+/// Takes automatic merging back.
+const UNMERGE: &str =
+    "mutation($pull: ID!) { disablePullRequestAutoMerge(input: {pullRequestId: $pull}) { pullRequest { autoMergeRequest { enabledAt } } } }";
+/// Takes it out of the merge queue.
+const DEQUEUE: &str = "mutation($pull: ID!) { dequeuePullRequest(input: {id: $pull}) { mergeQueueEntry { position } } }";
 /// Whether it is in a merge queue.
 const QUEUED: &str = "query($owner: String!, $name: String!, $number: Int!) { repository(owner: $owner, name: $name) { pullRequest(number: $number) { isInMergeQueue } } }";
 
@@ -29,10 +34,29 @@ impl GitHub {
                 Err(error) => note(&mut pull.notes, "it is still a draft", error)?,
             }
         }
-        match spec.auto_merge {
+        if spec.held {
+            return self.withhold(pull, node, before.is_some_and(|written| written.auto_merge) || spec.asked_before && before.is_none()).await;
+        }
+        match spec.auto_merge() {
             Some(method) if !pull.auto_merge && !before.is_some_and(|written| written.auto_merge) => self.merge_itself(pull, node, method).await,
             _ => Ok(()),
         }
+    }
+
+    /// What is held is not merged by itself, whoever asked for that. `asked` says whether we may have: then GitHub may have queued it.
+    async fn withhold(&self, pull: &mut Pull, node: &str, asked: bool) -> Result<(), ForgeError> {
+        if pull.auto_merge {
+            match self.client.graphql(Kind::Write, UNMERGE, json!({ "pull": node })).await {
+                Ok(_) => pull.auto_merge = false,
+                Err(error) => note(&mut pull.notes, "it is held, and GitHub may still merge it by itself", error)?,
+            }
+        } else if asked && self.queued(pull.number).await? {
+            match self.client.graphql(Kind::Write, DEQUEUE, json!({ "pull": node })).await {
+                Ok(_) => pull.queued = false,
+                Err(error) => note(&mut pull.notes, "it is held, and still stands in the merge queue", error)?,
+            }
+        }
+        Ok(())
     }
 
     async fn merge_itself(&self, pull: &mut Pull, node: &str, method: MergeMethod) -> Result<(), ForgeError> {

@@ -15,11 +15,12 @@ mod propose;
 mod refused;
 mod transport;
 mod turns;
+mod window;
 mod wire;
 
 pub use account::{Account, AccountSettings, Identity};
 
-use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark};
+use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
 use crate::types::{BranchName, ParseError};
 use budget::Kind;
 use client::{Client, Place, Repository};
@@ -231,6 +232,10 @@ impl Forge for GitHub {
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
         self.evidence(check).await
+    }
+
+    async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError> {
+        self.window(window).await
     }
 }
 

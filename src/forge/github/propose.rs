@@ -1,12 +1,13 @@
 //! Makes sure that a branch has one pull request that looks as asked: finds it or opens it, then brings it up to what is
-//! wanted with no call for what is so already. Labels, assignees and reviewers are added, never removed.
+//! wanted with no call for what is so already. Labels, assignees and reviewers are added, never removed, but for our own
+//! label of what is held.
 
 use super::budget::Kind;
-use super::client::Place;
+use super::client::{Call, Place};
 use super::wire::{WireIssue, WireLabel, WireMilestone, WirePull};
 use super::{BODY_LIMIT, GitHub, Held, TITLE_LIMIT, note};
 use crate::automation::Milestone;
-use crate::forge::{ForgeError, Pull, PullSpec, PullState, Reviewer, cut};
+use crate::forge::{ForgeError, HELD_LABEL, Pull, PullSpec, PullState, Reviewer, cut};
 use http::Method;
 use serde_json::{Map, Value, json};
 use std::sync::PoisonError;
@@ -100,6 +101,9 @@ impl GitHub {
     async fn dress(&self, held: Held, spec: &PullSpec, is_new: bool) -> Result<Pull, ForgeError> {
         let Held { mut pull, node, milestone } = held;
         self.mark(&mut pull, milestone, spec).await?;
+        if !spec.held && pull.labels.iter().any(|label| label.eq_ignore_ascii_case(HELD_LABEL)) {
+            self.unlabel(&mut pull, HELD_LABEL).await?;
+        }
         let missing: Vec<&Reviewer> = spec.reviewers.iter().filter(|reviewer| !holds(&pull.reviewers, reviewer)).collect();
         // Who has reviewed is no longer listed as asked, and must not be asked again for that.
         if !missing.is_empty() && (is_new || self.reviews(pull.number).await?.is_empty()) {
@@ -113,7 +117,7 @@ impl GitHub {
 
     /// Labels, assignees and milestone: in one call, and with the call that only adds where there is only one of them.
     async fn mark(&self, pull: &mut Pull, milestone: Option<u64>, spec: &PullSpec) -> Result<(), ForgeError> {
-        let labels = absent(&spec.labels, &pull.labels);
+        let labels = absent(&spec.all_labels(), &pull.labels);
         let assignees = absent(&spec.assignees, &pull.assignees);
         let milestone = self.milestone(pull, milestone, spec).await?;
         let kinds = usize::from(!labels.is_empty()) + usize::from(!assignees.is_empty()) + usize::from(milestone.is_some());
@@ -169,6 +173,18 @@ impl GitHub {
         match self.client.write::<Vec<WireLabel>>(Method::POST, Kind::Write, &route, &json!({ "labels": labels })).await {
             Ok(all) => pull.labels = all.into_iter().filter_map(WireLabel::name).collect(),
             Err(error) => note(&mut pull.notes, "the labels were not set", error)?,
+        }
+        Ok(())
+    }
+
+    /// Takes a label away, and no other. One that is not there any more is as good as taken.
+    async fn unlabel(&self, pull: &mut Pull, label: &str) -> Result<(), ForgeError> {
+        let number = pull.number;
+        let route = |at: &Place| format!("/repos/{at}/issues/{number}/labels/{}", label.replace('/', "%2F"));
+        match self.client.send(Call { method: Method::DELETE, kind: Kind::Write, route: &route, body: None, known: None }).await {
+            Ok(_) => pull.labels.retain(|there| !there.eq_ignore_ascii_case(label)),
+            Err(ForgeError::NotFound { .. }) => pull.labels.retain(|there| !there.eq_ignore_ascii_case(label)),
+            Err(error) => note(&mut pull.notes, "the label was not taken off", error)?,
         }
         Ok(())
     }

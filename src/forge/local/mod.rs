@@ -8,7 +8,7 @@ mod repository;
 pub use records::{Comment, LocalPull, PullRecords, RecordError};
 pub use repository::{Merged, Tools};
 
-use super::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, cut, signed};
+use super::{CheckSpec, Forge, ForgeError, HELD_LABEL, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec, cut, signed};
 use crate::automation::Milestone;
 use crate::clock::Clock;
 use crate::types::{BranchName, RepositoryName, TreeDiff};
@@ -177,9 +177,10 @@ impl LocalForge {
         pull.title = cut(&spec.title, TITLE_LIMIT);
         pull.body = cut(&spec.body, BODY_LIMIT);
         pull.base = spec.base.to_string();
-        for label in &spec.labels {
-            if !pull.labels.contains(label) {
-                pull.labels.push(label.clone());
+        pull.labels.retain(|label| spec.held || label != HELD_LABEL);
+        for label in spec.all_labels() {
+            if !pull.labels.contains(&label) {
+                pull.labels.push(label);
             }
         }
         for assignee in &spec.assignees {
@@ -352,6 +353,11 @@ impl Forge for LocalForge {
 
     /// What a reviewer needs stands in the body; there is nothing beside a commit here.
     async fn report(&self, _: &CheckSpec) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+
+    /// Whoever merges here is asked whether it is held.
+    async fn show_window(&self, _: &WindowSpec) -> Result<bool, ForgeError> {
         Ok(false)
     }
 }

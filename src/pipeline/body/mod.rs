@@ -41,6 +41,7 @@ pub(super) fn body(request: &Request, people_at: &str) -> String {
     let _ = writeln!(end, "Request {at}, asked for by event {}.\n\n{}", code(request.event.id.as_str()), Trailer::of(request));
     let mut sections: Vec<String> = own.into_iter().collect();
     sections.extend(request.taken_over.then(|| format!("> [!NOTE]\n> {TAKEN_OVER}\n")));
+    sections.extend(held(request));
     sections.extend(told(request));
     sections.push(revise(request));
     joined(sections, &end, MAX_BYTES)
@@ -49,6 +50,13 @@ pub(super) fn body(request: &Request, people_at: &str) -> String {
 /// What there is to know before it is merged, in Markdown: the body without the author's text, the instructions and the trailer.
 pub fn evidence(request: &Request) -> String {
     joined(told(request).collect(), "", MAX_BYTES - 1)
+}
+
+/// Why it is held, until when, and how it is let through.
+fn held(request: &Request) -> Option<String> {
+    let held = request.steering.held_up()?;
+    let release = code(&format!("kubeops requests release {}", request.id));
+    Some(format!("> [!IMPORTANT]\n> Held {}. It is not to be merged before; {release} lets it through.\n", code(&held.words())))
 }
 
 /// What is told of every request.

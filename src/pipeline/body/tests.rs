@@ -106,6 +106,7 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         rule: None,
         applied_within: None,
         place: None,
+        clusters: Default::default(),
     }
 }
 

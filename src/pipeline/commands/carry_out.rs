@@ -48,8 +48,8 @@ impl Pipeline {
             Command::Close(reason) => self.cancel(&request.id, reason.clone(), actor).await.map(|after| carried_out(command, &after)),
             Command::Rebase => self.rebase(request, actor).await,
             Command::Set(assignments) => self.set(request, assignments, actor).await,
-            Command::Hold(_) => Ok(answers::unknown("hold")),
-            Command::Release => Ok(answers::unknown("release")),
+            Command::Hold(reason) => self.hold(&request.id, reason.clone(), actor).await.map(|after| carried_out(command, &after)),
+            Command::Release => self.release(&request.id, actor).await.map(|after| carried_out(command, &after)),
             Command::Revert(reason) => {
                 self.revert(&request.id, reason.clone(), actor).await?;
                 Ok(carried_out(command, &self.store.request(&request.id).await?))

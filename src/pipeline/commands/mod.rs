@@ -59,7 +59,7 @@ impl Pipeline {
     async fn heed(self: &Arc<Self>, request: &Request, comment: CommandComment) -> Result<(), StepError> {
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(&comment.repository) else {
-            return self.keep(&CommandComment { state: CommandState::Ignored, ..comment }, None, request).await;
+            return self.keep_command(&CommandComment { state: CommandState::Ignored, ..comment }, None, request).await;
         };
         let forge = self.forges.forge(repository, Priority::Ticket)?;
         let asked_before = comment.state == CommandState::Done;
@@ -72,21 +72,21 @@ impl Pipeline {
                         forge.react(comment.comment, Reaction::Refused).await?;
                         failpoint::hit("command.refused");
                     }
-                    return self.keep(&CommandComment { state: CommandState::Ignored, by, ..comment }, note, request).await;
+                    return self.keep_command(&CommandComment { state: CommandState::Ignored, by, ..comment }, note, request).await;
                 }
                 Reading::Commands { by, lines } => {
                     let answer = self.carry_out_all(request, &comment, &by, &lines).await?;
                     failpoint::hit("command.carried-out");
                     let what = lines.iter().take(MOST_COMMANDS).map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
                     let done = CommandComment { state: CommandState::Done, what: Some(what), by: Some(by), answer: Some(answer), ..comment };
-                    self.keep(&done, None, request).await?;
+                    self.keep_command(&done, None, request).await?;
                     failpoint::hit("command.kept");
                     done
                 }
             }
         };
         self.answer(forge.as_ref(), &comment, asked_before).await?;
-        self.keep(&CommandComment { state: CommandState::Told, ..comment }, None, request).await
+        self.keep_command(&CommandComment { state: CommandState::Told, ..comment }, None, request).await
     }
 
     /// What the comment says by the forge's word, and whether its author may ask.
@@ -137,7 +137,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn keep(&self, comment: &CommandComment, note: Option<String>, request: &Request) -> Result<(), StepError> {
+    async fn keep_command(&self, comment: &CommandComment, note: Option<String>, request: &Request) -> Result<(), StepError> {
         let timeline: Vec<_> = note.into_iter().map(|note| outcome::note(request, note, self.clock.as_ref())).collect();
         let comment = CommandComment { at: self.clock.now(), ..comment.clone() };
         Ok(self.store.note_command(&comment, &timeline).await?)

@@ -144,6 +144,26 @@ async fn taking_back_and_extending_carry_who_asked_and_for_what() {
 }
 
 #[actix_web::test]
+async fn hold_and_release_carry_who_said_so_and_why() {
+    let world = World::new();
+    let id = request_id(1);
+    let held = world.post(&format!("/api/v1/requests/{id}/hold"), &json!({ "reason": "not tonight" })).await;
+    assert_eq!(held.status, StatusCode::ACCEPTED);
+    assert_eq!((&held.json()["held"]["by"], &held.json()["held"]["message"]), (&json!("an operator"), &json!("by an operator: not tonight")));
+    let bare = TestRequest::post().uri(&format!("/api/v1/requests/{id}/hold")).insert_header(("authorization", format!("Bearer {}", operator())));
+    assert_eq!(world.call(bare).await.status, StatusCode::ACCEPTED);
+    let released = world.post(&format!("/api/v1/requests/{id}/release"), &json!({})).await;
+    assert_eq!((released.status, &released.json()["held"]), (StatusCode::ACCEPTED, &serde_json::Value::Null));
+    let done = world.operations.done.lock().expect("a lock").clone();
+    assert_eq!(
+        done,
+        [format!("hold {id} by an operator: not tonight"), format!("hold {id} by an operator: -"), format!("release {id} by an operator")]
+    );
+    let forged = world.post(&format!("/api/v1/requests/{id}/hold"), &json!({ "reason": "a\nb" })).await;
+    assert_eq!(forged.error_code(), "invalid_body");
+}
+
+#[actix_web::test]
 async fn asking_twice_with_one_key_opens_one_request() {
     let world = World::new();
     let ask = |key: &str, token: String| {

@@ -13,6 +13,7 @@ async fn what_is_in_force_is_listed_and_shown() {
         ("clusters", "prod"),
         ("repositories", "gitops"),
         ("channels", "issues"),
+        ("calendars", "office-hours"),
         ("templates", "namespace"),
     ] {
         assert_eq!(world.get(&format!("/api/v1/{path}")).await.json()["items"][0]["name"], name);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use kubeops::api::*;
 use kubeops::clock::Clock;
 use kubeops::event::Event;
-use kubeops::request::{PullRef, Request, RequestKey, State, TimelineEntry};
+use kubeops::request::{Hold, PullRef, Request, RequestKey, State, TimelineEntry};
 use kubeops::store::*;
 use kubeops::telemetry::{AccessLog, Metrics};
 use kubeops::types::*;
@@ -121,6 +121,16 @@ impl Operations for FakeOperations {
         self.note(format!("cancel {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(request(1, State::Withdrawn))
     }
+    async fn hold(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
+        self.note(format!("hold {id} by {actor}: {}", reason.unwrap_or("-")))?;
+        let mut request = request(1, State::Proposed);
+        request.steering.held = Some(Hold { by: actor.to_owned(), reason: reason.map(str::to_owned), since: at(5) });
+        Ok(request)
+    }
+    async fn release(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
+        self.note(format!("release {id} by {actor}"))?;
+        Ok(request(1, State::Proposed))
+    }
     async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
         self.note(format!("withdraw {member} of {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(request(1, State::Proposed))
@@ -194,6 +204,16 @@ impl Inventory for FakeInventory {
     }
     fn channels(&self) -> Vec<ChannelView> {
         vec![ChannelView { name: "issues".parse().expect("a name"), kind: "jira".to_owned(), url: Some("https://acme.atlassian.net".to_owned()) }]
+    }
+    fn calendars(&self) -> Vec<CalendarView> {
+        vec![CalendarView {
+            name: "office-hours".parse().expect("a name"),
+            description: None,
+            time_zone: "Europe/Berlin".to_owned(),
+            open: false,
+            reason: Some("calendar office-hours: outside its windows".to_owned()),
+            until: Some(at(3600)),
+        }]
     }
     fn repositories(&self) -> Vec<RepositoryView> {
         vec![RepositoryView {

@@ -6,7 +6,7 @@ use serde_json::json;
 #[test]
 fn a_valid_set_is_counted_and_ends_with_0() {
     let world = World::new();
-    assert_eq!(world.run(&["check"]).ok().trim(), "valid: 1 source, 1 repository, 1 cluster, 0 channels, 1 automation; 0 warnings");
+    assert_eq!(world.run(&["check"]).ok().trim(), "valid: 1 source, 1 repository, 1 cluster, 0 channels, 0 calendars, 1 automation; 0 warnings");
     let report = world.run(&["check", "-o", "json"]).json();
     assert_eq!(report, json!({ "valid": true, "diagnostics": [] }));
 }

@@ -90,6 +90,7 @@ fn every_resource_in_the_documents_loads_without_a_diagnostic() {
     }
     let shown = [
         "Automation",
+        "Calendar",
         "Channel",
         "Cluster",
         "ConfigMap",
@@ -199,7 +200,7 @@ fn the_first_automation_in_the_readme_works_when_it_is_typed() {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{error}");
     for part in [
-        "valid: 1 source, 1 repository, 1 cluster, 0 channels, 1 automation; 0 warnings",
+        "valid: 1 source, 1 repository, 1 cluster, 0 channels, 0 calendars, 1 automation; 0 warnings",
         "volume matches",
         "+  name: ledger",
         "\"status\":\"accepted\"",

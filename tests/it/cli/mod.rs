@@ -1,6 +1,7 @@
 //! The command line: the real program, called as a user calls it, in an environment that holds nothing else.
 
 mod automation_tests;
+mod calendar;
 mod check;
 mod demo;
 mod documents;

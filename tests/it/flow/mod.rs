@@ -14,6 +14,7 @@ mod edits;
 mod github;
 mod groups;
 mod heard;
+mod held;
 mod many;
 mod github_app;
 mod github_branches;

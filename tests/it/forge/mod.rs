@@ -6,6 +6,7 @@ mod contract;
 mod faults;
 mod fields;
 mod github;
+mod held;
 mod local;
 mod look;
 mod refused;
@@ -54,6 +55,7 @@ fn spec() -> PullSpec {
         assignees: Vec::new(),
         milestone: None,
         draft: false,
+        held: false,
         auto_merge: None,
         head_commit: "1".repeat(40).parse().expect("a commit"),
         earlier: Vec::new(),
@@ -69,7 +71,8 @@ fn again(spec: &PullSpec) -> PullSpec {
 
 /// The same, when its pull request is known and was made to say just this.
 fn written(spec: &PullSpec, number: u64) -> PullSpec {
-    let written = PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge.is_some(), checked: None };
+    let written =
+        PullWritten { number, digest: spec.digest(), draft: spec.draft, auto_merge: spec.auto_merge().is_some(), checked: None, window: None };
     PullSpec { written: Some(written), ..again(spec) }
 }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use git2::{Oid, Repository};
-use kubeops::forge::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark};
+use kubeops::forge::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
 use kubeops::types::{BranchName, CommitSha, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -210,6 +210,10 @@ impl Forge for Memory {
 
     async fn why_refused(&self) -> Result<(), ForgeError> {
         Ok(())
+    }
+
+    async fn show_window(&self, _: &WindowSpec) -> Result<bool, ForgeError> {
+        Ok(false)
     }
 
     async fn report(&self, _: &CheckSpec) -> Result<bool, ForgeError> {

@@ -28,7 +28,14 @@ pub async fn every_field_of_a_request_reads_back(store: Arc<dyn Store>) {
     request.base = Some(parsed(&"a".repeat(40)));
     request.commit = Some(parsed(&"b".repeat(40)));
     request.pull = Some(PullRef { number: 7, url: "https://forge.example/7".to_owned() });
-    request.written = Some(PullWritten { number: 7, digest: "ab".repeat(32), draft: true, auto_merge: true, checked: Some(parsed(&"c".repeat(40))) });
+    request.written = Some(PullWritten {
+        number: 7,
+        digest: "ab".repeat(32),
+        draft: true,
+        auto_merge: true,
+        checked: Some(parsed(&"c".repeat(40))),
+        window: Some((parsed(&"c".repeat(40)), "free".to_owned())),
+    });
     request.findings = vec![Finding {
         severity: Severity::Warning,
         rule: "schema.unknown".to_owned(),
@@ -94,6 +101,7 @@ fn changes(files: &[&str]) -> Changes {
         rule: Some("ab".repeat(32)),
         applied_within: Some("30m".parse().expect("a duration")),
         place: Some(Place { cluster: Some(parsed("prod")), path: parsed("clusters/prod") }),
+        clusters: [parsed("prod-eu")].into(),
     }
 }
 

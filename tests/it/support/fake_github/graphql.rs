@@ -40,6 +40,15 @@ impl State {
                 Merging::Clean | Merging::CleanQueue => refused("UNPROCESSABLE", &field, "Pull request Pull request is in clean status"),
                 Merging::NotAllowed => refused("UNPROCESSABLE", &field, "Pull request Auto merge is not allowed for this repository"),
             },
+            "disablePullRequestAutoMerge" => match pull.auto_merge.take() {
+                Some(_) => answered(json!({ &field: { "pullRequest": { "autoMergeRequest": null } } })),
+                None => refused("UNPROCESSABLE", &field, "Can't disable auto-merge for this pull request"),
+            },
+            "dequeuePullRequest" if pull.queued => {
+                pull.queued = false;
+                answered(json!({ &field: { "mergeQueueEntry": { "position": 1 } } }))
+            }
+            "dequeuePullRequest" => refused("UNPROCESSABLE", &field, "Pull request is not in the merge queue"),
             "enqueuePullRequest" => match merging {
                 Merging::CleanQueue => {
                     pull.queued = true;

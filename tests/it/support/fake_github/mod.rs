@@ -10,7 +10,7 @@ mod pulls;
 
 pub use app::{FakeApp, private_key};
 pub use faults::Fault;
-pub use pulls::{FakeCheck, FakePull, FakeRemark, Merging};
+pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging};
 
 use super::loopback::Loopback;
 use super::upstream::UpstreamRepo;
@@ -246,6 +246,13 @@ impl FakeGithub {
 
     pub fn checks(&self) -> Vec<FakeCheck> {
         self.state().repositories[SLUG].checks.clone()
+    }
+
+    /// What counts of a context beside a commit.
+    pub fn status(&self, commit: &str, context: &str) -> Option<FakeStatus> {
+        let state = self.state();
+        let statuses = state.repositories[SLUG].statuses.iter();
+        statuses.rev().find(|status| status.commit == commit && status.context == context).cloned()
     }
 
     /// A person closes or merges a pull request.

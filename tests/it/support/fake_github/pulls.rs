@@ -60,6 +60,16 @@ pub struct FakeCheck {
     pub summary: String,
 }
 
+/// A commit status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeStatus {
+    pub commit: String,
+    pub context: String,
+    pub state: String,
+    pub description: String,
+    pub target: String,
+}
+
 /// What GitHub says when it is asked to merge by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merging {
@@ -83,6 +93,9 @@ pub struct Repository {
     pub remarks: Vec<FakeRemark>,
     /// What people may do, by login; of others everybody may read.
     pub permissions: BTreeMap<String, &'static str>,
+    /// In the order they were made: of one commit and context the last counts.
+    pub statuses: Vec<FakeStatus>,
+    pub may_set_status: bool,
     /// The repository whose branches the pull requests are of; without one every head is the same made-up commit.
     pub upstream: Option<PathBuf>,
     pub merging: Merging,
@@ -105,6 +118,8 @@ impl Repository {
             checks: Vec::new(),
             remarks: Vec::new(),
             permissions: BTreeMap::new(),
+            statuses: Vec::new(),
+            may_set_status: true,
             upstream: None,
             merging: Merging::Waits,
             has_drafts: true,
@@ -158,8 +173,9 @@ impl Repository {
                 let shown = self.milestones.iter().map(|(number, title)| milestone(*number, title));
                 json_answer(200, &Value::Array(shown.collect()))
             }
+            ("POST", ["statuses", commit]) => self.status(commit, call.body),
             ("POST", ["check-runs"]) => self.check(call.body),
-            ("GET", ["commits", commit, "check-runs"]) => self.checks_of(commit),
+            ("GET", ["commits", commit, "check-runs"]) => self.checks_of(commit, given(call.query, "check_name")),
             ("PATCH", ["check-runs", id]) => self.change_check(id, call.body),
             ("GET", ["collaborators", login, "permission"]) => self.permission(login),
             ("GET", ["issues", "comments", id]) => self.remark(id, |remark, slug| json_answer(200, &shown(remark, slug))),
@@ -311,6 +327,14 @@ impl Repository {
                 add(&mut pull.labels, texts(&body["labels"]));
                 json_answer(200, &Value::Array(pull.labels.iter().map(|name| label(name)).collect()))
             }
+            ("DELETE", "issues", ["labels", gone]) => {
+                let gone = gone.replace("%2F", "/");
+                if !pull.labels.contains(&gone) {
+                    return error(404, "Label does not exist", json!([]));
+                }
+                pull.labels.retain(|label| *label != gone);
+                json_answer(200, &Value::Array(pull.labels.iter().map(|name| label(name)).collect()))
+            }
             ("POST", "issues", ["assignees"]) => {
                 add(&mut pull.assignees, assignable(&body["assignees"]));
                 json_answer(201, &self.issue(&self.pulls[at]))
@@ -372,8 +396,34 @@ impl Repository {
         json_answer(200, &check_run(place, check))
     }
 
-    fn checks_of(&self, commit: &str) -> Answer {
-        let of_commit = self.checks.iter().enumerate().filter(|(_, check)| check.commit == commit);
+    fn status(&mut self, commit: &str, body: &Value) -> Answer {
+        if !self.may_set_status {
+            return error(403, "Resource not accessible by personal access token", json!([]));
+        }
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        if text("description").chars().count() > 140 {
+            return error(
+                422,
+                "Validation Failed",
+                json!([{ "resource": "Status", "field": "description", "code": "custom", "message": "description is too long (maximum is 140 characters)" }]),
+            );
+        }
+        let status = FakeStatus {
+            commit: commit.to_owned(),
+            context: text("context"),
+            state: text("state"),
+            description: text("description"),
+            target: text("target_url"),
+        };
+        let fields = json!({ "state": status.state, "context": status.context, "description": status.description, "target_url": status.target });
+        self.statuses.push(status);
+        json_answer(201, &example_with("status", fields))
+    }
+
+    fn checks_of(&self, commit: &str, name: Option<&str>) -> Answer {
+        let name = name.map(|name| name.replace("%2F", "/"));
+        let of_commit =
+            self.checks.iter().enumerate().filter(|(_, check)| check.commit == commit && name.as_ref().is_none_or(|name| *name == check.name));
         let runs: Vec<Value> = of_commit.map(|(place, check)| check_run(place, check)).collect();
         json_answer(200, &json!({ "total_count": runs.len(), "check_runs": runs }))
     }

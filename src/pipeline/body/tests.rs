@@ -96,15 +96,7 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         templates: BTreeMap::from([("namespace".to_owned(), "ab".repeat(32))]),
         ..Evidence::default()
     };
-    Changes {
-        files: vec!["apps/web/api.yaml".parse().expect("a path")],
-        objects,
-        cut: false,
-        evidence,
-        first: None,
-        expiry: None,
-        applied_within: None,
-    }
+    Changes { files: vec!["apps/web/api.yaml".parse().expect("a path")], objects, cut: false, evidence, first: None, expiry: None, applied_within: None }
 }
 
 fn ticket() -> Value {

@@ -18,7 +18,7 @@ fn start() -> World {
 
 fn ready() -> World {
     let world = prepare();
-    world.github.repository(SLUG, |repository| drop(repository.permissions.insert(ADA.to_owned(), "maintain")));
+    world.github.repository(SLUG, |repository| repository.allow(ADA, "maintain"));
     world
 }
 

@@ -35,7 +35,7 @@ async fn who_may_write_is_githubs_to_say() {
     let fake = fake_with_app();
     let github = github(&fake);
     for (role, may) in [("admin", true), ("maintain", true), ("write", true), ("triage", false), ("read", false), ("none", false)] {
-        fake.repository(SLUG, |repository| drop(repository.permissions.insert("ada".to_owned(), role)));
+        fake.repository(SLUG, |repository| repository.allow("ada", role));
         assert_eq!(github.may_write("ada").await, Ok(may), "{role}");
     }
     fake.clear_ledger();

@@ -201,6 +201,11 @@ impl Repository {
         }
     }
 
+    /// The owner gives somebody a role.
+    pub fn allow(&mut self, login: &str, role: &'static str) {
+        self.permissions.insert(login.to_owned(), role);
+    }
+
     /// Somebody writes a comment on a pull request; tells its id.
     pub fn comment(&mut self, pull: u64, author: &str, body: &str) -> u64 {
         let id = 9_000 + self.remarks.len() as u64;
@@ -216,6 +221,7 @@ impl Repository {
         }
     }
 
+    /// What the example leaves out, and the description wants, is who the role is of.
     fn permission(&self, login: &str) -> Answer {
         let role = *self.permissions.get(login).unwrap_or(&"read");
         // Beside the role GitHub tells what it comes to in the older words.
@@ -224,7 +230,7 @@ impl Repository {
             "triage" => "read",
             role => role,
         };
-        let fields = json!({ "permission": permission, "role_name": role, "user": { "login": login } });
+        let fields = json!({ "permission": permission, "role_name": role, "user": { "login": login, "role_name": role } });
         json_answer(200, &example_with("repository-collaborator-permission-response-if-user-has-admin-permissions", fields))
     }
 

@@ -33,7 +33,9 @@ impl Jira {
         let mut start: u64 = 0;
         while (all.len() as u64) < u64::from(limit) {
             let room = limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX)).min(PAGE);
-            let mut body = json!({ "jql": jql, "maxResults": room, "fields": ["*all"] });
+            // A text in the cloud, a list in a Data Center.
+            let expand = if self.is_cloud() { json!("changelog") } else { json!(["changelog"]) };
+            let mut body = json!({ "jql": jql, "maxResults": room, "fields": ["*all"], "expand": expand });
             match &next {
                 Some(token) => body["nextPageToken"] = Value::clone(token),
                 None if !self.is_cloud() => body["startAt"] = start.into(),

@@ -22,6 +22,7 @@ mod github_queue;
 mod github_refused;
 mod mirror;
 mod policies;
+mod reconciled;
 mod reload;
 mod rivals;
 mod sealed;

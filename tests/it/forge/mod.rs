@@ -7,6 +7,7 @@ mod fields;
 mod github;
 mod local;
 mod look;
+mod missed;
 mod refused;
 
 use crate::support::fake_github::{FakeApp, FakeGithub, SLUG, TOKEN, private_key};

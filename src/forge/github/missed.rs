@@ -9,7 +9,7 @@ use crate::forge::{Comment, ForgeError, Priority};
 use crate::types::Timestamp;
 use http::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Comments, and deliveries, in one page of a listing.
@@ -78,7 +78,7 @@ impl App {
         // The oldest first, as they would have come.
         for (guid, id) in failed.into_iter().rev() {
             if asked < MOST_REDELIVERED && settled.insert(guid) {
-                self.call(&forge, Method::POST, &format!("/app/hook/deliveries/{id}/attempts"), Some(json!({})), priority).await?;
+                self.call(&forge, Method::POST, &format!("/app/hook/deliveries/{id}/attempts"), None, priority).await?;
                 asked += 1;
             }
         }

@@ -8,7 +8,6 @@ use crate::store::{EventFilter, PageQuery};
 use crate::types::{ChannelName, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Tickets a query may find; beyond them the next rounds go on, once these have left the state.
 const MOST_FOUND: u32 = 1_000;
@@ -16,8 +15,6 @@ const MOST_FOUND: u32 = 1_000;
 const AT_ONCE: usize = 50;
 /// Events about a ticket that are looked at.
 const MOST_EVENTS: u32 = 20;
-/// How far a webhook's time may lie before that of the change, because clocks differ.
-const SLACK: Duration = Duration::from_secs(2);
 
 impl Reconciler {
     /// Files the last change of status of every ticket that no delivery told of; tells how many.
@@ -62,7 +59,7 @@ impl Reconciler {
         let kind = "jira.issue.transitioned".parse().ok();
         let filter = EventFilter { source: Some(source.name().clone()), kind, subject: Some(key.to_owned()), ..EventFilter::default() };
         let told = self.pipeline.store.events(&filter, &PageQuery { limit: MOST_EVENTS, after: None }).await?;
-        Ok(told.items.iter().any(|event| event.time >= at.minus(SLACK)))
+        Ok(told.items.iter().any(|event| event.time >= at))
     }
 }
 

@@ -2,15 +2,17 @@
 //! comes after all.
 
 use super::alert::{Alertmanager, alert};
+use super::github::World;
 use super::storms::merge;
+use crate::support::fake_github::{FakeDelivery, FakeGithub, SLUG, Said};
 use crate::support::fake_jira::{EMAIL, FakeJira, Fault, Step, TOKEN};
 use crate::support::server::{TestServer, eventually};
 use kubeops::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use kubeops::types::Timestamp;
 use std::time::Duration;
 
-const KEY: &str = "OPS-42";
 /// Where nobody listens.
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
@@ -68,6 +70,12 @@ fn reconciled(server: &TestServer) -> Vec<Value> {
     server.at().all("/deliveries").into_iter().filter(|delivery| delivery["attributes"]["reconciled"] == "true").collect()
 }
 
+/// The event that opened a request.
+fn event_of(server: &TestServer, request: &Value) -> Value {
+    let events = server.at().all("/events");
+    events.into_iter().find(|event| event["id"] == request["event"]["id"]).expect("its event")
+}
+
 fn nothing_waits(server: &TestServer) {
     eventually("nothing waits", || (server.at().get("/status")["pending_deliveries"] == 0).then_some(()));
 }
@@ -80,10 +88,12 @@ fn a_ticket_approved_while_nobody_listened_opens_one_request_and_its_webhook_ope
         let late = jira.move_status("OPS-7", "Approved");
         server.run();
         let proposed = server.at().settled("OPS-7", "proposed");
-        assert_eq!((&proposed["event"]["type"], &proposed["event"]["time"]), (&json!("jira.issue.transitioned"), &json!("2025-11-20T12:00:04.000Z")));
+        let event = event_of(&server, &proposed);
+        let at = Timestamp::from_unix_millis(jira.issue("OPS-7").history[0].at * 1000).to_string();
+        assert_eq!((&event["type"], &event["time"]), (&json!("jira.issue.transitioned"), &json!(at)), "when it really happened");
         let filed = reconciled(&server);
         assert_eq!((filed.len(), &filed[0]["source"], &filed[0]["state"]), (1, &json!("service-desk"), &json!("dispatched")));
-        assert_eq!(filed[0]["id"], proposed["event"]["delivery"]);
+        assert_eq!(filed[0]["id"], event["delivery"]);
 
         assert_eq!(server.at().ticket(&late).word(), "202 accepted");
         let told_again = eventually("the webhook is read", || server.at().all("/events").into_iter().find(|event| !event["repeats"].is_null()));
@@ -102,10 +112,7 @@ fn what_a_webhook_brought_is_not_filed_whatever_became_of_its_request() {
     server.run();
     asked(&jira, "OPS-7", "payments");
     // Told before the search can find it.
-    let mut body = json!(null);
-    std::thread::scope(|scope| {
-        scope.spawn(|| body = jira.move_status("OPS-7", "Approved")).join().expect("moved");
-    });
+    let body = jira.move_status("OPS-7", "Approved");
     server.at().ticket(&body);
     let proposed = server.at().settled("OPS-7", "proposed");
     merge(&server, &proposed);
@@ -120,7 +127,7 @@ fn what_a_webhook_brought_is_not_filed_whatever_became_of_its_request() {
 fn a_ticket_that_moved_on_while_nobody_listened_takes_its_request_back() {
     let jira = FakeJira::cloud();
     let mut server = prepare(&jira);
-    server.edit_resource("namespace-request.yaml", |text| format!("{text}  withdraw: {{}}\n"));
+    server.edit_resource("namespace-request.yaml", |text| format!("{text}  withdraw: {{ when: event.data.transition.to == \"Cancelled\" }}\n"));
     server.run();
     asked(&jira, "OPS-7", "payments");
     asked(&jira, "OPS-8", "billing");
@@ -210,16 +217,15 @@ fn an_alert_that_fired_while_nobody_listened_is_acted_on_and_taken_back_when_it_
     server.run();
     let key = "prod-eu/web/storefront";
     let proposed = server.at().settled(key, "proposed");
-    assert_eq!((&proposed["event"]["type"], &proposed["event"]["time"]), (&json!("alert.firing"), &json!(starts_at)));
+    let event = event_of(&server, &proposed);
+    assert_eq!((&event["type"], &event["time"]), (&json!("alert.firing"), &json!(starts_at)));
     let filed = reconciled(&server);
-    assert_eq!((filed.len(), &filed[0]["id"]), (1, &proposed["event"]["delivery"]));
-    let said = &proposed["event"]["data"];
-    assert_eq!((&said["groupLabels"]["alertname"], &said["receiver"]), (&json!("KubeHpaMaxedOut"), &json!("kubeops")));
+    assert_eq!((filed.len(), &filed[0]["id"]), (1, &event["delivery"]));
 
     // A notification of the same alert, as Alertmanager writes it, says nothing new.
     let known = server.at().all("/events").len();
-    let mut notified = said.clone();
-    notified["startsAt"] = json!(starts_at.replace('Z', "456789Z"));
+    let mut notified = alert(&starts_at.replace('Z', "456789Z"), Some("0001-01-01T00:00:00Z"));
+    (notified["status"], notified["fingerprint"]) = (json!("firing"), event["subject"].clone());
     let context = json!({ "version": "4", "receiver": "kubeops", "groupLabels": {}, "alerts": [notified] });
     assert_eq!(server.at().alert(&context).word(), "200 duplicate");
     asked_again(&server, "alertmanager");
@@ -270,4 +276,75 @@ fn what_cannot_be_asked_is_refused_at_load_with_its_place() {
         assert!(!refused.status.success() && said.contains(wanted) && said.contains("sources.yaml:"), "{how}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
+}
+
+/// A source for GitHub's webhooks that asks every second.
+fn asks_github(server: &TestServer) {
+    server.secret("GITHUB_WEBHOOK_SECRET", &"0123456789abcdef".repeat(4));
+    server.edit_resource("github.yaml", |_| {
+        "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata:\n  name: github\nspec:\n  kind: github\n  \
+         authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } }\n  reconcile: { every: 1s }\n"
+            .to_owned()
+    });
+}
+
+#[test]
+fn a_merge_while_nobody_listened_is_seen_at_the_next_start() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.server.terminate();
+    world.github.end(pull.number, true);
+    world.server.run();
+    world.server.at().settled("OPS-1", "merged");
+}
+
+#[test]
+fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
+    let mut world = World::prepare(FakeGithub::start());
+    asks_github(&world.server);
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.server.terminate();
+    let now = SystemClock.now().unix_seconds();
+    let said = |id: u64, number: u64, body: &str, edited: i64| Said {
+        id,
+        number,
+        by: "ada".to_owned(),
+        body: body.to_owned(),
+        created: now,
+        updated: now + edited,
+    };
+    world.github.repository(SLUG, |repository| {
+        repository.said = vec![
+            said(1, pull.number, "Looks good to me.", 0),
+            said(2, pull.number, "/kubeops explain", 0),
+            said(3, pull.number, "/kubeops close", 5),
+            said(4, 99, "/kubeops close", 0),
+        ];
+    });
+    world.server.run();
+    let filed = eventually("it is filed", || Some(reconciled(&world.server)).filter(|filed| !filed.is_empty()));
+    assert_eq!((&filed[0]["source"], &filed[0]["attributes"]["x-github-event"]), (&json!("github"), &json!("issue_comment")));
+    let event = eventually("it is read", || world.server.at().all("/events").into_iter().find(|event| event["type"] == "issue_comment.created"));
+    assert_eq!((&event["subject"], &event["delivery"]), (&json!("acme/gitops#1"), &filed[0]["id"]));
+    asked_again(&world.server, "github");
+    assert_eq!(reconciled(&world.server).len(), 1);
+}
+
+#[test]
+fn what_an_apps_webhook_did_not_take_is_sent_again_once() {
+    let mut world = World::prepare_app(FakeGithub::start());
+    asks_github(&world.server);
+    let now = SystemClock.now().unix_seconds();
+    world.github.app(|app| {
+        let delivery = |id: u64, status: u16| FakeDelivery { id, guid: format!("guid-{id}"), at: now - 60, status, redelivery: false };
+        app.deliveries = vec![delivery(3, 202), delivery(2, 503), delivery(1, 202)];
+    });
+    world.server.run();
+    let asked = |world: &World| world.github.calls().iter().filter(|call| call.ends_with("/attempts")).count();
+    eventually("it is asked for", || (asked(&world) == 1).then_some(()));
+    asked_again(&world.server, "github");
+    assert_eq!(asked(&world), 1);
+    assert_eq!(world.server.at().metric("kubeops_reconcile_found_total", &["source=\"github\""]), 1.0);
 }

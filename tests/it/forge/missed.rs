@@ -14,8 +14,7 @@ fn since(seconds: i64) -> Timestamp {
 
 #[tokio::test]
 async fn what_an_apps_webhook_did_not_take_is_asked_for_again_once() {
-    let (fake, clock) = (FakeGithub::start_at(NOW), Arc::new(Hand::default()));
-    fake.install(FakeApp::new());
+    let (fake, clock) = (fake_with_app(), Arc::new(Hand::default()));
     fake.app(|app| {
         // The newest first, over two pages: all was taken but two, one of which was sent again by hand, and what is long past.
         app.deliveries = (0..150).rev().map(|id| delivery(id, NOW - 1_000 + i64::try_from(id).expect("small"), 200)).collect();
@@ -26,7 +25,7 @@ async fn what_an_apps_webhook_did_not_take_is_asked_for_again_once() {
         let by_hand = FakeDelivery { id: 7_000, redelivery: true, status: 200, ..app.deliveries[121].clone() };
         app.deliveries.insert(0, by_hand);
     });
-    let account = account_of(&fake, &clock);
+    let account = account(&fake.url(), as_app(None), &clock);
     let begin = since(NOW - 999);
     assert_eq!(account.redeliver(begin).await.expect("asked"), 2);
     let posts = |fake: &FakeGithub| fake.calls().into_iter().filter(|call| call.starts_with("POST ")).collect::<Vec<_>>();
@@ -46,10 +45,8 @@ async fn comments_since_a_moment_are_told_over_pages_with_a_token_and_not_with_a
     assert_eq!((comments.len(), comments[0].number, comments[0].updated_at), (110, 1, since(NOW + 20)));
     assert_eq!((&comments[109].raw["body"], fake.calls().len()), (&serde_json::json!("words 129"), 2), "one call for a hundred");
 
-    let clock = Arc::new(Hand::default());
-    let app = FakeGithub::start_at(NOW);
-    app.install(FakeApp::new());
-    let github = GitHub::new(&GitHubSettings::of(SLUG).expect("a name"), Arc::new(account_of(&app, &clock)));
+    let app = fake_with_app();
+    let github = repository(&account(&app.url(), as_app(None), &Arc::default()), SLUG);
     assert!(github.comments(since(NOW)).await.expect("none").is_empty());
     assert!(app.calls().is_empty());
 }

@@ -23,7 +23,10 @@ mod reconcile;
 mod tests;
 
 pub use error::{IngressError, Oversized, Refusal, Unproven};
-pub use model::{Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, ReconcileAuthentication, ReconcileSpec, SourceKind, SourceSpec};
+pub use model::{
+    Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, ReconcileAuthentication, ReconcileSpec, SourceKind,
+    SourceSpec,
+};
 pub use reconcile::{Asks, Reconcile};
 
 use crate::event::Occurrence;

@@ -86,7 +86,7 @@ impl App {
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
         take_back(store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
-        let reconciling = reconcile::Driver::new(&pipeline, &inbox, metrics, settings.reconcile_every);
+        let reconciling = reconcile::Driver::new(&pipeline, &inbox, metrics, settings.reconcile_every, settings.retention);
         let reconciling = tokio::spawn(reconciling.run(stopped.clone()));
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
@@ -120,7 +120,21 @@ impl App {
         let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
         let Shared { store, transport, .. } = shared;
         let graceful_timeout = settings.graceful_timeout;
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, reconciling, waker, failure, transport, _lease_owner: lease_owner, graceful_timeout })
+        Ok(Self {
+            state,
+            server,
+            inbox,
+            store,
+            stop,
+            worker,
+            watcher,
+            reconciling,
+            waker,
+            failure,
+            transport,
+            _lease_owner: lease_owner,
+            graceful_timeout,
+        })
     }
 
     /// Returns when the application cannot do its work any more, and tells why; never while it can. It goes on answering until

@@ -2,7 +2,7 @@
 //! Nothing waits for it: a sender that is away is asked again the next time.
 
 use crate::feedback::Outlet;
-use crate::ingress::Source;
+use crate::ingress::{Reconcile, Source};
 use crate::pipeline::{Pipeline, ReconcileError, Reconciler};
 use crate::store::inbox::Inbox;
 use crate::telemetry::Metrics;
@@ -31,11 +31,13 @@ pub struct Driver {
     failing: HashMap<SourceName, String>,
     introduced: Option<Timestamp>,
     since: Timestamp,
+    /// How far back is looked at most.
+    longest: Duration,
 }
 
 impl Driver {
-    /// A driver that has asked nobody yet.
-    pub fn new(pipeline: &Arc<Pipeline>, inbox: &Arc<Inbox>, metrics: &Arc<Metrics>, every: Option<Duration>) -> Self {
+    /// A driver that has asked nobody yet. What is past `retention` is no longer known, so no look goes back that far.
+    pub fn new(pipeline: &Arc<Pipeline>, inbox: &Arc<Inbox>, metrics: &Arc<Metrics>, every: Option<Duration>, retention: Duration) -> Self {
         Self {
             pipeline: Arc::clone(pipeline),
             metrics: Arc::clone(metrics),
@@ -45,6 +47,7 @@ impl Driver {
             failing: HashMap::new(),
             introduced: None,
             since: pipeline.clock.now(),
+            longest: retention / 2,
         }
     }
 
@@ -101,6 +104,7 @@ impl Driver {
 
     async fn ask(&mut self, source: &Source, every: Duration) {
         let Some(reconcile) = source.reconcile() else { return };
+        let reconcile = &Reconcile { look_back: reconcile.look_back.min(self.longest), ..reconcile.clone() };
         let (name, outcome) = (source.name(), self.reconciler.round(source, reconcile).await);
         let now = self.pipeline.clock.now();
         self.due.insert(name.clone(), now.plus(self.jittered(reconcile.every.unwrap_or(every))));
@@ -128,7 +132,9 @@ impl Driver {
             return tracing::debug!(%source, error = words, "what no delivery brought still cannot be asked for");
         }
         match error.class() {
-            ErrorClass::Transient => tracing::warn!(%source, error = words, "what no delivery brought could not be asked for; the next look tries again"),
+            ErrorClass::Transient => {
+                tracing::warn!(%source, error = words, "what no delivery brought could not be asked for; the next look tries again")
+            }
             _ => tracing::error!(%source, error = words, "what no delivery brought cannot be asked for; somebody has to see to it"),
         }
     }

@@ -28,15 +28,7 @@ pub(super) static KIND: Kind = Kind {
         "x-atlassian-webhook-trace",
     ],
     mapping: MappingUse::Optional,
-    types: &[
-        CREATED,
-        UPDATED,
-        TRANSITIONED,
-        "jira.issue.deleted",
-        "jira.comment.created",
-        "jira.comment.updated",
-        "jira.comment.deleted",
-    ],
+    types: &[CREATED, UPDATED, TRANSITIONED, "jira.issue.deleted", "jira.comment.created", "jira.comment.updated", "jira.comment.deleted"],
     read,
     judged_by: Part::Fields(&[
         ("timestamp", Part::Whole),

@@ -137,7 +137,10 @@ impl Dispatcher {
             .collect();
         let own = own::explained(rules, event, &self.channels.ourselves());
         if let Some(why) = own {
-            decisions.iter_mut().filter(|decision| decision.matched).for_each(|decision| decision.message = Some(format!("no request was opened: {why}")));
+            decisions
+                .iter_mut()
+                .filter(|decision| decision.matched)
+                .for_each(|decision| decision.message = Some(format!("no request was opened: {why}")));
             return Decided { decisions, openings: Vec::new(), taken_back: Vec::new() };
         }
         let mut openings = Vec::new();

@@ -152,7 +152,11 @@ impl Metrics {
                 backlog: gauges("forge_backlog", "Tasks that wait or are worked on, by repository.", &["repository"])?,
                 following: Arc::default(),
             },
-            reconcile_rounds: counters("reconcile_rounds_total", "Looks for what no delivery brought, by source and outcome.", &["source", "outcome"])?,
+            reconcile_rounds: counters(
+                "reconcile_rounds_total",
+                "Looks for what no delivery brought, by source and outcome.",
+                &["source", "outcome"],
+            )?,
             reconcile_found: counters("reconcile_found_total", "Deliveries filed, or asked for again, because they had not come.", &["source"])?,
             reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
             resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,

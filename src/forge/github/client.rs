@@ -83,7 +83,15 @@ impl Repository {
         let configured = format!("{}/{}", settings.owner, settings.repository);
         let forge = format!("GitHub repository {configured}");
         let place = Place { owner: settings.owner.clone(), name: settings.repository.clone(), moved: false };
-        Self { account, forge, configured, place: RwLock::new(place), milestones: Mutex::default(), without_queues: AtomicBool::new(false), without_many: AtomicBool::new(false) }
+        Self {
+            account,
+            forge,
+            configured,
+            place: RwLock::new(place),
+            milestones: Mutex::default(),
+            without_queues: AtomicBool::new(false),
+            without_many: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -158,7 +166,8 @@ impl Client {
             answer => answer?,
         };
         let graph: WireGraph = read(self.forge(), &answer.text)?;
-        let all_found = |error: &WireGraphError| !(missing_is_told && error.kind == "NOT_FOUND" && graph.data.get("repository").is_some_and(Value::is_object));
+        let all_found =
+            |error: &WireGraphError| !(missing_is_told && error.kind == "NOT_FOUND" && graph.data.get("repository").is_some_and(Value::is_object));
         let Some(error) = graph.errors.into_iter().find(all_found) else { return Ok(graph.data) };
         if error.is_unknown_field() {
             return Ok(Value::Null);

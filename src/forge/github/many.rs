@@ -117,7 +117,8 @@ impl GitHub {
             for (place, number) in numbers.iter().enumerate() {
                 match found.get(&format!("p{place}")).filter(|found| !found.is_null()) {
                     Some(found) => {
-                        let seen = Seen::deserialize(found).map_err(|_| self.client.unreachable(format!("what it tells of #{number} makes no sense")))?;
+                        let seen =
+                            Seen::deserialize(found).map_err(|_| self.client.unreachable(format!("what it tells of #{number} makes no sense")))?;
                         pulls.push(seen.into_pull(&owner));
                     }
                     None => tracing::warn!(number, forge = self.client.forge(), "a pull request is not there any more"),

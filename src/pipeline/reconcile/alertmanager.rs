@@ -182,7 +182,10 @@ mod tests {
         let body = end_of(&event, at);
         assert_eq!((&body["groupKey"], &body["status"]), (&json!("{}:{alertname=\"Full\"}"), &json!("resolved")));
         let told = &body["alerts"][0];
-        assert_eq!((&told["status"], &told["endsAt"], &told["startsAt"]), (&json!("resolved"), &json!("2026-11-20T13:00:00.000Z"), &json!("2026-11-20T12:00:00.123Z")));
+        assert_eq!(
+            (&told["status"], &told["endsAt"], &told["startsAt"]),
+            (&json!("resolved"), &json!("2026-11-20T13:00:00.000Z"), &json!("2026-11-20T12:00:00.123Z"))
+        );
         assert_eq!((told.get("groupKey"), &told["labels"]["pod"]), (None, &json!("a")));
     }
 }

@@ -1,7 +1,7 @@
 //! GitHub: deliveries of an App that did not get through are asked for again; where there is no App, comments that hold a command are
 //! looked for. What became of pull requests is looked at by [`crate::pipeline::Observer`].
 
-use super::{Reconciled, ReconcileError, Reconciler, headers};
+use super::{ReconcileError, Reconciled, Reconciler, headers};
 use crate::forge::{Comment, Forge, Priority};
 use crate::ingress::Source;
 use crate::inventory::Repository;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// Tickets a query may find; beyond them the next rounds go on, once these have left the state.
 const MOST_FOUND: u32 = 1_000;
 /// Tickets of open requests asked for in one query.
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 100;
 /// Events about a ticket that are looked at.
 const MOST_EVENTS: u32 = 20;
 

@@ -39,7 +39,14 @@ async fn what_an_apps_webhook_did_not_take_is_asked_for_again_once() {
 #[tokio::test]
 async fn comments_since_a_moment_are_told_over_pages_with_a_token_and_not_with_an_app() {
     let fake = fake();
-    let said = |number: u64| Said { id: number, number: 1, by: "ada".to_owned(), body: format!("words {number}"), created: NOW, updated: NOW + i64::try_from(number).expect("small") };
+    let said = |number: u64| Said {
+        id: number,
+        number: 1,
+        by: "ada".to_owned(),
+        body: format!("words {number}"),
+        created: NOW,
+        updated: NOW + i64::try_from(number).expect("small"),
+    };
     fake.repository(SLUG, |repository| repository.said = (0..130).map(said).collect());
     let comments = github(&fake).comments(since(NOW + 20)).await.expect("comments");
     assert_eq!((comments.len(), comments[0].number, comments[0].updated_at), (110, 1, since(NOW + 20)));

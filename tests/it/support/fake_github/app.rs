@@ -63,7 +63,14 @@ impl FakeDelivery {
 impl FakeApp {
     /// App 12, whose installation at `acme` is 34 and whose tokens last an hour.
     pub fn new() -> Self {
-        Self { id: 12, installations: BTreeMap::from([("acme".to_owned(), 34)]), lifetime: 3600, contents: "write", tokens: Vec::new(), deliveries: Vec::new() }
+        Self {
+            id: 12,
+            installations: BTreeMap::from([("acme".to_owned(), 34)]),
+            lifetime: 3600,
+            contents: "write",
+            tokens: Vec::new(),
+            deliveries: Vec::new(),
+        }
     }
 
     /// The installation a token is of, as long as it lasts.

@@ -60,7 +60,8 @@ impl Repository {
     /// Many pull requests by their aliases, each as it is asked for; what is not there is null, and told.
     fn many(&self, fields: &[Field], variables: &Value) -> Answer {
         if !self.has_many {
-            let error = json!({ "message": "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'", "extensions": { "code": "undefinedField" } });
+            let error =
+                json!({ "message": "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'", "extensions": { "code": "undefinedField" } });
             return json_answer(200, &json!({ "errors": [error] }));
         }
         let (mut found, mut missing) = (serde_json::Map::new(), Vec::new());

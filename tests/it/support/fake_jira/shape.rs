@@ -44,8 +44,13 @@ static LINK: Shape = Object(&[
 ]);
 static ASSIGN_CLOUD: Shape = Object(&[("accountId", true, Null(&Text))]);
 static ASSIGN_SERVER: Shape = Object(&[("name", true, Null(&Text))]);
-static SEARCH_CLOUD: Shape =
-    Object(&[("jql", true, Text), ("maxResults", true, Count), ("fields", true, List(&Text)), ("expand", false, Text), ("nextPageToken", false, Text)]);
+static SEARCH_CLOUD: Shape = Object(&[
+    ("jql", true, Text),
+    ("maxResults", true, Count),
+    ("fields", true, List(&Text)),
+    ("expand", false, Text),
+    ("nextPageToken", false, Text),
+]);
 static SEARCH_SERVER: Shape = Object(&[
     ("jql", true, Text),
     ("maxResults", true, Count),

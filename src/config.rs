@@ -87,6 +87,8 @@ pub struct Settings {
     pub task_max_attempts: u32,
     /// `OBSERVE_SECONDS`.
     pub observe_every: Duration,
+    /// `RECONCILE_SECONDS`; none for 0.
+    pub reconcile_every: Option<Duration>,
     /// `FETCH_MAX_AGE_SECONDS`.
     pub fetch_max_age: Duration,
     /// `FORGE_WRITE_PAUSE_MS`.
@@ -253,6 +255,7 @@ impl<'a> Reader<'a> {
             worker_concurrency: self.get("WORKER_CONCURRENCY", number(1, 256)),
             task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),
             observe_every: self.get("OBSERVE_SECONDS", span(1, 86_400, 1)),
+            reconcile_every: Some(self.get("RECONCILE_SECONDS", span(0, 86_400, 1))).filter(|every| !every.is_zero()),
             fetch_max_age: self.get("FETCH_MAX_AGE_SECONDS", span(0, 3600, 1)),
             forge_write_pause: Duration::from_millis(self.get("FORGE_WRITE_PAUSE_MS", number(0, 60_000))),
             max_queued_deliveries: self.get("MAX_QUEUED_DELIVERIES", number(1, 1_000_000_000)),

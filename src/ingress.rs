@@ -18,11 +18,16 @@ mod json;
 mod kinds;
 mod mapping;
 mod model;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 
 pub use error::{IngressError, Oversized, Refusal, Unproven};
-pub use model::{Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, SourceKind, SourceSpec};
+pub use model::{
+    Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, ReconcileAuthentication, ReconcileSpec, SourceKind,
+    SourceSpec,
+};
+pub use reconcile::{Asks, Reconcile};
 
 use crate::event::Occurrence;
 use crate::types::{SecretName, SourceName, SpecError, Timestamp};
@@ -95,6 +100,9 @@ pub struct Received {
     pub attributes: Attributes,
 }
 
+/// The attribute of a delivery that nobody sent: what it says was asked for. No header is ever kept under this name.
+pub const RECONCILED: &str = "reconciled";
+
 /// What is told of a delivery when it arrives: enough to keep it and to answer. What it says is read when it is dispatched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
@@ -133,6 +141,7 @@ pub struct Source {
     limits: Limits,
     keep: Vec<String>,
     reader: Reader,
+    reconcile: Option<Reconcile>,
     warnings: Vec<SpecError>,
 }
 
@@ -202,6 +211,19 @@ impl Source {
         match &self.reader {
             Reader::Own(_) => Some(self.kind.types.to_vec()),
             Reader::Mapped(mapping, _) => mapping.literal_type().map(|literal| vec![literal.as_str()]),
+        }
+    }
+
+    /// How its sender is asked for what no delivery brought.
+    pub fn reconcile(&self) -> Option<&Reconcile> {
+        self.reconcile.as_ref()
+    }
+
+    /// The secret that is shown to its sender when it is asked.
+    pub fn reconcile_secret(&self) -> Option<&SecretName> {
+        match &self.reconcile.as_ref()?.asks {
+            Asks::Alertmanager { authentication, .. } => authentication.as_ref().map(ReconcileAuthentication::secret),
+            Asks::Jira { .. } | Asks::Github => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Glue: the channels in force, each made once for its settings.
 
 use crate::clock::Clock;
-use crate::feedback::{FeedbackError, Makings, Outlet, SecretSource, TIMEOUT};
+use crate::feedback::{Account, FeedbackError, Makings, Outlet, SecretSource, TIMEOUT};
 use crate::inventory::ChannelSpec;
 use crate::pipeline::{Channels, Rules};
 use crate::secrets::SecretProvider;
@@ -40,5 +40,10 @@ impl Channels for ConfiguredChannels {
         let outlet = Outlet::open(channel, Makings { secret, clock: Arc::clone(&self.clock), timeout: TIMEOUT })?;
         made.insert(name.clone(), (channel.spec.clone(), outlet.clone()));
         Ok(outlet)
+    }
+
+    fn ourselves(&self) -> Vec<Account> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.values().filter_map(|(_, outlet)| if let Outlet::Tracker(tracker) = outlet { tracker.known_account() } else { None }).collect()
     }
 }

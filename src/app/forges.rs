@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
-    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Reaction, Remark,
-    Review, WindowSpec,
+    Account, AccountReport, CheckSpec, Comment, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec,
+    Reaction, Remark, Review, WindowSpec,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
 use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
@@ -15,8 +15,9 @@ use crate::pipeline::{Forges, Rules};
 use crate::secrets::SecretProvider;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::types::{BranchName, RepositoryName, SecretName};
+use crate::types::{BranchName, RepositoryName, SecretName, Timestamp};
 use async_trait::async_trait;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -202,6 +203,22 @@ impl Forges for ConfiguredForges {
         }
     }
 
+    async fn redeliver(&self, since: Timestamp) -> Result<u64, ForgeError> {
+        let rules = self.rules.current();
+        for repository in rules.set.inventory.repositories.values() {
+            // An account is made with the first of its repositories.
+            if let Some(Err(error)) = self.github(repository) {
+                tracing::debug!(repository = %repository.name, %error, "its account cannot be used");
+            }
+        }
+        let accounts: Vec<Arc<Account>> = self.made().accounts.values().cloned().collect();
+        let mut asked = 0;
+        for account in accounts {
+            asked += account.redeliver(since).await?;
+        }
+        Ok(asked)
+    }
+
     fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)> {
         let configured = self.rules.current();
         let configured = &configured.set.inventory.repositories;
@@ -287,6 +304,14 @@ impl Forge for Counted {
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
         self.count("look", self.forge.look(numbers, since).await)
+    }
+
+    async fn comments(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
+        self.count("comments", self.forge.comments(since).await)
+    }
+
+    async fn surroundings(&self, number: u64) -> Result<(Value, Value), ForgeError> {
+        self.count("surroundings", self.forge.surroundings(number).await)
     }
 
     async fn why_refused(&self) -> Result<(), ForgeError> {

@@ -8,6 +8,7 @@ mod inventory;
 mod lease_owner;
 mod operations;
 mod pulls;
+mod reconcile;
 mod reload;
 pub mod resources_dir;
 mod sealing;
@@ -19,7 +20,7 @@ use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Mirrors, PerRepository, Transport};
-use crate::pipeline::{Dispatcher, JustPushed, Pipeline, Refusals, Rules};
+use crate::pipeline::{JustPushed, Pipeline, Refusals, Rules};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -45,6 +46,7 @@ pub struct App {
     stop: watch::Sender<bool>,
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
+    reconciling: JoinHandle<()>,
     waker: JoinHandle<()>,
     failure: watch::Receiver<Option<String>>,
     transport: Arc<PerRepository>,
@@ -84,6 +86,8 @@ impl App {
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
         take_back(store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
+        let reconciling = reconcile::Driver::new(&pipeline, &inbox, metrics, settings.reconcile_every, settings.retention);
+        let reconciling = tokio::spawn(reconciling.run(stopped.clone()));
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let intake =
@@ -116,7 +120,21 @@ impl App {
         let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
         let Shared { store, transport, .. } = shared;
         let graceful_timeout = settings.graceful_timeout;
-        Ok(Self { state, server, inbox, store, stop, worker, watcher, waker, failure, transport, _lease_owner: lease_owner, graceful_timeout })
+        Ok(Self {
+            state,
+            server,
+            inbox,
+            store,
+            stop,
+            worker,
+            watcher,
+            reconciling,
+            waker,
+            failure,
+            transport,
+            _lease_owner: lease_owner,
+            graceful_timeout,
+        })
     }
 
     /// Returns when the application cannot do its work any more, and tells why; never while it can. It goes on answering until
@@ -151,7 +169,7 @@ impl App {
         let _ = self.stop.send(true);
         let everything = async {
             // Answers in flight wait for the inbox, so the inbox ends after the server.
-            let ((), _) = tokio::join!(self.server.stop(true), self.worker);
+            let ((), _, _) = tokio::join!(self.server.stop(true), self.worker, self.reconciling);
             self.inbox.shutdown().await;
             self.waker.abort();
             self.watcher.abort();
@@ -336,8 +354,7 @@ fn start_worker(
     inbox: &Arc<Inbox>,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<Result<(), UpkeepEnded>> {
-    let dispatcher =
-        Arc::new(Dispatcher { store: Arc::clone(&pipeline.store), rules: Arc::clone(&pipeline.rules), clock: Arc::clone(&pipeline.clock) });
+    let dispatcher = Arc::new(pipeline.dispatcher());
     let options = WorkerOptions {
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,

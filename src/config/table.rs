@@ -87,6 +87,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("WORKER_CONCURRENCY", "Repositories that git works on at the same time; four times as many have pull requests opened."),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),
     ("OBSERVE_SECONDS", "Seconds between looks at open pull requests, for merges and closes nobody told of."),
+    ("RECONCILE_SECONDS", "Seconds between looks at the senders of sources with `reconcile`, for what no delivery brought; 0: none."),
     (
         "FETCH_MAX_AGE_SECONDS",
         "Seconds for which the tip of a base branch is believed before it is fetched again; a base that moved meanwhile is noticed at the push. 0: fetched every time.",

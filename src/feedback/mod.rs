@@ -3,6 +3,7 @@
 //! itself what may have been done, and never put a secret or somebody's mention into what it says.
 
 mod adf;
+mod alerts;
 mod error;
 mod http;
 mod jira;
@@ -11,6 +12,7 @@ mod slack;
 mod webhook;
 mod wiki;
 
+pub use alerts::{Alerts, AlertsAt};
 pub use error::FeedbackError;
 pub use jira::Jira;
 pub use slack::Slack;
@@ -202,7 +204,7 @@ pub trait Tracker: Send + Sync + 'static {
     /// When it cannot be read.
     async fn issue(&self, key: &str) -> Result<Issue, FeedbackError>;
 
-    /// The issues a JQL query finds, in its order, at most `limit`.
+    /// The issues a JQL query finds, in its order, at most `limit`, each with its latest changes under `changelog.histories`.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -213,6 +215,9 @@ pub trait Tracker: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be asked.
     async fn myself(&self) -> Result<Account, FeedbackError>;
+
+    /// The same, where it was asked before.
+    fn known_account(&self) -> Option<Account>;
 }
 
 /// Something that happened, to be told to whoever listens.

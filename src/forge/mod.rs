@@ -18,6 +18,7 @@ pub use window::{HELD_LABEL, WINDOW_CONTEXT, WindowSpec};
 
 use crate::types::{BranchName, CommitSha, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What the flow of a request needs of a forge.
@@ -91,6 +92,24 @@ pub trait Forge: Send + Sync {
     /// What the forge gives; then the look is made again with the same `since`.
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError>;
 
+    /// Comments that were written or changed since a moment, the oldest first, where nobody else sees to it that none is missed.
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn comments(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
+        let _ = since;
+        Ok(Vec::new())
+    }
+
+    /// What a webhook about a comment on this pull request has beside it: the pull request as an issue, and the repository.
+    ///
+    /// # Errors
+    /// What the forge gives.
+    async fn surroundings(&self, number: u64) -> Result<(Value, Value), ForgeError> {
+        let _ = number;
+        Ok((Value::Null, Value::Null))
+    }
+
     /// Asked when git was refused: whether the forge knows a reason. That is the error; without one git's own stands, also
     /// where the token is not taken here either, because whoever replaces it in time loses nothing.
     ///
@@ -112,6 +131,17 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// What the forge gives.
     async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError>;
+}
+
+/// A comment on a pull request, as a forge shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comment {
+    /// The pull request's number.
+    pub number: u64,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// All of it, in the form that the forge's webhooks have.
+    pub raw: Value,
 }
 
 /// What a look at many pull requests found.

@@ -55,9 +55,12 @@ pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<
         let message = format!("the mapping reads `headers`, which holds only {}", kind.keep.join(", "));
         findings.warn("/mapping", message, "list the headers it needs under `headers`");
     }
+    let reconcile = spec.reconcile.and_then(|reconcile| {
+        super::reconcile::compile(kind.kind, reconcile, spec.mapping.as_ref()).map_err(|errors| findings.errors.extend(errors)).ok()
+    });
     match (proof, reader) {
         (Some(proof), Some(reader)) if findings.errors.is_empty() => {
-            Ok(Source { name, kind, description: spec.description, proof, allow_from, limits, keep, reader, warnings: findings.warnings })
+            Ok(Source { name, kind, description: spec.description, proof, allow_from, limits, keep, reader, reconcile, warnings: findings.warnings })
         }
         _ => Err(findings.errors),
     }
@@ -202,7 +205,9 @@ fn keep(kind: &Kind, proof: Option<&Proof>, headers: &[String], findings: &mut F
     for (index, header) in headers.iter().enumerate() {
         let pointer = format!("/headers/{index}");
         let name = header_name(&pointer, header, findings);
-        if proof.contains(&name.as_str()) || TELLING.iter().any(|word| name.contains(word)) {
+        if name == super::RECONCILED {
+            findings.error(pointer, "KubeOps itself writes this beside a delivery, and no sender may", "leave it out");
+        } else if proof.contains(&name.as_str()) || TELLING.iter().any(|word| name.contains(word)) {
             findings.error(pointer, format!("{name} may hold a secret, and what is kept can be read later"), "leave it out");
         } else if !keep.contains(&name) {
             keep.push(name);

@@ -28,21 +28,13 @@ pub(super) static KIND: Kind = Kind {
         "x-atlassian-webhook-trace",
     ],
     mapping: MappingUse::Optional,
-    types: &[
-        "jira.issue.created",
-        UPDATED,
-        TRANSITIONED,
-        "jira.issue.deleted",
-        "jira.comment.created",
-        "jira.comment.updated",
-        "jira.comment.deleted",
-    ],
+    types: &[CREATED, UPDATED, TRANSITIONED, "jira.issue.deleted", "jira.comment.created", "jira.comment.updated", "jira.comment.deleted"],
     read,
     judged_by: Part::Fields(&[
         ("timestamp", Part::Whole),
         ("webhookEvent", Part::Whole),
         ("issue", Part::Fields(&[("key", Part::Whole), ("fields", Part::Fields(&[("status", Part::Whole)]))])),
-        ("changelog", Part::Fields(&[("items", Part::Whole)])),
+        ("changelog", Part::Fields(&[("id", Part::Whole), ("items", Part::Whole)])),
         ("transition", Part::Whole),
     ]),
     check_subject: check_key,
@@ -51,12 +43,13 @@ pub(super) static KIND: Kind = Kind {
 /// Stable across retries, unique within one tenant, outside the signature.
 const IDENTIFIER: &str = "x-atlassian-webhook-identifier";
 
+const CREATED: &str = "jira.issue.created";
 const UPDATED: &str = "jira.issue.updated";
 const TRANSITIONED: &str = "jira.issue.transitioned";
 
 /// `webhookEvent` and the event type it becomes. Anything else that is well-formed is a type nobody handles.
 const EVENTS: [(&str, &str); 6] = [
-    ("jira:issue_created", "jira.issue.created"),
+    ("jira:issue_created", CREATED),
     ("jira:issue_updated", UPDATED),
     ("jira:issue_deleted", "jira.issue.deleted"),
     ("comment_created", "jira.comment.created"),
@@ -104,11 +97,32 @@ fn read(document: Document<'_>) -> Result<Reading, IngressError> {
         (Some(kind), None) => kind,
         (None, None) => UPDATED,
     };
+    let key = key(kind, &subject, &body, transition.as_ref());
     if let Some(transition) = transition {
         body.insert("transition".to_owned(), Value::Object(transition));
     }
     let occurrence = Occurrence { kind: event_type(kind)?, subject, time, data: Value::Object(body) };
-    Ok(Reading { sightings: vec![Sighting { occurrence, key: None }], identity, handled: true })
+    Ok(Reading { sightings: vec![Sighting { occurrence, key }], identity, handled: true })
+}
+
+/// What a transition is known by, whoever tells of it: two hooks, or a search that finds the ticket where no hook told. It is the
+/// change's id in the issue's history, with where it led. An issue is created once.
+fn key(kind: &str, subject: &str, body: &Map<String, Value>, transition: Option<&Map<String, Value>>) -> Option<Vec<String>> {
+    let own = match transition {
+        Some(transition) => {
+            // Cloud's webhooks write it as a number or as a text, its history as a text.
+            let id = match body.get("changelog")?.get("id")? {
+                Value::String(id) => id.clone(),
+                Value::Number(id) => id.to_string(),
+                _ => return None,
+            };
+            let to = transition.get("to").and_then(Value::as_str).unwrap_or_default();
+            vec![id, to.to_owned()]
+        }
+        None if kind == CREATED => vec![body.get("issue")?.get("id")?.as_str()?.to_owned()],
+        None => return None,
+    };
+    Some([kind.to_owned(), subject.to_owned()].into_iter().chain(own).collect())
 }
 
 /// `timestamp`, in milliseconds.

@@ -1,7 +1,7 @@
 //! The `spec:` of a document of kind `Source`, as an author writes it.
 //! Pure shape: what fits together is decided in `check`. It holds the names of secrets, never a secret.
 
-use crate::types::SecretName;
+use crate::types::{ChannelName, SecretName, SpecDuration};
 use serde::{Deserialize, Serialize};
 
 /// One configured webhook sender: its kind, how it proves itself, and what is read from its deliveries.
@@ -38,6 +38,70 @@ pub struct SourceSpec {
     /// of "Send web request" actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Mapping>,
+    /// Has the sender asked, from time to time and at the start, for what no delivery brought. For `jira`, `alertmanager` and
+    /// `github`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<ReconcileSpec>,
+}
+
+/// How a sender is asked for what no delivery brought.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReconcileSpec {
+    /// How far apart the looks are; `RECONCILE_SECONDS` unless given, at least `1s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<SpecDuration>,
+    /// What happened longer ago than this is left alone; `7d` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look_back: Option<SpecDuration>,
+    /// `jira`: the channel of the Jira whose tickets these are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelName>,
+    /// `jira`: a JQL query that finds the tickets in the state that automations wait for, such as `project = OPS AND status = Approved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jql: Option<String>,
+    /// `alertmanager`: its address, without `/api`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// `alertmanager`: the name of the receiver that sends to this source; alerts that are routed elsewhere are left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<String>,
+    /// `alertmanager`: who we are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<ReconcileAuthentication>,
+    /// `alertmanager`: how long an alert has to be gone before it counts as resolved, because one that was started again has
+    /// forgotten; `5m` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone_for: Option<SpecDuration>,
+}
+
+/// Who we are at an Alertmanager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ReconcileAuthentication {
+    /// A user and a password.
+    #[serde(rename_all = "camelCase")]
+    Basic {
+        /// The user.
+        username: String,
+        /// Name of the secret that holds the password.
+        secret: SecretName,
+    },
+    /// A token.
+    #[serde(rename_all = "camelCase")]
+    Bearer {
+        /// Name of the secret that holds the token.
+        secret: SecretName,
+    },
+}
+
+impl ReconcileAuthentication {
+    /// The secret it names.
+    pub fn secret(&self) -> &SecretName {
+        match self {
+            Self::Basic { secret, .. } | Self::Bearer { secret } => secret,
+        }
+    }
 }
 
 /// A kind of sender.

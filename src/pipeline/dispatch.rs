@@ -1,6 +1,6 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
-use super::{InForce, Rules, signals};
+use super::{Channels, InForce, Rules, own, signals};
 use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
@@ -28,6 +28,8 @@ pub struct Dispatcher {
     pub store: Arc<dyn Store>,
     /// The resources in force.
     pub rules: Arc<Rules>,
+    /// Where our own changes are told from those of others.
+    pub channels: Arc<dyn Channels>,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
 }
@@ -135,6 +137,14 @@ impl Dispatcher {
                 message: None,
             })
             .collect();
+        let own = own::explained(rules, event, &self.channels.ourselves());
+        if let Some(why) = own {
+            decisions
+                .iter_mut()
+                .filter(|decision| decision.matched)
+                .for_each(|decision| decision.message = Some(format!("no request was opened: {why}")));
+            return Decided { decisions, openings: Vec::new(), taken_back: Vec::new() };
+        }
         let mut openings = Vec::new();
         for automation in matched {
             match keys(&automation, &scope) {

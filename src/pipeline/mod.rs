@@ -20,6 +20,7 @@ mod holds;
 mod observe;
 mod operations;
 mod outcome;
+mod own;
 mod planning;
 mod plans;
 mod preview;
@@ -33,6 +34,7 @@ mod reverts;
 mod rules;
 mod signals;
 mod planned;
+mod reconcile;
 mod telling;
 mod tidy;
 mod told;
@@ -45,19 +47,20 @@ pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, asked, preview, preview_asked, preview_on};
 pub use pushed::JustPushed;
+pub use reconcile::{ReconcileError, Reconciled, Reconciler};
 pub use refused::Refusals;
 pub use rules::{InForce, Rules};
 pub use told::{Outcome, Told};
 
 use crate::clock::Clock;
-use crate::feedback::{FeedbackError, Outlet};
+use crate::feedback::{Account, FeedbackError, Outlet};
 use crate::forge::{AccountReport, Forge, ForgeError, Priority, Review};
 use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec, SshAccess};
 use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
 use crate::secrets::SecretProvider;
 use crate::store::{ClaimedTask, Store, TaskKind, lane};
-use crate::types::{ChannelName, RepositoryName};
+use crate::types::{ChannelName, RepositoryName, Timestamp};
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -83,6 +86,12 @@ pub trait Forges: Send + Sync + 'static {
     /// Git was refused with them: a token that can be made anew is.
     async fn git_refused(&self, repository: &Repository);
 
+    /// Has the forges send again, once, what was sent since a moment and did not get through; tells how many deliveries.
+    ///
+    /// # Errors
+    /// What a forge gives.
+    async fn redeliver(&self, since: Timestamp) -> Result<u64, ForgeError>;
+
     /// How the accounts at forges stand, each with the repositories it is used for.
     fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)>;
 }
@@ -94,6 +103,9 @@ pub trait Channels: Send + Sync + 'static {
     /// # Errors
     /// When there is none, or its settings do not serve.
     fn outlet(&self, channel: &ChannelName) -> Result<Outlet, FeedbackError>;
+
+    /// Who we are on the channels that have issues, as far as they were asked.
+    fn ourselves(&self) -> Vec<Account>;
 }
 
 /// Everything a step needs of the world.

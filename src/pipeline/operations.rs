@@ -128,6 +128,12 @@ impl Pipeline {
         }
     }
 
+    /// What reads deliveries with the same rules, store and time.
+    pub fn dispatcher(&self) -> Dispatcher {
+        let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
+        Dispatcher { store, rules, channels: Arc::clone(&self.channels), clock: Arc::clone(&self.clock) }
+    }
+
     /// Dispatches a stored delivery again under the rules in force, its events being told anew, and tells the requests
     /// opened or joined.
     ///
@@ -135,7 +141,7 @@ impl Pipeline {
     /// When there is no such delivery, or it cannot be read any more.
     pub async fn replay(self: &Arc<Self>, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError> {
         let delivery = self.store.delivery(id).await?;
-        let dispatcher = Dispatcher { store: Arc::clone(&self.store), rules: Arc::clone(&self.rules), clock: Arc::clone(&self.clock) };
+        let dispatcher = self.dispatcher();
         let actor = actor.to_owned();
         let entry = blocking(move || Ok(dispatcher.read_anew(&delivery, &actor))).await?;
         if let Some(error) = &entry.error {

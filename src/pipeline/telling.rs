@@ -107,6 +107,8 @@ impl Pipeline {
                     Ok(act) => act,
                     Err(why) => return Ok(Done::Cannot(why)),
                 };
+                // What comes back of it as an event is known by who made it.
+                tracker.myself().await?;
                 Ok(tracker.act(&issue, &act, asked_before).await?)
             }
             Outlet::Notifier(notifier) => {

@@ -7,7 +7,7 @@ use super::sealing::{self, Sealings};
 use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
 use crate::event::EventType;
-use crate::ingress::{Source, SourceSpec};
+use crate::ingress::{Asks, Reconcile, Source, SourceSpec};
 use crate::inventory::{Channel, ChannelSpec, Inventory, NO_CALENDAR, Repository};
 use crate::plan::{CommitText, GroupText, Recipe, Words};
 use crate::render::Catalogue;
@@ -112,6 +112,7 @@ impl ResourceSet {
         of(Kind::Calendar).for_each(|document| set.add_calendar(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
         of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
+        of(Kind::Source).for_each(|document| set.check_reconciled(document, &mut found));
         set.close_own_secrets();
         (set.policies, set.named_resources) = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
         let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
@@ -161,11 +162,28 @@ impl ResourceSet {
         match Source::compile(name.clone(), spec) {
             Ok(source) => {
                 found.extend(source.warnings().iter().cloned().map(|warning| diagnostic(document, Level::Warning, warning)));
-                self.add_secrets(document, source.secret_names().iter().cloned());
+                self.add_secrets(document, source.secret_names().iter().chain(source.reconcile_secret()).cloned());
                 self.sources.insert(name, Arc::new(source));
             }
             Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),
         }
+    }
+
+    /// Whether the channel on which a source's sender is asked is that of a Jira.
+    fn check_reconciled(&self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let source = self.sources.get(document.name.as_str());
+        let Some(Reconcile { asks: Asks::Jira { channel, .. }, .. }) = source.and_then(|source| source.reconcile()) else { return };
+        let known: Vec<&str> = self.inventory.channels.keys().map(|name| name.as_str()).collect();
+        let error = match self.inventory.channels.get(channel) {
+            None if is_broken(found, Kind::Channel, channel.as_str()) => return,
+            None => no_such("/reconcile/channel", Kind::Channel, channel.as_str(), &known),
+            Some(of) if of.spec.kind() != "jira" => {
+                let message = format!("the channel {channel} is a {}, which has no issues", of.spec.kind());
+                SpecError::new("/reconcile/channel", message).hint("name a channel of a Jira")
+            }
+            Some(_) => return,
+        };
+        found.push(diagnostic(document, Level::Error, error));
     }
 
     fn add_repository(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {

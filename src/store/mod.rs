@@ -25,7 +25,7 @@ pub use tasks::*;
 pub use trace::Clue;
 
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
-use crate::types::{CommitSha, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::types::{CommitSha, DeliveryId, ErrorClass, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -237,6 +237,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events, newest first.
     async fn events(&self, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError>;
+
+    /// Which of these keys of a source's events are recorded, in their order: see [`DispatchedEvent::key`].
+    async fn are_recorded(&self, source: &SourceName, keys: &[String]) -> Result<Vec<bool>, StoreError>;
 
     // ---- pull requests of the local forge -----------------------------------------------------------------------
 

@@ -50,6 +50,8 @@ pub struct Metrics {
     requests: IntGaugeVec,
     forge_calls: IntCounterVec,
     forges: Forges,
+    reconcile_rounds: IntCounterVec,
+    reconcile_found: IntCounterVec,
     reloads: IntCounterVec,
     resources_valid: IntGauge,
     tasks_dead: IntGauge,
@@ -150,6 +152,12 @@ impl Metrics {
                 backlog: gauges("forge_backlog", "Tasks that wait or are worked on, by repository.", &["repository"])?,
                 following: Arc::default(),
             },
+            reconcile_rounds: counters(
+                "reconcile_rounds_total",
+                "Looks for what no delivery brought, by source and outcome.",
+                &["source", "outcome"],
+            )?,
+            reconcile_found: counters("reconcile_found_total", "Deliveries filed, or asked for again, because they had not come.", &["source"])?,
             reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
             resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
             tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
@@ -186,6 +194,12 @@ impl Metrics {
     /// A stage of a request is over.
     pub fn stage(&self, stage: &str, took: Duration) {
         self.stage_duration.with_label_values(&[stage]).observe(took.as_secs_f64());
+    }
+
+    /// A source's sender was asked for what no delivery brought; `found` are deliveries, none when it could not be asked.
+    pub fn reconciled(&self, source: &str, found: Option<u64>) {
+        self.reconcile_rounds.with_label_values(&[source, if found.is_some() { "done" } else { "failed" }]).inc();
+        self.reconcile_found.with_label_values(&[source]).inc_by(found.unwrap_or_default());
     }
 
     /// A forge was called.

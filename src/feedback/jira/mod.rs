@@ -90,4 +90,8 @@ impl Tracker for Jira {
     async fn myself(&self) -> Result<Account, FeedbackError> {
         self.myself.get_or_try_init(|| self.read_myself()).await.cloned()
     }
+
+    fn known_account(&self) -> Option<Account> {
+        self.myself.get().cloned()
+    }
 }

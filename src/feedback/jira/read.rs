@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Issues in one page of a search.
-const PAGE: u32 = 50;
+const PAGE: u32 = 100;
+/// What a search shows of an issue: the fields that webhooks have.
+const FOUND: [&str; 3] = ["*all", "-comment", "-worklog"];
 /// What an [`Issue`] is made of.
 const FIELDS: &str = "status,updated,labels,assignee,resolution";
 
@@ -33,7 +35,9 @@ impl Jira {
         let mut start: u64 = 0;
         while (all.len() as u64) < u64::from(limit) {
             let room = limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX)).min(PAGE);
-            let mut body = json!({ "jql": jql, "maxResults": room, "fields": ["*all"] });
+            // A text in the cloud, a list in a Data Center.
+            let expand = if self.is_cloud() { json!("changelog") } else { json!(["changelog"]) };
+            let mut body = json!({ "jql": jql, "maxResults": room, "fields": FOUND, "expand": expand });
             match &next {
                 Some(token) => body["nextPageToken"] = Value::clone(token),
                 None if !self.is_cloud() => body["startAt"] = start.into(),

@@ -8,6 +8,7 @@ use super::transport::Transport;
 use crate::clock::Clock;
 use crate::forge::{AccountReport, ForgeError, Priority};
 use crate::inventory::AppId;
+use crate::types::Timestamp;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +104,18 @@ impl Account {
                 Some(installation) => installation.budget.check(CORE, priority).map_err(held),
                 None => app.budget().check(CORE, priority).map_err(held),
             },
+        }
+    }
+
+    /// Has every delivery to an App's webhook that was not taken since a moment sent again, each once; tells how many. With a token
+    /// there is no such thing.
+    ///
+    /// # Errors
+    /// What GitHub gives.
+    pub async fn redeliver(&self, since: Timestamp) -> Result<u64, ForgeError> {
+        match &self.who {
+            Who::Token { .. } => Ok(0),
+            Who::App(app) => app.redeliver(since).await,
         }
     }
 

@@ -188,7 +188,7 @@ impl App {
     }
 
     /// Calls GitHub as the App itself. A signature that is refused for its time is made once more by GitHub's clock.
-    async fn call(&self, forge: &str, method: Method, route: &str, body: Option<Value>, priority: Priority) -> Result<Answer, ForgeError> {
+    pub(super) async fn call(&self, forge: &str, method: Method, route: &str, body: Option<Value>, priority: Priority) -> Result<Answer, ForgeError> {
         let (mut corrected, mut route) = (false, route.to_owned());
         for _ in 0..4 {
             let limited = |limited: super::budget::Limited| limited.of(forge);
@@ -213,6 +213,11 @@ impl App {
             }
         }
         Err(ForgeError::Unreachable { forge: forge.to_owned(), message: "it leads round in a circle".to_owned() })
+    }
+
+    /// Path and query of an address at the same GitHub.
+    pub(super) fn route_of(&self, address: &str) -> Option<String> {
+        self.transport.route_of(address)
     }
 
     /// Whether the signature was refused for its time, and GitHub said what time it is.

@@ -4,7 +4,7 @@
 use super::account::{Access, Account};
 use super::budget::{self, Kind};
 use super::transport::{Answer, Ask, GRAPHQL};
-use super::wire::{WireError, WireGraph, WireRepository};
+use super::wire::{WireError, WireGraph, WireGraphError, WireRepository};
 use super::{GitHubSettings, judge, read};
 use crate::forge::{ForgeError, Priority};
 use http::Method;
@@ -34,6 +34,8 @@ pub(super) struct Repository {
     pub(super) milestones: Mutex<HashMap<String, u64>>,
     /// Whether this GitHub knows no merge queues: an older Enterprise Server.
     pub(super) without_queues: AtomicBool,
+    /// Whether this GitHub does not tell of many pull requests at once.
+    pub(super) without_many: AtomicBool,
 }
 
 /// Where the repository is now.
@@ -81,7 +83,15 @@ impl Repository {
         let configured = format!("{}/{}", settings.owner, settings.repository);
         let forge = format!("GitHub repository {configured}");
         let place = Place { owner: settings.owner.clone(), name: settings.repository.clone(), moved: false };
-        Self { account, forge, configured, place: RwLock::new(place), milestones: Mutex::default(), without_queues: AtomicBool::new(false) }
+        Self {
+            account,
+            forge,
+            configured,
+            place: RwLock::new(place),
+            milestones: Mutex::default(),
+            without_queues: AtomicBool::new(false),
+            without_many: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -139,6 +149,15 @@ impl Client {
 
     /// Asks GraphQL, and tells the answer's `data`; null where this GitHub has none of it, or does not know what is asked for.
     pub(super) async fn graphql(&self, kind: Kind, document: &str, variables: Value) -> Result<Value, ForgeError> {
+        self.ask_graphql(kind, document, variables, false).await
+    }
+
+    /// As [`Self::graphql`], for many things of a repository: what is not there is null in the answer.
+    pub(super) async fn graphql_found(&self, kind: Kind, document: &str, variables: Value) -> Result<Value, ForgeError> {
+        self.ask_graphql(kind, document, variables, true).await
+    }
+
+    async fn ask_graphql(&self, kind: Kind, document: &str, variables: Value, missing_is_told: bool) -> Result<Value, ForgeError> {
         let body = json!({ "query": document, "variables": variables });
         let call = Call { method: Method::POST, kind, route: &|_| GRAPHQL.to_owned(), body: Some(&body), known: None };
         let answer = match self.send(call).await {
@@ -147,7 +166,9 @@ impl Client {
             answer => answer?,
         };
         let graph: WireGraph = read(self.forge(), &answer.text)?;
-        let Some(error) = graph.errors.into_iter().next() else { return Ok(graph.data) };
+        let all_found =
+            |error: &WireGraphError| !(missing_is_told && error.kind == "NOT_FOUND" && graph.data.get("repository").is_some_and(Value::is_object));
+        let Some(error) = graph.errors.into_iter().find(all_found) else { return Ok(graph.data) };
         if error.is_unknown_field() {
             return Ok(Value::Null);
         }

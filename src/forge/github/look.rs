@@ -1,5 +1,6 @@
 //! Looks at many pull requests at once: the repository's listing by time of change, asked for only if it is another one than
-//! the last time (GitHub does not count an answer that nothing changed), and read only as far back as the look before.
+//! the last time (GitHub does not count an answer that nothing changed). What its first page does not tell, and approvals, are asked
+//! of GraphQL, many at a time; where that is not to be had, the listing is read on and each is asked for by itself.
 
 use super::budget::Kind;
 use super::client::{Call, Place};
@@ -8,11 +9,12 @@ use super::{GitHub, read};
 use crate::forge::{ForgeError, Look, Mark, Pull, PullState};
 use http::Method;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Pull requests in one page of the listing.
 const PAGE: usize = 100;
-/// Pages read in one look; beyond them, each pull request is asked for by itself.
+/// Pages read in one look where GraphQL does not tell; beyond them, each pull request is asked for by itself.
 const MOST_PAGES: u32 = 10;
 /// How far the look goes back behind the newest change seen before: longer than a step of ours takes, because a pull request
 /// is ours to look at only once its step is over.
@@ -20,12 +22,43 @@ const OVERLAP: Duration = Duration::from_secs(15 * 60);
 
 impl GitHub {
     pub(super) async fn looked(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
-        let mut mark = since.cloned().unwrap_or_default();
-        if numbers.is_empty() {
-            return Ok(Look { pulls: Vec::new(), mark });
-        }
         let wanted: BTreeSet<u64> = numbers.iter().copied().collect();
-        let walked = self.walk(&wanted, &mut mark).await?;
+        if wanted.is_empty() {
+            return Ok(Look { pulls: Vec::new(), mark: since.cloned().unwrap_or_default() });
+        }
+        if !self.client.repository.without_many.load(Ordering::Relaxed)
+            && let Some(look) = self.looked_at_once(&wanted, since).await?
+        {
+            return Ok(look);
+        }
+        self.looked_one_by_one(&wanted, since).await
+    }
+
+    /// With one page of the listing, and GraphQL for the rest; none where there is no such GraphQL.
+    async fn looked_at_once(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>) -> Result<Option<Look>, ForgeError> {
+        let mut mark = since.cloned().unwrap_or_default();
+        let walked = self.walk(wanted, &mut mark, 1).await?;
+        let (open, mut pulls): (Vec<Pull>, Vec<Pull>) = walked.changed.into_iter().partition(|pull| pull.state == PullState::Open);
+        let told: BTreeSet<u64> = open.iter().chain(&pulls).map(|pull| pull.number).collect();
+        let untold = wanted.iter().filter(|number| !walked.everything && !mark.looked.contains_key(number) && !told.contains(number));
+        let untold: Vec<u64> = untold.copied().collect();
+        match (<[Pull; 1]>::try_from(open), untold.is_empty()) {
+            // The cheapest there is.
+            (Ok([pull]), true) => pulls.push(self.reviewed(pull).await?),
+            (open, _) => {
+                let open = open.map_or_else(|open| open, Vec::from);
+                let asked: Vec<u64> = open.iter().map(|pull| pull.number).chain(untold).collect();
+                let Some(found) = self.many(&asked).await? else { return Ok(None) };
+                pulls.extend(found);
+            }
+        }
+        mark.looked.extend(pulls.iter().map(|pull| (pull.number, pull.updated_at)));
+        Ok(Some(Look { pulls, mark }))
+    }
+
+    async fn looked_one_by_one(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>) -> Result<Look, ForgeError> {
+        let mut mark = since.cloned().unwrap_or_default();
+        let walked = self.walk(wanted, &mut mark, MOST_PAGES).await?;
         let mut pulls = Vec::new();
         for pull in walked.changed {
             mark.looked.insert(pull.number, pull.updated_at);
@@ -48,11 +81,11 @@ impl GitHub {
         Ok(Look { pulls, mark })
     }
 
-    async fn walk(&self, wanted: &BTreeSet<u64>, mark: &mut Mark) -> Result<Walked, ForgeError> {
+    async fn walk(&self, wanted: &BTreeSet<u64>, mark: &mut Mark, pages: u32) -> Result<Walked, ForgeError> {
         let floor = mark.newest.map(|newest| newest.minus(OVERLAP));
         let mut walked = Walked { changed: Vec::new(), everything: false };
         let (mut newest, mut version, mut reached) = (None, None, false);
-        for page in 1..=MOST_PAGES {
+        for page in 1..=pages {
             let Some(wires) = self.page(page, mark.version.as_deref().filter(|_| page == 1), &mut version).await? else { return Ok(walked) };
             walked.everything = wires.len() < PAGE;
             let pulls: Vec<Pull> = wires.into_iter().map(|wire| self.held(wire).pull).collect();

@@ -10,7 +10,9 @@ mod comments;
 mod evidence;
 mod judge;
 mod look;
+mod many;
 mod merging;
+mod missed;
 mod propose;
 mod refused;
 mod transport;
@@ -20,8 +22,8 @@ mod wire;
 
 pub use account::{Account, AccountSettings, Identity};
 
-use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
-use crate::types::{BranchName, ParseError};
+use super::{CheckSpec, Comment, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
+use crate::types::{BranchName, ParseError, Timestamp};
 use budget::Kind;
 use client::{Client, Place, Repository};
 use http::Method;
@@ -224,6 +226,14 @@ impl Forge for GitHub {
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
         self.looked(numbers, since).await
+    }
+
+    async fn comments(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
+        self.comments_since(since).await
+    }
+
+    async fn surroundings(&self, number: u64) -> Result<(Value, Value), ForgeError> {
+        self.around(number).await
     }
 
     async fn why_refused(&self) -> Result<(), ForgeError> {

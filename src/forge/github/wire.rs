@@ -122,6 +122,25 @@ pub(super) struct WirePermission {
     pub(super) permission: String,
 }
 
+/// A comment of any issue of a repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireIssueComment {
+    pub(super) issue_url: String,
+    pub(super) updated_at: Timestamp,
+}
+
+/// A delivery of an App's webhook, as GitHub remembers it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireHookDelivery {
+    pub(super) id: u64,
+    /// The same for every attempt.
+    pub(super) guid: String,
+    pub(super) delivered_at: Timestamp,
+    pub(super) redelivery: bool,
+    /// What the receiver answered; 0 where it did not.
+    pub(super) status_code: i64,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRepository {
     pub(super) full_name: String,

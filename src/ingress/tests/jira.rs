@@ -166,6 +166,32 @@ fn a_retry_is_the_same_delivery_and_an_id_alone_never_makes_one() {
 }
 
 #[test]
+fn a_transition_is_known_by_its_id_in_the_history_however_it_is_told() {
+    let key = |fixture: &str, change: &dyn Fn(&mut Value)| {
+        read(&cloud(), &[], &changed(fixture, change)).expect("a webhook").occurrence_keys.pop().expect("one")
+    };
+    let moved = "jira-cloud-transitioned";
+    let first = key(moved, &|_| {});
+    // By another hook, or found by a search: another time, another body, the id as a number.
+    assert_eq!(first, key(moved, &|body| (body["timestamp"], body["issue"]["fields"]["summary"]) = (json!(1_795_176_000_200_i64), json!("x"))));
+    assert_eq!(first, key(moved, &|body| body["changelog"]["id"] = json!(10342)));
+    for other in [
+        key(moved, &|body| body["changelog"]["id"] = json!("10343")),
+        key(moved, &|body| body["issue"]["key"] = json!("OPS-43")),
+        key(moved, &|body| body["changelog"]["items"][1]["toString"] = json!("Cancelled")),
+    ] {
+        assert_ne!(first, other);
+    }
+    // Without an id it is known by its delivery, as every other change is.
+    let nameless = |millis: i64| key(moved, &|body| (body["changelog"]["id"], body["timestamp"]) = (Value::Null, json!(millis)));
+    assert_ne!(nameless(1), nameless(2));
+    let update = |millis: i64| key("jira-cloud-updated", &|body| body["timestamp"] = json!(millis));
+    assert_ne!(update(1), update(2));
+    let created = |millis: i64| key("jira-cloud-created", &|body| body["timestamp"] = json!(millis));
+    assert_eq!(created(1), created(2), "an issue is created once");
+}
+
+#[test]
 fn a_delivery_reads_the_same_from_what_is_stored_of_it() {
     let headers =
         [("X-Atlassian-Webhook-Identifier", "id-1"), ("Content-Type", "application/json; charset=UTF-8"), ("X-Atlassian-Webhook-Flow", "Primary")];

@@ -9,7 +9,7 @@ use super::rows::{Columns, digest, to_json};
 use super::signals;
 use crate::request::{Request, RequestKey, State, TimelineEntry};
 use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind, lane};
-use crate::types::{DeliveryId, RequestId, SpecDuration, TaskId, Timestamp};
+use crate::types::{DeliveryId, RequestId, SourceName, SpecDuration, TaskId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::collections::HashMap;
@@ -152,6 +152,22 @@ async fn first_told(connection: &mut SqliteConnection, statements: &Statements, 
     }
     let rows = query.fetch_all(connection).await?;
     rows.iter().map(|row| Ok((row.try_get("dedup")?, row.text("id")?))).collect()
+}
+
+/// See [`crate::store::Store::are_recorded`].
+pub(super) async fn are_recorded(
+    connection: &mut SqliteConnection,
+    statements: &Statements,
+    source: &SourceName,
+    keys: &[String],
+) -> Result<Vec<bool>, StoreError> {
+    let mut recorded = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(CHUNK) {
+        let keys: Vec<[u8; 16]> = keys.iter().map(|key| digest(source.as_str(), key)).collect();
+        let known = first_told(connection, statements, &keys).await?;
+        recorded.extend(keys.iter().map(|key| known.contains_key(&key[..])));
+    }
+    Ok(recorded)
 }
 
 async fn open_or_join(

@@ -30,7 +30,7 @@ use super::{
     StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
-use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use async_trait::async_trait;
 use connection::Database;
 use std::collections::HashMap;
@@ -325,6 +325,10 @@ impl Store for SqliteStore {
 
     async fn events(&self, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError> {
         events::list(&mut *self.database.read().await?, filter, page).await
+    }
+
+    async fn are_recorded(&self, source: &SourceName, keys: &[String]) -> Result<Vec<bool>, StoreError> {
+        dispatch::are_recorded(&mut *self.database.read().await?, &self.record, source, keys).await
     }
 
     async fn insert_pull(&self, pull: &PullRecord) -> Result<u64, StoreError> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
-use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -123,6 +123,9 @@ impl Store for FakeStore {
     }
     async fn taken_back(&self, _: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
         unreachable!("nothing here takes back")
+    }
+    async fn are_recorded(&self, _: &SourceName, _: &[String]) -> Result<Vec<bool>, StoreError> {
+        unreachable!("nothing here reconciles")
     }
     async fn deployments(&self, _: &RepositoryName, _: u32) -> Result<Vec<Deployment>, StoreError> {
         unreachable!("nothing here is deployed")

@@ -54,6 +54,20 @@ async fn a_search_goes_over_its_pages_and_ends_at_its_limit(#[values(true, false
 
 #[rstest]
 #[tokio::test]
+async fn a_hundred_issues_are_one_call_with_the_history_of_each(#[values(true, false)] cloud: bool) {
+    let fake = FakeJira::start(cloud);
+    (100..200).for_each(|number| fake.add(&format!("OPS-{number}"), "To Do"));
+    let told = fake.move_status("OPS-150", "Approved");
+    let keys = (100..200).map(|number| format!("OPS-{number}")).collect::<Vec<_>>().join(", ");
+    let found = jira(&fake).search(&format!("key in ({keys})"), 100).await.expect("issues");
+    assert_eq!((found.len(), fake.calls().len()), (100, 1));
+    let moved = found.iter().find(|found| found.issue.key == "OPS-150").expect("the issue");
+    let entry = &moved.raw["changelog"]["histories"][0];
+    assert_eq!((&entry["id"], &entry["items"][0]["toString"]), (&told["changelog"]["id"], &json!("Approved")), "as the webhook has it");
+}
+
+#[rstest]
+#[tokio::test]
 async fn who_we_are_is_asked_once(#[values(true, false)] cloud: bool) {
     let fake = FakeJira::start(cloud);
     let jira = jira(&fake);

@@ -10,13 +10,18 @@ use std::sync::mpsc;
 const PROGRAM: &str = "prometheus-alertmanager";
 
 /// Debian's Alertmanager on a loopback port of its own, with its data beside the server's.
-struct Alertmanager {
+pub(super) struct Alertmanager {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Alertmanager {
     fn start(server: &TestServer) -> Self {
+        Self::sending_to(server, server.at().address)
+    }
+
+    /// One whose notifications go to an address, whoever listens there.
+    pub(super) fn sending_to(server: &TestServer, receiver: SocketAddr) -> Self {
         let directory = server.place("alertmanager");
         std::fs::create_dir(&directory).expect("a directory");
         let configuration = json!({
@@ -25,7 +30,7 @@ impl Alertmanager {
                 "group_wait": "50ms", "group_interval": "400ms", "repeat_interval": "400ms",
             },
             "receivers": [{ "name": "kubeops", "webhook_configs": [{
-                "url": format!("http://{}/api/v1/webhooks/alertmanager", server.at().address),
+                "url": format!("http://{receiver}/api/v1/webhooks/alertmanager"),
                 "send_resolved": true,
                 "http_config": { "authorization": { "type": "Bearer", "credentials": server.alertmanager_token() } },
             }]}],
@@ -60,7 +65,7 @@ impl Alertmanager {
     }
 
     /// Tells of one alert, as Prometheus does.
-    fn post(&self, alert: &Value) {
+    pub(super) fn post(&self, alert: &Value) {
         let answered = call(self.address, "POST", "/api/v2/alerts", &[("content-type", "application/json")], json!([alert]).to_string().as_bytes())
             .expect("an answer of Alertmanager");
         assert_eq!(answered.status, 200, "{}", answered.text());
@@ -74,7 +79,7 @@ impl Drop for Alertmanager {
     }
 }
 
-fn alert(starts_at: &str, ends_at: Option<&str>) -> Value {
+pub(super) fn alert(starts_at: &str, ends_at: Option<&str>) -> Value {
     let mut alert = json!({
         "labels": {
             "alertname": "KubeHpaMaxedOut", "severity": "warning", "cluster": "prod-eu", "namespace": "web", "horizontalpodautoscaler": "storefront",

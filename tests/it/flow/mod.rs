@@ -24,6 +24,7 @@ mod github_queue;
 mod github_refused;
 mod mirror;
 mod policies;
+mod reconciled;
 mod reload;
 mod reverted;
 mod rivals;

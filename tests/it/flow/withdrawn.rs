@@ -1,7 +1,7 @@
 //! What is no longer wanted: alerts that resolve, tickets that are cancelled or gone, in whatever order the news comes.
 
 use super::storms::{alert_in, merge, prepare, tell};
-use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::server::{TestServer, change_id, eventually, ticket};
 use serde_json::{Value, json};
 
 /// The end of an alert, in this round.
@@ -29,6 +29,7 @@ fn messages(request: &Value) -> Vec<&str> {
 fn moved_to(key: &str, status: &str, later_by: i64) -> Value {
     let mut ticket = ticket(key, "payments");
     ticket["timestamp"] = json!(ticket["timestamp"].as_i64().expect("a time") + later_by);
+    ticket["changelog"]["id"] = json!(change_id(&[key, status, &later_by.to_string()]));
     for item in ticket["changelog"]["items"].as_array_mut().expect("items") {
         if item["field"] == "status" {
             item["toString"] = json!(status);

@@ -9,6 +9,7 @@ mod github;
 mod held;
 mod local;
 mod look;
+mod missed;
 mod refused;
 
 use crate::support::fake_github::{FakeApp, FakeGithub, SLUG, TOKEN, private_key};

@@ -3,7 +3,7 @@
 use super::forge::Memory;
 use kubeops::app::resources_dir;
 use kubeops::clock::Clock;
-use kubeops::feedback::{FeedbackError, Outlet};
+use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
@@ -54,6 +54,9 @@ impl Forges for OneForge {
         None
     }
     async fn git_refused(&self, _: &Repository) {}
+    async fn redeliver(&self, _: Timestamp) -> Result<u64, ForgeError> {
+        Ok(0)
+    }
     fn accounts(&self) -> Vec<(AccountReport, Vec<RepositoryName>)> {
         Vec::new()
     }
@@ -62,6 +65,9 @@ impl Forges for OneForge {
 struct NoChannels;
 
 impl Channels for NoChannels {
+    fn ourselves(&self) -> Vec<Account> {
+        Vec::new()
+    }
     fn outlet(&self, channel: &ChannelName) -> Result<Outlet, FeedbackError> {
         unreachable!("nothing is told of these requests, on {channel}")
     }
@@ -104,7 +110,7 @@ impl World {
             pushed: JustPushed::default(),
             refusals: Refusals::default(),
         });
-        let dispatcher = Arc::new(Dispatcher { store: Arc::clone(&store), rules, clock: Arc::clone(&clock) as _ });
+        let dispatcher = Arc::new(pipeline.dispatcher());
         let observer = tokio::sync::Mutex::new(Observer::new(Arc::clone(&pipeline)));
         Self { forge, store, pipeline, dispatcher, observer, clock, _directory: directory }
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
-use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, Timestamp, TokenId};
+use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -52,6 +52,7 @@ store_that_only_appends! {
     fn pending_deliveries(limit: u32) -> Vec<Delivery>;
     fn requests_about(clue: &Clue, limit: u32) -> Vec<RequestId>;
     fn taken_back(id: &RequestId) -> Vec<TakenBack>;
+    fn are_recorded(source: &SourceName, keys: &[String]) -> Vec<bool>;
     fn deployments(repository: &RepositoryName, limit: u32) -> Vec<Deployment>;
     fn told_so_far(id: &RequestId) -> ToldSoFar;
     fn note_act(act: &Act) -> ();

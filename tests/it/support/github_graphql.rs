@@ -15,14 +15,16 @@ static TYPES: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
 });
 
 /// One field that is asked for, with its arguments and what is asked of its value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Field {
     pub name: String,
+    /// What its value is called in the answer, where that is not its name.
+    pub alias: Option<String>,
     pub arguments: Vec<(String, Argument)>,
     pub fields: Vec<Field>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Argument {
     Variable(String),
     Object(Vec<(String, Argument)>),
@@ -89,6 +91,12 @@ fn named(kind: &Value) -> &str {
 }
 
 fn check(field: &Field, on: &str, variables: &BTreeMap<String, String>, wrong: &mut Vec<String>) {
+    if let Some(kind) = field.name.strip_prefix(SPREAD) {
+        if !TYPES.contains_key(kind) {
+            wrong.push(format!("there is no type {kind}"));
+        }
+        return field.fields.iter().for_each(|field| check(field, kind, variables, wrong));
+    }
     let known = TYPES.get(on).and_then(|kind| kind["fields"].as_array()).and_then(|fields| fields.iter().find(|known| known["name"] == field.name));
     let Some(known) = known else { return wrong.push(format!("{on} has no field {}", field.name)) };
     check_arguments(&format!("{on}.{}", field.name), &field.arguments, &known["args"], variables, wrong);
@@ -127,6 +135,45 @@ fn check_arguments(at: &str, given: &[(String, Argument)], known: &Value, variab
     }
 }
 
+/// What the name of a fragment that is spread begins with here: its type follows.
+const SPREAD: &str = "... on ";
+
+/// Puts named fragments where they are spread.
+fn spread(fields: &mut [Field], fragments: &BTreeMap<String, (String, Vec<Field>)>) -> Result<(), String> {
+    for field in fields {
+        if let Some(name) = field.name.strip_prefix("...").filter(|name| !name.starts_with(' ')) {
+            let (kind, fields) = fragments.get(name).ok_or_else(|| format!("there is no fragment {name}"))?;
+            (field.fields, field.name) = (fields.clone(), format!("{SPREAD}{kind}"));
+        }
+        spread(&mut field.fields, fragments)?;
+    }
+    Ok(())
+}
+
+/// What of `value` is answered where these fields are asked for; a value says its type as `__typename`.
+pub fn select(fields: &[Field], value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(|item| select(fields, item)).collect(),
+        Value::Object(whole) if !fields.is_empty() => {
+            let mut chosen = serde_json::Map::new();
+            for field in fields {
+                match field.name.strip_prefix(SPREAD) {
+                    Some(kind) if whole.get("__typename").is_some_and(|known| known == kind) => {
+                        chosen.extend(select(&field.fields, value).as_object().cloned().unwrap_or_default());
+                    }
+                    Some(_) => {}
+                    None => {
+                        let found = whole.get(&field.name).unwrap_or_else(|| panic!("the fake has no {} in {value}", field.name));
+                        chosen.insert(field.alias.clone().unwrap_or_else(|| field.name.clone()), select(&field.fields, found));
+                    }
+                }
+            }
+            Value::Object(chosen)
+        }
+        other => other.clone(),
+    }
+}
+
 /// Reads a document.
 pub fn read(document: &str) -> Result<Operation, String> {
     let mut spaced = String::new();
@@ -153,7 +200,15 @@ pub fn read(document: &str) -> Result<Operation, String> {
         }
         words.expect(")")?;
     }
-    let fields = words.fields()?;
+    let mut fields = words.fields()?;
+    let mut fragments = BTreeMap::new();
+    while words.peek() == "fragment" {
+        words.expect("fragment")?;
+        let name = words.next()?;
+        words.expect("on")?;
+        fragments.insert(name, (words.next()?, words.fields()?));
+    }
+    spread(&mut fields, &fragments)?;
     if words.at == words.words.len() { Ok(Operation { kind, variables, fields }) } else { Err(format!("{document}: something follows its end")) }
 }
 
@@ -182,10 +237,18 @@ impl Words {
         self.expect("{")?;
         let mut fields = Vec::new();
         while self.peek() != "}" {
-            let name = self.next()?;
+            let mut name = self.next()?;
+            let mut alias = None;
+            if name == "..." {
+                self.expect("on")?;
+                name = format!("{SPREAD}{}", self.next()?);
+            } else if self.peek() == ":" {
+                self.expect(":")?;
+                alias = Some(std::mem::replace(&mut name, self.next()?));
+            }
             let arguments = if self.peek() == "(" { self.arguments("(", ")")? } else { Vec::new() };
             let below = if self.peek() == "{" { self.fields()? } else { Vec::new() };
-            fields.push(Field { name, arguments, fields: below });
+            fields.push(Field { name, alias, arguments, fields: below });
         }
         self.expect("}")?;
         Ok(fields)

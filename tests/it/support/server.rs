@@ -41,7 +41,15 @@ pub fn ticket(key: &str, team: &str) -> Value {
     let mut ticket: Value = serde_json::from_str(TICKET).expect("the fixture is JSON");
     ticket["issue"]["key"] = json!(key);
     ticket["issue"]["fields"]["customfield_10050"] = json!(team);
+    ticket["changelog"]["id"] = json!(change_id(&[key, team]));
     ticket
+}
+
+/// The id of a change in an issue's history: another one for another change.
+pub fn change_id(parts: &[&str]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(parts.join("/"));
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]).to_string()
 }
 
 /// What the server answered.

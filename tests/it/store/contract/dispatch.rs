@@ -55,6 +55,21 @@ pub async fn a_second_event_joins_the_live_request(store: Arc<dyn Store>) {
     assert_eq!(store.tasks(&TaskFilter::default(), 9).await.expect("tasks").len(), 1);
 }
 
+pub async fn which_events_are_recorded_is_told_by_their_keys_within_a_source(store: Arc<dyn Store>) {
+    let id = written(&*store, "1").await;
+    let told = dispatch(Some(&id), "alert-7", vec![]);
+    store.dispatch(std::slice::from_ref(&told), at(0)).await.expect("dispatched");
+    let source = told.events[0].event.source.clone().expect("a source");
+    // More than one statement takes.
+    let mut keys: Vec<String> = (0..1_000).map(|number| format!("nobody-{number}")).collect();
+    keys[700] = "alert-7".to_owned();
+    let recorded = store.are_recorded(&source, &keys).await.expect("told");
+    assert_eq!(recorded.iter().enumerate().filter(|(_, known)| **known).map(|(place, _)| place).collect::<Vec<_>>(), [700]);
+    assert_eq!(recorded.len(), 1_000);
+    assert_eq!(store.are_recorded(&parsed("other"), &keys[700..701]).await.expect("told"), [false]);
+    assert!(store.are_recorded(&source, &[]).await.expect("nothing").is_empty());
+}
+
 pub async fn an_event_told_again_is_marked_and_opens_nothing(store: Arc<dyn Store>) {
     let (first, second) = (written(&*store, "1").await, written(&*store, "2").await);
     let told = dispatch(Some(&first), "alert-7", vec![opening("alert-7", None)]);

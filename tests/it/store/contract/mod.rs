@@ -27,6 +27,7 @@ macro_rules! contract_suite {
             an_event_opens_a_request_with_a_timeline_and_a_task,
             a_second_event_joins_the_live_request,
             an_event_told_again_is_marked_and_opens_nothing,
+            which_events_are_recorded_is_told_by_their_keys_within_a_source,
             a_delivery_is_dispatched_once,
             a_large_batch_is_recorded_as_if_one_by_one,
             a_delivery_dispatched_by_many_at_once_opens_one_request,

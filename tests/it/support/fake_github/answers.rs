@@ -106,7 +106,7 @@ impl State {
             }
             return match self.led_on(call) {
                 Some(answer) => answer,
-                None => self.app.as_mut().expect("an App").act(call.method, &described, now),
+                None => self.app.as_mut().expect("an App").act(call.method, &described, call.query, now),
             };
         }
         let Some(account) = self.who(shown) else { return error(401, "Bad credentials", json!([])) };

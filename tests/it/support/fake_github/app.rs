@@ -34,12 +34,43 @@ pub struct FakeApp {
     pub contents: &'static str,
     /// Tokens with their installation and end.
     pub tokens: Vec<(String, u64, i64)>,
+    /// What its webhook was sent, the newest first.
+    pub deliveries: Vec<FakeDelivery>,
+}
+
+/// An attempt to deliver.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FakeDelivery {
+    pub id: u64,
+    pub guid: String,
+    /// Seconds since the epoch.
+    pub at: i64,
+    /// What the receiver answered; 0 where it did not.
+    pub status: u16,
+    pub redelivery: bool,
+}
+
+impl FakeDelivery {
+    fn view(&self) -> Value {
+        json!({
+            "id": self.id, "guid": self.guid, "delivered_at": kubeops::types::Timestamp::from_unix_millis(self.at * 1000).to_string(),
+            "redelivery": self.redelivery, "duration": 0.27, "status": if self.status == 200 { "OK" } else { "failed to connect to host" },
+            "status_code": self.status, "event": "issue_comment", "action": "created", "installation_id": 34, "repository_id": 7, "throttled_at": null,
+        })
+    }
 }
 
 impl FakeApp {
     /// App 12, whose installation at `acme` is 34 and whose tokens last an hour.
     pub fn new() -> Self {
-        Self { id: 12, installations: BTreeMap::from([("acme".to_owned(), 34)]), lifetime: 3600, contents: "write", tokens: Vec::new() }
+        Self {
+            id: 12,
+            installations: BTreeMap::from([("acme".to_owned(), 34)]),
+            lifetime: 3600,
+            contents: "write",
+            tokens: Vec::new(),
+            deliveries: Vec::new(),
+        }
     }
 
     /// The installation a token is of, as long as it lasts.
@@ -79,13 +110,33 @@ impl FakeApp {
         Ok(())
     }
 
-    pub(super) fn act(&mut self, method: &str, path: &str, now: i64) -> Answer {
+    pub(super) fn act(&mut self, method: &str, path: &str, query: &str, now: i64) -> Answer {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match (method, parts.as_slice()) {
             ("GET", ["repos", owner, _, "installation"]) => match self.installations.get(*owner) {
                 Some(id) => json_answer(200, &example_with("installation", json!({ "id": id, "app_id": self.id }))),
                 None => error(404, "Not Found", json!([])),
             },
+            ("GET", ["app", "hook", "deliveries"]) => {
+                let given = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+                let number = |name: &str, otherwise: usize| given(name).map_or(otherwise, |value| value.parse().expect("a number"));
+                let (size, start) = (number("per_page", 30), number("cursor", 0));
+                let shown = self.deliveries.iter().skip(start).take(size).map(FakeDelivery::view).collect();
+                let mut answer = json_answer(200, &Value::Array(shown));
+                if start + size < self.deliveries.len() {
+                    let next = format!("</app/hook/deliveries?per_page={size}&cursor={}>; rel=\"next\"", start + size);
+                    answer.headers.push(("link".to_owned(), next));
+                }
+                answer
+            }
+            ("POST", ["app", "hook", "deliveries", id, "attempts"]) => {
+                let Some(known) = self.deliveries.iter().find(|delivery| delivery.id.to_string() == **id).cloned() else {
+                    return error(404, "Not Found", json!([]));
+                };
+                let again = FakeDelivery { id: known.id + 1_000_000, at: now, redelivery: true, ..known };
+                self.deliveries.insert(0, again);
+                json_answer(202, &json!({}))
+            }
             ("POST", ["app", "installations", id, "access_tokens"]) => {
                 let Some(id) = self.installations.values().find(|known| known.to_string() == **id).copied() else {
                     return error(404, "Not Found", json!([]));

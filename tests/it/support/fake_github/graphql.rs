@@ -1,7 +1,8 @@
 //! The few things GraphQL is asked for.
 
+use super::pulls::Repository;
 use super::{Call, Merging, State, json_answer};
-use crate::support::github_graphql::read;
+use crate::support::github_graphql::{Argument, Field, read, select};
 use crate::support::loopback::Answer;
 use serde_json::{Value, json};
 
@@ -15,6 +16,9 @@ impl State {
             let slug = format!("{}/{}", variables["owner"].as_str().unwrap_or_default(), variables["name"].as_str().unwrap_or_default());
             let slug = self.former.get(&slug).cloned().unwrap_or(slug);
             let Some(repository) = self.repositories.get(&slug) else { return refused("NOT_FOUND", &field, "Could not resolve to a Repository") };
+            if operation.fields[0].fields.iter().any(|field| field.alias.is_some()) {
+                return repository.many(&operation.fields[0].fields, variables);
+            }
             let pull = repository.pulls.iter().find(|pull| json!(pull.number) == variables["number"]);
             let Some(pull) = pull else { return refused("NOT_FOUND", &field, "Could not resolve to a PullRequest") };
             return answered(json!({ "repository": { "pullRequest": { "isInMergeQueue": pull.queued } } }));
@@ -58,6 +62,33 @@ impl State {
             },
             other => panic!("the fake does not know {other}"),
         }
+    }
+}
+
+impl Repository {
+    /// Many pull requests by their aliases, each as it is asked for; what is not there is null, and told.
+    fn many(&self, fields: &[Field], variables: &Value) -> Answer {
+        if !self.has_many {
+            let error =
+                json!({ "message": "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'", "extensions": { "code": "undefinedField" } });
+            return json_answer(200, &json!({ "errors": [error] }));
+        }
+        let (mut found, mut missing) = (serde_json::Map::new(), Vec::new());
+        for field in fields {
+            let alias = field.alias.clone().expect("an alias");
+            let Some((_, Argument::Variable(number))) = field.arguments.first() else { panic!("a number is wanted") };
+            let pull = self.pulls.iter().find(|pull| json!(pull.number) == variables[number]);
+            if pull.is_none() {
+                let message = "Could not resolve to a PullRequest";
+                missing.push(json!({ "type": "NOT_FOUND", "path": ["repository", alias], "message": message }));
+            }
+            found.insert(alias, pull.map_or(Value::Null, |pull| select(&field.fields, &self.graph_view(pull))));
+        }
+        let mut answer = json!({ "data": { "repository": found } });
+        if !missing.is_empty() {
+            answer["errors"] = Value::Array(missing);
+        }
+        json_answer(200, &answer)
     }
 }
 

@@ -8,9 +8,9 @@ mod faults;
 mod graphql;
 mod pulls;
 
-pub use app::{FakeApp, private_key};
+pub use app::{FakeApp, FakeDelivery, private_key};
 pub use faults::Fault;
-pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging};
+pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging, Said};
 
 use super::loopback::Loopback;
 use super::upstream::UpstreamRepo;

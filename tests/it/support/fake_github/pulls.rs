@@ -70,6 +70,19 @@ pub struct FakeStatus {
     pub target: String,
 }
 
+/// A comment of a person's.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub id: u64,
+    /// The pull request's number.
+    pub number: u64,
+    pub by: String,
+    pub body: String,
+    /// Seconds since the epoch.
+    pub created: i64,
+    pub updated: i64,
+}
+
 /// What GitHub says when it is asked to merge by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merging {
@@ -96,6 +109,8 @@ pub struct Repository {
     /// In the order they were made: of one commit and context the last counts.
     pub statuses: Vec<FakeStatus>,
     pub may_set_status: bool,
+    /// What people said, the oldest first.
+    pub said: Vec<Said>,
     /// The repository whose branches the pull requests are of; without one every head is the same made-up commit.
     pub upstream: Option<PathBuf>,
     pub merging: Merging,
@@ -104,6 +119,8 @@ pub struct Repository {
     pub code_owners: Option<String>,
     pub may_check: bool,
     pub archived: bool,
+    /// Whether GraphQL tells of many pull requests at once.
+    pub has_many: bool,
     /// Whether the token's owner may push.
     pub may_push: bool,
 }
@@ -120,12 +137,14 @@ impl Repository {
             permissions: BTreeMap::new(),
             statuses: Vec::new(),
             may_set_status: true,
+            said: Vec::new(),
             upstream: None,
             merging: Merging::Waits,
             has_drafts: true,
             code_owners: None,
             may_check: true,
             archived: false,
+            has_many: true,
             may_push: true,
         }
     }
@@ -169,6 +188,7 @@ impl Repository {
             (method, _) if method != "GET" && self.archived => error(403, "Repository was archived so is read-only.", json!([])),
             ("GET", ["pulls"]) => self.list(call.query),
             ("POST", ["pulls"]) => self.create(call.body, updated),
+            ("GET", ["issues", "comments"]) => self.all_comments(call.query),
             ("GET", ["milestones"]) => {
                 let shown = self.milestones.iter().map(|(number, title)| milestone(*number, title));
                 json_answer(200, &Value::Array(shown.collect()))
@@ -345,6 +365,7 @@ impl Repository {
                 add(&mut pull.assignees, assignable(&body["assignees"]));
                 json_answer(201, &self.issue(&self.pulls[at]))
             }
+            ("GET", "issues", []) => json_answer(200, &self.issue(&self.pulls[at])),
             ("GET", "issues", ["comments"]) => {
                 page(call.query, pull.comments.iter().map(|text| example_with("issue-comment", json!({ "body": text }))))
             }
@@ -354,6 +375,21 @@ impl Repository {
             }
             _ => error(404, "Not Found", json!([])),
         }
+    }
+
+    /// The comments of all issues that were changed since a moment, the oldest first.
+    fn all_comments(&self, query: &str) -> Answer {
+        let since = given(query, "since").map(|since| since.replace("%3A", ":").parse::<Timestamp>().expect("a time"));
+        let fresh = self.said.iter().filter(|said| since.is_none_or(|since| Timestamp::from_unix_millis(said.updated * 1000) >= since));
+        let shown = fresh.map(|said| {
+            let api = format!("https://api.github.com/repos/{}", self.slug);
+            let fields = json!({
+                "id": said.id, "body": said.body, "user": { "login": said.by }, "created_at": moment(said.created), "updated_at": moment(said.updated),
+                "issue_url": format!("{api}/issues/{}", said.number), "url": format!("{api}/issues/comments/{}", said.id),
+            });
+            example_with("issue-comment", fields)
+        });
+        page(query, shown)
     }
 
     fn change_issue(&mut self, at: usize, body: &Value) -> Answer {
@@ -473,6 +509,47 @@ impl Repository {
             return whole;
         }
         example_with("pull-request", fields)
+    }
+
+    /// As GraphQL shows it, with everything that may be asked for.
+    pub(super) fn graph_view(&self, pull: &FakePull) -> Value {
+        let state = match (pull.merged, pull.state) {
+            (true, _) => "MERGED",
+            (false, "open") => "OPEN",
+            (false, _) => "CLOSED",
+        };
+        let logins = |people: &[String]| json!({ "nodes": people.iter().map(|login| json!({ "login": login })).collect::<Vec<_>>() });
+        let users = pull.reviewers.iter().map(|login| json!({ "requestedReviewer": { "__typename": "User", "login": login } }));
+        let teams = pull.teams.iter().map(|slug| json!({ "requestedReviewer": { "__typename": "Team", "slug": slug } }));
+        // The last word of each: comments are none.
+        let mut last: Vec<(&String, &String)> = Vec::new();
+        for (login, state) in pull.reviews.iter().filter(|(_, state)| state != "COMMENTED") {
+            last.retain(|(known, _)| *known != login);
+            last.push((login, state));
+        }
+        json!({
+            "__typename": "PullRequest",
+            "number": pull.number,
+            "url": format!("https://github.com/{}/pull/{}", self.slug, pull.number),
+            "state": state,
+            "title": pull.title,
+            "body": pull.body,
+            "isDraft": pull.draft,
+            "isInMergeQueue": pull.queued,
+            "headRefName": pull.head,
+            "headRefOid": pull.commit,
+            "baseRefName": pull.base,
+            "createdAt": "2026-11-20T12:00:00Z",
+            "updatedAt": moment(pull.updated),
+            "mergeCommit": pull.merged.then(|| json!({ "oid": "3".repeat(40) })),
+            "author": { "login": "kubeops-bot" },
+            "milestone": pull.milestone.and_then(|number| self.milestones.iter().find(|(known, _)| *known == number)).map(|(_, title)| json!({ "title": title })),
+            "autoMergeRequest": pull.auto_merge.as_ref().map(|_| json!({ "enabledAt": "2026-11-20T12:00:00Z" })),
+            "labels": { "nodes": pull.labels.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() },
+            "assignees": logins(&pull.assignees),
+            "reviewRequests": { "nodes": users.chain(teams).collect::<Vec<_>>() },
+            "latestOpinionatedReviews": { "nodes": last.iter().map(|(login, state)| json!({ "state": state, "author": { "login": login } })).collect::<Vec<_>>() },
+        })
     }
 
     fn milestone(&self, pull: &FakePull) -> Value {

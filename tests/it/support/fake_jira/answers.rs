@@ -1,6 +1,6 @@
 //! How the fake answers: held against the shapes, then a fault, then who asks, then what is asked.
 
-use super::issues::{FakeComment, user};
+use super::issues::{FakeComment, FakeIssue, user};
 use super::jql::Query;
 use super::{EMAIL, Fault, NAME, Seen, State, TOKEN, shape};
 use crate::support::loopback::{Answer, Delivery, Request};
@@ -229,6 +229,9 @@ impl State {
             Ok(query) => query,
             Err(message) => return refuse(message),
         };
+        if let Some(gone) = query.keys().find(|key| !self.issues.contains_key(*key)) {
+            return refuse(format!("An issue with key '{gone}' does not exist for field 'key'."));
+        }
         let mut found = Vec::new();
         for issue in self.issues.values() {
             match query.holds(issue, self.seconds) {
@@ -242,7 +245,10 @@ impl State {
         let start = usize::try_from(token.or(body["startAt"].as_u64()).unwrap_or(0)).expect("a number");
         let most = usize::try_from(body["maxResults"].as_u64().unwrap_or(50)).expect("a number").min(self.page);
         let wanted: Vec<&str> = body["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let page: Vec<Value> = found.iter().skip(start).take(most).map(|issue| issue.view(self.cloud, &wanted)).collect();
+        let expand = &body["expand"];
+        let history = *expand == "changelog" || expand.as_array().is_some_and(|parts| parts.contains(&json!("changelog")));
+        let view = |issue: &&FakeIssue| if history { issue.view_with_history(self.cloud, &wanted) } else { issue.view(self.cloud, &wanted) };
+        let page: Vec<Value> = found.iter().skip(start).take(most).map(view).collect();
         let end = start + page.len();
         let mut answer = json!({ "issues": page });
         match self.cloud {

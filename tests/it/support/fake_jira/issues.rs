@@ -57,7 +57,36 @@ pub struct FakeIssue {
     pub comments: Vec<FakeComment>,
     /// Remote links as they were sent, by their global ids.
     pub links: Vec<(String, Value)>,
+    /// Every change of its status, oldest first.
+    pub history: Vec<Moved>,
     pub updated: i64,
+}
+
+/// A change of an issue's status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    /// Its id in the history: webhooks have the same.
+    pub id: u64,
+    pub at: i64,
+    /// Account id or name.
+    pub by: String,
+    pub from: String,
+    pub to: String,
+}
+
+impl Moved {
+    /// As a history shows it.
+    fn view(&self, cloud: bool) -> Value {
+        json!({ "id": self.id.to_string(), "author": user(cloud, &self.by, "Somebody"), "created": date(self.at), "items": [self.item(cloud)] })
+    }
+
+    fn item(&self, cloud: bool) -> Value {
+        let mut item = json!({ "field": "status", "fieldtype": "jira", "from": "1", "fromString": self.from, "to": "2", "toString": self.to });
+        if cloud {
+            item["fieldId"] = json!("status");
+        }
+        item
+    }
 }
 
 /// One effect.
@@ -83,6 +112,7 @@ impl FakeIssue {
             fields: Map::from_iter([("summary".to_owned(), json!(format!("Summary of {key}")))]),
             comments: Vec::new(),
             links: Vec::new(),
+            history: Vec::new(),
             updated: at,
         }
     }
@@ -101,6 +131,17 @@ impl FakeIssue {
             fields.retain(|name, _| wanted.contains(&name.as_str()));
         }
         json!({ "id": self.id.to_string(), "key": self.key, "fields": fields })
+    }
+
+    /// With its history, the newest first in the cloud.
+    pub(super) fn view_with_history(&self, cloud: bool, wanted: &[&str]) -> Value {
+        let mut entries: Vec<Value> = self.history.iter().map(|moved| moved.view(cloud)).collect();
+        if cloud {
+            entries.reverse();
+        }
+        let mut shown = self.view(cloud, wanted);
+        shown["changelog"] = json!({ "startAt": 0, "maxResults": entries.len(), "total": entries.len(), "histories": entries });
+        shown
     }
 
     pub(super) fn project(&self) -> &str {
@@ -130,10 +171,28 @@ impl State {
             return;
         }
         let at = self.tick();
+        let ourselves = self.ourselves();
         if let Some(issue) = self.issues.get_mut(key) {
             issue.updated = at;
+            if let ("status", Some(from), Some(to)) = (field, from.as_str(), to.as_str()) {
+                issue.history.push(Moved { id: at.unsigned_abs(), at, by: ourselves.to_owned(), from: from.to_owned(), to: to.to_owned() });
+            }
         }
         self.changes.push(Change { issue: key.to_owned(), at, field: field.to_owned(), from, to });
+    }
+
+    /// What a webhook says of the last change of an issue's status; it is sent a moment after the change.
+    pub(super) fn webhook_of_move(&self, key: &str) -> Value {
+        let issue = &self.issues[key];
+        let moved = issue.history.last().expect("a change of status");
+        json!({
+            "timestamp": moved.at * 1000 + 12,
+            "webhookEvent": "jira:issue_updated",
+            "issue_event_type_name": "issue_generic",
+            "user": user(self.cloud, &moved.by, "Somebody"),
+            "issue": issue.view(self.cloud, &["*all"]),
+            "changelog": { "id": moved.id.to_string(), "items": [moved.item(self.cloud)] },
+        })
     }
 
     /// What a webhook says of a change of ours.

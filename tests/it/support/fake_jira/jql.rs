@@ -74,6 +74,11 @@ impl Query {
         Ok(true)
     }
 
+    /// The keys that are named.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.clauses.iter().filter(|(field, ..)| field == "key" || field == "issuekey").flat_map(|(.., values)| values)
+    }
+
     /// Brings issues into the order asked for.
     pub(super) fn sort(&self, issues: &mut [&FakeIssue]) {
         let Some((field, latest_first)) = &self.order else { return };

@@ -9,7 +9,7 @@ mod jql;
 mod shape;
 
 pub use faults::Fault;
-pub use issues::{Change, FakeComment, FakeIssue, Step};
+pub use issues::{Change, FakeComment, FakeIssue, Moved, Step};
 
 use super::loopback::Loopback;
 use serde_json::{Value, json};
@@ -145,6 +145,17 @@ impl FakeJira {
         let issue = state.issues.get_mut(key).expect("an issue");
         act(issue);
         issue.updated = at;
+    }
+
+    /// A person moves an issue to another status; tells what the webhook says of it.
+    pub fn move_status(&self, key: &str, to: &str) -> Value {
+        let mut state = self.state();
+        let (at, id) = (state.tick(), state.id());
+        let issue = state.issues.get_mut(key).expect("an issue");
+        let from = std::mem::replace(&mut issue.status, to.to_owned());
+        issue.history.push(Moved { id, at, by: "ada".to_owned(), from, to: to.to_owned() });
+        issue.updated = at;
+        state.webhook_of_move(key)
     }
 
     /// The workflow is another one.

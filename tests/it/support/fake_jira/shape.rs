@@ -44,9 +44,20 @@ static LINK: Shape = Object(&[
 ]);
 static ASSIGN_CLOUD: Shape = Object(&[("accountId", true, Null(&Text))]);
 static ASSIGN_SERVER: Shape = Object(&[("name", true, Null(&Text))]);
-static SEARCH_CLOUD: Shape =
-    Object(&[("jql", true, Text), ("maxResults", true, Count), ("fields", true, List(&Text)), ("nextPageToken", false, Text)]);
-static SEARCH_SERVER: Shape = Object(&[("jql", true, Text), ("maxResults", true, Count), ("fields", true, List(&Text)), ("startAt", true, Count)]);
+static SEARCH_CLOUD: Shape = Object(&[
+    ("jql", true, Text),
+    ("maxResults", true, Count),
+    ("fields", true, List(&Text)),
+    ("expand", false, Text),
+    ("nextPageToken", false, Text),
+]);
+static SEARCH_SERVER: Shape = Object(&[
+    ("jql", true, Text),
+    ("maxResults", true, Count),
+    ("fields", true, List(&Text)),
+    ("expand", false, List(&Text)),
+    ("startAt", true, Count),
+]);
 
 /// What is wrong with a call: `below` is the path below the version, `version` 2 or 3.
 pub(super) fn violations(method: &str, below: &str, query: &str, version: &str, cloud: bool, body: &Value) -> Vec<String> {

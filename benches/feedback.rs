@@ -14,7 +14,7 @@ const FILES: usize = 1_000;
 const APART: Duration = Duration::from_millis(1_500);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const CHANNEL: &str = "---\napiVersion: kubeops.dev/v1alpha1\nkind: Channel\nmetadata:\n  name: issues\nspec:\n  jira:\n    url: REMOTE\n    \
+const CHANNEL: &str = "---\napiVersion: kubeops.dev/v1alpha1\nkind: Channel\nmetadata:\n  name: issues\nspec:\n  jira:\n    url: REMOTE\n    deployment: cloud\n    \
     authentication: { basic: { user: kubeops@acme.example, secret: JIRA_API_TOKEN } }\n";
 
 /// Measures `feedback.webhook_to_comment_p50_ms`.

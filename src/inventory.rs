@@ -19,7 +19,7 @@ pub use channel::{ChannelSpec, JiraAuthentication, JiraDeployment, JiraSpec, Sla
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use limits::ChangeLimits;
-pub use repository::{CredentialsSpec, RepositorySpec};
+pub use repository::{AppliedBySpec, CredentialsSpec, RepositorySpec};
 pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 

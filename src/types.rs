@@ -16,6 +16,7 @@ mod refs;
 mod remote_url;
 mod spec;
 mod timestamp;
+pub(crate) mod wildcard;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
 pub(crate) use duration::DURATION;

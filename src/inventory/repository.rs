@@ -1,7 +1,7 @@
 //! One repository, as its author writes it.
 
 use super::{AuthorSpec, ForgeSpec, GitSpec, SealingSpec, SigningSpec, SshSpec};
-use crate::types::{BranchName, DirectoryPath, RemoteUrl, SecretName, SpecDuration, SpecError};
+use crate::types::{BranchName, DirectoryPath, RemoteUrl, SecretName, SpecDuration, SpecError, wildcard};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -50,6 +50,9 @@ pub struct RepositorySpec {
     /// What commits are signed with; without it they are not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningSpec>,
+    /// What at GitHub says that a merged change is in force, beside delivery tools.
+    #[serde(default, skip_serializing_if = "AppliedBySpec::is_empty")]
+    pub applied_by: AppliedBySpec,
     /// How soon after its merge a change should be in force, such as `30m`; later it is told that nobody has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_within: Option<SpecDuration>,
@@ -57,6 +60,33 @@ pub struct RepositorySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SealingSpec>")]
     pub sealing: Option<Arc<SealingSpec>>,
+}
+
+/// What at GitHub says that a merged change is in force, by name; a `*` stands for any characters. A deployment to an environment that has
+/// the name of a cluster always does, for that cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AppliedBySpec {
+    /// Environments of deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<String>,
+    /// Contexts of commit statuses, such as `kustomization/*` of Flux.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<String>,
+    /// Names of check runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
+}
+
+impl AppliedBySpec {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether one of these names is this one.
+    pub fn names(&self, names: fn(&Self) -> &Vec<String>, name: &str) -> bool {
+        names(self).iter().any(|pattern| wildcard::matches(pattern, name))
+    }
 }
 
 /// A user name and the secret that goes with it.

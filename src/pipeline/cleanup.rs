@@ -18,6 +18,10 @@ impl Pipeline {
     /// Cleans up after a request that has ended, also what a step left behind that was overtaken by the end: closes its pull
     /// request in the lane of pull requests, and goes on in git's with its branch.
     pub(super) async fn clean_up(self: &Arc<Self>, request: &Request, lane: &str) -> Result<Settlement, StepError> {
+        if !request.state.is_ended() {
+            // A person opened its pull request again meanwhile.
+            return Ok(outcome::nothing());
+        }
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
         let Some(repository) = repository else { return Ok(outcome::nothing()) };

@@ -4,6 +4,7 @@
 //! store is to write. It never writes a request's state itself, except through `Settlement` and `RequestUpdate`.
 
 mod alarms;
+mod at_github;
 mod bases;
 mod body;
 mod branch;

@@ -2,7 +2,7 @@
 //! An event is a hint, whoever signed it: what became of a pull request is asked of the forge, in a step of its own. So the order in
 //! which events come, and how often, changes nothing.
 
-use super::InForce;
+use super::{InForce, at_github};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
@@ -25,7 +25,14 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
         let task = || TaskId::from_parts(clock.now(), clock.random());
         named(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
     };
-    number.map(look).into_iter().flatten().chain(commented(rules, event, clock)).chain(deployed(rules, event)).collect()
+    number
+        .map(look)
+        .into_iter()
+        .flatten()
+        .chain(commented(rules, event, clock))
+        .chain(deployed(rules, event))
+        .chain(told_by_github(rules, event))
+        .collect()
 }
 
 /// A new comment on a pull request that may hold commands. Who wrote it and what it says is asked of the forge.
@@ -39,6 +46,23 @@ fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> 
             let task = TaskId::from_parts(clock.now(), clock.random());
             Signal::Command { repository: repository.name.clone(), number, comment, task }
         })
+    })
+}
+
+/// What GitHub itself says of a commit of the repositories it is about.
+fn told_by_github<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = Signal> + 'r {
+    named(rules, event).filter_map(move |repository| {
+        let said = at_github::said(rules, event, repository)?;
+        let bounded = |text: &str| text.chars().take(MESSAGE).collect::<String>();
+        Some(Signal::Deployed(Deployment {
+            repository: repository.name.clone(),
+            application: said.name.chars().take(QUOTED).collect(),
+            cluster: said.cluster.map(str::to_owned),
+            revision: said.revision.parse().ok()?,
+            standing: said.standing,
+            message: said.message.map(bounded),
+            at: event.time,
+        }))
     })
 }
 

@@ -46,7 +46,8 @@ fn text_of(text: &str, document: &Document) -> Option<String> {
     // With a comment behind its last value.
     let end = text.get(end..)?.find('\n').map_or(text.len(), |newline| end + newline);
     let own = text.get(begin..end)?;
-    Some(format!("{}\n", own.trim_end()))
+    // A space at the end may be part of a block of text.
+    Some(format!("{}\n", own.trim_end_matches(['\r', '\n'])))
 }
 
 fn compare(object: Option<&str>, path: &mut Vec<manifest::Step>, was: Option<&Value>, is: Option<&Value>, steps: &mut Vec<Step>) {

@@ -288,7 +288,7 @@ fn what_is_no_command_of_a_person_is_ignored() {
         let id = write(&world, number, author, "/kubeops close");
         world.github.repository(SLUG, |repository| {
             let remark = repository.remarks.iter_mut().find(|remark| remark.id == id).expect("the comment");
-            (remark.kind, remark.edited) = (kind, edited);
+            (remark.kind, remark.updated) = (kind, remark.created + i64::from(edited));
         });
         assert_eq!(tell(&world, "issue_comment", &said(SLUG, number, id, author, "/kubeops close")), "202 accepted");
         ids.push(id);

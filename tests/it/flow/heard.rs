@@ -110,6 +110,59 @@ fn an_approval_is_heard_and_events_of_strangers_owe_nothing() {
 }
 
 #[test]
+fn what_github_says_of_a_deployment_a_status_or_a_check_counts_where_the_repository_says_so() {
+    let mut world = prepare();
+    let named = "appliedBy: { statuses: [\"kustomization/*\"], checks: [rollout] }";
+    world.server.edit_resource("inventory.yaml", |text| text.replacen("  branch: main\n", &format!("  branch: main\n  {named}\n"), 1));
+    world.server.run();
+    let repository = json!({ "full_name": "acme/gitops" });
+    let deployment = |sha: &str, environment: &str, state: &str| {
+        json!({
+            "action": "created", "repository": repository,
+            "deployment": { "id": 1, "sha": sha, "environment": environment, "created_at": "2026-11-20T12:00:00Z" },
+            "deployment_status": { "id": state.len(), "state": state, "environment": environment, "description": "3 of 4 pods", "created_at": "2026-11-20T12:00:01Z" },
+        })
+    };
+    let status = |sha: &str, context: &str, state: &str| json!({ "id": context.len(), "sha": sha, "name": "acme/gitops", "context": context, "state": state, "description": "x", "branches": [], "commit": {}, "repository": repository, "updated_at": "2026-11-20T12:00:02Z" });
+    let check = |sha: &str, name: &str, conclusion: &str| {
+        json!({
+            "action": "completed", "repository": repository,
+            "check_run": { "id": name.len(), "name": name, "head_sha": sha, "status": "completed", "conclusion": conclusion, "completed_at": "2026-11-20T12:00:03Z", "output": { "title": "x" } },
+        })
+    };
+    for (number, (event, noise, word, state)) in [
+        ("deployment_status", deployment("", "preview", "success"), deployment("", "prod-eu", "error"), "degraded"),
+        ("status", status("", "ci/build", "success"), status("", "kustomization/apps", "success"), "applied"),
+        ("check_run", check("", "lint", "success"), check("", "rollout", "success"), "applied"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = format!("OPS-{}", number + 1);
+        let pull = world.proposed(&key, &format!("team-{number}"));
+        let branch = world.server.at().settled(&key, "proposed")["branch"].as_str().expect("a branch").to_owned();
+        world.server.upstream.git(&["update-ref", "refs/heads/main", &branch]);
+        let tip = world.server.upstream.tip("main").expect("a tip").to_string();
+        world.github.person(pull.number, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(tip.clone())));
+        assert_eq!(tell(&world, "pull_request", &of_pull("closed", pull.number, "acme/gitops", json!({ "merged": true }))), "202 accepted");
+        world.server.at().settled(&key, "merged");
+        let at = |mut body: Value| {
+            for place in ["/deployment/sha", "/sha", "/check_run/head_sha"] {
+                if let Some(sha) = body.pointer_mut(place) {
+                    *sha = json!(tip);
+                }
+            }
+            body
+        };
+        assert_eq!(tell(&world, event, &at(noise)), "202 accepted", "{event}");
+        nothing_owed(&world);
+        world.server.at().settled(&key, "merged");
+        assert_eq!(tell(&world, event, &at(word)), "202 accepted", "{event}");
+        world.server.at().settled(&key, state);
+    }
+}
+
+#[test]
 fn a_push_to_the_base_has_open_requests_planned_again_on_it() {
     let world = start();
     let pull = world.proposed("OPS-1", "payments");

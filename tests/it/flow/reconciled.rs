@@ -4,7 +4,7 @@
 use super::alert::{Alertmanager, alert};
 use super::github::World;
 use super::storms::merge;
-use crate::support::fake_github::{FakeDelivery, FakeGithub, SLUG, Said};
+use crate::support::fake_github::{FakeDelivery, FakeGithub, FakeRemark, SLUG};
 use crate::support::fake_jira::{EMAIL, FakeJira, Fault, Step, TOKEN};
 use crate::support::server::{TestServer, eventually};
 use kubeops::clock::{Clock as _, SystemClock};
@@ -309,17 +309,13 @@ fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
     world.server.run();
     let pull = world.proposed("OPS-1", "payments");
     world.server.terminate();
-    let now = SystemClock.now().unix_seconds();
-    let said = |id: u64, number: u64, body: &str, edited: i64| Said {
-        id,
-        number,
-        by: "ada".to_owned(),
-        body: body.to_owned(),
-        created: now,
-        updated: now + edited,
+    let said = |id: u64, number: u64, body: &str, edited: i64| {
+        let remark = FakeRemark::new(id, number, "ada", body);
+        FakeRemark { updated: remark.created + edited, ..remark }
     };
     world.github.repository(SLUG, |repository| {
-        repository.said = vec![
+        repository.allow("ada", "write");
+        repository.remarks = vec![
             said(1, pull.number, "Looks good to me.", 0),
             said(2, pull.number, "/kubeops explain", 0),
             said(3, pull.number, "/kubeops close", 5),
@@ -333,6 +329,7 @@ fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
     assert_eq!((&event["subject"], &event["delivery"]), (&json!("acme/gitops#1"), &filed[0]["id"]));
     asked_again(&world.server, "github");
     assert_eq!(reconciled(&world.server).len(), 1);
+    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
 }
 
 #[test]

@@ -14,7 +14,7 @@ async fn a_comment_is_told_as_github_knows_it_and_one_that_is_gone_is_none() {
         edited = repository.comment(4, "ada", "x");
         bot = repository.comment(4, "robot[bot]", "x");
         ours = repository.comment(4, "ada", "x\n\n<!-- kubeops:command:7 -->");
-        repository.remarks[1].edited = true;
+        repository.remarks[1].updated += 1;
         repository.remarks[2].kind = "Bot";
     });
     let remark = |id| github.remark(id);

@@ -1,7 +1,7 @@
 //! What no webhook brought: deliveries of an App that were not taken, and comments.
 
 use super::*;
-use crate::support::fake_github::{FakeDelivery, Said};
+use crate::support::fake_github::{FakeDelivery, FakeRemark};
 use kubeops::forge::Forge;
 
 fn delivery(id: u64, at: i64, status: u16) -> FakeDelivery {
@@ -39,15 +39,12 @@ async fn what_an_apps_webhook_did_not_take_is_asked_for_again_once() {
 #[tokio::test]
 async fn comments_since_a_moment_are_told_over_pages_with_a_token_and_not_with_an_app() {
     let fake = fake();
-    let said = |number: u64| Said {
-        id: number,
-        number: 1,
-        by: "ada".to_owned(),
-        body: format!("words {number}"),
+    let said = |number: u64| FakeRemark {
         created: NOW,
         updated: NOW + i64::try_from(number).expect("small"),
+        ..FakeRemark::new(number, 1, "ada", &format!("words {number}"))
     };
-    fake.repository(SLUG, |repository| repository.said = (0..130).map(said).collect());
+    fake.repository(SLUG, |repository| repository.remarks = (0..130).map(said).collect());
     let comments = github(&fake).comments(since(NOW + 20)).await.expect("comments");
     assert_eq!((comments.len(), comments[0].number, comments[0].updated_at), (110, 1, since(NOW + 20)));
     assert_eq!((&comments[109].raw["body"], fake.calls().len()), (&serde_json::json!("words 129"), 2), "one call for a hundred");

@@ -223,7 +223,7 @@ fn moment(seconds: i64) -> String {
 
 /// What Alertmanager sends of the event with this number.
 fn alert(name: &str, number: u32) -> Value {
-    let fires = number % 2 == 0;
+    let fires = number.is_multiple_of(2);
     let ends = if fires { "0001-01-01T00:00:00Z".to_owned() } else { moment(i64::from(number)) };
     let status = if fires { "firing" } else { "resolved" };
     let alert = json!({

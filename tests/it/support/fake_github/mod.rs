@@ -10,7 +10,7 @@ mod pulls;
 
 pub use app::{FakeApp, FakeDelivery, private_key};
 pub use faults::Fault;
-pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging, Said};
+pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging};
 
 use super::loopback::Loopback;
 use super::upstream::UpstreamRepo;

@@ -4,6 +4,7 @@ use super::{Call, error, json_answer};
 use crate::support::github_openapi::{example, example_with};
 use crate::support::loopback::Answer;
 use crate::support::upstream::command;
+use kubeops::clock::{Clock as _, SystemClock};
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -45,9 +46,20 @@ pub struct FakeRemark {
     /// What GitHub calls its author: `User`, `Bot`.
     pub kind: &'static str,
     pub body: String,
-    pub edited: bool,
+    /// Seconds since the epoch.
+    pub created: i64,
+    pub updated: i64,
     /// The signs that we put on it.
     pub reactions: Vec<String>,
+}
+
+impl FakeRemark {
+    /// A comment that a person writes now.
+    pub fn new(id: u64, pull: u64, author: &str, body: &str) -> Self {
+        let now = SystemClock.now().unix_seconds();
+        let (author, body) = (author.to_owned(), body.to_owned());
+        Self { id, pull, author, kind: "User", body, created: now, updated: now, reactions: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -70,19 +82,6 @@ pub struct FakeStatus {
     pub target: String,
 }
 
-/// A comment of a person's.
-#[derive(Debug, Clone)]
-pub struct Said {
-    pub id: u64,
-    /// The pull request's number.
-    pub number: u64,
-    pub by: String,
-    pub body: String,
-    /// Seconds since the epoch.
-    pub created: i64,
-    pub updated: i64,
-}
-
 /// What GitHub says when it is asked to merge by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merging {
@@ -103,14 +102,13 @@ pub struct Repository {
     /// Numbers and titles.
     pub milestones: Vec<(u64, String)>,
     pub checks: Vec<FakeCheck>,
+    /// What people said, the oldest first.
     pub remarks: Vec<FakeRemark>,
     /// What people may do, by login; of others everybody may read.
     pub permissions: BTreeMap<String, &'static str>,
     /// In the order they were made: of one commit and context the last counts.
     pub statuses: Vec<FakeStatus>,
     pub may_set_status: bool,
-    /// What people said, the oldest first.
-    pub said: Vec<Said>,
     /// The repository whose branches the pull requests are of; without one every head is the same made-up commit.
     pub upstream: Option<PathBuf>,
     pub merging: Merging,
@@ -137,7 +135,6 @@ impl Repository {
             permissions: BTreeMap::new(),
             statuses: Vec::new(),
             may_set_status: true,
-            said: Vec::new(),
             upstream: None,
             merging: Merging::Waits,
             has_drafts: true,
@@ -229,8 +226,7 @@ impl Repository {
     /// Somebody writes a comment on a pull request; tells its id.
     pub fn comment(&mut self, pull: u64, author: &str, body: &str) -> u64 {
         let id = 9_000 + self.remarks.len() as u64;
-        let (author, body) = (author.to_owned(), body.to_owned());
-        self.remarks.push(FakeRemark { id, pull, author, kind: "User", body, edited: false, reactions: Vec::new() });
+        self.remarks.push(FakeRemark::new(id, pull, author, body));
         id
     }
 
@@ -380,15 +376,8 @@ impl Repository {
     /// The comments of all issues that were changed since a moment, the oldest first.
     fn all_comments(&self, query: &str) -> Answer {
         let since = given(query, "since").map(|since| since.replace("%3A", ":").parse::<Timestamp>().expect("a time"));
-        let fresh = self.said.iter().filter(|said| since.is_none_or(|since| Timestamp::from_unix_millis(said.updated * 1000) >= since));
-        let shown = fresh.map(|said| {
-            let api = format!("https://api.github.com/repos/{}", self.slug);
-            let fields = json!({
-                "id": said.id, "body": said.body, "user": { "login": said.by }, "created_at": moment(said.created), "updated_at": moment(said.updated),
-                "issue_url": format!("{api}/issues/{}", said.number), "url": format!("{api}/issues/comments/{}", said.id),
-            });
-            example_with("issue-comment", fields)
-        });
+        let fresh = self.remarks.iter().filter(|remark| since.is_none_or(|since| Timestamp::from_unix_millis(remark.updated * 1000) >= since));
+        let shown = fresh.map(|remark| shown(remark, &self.slug));
         page(query, shown)
     }
 
@@ -570,10 +559,11 @@ impl Repository {
 
 /// A comment as GitHub shows it.
 fn shown(remark: &FakeRemark, slug: &str) -> Value {
+    let api = format!("https://api.github.com/repos/{slug}");
     let fields = json!({
         "id": remark.id, "body": remark.body, "user": { "login": remark.author, "type": remark.kind },
-        "issue_url": format!("https://api.github.com/repos/{slug}/issues/{}", remark.pull),
-        "created_at": "2026-11-20T12:00:00Z", "updated_at": if remark.edited { "2026-11-20T12:05:00Z" } else { "2026-11-20T12:00:00Z" },
+        "issue_url": format!("{api}/issues/{}", remark.pull), "url": format!("{api}/issues/comments/{}", remark.id),
+        "created_at": moment(remark.created), "updated_at": moment(remark.updated),
     });
     example_with("issue-comment", fields)
 }

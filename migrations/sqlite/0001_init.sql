@@ -156,7 +156,8 @@ CREATE TABLE request_files (
 CREATE INDEX request_files_request ON request_files (request);
 CREATE TRIGGER requests_touch AFTER UPDATE OF changes, repository, state ON requests
 WHEN NEW.changes IS NOT OLD.changes OR NEW.repository IS NOT OLD.repository
-    OR (NEW.state IN ('accepted', 'planned', 'proposed', 'approved')) <> (OLD.state IN ('accepted', 'planned', 'proposed', 'approved')) BEGIN
+    OR (NEW.state IN ('accepted', 'planned', 'proposed', 'approved')) <> (OLD.state IN ('accepted', 'planned', 'proposed', 'approved'))
+    OR NEW.state = 'merged' AND OLD.state <> 'merged' BEGIN
     DELETE FROM request_files WHERE request = NEW.seq;
     INSERT OR IGNORE INTO request_files (repository, path, merged_at, request)
     SELECT NEW.repository, f.value,

@@ -18,6 +18,13 @@ const FEEDBACK: &str = "  feedback:
 /// A server that tells the fake what became of tickets; not running yet.
 pub(super) fn prepare(jira: &FakeJira, feedback: &str) -> TestServer {
     let mut server = TestServer::prepare();
+    tells(&server, jira, feedback);
+    server.set("OBSERVE_SECONDS", "1").set("LOG_LEVEL", "TRACE");
+    server
+}
+
+/// The automation of tickets tells the fake what becomes of them.
+pub(super) fn tells(server: &TestServer, jira: &FakeJira, feedback: &str) {
     server.secret("JIRA_TOKEN", TOKEN);
     server.edit_resource("namespace-request.yaml", |text| format!("{text}{feedback}"));
     let (url, user) = (jira.url(), EMAIL);
@@ -27,8 +34,6 @@ pub(super) fn prepare(jira: &FakeJira, feedback: &str) -> TestServer {
              deployment: cloud\n    authentication: {{ basic: {{ user: {user}, secret: JIRA_TOKEN }} }}\n"
         )
     });
-    server.set("OBSERVE_SECONDS", "1").set("LOG_LEVEL", "TRACE");
-    server
 }
 
 fn start(jira: &FakeJira, feedback: &str) -> TestServer {

@@ -417,6 +417,14 @@ impl TestServer {
         assert!(sent.success(), "the signal was sent");
     }
 
+    /// How much of the running server's memory is resident.
+    pub fn resident_mib(&self) -> f64 {
+        let id = self.process.as_ref().expect("it runs").child.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches("kB").trim().parse::<f64>().expect("a number") / 1024.0
+    }
+
     /// A copy of the program for this server alone, which is started from now on; tells where it is.
     pub fn own_program(&mut self) -> PathBuf {
         self.program = self.place("kubeops");

@@ -44,7 +44,7 @@ impl State {
             self.violations.extend(wrong);
             return answer;
         }
-        let fault = self.faults.pop_front().flatten();
+        let fault = if self.away { Some(Fault::BadGateway) } else { self.faults.pop_front().flatten() };
         let mut answer = match fault.as_ref().and_then(Fault::refusal) {
             Some(answer) => answer,
             None => {

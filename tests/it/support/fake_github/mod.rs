@@ -58,6 +58,8 @@ struct State {
     ledger: Vec<Seen>,
     /// One entry per coming call; none for a call that goes well.
     faults: VecDeque<Option<Fault>>,
+    /// Whether nobody answers but a proxy in front of it.
+    away: bool,
     /// So many replies to calls that change something do not arrive.
     dropped_writes: usize,
     /// What is left of each account's budget.
@@ -103,6 +105,7 @@ impl FakeGithub {
             former: BTreeMap::new(),
             ledger: Vec::new(),
             faults: VecDeque::new(),
+            away: false,
             dropped_writes: 0,
             remaining: BTreeMap::new(),
             limit: 5_000,
@@ -199,6 +202,11 @@ impl FakeGithub {
         let mut state = self.state();
         state.faults.extend(std::iter::repeat_n(None, skip));
         state.faults.push_back(Some(fault));
+    }
+
+    /// Goes away, or comes back.
+    pub fn goes_away(&self, away: bool) {
+        self.state().away = away;
     }
 
     /// Whether every fault that was ordered has happened.

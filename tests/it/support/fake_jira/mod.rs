@@ -49,6 +49,8 @@ struct State {
     changes: Vec<Change>,
     /// One entry per coming call; none for a call that goes well.
     faults: VecDeque<Option<Fault>>,
+    /// Whether nobody answers but a proxy in front of it.
+    away: bool,
     dropped_writes: usize,
     /// Whether a listing of comments leaves their properties out.
     hides_properties: bool,
@@ -90,6 +92,7 @@ impl FakeJira {
             ledger: Vec::new(),
             changes: Vec::new(),
             faults: VecDeque::new(),
+            away: false,
             dropped_writes: 0,
             hides_properties: false,
             page: 100,
@@ -212,6 +215,11 @@ impl FakeJira {
         let mut state = self.state();
         state.faults.extend(std::iter::repeat_n(None, skip));
         state.faults.push_back(Some(fault));
+    }
+
+    /// Goes away, or comes back.
+    pub fn goes_away(&self, away: bool) {
+        self.state().away = away;
     }
 
     /// Whether every fault that was ordered has happened.

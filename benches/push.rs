@@ -41,7 +41,7 @@ pub struct World {
 pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     let sizes = setting.effort.pick(SIZES, [1_000, 2_000]);
     for (at, files) in sizes.into_iter().enumerate() {
-        let mut world = World::start(setting, files, |_, _| Ok(()))?;
+        let mut world = World::start(setting, files, &[], |_, _| Ok(()))?;
         world.warm_up()?;
         let (mut ours, mut ready) = (Vec::new(), Vec::new());
         for _ in 0..setting.effort.pick(40, 3) {
@@ -83,8 +83,14 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
 }
 
 impl World {
-    /// A repository of so many files; `dress` changes the resources before the server starts, knowing where the remote listens.
-    pub fn start(setting: &Setting, files: usize, dress: impl FnOnce(&Scratch, SocketAddr) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+    /// A repository of so many files, and a server with these settings; `dress` changes the resources before it starts, knowing where the
+    /// remote listens.
+    pub fn start(
+        setting: &Setting,
+        files: usize,
+        settings: &[(&str, &str)],
+        dress: impl FnOnce(&Scratch, SocketAddr) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let place = Scratch::new(setting, &format!("push-{files}"))?;
         let upstream = Repository::bare(&place, files)?;
         git(&["config", "http.receivepack", "true"], &upstream, None)?;
@@ -106,7 +112,7 @@ impl World {
         ensure!(text.contains(&url) && text.contains("kind: github"), "the shipped inventory is not what it was");
         std::fs::write(&inventory, text)?;
         dress(&place, address)?;
-        let kubeops = server::kubeops(setting, &place, false)?;
+        let kubeops = server::kubeops_with(setting, &place, settings)?;
         let mirrors = Mirrors::new(place.join("ready"), Arc::new(Libgit2::default()))?;
         let mirror = mirrors.get(&RemoteSpec::new("gitops".parse()?, url.parse()?, "main".parse()?));
         Ok(Self { place, upstream, url, kubeops, remote, mirror, next: 0 })

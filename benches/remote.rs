@@ -124,6 +124,9 @@ fn issue(remote: &Remote, request: &HttpRequest) -> HttpResponse {
             return HttpResponse::InternalServerError().finish();
         }
     }
+    if request.path().ends_with("/myself") {
+        return HttpResponse::Ok().json(json!({ "accountId": "5b10a2844c20165700ede21g", "displayName": "KubeOps", "active": true }));
+    }
     HttpResponse::Created().json(json!({ "id": 1 }))
 }
 

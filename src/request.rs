@@ -113,6 +113,11 @@ impl State {
         !matches!(self, State::Accepted | State::Planned | State::Proposed | State::Approved)
     }
 
+    /// Whether its change is in the base, as far as it was not taken back.
+    pub fn is_merged(self) -> bool {
+        matches!(self, State::Merged | State::Applied | State::Degraded)
+    }
+
     /// Whether a request may go from here to `to`.
     pub fn may_become(self, to: State) -> bool {
         use State::{Accepted, Applied, Approved, Declined, Degraded, Expired, Failed, Merged, Planned, Proposed, Rejected, Unchanged, Withdrawn};

@@ -282,10 +282,6 @@ impl Forge for Counted {
         self.forge.follows_branches()
     }
 
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
-        self.count("comment", self.forge.comment(number, body).await)
-    }
-
     async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
         self.count("comment", self.forge.comment_once(number, body, marker, asked_before).await)
     }

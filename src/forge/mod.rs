@@ -54,12 +54,6 @@ pub trait Forge: Send + Sync {
     /// [`Self::ensure_pull`] has to be told of every new commit.
     fn follows_branches(&self) -> bool;
 
-    /// Writes a comment.
-    ///
-    /// # Errors
-    /// As [`Self::get`].
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError>;
-
     /// Writes a comment that is known by its marker, a few plain characters that nobody sees. Where an attempt before may have written
     /// it (`asked_before`), it is looked for first, and not written twice.
     ///

@@ -59,7 +59,7 @@ pub(super) fn reminder(request: &Request) -> Option<Timestamp> {
 fn next(request: &Request) -> Option<(Timestamp, Alarm)> {
     let steering = &request.steering;
     let overdue = steering.applied_by.filter(|_| request.state == State::Merged && steering.overdue_since.is_none());
-    let end = steering.expires_at.filter(|_| matches!(request.state, State::Merged | State::Applied | State::Degraded));
+    let end = steering.expires_at.filter(|_| request.state.is_merged());
     let reminded = |end| steering.reminded.is_some_and(|reminded| reminded.of == end);
     let remind = reminder(request).filter(|_| end.is_some_and(|end| !reminded(end)));
     let turns = steering.window_turns(request.state);

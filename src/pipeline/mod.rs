@@ -151,9 +151,7 @@ impl Pipeline {
                 }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
-                (TaskKind::Observe, state)
-                    if !matches!(state, State::Accepted | State::Merged | State::Applied | State::Degraded | State::Expired) =>
-                {
+                (TaskKind::Observe, state) if !state.is_merged() && !matches!(state, State::Accepted | State::Expired) => {
                     observed.push((place, claimed))
                 }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),

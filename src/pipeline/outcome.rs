@@ -12,7 +12,7 @@ use crate::validate::Finding;
 /// Where cleaning up after this end begins: what a person closed or merged is over, of anything else the pull request is closed
 /// first.
 pub(super) fn first_lane(state: State, repository: &RepositoryName) -> String {
-    if matches!(state, State::Merged | State::Applied | State::Degraded | State::Declined) { lane::of(repository) } else { lane::pulls(repository) }
+    if state.is_merged() || state == State::Declined { lane::of(repository) } else { lane::pulls(repository) }
 }
 
 /// The task is done, and nothing changed.

@@ -21,7 +21,7 @@ impl Pipeline {
         };
         let proposed = matches!(request.state, State::Proposed | State::Approved);
         match (request.state, withdraw.spec.open) {
-            (State::Merged | State::Applied | State::Degraded, _) => {
+            (state, _) if state.is_merged() => {
                 let kept = |why: &str| outcome::noted(request, format!("{}; the change is merged and stays{why}", first.reason), self.clock.as_ref());
                 if withdraw.spec.merged == MergedWhenWithdrawn::Keep {
                     return Ok(kept(""));

@@ -61,12 +61,12 @@ impl Pipeline {
         if !newest.state.is_ended() {
             return Ok(Some(newest));
         }
-        if !is_merged(newest.state) {
+        if !newest.state.is_merged() {
             return Ok(None);
         }
         // What took it back may have been taken back itself.
         let undone = match self.newest_revert(&newest.id).await? {
-            Some(next) => is_merged(next.state),
+            Some(next) => next.state.is_merged(),
             None => false,
         };
         Ok((!undone).then_some(newest))
@@ -185,8 +185,8 @@ impl Pipeline {
         let mut request = self.store.request(id).await?;
         let refuse = |why: String| Err(OperationError::Refused(why));
         let end = match (request.state, request.steering.expires_at) {
-            (state, Some(end)) if is_merged(state) => end,
-            (state, None) if is_merged(state) => {
+            (state, Some(end)) if state.is_merged() => end,
+            (state, None) if state.is_merged() => {
                 let waits = request.changes.as_ref().is_some_and(|changes| changes.expiry.is_some());
                 return refuse(match waits {
                     true => format!("the time of {id} begins once it is in force, and nobody has said so yet"),
@@ -252,14 +252,10 @@ fn inverse_of(mirror: &Arc<Mirror>, merged: &CommitSha, request: &Request, chang
     Ok(Some(Inverse::of(&change, &before)?))
 }
 
-fn is_merged(state: State) -> bool {
-    matches!(state, State::Merged | State::Applied | State::Degraded)
-}
-
 fn may_be_reverted(request: &Request) -> Result<(), OperationError> {
     let id = &request.id;
     Err(OperationError::Refused(match request.state {
-        state if is_merged(state) => return Ok(()),
+        state if state.is_merged() => return Ok(()),
         State::Expired => match &request.steering.reverted_by {
             Some(by) => format!("{id} is expired, and what took it back is over: `kubeops requests retry {by}` asks for that again"),
             None => format!("{id} is expired: it was taken back at the end of its time"),

@@ -204,10 +204,6 @@ impl Forge for GitHub {
         true
     }
 
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
-        self.say(number, body, None, false).await
-    }
-
     async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
         self.say(number, body, Some(marker), asked_before).await
     }

@@ -303,12 +303,6 @@ impl Forge for LocalForge {
         false
     }
 
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
-        let mut record = self.record(number).await?;
-        record.comments.push(Comment { at: self.clock.now(), author: KUBEOPS.to_owned(), body: cut(body, BODY_LIMIT) });
-        self.update(record).await.map(drop)
-    }
-
     /// The search costs nothing here, so it is never spared.
     async fn comment_once(&self, number: u64, body: &str, marker: &str, _: bool) -> Result<(), ForgeError> {
         let body = signed(body, Some(marker), BODY_LIMIT);

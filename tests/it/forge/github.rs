@@ -208,7 +208,7 @@ async fn closing_says_why_once() {
     assert_eq!(github.close(2, Some("Not needed.")).await.expect("closed").state, PullState::Closed);
     assert_eq!(fake.pulls()[1].comments, ["Not needed.\n\n<!-- kubeops -->"]);
     assert!(matches!(github.close(9, None).await, Err(ForgeError::NoPull { number: 9, .. })));
-    assert!(matches!(github.comment(9, "x").await, Err(ForgeError::NoPull { number: 9, .. })));
+    assert!(matches!(github.comment_once(9, "x", "x", false).await, Err(ForgeError::NoPull { number: 9, .. })));
 }
 
 #[test]

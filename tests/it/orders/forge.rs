@@ -183,10 +183,6 @@ impl Forge for Memory {
         true
     }
 
-    async fn comment(&self, _: u64, _: &str) -> Result<(), ForgeError> {
-        Ok(())
-    }
-
     async fn comment_once(&self, _: u64, _: &str, _: &str, _: bool) -> Result<(), ForgeError> {
         Ok(())
     }

@@ -165,7 +165,8 @@ impl Editor {
         Ok(true)
     }
 
-    /// Adds a document at the end.
+    /// Adds a document at the end; at the beginning, where the last document would become another one by the end of line it lacks, as one
+    /// with a block of text that keeps its last lines (`|+`) does.
     ///
     /// # Errors
     /// See [`EditError`]; JSON has one document.
@@ -173,14 +174,27 @@ impl Editor {
         let unfit = || EditError::new(EditFault::Form, "a document cannot be added to this file without changing another one");
         let crlf = self.text.find('\n').is_some_and(|at| self.text[..at].ends_with('\r'));
         let eol = if crlf { "\r\n" } else { "\n" };
-        let lines: String = document.lines().map(|line| format!("{line}{eol}")).collect();
-        let own = parse(&lines, Limits::default()).map_err(|_| unfit())?;
+        let lines = document.lines().collect::<Vec<_>>().join(eol);
+        let own = parse(document, Limits::default()).map_err(|_| unfit())?;
+        if self.json || own.len() != 1 {
+            return Err(unfit());
+        }
         let ended = if self.text.is_empty() || self.text.ends_with('\n') { "" } else { eol };
-        let text = format!("{}{ended}---{eol}{lines}", self.text);
-        let expected = self.documents.iter().chain(&own).map(|document| &document.value);
-        let reread = parse(&text, Limits::default()).ok().filter(|reread| reread.iter().map(|document| &document.value).eq(expected));
-        let reread = reread.filter(|_| !self.json && own.len() == 1).ok_or_else(unfit)?;
-        *self = Self { text, documents: reread, json: self.json };
+        let begun = if self.text.starts_with("---") { String::new() } else { format!("---{eol}") };
+        let (there, own) = (self.documents.iter().map(|document| &document.value), own.iter().map(|document| &document.value));
+        let (last, first) = (there.clone().chain(own.clone()).collect::<Vec<_>>(), own.chain(there).collect());
+        let ways = [
+            (format!("{}{ended}---{eol}{lines}{eol}", self.text), &last),
+            (format!("{}{ended}---{eol}{lines}", self.text), &last),
+            (format!("{lines}{eol}{begun}{}", self.text), &first),
+        ];
+        let says = |reread: &[Document], expected: &[&Value]| reread.iter().map(|document| &document.value).eq(expected.iter().copied());
+        let written = ways.into_iter().find_map(|(text, expected)| {
+            let reread = parse(&text, Limits::default()).ok().filter(|reread| says(reread, expected))?;
+            Some((text, reread))
+        });
+        let (text, documents) = written.ok_or_else(unfit)?;
+        *self = Self { text, documents, json: self.json };
         Ok(true)
     }
 

@@ -238,3 +238,18 @@ proptest! {
 fn pointed<'v>(value: &'v Value, steps: &[Step]) -> &'v Value {
     value.pointer(&pointer(value, steps)).expect("there")
 }
+
+#[test]
+fn a_document_is_added_at_the_end_unless_that_changes_the_one_before_it() {
+    let added = |before: &str, document: &str, after: &str| becomes(before, |editor| editor.add_document(document), after);
+    added("a: 1\n", "b: 2\n", "a: 1\n---\nb: 2\n");
+    added("a: 1", "b: 2\n", "a: 1\n---\nb: 2\n");
+    added("a: 1\r\n", "b: 2\nc: 3\n", "a: 1\r\n---\r\nb: 2\r\nc: 3\r\n");
+    // A block that keeps its last lines: with one more, or one less, it says something else.
+    added("a: |+\n  x", "b: 2\n", "b: 2\n---\na: |+\n  x");
+    added("---\na: |+\n  x", "b: 2\n", "b: 2\n---\na: |+\n  x");
+    added("a: 1\n", "b: |+\n  x", "a: 1\n---\nb: |+\n  x");
+    let mut both = Editor::open("a: |+\n  x".to_owned(), false).expect("read");
+    let error = both.add_document("b: |+\n  x").expect_err("refused").to_string();
+    assert!(error.contains("without changing another one") && both.text() == "a: |+\n  x", "{error}");
+}

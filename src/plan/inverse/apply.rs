@@ -83,8 +83,9 @@ impl Undo {
             }
         }
         // The same, with the very bytes there were, where the lines of the change still stand.
-        if let Some(lines) = taken_back(&now, &self.lines) {
-            staged.say_instead(path, lines);
+        let was = self.was.as_deref().unwrap_or_default();
+        if let Some(text) = taken_back(&now, was, &self.stretches) {
+            staged.say_instead(path, text);
         }
         Ok(())
     }

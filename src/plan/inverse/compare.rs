@@ -1,6 +1,6 @@
 //! Two states of a file, as the steps that lead from the new one back to the old.
 
-use super::{Step, address, said};
+use super::{Step, address, documents, said};
 use crate::manifest::{self, Document, FieldPath, ObjectRef, flatten};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(super) fn steps(before: &str, old: &[Document], new: &[Document]) -> Vec<Ste
     steps
 }
 
-/// A document's own lines.
+/// A document's own lines, with as much of their end as it means something.
 fn text_of(text: &str, document: &Document) -> Option<String> {
     let span = document.positions.find("").value;
     let begin = text.get(..span.start.offset as usize)?.rfind('\n').map_or(0, |newline| newline + 1);
@@ -46,8 +46,10 @@ fn text_of(text: &str, document: &Document) -> Option<String> {
     // With a comment behind its last value.
     let end = text.get(end..)?.find('\n').map_or(text.len(), |newline| end + newline);
     let own = text.get(begin..end)?;
-    // A space at the end may be part of a block of text.
-    Some(format!("{}\n", own.trim_end_matches(['\r', '\n'])))
+    // Spaces, ends of lines and blank lines at the end may be part of a block of text.
+    let trimmed = own.trim_end_matches(['\r', '\n']);
+    let ways = [format!("{trimmed}\n"), trimmed.to_owned(), own.to_owned()];
+    ways.into_iter().find(|text| documents(text).iter().map(|own| &own.value).eq([&document.value]))
 }
 
 fn compare(object: Option<&str>, path: &mut Vec<manifest::Step>, was: Option<&Value>, is: Option<&Value>, steps: &mut Vec<Step>) {

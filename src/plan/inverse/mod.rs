@@ -39,7 +39,7 @@ struct Undo {
     steps: Vec<Step>,
     /// The same as lines, for the bytes that steps do not know: comments, quotes, the order of fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    lines: Vec<Stretch>,
+    stretches: Vec<Stretch>,
 }
 
 /// One thing to put back in a file that somebody else has changed as well.
@@ -156,7 +156,7 @@ impl Undo {
     fn of(path: &ManifestPath, before: Option<Vec<u8>>, after: Option<&[u8]>) -> Result<Self, PlanError> {
         let refuse = |why: &str| PlanError::Object(format!("the change of {path} cannot be taken back later: {why}"));
         let is = after.map(digest);
-        let Some(before) = before else { return Ok(Self { is, was: None, steps: Vec::new(), lines: Vec::new() }) };
+        let Some(before) = before else { return Ok(Self { is, was: None, steps: Vec::new(), stretches: Vec::new() }) };
         let before = String::from_utf8(before).map_err(|_| refuse("what it says now is not UTF-8"))?;
         let old =
             parse(&before, Limits::default()).map_err(|_| refuse("what it says now cannot be read, so nobody knows whether it holds a Secret"))?;
@@ -164,11 +164,11 @@ impl Undo {
             return Err(refuse("it holds a Secret, and the values of Secrets are not kept"));
         }
         let Some(text) = after.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
-            return Ok(Self { is, was: Some(before), steps: Vec::new(), lines: Vec::new() });
+            return Ok(Self { is, was: Some(before), steps: Vec::new(), stretches: Vec::new() });
         };
         let steps = steps(&before, &old, &documents(text));
-        let lines = if steps.is_empty() { Vec::new() } else { stretches(&before, text) };
-        Ok(Self { is, was: Some(before), steps, lines })
+        let stretches = if steps.is_empty() { Vec::new() } else { stretches(&before, text) };
+        Ok(Self { is, was: Some(before), steps, stretches })
     }
 }
 

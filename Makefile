@@ -6,8 +6,12 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 KUBEOPS := $(TARGET)/quick/kubeops
 
+# The same commit has the same cases of its properties each time; `explore` looks for others.
+test: SEED := 1
+explore: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test lint bench setup clean fmt
+.PHONY: help build demo run test explore lint bench setup clean fmt
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -31,7 +35,11 @@ setup: ## Install what the tests need
 	@scripts/setup.sh test
 
 test: setup lint ## Everything that CI runs
-	$(CARGO) test --locked --all-targets --features failpoints
+	PROPTEST_RNG_SEED=$(SEED) $(CARGO) test --locked --all-targets --features failpoints
+
+explore: ## The properties again, on cases that nobody has seen yet (SEED=n: on those of a seed)
+	@echo "seed: $(SEED)"
+	PROPTEST_RNG_SEED=$(SEED) $(CARGO) test --locked --lib --features failpoints
 
 lint: ## Formatting, clippy, licences and advisories
 	$(CARGO) fmt --check

@@ -18,7 +18,7 @@ pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use hold::{HeldUp, Hold, Release, Window};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
-pub use reverts::{Place, Reverts};
+pub use reverts::{Place, RevertCause, Reverts};
 pub use steering::{Reminded, Steering};
 
 use crate::event::Event;

@@ -11,6 +11,7 @@ mod extract;
 mod forges;
 mod health;
 mod held;
+mod icons;
 mod limit;
 mod members;
 mod paging;
@@ -67,6 +68,7 @@ pub fn app(
         .app_data(web::PayloadConfig::new(JSON_BODY_LIMIT))
         .configure(served)
         .route("/", web::get().to(to_docs))
+        .route("/icons/{file}", web::get().to(icons::icon))
         .default_service(web::to(nowhere))
         .wrap(counting)
         .wrap(shell::Shell(state))

@@ -14,13 +14,14 @@ pub struct ConfiguredChannels {
     rules: Arc<Rules>,
     secrets: Arc<dyn SecretProvider>,
     clock: Arc<dyn Clock>,
+    pictures: Option<String>,
     made: Mutex<BTreeMap<ChannelName, (ChannelSpec, Outlet)>>,
 }
 
 impl ConfiguredChannels {
-    /// Channels that are opened when they are first used.
-    pub fn new(rules: Arc<Rules>, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>) -> Self {
-        Self { rules, secrets, clock, made: Mutex::default() }
+    /// Channels that are opened when they are first used; below `pictures` the browsers of their users find pictures for links.
+    pub fn new(rules: Arc<Rules>, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>, pictures: Option<String>) -> Self {
+        Self { rules, secrets, clock, pictures, made: Mutex::default() }
     }
 }
 
@@ -37,7 +38,8 @@ impl Channels for ConfiguredChannels {
         }
         let (secrets, named) = (Arc::clone(&self.secrets), channel.spec.secret().clone());
         let secret: SecretSource = Arc::new(move || secrets.secret(&named).map_err(|error| error.to_string()));
-        let outlet = Outlet::open(channel, Makings { secret, clock: Arc::clone(&self.clock), timeout: TIMEOUT })?;
+        let makings = Makings { secret, clock: Arc::clone(&self.clock), timeout: TIMEOUT };
+        let outlet = Outlet::open(channel, makings, self.pictures.as_deref())?;
         made.insert(name.clone(), (channel.spec.clone(), outlet.clone()));
         Ok(outlet)
     }

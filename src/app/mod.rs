@@ -234,7 +234,9 @@ impl Shared {
         });
         let transport: Arc<dyn Transport> = Arc::clone(&self.transport) as _;
         let mirrors = Mirrors::new(settings.data_dir.join("mirrors"), transport).context("the mirrors' directory cannot be made")?;
-        let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock));
+        // A page that came by https shows no picture that does not.
+        let pictures = settings.public_url.as_ref().filter(|url| url.as_str().starts_with("https://")).map(|url| format!("{}/icons", url.as_str()));
+        let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             store,

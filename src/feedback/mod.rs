@@ -55,13 +55,13 @@ pub enum Outlet {
 }
 
 impl Outlet {
-    /// Makes a channel ready; nothing is called yet.
+    /// Makes a channel ready; nothing is called yet. Below `pictures` the browsers of its users find the pictures of [`LinkIcon`].
     ///
     /// # Errors
     /// [`FeedbackError::Setup`] when the settings make no client.
-    pub fn open(channel: &Channel, makings: Makings) -> Result<Self, FeedbackError> {
+    pub fn open(channel: &Channel, makings: Makings, pictures: Option<&str>) -> Result<Self, FeedbackError> {
         Ok(match &channel.spec {
-            ChannelSpec::Jira(spec) => Self::Tracker(Arc::new(Jira::new(&channel.name, spec, makings)?)),
+            ChannelSpec::Jira(spec) => Self::Tracker(Arc::new(Jira::new(&channel.name, spec, makings)?.with_pictures(pictures))),
             ChannelSpec::Webhook(spec) => Self::Notifier(Arc::new(Webhook::new(&channel.name, spec, makings)?)),
             ChannelSpec::Slack(_) => Self::Notifier(Arc::new(Slack::new(&channel.name, makings)?)),
         })
@@ -138,6 +138,26 @@ pub enum LinkIcon {
     Closed,
     /// Something that failed.
     Failed,
+}
+
+impl LinkIcon {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Merged, Self::Closed, Self::Failed];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Merged => "merged",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The name of its picture.
+    pub fn file(self) -> String {
+        format!("pull-{}.svg", self.as_str())
+    }
 }
 
 /// What came of an act.

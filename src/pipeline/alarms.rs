@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::forge::Priority;
 use crate::plan::Lifetime;
-use crate::request::{Reminded, Request, State};
+use crate::request::{Reminded, Request, RevertCause, State};
 use crate::store::{NewTask, Settlement, StoreError, TaskKind, Verdict, lane};
 use crate::types::{ErrorClass, Timestamp};
 use std::time::Duration;
@@ -177,7 +177,7 @@ impl Pipeline {
             Err(StoreError::NotFound(_)) => match self.reverting(&request.id).await? {
                 Some(known) => known.id,
                 None => {
-                    let taking = Taking { why: "its time to live is over", actor: "kubeops", id, at: end, at_its_end: true };
+                    let taking = Taking { why: "its time to live is over", actor: "kubeops", id, at: end, cause: RevertCause::TimeIsOver };
                     match self.open_revert(request, &taking).await {
                         Ok(opened) => opened,
                         Err(OperationError::Step(error)) if error.class() == ErrorClass::Transient => {

@@ -26,6 +26,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 /// would tell of them.
 const WHILE_QUEUED: Duration = Duration::from_secs(60);
 
+/// A request waits this long for the pull request to be closed that takes back what it asks for.
+const WHILE_CLOSING: Duration = Duration::from_secs(2);
+
 /// The base of one repository, as one batch sees it.
 pub(super) struct Base {
     pub(super) mirror: Arc<Mirror>,
@@ -110,6 +113,10 @@ impl Pipeline {
         if let (State::Accepted, Some(reverts)) = (request.state, &request.steering.reverts) {
             // Whoever opened it may have died before that was noted.
             self.note_reverting(&reverts.request, &request.id, "kubeops").await?;
+        } else if request.state == State::Accepted && self.keep_what_is_wanted_again(&request).await? {
+            // Its pull request is closed first: somebody may be merging it.
+            let reason = "what took the change back is being closed".to_owned();
+            return Ok(outcome::not_before(self.clock.now().plus(WHILE_CLOSING), reason));
         }
         match looked {
             Looked::Same(tip) => self.checked(request, tip, mates).await,

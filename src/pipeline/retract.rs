@@ -6,8 +6,11 @@ use super::pull::priority;
 use super::{Pipeline, StepError, outcome};
 use crate::automation::{MergedWhenWithdrawn, OpenWhenWithdrawn};
 use crate::failpoint;
-use crate::request::{Request, State};
-use crate::store::{Settlement, TakenBack};
+use crate::request::{Request, RequestKey, RevertCause, State};
+use crate::store::{PageQuery, RequestFilter, Settlement, StoreError, TakenBack};
+
+/// Earlier requests of a key among which one that is merged is looked for.
+const EARLIER: u32 = 20;
 
 impl Pipeline {
     /// Acts on what was taken back of a request.
@@ -28,6 +31,13 @@ impl Pipeline {
                 }
                 self.take_back_merged(request, &taken_back).await.map(|refused| refused.map_or_else(outcome::nothing, |why| kept(&why)))
             }
+            // Asked for again when its change was in the base already: then that is the one to take back.
+            (state, _) if state.is_ended() && withdraw.spec.merged == MergedWhenWithdrawn::Revert => {
+                if let Some(merged) = self.merged_before(request).await? {
+                    self.take_back_merged(&merged, &taken_back).await?;
+                }
+                Ok(outcome::nothing())
+            }
             (state, _) if state.is_ended() => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Keep) => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Comment) if proposed => self.say(request, first).await,
@@ -45,15 +55,47 @@ impl Pipeline {
             }
         }
         // Whatever became of it: a person may have decided that the change stays.
-        if self.newest_revert(&request.id).await?.is_some() {
+        let decided = |revert: &Request| !revert.steering.reverts.as_ref().is_some_and(|reverts| reverts.wanted_again);
+        if self.newest_revert(&request.id).await?.as_ref().is_some_and(decided) {
             return Ok(None);
         }
         let Some(first) = taken_back.first() else { return Ok(None) };
-        match self.revert_because(request, &first.reason, "kubeops").await {
+        match self.revert_because(request, &first.reason, RevertCause::NoLongerWanted, "kubeops").await {
             Ok(_) => Ok(None),
             Err(OperationError::Step(error)) => Err(error),
             Err(OperationError::Refused(why) | OperationError::NotFound(why)) => Ok(Some(format!(": {why}"))),
         }
+    }
+
+    /// Gives up what takes back an earlier change of the same key, because what asked for that has come back and opened `request`; tells
+    /// whether there was any.
+    pub(super) async fn keep_what_is_wanted_again(&self, request: &Request) -> Result<bool, StepError> {
+        let rules = self.rules.current();
+        let withdraw = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.withdraw());
+        if withdraw.is_none_or(|withdraw| withdraw.spec.merged != MergedWhenWithdrawn::Revert) {
+            return Ok(false);
+        }
+        let Some(merged) = self.merged_before(request).await? else { return Ok(false) };
+        let Some(mut revert) = self.newest_revert(&merged.id).await?.filter(|revert| !revert.state.is_ended()) else { return Ok(false) };
+        match &mut revert.steering.reverts {
+            Some(reverts) if reverts.cause == RevertCause::NoLongerWanted => reverts.wanted_again = true,
+            _ => return Ok(false),
+        }
+        let clean_up = self.clean_up_task(&revert, State::Withdrawn);
+        let message = format!("withdrawn: what it takes back is wanted again, by request {}", request.id);
+        match self.change(revert, State::Withdrawn, message, "kubeops", vec![clean_up]).await {
+            Ok(_) => Ok(true),
+            Err(OperationError::Step(error)) => Err(error),
+            Err(OperationError::Refused(_) | OperationError::NotFound(_)) => Ok(false),
+        }
+    }
+
+    /// The newest request of the same key, before this one, whose change is in the base.
+    async fn merged_before(&self, request: &Request) -> Result<Option<Request>, StoreError> {
+        let RequestKey { automation, correlation, generation } = &request.key;
+        let filter = RequestFilter { automation: Some(automation.clone()), correlation: Some(correlation.clone()), ..RequestFilter::default() };
+        let page = self.store.requests(&filter, &PageQuery { limit: EARLIER, after: None }).await?;
+        Ok(page.items.into_iter().find(|earlier| earlier.key.generation < *generation && earlier.state.is_merged()))
     }
 
     /// The pull request stays open, and a comment says why it may not be wanted.

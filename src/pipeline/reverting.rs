@@ -8,7 +8,7 @@ use crate::failpoint;
 use crate::git::{GitError, Mirror};
 use crate::inventory::Repository;
 use crate::plan::{BaseTree, ChangeSet, FileChange, Inverse, LONGEST_LIFETIME, PlanError};
-use crate::request::{Changes, Reminded, Request, Reverts, State, Steering};
+use crate::request::{Changes, Reminded, Request, RevertCause, Reverts, State, Steering};
 use crate::store::{Dispatch, DispatchedEvent, Opening, PageQuery, RequestFilter, RequestUpdate, StoreError};
 use crate::types::{CommitSha, ErrorClass, EventId, RequestId, SpecDuration, Timestamp};
 use std::sync::Arc;
@@ -26,8 +26,7 @@ pub(super) struct Taking<'a> {
     /// The id that the request gets if it is opened.
     pub(super) id: RequestId,
     pub(super) at: Timestamp,
-    /// Whether its time to live is over.
-    pub(super) at_its_end: bool,
+    pub(super) cause: RevertCause,
 }
 
 impl Pipeline {
@@ -43,13 +42,13 @@ impl Pipeline {
         }
         may_be_reverted(&request)?;
         let why = reason.map_or_else(|| format!("{actor} asked for it"), |reason| format!("{actor} asked for it: {reason}"));
-        self.revert_because(&request, &why, actor).await
+        self.revert_because(&request, &why, RevertCause::Asked, actor).await
     }
 
     /// The same for a reason that is whole; of a request that is merged, and that nothing takes back yet.
-    pub(super) async fn revert_because(&self, request: &Request, why: &str, actor: &str) -> Result<Asked, OperationError> {
+    pub(super) async fn revert_because(&self, request: &Request, why: &str, cause: RevertCause, actor: &str) -> Result<Asked, OperationError> {
         let now = self.clock.now();
-        let taking = Taking { why, actor, id: RequestId::from_parts(now, self.clock.random()), at: now, at_its_end: false };
+        let taking = Taking { why, actor, id: RequestId::from_parts(now, self.clock.random()), at: now, cause };
         let opened = self.open_revert(request, &taking).await?;
         self.note_reverting(&request.id, &opened, actor).await?;
         Ok(Asked { opened: opened == taking.id, request: opened })
@@ -151,11 +150,13 @@ impl Pipeline {
         Ok(Reverts {
             request: request.id.clone(),
             why: taking.why.to_owned(),
+            cause: taking.cause,
+            wanted_again: false,
             merged: request.merged.clone(),
             inverse,
             repository: repository.clone(),
             place: reverts::place(request, repository, inventory),
-            text: reverts::text(request, taking.why, taking.at_its_end, &self.people_at),
+            text: reverts::text(request, taking.why, taking.cause, &self.people_at),
         })
     }
 

@@ -5,7 +5,7 @@ use super::body::markdown::{code, link};
 use super::planning::{Drafted, Stop};
 use crate::inventory::{Inventory, Target};
 use crate::plan::{BaseTree, PullText, Undone};
-use crate::request::{Changes, Place, Request, Reverts};
+use crate::request::{Changes, Place, Request, RevertCause, Reverts};
 use crate::types::{DirectoryPath, RepositoryName, RequestId, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -60,7 +60,7 @@ pub(super) fn draft(reverts: &Reverts, base: &dyn BaseTree) -> Result<Drafted, S
 }
 
 /// How the pull request that takes a request back looks. It is merged by itself only where its time to live says so.
-pub(super) fn text(request: &Request, why: &str, at_its_end: bool, people_at: &str) -> PullText {
+pub(super) fn text(request: &Request, why: &str, cause: RevertCause, people_at: &str) -> PullText {
     let what = link(request.id.as_str(), &format!("{people_at}/requests/{}", request.id));
     let pull = request.pull.as_ref().map(|pull| format!(", pull request #{}", pull.number)).unwrap_or_default();
     let merged = request.merged.as_ref().map(|merged| format!(", merged as {}", code(&merged.as_str()[..12]))).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(super) fn text(request: &Request, why: &str, at_its_end: bool, people_at: &s
         assignees: known.as_ref().map(|text| text.assignees.clone()).unwrap_or_default(),
         milestone: known.and_then(|text| text.milestone),
         draft: false,
-        auto_merge: lifetime.and_then(|lifetime| lifetime.auto_merge).filter(|_| at_its_end),
+        auto_merge: lifetime.and_then(|lifetime| lifetime.auto_merge).filter(|_| cause == RevertCause::TimeIsOver),
     }
 }
 

@@ -12,6 +12,12 @@ pub struct Reverts {
     pub request: RequestId,
     /// Why, as the end of a sentence: `its time to live is over`.
     pub why: String,
+    /// What led to it.
+    #[serde(default)]
+    pub cause: RevertCause,
+    /// Whether it was given up because what asked for the change came back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wanted_again: bool,
     /// The commit that brought the change into the base, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<CommitSha>,
@@ -23,6 +29,19 @@ pub struct Reverts {
     pub place: Place,
     /// How the pull request looks, without what is left to others: that is known when it is planned.
     pub text: PullText,
+}
+
+/// What leads to taking a change back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevertCause {
+    /// Somebody asked for it.
+    #[default]
+    Asked,
+    /// Its time to live is over.
+    TimeIsOver,
+    /// What asked for the change is over: the alert resolved, the ticket was cancelled.
+    NoLongerWanted,
 }
 
 /// Where in its repository a change goes.

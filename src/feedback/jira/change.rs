@@ -4,7 +4,7 @@
 use super::Jira;
 use super::call::Call;
 use crate::feedback::markdown::{cut, web_address};
-use crate::feedback::{Act, Done, FeedbackError, LinkIcon};
+use crate::feedback::{Act, Done, FeedbackError};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -21,18 +21,18 @@ impl Jira {
         let Some(url) = web_address(url) else {
             return Err(self.http.invalid("a link leads to http:// or https://"));
         };
-        let word = match icon {
-            LinkIcon::Open => "open",
-            LinkIcon::Merged => "merged",
-            LinkIcon::Closed => "closed",
-            LinkIcon::Failed => "failed",
-        };
+        let word = icon.as_str();
         let mut object = json!({
             "url": url,
             "title": cut(title, MAX_TEXT),
             "icon": { "title": format!("Pull request, {word}") },
             "status": { "resolved": resolved, "icon": { "title": word, "link": url } },
         });
+        if let Some(pictures) = &self.pictures {
+            let picture = format!("{pictures}/{}", icon.file());
+            object["icon"]["url16x16"] = picture.as_str().into();
+            object["status"]["icon"]["url16x16"] = picture.into();
+        }
         if let Some(summary) = summary {
             object["summary"] = cut(summary, MAX_TEXT).into();
         }

@@ -25,6 +25,8 @@ pub struct Jira {
     secret: SecretSource,
     /// Whether customers of a service desk see comments that do not say.
     public: bool,
+    /// The address of the pictures of links.
+    pictures: Option<String>,
     myself: OnceCell<Account>,
 }
 
@@ -46,8 +48,14 @@ impl Jira {
             authentication: spec.authentication.clone(),
             secret: makings.secret,
             public: spec.public,
+            pictures: None,
             myself: OnceCell::new(),
         })
+    }
+
+    /// Has links show the pictures below this address.
+    pub fn with_pictures(self, pictures: Option<&str>) -> Self {
+        Self { pictures: pictures.map(str::to_owned), ..self }
     }
 
     fn is_cloud(&self) -> bool {

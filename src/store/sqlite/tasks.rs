@@ -127,8 +127,9 @@ pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp
             // A request has at most one waiting task of each kind.
             let most = each.saturating_mul(TaskKind::ALL.len() as u32);
             companions.extend(due_in_lane(connection, &first.lane, now, most).await?);
-            companions.retain(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
-            seqs.extend(companions.into_iter().take(count(each - 1)).map(|task| task.seq));
+            // One that finds no room takes its request from nobody.
+            let free = companions.into_iter().filter(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
+            seqs.extend(free.take(count(each - 1)).map(|task| task.seq));
         }
     }
     Ok(seqs)

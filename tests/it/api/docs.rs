@@ -3,6 +3,7 @@
 use super::world::*;
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
+use kubeops::feedback::LinkIcon;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -136,4 +137,15 @@ async fn the_page_is_served_from_the_binary_and_slash_leads_to_it() {
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text().contains("swagger-ui"));
     assert!(world.call(TestRequest::get().uri("/api/v1/docs/swagger-initializer.js")).await.text().contains("/api/v1/docs/openapi.json"));
+}
+
+#[actix_web::test]
+async fn the_pictures_of_links_need_no_token_and_each_is_a_picture() {
+    let world = World::new();
+    for icon in LinkIcon::ALL {
+        let picture = world.call(TestRequest::get().uri(&format!("/icons/{}", icon.file()))).await;
+        assert_eq!((picture.status, picture.header("content-type")), (StatusCode::OK, Some("image/svg+xml")));
+        assert!(picture.text().starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && picture.text().trim_end().ends_with("</svg>"));
+    }
+    assert_eq!(world.call(TestRequest::get().uri("/icons/pull-none.svg")).await.status, StatusCode::NOT_FOUND);
 }

@@ -100,6 +100,12 @@ async fn a_link_is_one_link_however_often_it_changes(#[values(true, false)] clou
     assert_eq!(id, "kubeops=req_1");
     assert_eq!(link["object"]["url"], "https://github.com/acme/gitops/pull/7");
     assert_eq!((&link["object"]["status"]["resolved"], &link["object"]["status"]["icon"]["title"]), (&json!(true), &json!("merged")));
+    assert_eq!(link["object"]["icon"].get("url16x16"), None, "browsers elsewhere would find nothing");
+    let pictured = made(&spec(&fake), makings(secret(TOKEN), &Arc::default())).with_pictures(Some("https://kubeops.example/icons"));
+    assert_eq!(pictured.act(KEY, &links(LinkIcon::Failed, true), true).await, Ok(Done::Did));
+    let link = fake.issue(KEY).links[0].1.clone();
+    let picture = json!("https://kubeops.example/icons/pull-failed.svg");
+    assert_eq!((&link["object"]["icon"]["url16x16"], &link["object"]["status"]["icon"]["url16x16"]), (&picture, &picture));
     let Act::Link { global_id, title, icon, .. } = links(LinkIcon::Open, false) else { unreachable!("a link") };
     let bad = Act::Link { global_id, url: "javascript:alert(1)".to_owned(), title, summary: None, relationship: None, icon, resolved: false };
     assert!(matches!(jira.act(KEY, &bad, false).await, Err(FeedbackError::Invalid { .. })));

@@ -87,7 +87,7 @@ async fn a_path_before_the_api_and_a_token_alone_will_do(#[case] path: &str, #[c
     let spec =
         json!({ "jira": { "url": format!("{}{path}", fake.url()), "deployment": deployment, "authentication": { "bearer": { "secret": "T" } } } });
     let channel = Channel { name: "desk".parse().expect("a name"), spec: serde_json::from_value(spec).expect("a channel") };
-    let Outlet::Tracker(tracker) = Outlet::open(&channel, makings(secret(TOKEN), &Arc::default())).expect("open") else { panic!("a tracker") };
+    let Outlet::Tracker(tracker) = Outlet::open(&channel, makings(secret(TOKEN), &Arc::default()), None).expect("open") else { panic!("a tracker") };
     assert_eq!(tracker.issue(KEY).await.expect("an issue").status, "To Do");
     assert!(fake.ledger()[0].path.starts_with(&format!("{}/rest/api/", path.trim_end_matches('/'))), "{:?}", fake.calls());
 }

@@ -288,6 +288,63 @@ fn an_alert_that_resolves_takes_its_merged_change_back_where_its_author_says_so(
 }
 
 #[test]
+fn an_alert_that_fires_again_keeps_its_change_and_the_last_word_counts() {
+    let mut server = storms::prepare("  withdraw: { types: [alert.resolved], merged: revert }\n");
+    server.run();
+    let key = "prod-eu/web/storefront";
+    let tree = |server: &TestServer| server.upstream.git(&["rev-parse", "main^{tree}"]);
+    let before = tree(&server);
+    storms::tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+    merge(&server, &server.at().settled(key, "proposed"));
+    let request = server.at().settled(key, "merged");
+    let changed = tree(&server);
+    let resolved = |minute| {
+        let mut alert = alert_in("web", "storefront", 6, minute);
+        alert["status"] = json!("resolved");
+        alert["endsAt"] = alert["startsAt"].clone();
+        alert
+    };
+    storms::tell(&server, &[resolved(2)]);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    // It fires again before anybody merged that.
+    storms::tell(&server, &[alert_in("web", "storefront", 6, 3)]);
+    let given_up = server.at().settled(&revert_of(&request), "withdrawn");
+    assert_eq!(given_up["id"], undo["id"]);
+    let again = server.at().settled(key, "unchanged");
+    assert!(
+        given_up["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("wanted again") && message.contains(again["id"].as_str().expect("an id")))
+    );
+    eventually("its branch is gone", || server.upstream.tip(undo["branch"].as_str()?).is_none().then_some(()));
+    assert_eq!(tree(&server), changed);
+    // Over for good: that the first attempt was given up is nobody's decision.
+    storms::tell(&server, &[resolved(4)]);
+    let undo = eventually("it is taken back once more", || {
+        let newest = server.at().requests_of(&revert_of(&request)).into_iter().next()?;
+        (newest["id"] != undo["id"] && newest["state"] == "proposed").then_some(newest)
+    });
+    merge(&server, &undo);
+    server.at().settled(&revert_of(&request), "merged");
+    assert_eq!(tree(&server), before);
+}
+
+#[test]
+fn a_change_that_a_person_wants_back_is_not_kept_because_its_alert_fires_again() {
+    let mut server = storms::prepare("  withdraw: { types: [alert.resolved], merged: revert }\n");
+    server.run();
+    let key = "prod-eu/web/storefront";
+    storms::tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+    merge(&server, &server.at().settled(key, "proposed"));
+    let request = server.at().settled(key, "merged");
+    revert(&server, &request, "it made things worse");
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    storms::tell(&server, &[alert_in("web", "storefront", 6, 2)]);
+    server.at().settled(key, "unchanged");
+    assert_eq!(server.at().settled(&revert_of(&request), "proposed")["id"], undo["id"]);
+}
+
+#[test]
 fn what_takes_a_change_back_merges_by_itself_at_github_where_its_time_to_live_says_so() {
     let mut world = World::prepare(FakeGithub::start());
     world.server.upstream.write("main", PATH, DEPLOYMENT);

@@ -38,7 +38,14 @@ static LINK: Shape = Object(&[
             ("title", true, Text),
             ("summary", false, Text),
             ("icon", false, Object(&[("title", true, Text), ("url16x16", false, Text)])),
-            ("status", false, Object(&[("resolved", true, Bool), ("icon", false, Object(&[("title", true, Text), ("link", false, Text)]))])),
+            (
+                "status",
+                false,
+                Object(&[
+                    ("resolved", true, Bool),
+                    ("icon", false, Object(&[("title", true, Text), ("link", false, Text), ("url16x16", false, Text)])),
+                ]),
+            ),
         ]),
     ),
 ]);

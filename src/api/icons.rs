@@ -2,7 +2,7 @@
 //! they need no token and tell nothing.
 
 use super::error::ApiError;
-use crate::feedback::LinkIcon;
+use crate::types::LinkIcon;
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpResponse, web};
 

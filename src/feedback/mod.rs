@@ -20,7 +20,7 @@ pub use webhook::Webhook;
 
 use crate::clock::Clock;
 use crate::inventory::{Channel, ChannelSpec};
-use crate::types::Timestamp;
+use crate::types::{LinkIcon, Timestamp};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -124,40 +124,6 @@ pub enum Act {
         /// The account id in the cloud, the user's name in a Data Center.
         account: Option<String>,
     },
-}
-
-/// What stands for the state of what is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkIcon {
-    /// A pull request that is open.
-    Open,
-    /// One that is merged.
-    Merged,
-    /// One that was closed without a merge.
-    Closed,
-    /// Something that failed.
-    Failed,
-}
-
-impl LinkIcon {
-    /// All there are.
-    pub const ALL: [Self; 4] = [Self::Open, Self::Merged, Self::Closed, Self::Failed];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Merged => "merged",
-            Self::Closed => "closed",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The name of its picture.
-    pub fn file(self) -> String {
-        format!("pull-{}.svg", self.as_str())
-    }
 }
 
 /// What came of an act.

@@ -4,11 +4,11 @@
 use super::{Pipeline, StepError, outcome, wording};
 use crate::automation::{Automation, FeedbackSpec, News, NewsSpec, TransitionSpec, scope_of};
 use crate::failpoint;
-use crate::feedback::{Act, Done, LinkIcon, Notice, Outlet};
+use crate::feedback::{Act, Done, Notice, Outlet};
 use crate::plan::{About, Inputs};
 use crate::request::{Reminded, Request, State, TimelineEntry};
 use crate::store::{self, ActKey, ActState, Settlement, ToldSoFar};
-use crate::types::{ErrorClass, Timestamp};
+use crate::types::{ErrorClass, LinkIcon, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeSet;

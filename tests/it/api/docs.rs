@@ -3,7 +3,7 @@
 use super::world::*;
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
-use kubeops::feedback::LinkIcon;
+use kubeops::types::LinkIcon;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

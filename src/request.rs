@@ -127,9 +127,9 @@ impl State {
             Planned => matches!(to, Accepted | Planned | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
             Proposed => matches!(to, Accepted | Planned | Approved | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Approved => matches!(to, Accepted | Planned | Proposed | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
-            Merged => matches!(to, Applied | Degraded | Expired | Failed),
-            Degraded => matches!(to, Applied | Expired | Failed),
-            Applied => matches!(to, Expired | Failed),
+            Merged => matches!(to, Applied | Degraded | Expired),
+            Degraded => matches!(to, Applied | Expired),
+            Applied => matches!(to, Expired),
             // A person may ask again for what failed or was refused, reopen what was declined, and merge what we were about to close.
             Declined => matches!(to, Accepted | Proposed | Merged),
             Failed | Rejected => matches!(to, Accepted | Merged),

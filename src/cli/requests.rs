@@ -288,8 +288,12 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
             let until = request.pointer("/expires_at").and_then(Value::as_str).map(|end| format!(", until {}", printable(end)));
             lines.push(format!("  {:<11}{}{}", "wanted for", printable(ttl), until.unwrap_or_default()));
         }
-        for (name, pointer) in [("undoes", "/reverts"), ("undone by", "/reverted_by")] {
-            lines.extend(request.pointer(pointer).and_then(Value::as_str).map(|id| format!("  {name:<11}{}", printable(id))));
+        for (name, pointer, standing) in
+            [("undoes", "/reverts", None), ("undone by", "/reverted_by", request.get("undone").filter(|undone| undone.is_object()))]
+        {
+            let standing = standing.map(|undone| format!(", which is {}: {}", cell(undone, "/state"), cell(undone, "/message")));
+            let line = |id: &str| format!("  {name:<11}{}{}", printable(id), standing.clone().unwrap_or_default());
+            lines.extend(request.pointer(pointer).and_then(Value::as_str).map(line));
         }
         lines.extend(held(&request).map(|held| format!("  {:<11}{held}", "held", held = held.trim_start_matches("held "))));
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {

@@ -80,7 +80,7 @@ pub(super) fn task(request: &Request, clock: &dyn Clock) -> Option<NewTask> {
 }
 
 /// What a request owes because it has come to its state from another one: a look when its first alarm is due, and, once merged, at what
-/// delivery tools said before anybody knew of the merge.
+/// delivery tools said before anybody knew of the merge. One that was merged while it was withdrawn may have to be taken back.
 pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> impl Iterator<Item = NewTask> + use<> {
     let came = request.state != from;
     if came {
@@ -88,7 +88,9 @@ pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> imp
     }
     let repository = request.repository.as_ref().filter(|_| came && request.state == State::Merged);
     let confirm = repository.map(|name| outcome::follow_up(request, TaskKind::Confirm, &lane::of(name), clock));
-    confirm.into_iter().chain(task(request, clock))
+    let retract = repository.filter(|_| from == State::Withdrawn);
+    let retract = retract.map(|name| outcome::follow_up(request, TaskKind::Retract, &lane::pulls(name), clock));
+    confirm.into_iter().chain(retract).chain(task(request, clock))
 }
 
 impl Pipeline {

@@ -288,6 +288,50 @@ fn an_alert_that_resolves_takes_its_merged_change_back_where_its_author_says_so(
 }
 
 #[test]
+fn a_merge_that_was_not_known_when_the_alert_resolved_is_taken_back_as_well() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.edit_resource("autoscaler-maxed-out.yaml", |text| {
+        text.replacen("\nspec:\n", "\nspec:\n  withdraw: { types: [alert.resolved], merged: revert }\n", 1)
+    });
+    world.server.set("OBSERVE_SECONDS", "3600").set("RECONCILE_SECONDS", "0");
+    world.server.run();
+    let at = world.server.at();
+    let key = "prod-eu/web/storefront";
+    storms::tell(&world.server, &[alert_in("web", "storefront", 6, 1)]);
+    let proposed = at.settled(key, "proposed");
+    let (branch, path) = (proposed["branch"].as_str().expect("a branch"), proposed["changes"]["files"][0]["path"].as_str().expect("a file"));
+    let before = world.server.upstream.show(path, "main");
+    let merged = world.server.upstream.write("main", path, &world.server.upstream.show(path, branch));
+    world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(merged.to_string())));
+    let mut resolved = alert_in("web", "storefront", 6, 2);
+    resolved["status"] = json!("resolved");
+    resolved["endsAt"] = resolved["startsAt"].clone();
+    storms::tell(&world.server, &[resolved]);
+    let undo = at.settled(&format!("revert of {}", id(&proposed)), "proposed");
+    assert_eq!(world.server.upstream.show(path, undo["branch"].as_str().expect("a branch")), before);
+    assert_eq!(at.settled(key, "merged")["reverted_by"], undo["id"]);
+}
+
+#[test]
+fn a_branch_that_cannot_be_deleted_does_not_make_a_merged_change_fail() {
+    let server = prepare("  ttl: 2h\n");
+    server.upstream.git(&["config", "receive.denyDeletes", "true"]);
+    let mut server = server;
+    server.run();
+    let request = merged(&server);
+    let given_up = eventually("cleaning up gave up", || {
+        let request = server.at().settled(KEY, "merged");
+        messages(&request).iter().any(|message| message.starts_with("withdraw failed after")).then_some(request)
+    });
+    assert!(given_up["expires_at"].is_string() && given_up["tasks"].to_string().contains("dead"), "{given_up:#}");
+    // Once the server allows it, a person has it done.
+    server.upstream.git(&["config", "receive.denyDeletes", "false"]);
+    assert!(server.at().api("POST", &format!("/requests/{}/retry", id(&request)), None).status < 300);
+    eventually("the branch is gone", || server.upstream.tip(request["branch"].as_str()?).is_none().then_some(()));
+    assert!(messages(&server.at().settled(KEY, "merged")).contains(&"what gave up is tried again: withdraw"));
+}
+
+#[test]
 fn an_alert_that_fires_again_keeps_its_change_and_the_last_word_counts() {
     let mut server = storms::prepare("  withdraw: { types: [alert.resolved], merged: revert }\n");
     server.run();
@@ -467,7 +511,8 @@ fn what_takes_a_change_back_passes_the_same_gate_and_the_ticket_hears_what_stand
     warp.to(2 * HOUR + 60);
     // With a namespace goes everything in it: a policy has somebody look first.
     let undo = server.at().settled(&revert_of(&request), "rejected");
-    assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"]);
+    let expired = server.at().settled(KEY, "expired");
+    assert_eq!((&expired["reverted_by"], &expired["undone"]["state"]), (&undo["id"], &json!("rejected")));
     let said = told::told(&server, &jira, 1);
     assert!(said[0].contains("Taking the change back was rejected, so it stays") && said[0].contains("goes everything in it"), "{said:?}");
     let extended = refused(&server, &format!("/requests/{}/revert", id(&request)), None);

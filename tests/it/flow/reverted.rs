@@ -299,36 +299,44 @@ fn a_merge_that_was_not_known_when_the_alert_resolved_is_taken_back_as_well() {
     let key = "prod-eu/web/storefront";
     storms::tell(&world.server, &[alert_in("web", "storefront", 6, 1)]);
     let proposed = at.settled(key, "proposed");
-    let (branch, path) = (proposed["branch"].as_str().expect("a branch"), proposed["changes"]["files"][0]["path"].as_str().expect("a file"));
-    let before = world.server.upstream.show(path, "main");
-    let merged = world.server.upstream.write("main", path, &world.server.upstream.show(path, branch));
+    let tree = |revision: &str| world.server.upstream.git(&["rev-parse", &format!("{revision}^{{tree}}")]);
+    let before = tree("main");
+    world.server.upstream.git(&["update-ref", "refs/heads/main", proposed["branch"].as_str().expect("a branch")]);
+    let merged = world.server.upstream.tip("main").expect("a commit");
     world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(merged.to_string())));
     let mut resolved = alert_in("web", "storefront", 6, 2);
     resolved["status"] = json!("resolved");
     resolved["endsAt"] = resolved["startsAt"].clone();
     storms::tell(&world.server, &[resolved]);
     let undo = at.settled(&format!("revert of {}", id(&proposed)), "proposed");
-    assert_eq!(world.server.upstream.show(path, undo["branch"].as_str().expect("a branch")), before);
+    assert_eq!(tree(undo["branch"].as_str().expect("a branch")), before);
     assert_eq!(at.settled(key, "merged")["reverted_by"], undo["id"]);
 }
 
 #[test]
 fn a_branch_that_cannot_be_deleted_does_not_make_a_merged_change_fail() {
-    let server = prepare("  ttl: 2h\n");
-    server.upstream.git(&["config", "receive.denyDeletes", "true"]);
-    let mut server = server;
-    server.run();
-    let request = merged(&server);
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.upstream.write("main", PATH, DEPLOYMENT);
+    world.server.upstream.git(&["config", "receive.denyDeletes", "true"]);
+    world.server.edit_resource("replicas-request.yaml", |text| text.replacen("\nspec:\n", "\nspec:\n  ttl: 2h\n", 1));
+    world.server.set("OBSERVE_SECONDS", "1").set("API_CALLS_PER_MINUTE", "100000").run();
+    let (at, upstream) = (world.server.at(), &world.server.upstream);
+    at.ticket(&replicas(KEY, "web", 6.0));
+    let proposed = at.settled(KEY, "proposed");
+    let branch = proposed["branch"].as_str().expect("a branch");
+    upstream.git(&["update-ref", "refs/heads/main", branch]);
+    let merged = upstream.tip("main").expect("a commit");
+    world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(merged.to_string())));
     let given_up = eventually("cleaning up gave up", || {
-        let request = server.at().settled(KEY, "merged");
+        let request = at.settled(KEY, "merged");
         messages(&request).iter().any(|message| message.starts_with("withdraw failed after")).then_some(request)
     });
     assert!(given_up["expires_at"].is_string() && given_up["tasks"].to_string().contains("dead"), "{given_up:#}");
     // Once the server allows it, a person has it done.
-    server.upstream.git(&["config", "receive.denyDeletes", "false"]);
-    assert!(server.at().api("POST", &format!("/requests/{}/retry", id(&request)), None).status < 300);
-    eventually("the branch is gone", || server.upstream.tip(request["branch"].as_str()?).is_none().then_some(()));
-    assert!(messages(&server.at().settled(KEY, "merged")).contains(&"what gave up is tried again: withdraw"));
+    upstream.git(&["config", "receive.denyDeletes", "false"]);
+    assert!(at.api("POST", &format!("/requests/{}/retry", id(&given_up)), None).status < 300);
+    eventually("the branch is gone", || upstream.tip(branch).is_none().then_some(()));
+    assert!(messages(&at.settled(KEY, "merged")).contains(&"what gave up is tried again: withdraw"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is answered to commands, in Markdown. Whatever comes from outside is code in it.
 
 use crate::automation::ParameterError;
+use crate::forge::Remark;
 use crate::pipeline::body::markdown::code;
 use crate::request::{MOST_COMMANDS, Mistake, USAGES, meant};
 use crate::store::CommandAnswer;
@@ -66,6 +67,17 @@ pub(super) fn findings(message: &str, findings: &[Finding]) -> String {
 pub(super) fn set(values: &Map<String, Value>, names: &[&str]) -> String {
     let of = |name: &&str| values.get(*name).map(|value| format!("- {} is {}\n", code(name), code(&value.to_string())));
     format!("The change is planned again:\n\n{}", listed(names.iter().filter_map(of)))
+}
+
+/// An answer in the conversation to what a review asks for: it says which review, and does what a sign would do.
+pub(super) fn about_a_review(answer: CommandAnswer, review: &Remark) -> CommandAnswer {
+    let (sign, came_of_it) = if answer.refused { ("😕", "was not done, or not all of it") } else { ("👍", "was done") };
+    let is_an_address = review.url.starts_with("https://") || review.url.starts_with("http://");
+    let plain = is_an_address && review.url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\\`".contains(&b));
+    // By the forge's own word, and to this very pull request: it tells nobody else.
+    let which = if plain { format!("[the review](<{}>)", review.url) } else { format!("review {}", review.at.id) };
+    let head = format!("{sign} What {which} of {} asks for {came_of_it}.", code(&review.author));
+    CommandAnswer { text: Some(answer.text.map_or_else(|| head.clone(), |text| format!("{head}\n\n{text}"))), ..answer }
 }
 
 pub(super) fn listed(lines: impl Iterator<Item = String>) -> String {

@@ -5,6 +5,7 @@ use crate::support::github_openapi::{example, example_with};
 use crate::support::loopback::Answer;
 use crate::support::upstream::command;
 use kubeops::clock::{Clock as _, SystemClock};
+use kubeops::request::RemarkPlace;
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -37,11 +38,15 @@ pub struct FakePull {
     pub updated: i64,
 }
 
-/// A comment that somebody else wrote on a pull request.
+/// A comment that somebody else wrote on a pull request, a review with words, or what we answered in a thread.
 #[derive(Debug, Clone)]
 pub struct FakeRemark {
+    pub place: RemarkPlace,
+    /// Its id among those in such places.
     pub id: u64,
     pub pull: u64,
+    /// The first comment of the thread that it answers in.
+    pub thread: Option<u64>,
     pub author: String,
     /// What GitHub calls its author: `User`, `Bot`.
     pub kind: &'static str,
@@ -49,6 +54,8 @@ pub struct FakeRemark {
     /// Seconds since the epoch.
     pub created: i64,
     pub updated: i64,
+    /// When its words were changed last, which GraphQL tells.
+    pub edited: Option<i64>,
     /// The signs that we put on it.
     pub reactions: Vec<String>,
 }
@@ -58,7 +65,29 @@ impl FakeRemark {
     pub fn new(id: u64, pull: u64, author: &str, body: &str) -> Self {
         let now = SystemClock.now().unix_seconds();
         let (author, body) = (author.to_owned(), body.to_owned());
-        Self { id, pull, author, kind: "User", body, created: now, updated: now, reactions: Vec::new() }
+        let (place, thread) = (RemarkPlace::Conversation, None);
+        Self { place, id, pull, thread, author, kind: "User", body, created: now, updated: now, edited: None, reactions: Vec::new() }
+    }
+
+    /// What GraphQL knows it by.
+    pub(super) fn node(&self) -> String {
+        format!("R_{}_{}", self.place.as_str(), self.id)
+    }
+
+    /// As GraphQL shows it, with everything that may be asked for.
+    pub(super) fn graph_view(&self) -> Value {
+        let author = match self.kind {
+            "User" => json!({ "__typename": "User", "login": self.author, "databaseId": 1 }),
+            kind => json!({ "__typename": kind, "login": self.author.trim_end_matches("[bot]") }),
+        };
+        json!({
+            "__typename": if self.place == RemarkPlace::Review { "PullRequestReview" } else { "PullRequestReviewComment" },
+            "id": self.node(), "fullDatabaseId": self.id.to_string(), "state": "COMMENTED", "body": self.body,
+            "url": format!("https://github.com/acme/gitops/pull/{}#pullrequestreview-{}", self.pull, self.id),
+            // What was drafted is published when the review is submitted, which changes it.
+            "submittedAt": moment(self.updated), "publishedAt": moment(self.updated), "lastEditedAt": self.edited.map(moment),
+            "authorAssociation": "MEMBER", "commit": { "oid": "1".repeat(40) }, "author": author,
+        })
     }
 }
 
@@ -185,7 +214,7 @@ impl Repository {
             (method, _) if method != "GET" && self.archived => error(403, "Repository was archived so is read-only.", json!([])),
             ("GET", ["pulls"]) => self.list(call.query),
             ("POST", ["pulls"]) => self.create(call.body, updated),
-            ("GET", ["issues", "comments"]) => self.all_comments(call.query),
+            ("GET", [kind @ ("issues" | "pulls"), "comments"]) => self.all_comments(place_of(kind), call.query),
             ("GET", ["milestones"]) => {
                 let shown = self.milestones.iter().map(|(number, title)| milestone(*number, title));
                 json_answer(200, &Value::Array(shown.collect()))
@@ -195,10 +224,16 @@ impl Repository {
             ("GET", ["commits", commit, "check-runs"]) => self.checks_of(commit, given(call.query, "check_name")),
             ("PATCH", ["check-runs", id]) => self.change_check(id, call.body),
             ("GET", ["collaborators", login, "permission"]) => self.permission(login),
-            ("GET", ["issues", "comments", id]) => self.remark(id, |remark, slug| json_answer(200, &shown(remark, slug))),
-            ("POST", ["issues", "comments", id, "reactions"]) => {
+            ("GET", [kind @ ("issues" | "pulls"), "comments", id]) => {
+                self.remark(place_of(kind), id, |remark, slug| json_answer(200, &shown(remark, slug)))
+            }
+            ("GET", ["pulls", number, "reviews", id]) => self.remark(RemarkPlace::Review, id, |remark, slug| match remark.pull.to_string() == *number {
+                true => json_answer(200, &shown(remark, slug)),
+                false => error(404, "Not Found", json!([])),
+            }),
+            ("POST", [kind @ ("issues" | "pulls"), "comments", id, "reactions"]) => {
                 let content = call.body["content"].as_str().unwrap_or_default().to_owned();
-                self.remark(id, |remark, _| {
+                self.remark(place_of(kind), id, |remark, _| {
                     let is_new = !remark.reactions.contains(&content);
                     let answer = json_answer(if is_new { 201 } else { 200 }, &example_with("reaction", json!({ "content": content })));
                     remark.reactions.extend(is_new.then_some(content));
@@ -225,13 +260,21 @@ impl Repository {
 
     /// Somebody writes a comment on a pull request; tells its id.
     pub fn comment(&mut self, pull: u64, author: &str, body: &str) -> u64 {
-        let id = 9_000 + self.remarks.len() as u64;
-        self.remarks.push(FakeRemark::new(id, pull, author, body));
+        self.write(RemarkPlace::Conversation, pull, None, author, body)
+    }
+
+    /// Somebody writes something on a pull request, which changes it; tells the id. Each place counts its ids by itself.
+    pub fn write(&mut self, place: RemarkPlace, pull: u64, thread: Option<u64>, author: &str, body: &str) -> u64 {
+        let id = 9_000 + self.remarks.iter().filter(|remark| remark.place == place).count() as u64;
+        self.remarks.push(FakeRemark { place, thread, ..FakeRemark::new(id, pull, author, body) });
+        if let Some(pull) = self.pulls.iter_mut().find(|known| known.number == pull) {
+            pull.updated += 1;
+        }
         id
     }
 
-    fn remark(&mut self, id: &str, act: impl FnOnce(&mut FakeRemark, &str) -> Answer) -> Answer {
-        match self.remarks.iter_mut().find(|remark| remark.id.to_string() == id) {
+    fn remark(&mut self, place: RemarkPlace, id: &str, act: impl FnOnce(&mut FakeRemark, &str) -> Answer) -> Answer {
+        match self.remarks.iter_mut().find(|remark| remark.place == place && remark.id.to_string() == id) {
             Some(remark) => act(remark, &self.slug),
             None => error(404, "Not Found", json!([])),
         }
@@ -328,13 +371,30 @@ impl Repository {
             }
             ("PATCH", "issues", []) => self.change_issue(at, body),
             ("GET", "pulls", ["reviews"]) => {
-                let shown = pull.reviews.iter().map(|(login, state)| {
+                let (number, slug) = (pull.number, &self.slug);
+                let opinions = pull.reviews.iter().map(|(login, state)| {
                     let mut review = example("pull-request-review-items")[0].clone();
                     review["user"]["login"] = json!(login);
                     review["state"] = json!(state);
+                    review["pull_request_url"] = json!(format!("https://api.github.com/repos/{slug}/pulls/{number}"));
                     review
                 });
-                page(call.query, shown)
+                let said = self.remarks.iter().filter(|remark| remark.place == RemarkPlace::Review && remark.pull == number);
+                page(call.query, opinions.chain(said.map(|remark| shown(remark, slug))))
+            }
+            ("GET", "pulls", ["comments"]) => {
+                let (number, slug) = (pull.number, &self.slug);
+                let said = self.remarks.iter().filter(|remark| remark.place == RemarkPlace::Thread && remark.pull == number);
+                page(call.query, said.map(|remark| shown(remark, slug)))
+            }
+            ("POST", "pulls", ["comments", first, "replies"]) => {
+                let number = pull.number;
+                let is_first = |remark: &&FakeRemark| remark.place == RemarkPlace::Thread && remark.pull == number && remark.thread.is_none();
+                let Some(first) = self.remarks.iter().filter(is_first).map(|remark| remark.id).find(|id| id.to_string() == *first) else {
+                    return error(404, "Not Found", json!([]));
+                };
+                self.write(RemarkPlace::Thread, number, Some(first), "kubeops-bot", body["body"].as_str().unwrap_or_default());
+                json_answer(201, &shown(self.remarks.last().expect("just written"), &self.slug))
             }
             ("POST", "pulls", ["requested_reviewers"]) => {
                 let users = texts(&body["reviewers"]);
@@ -373,10 +433,11 @@ impl Repository {
         }
     }
 
-    /// The comments of all issues that were changed since a moment, the oldest first.
-    fn all_comments(&self, query: &str) -> Answer {
+    /// The comments in such places of all issues that were changed since a moment, the oldest first.
+    fn all_comments(&self, place: RemarkPlace, query: &str) -> Answer {
         let since = given(query, "since").map(|since| since.replace("%3A", ":").parse::<Timestamp>().expect("a time"));
-        let fresh = self.remarks.iter().filter(|remark| since.is_none_or(|since| Timestamp::from_unix_millis(remark.updated * 1000) >= since));
+        let there = self.remarks.iter().filter(|remark| remark.place == place);
+        let fresh = there.filter(|remark| since.is_none_or(|since| Timestamp::from_unix_millis(remark.updated * 1000) >= since));
         let shown = fresh.map(|remark| shown(remark, &self.slug));
         page(query, shown)
     }
@@ -507,6 +568,7 @@ impl Repository {
             (false, "open") => "OPEN",
             (false, _) => "CLOSED",
         };
+        let said = self.remarks.iter().filter(|remark| remark.place == RemarkPlace::Review && remark.pull == pull.number);
         let logins = |people: &[String]| json!({ "nodes": people.iter().map(|login| json!({ "login": login })).collect::<Vec<_>>() });
         let users = pull.reviewers.iter().map(|login| json!({ "requestedReviewer": { "__typename": "User", "login": login } }));
         let teams = pull.teams.iter().map(|slug| json!({ "requestedReviewer": { "__typename": "Team", "slug": slug } }));
@@ -536,6 +598,7 @@ impl Repository {
             "autoMergeRequest": pull.auto_merge.as_ref().map(|_| json!({ "enabledAt": "2026-11-20T12:00:00Z" })),
             "labels": { "nodes": pull.labels.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() },
             "assignees": logins(&pull.assignees),
+            "reviews": { "nodes": said.map(FakeRemark::graph_view).collect::<Vec<_>>() },
             "reviewRequests": { "nodes": users.chain(teams).collect::<Vec<_>>() },
             "latestOpinionatedReviews": { "nodes": last.iter().map(|(login, state)| json!({ "state": state, "author": { "login": login } })).collect::<Vec<_>>() },
         })
@@ -557,15 +620,47 @@ impl Repository {
     }
 }
 
-/// A comment as GitHub shows it.
+/// Where comments of a kind stand.
+fn place_of(kind: &str) -> RemarkPlace {
+    if kind == "issues" { RemarkPlace::Conversation } else { RemarkPlace::Thread }
+}
+
+/// A comment or a review as GitHub shows it.
 fn shown(remark: &FakeRemark, slug: &str) -> Value {
-    let api = format!("https://api.github.com/repos/{slug}");
-    let fields = json!({
-        "id": remark.id, "body": remark.body, "user": { "login": remark.author, "type": remark.kind },
-        "issue_url": format!("{api}/issues/{}", remark.pull), "url": format!("{api}/issues/comments/{}", remark.id),
-        "created_at": moment(remark.created), "updated_at": moment(remark.updated),
+    let (api, page) = (format!("https://api.github.com/repos/{slug}"), format!("https://github.com/{slug}/pull/{}", remark.pull));
+    let mut fields = json!({
+        "id": remark.id, "node_id": remark.node(), "body": remark.body, "user": { "login": remark.author, "type": remark.kind },
     });
-    example_with("issue-comment", fields)
+    let (name, more) = match remark.place {
+        RemarkPlace::Conversation => {
+            let urls = json!({
+                "issue_url": format!("{api}/issues/{}", remark.pull), "url": format!("{api}/issues/comments/{}", remark.id),
+                "created_at": moment(remark.created), "updated_at": moment(remark.updated),
+            });
+            ("issue-comment", urls)
+        }
+        RemarkPlace::Thread => {
+            let urls = json!({
+                "pull_request_url": format!("{api}/pulls/{}", remark.pull), "url": format!("{api}/pulls/comments/{}", remark.id),
+                "html_url": format!("{page}#discussion_r{}", remark.id), "in_reply_to_id": remark.thread,
+                "created_at": moment(remark.created), "updated_at": moment(remark.updated),
+            });
+            ("pull-request-review-comment", urls)
+        }
+        RemarkPlace::Review => {
+            let urls = json!({
+                "pull_request_url": format!("{api}/pulls/{}", remark.pull), "html_url": format!("{page}#pullrequestreview-{}", remark.id),
+                "state": "COMMENTED", "submitted_at": moment(remark.updated),
+            });
+            ("pull-request-review", urls)
+        }
+    };
+    fields.as_object_mut().expect("fields").extend(more.as_object().cloned().unwrap_or_default());
+    let mut whole = example_with(name, fields);
+    if remark.place == RemarkPlace::Thread && remark.thread.is_none() {
+        whole.as_object_mut().expect("an object").remove("in_reply_to_id");
+    }
+    whole
 }
 
 /// What a query gives a parameter.

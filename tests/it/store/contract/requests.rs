@@ -4,7 +4,7 @@ use crate::store::support::{at, dispatch, end_request, open_request, parsed, req
 use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::plan::{Inverse, Lifetime};
-use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, RemarkAddress, RemarkPlace, Request, State, TimelineEntry};
 use kubeops::store::{
     CommandAnswer, CommandComment, CommandState, PageQuery, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Signal, Store, StoreError,
     TaskFilter, TaskKind,

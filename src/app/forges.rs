@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
-    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec,
-    Reaction, Remark, Review, WindowSpec,
+    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Reaction, Remark,
+    Review, WindowSpec,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
 use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};

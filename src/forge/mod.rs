@@ -107,8 +107,8 @@ pub trait Forge: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// The newest reviews with words of those pull requests that [`Self::look`] would tell, for as many calls as it takes; none where
-    /// somebody else sees to it that none is missed.
+    /// The newest reviews of those open pull requests that [`Self::look`] would tell, at the price of that look, and what the next one
+    /// begins with; none where somebody else sees to it that none is missed.
     ///
     /// # Errors
     /// As [`Self::look`].

@@ -37,12 +37,7 @@ impl GitHub {
     }
 
     /// With one page of the listing, and GraphQL for the rest; none where there is no such GraphQL.
-    async fn looked_at_once(
-        &self,
-        wanted: &BTreeSet<u64>,
-        since: Option<&Mark>,
-        words: Words,
-    ) -> Result<Option<(Look, Vec<Remark>)>, ForgeError> {
+    async fn looked_at_once(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>, words: Words) -> Result<Option<(Look, Vec<Remark>)>, ForgeError> {
         let mut mark = since.cloned().unwrap_or_default();
         let walked = self.walk(wanted, &mut mark, 1).await?;
         let (open, mut pulls): (Vec<Pull>, Vec<Pull>) = walked.changed.into_iter().partition(|pull| pull.state == PullState::Open);

@@ -131,12 +131,7 @@ impl GitHub {
     }
 
     /// Whether these very words stand there, in this thread: an attempt whose reply was lost may have written them.
-    async fn stands_there(
-        &self,
-        listing: &(dyn Fn(&Place) -> String + Send + Sync),
-        thread: Option<u64>,
-        body: &str,
-    ) -> Result<bool, ForgeError> {
+    async fn stands_there(&self, listing: &(dyn Fn(&Place) -> String + Send + Sync), thread: Option<u64>, body: &str) -> Result<bool, ForgeError> {
         let there: Vec<WireRemark> = self.client.list(listing).await?;
         let is_it = |there: &WireRemark| there.in_reply_to_id == thread && there.body.as_deref().is_some_and(|there| same_text(there, body));
         Ok(there.iter().any(is_it))

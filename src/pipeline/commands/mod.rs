@@ -120,12 +120,7 @@ impl Pipeline {
         Ok(Reading::Commands { remark, lines })
     }
 
-    async fn carry_out_all(
-        self: &Arc<Self>,
-        request: &Request,
-        remark: &Remark,
-        lines: &[CommandLine],
-    ) -> Result<CommandAnswer, StepError> {
+    async fn carry_out_all(self: &Arc<Self>, request: &Request, remark: &Remark, lines: &[CommandLine]) -> Result<CommandAnswer, StepError> {
         let mut all = Vec::new();
         for (place, line) in lines.iter().take(MOST_COMMANDS).enumerate() {
             let by = By { login: remark.author.clone(), at: remark.at, place };

@@ -44,13 +44,7 @@ impl Reconciler {
         first_error.map_or(Ok(found), Err)
     }
 
-    async fn comments_of(
-        &mut self,
-        source: &Source,
-        repository: &Repository,
-        place: RemarkPlace,
-        since: Timestamp,
-    ) -> Result<u64, ReconcileError> {
+    async fn comments_of(&mut self, source: &Source, repository: &Repository, place: RemarkPlace, since: Timestamp) -> Result<u64, ReconcileError> {
         let known = (repository.name.clone(), place);
         let from = self.comments.get(&known).map_or(since, |newest| newest.minus(OVERLAP)).max(since);
         let forge = self.pipeline.forges.forge(repository, Priority::Housekeeping)?;

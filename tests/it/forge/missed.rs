@@ -118,10 +118,13 @@ async fn graphql_and_the_rest_api_tell_the_same_of_a_review() {
     fake.repository(SLUG, |repository| repository.has_many = false);
     let (one_by_one, _) = github.reviews(&[1, 2], None).await.expect("a look");
     let told = |reviews: &[Remark]| {
-        let mut told: Vec<_> = reviews.iter().map(|review| {
-            let raw = ["id", "node_id", "state", "submitted_at", "body", "html_url"].map(|name| review.raw[name].clone());
-            (review.at, review.is_bot, review.body.clone(), review.url.clone(), review.updated_at, raw)
-        }).collect();
+        let mut told: Vec<_> = reviews
+            .iter()
+            .map(|review| {
+                let raw = ["id", "node_id", "state", "submitted_at", "body", "html_url"].map(|name| review.raw[name].clone());
+                (review.at, review.is_bot, review.body.clone(), review.url.clone(), review.updated_at, raw)
+            })
+            .collect();
         told.sort_by_key(|(at, ..)| *at);
         told
     };

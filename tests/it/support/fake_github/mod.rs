@@ -7,16 +7,18 @@ mod app;
 mod faults;
 mod graphql;
 mod pulls;
+mod remarks;
 
 pub use app::{FakeApp, FakeDelivery, private_key};
 pub use faults::Fault;
-pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging};
+pub use pulls::{FakeCheck, FakePull, FakeStatus, Merging};
+pub use remarks::FakeRemark;
 
 use super::loopback::Loopback;
 use super::upstream::UpstreamRepo;
 use answers::{Call, error, json_answer};
-use pulls::Repository;
 use kubeops::request::RemarkPlace;
+use pulls::Repository;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,10 +1,10 @@
 //! A repository at the fake: its pull requests, milestones and check runs, shown as GitHub's own examples with our values.
 
+use super::remarks::{FakeRemark, place_of, shown};
 use super::{Call, error, json_answer};
 use crate::support::github_openapi::{example, example_with};
 use crate::support::loopback::Answer;
 use crate::support::upstream::command;
-use kubeops::clock::{Clock as _, SystemClock};
 use kubeops::request::RemarkPlace;
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
@@ -36,59 +36,6 @@ pub struct FakePull {
     pub comments: Vec<String>,
     /// Seconds since the epoch.
     pub updated: i64,
-}
-
-/// A comment that somebody else wrote on a pull request, a review with words, or what we answered in a thread.
-#[derive(Debug, Clone)]
-pub struct FakeRemark {
-    pub place: RemarkPlace,
-    /// Its id among those in such places.
-    pub id: u64,
-    pub pull: u64,
-    /// The first comment of the thread that it answers in.
-    pub thread: Option<u64>,
-    pub author: String,
-    /// What GitHub calls its author: `User`, `Bot`.
-    pub kind: &'static str,
-    pub body: String,
-    /// Seconds since the epoch.
-    pub created: i64,
-    pub updated: i64,
-    /// When its words were changed last, which GraphQL tells.
-    pub edited: Option<i64>,
-    /// The signs that we put on it.
-    pub reactions: Vec<String>,
-}
-
-impl FakeRemark {
-    /// A comment that a person writes now.
-    pub fn new(id: u64, pull: u64, author: &str, body: &str) -> Self {
-        let now = SystemClock.now().unix_seconds();
-        let (author, body) = (author.to_owned(), body.to_owned());
-        let (place, thread) = (RemarkPlace::Conversation, None);
-        Self { place, id, pull, thread, author, kind: "User", body, created: now, updated: now, edited: None, reactions: Vec::new() }
-    }
-
-    /// What GraphQL knows it by.
-    pub(super) fn node(&self) -> String {
-        format!("R_{}_{}", self.place.as_str(), self.id)
-    }
-
-    /// As GraphQL shows it, with everything that may be asked for.
-    pub(super) fn graph_view(&self) -> Value {
-        let author = match self.kind {
-            "User" => json!({ "__typename": "User", "login": self.author, "databaseId": 1 }),
-            kind => json!({ "__typename": kind, "login": self.author.trim_end_matches("[bot]") }),
-        };
-        json!({
-            "__typename": if self.place == RemarkPlace::Review { "PullRequestReview" } else { "PullRequestReviewComment" },
-            "id": self.node(), "fullDatabaseId": self.id.to_string(), "state": "COMMENTED", "body": self.body,
-            "url": format!("https://github.com/acme/gitops/pull/{}#pullrequestreview-{}", self.pull, self.id),
-            // What was drafted is published when the review is submitted, which changes it.
-            "submittedAt": moment(self.updated), "publishedAt": moment(self.updated), "lastEditedAt": self.edited.map(moment),
-            "authorAssociation": "MEMBER", "commit": { "oid": "1".repeat(40) }, "author": author,
-        })
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -227,10 +174,12 @@ impl Repository {
             ("GET", [kind @ ("issues" | "pulls"), "comments", id]) => {
                 self.remark(place_of(kind), id, |remark, slug| json_answer(200, &shown(remark, slug)))
             }
-            ("GET", ["pulls", number, "reviews", id]) => self.remark(RemarkPlace::Review, id, |remark, slug| match remark.pull.to_string() == *number {
-                true => json_answer(200, &shown(remark, slug)),
-                false => error(404, "Not Found", json!([])),
-            }),
+            ("GET", ["pulls", number, "reviews", id]) => {
+                self.remark(RemarkPlace::Review, id, |remark, slug| match remark.pull.to_string() == *number {
+                    true => json_answer(200, &shown(remark, slug)),
+                    false => error(404, "Not Found", json!([])),
+                })
+            }
             ("POST", [kind @ ("issues" | "pulls"), "comments", id, "reactions"]) => {
                 let content = call.body["content"].as_str().unwrap_or_default().to_owned();
                 self.remark(place_of(kind), id, |remark, _| {
@@ -256,28 +205,6 @@ impl Repository {
     /// The owner gives somebody a role.
     pub fn allow(&mut self, login: &str, role: &'static str) {
         self.permissions.insert(login.to_owned(), role);
-    }
-
-    /// Somebody writes a comment on a pull request; tells its id.
-    pub fn comment(&mut self, pull: u64, author: &str, body: &str) -> u64 {
-        self.write(RemarkPlace::Conversation, pull, None, author, body)
-    }
-
-    /// Somebody writes something on a pull request, which changes it; tells the id. Each place counts its ids by itself.
-    pub fn write(&mut self, place: RemarkPlace, pull: u64, thread: Option<u64>, author: &str, body: &str) -> u64 {
-        let id = 9_000 + self.remarks.iter().filter(|remark| remark.place == place).count() as u64;
-        self.remarks.push(FakeRemark { place, thread, ..FakeRemark::new(id, pull, author, body) });
-        if let Some(pull) = self.pulls.iter_mut().find(|known| known.number == pull) {
-            pull.updated += 1;
-        }
-        id
-    }
-
-    fn remark(&mut self, place: RemarkPlace, id: &str, act: impl FnOnce(&mut FakeRemark, &str) -> Answer) -> Answer {
-        match self.remarks.iter_mut().find(|remark| remark.place == place && remark.id.to_string() == id) {
-            Some(remark) => act(remark, &self.slug),
-            None => error(404, "Not Found", json!([])),
-        }
     }
 
     /// What the example leaves out, and the description wants, is who the role is of.
@@ -431,15 +358,6 @@ impl Repository {
             }
             _ => error(404, "Not Found", json!([])),
         }
-    }
-
-    /// The comments in such places of all issues that were changed since a moment, the oldest first.
-    fn all_comments(&self, place: RemarkPlace, query: &str) -> Answer {
-        let since = given(query, "since").map(|since| since.replace("%3A", ":").parse::<Timestamp>().expect("a time"));
-        let there = self.remarks.iter().filter(|remark| remark.place == place);
-        let fresh = there.filter(|remark| since.is_none_or(|since| Timestamp::from_unix_millis(remark.updated * 1000) >= since));
-        let shown = fresh.map(|remark| shown(remark, &self.slug));
-        page(query, shown)
     }
 
     fn change_issue(&mut self, at: usize, body: &Value) -> Answer {
@@ -620,56 +538,13 @@ impl Repository {
     }
 }
 
-/// Where comments of a kind stand.
-fn place_of(kind: &str) -> RemarkPlace {
-    if kind == "issues" { RemarkPlace::Conversation } else { RemarkPlace::Thread }
-}
-
-/// A comment or a review as GitHub shows it.
-fn shown(remark: &FakeRemark, slug: &str) -> Value {
-    let (api, page) = (format!("https://api.github.com/repos/{slug}"), format!("https://github.com/{slug}/pull/{}", remark.pull));
-    let mut fields = json!({
-        "id": remark.id, "node_id": remark.node(), "body": remark.body, "user": { "login": remark.author, "type": remark.kind },
-    });
-    let (name, more) = match remark.place {
-        RemarkPlace::Conversation => {
-            let urls = json!({
-                "issue_url": format!("{api}/issues/{}", remark.pull), "url": format!("{api}/issues/comments/{}", remark.id),
-                "created_at": moment(remark.created), "updated_at": moment(remark.updated),
-            });
-            ("issue-comment", urls)
-        }
-        RemarkPlace::Thread => {
-            let urls = json!({
-                "pull_request_url": format!("{api}/pulls/{}", remark.pull), "url": format!("{api}/pulls/comments/{}", remark.id),
-                "html_url": format!("{page}#discussion_r{}", remark.id), "in_reply_to_id": remark.thread,
-                "created_at": moment(remark.created), "updated_at": moment(remark.updated),
-            });
-            ("pull-request-review-comment", urls)
-        }
-        RemarkPlace::Review => {
-            let urls = json!({
-                "pull_request_url": format!("{api}/pulls/{}", remark.pull), "html_url": format!("{page}#pullrequestreview-{}", remark.id),
-                "state": "COMMENTED", "submitted_at": moment(remark.updated),
-            });
-            ("pull-request-review", urls)
-        }
-    };
-    fields.as_object_mut().expect("fields").extend(more.as_object().cloned().unwrap_or_default());
-    let mut whole = example_with(name, fields);
-    if remark.place == RemarkPlace::Thread && remark.thread.is_none() {
-        whole.as_object_mut().expect("an object").remove("in_reply_to_id");
-    }
-    whole
-}
-
 /// What a query gives a parameter.
-fn given<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+pub(super) fn given<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The page of a listing that a query asks for.
-fn page(query: &str, all: impl Iterator<Item = Value>) -> Answer {
+pub(super) fn page(query: &str, all: impl Iterator<Item = Value>) -> Answer {
     let number = |name: &str, otherwise: usize| given(query, name).and_then(|value| value.parse().ok()).unwrap_or(otherwise);
     let (size, page) = (number("per_page", 30), number("page", 1));
     json_answer(200, &Value::Array(all.skip(size * (page - 1)).take(size).collect()))
@@ -685,7 +560,7 @@ fn holds(repository: &Path, branch: &str, commit: &str) -> bool {
     command(repository, &["merge-base", "--is-ancestor", commit, &format!("refs/heads/{branch}")]).output().expect("git").status.success()
 }
 
-fn moment(seconds: i64) -> String {
+pub(super) fn moment(seconds: i64) -> String {
     Timestamp::from_unix_millis(seconds * 1000).to_string().replace(".000Z", "Z")
 }
 

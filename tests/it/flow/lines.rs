@@ -191,9 +191,17 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
     assert_eq!(messages(&request).matches("it was changed after it was written").count(), 2, "{request:#}");
     assert_eq!(pull(&world, number).comments, [] as [&str; 0]);
 
+    // Where GitHub does not tell whether it was edited, nobody can know what was asked.
+    world.github.repository(SLUG, |repository| repository.tells_edits = false);
+    let untold = [Thread, Review].map(|place| ask(&world, place, number, None, close));
+    nothing_owed(&world);
+    world.github.repository(SLUG, |repository| repository.tells_edits = true);
+    let request = world.server.at().settled("OPS-1", "proposed");
+    assert_eq!(messages(&request).matches("the forge does not tell whether it was changed since").count(), 2, "{untold:?}: {request:#}");
+
     // An edit, and a review that is dismissed, tell of nothing new.
     world.github.clear_ledger();
-    for (place, action) in [(Thread, "edited"), (Thread, "deleted"), (Review, "edited")] {
+    for (place, action) in [(Thread, "edited"), (Thread, "deleted"), (Review, "edited"), (Review, "dismissed")] {
         let (event, mut body) = said(place, number, 9_000, ADA, close);
         body["action"] = json!(action);
         assert_eq!(tell(&world, event, &body), "202 accepted");

@@ -24,9 +24,10 @@ impl State {
             return answered(json!({ "repository": { "pullRequest": { "isInMergeQueue": pull.queued } } }));
         }
         if field == "node" {
-            let remarks = self.repositories.values().flat_map(|repository| &repository.remarks);
-            return match remarks.into_iter().find(|remark| variables["node"] == remark.node()) {
-                Some(remark) => answered(json!({ "node": select(&operation.fields[0].fields, &remark.graph_view()) })),
+            let remarks = self.repositories.values().flat_map(|repository| repository.remarks.iter().map(|remark| (repository.tells_edits, remark)));
+            return match remarks.into_iter().find(|(_, remark)| variables["node"] == remark.node()) {
+                Some((false, _)) => refused("FORBIDDEN", &field, "Resource not accessible by personal access token"),
+                Some((true, remark)) => answered(json!({ "node": select(&operation.fields[0].fields, &remark.graph_view()) })),
                 None => refused("NOT_FOUND", &field, "Could not resolve to a node with the global id"),
             };
         }

@@ -95,6 +95,8 @@ pub struct Repository {
     pub archived: bool,
     /// Whether GraphQL tells of many pull requests at once.
     pub has_many: bool,
+    /// Whether GraphQL tells when comments and reviews were changed.
+    pub tells_edits: bool,
     /// Whether the token's owner may push.
     pub may_push: bool,
 }
@@ -118,6 +120,7 @@ impl Repository {
             may_check: true,
             archived: false,
             has_many: true,
+            tells_edits: true,
             may_push: true,
         }
     }

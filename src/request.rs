@@ -9,6 +9,7 @@ mod conflict_tests;
 mod hold;
 mod member;
 mod oscillation;
+mod remark;
 mod reverts;
 mod steering;
 
@@ -18,6 +19,7 @@ pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use hold::{HeldUp, Hold, Release, Window};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
+pub use remark::{RemarkAddress, RemarkPlace};
 pub use reverts::{Place, RevertCause, Reverts};
 pub use steering::{Reminded, Steering};
 

@@ -309,13 +309,14 @@ CREATE TABLE told (
     PRIMARY KEY (request, channel, news, act)
 ) STRICT, WITHOUT ROWID;
 
--- Comments on pull requests that may hold commands. What they say is asked of the forge; `answer` is kept before it is told, as JSON.
+-- Comments on pull requests, and reviews, that may hold commands. What they say is asked of the forge; `answer` is kept before it is told, as JSON.
 CREATE TABLE commands (
     seq        INTEGER PRIMARY KEY,
     request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
     repository TEXT    NOT NULL,
-    -- The pull request and the comment, by the forge's numbers.
+    -- The pull request, and the comment or review, by the forge's numbers: each place has ids of its own.
     number     INTEGER NOT NULL,
+    place      TEXT    NOT NULL CHECK (place IN ('conversation', 'thread', 'review')),
     comment    INTEGER NOT NULL,
     state      TEXT    NOT NULL CHECK (state IN ('asked', 'done', 'told', 'ignored')),
     what       TEXT,
@@ -323,7 +324,7 @@ CREATE TABLE commands (
     answer     TEXT,
     at         INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX commands_comment ON commands (repository, comment, number);
+CREATE UNIQUE INDEX commands_comment ON commands (repository, comment, place, number);
 CREATE INDEX commands_open ON commands (request) WHERE state IN ('asked', 'done');
 
 -- Tasks that are owed or dead. A task that is done is gone.

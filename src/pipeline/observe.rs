@@ -27,7 +27,7 @@ impl Observer {
 
     /// One look at every open pull request. What fails is logged, and looked at again the next time.
     pub async fn round(&mut self) {
-        let open = match self.open().await {
+        let open = match self.pipeline.open_pulls().await {
             Ok(open) => open,
             Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
         };
@@ -44,25 +44,6 @@ impl Observer {
                     }
                     error => tracing::warn!(%repository, %error, "its pull requests could not be looked at"),
                 }
-            }
-        }
-    }
-
-    /// Requests with an open pull request, by repository and number.
-    async fn open(&self) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, Request>>, StoreError> {
-        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let mut query = PageQuery { limit: PAGE, after: None };
-        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, Request>> = BTreeMap::new();
-        loop {
-            let page = self.pipeline.store.requests(&filter, &query).await?;
-            for request in page.items {
-                if let (Some(repository), Some(pull)) = (request.repository.clone(), &request.pull) {
-                    open.entry(repository).or_default().insert(pull.number, request);
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(open),
             }
         }
     }
@@ -86,6 +67,25 @@ impl Observer {
 }
 
 impl Pipeline {
+    /// Requests with an open pull request, by repository and number.
+    pub(super) async fn open_pulls(&self) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, Request>>, StoreError> {
+        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
+        let mut query = PageQuery { limit: PAGE, after: None };
+        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, Request>> = BTreeMap::new();
+        loop {
+            let page = self.store.requests(&filter, &query).await?;
+            for request in page.items {
+                if let (Some(repository), Some(pull)) = (request.repository.clone(), &request.pull) {
+                    open.entry(repository).or_default().insert(pull.number, request);
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(open),
+            }
+        }
+    }
+
     /// Looks at the pull requests of requests of one repository, because somebody said that something happened to them.
     pub(super) async fn observe_all(&self, observed: &[(usize, &ClaimedTask)], told: &Told) {
         let numbers: Vec<u64> = observed.iter().filter_map(|(_, claimed)| claimed.request.pull.as_ref()).map(|pull| pull.number).collect();

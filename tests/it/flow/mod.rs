@@ -15,6 +15,7 @@ mod github;
 mod groups;
 mod heard;
 mod held;
+mod lines;
 mod many;
 mod github_app;
 mod github_branches;

@@ -4,7 +4,7 @@ use crate::store::support::{at, dispatch, end_request, open_request, parsed, req
 use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::plan::{Inverse, Lifetime};
-use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, RemarkAddress, RemarkPlace, Request, State, TimelineEntry};
 use kubeops::store::{
     CommandAnswer, CommandComment, CommandState, PageQuery, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Signal, Store, StoreError,
     TaskFilter, TaskKind,
@@ -322,26 +322,30 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
     request.state = State::Proposed;
     request.pull = Some(PullRef { number: 7, url: "https://example.com/7".to_owned() });
     store.update_request(&request, &RequestUpdate { drop_tasks: true, ..Default::default() }, at(1)).await.expect("written");
-    let tell = |key: &'static str, number: u64, comment: u64| {
+    let tell = |key: &'static str, pull: u64, place: RemarkPlace, id_there: u64| {
         let task = task(&id, TaskKind::Command, "", at(2)).id;
         let mut entry = dispatch(None, key, Vec::new());
-        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), number, comment, task }];
+        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at: RemarkAddress { pull, place, id: id_there }, task }];
         let store = Arc::clone(&store);
         async move { store.dispatch(&[entry], at(2)).await.expect("dispatched") }
     };
-    tell("first", 7, 70).await;
+    tell("first", 7, RemarkPlace::Conversation, 70).await;
     let owed = store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks");
     assert_eq!((owed.len(), owed[0].kind, owed[0].lane.as_str()), (1, TaskKind::Command, "gitops/pulls"));
     let held = store.claim("w", at(2), Duration::from_secs(9), Room::single(9)).await.expect("a claim").remove(0);
     // The same comment by another way, one on a pull request that is nobody's, and a second one.
-    tell("again", 7, 70).await;
+    tell("again", 7, RemarkPlace::Conversation, 70).await;
     assert_eq!(store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks").len(), 1, "nothing more is owed");
-    tell("stranger", 8, 71).await;
-    tell("second", 7, 72).await;
+    tell("stranger", 8, RemarkPlace::Conversation, 71).await;
+    tell("second", 7, RemarkPlace::Conversation, 72).await;
+    // The ids of each place are its own.
+    tell("line", 7, RemarkPlace::Thread, 70).await;
+    tell("review", 7, RemarkPlace::Review, 70).await;
+    tell("line again", 7, RemarkPlace::Thread, 70).await;
     let asked = store.commands(&id).await.expect("the comments");
     assert_eq!(
-        asked.iter().map(|asked| (asked.number, asked.comment, asked.state)).collect::<Vec<_>>(),
-        [(7, 70, CommandState::Asked), (7, 72, CommandState::Asked)]
+        asked.iter().map(|asked| (asked.at.pull, asked.at.to_string(), asked.state)).collect::<Vec<_>>(),
+        ["comment 70", "comment 72", "line comment 70", "review 70"].map(|at| (7, at.to_owned(), CommandState::Asked))
     );
     let answer = CommandAnswer { refused: true, text: Some("No.".to_owned()) };
     let done = CommandComment {
@@ -349,7 +353,7 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
         what: Some("/kubeops close".to_owned()),
         by: Some("ada".to_owned()),
         answer: Some(answer),
-        at: at(3),
+        since: at(3),
         ..asked[0].clone()
     };
     let note = TimelineEntry { at: at(3), from: Some(State::Proposed), to: State::Proposed, message: "a note".to_owned(), actor: "ada".to_owned() };
@@ -357,7 +361,8 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
     assert_eq!(store.commands(&id).await.expect("the comments")[0], done);
     assert_eq!(store.timeline(&id).await.expect("the timeline").last().expect("an entry").message, "a note");
     store.note_command(&CommandComment { state: CommandState::Told, ..done.clone() }, &[]).await.expect("kept");
-    assert_eq!(store.commands(&id).await.expect("the comments").len(), 1);
-    assert!(matches!(store.note_command(&CommandComment { comment: 99, ..done }, &[]).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.commands(&id).await.expect("the comments").len(), 3);
+    let nowhere = RemarkAddress { id: 99, ..done.at };
+    assert!(matches!(store.note_command(&CommandComment { at: nowhere, ..done }, &[]).await, Err(StoreError::NotFound(_))));
     store.settle(&held, &Settlement::default(), at(4)).await.expect("settled");
 }

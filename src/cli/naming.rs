@@ -9,7 +9,7 @@ use anyhow::bail;
 /// # Errors
 /// When it is none, with what finds the request.
 pub(super) fn request_id(text: &str) -> anyhow::Result<RequestId> {
-    if let Ok(id) = text.parse() {
+    if let Ok(id) = text.parse::<RequestId>() {
         return Ok(id);
     }
     let given = printable(text);
@@ -28,7 +28,7 @@ pub(super) fn request_id(text: &str) -> anyhow::Result<RequestId> {
 /// # Errors
 /// When it is none, with what lists events.
 pub(super) fn event_id(text: &str) -> anyhow::Result<EventId> {
-    if let Ok(id) = text.parse() {
+    if let Ok(id) = text.parse::<EventId>() {
         return Ok(id);
     }
     let given = printable(text);

@@ -146,8 +146,6 @@ impl IngressError {
             Self::Unauthorized(Unproven::Mismatch) => "mismatch",
             Self::Unauthorized(Unproven::NoTime) => "no_time",
             Self::Unauthorized(Unproven::BadTime) => "bad_time",
-            Self::Unauthorized(Unproven::NoTime) => "the header with the time of sending is missing".to_owned(),
-            Self::Unauthorized(Unproven::BadTime) => "the time of sending is not a whole number of Unix seconds".to_owned(),
             Self::Unauthorized(Unproven::Stale) => "stale",
             other => other.refusal().as_str(),
         }

@@ -514,7 +514,13 @@ fn what_takes_a_change_back_passes_the_same_gate_and_the_ticket_hears_what_stand
     let warp = Warp::of(&mut server);
     server.run();
     server.at().ticket(&ticket(KEY, "payments"));
-    merge(&server, &server.at().settled(KEY, "proposed"));
+    // Who reviews it is told before.
+    let proposed = server.at().settled(KEY, "proposed");
+    assert!(
+        proposed["findings"].to_string().contains("taking it back is refused today") && body(&server, &proposed).contains("goes everything in it"),
+        "{proposed:#}"
+    );
+    merge(&server, &proposed);
     let request = server.at().settled(KEY, "merged");
     warp.to(2 * HOUR + 60);
     // With a namespace goes everything in it: a policy has somebody look first.

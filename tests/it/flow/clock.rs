@@ -10,6 +10,7 @@ fn prepare() -> (TestServer, Warp) {
     let mut server = TestServer::prepare();
     server.edit_resource("namespace-request.yaml", |text| text.replace("  target:\n", "  debounce: { quiet: 8s, atMost: 16s }\n  target:\n"));
     let warp = Warp::of(&mut server);
+    server.set("API_CALLS_PER_MINUTE", "6000");
     (server, warp)
 }
 

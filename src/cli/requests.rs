@@ -190,8 +190,16 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 let request = server.json(Method::POST, &format!("/requests/{id}/extend"), &[], Some(&json!({ "by": by }))).await?;
                 output::value(format, &request, || format!("{id} is wanted until {}", cell(&request, "/expires_at")))?;
             }
-            Command::Hold { id, reason } => changed(&server, &id, "hold", json!({ "reason": reason }), format).await?,
-            Command::Release { id } => changed(&server, &id, "release", json!({}), format).await?,
+            Command::Hold { id, reason } => {
+                let request = server.json(Method::POST, &format!("/requests/{id}/hold"), &[], Some(&json!({ "reason": reason }))).await?;
+                output::value(format, &request, || held_by_now(&id, &request, reason.as_deref()))?;
+            }
+            Command::Release { id } => {
+                let before = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
+                let request = server.json(Method::POST, &format!("/requests/{id}/release"), &[], Some(&json!({}))).await?;
+                let released = held(&before).map_or_else(|| "nothing held it".to_owned(), |held| format!("released; it was {held}"));
+                output::value(format, &request, || format!("{id} is {}: {released}", state(&cell(&request, "/state"))))?;
+            }
             Command::Withdraw { id, member, reason } => {
                 let path = format!("members/{}/withdraw", segment(&member));
                 changed(&server, &id, &path, json!({ "reason": reason }), format).await?;
@@ -219,6 +227,16 @@ async fn changed(server: &Server, id: &str, verb: &str, body: Value, format: Out
     let request = server.json(Method::POST, &format!("/requests/{id}/{verb}"), &[], Some(&body)).await?;
     let held = held(&request).map(|held| format!(", {held}")).unwrap_or_default();
     output::value(format, &request, || format!("{id} is {}{held}", state(&cell(&request, "/state"))))
+}
+
+/// Whose hold stands; who held it first is not talked over by who does so again for another reason.
+fn held_by_now(id: &str, request: &Value, reason: Option<&str>) -> String {
+    let held = held(request).unwrap_or_default();
+    let state = state(&cell(request, "/state"));
+    let since = request.pointer("/held/since").and_then(Value::as_str).map(|since| format!(", since {}", printable(since)));
+    let other = reason.filter(|reason| request.pointer("/held/reason").and_then(Value::as_str) != Some(*reason));
+    let stands = other.map(|_| "; that hold stands, and the new reason was not kept").unwrap_or_default();
+    format!("{id} is {state}, {held}{}{stands}", since.unwrap_or_default())
 }
 
 /// Why it waits, where it does.

@@ -29,6 +29,8 @@ enum Alarm {
 
 /// While something outside cannot be had, what is due is tried again this often; a clock never gives up.
 const AGAIN: Duration = Duration::from_secs(60);
+/// What another writer stands in the way of is tried again after this pause.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Sets what begins with the state that a request has just come to.
 fn wind(request: &mut Request, now: Timestamp) {
@@ -98,7 +100,12 @@ impl Pipeline {
     pub(super) async fn look_at_the_clock(&self, request: &Request) -> Result<Settlement, StepError> {
         let Some((at, alarm)) = next(request) else { return Ok(outcome::nothing()) };
         if at > self.clock.now() {
-            return Ok(waiting(outcome::nothing(), at));
+            return match self.withdraw_early(request).await {
+                Ok(()) => Ok(waiting(outcome::nothing(), at)),
+                Err(OperationError::Step(error)) if error.class() != ErrorClass::Transient => Err(error),
+                // Whoever is at it now is done in a moment.
+                Err(error) => Ok(outcome::not_before(self.clock.now().plus(SOON).min(at), error.to_string())),
+            };
         }
         let settlement = match alarm {
             Alarm::Overdue => self.overdue(request.clone()),

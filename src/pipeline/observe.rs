@@ -32,11 +32,7 @@ impl Observer {
             Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
         };
         for (repository, requests) in open {
-            for request in requests.values() {
-                if let Err(error) = self.pipeline.see_calendars(request).await {
-                    tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
-                }
-            }
+            self.see_calendars(requests.values()).await;
             if let Err(error) = self.look(&repository, &requests).await {
                 match error {
                     OperationError::Step(error) if error.limited().is_some() => {
@@ -44,6 +40,22 @@ impl Observer {
                     }
                     error => tracing::warn!(%repository, %error, "its pull requests could not be looked at"),
                 }
+            }
+        }
+    }
+
+    /// A look at the calendars alone of every open request, because others are in force.
+    pub async fn calendars(&self) {
+        match self.pipeline.open_pulls().await {
+            Ok(open) => self.see_calendars(open.values().flat_map(BTreeMap::values)).await,
+            Err(error) => tracing::warn!(%error, "open requests could not be listed"),
+        }
+    }
+
+    async fn see_calendars(&self, requests: impl Iterator<Item = &Request>) {
+        for request in requests {
+            if let Err(error) = self.pipeline.see_calendars(request).await {
+                tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::automation::ParameterError;
 use crate::forge::Remark;
 use crate::pipeline::body::markdown::code;
-use crate::request::{MOST_COMMANDS, Mistake, USAGES, meant};
+use crate::request::{Hold, MOST_COMMANDS, Mistake, USAGES, meant};
 use crate::store::CommandAnswer;
 use crate::validate::Finding;
 use serde_json::{Map, Value};
@@ -24,6 +24,17 @@ pub(super) fn told(text: impl Into<String>) -> CommandAnswer {
 /// Not done, and why.
 pub(super) fn refused(text: impl Into<String>) -> CommandAnswer {
     CommandAnswer { refused: true, text: Some(text.into()) }
+}
+
+/// Held by somebody before: that hold stands.
+pub(super) fn held_already(hold: &Hold) -> String {
+    let reason = hold.reason.as_ref().map(|reason| format!(", for the reason {}", code(reason))).unwrap_or_default();
+    let since = code(&hold.since.to_string());
+    format!(
+        "It has been held by {} since {since}{reason}. That hold stands, and nothing was changed: {} ends it.",
+        code(&hold.by),
+        code("/kubeops release")
+    )
 }
 
 /// Which commands there are.

@@ -5,6 +5,7 @@ mod alert;
 mod applied;
 mod base_moves;
 mod builds;
+mod clock;
 mod commands;
 mod commits;
 mod crash;

@@ -175,6 +175,56 @@ fn a_death_between_opening_and_noting_opens_no_second_one() {
 }
 
 #[test]
+fn what_the_clock_opened_before_an_extension_is_withdrawn_and_the_new_end_counts() {
+    let mut server = prepare("  ttl: 2h\n");
+    let warp = Warp::of(&mut server);
+    server.set("KUBEOPS_FAILPOINT", "revert.opened").run();
+    let request = merged(&server);
+    warp.to(2 * HOUR + 60);
+    assert!(!server.wait().success(), "it died once it had opened what takes the change back");
+    // Its end is ahead once more, and what was opened for it is there.
+    warp.to(HOUR);
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let early = server.at().settled(&revert_of(&request), "proposed");
+    server.at().settled(KEY, "merged");
+    let extended = server.cli(&["requests", "extend", id(&request), "10h"]);
+    assert!(extended.status.success(), "{}", String::from_utf8_lossy(&extended.stderr));
+    let withdrawn = server.at().settled(&revert_of(&request), "withdrawn");
+    assert_eq!(withdrawn["id"], early["id"]);
+    let end = server.at().settled(KEY, "merged")["expires_at"].as_str().expect("an end").to_owned();
+    let said = withdrawn["message"].as_str().expect("a message");
+    assert_eq!(said, format!("withdrawn by kubeops: extended: request {} is wanted until {end}", id(&request)));
+    eventually("its pull request is closed", || {
+        (server.at().get(&format!("/pulls/gitops/{}", early["pull"]["number"]))["state"] == "closed").then_some(())
+    });
+    warp.to(11 * HOUR);
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    assert_eq!(server.at().all("/requests").len(), 2, "nothing was opened for the former end");
+    warp.to(13 * HOUR);
+    server.at().settled(KEY, "expired");
+    let undo = server.at().requests_of(&revert_of(&request)).remove(0);
+    assert_ne!(undo["id"], early["id"]);
+}
+
+#[test]
+fn what_a_person_wants_back_is_not_extended() {
+    let (server, _warp) = start("  ttl: 2h\n");
+    let request = merged(&server);
+    revert(&server, &request, "it made things worse");
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    let extend = format!("/requests/{}/extend", id(&request));
+    let sentence = refused(&server, &extend, Some(&json!({ "by": "1h" })));
+    assert_eq!(
+        sentence,
+        format!("request {0} takes {1} back, and not for its time: `kubeops requests cancel {0}` keeps the change", id(&undo), id(&request))
+    );
+    merge(&server, &undo);
+    server.at().settled(&revert_of(&request), "merged");
+    let sentence = refused(&server, &extend, Some(&json!({ "by": "1h" })));
+    assert!(sentence.contains("its change is in the base no longer"), "{sentence}");
+}
+
+#[test]
 fn a_death_after_a_person_asked_leaves_one_and_it_is_noted_later() {
     let mut server = prepare("");
     server.set("KUBEOPS_FAILPOINT", "revert.opened").run();
@@ -194,6 +244,8 @@ fn a_person_takes_a_merged_change_back_and_nothing_else() {
     server.run();
     server.at().ticket(&replicas(KEY, "web", 6.0));
     let proposed = server.at().settled(KEY, "proposed");
+    let sentence = refused(&server, &format!("/requests/{}/extend", id(&proposed)), Some(&json!({ "by": "1h" })));
+    assert_eq!(sentence, format!("{} is proposed, and has no time to live: its change is wanted for good", id(&proposed)));
     let path = format!("/requests/{}/revert", id(&proposed));
     let sentence = refused(&server, &path, None);
     assert_eq!(sentence, format!("{0} is proposed, and not merged: `kubeops requests cancel {0}` withdraws it", id(&proposed)));

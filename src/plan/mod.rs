@@ -17,7 +17,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use builds::{Build, BuildError, Builder, Built, builds};
+pub use builds::{Build, BuildError, Builder, Built, builds, builds_from};
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;

@@ -48,10 +48,17 @@ fn an_application_of_other_files_or_of_a_cluster_nobody_knows_says_nothing_of_a_
     says(&server, "not-quite", &tip, "Healthy", json!({ "name": "prod-eu" }), json!(["clusters/prod-eu/name"]));
     says(&server, "elsewhere", &tip, "Healthy", json!({ "name": "prod-eu" }), json!(["../up and away"]));
     still(&server, "OPS-1", "merged");
-    let seen = server.at().get("/events?type=deployment.applied&limit=1")["items"][0]["id"].as_str().expect("an event").to_owned();
-    let explained = server.cli(&["requests", "events", "--explain", &seen]);
-    let words = String::from_utf8_lossy(&explained.stdout).into_owned();
-    assert!(words.contains("tells merged requests of gitops with files below ../up and away"), "{words}");
+    for (application, wanted) in [
+        ("not-quite", "tells merged requests of gitops with files below clusters/prod-eu/name how their commit stands"),
+        (
+            "some-other-app",
+            &*format!("says nothing of merged requests of gitops: \"{HERE}\" is no Cluster's name and no alias of one, it says no path"),
+        ),
+    ] {
+        let seen = server.at().get(&format!("/events?subject={application}&limit=1"))["items"][0]["id"].as_str().expect("an event").to_owned();
+        let said = server.at().get(&format!("/events/{seen}"))["deployment"].to_string().replace('\\', "");
+        assert!(said.contains(wanted), "{said}");
+    }
 
     says(&server, "namespaces", &tip, "Healthy", json!({ "server": HERE }), json!(["clusters/prod-eu/apps", "clusters/prod-eu/namespaces"]));
     let applied = server.at().settled("OPS-1", "applied");
@@ -98,7 +105,10 @@ fn what_goes_to_two_clusters_is_applied_once_both_say_so_and_degraded_by_either(
     listen(&server);
     server.edit_resource("namespace-request.yaml", |text| {
         let text = text.replace("    cluster: \"{{ parameters.cluster }}\"\n", "    repository: gitops\n    path: clusters\n");
-        let render = |cluster: &str| format!("    - template: namespace\n      path: \"{cluster}/namespaces/{{{{ parameters.team }}}}.yaml\"\n");
+        let render = |cluster: &str| {
+            let with = format!("      with: {{ team: \"parameters.team + '-{cluster}'\" }}\n");
+            format!("    - template: namespace\n{with}      path: \"{cluster}/namespaces/{{{{ parameters.team }}}}.yaml\"\n")
+        };
         let before = "    - template: namespace\n      path: \"namespaces/{{ parameters.team }}.yaml\"\n";
         assert!(text.contains(before), "{text}");
         text.replace(before, &(render("prod-eu") + &render("staging-eu")))

@@ -252,8 +252,7 @@ pub struct EventView {
     /// Requests it opened or joined.
     #[schema(value_type = Vec<String>)]
     pub requests: Vec<RequestId>,
-    /// What becomes of what it says of a deployment, a sentence for each repository; only where one event is asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What becomes of what it says of a deployment, a sentence for each repository; empty in a list of events.
     pub deployment: Vec<String>,
 }
 

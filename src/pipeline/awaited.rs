@@ -87,3 +87,91 @@ pub(super) fn paths(word: &Deployment) -> Vec<DirectoryPath> {
 fn depth(path: &DirectoryPath) -> usize {
     if path.as_str() == "." { 0 } else { path.as_str().split('/').count() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Changes, RequestKey};
+    use crate::store::DeploymentStanding;
+    use crate::types::{EventId, RequestId, Timestamp};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn inventory(clusters: &[(&str, &str)]) -> Inventory {
+        let spec = |path: &str| Arc::new(serde_json::from_value(json!({ "repository": "gitops", "path": path })).expect("a spec"));
+        let clusters = clusters.iter().map(|(name, path)| (name.parse().expect("a name"), spec(path))).collect();
+        Inventory { clusters, ..Inventory::default() }
+    }
+
+    fn request(files: &[&str], clusters: &[&str]) -> Request {
+        let now = Timestamp::from_unix_millis(0);
+        let event =
+            json!({ "id": EventId::from_parts(now, 1), "delivery": null, "source": null, "type": "x", "subject": "x", "time": now, "data": null });
+        let key = RequestKey { automation: "replicas".parse().expect("a name"), correlation: "x".to_owned(), generation: 1 };
+        let changes: Changes =
+            serde_json::from_value(json!({ "files": files, "objects": [], "cut": false, "evidence": crate::validate::Evidence::default(), "first": null, "clusters": clusters }))
+                .expect("changes");
+        let opened = Request::opened(&RequestId::from_parts(now, 1), &key, serde_json::from_value(event).expect("an event"), now);
+        Request { changes: Some(changes), ..opened }
+    }
+
+    fn word(cluster: Option<&str>, paths: &[&str], named: bool) -> Deployment {
+        Deployment {
+            repository: "gitops".parse().expect("a name"),
+            application: "web".to_owned(),
+            cluster: cluster.map(str::to_owned),
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            named,
+            revision: "1".repeat(40).parse().expect("a commit"),
+            standing: DeploymentStanding::Applied,
+            message: None,
+            at: Timestamp::from_unix_millis(0),
+        }
+    }
+
+    /// The clusters of the parts, and how a word is about each.
+    fn seen(clusters: &[(&str, &str)], request: &Request, word: &Deployment) -> Vec<(String, Option<About>)> {
+        let inventory = inventory(clusters);
+        let awaited = Awaited::of(request, &"gitops".parse().expect("a name"), &inventory);
+        let name = |part: &Part| part.cluster.as_ref().map_or("-".to_owned(), ToString::to_string);
+        awaited.parts.iter().map(|part| (name(part), awaited.about(word, part))).collect()
+    }
+
+    #[test]
+    fn a_request_waits_for_the_clusters_it_was_planned_for_else_for_the_nearest_above_its_files() {
+        let shared = [("eu", "clusters/all"), ("us", "clusters/all"), ("hub", ".")];
+        let said = |request: &Request, cluster: &str| seen(&shared, request, &word(Some(cluster), &[], false));
+        let direct = |name: &str| (name.to_owned(), Some(About::Directly));
+        let planned = request(&["clusters/all/a.yaml"], &["eu"]);
+        assert_eq!(said(&planned, "eu"), [direct("eu")]);
+        assert_eq!(said(&planned, "us"), [("eu".to_owned(), None)], "the same files, and another cluster");
+        let by_files = request(&["clusters/all/a.yaml"], &[]);
+        assert_eq!(said(&by_files, "us"), [("eu".to_owned(), None), direct("us")]);
+        assert_eq!(said(&request(&["README/a.yaml"], &[]), "hub"), [direct("hub")]);
+    }
+
+    #[test]
+    fn a_word_without_a_known_cluster_counts_by_its_paths_or_its_name_or_where_there_is_one_cluster() {
+        let (one, two) = ([("eu", "clusters/eu")], [("eu", "clusters/eu"), ("us", "clusters/us")]);
+        let planned = request(&["clusters/eu/web/a.yaml"], &["eu"]);
+        let about = |clusters: &[(&str, &str)], word: &Deployment| seen(clusters, &planned, word)[0].1;
+        for cluster in [None, Some("https://kubernetes.default.svc")] {
+            assert_eq!(about(&one, &word(cluster, &[], false)), Some(About::Directly));
+            assert_eq!(about(&two, &word(cluster, &[], false)), None);
+            assert_eq!(about(&two, &word(cluster, &[], true)), Some(About::Directly));
+            assert_eq!(about(&two, &word(cluster, &["./clusters/eu/web/"], false)), Some(About::Directly));
+            assert_eq!(about(&two, &word(cluster, &["clusters/eu/we"], true)), Some(About::Perhaps));
+        }
+        assert_eq!(about(&two, &word(Some("us"), &["clusters/eu/web"], true)), None);
+    }
+
+    #[test]
+    fn files_of_no_cluster_are_reached_by_paths_alone_where_a_word_names_a_cluster() {
+        let clusters = [("eu", "clusters/eu")];
+        let base = request(&["base/web/a.yaml"], &[]);
+        let about = |word: &Deployment| seen(&clusters, &base, word);
+        assert_eq!(about(&word(Some("eu"), &[], false)), [("-".to_owned(), None)]);
+        assert_eq!(about(&word(Some("eu"), &["clusters/eu/web"], false)), [("-".to_owned(), Some(About::Perhaps))]);
+        assert_eq!(about(&word(Some("eu"), &["base"], false)), [("-".to_owned(), Some(About::Directly))]);
+    }
+}

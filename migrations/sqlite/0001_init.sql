@@ -275,12 +275,16 @@ CREATE TABLE deployments (
     revision    TEXT    NOT NULL,
     -- The name of a cluster; empty where nobody said one.
     cluster     TEXT    NOT NULL,
+    -- Directories of the repository, a line each; empty where nobody said any.
+    paths       TEXT    NOT NULL,
+    -- Whether the repository names whoever said it.
+    named       INTEGER NOT NULL,
     standing    TEXT    NOT NULL CHECK (standing IN ('applied', 'degraded', 'failed')),
     message     TEXT,
     -- When, by the sender's word.
     at          INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
-    PRIMARY KEY (repository, application, cluster, revision, standing)
+    PRIMARY KEY (repository, application, cluster, paths, revision, standing)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deployments_newest ON deployments (repository, at);
 CREATE INDEX deployments_recorded ON deployments (recorded_at);

@@ -264,6 +264,8 @@ pub struct EventView {
     /// Requests it opened or joined.
     #[schema(value_type = Vec<String>)]
     pub requests: Vec<RequestId>,
+    /// What becomes of what it says of a deployment, a sentence for each repository; empty in a list of events.
+    pub deployment: Vec<String>,
 }
 
 /// Why an automation did, or did not, take an event.
@@ -423,7 +425,7 @@ impl From<Task> for TaskView {
 impl From<EventRecord> for EventView {
     fn from(record: EventRecord) -> Self {
         let EventRecord { id, delivery, source, kind, subject, time, recorded_at, repeats, decisions, requests } = record;
-        Self { id, delivery, source, kind, subject, time, recorded_at, repeats, decisions, requests }
+        Self { id, delivery, source, kind, subject, time, recorded_at, repeats, decisions, requests, deployment: Vec::new() }
     }
 }
 

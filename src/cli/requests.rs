@@ -415,6 +415,8 @@ fn decisions(event: &Value) -> String {
             lines.push(format!("    {} {}", if predicate.value == Some(true) { "✓" } else { "✗" }, printable(&predicate.in_a_line())));
         }
     }
+    let deployment = event.pointer("/deployment").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(deployment.map(|line| format!("  {}", printable(line))));
     lines.join("\n")
 }
 

@@ -1,21 +1,20 @@
 //! What GitHub's events say about requests there are: which pull request to look at, which base branch moved.
 //! An event is a hint, whoever signed it: what became of a pull request is asked of the forge, in a step of its own. So the order in
-//! which events come, and how often, changes nothing.
+//! which events come, and how often, changes nothing. What is said of a deployment is believed: nobody here can look there.
 
+use super::deployed::{MESSAGE, deployed, may_speak};
 use super::{InForce, at_github};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
 use crate::request::{RemarkAddress, RemarkPlace, may_hold};
-use crate::store::{Deployment, DeploymentStanding, Signal};
-use crate::types::{CommitSha, RemoteUrl, RepositoryName, TaskId};
+use crate::store::{Deployment, Signal};
+use crate::types::{RepositoryName, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// Characters of a sender's text that are quoted.
 const QUOTED: usize = 120;
-/// Characters of what a delivery tool says, at most.
-const MESSAGE: usize = 1_000;
 
 /// What an event owes, beside what automations make of it.
 pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signal> {
@@ -30,7 +29,7 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
         .into_iter()
         .flatten()
         .chain(commented(rules, event, clock))
-        .chain(deployed(rules, event))
+        .chain(deployed(rules, event).map(Signal::Deployed))
         .chain(told_by_github(rules, event))
         .collect()
 }
@@ -64,51 +63,13 @@ fn told_by_github<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Ite
             repository: repository.name.clone(),
             application: said.name.chars().take(QUOTED).collect(),
             cluster: said.cluster.map(str::to_owned),
+            paths: Vec::new(),
+            named: said.cluster.is_none(),
             revision: said.revision.parse().ok()?,
             standing: said.standing,
             message: said.message.map(bounded),
             at: event.time,
         }))
-    })
-}
-
-/// What the event says of a commit that was deployed, for each repository that it may be of.
-fn deployed<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = Signal> + 'r {
-    let standing = match event.kind.as_str() {
-        "deployment.applied" => Some(DeploymentStanding::Applied),
-        "deployment.degraded" => Some(DeploymentStanding::Degraded),
-        "deployment.failed" => Some(DeploymentStanding::Failed),
-        _ => None,
-    };
-    let said = event.data.get("deployment");
-    let text =
-        move |field: &str| said.and_then(|said| said.get(field)).and_then(Value::as_str).map(|text| text.chars().take(MESSAGE).collect::<String>());
-    let revision: Option<CommitSha> = text("revision").and_then(|revision| revision.parse().ok());
-    let urls: Vec<RemoteUrl> = match said.and_then(|said| said.get("url")) {
-        Some(Value::Array(urls)) => urls.iter().filter_map(Value::as_str).filter_map(|url| url.parse().ok()).collect(),
-        Some(Value::String(url)) => url.parse().into_iter().collect(),
-        _ => Vec::new(),
-    };
-    let cluster = text("cluster");
-    let names_it = move |repository: &&Arc<Repository>| {
-        let of_cluster = cluster.as_deref().and_then(|name| rules.set.inventory.clusters.get(name)).map(|cluster| &cluster.repository);
-        let slug = repository.spec.url.owner_and_name();
-        let same = |url: &RemoteUrl| *url == repository.spec.url || (slug.is_some() && url.owner_and_name() == slug);
-        of_cluster.is_none_or(|name| *name == repository.name) && (urls.is_empty() || urls.iter().any(same))
-    };
-    let named = rules.set.inventory.repositories.values().filter(names_it);
-    standing.zip(revision).into_iter().flat_map(move |(standing, revision)| {
-        named.clone().map(move |repository| {
-            Signal::Deployed(Deployment {
-                repository: repository.name.clone(),
-                application: text("application").unwrap_or_else(|| event.subject.chars().take(QUOTED).collect()),
-                cluster: text("cluster"),
-                revision: revision.clone(),
-                standing,
-                message: text("message"),
-                at: event.time,
-            })
-        })
     })
 }
 
@@ -141,11 +102,12 @@ fn word(event: &Event) -> &str {
     event.kind.as_str().split('.').next().unwrap_or_default()
 }
 
-/// The repositories at GitHub that the event is about.
+/// The repositories at GitHub that the event is about, and of which its source may speak.
 fn named<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
     let name = event.data.pointer("/repository/full_name").and_then(Value::as_str);
     rules.set.inventory.repositories.values().filter(move |repository| {
         let spec = &repository.spec;
-        name.zip(spec.forge.github_name(&spec.url)).is_some_and(|(told, known)| told.eq_ignore_ascii_case(&known))
+        may_speak(rules, event, repository)
+            && name.zip(spec.forge.github_name(&spec.url)).is_some_and(|(told, known)| told.eq_ignore_ascii_case(&known))
     })
 }

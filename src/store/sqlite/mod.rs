@@ -277,8 +277,8 @@ impl Store for SqliteStore {
         signals::taken_back(&mut *self.database.read().await?, id).await
     }
 
-    async fn deployments(&self, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError> {
-        signals::deployments(&mut *self.database.read().await?, repository, limit).await
+    async fn deployments(&self, repository: &RepositoryName, since: Timestamp, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+        signals::deployments(&mut *self.database.read().await?, repository, since, limit).await
     }
 
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError> {

@@ -58,14 +58,17 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
 /// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.
 async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
     let kept = sqlx::query(
-        "INSERT INTO deployments (repository, application, cluster, revision, standing, message, at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (repository, application, cluster, revision, standing) DO UPDATE SET message = excluded.message, \
-         at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
+        "INSERT INTO deployments (repository, application, cluster, paths, named, revision, standing, message, at, recorded_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (repository, application, cluster, paths, revision, standing) DO UPDATE SET named = excluded.named, \
+         message = excluded.message, at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
     );
     let kept = kept
         .bind(deployment.repository.as_str())
         .bind(deployment.application.as_str())
         .bind(deployment.cluster.as_deref().unwrap_or_default())
+        .bind(deployment.paths.join("\n"))
+        .bind(deployment.named)
         .bind(deployment.revision.as_str())
         .bind(deployment.standing.as_str())
         .bind(deployment.message.as_deref())
@@ -91,16 +94,24 @@ async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &De
 }
 
 /// See [`crate::store::Store::deployments`].
-pub(super) async fn deployments(connection: &mut SqliteConnection, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+pub(super) async fn deployments(
+    connection: &mut SqliteConnection,
+    repository: &RepositoryName,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<Deployment>, StoreError> {
     let rows = sqlx::query(
-        "SELECT application, cluster, revision, standing, message, at FROM deployments WHERE repository = ? ORDER BY at DESC, application LIMIT ?",
+        "SELECT application, cluster, paths, named, revision, standing, message, at FROM deployments \
+         WHERE repository = ? AND recorded_at >= ? ORDER BY at DESC, application LIMIT ?",
     );
-    let rows = rows.bind(repository.as_str()).bind(limit).fetch_all(connection).await?;
+    let rows = rows.bind(repository.as_str()).bind(since.unix_millis()).bind(limit).fetch_all(connection).await?;
     let read = |row: &SqliteRow| {
         Ok(Deployment {
             repository: repository.clone(),
             application: row.text("application")?,
             cluster: Some(row.text("cluster")?).filter(|cluster| !cluster.is_empty()),
+            paths: row.text("paths")?.lines().map(str::to_owned).collect(),
+            named: row.number("named")? != 0,
             revision: row.parsed("revision")?,
             standing: row.parsed("standing")?,
             message: row.optional_text("message")?,

@@ -133,7 +133,7 @@ impl Store for FakeStore {
     async fn are_recorded(&self, _: &SourceName, _: &[String]) -> Result<Vec<bool>, StoreError> {
         unreachable!("nothing here reconciles")
     }
-    async fn deployments(&self, _: &RepositoryName, _: u32) -> Result<Vec<Deployment>, StoreError> {
+    async fn deployments(&self, _: &RepositoryName, _: Timestamp, _: u32) -> Result<Vec<Deployment>, StoreError> {
         unreachable!("nothing here is deployed")
     }
     async fn told_so_far(&self, _: &RequestId) -> Result<ToldSoFar, StoreError> {

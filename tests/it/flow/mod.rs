@@ -43,6 +43,7 @@ mod traced;
 mod transports;
 mod upgrade;
 mod vital;
+mod whose_word;
 mod withdrawn;
 
 use crate::support::server::TestServer;

@@ -158,19 +158,22 @@ impl Pipeline {
     /// When there is no such request, or it is in another state.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         let request = self.store.request(id).await?;
+        let beside: Vec<NewTask> = self.dead_beside(&request).await?.into_iter().chain(self.tell_again(&request).await?).collect();
+        self.store.add_tasks(&beside).await?;
         if request.state == State::Withdrawn && self.has_dead_task(id).await? {
             return self.withdraw_again(request, actor).await;
         }
         if request.state == State::Accepted && self.waits(id).await? {
             return self.hurry(request, actor).await;
         }
-        let beside = self.dead_beside(&request).await?;
-        self.store.add_tasks(&beside).await?;
         if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
             if !beside.is_empty() {
                 return Ok(request);
             }
-            return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
+            return Err(OperationError::Refused(format!(
+                "{id} is {}; only what failed, was rejected or declined is asked for again, and nothing is owed to those who are told",
+                request.state
+            )));
         }
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
         let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref())];
@@ -206,10 +209,11 @@ impl Pipeline {
         Ok(again.map(|task| outcome::follow_up(request, task.kind, &task.lane, self.clock.as_ref())).collect())
     }
 
-    /// Whether a step of the request gave up.
+    /// Whether a step on the request's own way gave up.
     async fn has_dead_task(&self, id: &RequestId) -> Result<bool, OperationError> {
         let dead = TaskFilter { request: Some(id.clone()), state: Some(TaskState::Dead) };
-        Ok(!self.store.tasks(&dead, 1).await?.is_empty())
+        let dead = self.store.tasks(&dead, TaskKind::ALL.len() as u32).await?;
+        Ok(dead.iter().any(|task| task.kind.is_of_one_try()))
     }
 
     /// Closing the pull request and deleting the branch gave up: they are tried again, the request stays withdrawn.

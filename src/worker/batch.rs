@@ -188,9 +188,13 @@ impl Worker {
             });
             let mut changed = request.clone();
             changed.state = State::Failed;
-            changed.message = Some(message);
+            changed.message = Some(message.clone());
             changed.updated_at = now;
             after = Some(changed);
+        }
+        if claimed.task.kind == TaskKind::Tell {
+            let message = format!("{message}; once that is mended, `kubeops requests retry {}` tells it", request.id);
+            timeline.push(TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() });
         }
         Settlement { request: after, timeline, verdict: Verdict::Dead { error: error.to_string() }, ..Settlement::default() }
     }

@@ -128,7 +128,11 @@ fn a_receiver_hears_each_state_once_in_order_with_a_signature_that_holds() {
     // As docs/feedback.md shows it.
     let body = &told[0].body;
     assert_eq!((&body["specversion"], &body["source"], &body["datacontenttype"]), (&json!("1.0"), &json!("kubeops"), &json!("application/json")));
-    let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
+    let fields = |value: &Value| {
+        let mut names: Vec<String> = value.as_object().expect("an object").keys().cloned().collect();
+        names.sort();
+        names.join(" ")
+    };
     assert_eq!(fields(&body["data"]), "details text title url");
     let details = &body["data"]["details"];
     assert_eq!(fields(details), "actor automation branch changes correlation message pull repository request state");

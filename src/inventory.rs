@@ -81,6 +81,13 @@ pub struct Repository {
     pub spec: RepositorySpec,
 }
 
+impl Repository {
+    /// Whether comments in its pull requests steer requests: those of the local forge have none.
+    pub fn is_steered_by_comments(&self) -> bool {
+        matches!(self.spec.forge, ForgeSpec::Github { .. })
+    }
+}
+
 /// A channel as configured.
 #[derive(Debug, Clone)]
 pub struct Channel {

@@ -74,7 +74,7 @@ enum Command {
         #[arg(long)]
         correlation: Option<String>,
     },
-    /// Ask again for what failed, was rejected or declined
+    /// Ask again for what failed, was rejected or declined, and tell what could not be told
     #[command(after_help = "Example:\n  kubeops requests retry req_01k...")]
     Retry {
         /// The request.

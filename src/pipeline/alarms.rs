@@ -168,7 +168,7 @@ impl Pipeline {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else { return Ok(()) };
-        let words = wording::nearly_over(request, end);
+        let words = wording::nearly_over(request, end, repository.is_steered_by_comments());
         Ok(self
             .forges
             .forge(repository, Priority::Housekeeping)?

@@ -25,6 +25,7 @@ mod github_limits;
 mod github_queue;
 mod github_refused;
 mod mirror;
+mod noticed;
 mod outage;
 mod policies;
 mod reconciled;

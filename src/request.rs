@@ -10,6 +10,7 @@ mod hold;
 mod member;
 mod oscillation;
 mod reverts;
+mod runs;
 mod steering;
 
 pub use changes::{Changes, Expiry, FirstPlan};
@@ -19,6 +20,7 @@ pub use hold::{HeldUp, Hold, Release, Window};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use reverts::{Place, Reverts};
+pub use runs::{FinishedRun, RunOutcome};
 pub use steering::{Reminded, Steering};
 
 use crate::event::Event;

@@ -1,6 +1,7 @@
 //! What events say about requests there are, beside the requests that automations open for them.
 //! A signal is a hint: it owes a look at how things stand, and is never itself believed.
 
+use crate::request::RunOutcome;
 use crate::types::{AutomationName, CommitSha, ParseError, RepositoryName, TaskId, Timestamp};
 
 /// What an event says about requests there are.
@@ -39,6 +40,29 @@ pub enum Signal {
     },
     /// A delivery tool said how a commit stands: every merged request of the repository sees whether its own commit is in it.
     Deployed(Deployment),
+    /// Somebody said that a run is finished: every merged request whose change added it notes that.
+    Ran(RunEnd),
+}
+
+/// What somebody said of the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The API group, where it was said.
+    pub group: Option<String>,
+    /// The kind.
+    pub kind: String,
+    /// The namespace, where it has one.
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
+    /// The cluster, where one was said.
+    pub cluster: Option<String>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// What was said about it.
+    pub message: Option<String>,
+    /// When, by the sender's word.
+    pub at: Timestamp,
 }
 
 /// What a delivery tool said of a commit.

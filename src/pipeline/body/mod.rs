@@ -192,7 +192,9 @@ fn revise(request: &Request) -> String {
             TtlBegin::Merged => "after the merge",
             TtlBegin::Applied => "once it is in force",
             TtlBegin::Finished if after.get().is_zero() => {
-                return format!("- Time to live: wanted until what it runs is finished. Then KubeOps opens the pull request that takes it back{merged}.\n");
+                return format!(
+                    "- Time to live: wanted until what it runs is finished. Then KubeOps opens the pull request that takes it back{merged}.\n"
+                );
             }
             TtlBegin::Finished => "once what it runs is finished",
         };

@@ -27,8 +27,8 @@ mod upkeep;
 
 use super::{
     Act, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord,
-    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd, Settlement, Stats, Store,
-    StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd, Settlement, Stats,
+    Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};

@@ -142,9 +142,10 @@ fn a_run_removes_itself_once_it_is_said_to_be_finished_and_the_next_of_its_name_
     assert!(shown.contains("run        Job shop/reindex-ops-42 succeeded at 2026-11-20T12:00:00.000Z"), "{shown}");
     assert!(shown.contains("wanted for 0s once what it runs is finished, until "), "{shown}");
     let traced = server.at().get(&format!("/trace/{KEY}"));
-    let of_it = traced["requests"].as_array().expect("requests").iter().find(|traced| traced["id"] == request["id"]).expect("it is traced");
+    let of_it =
+        traced["requests"].as_array().expect("requests").iter().find(|traced| traced["request"]["id"] == request["id"]).expect("it is traced");
     let events: Vec<&str> = of_it["events"].as_array().expect("events").iter().filter_map(|event| event["type"].as_str()).collect();
-    assert!(events.contains(&"run.succeeded") && of_it["runs"] == json!([run]), "{of_it:#}");
+    assert!(events.contains(&"run.succeeded") && of_it["request"]["runs"] == json!([run]), "{of_it:#}");
 
     // Approved once more, it runs once more, and what was said of the first run is not about the second.
     let again = merged(&server, 2);
@@ -231,7 +232,8 @@ fn another_run_is_none_of_its_business_and_what_is_said_twice_is_said_once() {
 fn it_waits_for_every_run_it_added_and_keeps_them_for_a_while_where_its_author_says_so() {
     let mut server = prepare(|text| {
         let (before, after) = text.split_once("  ttl:").expect("a time to live");
-        let second = before.split_once("  render:\n").expect("what is rendered").1.replace("\"reindex\"", "\"verify\"").replace("/reindex-{{", "/verify-{{");
+        let second =
+            before.split_once("  render:\n").expect("what is rendered").1.replace("\"reindex\"", "\"verify\"").replace("/reindex-{{", "/verify-{{");
         let more = "    - template: config-map\n      with: { name: '\"index\"', data: '{\"size\": \"3\"}' }\n      path: \"runs/{{ parameters.namespace }}/index.yaml\"\n";
         format!("{before}{second}{more}  ttl:{}", after.replacen("after: 0s", "after: 1h", 1))
     });
@@ -244,7 +246,8 @@ fn it_waits_for_every_run_it_added_and_keeps_them_for_a_while_where_its_author_s
     assert_eq!(waiting["expires_at"], Value::Null);
     assert!(messages(&waiting).contains(&"its time to live waits for the end of Job shop/verify-ops-42"), "{waiting:#}");
     say(&server, "Failed", &json!({ "name": "verify-ops-42" }));
-    let ending = eventually("the second is noted", || Some(server.at().settled(KEY, "merged")).filter(|request| request["expires_at"] != Value::Null));
+    let ending =
+        eventually("the second is noted", || Some(server.at().settled(KEY, "merged")).filter(|request| request["expires_at"] != Value::Null));
     assert_eq!(ending["runs"].as_array().map(Vec::len), Some(2));
     warp.to(HOUR / 2);
     server.terminate();

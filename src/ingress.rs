@@ -19,6 +19,7 @@ mod kinds;
 mod mapping;
 mod model;
 mod reconcile;
+mod run;
 #[cfg(test)]
 mod tests;
 

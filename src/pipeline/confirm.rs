@@ -1,12 +1,12 @@
-//! Whether what was merged is in force: a delivery tool names a commit, and the request's own is in its history.
-//! Everything the tools said is in the store, so it does not matter in which order it came.
+//! Whether what was merged is in force: a delivery tool names a commit, and the request's own is in its history; and whether what it
+//! runs is finished. Everything that was said is in the store, so it does not matter in which order it came.
 
 use super::awaited::{About, Awaited, Part, paths};
 use super::{Pipeline, StepError, Unseen, blocking, outcome};
 use crate::git::{GitError, Mirror};
 use crate::plan::{PlanError, builds_from};
 use crate::request::{Request, State};
-use crate::store::{Deployment, DeploymentStanding, Settlement};
+use crate::store::{Deployment, DeploymentStanding, Settlement, TaskKind, lane};
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,8 +17,18 @@ const MOST_WORDS: u32 = 500;
 const MOST_BUILDS: usize = 50;
 
 impl Pipeline {
-    /// Sees what delivery tools said of the commit that merged a request.
+    /// Sees what was said of a merged request: of its runs, and by delivery tools of the commit that merged it.
     pub(super) async fn confirm(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+        let in_force = request.state == State::Applied;
+        if let Some(mut settlement) = self.finished_runs(request).await? {
+            // What the tools said waits for its own look, which may need the repository.
+            let again = request.repository.as_ref().filter(|_| !in_force);
+            settlement.follow_up.extend(again.map(|name| outcome::follow_up(request, TaskKind::Confirm, &lane::of(name), self.clock.as_ref())));
+            return Ok(settlement);
+        }
+        if in_force {
+            return Ok(outcome::nothing());
+        }
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)).cloned();
         let (Some(repository), Some(merged)) = (repository, request.merged.clone()) else { return Ok(outcome::nothing()) };

@@ -35,6 +35,7 @@ mod retract;
 mod reverting;
 mod reverts;
 mod rules;
+mod runs;
 mod standings;
 mod signals;
 mod planned;
@@ -163,7 +164,7 @@ impl Pipeline {
                     observed.push((place, claimed))
                 }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
-                (TaskKind::Confirm, State::Merged | State::Degraded) => told.tell(place, self.confirm(request).await),
+                (TaskKind::Confirm, state) if state.is_merged() => told.tell(place, self.confirm(request).await),
                 (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
                 (TaskKind::Clock, _) => told.tell(place, self.look_at_the_clock(request).await),
                 (TaskKind::Command, _) => commanded.push((place, request)),

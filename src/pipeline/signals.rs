@@ -7,8 +7,8 @@ use super::{InForce, at_github};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
-use crate::request::{RemarkAddress, RemarkPlace, may_hold};
-use crate::store::{Deployment, Signal};
+use crate::request::{RemarkAddress, RemarkPlace, RunOutcome, may_hold};
+use crate::store::{Deployment, RunEnd, Signal};
 use crate::types::{RepositoryName, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
@@ -31,7 +31,31 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
         .chain(commented(rules, event, clock))
         .chain(deployed(rules, event).map(Signal::Deployed))
         .chain(told_by_github(rules, event))
+        .chain(ran(event))
         .collect()
+}
+
+/// What the event says of the end of a run. Whatever else it is called (a run that began, that goes on) is no end.
+fn ran(event: &Event) -> Option<Signal> {
+    let outcome = match event.kind.as_str() {
+        "run.succeeded" => RunOutcome::Succeeded,
+        "run.failed" => RunOutcome::Failed,
+        _ => return None,
+    };
+    let run = event.data.get("run")?;
+    let text = |field: &str| run.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let of_version = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
+    let own = run.get("group").and_then(Value::as_str);
+    Some(Signal::Ran(RunEnd {
+        group: own.or(of_version).map(str::to_owned),
+        kind: text("kind")?.to_owned(),
+        namespace: text("namespace").map(str::to_owned),
+        name: text("name")?.to_owned(),
+        cluster: text("cluster").map(str::to_owned),
+        outcome,
+        message: text("message").map(|text| text.chars().take(MESSAGE).collect()),
+        at: text("finishedAt").and_then(|text| text.parse().ok()).unwrap_or(event.time),
+    }))
 }
 
 /// A new comment on a pull request, or a review of one, that may hold commands. Who wrote it and what it says is asked of the forge.

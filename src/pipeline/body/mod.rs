@@ -199,11 +199,17 @@ fn revise(request: &Request, commands: bool) -> String {
     let ttl = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref());
     let ttl = ttl.map_or_else(String::new, |expiry| {
         let Lifetime { after, from, auto_merge, .. } = expiry.lifetime;
+        let merged = if auto_merge.is_some() { ", which is merged by itself once reviews and checks allow it" } else { "" };
         let from = match from {
             TtlBegin::Merged => "after the merge",
             TtlBegin::Applied => "once it is in force",
+            TtlBegin::Finished if after.get().is_zero() => {
+                return format!(
+                    "- Time to live: wanted until what it runs is finished. Then KubeOps opens the pull request that takes it back{merged}.\n"
+                );
+            }
+            TtlBegin::Finished => "once what it runs is finished",
         };
-        let merged = if auto_merge.is_some() { ", which is merged by itself once reviews and checks allow it" } else { "" };
         format!(
             "- Time to live: wanted for {after} {from}. Then KubeOps opens the pull request that takes it back{merged}. \
              Who needs it for longer says so before: `kubeops requests extend {id} 2h`{}.\n",

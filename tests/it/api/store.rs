@@ -136,6 +136,9 @@ impl Store for FakeStore {
     async fn deployments(&self, _: &RepositoryName, _: Timestamp, _: u32) -> Result<Vec<Deployment>, StoreError> {
         unreachable!("nothing here is deployed")
     }
+    async fn run_ends(&self, _: &RequestId, _: u32) -> Result<Vec<RunEnd>, StoreError> {
+        unreachable!("nothing here runs")
+    }
     async fn told_so_far(&self, _: &RequestId) -> Result<ToldSoFar, StoreError> {
         unreachable!("nothing here tells")
     }

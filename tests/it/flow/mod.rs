@@ -32,6 +32,7 @@ mod reconciled;
 mod reload;
 mod reverted;
 mod rivals;
+mod runs;
 mod sealed;
 mod secrets;
 mod shutdown;

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
-    Account, AccountReport, CheckSpec, Comment, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec,
+    Account, AccountReport, CheckSpec, Comment, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Myself, Priority, Pull, PullSpec,
     Reaction, Remark, Review, WindowSpec,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
@@ -201,6 +201,20 @@ impl Forges for ConfiguredForges {
         if let Some(Ok(github)) = self.github(repository) {
             github.git_refused().await;
         }
+    }
+
+    async fn introduce(&self) {
+        let rules = self.rules.current();
+        for repository in rules.set.inventory.repositories.values() {
+            let Some(Ok(github)) = self.github(repository) else { continue };
+            if let Err(error) = github.with(Priority::Housekeeping).introduce().await {
+                tracing::debug!(repository = %repository.name, %error, "who we are there is asked again later");
+            }
+        }
+    }
+
+    fn myself(&self, repository: &Repository) -> Option<Myself> {
+        self.github(repository)?.ok()?.myself()
     }
 
     async fn redeliver(&self, since: Timestamp) -> Result<u64, ForgeError> {

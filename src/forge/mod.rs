@@ -10,7 +10,7 @@ mod spec;
 mod window;
 
 pub use error::ForgeError;
-pub use github::{Account, GitHub, GitHubSettings};
+pub use github::{Account, GitHub, GitHubSettings, Myself};
 pub use local::{LocalForge, PullRecords, Review, Tools};
 pub use report::{AccountReport, Calls, WindowReport};
 pub use spec::{CheckSpec, Priority, PullSpec, Reaction, Remark, Reviewer};

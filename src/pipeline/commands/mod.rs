@@ -13,6 +13,11 @@ use crate::request::{CommandLine, MOST_COMMANDS, Request, commands};
 use crate::store::{CommandAnswer, CommandComment, CommandState, Settlement};
 use std::sync::Arc;
 
+/// Comments that were not heeded and are told of, in a request's timeline and by a sign: anybody may write more.
+const NOTED_REFUSALS: usize = 20;
+/// How those lines of the timeline begin.
+const NOT_HEEDED: &str = "the commands in comment";
+
 /// Who asked, by the forge's word, and in which place of which comment.
 struct By {
     login: String,
@@ -61,14 +66,16 @@ impl Pipeline {
         let Some(repository) = rules.set.inventory.repositories.get(&comment.repository) else {
             return self.keep_command(&CommandComment { state: CommandState::Ignored, ..comment }, None, request).await;
         };
-        let forge = self.forges.forge(repository, Priority::Ticket)?;
         let asked_before = comment.state == CommandState::Done;
         let comment = if asked_before {
             comment
         } else {
+            // Anybody may write one: until the forge says that its author may ask, it takes nothing from others.
+            let forge = self.forges.forge(repository, Priority::Housekeeping)?;
             match self.read_commands(forge.as_ref(), &comment).await? {
                 Reading::Ignored { by, note, sign } => {
-                    if sign {
+                    let note = self.within_bounds(request, note).await?;
+                    if sign && note.is_some() {
                         forge.react(comment.comment, Reaction::Refused).await?;
                         failpoint::hit("command.refused");
                     }
@@ -85,8 +92,19 @@ impl Pipeline {
                 }
             }
         };
+        let forge = self.forges.forge(repository, Priority::Ticket)?;
         self.answer(forge.as_ref(), &comment, asked_before).await?;
         self.keep_command(&CommandComment { state: CommandState::Told, ..comment }, None, request).await
+    }
+
+    /// The note, as long as there are not too many of its kind.
+    async fn within_bounds(&self, request: &Request, note: Option<String>) -> Result<Option<String>, StepError> {
+        let Some(note) = note else { return Ok(None) };
+        let timeline = self.store.timeline(&request.id).await?;
+        match timeline.iter().filter(|entry| entry.message.starts_with(NOT_HEEDED)).count() + 1 {
+            NOTED_REFUSALS => Ok(Some(format!("{note}; further ones are not noted"))),
+            many => Ok(Some(note).filter(|_| many < NOTED_REFUSALS)),
+        }
     }
 
     /// What the comment says by the forge's word, and whether its author may ask.
@@ -99,11 +117,11 @@ impl Pipeline {
             return ignored(Some(author), None);
         }
         if edited {
-            let note = format!("the commands in comment {} by {author} were not heeded: it was changed after it was written", comment.comment);
+            let note = format!("{NOT_HEEDED} {} by {author} were not heeded: it was changed after it was written", comment.comment);
             return ignored(Some(author), Some(note));
         }
         if !forge.may_write(&author).await? {
-            let note = format!("the commands in comment {} were not heeded: {author} may not write to the repository", comment.comment);
+            let note = format!("{NOT_HEEDED} {} were not heeded: {author} may not write to the repository", comment.comment);
             return Ok(Reading::Ignored { by: Some(author), note: Some(note), sign: true });
         }
         Ok(Reading::Commands { by: author, lines })

@@ -1,17 +1,16 @@
-//! GitHub: deliveries of an App that did not get through are asked for again; where there is no App, comments that hold a command are
-//! looked for. What became of pull requests is looked at by [`crate::pipeline::Observer`].
+//! GitHub: deliveries of an App that did not get through are asked for again, and comments that hold a command are looked for. What
+//! became of pull requests is looked at by [`crate::pipeline::Observer`]. However many sources are GitHub's, one of them asks.
 
 use super::{ReconcileError, Reconciled, Reconciler, headers};
 use crate::forge::{Comment, Forge, Priority};
-use crate::ingress::Source;
+use crate::ingress::{Asks, Source, SourceKind};
 use crate::inventory::Repository;
+use crate::request::commands;
 use crate::types::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a command begins with, on a line of its own.
-const COMMAND: &str = "/kubeops";
 /// How far a look at comments goes back behind the newest seen before: times are told in seconds, and what is written in one may be
 /// shown a little later.
 const OVERLAP: Duration = Duration::from_secs(60);
@@ -19,11 +18,16 @@ const OVERLAP: Duration = Duration::from_secs(60);
 impl Reconciler {
     pub(super) async fn github(&mut self, source: &Source, since: Timestamp) -> Result<Reconciled, ReconcileError> {
         let (mut found, mut first_error) = (Reconciled::default(), None);
+        let rules = self.pipeline.rules.current();
+        // They are in the order of their names.
+        let mut asking = rules.set.sources.values().filter(|source| source.reconcile().is_some_and(|how| how.asks == Asks::Github));
+        if asking.next().is_some_and(|first| first.name() != source.name()) {
+            return Ok(found);
+        }
         match self.pipeline.forges.redeliver(since).await {
             Ok(redelivered) => found.redelivered = redelivered,
             Err(error) => first_error = Some(ReconcileError::from(error)),
         }
-        let rules = self.pipeline.rules.current();
         for repository in rules.set.inventory.repositories.values() {
             match self.comments_of(source, repository, since).await {
                 Ok(filed) => found.filed += filed,
@@ -53,10 +57,14 @@ impl Reconciler {
         }
         let attributes = headers(&[("x-github-event", "issue_comment")]);
         let Some(name) = repository.spec.forge.github_name(&repository.spec.url) else { return Ok(false) };
-        // Enough to know it by: what else a webhook has is asked for only where it is new.
-        let known = self.known(source, &attributes, &told(comment, json!({ "number": comment.number }), json!({ "full_name": name }))).await?;
-        if known.is_none_or(|known| known.into_iter().all(|known| known)) {
-            return Ok(false);
+        // Enough to know it by: what else a webhook has is asked for only where it is new. It may have come by any source of GitHub's.
+        let body = told(comment, json!({ "number": comment.number }), json!({ "full_name": name }));
+        let rules = self.pipeline.rules.current();
+        for of_github in rules.set.sources.values().filter(|source| source.kind() == SourceKind::Github) {
+            let known = self.known(of_github, &attributes, &body).await?;
+            if known.is_some_and(|known| known.into_iter().all(|known| known)) {
+                return Ok(false);
+            }
         }
         let (issue, whole) = forge.surroundings(comment.number).await?;
         self.file(source, &attributes, &told(comment, issue, whole)).await
@@ -66,7 +74,7 @@ impl Reconciler {
 /// Whether it holds a command and still says what it said when it was written: what was edited since was told then, or is another matter.
 fn is_command(comment: &Comment) -> bool {
     let says = comment.raw["body"].as_str().unwrap_or_default();
-    comment.raw["created_at"] == comment.raw["updated_at"] && says.lines().any(|line| line.trim_start().starts_with(COMMAND))
+    comment.raw["created_at"] == comment.raw["updated_at"] && !commands(says).is_empty()
 }
 
 /// What the webhook says of a new comment.
@@ -89,6 +97,8 @@ mod tests {
         assert!(is_command(&comment("/kubeops retry", created)));
         assert!(is_command(&comment("Please:\r\n  /kubeops retry", created)));
         assert!(!is_command(&comment("what does /kubeops do?", created)));
+        assert!(!is_command(&comment("```\n/kubeops retry\n```", created)), "code");
+        assert!(!is_command(&comment("/kubeopsx retry", created)));
         assert!(!is_command(&comment("/kubeops retry", "2026-11-20T12:00:01Z")), "edited since");
     }
 

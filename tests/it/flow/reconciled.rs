@@ -333,7 +333,7 @@ fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
 }
 
 #[test]
-fn what_an_apps_webhook_did_not_take_is_sent_again_once() {
+fn what_an_apps_webhook_did_not_take_is_sent_again_three_times_at_most() {
     let mut world = World::prepare_app(FakeGithub::start());
     asks_github(&world.server);
     let now = SystemClock.now().unix_seconds();
@@ -343,8 +343,8 @@ fn what_an_apps_webhook_did_not_take_is_sent_again_once() {
     });
     world.server.run();
     let asked = |world: &World| world.github.calls().iter().filter(|call| call.ends_with("/attempts")).count();
-    eventually("it is asked for", || (asked(&world) == 1).then_some(()));
+    eventually("it is asked for, and fails each time", || (asked(&world) == 3).then_some(()));
     asked_again(&world.server, "github");
-    assert_eq!(asked(&world), 1);
-    assert_eq!(world.server.at().metric("kubeops_reconcile_found_total", &["source=\"github\""]), 1.0);
+    assert_eq!(asked(&world), 3);
+    assert_eq!(world.server.at().metric("kubeops_reconcile_found_total", &["source=\"github\""]), 3.0);
 }

@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// The login of the user the token is of.
+pub const OURSELVES: &str = "kubeops-bot";
 pub const TOKEN: &str = "ghp_fakefakefakefake0123456789";
 /// The repository there is from the beginning.
 pub const SLUG: &str = "acme/gitops";

@@ -18,7 +18,7 @@ use crate::telemetry::Metrics;
 use crate::types::{BranchName, RepositoryName, SecretName, Timestamp};
 use async_trait::async_trait;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -205,8 +205,13 @@ impl Forges for ConfiguredForges {
 
     async fn introduce(&self) {
         let rules = self.rules.current();
+        let mut asked = BTreeSet::new();
         for repository in rules.set.inventory.repositories.values() {
             let Some(Ok(github)) = self.github(repository) else { continue };
+            let account = self.made().repositories.get(&repository.name).map(|(account, ..)| account.clone());
+            if !asked.insert(account) {
+                continue;
+            }
             if let Err(error) = github.with(Priority::Housekeeping).introduce().await {
                 tracing::debug!(repository = %repository.name, %error, "who we are there is asked again later");
             }

@@ -57,7 +57,9 @@ fn at_github(rules: &InForce, event: &Event, forges: &dyn Forges) -> Option<Stri
         let branch = branch(event).filter(|name| is_request_branch(name, repository.spec.branch_prefix.as_str()))?;
         match (begins(event), myself) {
             (true, _) => Some(format!("this is how the request with the branch {branch} was proposed")),
-            (false, None) => Some(format!("it is about {branch}, a branch of KubeOps, and who KubeOps is at the forge of {} is not known yet", repository.name)),
+            (false, None) => {
+                Some(format!("it is about {branch}, a branch of KubeOps, and who KubeOps is at the forge of {} is not known yet", repository.name))
+            }
             (false, Some(_)) => None,
         }
     })

@@ -2,10 +2,10 @@
 //! connections, its tokens and its rate budget.
 
 use super::SecretSource;
-use super::wire::WireUser;
 use super::app::{App, Installation};
 use super::budget::{Budget, CORE, Limited};
 use super::transport::Transport;
+use super::wire::WireUser;
 use crate::clock::Clock;
 use crate::forge::{AccountReport, ForgeError, Priority};
 use crate::inventory::AppId;

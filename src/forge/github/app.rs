@@ -2,10 +2,10 @@
 //! for all who ask and renewed ahead of its end. Key and tokens are never printed. GitHub's clock counts, not ours.
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app>
 
+use super::account::Myself;
 use super::budget::{Budget, CORE, Kind};
 use super::transport::{Answer, Ask, Transport};
 use super::wire::{WireApp, WireError, WireInstallation, WireToken};
-use super::account::Myself;
 use super::{SecretSource, judge};
 use crate::clock::Clock;
 use crate::forge::{ForgeError, Priority};

@@ -82,7 +82,8 @@ impl App {
                 _ => break,
             }
         }
-        let mut failed: Vec<(usize, u64)> = all.into_values().filter(|known| !known.taken && known.again < MOST_ATTEMPTS).filter_map(|known| known.first).collect();
+        let mut failed: Vec<(usize, u64)> =
+            all.into_values().filter(|known| !known.taken && known.again < MOST_ATTEMPTS).filter_map(|known| known.first).collect();
         failed.sort_unstable();
         let mut asked = 0;
         // The oldest first, as they would have come.

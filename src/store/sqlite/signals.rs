@@ -37,7 +37,9 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     };
     let Some(row) = found else {
         return match signal {
-            Signal::Command { repository, number, comment, task } => commands::keep_early(connection, event, repository, *number, *comment, task).await,
+            Signal::Command { repository, number, comment, task } => {
+                commands::keep_early(connection, event, repository, *number, *comment, task).await
+            }
             _ => Ok(()),
         };
     };

@@ -24,6 +24,7 @@ mod github_queue;
 mod github_refused;
 mod mirror;
 mod outage;
+mod own;
 mod policies;
 mod reconciled;
 mod reload;

@@ -183,6 +183,15 @@ fn its_own_move_sets_nothing_off(jira: &FakeJira) {
     let event = server.at().all("/events").into_iter().find(|event| event["decisions"].to_string().contains("itself")).expect("an explanation");
     assert_eq!(event["decisions"][0]["message"], "no request was opened: KubeOps itself made this change, as KubeOps");
 
+    // Told without a user, of which a comment's author is ours.
+    let mut unnamed = ours.clone();
+    (unnamed["user"], unnamed["comment"]) = (Value::Null, json!({ "author": ours["user"] }));
+    unnamed["changelog"]["id"] = json!("76");
+    unnamed["timestamp"] = json!(unnamed["timestamp"].as_i64().expect("a time") + 500);
+    assert_eq!(server.at().ticket(&unnamed).word(), "202 accepted");
+    nothing_waits(&server);
+    assert_eq!(server.at().requests_of("OPS-7").len(), 1, "nothing was set off");
+
     // Of a move that no feedback makes, a person is the author, even with our account.
     let mut theirs = ours.clone();
     theirs["changelog"] = json!({ "id": "77", "items": [{ "field": "status", "fieldtype": "jira", "fieldId": "status", "fromString": "Planned", "toString": "Approved" }] });
@@ -330,6 +339,62 @@ fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
     asked_again(&world.server, "github");
     assert_eq!(reconciled(&world.server).len(), 1);
     eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
+}
+
+#[test]
+fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came_by_the_other_by_none() {
+    let mut world = super::heard::prepare();
+    let source = |name: &str| {
+        format!(
+            "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata:\n  name: {name}\nspec:\n  kind: github\n  \
+             authentication: {{ hmac: {{ secrets: [GITHUB_WEBHOOK_SECRET] }} }}\n  reconcile: {{ every: 1s }}\n"
+        )
+    };
+    world.server.edit_resource("github.yaml", |_| source("a-github") + "---\n" + &source("b-github"));
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.server.terminate();
+    let remark = |id: u64| FakeRemark::new(id, pull.number, "ada", "/kubeops explain");
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        repository.remarks = vec![remark(2)];
+    });
+    world.server.run();
+    let filed = eventually("it is filed", || Some(reconciled(&world.server)).filter(|filed| !filed.is_empty()));
+    assert_eq!(filed[0]["source"], "a-github");
+    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
+    for source in ["b-github", "a-github"] {
+        asked_again(&world.server, source);
+    }
+    assert_eq!(reconciled(&world.server).len(), 1);
+
+    // The next one comes by a webhook of a third source.
+    let first = world.server.at().all("/events").into_iter().find(|event| event["type"] == "issue_comment.created").expect("the event");
+    let mut body = world.server.at().get(&format!("/events/{}", first["id"].as_str().expect("an id")))["data"].take();
+    body["comment"]["id"] = json!(3);
+    assert_eq!(super::heard::tell(&world, "issue_comment", &body), "202 accepted");
+    nothing_waits(&world.server);
+    world.github.repository(SLUG, |repository| repository.remarks.push(remark(3)));
+    eventually("it is answered", || {
+        asked_again(&world.server, "a-github");
+        Some(world.server.at().all("/events")).filter(|events| events.iter().filter(|event| event["type"] == "issue_comment.created").count() >= 2)
+    });
+    asked_again(&world.server, "a-github");
+    assert_eq!(reconciled(&world.server).len(), 1, "it is known by the other source's webhook");
+}
+
+#[test]
+fn a_command_an_app_was_not_told_of_is_filed_as_well() {
+    let mut world = World::prepare_app(FakeGithub::start());
+    asks_github(&world.server);
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        repository.remarks = vec![FakeRemark::new(2, pull.number, "ada", "/kubeops explain")];
+    });
+    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
+    assert_eq!(reconciled(&world.server).len(), 1);
 }
 
 #[test]

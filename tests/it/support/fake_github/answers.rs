@@ -118,6 +118,7 @@ impl State {
         let mut answer = match () {
             () if left == 0 => error(403, "API rate limit exceeded for user ID 1.", json!([])),
             () if resource == "graphql" => self.graphql(call),
+            () if call.path == "/user" && self.hides_the_user => error(403, "Resource not accessible by integration", json!([])),
             () if call.path == "/user" => {
                 let name = "private-user-response-with-public-and-private-profile-information";
                 json_answer(200, &github_openapi::example_with(name, json!({ "login": OURSELVES, "id": 77 })))

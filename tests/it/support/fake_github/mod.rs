@@ -72,6 +72,8 @@ struct State {
     begun: Option<i64>,
     changes: i64,
     app: Option<FakeApp>,
+    /// Whether it tells nobody whose a token is.
+    hides_the_user: bool,
     /// What GitHub would not have taken.
     violations: Vec<String>,
     /// Until when the last call that changes something is under way, and how many were under way together at most.
@@ -115,6 +117,7 @@ impl FakeGithub {
             begun: None,
             changes: 0,
             app: None,
+            hides_the_user: false,
             violations: Vec::new(),
             busy_until: None,
             most_at_once: 0,
@@ -173,6 +176,11 @@ impl FakeGithub {
             let state = lock(&state);
             user == "x-access-token" && state.who(password).is_some()
         }
+    }
+
+    /// It tells nobody whose a token is, as to tokens that are no user's.
+    pub fn hide_the_user(&self) {
+        self.state().hides_the_user = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -370,7 +370,7 @@ fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came
 
     // The next one comes by a webhook of a third source.
     let second = remark(3);
-    let written = Timestamp::from_unix_millis(second.created * 1000).to_string();
+    let written = Timestamp::from_unix_millis(second.created * 1000).to_string().replace(".000Z", "Z");
     let body = json!({
         "action": "created", "issue": { "number": pull.number, "pull_request": { "url": "https://api.github.com" } },
         "comment": {

@@ -201,6 +201,11 @@ impl Source {
         self.proof.word()
     }
 
+    /// The form of the headers that prove them, for the log: `x-signature: sha256=<hex>`.
+    pub fn proof_form(&self) -> String {
+        self.proof.form()
+    }
+
     /// What it is for.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()

@@ -14,7 +14,7 @@ mod transport;
 
 pub use address::is_loopback;
 pub(crate) use calendar::{BLACKOUT_DAY, TIME_OF_DAY};
-pub use calendar::{BlackoutDay, BlackoutSpec, Calendar, CalendarSpec, Day, NO_CALENDAR, Standing, TimeOfDay, WindowSpec, together};
+pub use calendar::{BlackoutDay, BlackoutSpec, Calendar, CalendarReverts, CalendarSpec, Day, NO_CALENDAR, Standing, TimeOfDay, WindowSpec, together};
 pub use channel::{ChannelSpec, JiraAuthentication, JiraDeployment, JiraSpec, SlackSpec, WebhookSpec};
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};

@@ -9,6 +9,7 @@ mod conflict_tests;
 mod hold;
 mod member;
 mod oscillation;
+mod remark;
 mod reverts;
 mod steering;
 
@@ -18,6 +19,7 @@ pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use hold::{HeldUp, Hold, Release, Window};
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
+pub use remark::{RemarkAddress, RemarkPlace};
 pub use reverts::{Place, RevertCause, Reverts};
 pub use steering::{Reminded, Steering};
 
@@ -127,9 +129,9 @@ impl State {
             Planned => matches!(to, Accepted | Planned | Proposed | Unchanged | Rejected | Declined | Merged | Withdrawn | Failed),
             Proposed => matches!(to, Accepted | Planned | Approved | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
             Approved => matches!(to, Accepted | Planned | Proposed | Merged | Declined | Withdrawn | Unchanged | Rejected | Failed),
-            Merged => matches!(to, Applied | Degraded | Expired | Failed),
-            Degraded => matches!(to, Applied | Expired | Failed),
-            Applied => matches!(to, Expired | Failed),
+            Merged => matches!(to, Applied | Degraded | Expired),
+            Degraded => matches!(to, Applied | Expired),
+            Applied => matches!(to, Expired),
             // A person may ask again for what failed or was refused, reopen what was declined, and merge what we were about to close.
             Declined => matches!(to, Accepted | Proposed | Merged),
             Failed | Rejected => matches!(to, Accepted | Merged),

@@ -2,6 +2,7 @@
 //! It decides when a step is done again, never what a step does. Whatever it holds is in the store too: it may die at any line.
 
 mod batch;
+mod pace;
 mod retry;
 mod upkeep;
 
@@ -12,6 +13,7 @@ use crate::store::{Room, Share, Store, StoreError, lane};
 use crate::telemetry::Metrics;
 use crate::types::Timestamp;
 use batch::by_lane;
+use pace::Pace;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -141,11 +143,15 @@ impl Worker {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running = Running::default();
         let mut outcome = Ok(());
+        let mut pace = Pace::begin(self.store(), self.clock()).await;
         while !*stop.borrow() {
             // In this order: told to stop, it ends as well.
             if upkeep.is_finished() && !*stop.borrow() {
                 outcome = Err(UpkeepEnded);
                 break;
+            }
+            if let Err(error) = pace.keep(self.store(), self.clock(), self.options.lease).await {
+                tracing::error!(%error, "what waits could not follow the clock that was set back; it is tried again");
             }
             let round = self.round(&mut running).await;
             if let Some(courtesy) = round.courtesy {

@@ -309,13 +309,14 @@ CREATE TABLE told (
     PRIMARY KEY (request, channel, news, act)
 ) STRICT, WITHOUT ROWID;
 
--- Comments on pull requests that may hold commands. What they say is asked of the forge; `answer` is kept before it is told, as JSON.
+-- Comments on pull requests, and reviews, that may hold commands. What they say is asked of the forge; `answer` is kept before it is told, as JSON.
 CREATE TABLE commands (
     seq        INTEGER PRIMARY KEY,
     request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
     repository TEXT    NOT NULL,
-    -- The pull request and the comment, by the forge's numbers.
+    -- The pull request, and the comment or review, by the forge's numbers: each place has ids of its own.
     number     INTEGER NOT NULL,
+    place      TEXT    NOT NULL CHECK (place IN ('conversation', 'thread', 'review')),
     comment    INTEGER NOT NULL,
     state      TEXT    NOT NULL CHECK (state IN ('asked', 'done', 'told', 'ignored')),
     what       TEXT,
@@ -323,20 +324,21 @@ CREATE TABLE commands (
     answer     TEXT,
     at         INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX commands_comment ON commands (repository, comment, number);
+CREATE UNIQUE INDEX commands_comment ON commands (repository, comment, place, number);
 CREATE INDEX commands_open ON commands (request) WHERE state IN ('asked', 'done');
 
--- Comments on pull requests that no request has: one may be a request's whose number is not noted yet. They go with their events.
+-- Comments on pull requests that no request has, and reviews of them: one may be a request's whose number is not noted yet. They go with their events.
 CREATE TABLE commands_early (
     seq        INTEGER PRIMARY KEY,
     repository TEXT    NOT NULL,
     number     INTEGER NOT NULL,
+    place      TEXT    NOT NULL,
     comment    INTEGER NOT NULL,
     event      INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
     -- The id of the task that is owed once a request has the pull request.
     task       TEXT    NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX commands_early_comment ON commands_early (repository, number, comment);
+CREATE UNIQUE INDEX commands_early_comment ON commands_early (repository, number, place, comment);
 CREATE INDEX commands_early_repository ON commands_early (repository);
 CREATE INDEX commands_early_event ON commands_early (event);
 

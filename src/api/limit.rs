@@ -41,7 +41,9 @@ impl Limiter {
             buckets.retain(|_, empty_at| *empty_at > now - MICROS_WHEN_FULL);
         }
         // A full bucket stands at `now - MICROS_WHEN_FULL`; each call moves it towards `now`.
-        let standing = buckets.get(token).copied().unwrap_or(i64::MIN).max(now - MICROS_WHEN_FULL);
+        // One that stands more than a minute ahead is from before the clock was set back.
+        let known = buckets.get(token).copied().filter(|standing| *standing - now <= MICROS_WHEN_FULL);
+        let standing = known.unwrap_or(i64::MIN).max(now - MICROS_WHEN_FULL);
         let after = standing + MICROS_WHEN_FULL / i64::from(self.calls_a_minute);
         if after > now {
             return Err((after - now).unsigned_abs().div_ceil(1_000_000).max(1));
@@ -75,6 +77,15 @@ mod tests {
         assert_eq!(limiter.take(&token(1), at(200)), Err(1));
         let later = (0..1000).filter(|_| limiter.take(&token(1), at(3_600_000)).is_ok()).count();
         assert_eq!(later, 300, "a bucket never holds more than a minute's calls");
+    }
+
+    #[test]
+    fn a_clock_set_back_by_an_hour_refuses_nobody_for_that_hour() {
+        let limiter = Limiter::new(CALLS_A_MINUTE);
+        let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1000);
+        let taken = |now: Timestamp| (0..1000).filter(|_| limiter.take(&token(1), now).is_ok()).count();
+        assert_eq!((taken(at(7200)), taken(at(3600))), (300, 300));
+        assert_eq!(taken(at(3599)), 0, "a second is no reason for more");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::extract::{At, IdempotencyKey, State, WantsJson};
 use super::paging::{Listing, page};
 use super::ports::{Ask, Asked, Diff};
-use super::views::{RequestDetail, RequestView};
+use super::views::{RequestDetail, RequestView, UndoneView};
 use crate::store::{RequestFilter, TaskFilter};
 use crate::types::{AutomationName, RepositoryName, RequestId};
 use actix_web::http::header::{LOCATION, VARY};
@@ -67,11 +67,15 @@ pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<
         let timeline = state.store().timeline(&id).await?;
         let members = if request.members > 0 { state.store().members(&id, false, MEMBERS_SHOWN).await? } else { Vec::new() };
         let tasks = state.store().tasks(&TaskFilter { request: Some(id), state: None }, TASKS_SHOWN).await?;
+        let undone = match &request.steering.reverted_by {
+            Some(by) => state.store().request(by).await.ok().map(|undone| UndoneView { state: undone.state, message: undone.message }),
+            None => None,
+        };
         let findings = std::mem::take(&mut request.findings);
         let changes = request.changes.take().map(Into::into);
         let tasks = tasks.into_iter().map(Into::into).collect();
         let members = members.into_iter().map(Into::into).collect();
-        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, changes, members })
+        Ok::<_, ApiError>(RequestDetail { request: request.into(), timeline, tasks, findings, changes, members, undone })
     });
     Ok(web::Json(detail.await?))
 }

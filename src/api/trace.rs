@@ -17,9 +17,9 @@ const EVENTS: u32 = 100;
 /// The longest text that is asked about, in characters.
 const LONGEST: usize = 1_000;
 
-/// Traces anything: the key of a ticket, the fingerprint of an alert, the id of a delivery, event or request, the beginning of a commit's
-/// id, a branch, or a pull request (`gitops#12`, or its address).
-#[utoipa::path(tag = "trace", params(("id" = String, Path, description = "What is asked about, percent-encoded.", example = "OPS-42")),
+/// Traces anything: the key of a ticket, the fingerprint of an alert, the id of a delivery, event or request, at least the first seven
+/// digits of a commit's id, a branch, or a pull request (`gitops#12`, or its address).
+#[utoipa::path(tag = "trace", params(("id" = String, Path, description = "What is asked about, percent-encoded: a slash is %2F, a number sign %23.", example = "OPS-42")),
     responses((status = 200, description = "Everything kept about it, whole, to be kept elsewhere.", body = TraceView)))]
 #[get("/trace/{id}")]
 pub(super) async fn trace(state: State, At(about): At<String>) -> Result<web::Json<TraceView>, ApiError> {
@@ -28,7 +28,7 @@ pub(super) async fn trace(state: State, At(about): At<String>) -> Result<web::Js
     let found = state.timed(gather(state.store(), about, at)).await?;
     if found.requests.is_empty() && found.events.is_empty() && found.deliveries.is_empty() {
         return Err(ApiError::not_found(
-            "nothing is kept about this: give the key of a ticket, the fingerprint of an alert, an id of KubeOps, a commit, a branch, or a pull request such as gitops#12",
+            "nothing is kept about this: give the key of a ticket, the fingerprint of an alert, an id of KubeOps, seven digits or more of a commit's id, a branch, or a pull request such as gitops#12",
         ));
     }
     Ok(web::Json(found))

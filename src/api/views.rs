@@ -158,6 +158,18 @@ pub struct RequestDetail {
     pub changes: Option<ChangesView>,
     /// Of a request that stands for a group of events: its members, in order of arrival, the first few hundred.
     pub members: Vec<MemberView>,
+    /// How the request stands that takes this one back; null where there is none.
+    pub undone: Option<UndoneView>,
+}
+
+/// How a request stands that takes another one back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UndoneView {
+    /// Its state.
+    #[schema(value_type = String)]
+    pub state: State,
+    /// A sentence about it.
+    pub message: Option<String>,
 }
 
 /// One line of a timeline.

@@ -6,12 +6,13 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
-    Account, AccountReport, CheckSpec, Comment, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Myself, Priority, Pull, PullSpec,
-    Reaction, Remark, Review, WindowSpec,
+    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Myself, Priority, Pull, PullSpec, Reaction,
+    Remark, Review, WindowSpec,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
 use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
 use crate::pipeline::{Forges, Rules};
+use crate::request::{RemarkAddress, RemarkPlace};
 use crate::secrets::SecretProvider;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -305,28 +306,36 @@ impl Forge for Counted {
         self.count("comment", self.forge.comment_once(number, body, marker, asked_before).await)
     }
 
-    async fn remark(&self, comment: u64) -> Result<Option<Remark>, ForgeError> {
-        self.count("remark", self.forge.remark(comment).await)
+    async fn answer_once(&self, remark: &RemarkAddress, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
+        self.count("answer", self.forge.answer_once(remark, body, marker, asked_before).await)
+    }
+
+    async fn remark(&self, remark: &RemarkAddress) -> Result<Option<Remark>, ForgeError> {
+        self.count("remark", self.forge.remark(remark).await)
     }
 
     async fn may_write(&self, login: &str) -> Result<bool, ForgeError> {
         self.count("may_write", self.forge.may_write(login).await)
     }
 
-    async fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError> {
-        self.count("react", self.forge.react(comment, reaction).await)
+    async fn react(&self, remark: &RemarkAddress, reaction: Reaction) -> Result<(), ForgeError> {
+        self.count("react", self.forge.react(remark, reaction).await)
     }
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
         self.count("look", self.forge.look(numbers, since).await)
     }
 
-    async fn comments(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
-        self.count("comments", self.forge.comments(since).await)
+    async fn comments(&self, place: RemarkPlace, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
+        self.count("comments", self.forge.comments(place, since).await)
     }
 
-    async fn surroundings(&self, number: u64) -> Result<(Value, Value), ForgeError> {
-        self.count("surroundings", self.forge.surroundings(number).await)
+    async fn reviews(&self, numbers: &[u64], since: Option<&Mark>) -> Result<(Vec<Remark>, Mark), ForgeError> {
+        self.count("reviews", self.forge.reviews(numbers, since).await)
+    }
+
+    async fn surroundings(&self, remark: &RemarkAddress) -> Result<(Value, Value), ForgeError> {
+        self.count("surroundings", self.forge.surroundings(remark).await)
     }
 
     async fn why_refused(&self) -> Result<(), ForgeError> {

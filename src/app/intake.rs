@@ -3,7 +3,7 @@
 use crate::api::{Incoming, Receipt, Receiver, Refusal};
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::ingress::{self, Headers, IngressError, SecretLookup};
+use crate::ingress::{self, Headers, IngressError, SecretLookup, Source};
 use crate::pipeline::{InForce, Rules};
 use crate::store::inbox::{Inbox, InboxCounts};
 use crate::store::{Appended, NewDelivery, Store, StoreError};
@@ -37,27 +37,33 @@ impl Intake {
 
 impl Intake {
     /// Logs why a delivery was refused, which its sender is not told in full, under the trace id it was told.
-    fn tell(&self, source: &SourceName, incoming: &Incoming<'_>, error: &IngressError) {
-        let (trace_id, reason) = ((incoming.trace)(), error.detail());
-        match self.told.may_tell(source, incoming.received_at) {
-            Some(untold) => tracing::warn!(%source, trace_id, %reason, untold, "a delivery was refused"),
-            None => tracing::info!(%source, trace_id, %reason, "a delivery was refused"),
+    fn tell(&self, from: &Source, incoming: &Incoming<'_>, error: &IngressError) {
+        let (source, trace_id, reason) = (from.name(), (incoming.trace)(), error.detail());
+        let expected = matches!(error, IngressError::Unauthorized(_)).then(|| from.proof_form());
+        let expected = expected.as_deref();
+        match self.told.may_tell(source, error.word(), incoming.received_at) {
+            Some(0) => tracing::warn!(%source, trace_id, %reason, expected, "a delivery was refused"),
+            Some(untold) => tracing::warn!(
+                %source, trace_id, %reason, expected, "a delivery was refused, and {untold} for this reason since the last warning, which are logged at INFO"
+            ),
+            None => tracing::info!(%source, trace_id, %reason, expected, "a delivery was refused"),
         }
     }
 }
 
-/// How far apart warnings about one source are, in milliseconds: whoever reaches its address must not fill the log.
+/// How far apart warnings about one source and reason are, in milliseconds: whoever reaches its address must not fill the log.
 const TOLD_EVERY_MILLIS: i64 = 5000;
 
-/// When the last warning about each source was, and how many refusals were not warned about since.
+/// When the last warning about each source and reason was, and how many refusals were not warned about since.
 #[derive(Default)]
-struct Sparing(Mutex<HashMap<SourceName, (Timestamp, u64)>>);
+struct Sparing(Mutex<HashMap<(SourceName, &'static str), (Timestamp, u64)>>);
 
 impl Sparing {
-    /// Whether to warn about this source now; then, how many refusals were passed over since the last time.
-    fn may_tell(&self, source: &SourceName, now: Timestamp) -> Option<u64> {
+    /// Whether to warn about this source and reason now; then, how many refusals were passed over since the last time.
+    fn may_tell(&self, source: &SourceName, word: &'static str, now: Timestamp) -> Option<u64> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match told.get_mut(source) {
+        let about = (source.clone(), word);
+        match told.get_mut(&about) {
             Some((at, untold)) if (now.unix_millis() - at.unix_millis()).abs() < TOLD_EVERY_MILLIS => {
                 *untold += 1;
                 None
@@ -67,7 +73,7 @@ impl Sparing {
                 Some(std::mem::take(untold))
             }
             None => {
-                told.insert(source.clone(), (now, 0));
+                told.insert(about, (now, 0));
                 Some(0)
             }
         }
@@ -148,7 +154,7 @@ impl Receiver for Intake {
                 &Known(&rules),
             )
             .map_err(|error| {
-                self.tell(source.name(), &incoming, &error);
+                self.tell(source, &incoming, &error);
                 refusal(&error)
             })?;
         if self.backlog.is_full(incoming.received_at).await {
@@ -220,11 +226,13 @@ mod tests {
         let told = Sparing::default();
         let name = |name: &str| name.parse::<SourceName>().expect("a name");
         let at = Timestamp::from_unix_millis;
-        assert_eq!(told.may_tell(&name("portal"), at(0)), Some(0));
-        assert_eq!(told.may_tell(&name("portal"), at(1)), None);
-        assert_eq!(told.may_tell(&name("portal"), at(TOLD_EVERY_MILLIS - 1)), None);
-        assert_eq!(told.may_tell(&name("jira"), at(2)), Some(0), "sources do not silence one another");
-        assert_eq!(told.may_tell(&name("portal"), at(TOLD_EVERY_MILLIS)), Some(2));
-        assert_eq!(told.may_tell(&name("portal"), at(TOLD_EVERY_MILLIS + 1)), None);
+        let wrong = "mismatch";
+        assert_eq!(told.may_tell(&name("portal"), wrong, at(0)), Some(0));
+        assert_eq!(told.may_tell(&name("portal"), wrong, at(1)), None);
+        assert_eq!(told.may_tell(&name("portal"), wrong, at(TOLD_EVERY_MILLIS - 1)), None);
+        assert_eq!(told.may_tell(&name("jira"), wrong, at(2)), Some(0), "sources do not silence one another");
+        assert_eq!(told.may_tell(&name("portal"), "prefix", at(2)), Some(0), "nor does one reason another");
+        assert_eq!(told.may_tell(&name("portal"), wrong, at(TOLD_EVERY_MILLIS)), Some(2));
+        assert_eq!(told.may_tell(&name("portal"), wrong, at(TOLD_EVERY_MILLIS + 1)), None);
     }
 }

@@ -12,6 +12,7 @@ mod folder;
 mod forges;
 mod health;
 mod local;
+mod naming;
 mod output;
 mod policy;
 mod pulls;

@@ -1,10 +1,11 @@
 //! `kubeops requests`: what was asked for, and what became of it.
 
 use super::client::Server;
+use super::naming::{event_id, request_id, segment};
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
 use super::runtime;
 use crate::manifest;
-use crate::types::{ManifestPath, RequestId, SpecDuration};
+use crate::types::{ManifestPath, SpecDuration};
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -162,10 +163,13 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 output::value(format, &page, || list(&page))?;
             }
             Command::Show { id } => show(&server, &id, format).await?,
-            Command::Diff { id } => output::text(&output::diff(&server.text(&format!("/requests/{id}/diff"), "text/x-diff").await?)),
+            Command::Diff { id } => {
+                let id = request_id(&id)?;
+                output::text(&output::diff(&server.text(&format!("/requests/{id}/diff"), "text/x-diff").await?));
+            }
             Command::Ask { automation, parameters, correlation } => {
                 let body = json!({ "parameters": assignments(&parameters)?, "correlation": correlation });
-                let request = server.json(Method::POST, &format!("/automations/{automation}/requests"), &[], Some(&body)).await?;
+                let request = server.json(Method::POST, &format!("/automations/{}/requests", segment(&automation)), &[], Some(&body)).await?;
                 output::value(format, &request, || {
                     format!("asked for: {id}\nsee what becomes of it: kubeops requests show {id}", id = cell(&request, "/id"))
                 })?;
@@ -173,6 +177,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             Command::Retry { id } => changed(&server, &id, "retry", json!({}), format).await?,
             Command::Cancel { id, reason } => changed(&server, &id, "cancel", json!({ "reason": reason }), format).await?,
             Command::Revert { id, reason } => {
+                let id = request_id(&id)?;
                 let request = server.json(Method::POST, &format!("/requests/{id}/revert"), &[], Some(&json!({ "reason": reason }))).await?;
                 output::value(format, &request, || {
                     let by = cell(&request, "/id");
@@ -181,16 +186,26 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 })?;
             }
             Command::Extend { id, by } => {
+                let id = request_id(&id)?;
                 let request = server.json(Method::POST, &format!("/requests/{id}/extend"), &[], Some(&json!({ "by": by }))).await?;
                 output::value(format, &request, || format!("{id} is wanted until {}", cell(&request, "/expires_at")))?;
             }
-            Command::Hold { id, reason } => changed(&server, &id, "hold", json!({ "reason": reason }), format).await?,
-            Command::Release { id } => changed(&server, &id, "release", json!({}), format).await?,
+            Command::Hold { id, reason } => {
+                let request = server.json(Method::POST, &format!("/requests/{id}/hold"), &[], Some(&json!({ "reason": reason }))).await?;
+                output::value(format, &request, || held_by_now(&id, &request, reason.as_deref()))?;
+            }
+            Command::Release { id } => {
+                let before = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
+                let request = server.json(Method::POST, &format!("/requests/{id}/release"), &[], Some(&json!({}))).await?;
+                let released = held(&before).map_or_else(|| "nothing held it".to_owned(), |held| format!("released; it was {held}"));
+                output::value(format, &request, || format!("{id} is {}: {released}", state(&cell(&request, "/state"))))?;
+            }
             Command::Withdraw { id, member, reason } => {
-                let path = format!("members/{}/withdraw", encoded(&member));
+                let path = format!("members/{}/withdraw", segment(&member));
                 changed(&server, &id, &path, json!({ "reason": reason }), format).await?;
             }
             Command::Events { explain: Some(id), .. } => {
+                let id = event_id(&id)?;
                 let event = server.json(Method::GET, &format!("/events/{id}"), &[], None).await?;
                 let nobody = event.pointer("/decisions").and_then(Value::as_array).is_none_or(Vec::is_empty);
                 let listeners = if nobody && format == OutputFormat::Table { nobody_wants(&server, &event).await? } else { Vec::new() };
@@ -207,16 +222,21 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
     })
 }
 
-/// A text as one part of a path (RFC 3986, unreserved characters alone stand as they are).
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
 async fn changed(server: &Server, id: &str, verb: &str, body: Value, format: OutputFormat) -> anyhow::Result<()> {
+    let id = request_id(id)?;
     let request = server.json(Method::POST, &format!("/requests/{id}/{verb}"), &[], Some(&body)).await?;
     let held = held(&request).map(|held| format!(", {held}")).unwrap_or_default();
     output::value(format, &request, || format!("{id} is {}{held}", state(&cell(&request, "/state"))))
+}
+
+/// Whose hold stands; who held it first is not talked over by who does so again for another reason.
+fn held_by_now(id: &str, request: &Value, reason: Option<&str>) -> String {
+    let held = held(request).unwrap_or_default();
+    let state = state(&cell(request, "/state"));
+    let since = request.pointer("/held/since").and_then(Value::as_str).map(|since| format!(", since {}", printable(since)));
+    let other = reason.filter(|reason| request.pointer("/held/reason").and_then(Value::as_str) != Some(*reason));
+    let stands = other.map(|_| "; that hold stands, and the new reason was not kept").unwrap_or_default();
+    format!("{id} is {state}, {held}{}{stands}", since.unwrap_or_default())
 }
 
 /// Why it waits, where it does.
@@ -260,12 +280,7 @@ fn events(page: &Value) -> String {
 }
 
 async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<()> {
-    if id.parse::<RequestId>().is_err() {
-        let id = printable(id);
-        bail!(
-            "{id} is no request's id, which begins with req_\n  hint: `kubeops requests list --correlation {id}` finds those of a ticket or an alert"
-        );
-    }
+    let id = request_id(id)?;
     let request = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
     let diff = if request.pointer("/commit").is_some_and(|commit| !commit.is_null()) {
         server.text(&format!("/requests/{id}/diff"), "text/x-diff").await.ok()
@@ -273,7 +288,7 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         None
     };
     output::value(format, &request, || {
-        let mut lines = vec![format!("{} {}", paint(Colour::Bold, id), state(&cell(&request, "/state")))];
+        let mut lines = vec![format!("{} {}", paint(Colour::Bold, id.as_str()), state(&cell(&request, "/state")))];
         for (name, pointer) in [
             ("automation", "/automation"),
             ("for", "/correlation"),
@@ -288,8 +303,12 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
             let until = request.pointer("/expires_at").and_then(Value::as_str).map(|end| format!(", until {}", printable(end)));
             lines.push(format!("  {:<11}{}{}", "wanted for", printable(ttl), until.unwrap_or_default()));
         }
-        for (name, pointer) in [("undoes", "/reverts"), ("undone by", "/reverted_by")] {
-            lines.extend(request.pointer(pointer).and_then(Value::as_str).map(|id| format!("  {name:<11}{}", printable(id))));
+        for (name, pointer, standing) in
+            [("undoes", "/reverts", None), ("undone by", "/reverted_by", request.get("undone").filter(|undone| undone.is_object()))]
+        {
+            let standing = standing.map(|undone| format!(", which is {}: {}", cell(undone, "/state"), cell(undone, "/message")));
+            let line = |id: &str| format!("  {name:<11}{}{}", printable(id), standing.clone().unwrap_or_default());
+            lines.extend(request.pointer(pointer).and_then(Value::as_str).map(line));
         }
         lines.extend(held(&request).map(|held| format!("  {:<11}{held}", "held", held = held.trim_start_matches("held "))));
         for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {

@@ -15,7 +15,8 @@ const DEFINITIONS: &str = "$defs";
     after_help = "Example:\n  kubeops schema Automation > automation.schema.json\n\nIn an editor with the YAML language server, put on a file's first line:\n  # yaml-language-server: $schema=./automation.schema.json"
 )]
 pub struct Arguments {
-    /// Source, Repository, Cluster or Automation; AutomationTest, PolicyTest or PolicyParameters; without it one schema for the first four.
+    /// Source, Repository, Cluster, Channel, Calendar or Automation; AutomationTest, PolicyTest or PolicyParameters; without it one schema for
+    /// the first six.
     #[arg(value_parser = parse_kind)]
     kind: Option<Shown>,
 }

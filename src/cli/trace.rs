@@ -1,17 +1,18 @@
 //! `kubeops trace`: everything that is kept about one thing, in the order in which it happened.
 
 use super::client::Server;
+use super::naming::segment;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable};
 use serde_json::Value;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  kubeops trace OPS-42                      a ticket\n  kubeops trace gitops#12                   a pull request; its address does as well\n  kubeops trace 3f2a9c1                     a commit\n  kubeops trace OPS-42 --output json > why.json   to be kept with the audit"
+    after_help = "Examples:\n  kubeops trace OPS-42                      a ticket\n  kubeops trace gitops#12                   a pull request; its address does as well\n  kubeops trace 3f2a9c1                     a commit: seven digits of its id or more\n  kubeops trace OPS-42 --output json > why.json   to be kept with the audit"
 )]
 pub struct Arguments {
-    /// The key of a ticket, the fingerprint of an alert, an id of a delivery, event or request, the beginning of a commit's id, a branch,
-    /// or a pull request.
+    /// The key of a ticket, the fingerprint of an alert, an id of a delivery, event or request, at least the first seven digits of
+    /// a commit's id, a branch, or a pull request.
     #[arg(value_name = "ANYTHING")]
     about: String,
     #[command(flatten)]
@@ -19,8 +20,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let encoded: String = url::form_urlencoded::byte_serialize(arguments.about.trim().as_bytes()).collect();
-    let path = format!("/trace/{}", encoded.replace('+', "%20"));
+    let path = format!("/trace/{}", segment(arguments.about.trim()));
     let found = super::runtime()?.block_on(arguments.server.json(reqwest::Method::GET, &path, &[], None))?;
     output::value(format, &found, || shown(&found))?;
     Ok(ExitCode::SUCCESS)

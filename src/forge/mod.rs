@@ -5,6 +5,7 @@
 mod error;
 pub mod github;
 pub mod local;
+mod remark;
 mod report;
 mod spec;
 mod window;
@@ -12,10 +13,12 @@ mod window;
 pub use error::ForgeError;
 pub use github::{Account, GitHub, GitHubSettings, Myself};
 pub use local::{LocalForge, PullRecords, Review, Tools};
+pub use remark::Remark;
 pub use report::{AccountReport, Calls, WindowReport};
-pub use spec::{CheckSpec, Priority, PullSpec, Reaction, Remark, Reviewer};
+pub use spec::{CheckSpec, Priority, PullSpec, Reaction, Reviewer};
 pub use window::{HELD_LABEL, WINDOW_CONTEXT, WindowSpec};
 
+use crate::request::{RemarkAddress, RemarkPlace};
 use crate::types::{BranchName, CommitSha, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,11 +64,19 @@ pub trait Forge: Send + Sync {
     /// As [`Self::get`].
     async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError>;
 
-    /// The comment with this id, as the forge itself tells it; none when it is gone, and where comments have no ids.
+    /// Answers a remark where it was made, as [`Self::comment_once`]: in its thread where it has one, else in the conversation. Where the
+    /// thread is gone there is nobody to answer.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    async fn answer_once(&self, remark: &RemarkAddress, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError>;
+
+    /// The remark with this address, as the forge itself tells it; none when it is gone or stands on another pull request, and where
+    /// remarks have no ids.
     ///
     /// # Errors
     /// What the forge gives.
-    async fn remark(&self, comment: u64) -> Result<Option<Remark>, ForgeError>;
+    async fn remark(&self, remark: &RemarkAddress) -> Result<Option<Remark>, ForgeError>;
 
     /// Whether the forge lets this person write to the repository. A forge that knows no people says false.
     ///
@@ -73,11 +84,11 @@ pub trait Forge: Send + Sync {
     /// What the forge gives.
     async fn may_write(&self, login: &str) -> Result<bool, ForgeError>;
 
-    /// Puts a sign on a comment, once however often it is called. A forge that has no signs does nothing.
+    /// Puts a sign on a remark, once however often it is called. Where there are no signs it does nothing.
     ///
     /// # Errors
     /// What the forge gives.
-    async fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError>;
+    async fn react(&self, remark: &RemarkAddress, reaction: Reaction) -> Result<(), ForgeError>;
 
     /// Those of the pull requests with these numbers that may look otherwise than at the look that gave `since`, with their
     /// approvals; all of them without it. Cheap where nothing changed: meant to be called all day long.
@@ -86,21 +97,32 @@ pub trait Forge: Send + Sync {
     /// What the forge gives; then the look is made again with the same `since`.
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError>;
 
-    /// Comments that were written or changed since a moment, the oldest first, where nobody else sees to it that none is missed.
+    /// Comments in such places that were written or changed since a moment, the oldest first, where nobody else sees to it that none is
+    /// missed. Reviews are told by [`Self::reviews`] alone.
     ///
     /// # Errors
     /// What the forge gives.
-    async fn comments(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
-        let _ = since;
+    async fn comments(&self, place: RemarkPlace, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
+        let _ = (place, since);
         Ok(Vec::new())
     }
 
-    /// What a webhook about a comment on this pull request has beside it: the pull request as an issue, and the repository.
+    /// The newest reviews of those open pull requests that [`Self::look`] would tell, at the price of that look, and what the next one
+    /// begins with; none where somebody else sees to it that none is missed.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    async fn reviews(&self, numbers: &[u64], since: Option<&Mark>) -> Result<(Vec<Remark>, Mark), ForgeError> {
+        let _ = (numbers, since);
+        Ok((Vec::new(), Mark::default()))
+    }
+
+    /// What a webhook about a remark has beside it: the pull request, which is told as an issue to the conversation, and the repository.
     ///
     /// # Errors
     /// What the forge gives.
-    async fn surroundings(&self, number: u64) -> Result<(Value, Value), ForgeError> {
-        let _ = number;
+    async fn surroundings(&self, remark: &RemarkAddress) -> Result<(Value, Value), ForgeError> {
+        let _ = remark;
         Ok((Value::Null, Value::Null))
     }
 
@@ -125,17 +147,6 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// What the forge gives.
     async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError>;
-}
-
-/// A comment on a pull request, as a forge shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Comment {
-    /// The pull request's number.
-    pub number: u64,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-    /// All of it, in the form that the forge's webhooks have.
-    pub raw: Value,
 }
 
 /// What a look at many pull requests found.

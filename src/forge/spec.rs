@@ -119,24 +119,7 @@ pub struct CheckSpec {
     pub asked_before: bool,
 }
 
-/// A comment on a pull request, as the forge tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
-    /// The pull request it stands on.
-    pub pull: Option<u64>,
-    /// Who wrote it.
-    pub author: String,
-    /// Whether that is a program.
-    pub is_bot: bool,
-    /// Whether we wrote it.
-    pub is_ours: bool,
-    /// Whether it was changed after it was written.
-    pub edited: bool,
-    /// What it says.
-    pub body: String,
-}
-
-/// A sign on a comment.
+/// A sign on a remark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
     /// What it asks for is done.

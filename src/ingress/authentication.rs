@@ -63,6 +63,24 @@ impl Proof {
         }
     }
 
+    /// The form of the headers that carry the proof, for the log: `x-signature: sha256=<hex>`.
+    pub(super) fn form(&self) -> String {
+        match self {
+            Proof::Open => "nothing".to_owned(),
+            Proof::Signature(Signature { header, prefix, encoding, timestamp, .. }) => {
+                let encoding = match encoding {
+                    Encoding::Hex => "hex",
+                    Encoding::Base64 => "base64",
+                };
+                let sent_at = timestamp.as_ref().map(|(header, _)| format!(", {header}: <Unix seconds>")).unwrap_or_default();
+                format!("{header}: {prefix}<{encoding}>{sent_at}")
+            }
+            Proof::Token { header, scheme: Some(scheme), .. } => format!("{header}: {scheme} <secret>"),
+            Proof::Token { header, scheme: None, .. } => format!("{header}: <secret>"),
+            Proof::Basic { .. } => "authorization: basic <user:password in base64>".to_owned(),
+        }
+    }
+
     /// The headers that carry the proof, which are never kept.
     pub(super) fn headers(&self) -> Vec<&str> {
         match self {
@@ -134,21 +152,21 @@ impl Signature {
     /// The signature the sender claims, as bytes.
     fn claimed(&self, headers: &dyn Headers) -> Result<Vec<u8>, IngressError> {
         let value = headers.get(&self.header).ok_or(IngressError::Unauthorized(Unproven::Missing))?;
-        let bare = value.strip_prefix(self.prefix.as_bytes());
-        let decoded = bare.and_then(|text| match self.encoding {
-            Encoding::Hex => hex::decode(text).ok(),
-            Encoding::Base64 => base64::engine::general_purpose::STANDARD.decode(text).ok(),
-        });
+        let bare = value.strip_prefix(self.prefix.as_bytes()).ok_or(IngressError::Unauthorized(Unproven::Prefix))?;
+        let decoded = match self.encoding {
+            Encoding::Hex => hex::decode(bare).ok(),
+            Encoding::Base64 => base64::engine::general_purpose::STANDARD.decode(bare).ok(),
+        };
         decoded.ok_or(IngressError::Unauthorized(Unproven::Malformed))
     }
 
     /// The signed time of sending as it stands in its header; none where none is configured.
     fn sent_at<'h>(&self, headers: &'h dyn Headers, received_at: Timestamp) -> Result<Option<&'h [u8]>, IngressError> {
         let Some((header, tolerance)) = &self.timestamp else { return Ok(None) };
-        let text = headers.get(header).ok_or(IngressError::Unauthorized(Unproven::Missing))?;
+        let text = headers.get(header).ok_or(IngressError::Unauthorized(Unproven::NoTime))?;
         let digits = !text.is_empty() && text.len() <= 12 && text.iter().all(u8::is_ascii_digit);
         let seconds: Option<i64> = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-        let sent_at = Timestamp::from_unix_millis(seconds.ok_or(IngressError::Unauthorized(Unproven::Malformed))? * 1000);
+        let sent_at = Timestamp::from_unix_millis(seconds.ok_or(IngressError::Unauthorized(Unproven::BadTime))? * 1000);
         if received_at.since(sent_at).max(sent_at.since(received_at)) > *tolerance {
             return Err(IngressError::Unauthorized(Unproven::Stale));
         }

@@ -40,10 +40,16 @@ impl Refusal {
 pub enum Unproven {
     /// The header is not there.
     Missing,
-    /// The header does not have the configured form (prefix, encoding, scheme).
+    /// The signature does not begin with the configured prefix.
+    Prefix,
+    /// The header does not have the configured form (encoding, scheme).
     Malformed,
     /// No secret gives this signature, or is this token.
     Mismatch,
+    /// The header with the time of sending is not there.
+    NoTime,
+    /// What should be the time of sending is not in Unix seconds.
+    BadTime,
     /// The signed time of sending is too far from the time of receipt.
     Stale,
 }
@@ -131,6 +137,20 @@ impl IngressError {
         }
     }
 
+    /// A word for what went wrong, one of a few: what is counted or spared by it stays small whatever is sent.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unauthorized(Unproven::Missing) => "missing",
+            Self::Unauthorized(Unproven::Prefix) => "prefix",
+            Self::Unauthorized(Unproven::Malformed) => "malformed",
+            Self::Unauthorized(Unproven::Mismatch) => "mismatch",
+            Self::Unauthorized(Unproven::NoTime) => "no_time",
+            Self::Unauthorized(Unproven::BadTime) => "bad_time",
+            Self::Unauthorized(Unproven::Stale) => "stale",
+            other => other.refusal().as_str(),
+        }
+    }
+
     /// How the error is to be treated: a missing secret is the operator's to mend, everything else the sender's.
     pub fn class(&self) -> ErrorClass {
         match self.refusal() {
@@ -144,8 +164,11 @@ impl IngressError {
         match self {
             Self::Forbidden { address } => format!("{address} is not in allowFrom"),
             Self::Unauthorized(Unproven::Missing) => "the header with the signature or credentials is missing".to_owned(),
+            Self::Unauthorized(Unproven::Prefix) => "the signature does not begin with the configured prefix".to_owned(),
             Self::Unauthorized(Unproven::Malformed) => "the header with the signature or credentials does not have the configured form".to_owned(),
             Self::Unauthorized(Unproven::Mismatch) => "no configured secret fits".to_owned(),
+            Self::Unauthorized(Unproven::NoTime) => "the header with the time of sending is missing".to_owned(),
+            Self::Unauthorized(Unproven::BadTime) => "the time of sending is not a whole number of Unix seconds".to_owned(),
             Self::Unauthorized(Unproven::Stale) => "the signed time of sending is too far from the time of receipt".to_owned(),
             Self::SecretUnavailable { secret } => format!("the secret {secret} is missing, empty or too short"),
             other => other.to_string(),

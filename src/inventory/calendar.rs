@@ -9,7 +9,7 @@ mod window;
 mod zone;
 
 pub(crate) use spec::{BLACKOUT_DAY, TIME_OF_DAY};
-pub use spec::{BlackoutDay, BlackoutSpec, CalendarSpec, Day, TimeOfDay, WindowSpec};
+pub use spec::{BlackoutDay, BlackoutSpec, CalendarReverts, CalendarSpec, Day, TimeOfDay, WindowSpec};
 
 use crate::types::{CalendarName, SpecError, Timestamp};
 use blackout::Blackout;

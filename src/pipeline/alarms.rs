@@ -29,6 +29,8 @@ enum Alarm {
 
 /// While something outside cannot be had, what is due is tried again this often; a clock never gives up.
 const AGAIN: Duration = Duration::from_secs(60);
+/// What another writer stands in the way of is tried again after this pause.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Sets what begins with the state that a request has just come to.
 fn wind(request: &mut Request, now: Timestamp) {
@@ -80,7 +82,7 @@ pub(super) fn task(request: &Request, clock: &dyn Clock) -> Option<NewTask> {
 }
 
 /// What a request owes because it has come to its state from another one: a look when its first alarm is due, and, once merged, at what
-/// delivery tools said before anybody knew of the merge.
+/// delivery tools said before anybody knew of the merge. One that was merged while it was withdrawn may have to be taken back.
 pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> impl Iterator<Item = NewTask> + use<> {
     let came = request.state != from;
     if came {
@@ -88,7 +90,9 @@ pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> imp
     }
     let repository = request.repository.as_ref().filter(|_| came && request.state == State::Merged);
     let confirm = repository.map(|name| outcome::follow_up(request, TaskKind::Confirm, &lane::of(name), clock));
-    confirm.into_iter().chain(task(request, clock))
+    let retract = repository.filter(|_| from == State::Withdrawn);
+    let retract = retract.map(|name| outcome::follow_up(request, TaskKind::Retract, &lane::pulls(name), clock));
+    confirm.into_iter().chain(retract).chain(task(request, clock))
 }
 
 impl Pipeline {
@@ -96,7 +100,12 @@ impl Pipeline {
     pub(super) async fn look_at_the_clock(&self, request: &Request) -> Result<Settlement, StepError> {
         let Some((at, alarm)) = next(request) else { return Ok(outcome::nothing()) };
         if at > self.clock.now() {
-            return Ok(waiting(outcome::nothing(), at));
+            return match self.withdraw_early(request).await {
+                Ok(()) => Ok(waiting(outcome::nothing(), at)),
+                Err(OperationError::Step(error)) if error.class() != ErrorClass::Transient => Err(error),
+                // Whoever is at it now is done in a moment.
+                Err(error) => Ok(outcome::not_before(self.clock.now().plus(SOON).min(at), error.to_string())),
+            };
         }
         let settlement = match alarm {
             Alarm::Overdue => self.overdue(request.clone()),

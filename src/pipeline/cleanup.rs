@@ -1,6 +1,7 @@
 //! What is owed after an end: the pull request is closed where it is still open, and the branch deleted.
 //! A branch on which a person went on is theirs, and a merged pull request is left as it is.
 
+use super::body::markdown::code;
 use super::branch::Head;
 use super::observe::merged_by;
 use super::outcome;
@@ -65,8 +66,8 @@ impl Pipeline {
             _ => None,
         };
         let Some(number) = found.or(request.pull.as_ref().map(|pull| pull.number)) else { return Ok(None) };
-        let reason = request.message.clone().unwrap_or_else(|| "The request was withdrawn.".to_owned());
-        Ok(Some(forge.close(number, Some(&reason)).await?))
+        let why = request.message.as_deref().map(code).unwrap_or_else(|| "The request was withdrawn.".to_owned());
+        Ok(Some(forge.close(number, Some(&why)).await?))
     }
 
     /// Whether a pull request of the branch is this request's: its number or its head is known, or it is open and the branch

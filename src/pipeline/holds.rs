@@ -4,7 +4,7 @@
 
 use super::{OperationError, Pipeline, alarms, outcome};
 use crate::forge::{Pull, PullState};
-use crate::inventory::{Calendar, NO_CALENDAR, Standing, together};
+use crate::inventory::{Calendar, CalendarReverts, NO_CALENDAR, Standing};
 use crate::request::{Hold, Release, Request, State, Window};
 use crate::store::{NewTask, RequestUpdate, Settlement, StoreError, TaskKind, lane};
 use crate::types::{RepositoryName, RequestId, Timestamp};
@@ -105,13 +105,20 @@ impl Pipeline {
         }
         let clusters = request.changes.iter().flat_map(|changes| &changes.clusters);
         let theirs = clusters.filter_map(|name| inventory.clusters.get(name)?.calendar.clone());
-        let mut names: Vec<_> = own.into_iter().chain(theirs).collect();
-        names.dedup();
-        let calendars: Vec<&Calendar> = names.iter().filter_map(|name| inventory.calendars.get(name)).map(AsRef::as_ref).collect();
+        let mut names = Vec::new();
+        for name in own.into_iter().chain(theirs) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let mut calendars: Vec<&Calendar> = names.iter().filter_map(|name| inventory.calendars.get(name)).map(AsRef::as_ref).collect();
+        if request.steering.reverts.is_some() {
+            calendars.retain(|calendar| calendar.spec.reverts == CalendarReverts::Hold);
+        }
         if calendars.is_empty() {
             return None;
         }
-        Some(match together(&calendars, now) {
+        Some(match self.rules.standings.of(&rules.set.digest, &calendars, now) {
             Standing::Open { until } => Window { closed: None, until, shown: None },
             Standing::Closed { reason, until, shown } => Window { closed: Some(reason), until, shown },
         })
@@ -121,6 +128,10 @@ impl Pipeline {
     pub(super) fn window_turns(&self, request: Request) -> Settlement {
         let mut after = request.clone();
         self.look_at_calendars(&mut after);
+        self.window_turned(&request, after)
+    }
+
+    fn window_turned(&self, request: &Request, after: Request) -> Settlement {
         if after.steering.held_up() == request.steering.held_up() {
             return Settlement { request: Some(after), ..outcome::nothing() };
         }
@@ -146,7 +157,7 @@ impl Pipeline {
         if after.steering == request.steering {
             return Ok(());
         }
-        self.keep(self.window_turns(request.clone())).await
+        self.keep(self.window_turned(request, after)).await
     }
 
     /// What is to be written when somebody put another commit on the branch: whether that may be merged has to stand beside it too.

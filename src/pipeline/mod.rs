@@ -33,6 +33,7 @@ mod retract;
 mod reverting;
 mod reverts;
 mod rules;
+mod standings;
 mod signals;
 mod planned;
 mod reconcile;

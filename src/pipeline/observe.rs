@@ -27,16 +27,12 @@ impl Observer {
 
     /// One look at every open pull request. What fails is logged, and looked at again the next time.
     pub async fn round(&mut self) {
-        let open = match self.open().await {
+        let open = match self.pipeline.open_pulls().await {
             Ok(open) => open,
             Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
         };
         for (repository, requests) in open {
-            for request in requests.values() {
-                if let Err(error) = self.pipeline.see_calendars(request).await {
-                    tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
-                }
-            }
+            self.see_calendars(requests.values()).await;
             if let Err(error) = self.look(&repository, &requests).await {
                 match error {
                     OperationError::Step(error) if error.limited().is_some() => {
@@ -48,21 +44,18 @@ impl Observer {
         }
     }
 
-    /// Requests with an open pull request, by repository and number.
-    async fn open(&self) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, Request>>, StoreError> {
-        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let mut query = PageQuery { limit: PAGE, after: None };
-        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, Request>> = BTreeMap::new();
-        loop {
-            let page = self.pipeline.store.requests(&filter, &query).await?;
-            for request in page.items {
-                if let (Some(repository), Some(pull)) = (request.repository.clone(), &request.pull) {
-                    open.entry(repository).or_default().insert(pull.number, request);
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(open),
+    /// A look at the calendars alone of every open request, because others are in force.
+    pub async fn calendars(&self) {
+        match self.pipeline.open_pulls().await {
+            Ok(open) => self.see_calendars(open.values().flat_map(BTreeMap::values)).await,
+            Err(error) => tracing::warn!(%error, "open requests could not be listed"),
+        }
+    }
+
+    async fn see_calendars(&self, requests: impl Iterator<Item = &Request>) {
+        for request in requests {
+            if let Err(error) = self.pipeline.see_calendars(request).await {
+                tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
             }
         }
     }
@@ -86,6 +79,25 @@ impl Observer {
 }
 
 impl Pipeline {
+    /// Requests with an open pull request, by repository and number.
+    pub(super) async fn open_pulls(&self) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, Request>>, StoreError> {
+        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
+        let mut query = PageQuery { limit: PAGE, after: None };
+        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, Request>> = BTreeMap::new();
+        loop {
+            let page = self.store.requests(&filter, &query).await?;
+            for request in page.items {
+                if let (Some(repository), Some(pull)) = (request.repository.clone(), &request.pull) {
+                    open.entry(repository).or_default().insert(pull.number, request);
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(open),
+            }
+        }
+    }
+
     /// Looks at the pull requests of requests of one repository, because somebody said that something happened to them.
     pub(super) async fn observe_all(&self, observed: &[(usize, &ClaimedTask)], told: &Told) {
         let numbers: Vec<u64> = observed.iter().filter_map(|(_, claimed)| claimed.request.pull.as_ref()).map(|pull| pull.number).collect();

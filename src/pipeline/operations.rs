@@ -159,22 +159,19 @@ impl Pipeline {
     /// When there is no such request, or it is in another state.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         let request = self.store.request(id).await?;
-        if request.state == State::Withdrawn && self.has_dead_task(id).await? {
-            return self.withdraw_again(request, actor).await;
-        }
         if request.state == State::Accepted && self.waits(id).await? {
             return self.hurry(request, actor).await;
         }
         let beside = self.dead_beside(&request).await?;
-        self.store.add_tasks(&beside).await?;
-        if !matches!(request.state, State::Failed | State::Rejected | State::Declined) {
+        if !is_asked_again(request.state) {
             if !beside.is_empty() {
-                return Ok(request);
+                return self.beside_again(request, beside, actor).await;
             }
             return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
         }
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
-        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref())];
+        let plan = outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref());
+        let tasks = beside.into_iter().chain([plan]).collect();
         // A person expects it to be tried on what is there now.
         let rules = self.rules.current();
         if let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)) {
@@ -199,27 +196,23 @@ impl Pipeline {
         self.change(request, State::Accepted, "asked for in person: it waits no longer".to_owned(), actor, tasks).await
     }
 
-    /// What gave up beside the request's own way, once more: looks at its pull request, and what is told of it.
+    /// What gave up beside the request's own way, once more: looks at its pull request, what is told of it, and what is cleaned up after
+    /// its end.
     async fn dead_beside(&self, request: &Request) -> Result<Vec<NewTask>, OperationError> {
         let dead = TaskFilter { request: Some(request.id.clone()), state: Some(TaskState::Dead) };
         let dead = self.store.tasks(&dead, TaskKind::ALL.len() as u32).await?;
-        let again = dead.iter().filter(|task| !task.kind.is_of_one_try());
+        let cleans_up = request.state.is_ended() && !is_asked_again(request.state);
+        let again = dead.iter().filter(|task| !task.kind.is_of_one_try() || (task.kind == TaskKind::Withdraw && cleans_up));
         Ok(again.map(|task| outcome::follow_up(request, task.kind, &task.lane, self.clock.as_ref())).collect())
     }
 
-    /// Whether a step of the request gave up.
-    async fn has_dead_task(&self, id: &RequestId) -> Result<bool, OperationError> {
-        let dead = TaskFilter { request: Some(id.clone()), state: Some(TaskState::Dead) };
-        Ok(!self.store.tasks(&dead, 1).await?.is_empty())
-    }
-
-    /// Closing the pull request and deleting the branch gave up: they are tried again, the request stays withdrawn.
-    async fn withdraw_again(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
+    /// What gave up is tried again, and the request stays as it is.
+    async fn beside_again(&self, request: Request, tasks: Vec<NewTask>, actor: &str) -> Result<Request, OperationError> {
         let now = self.clock.now();
-        let message = "cleaning up is tried again".to_owned();
+        let kinds: Vec<&str> = tasks.iter().map(|task| task.kind.as_str()).collect();
+        let message = format!("what gave up is tried again: {}", kinds.join(", "));
         let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
-        let tasks = vec![self.clean_up_task(&request, request.state)];
-        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor: None }, now).await?;
+        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, ..RequestUpdate::default() }, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
 
@@ -319,6 +312,11 @@ impl Pipeline {
         self.store.update_request(&request, &update, now).await?;
         Ok(self.store.request(&request.id).await?)
     }
+}
+
+/// Whether a person's asking again begins a request anew.
+fn is_asked_again(state: State) -> bool {
+    matches!(state, State::Failed | State::Rejected | State::Declined)
 }
 
 /// The event that stands for a person's asking.

@@ -5,7 +5,7 @@ use super::{InForce, StepError, reverts};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;
 use crate::inventory::Target;
-use crate::plan::{BaseTree, ChangeSet, Inputs, Inverse, PlanError, PullText};
+use crate::plan::{BaseTree, ChangeSet, Changed, Inputs, Inverse, Note, PlanError, PullText};
 use crate::request::{Expiry, Reverts};
 use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
@@ -110,7 +110,7 @@ pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String
 
 /// The change on `base`, past the gate.
 pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Made, Stop> {
-    let Drafted { change, text, expiry } = match wanted.reverts {
+    let Drafted { mut change, text, expiry } = match wanted.reverts {
         Some(reverts) => reverts::draft(reverts, base)?,
         None => drafted(rules, wanted, parameters, target, base)?,
     };
@@ -125,6 +125,9 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         limits: target.limits,
         builder: rules.builder.clone(),
     };
+    if let Some(expiry) = &expiry {
+        change.notes.extend(end_refused(&change, expiry, base, &gate)?);
+    }
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),
@@ -132,6 +135,25 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     };
     let summary = change.summary().iter().map(ToString::to_string).collect();
     Ok(Made { change, text, summary, expiry })
+}
+
+/// A warning where the rules of today would not let the change be taken back at the end of its time.
+fn end_refused(change: &ChangeSet, expiry: &Expiry, base: &dyn BaseTree, gate: &validate::Rules) -> Result<Option<Note>, Stop> {
+    let Some(path) = change.files.keys().next().cloned() else { return Ok(None) };
+    let then = Changed::new(base, change);
+    let undone = match expiry.inverse.apply(&then, &gate.within) {
+        Err(error) if error.class() == ErrorClass::User => return Ok(None),
+        undone => undone?,
+    };
+    match validate::validate(undone.change, &then, gate) {
+        Err(ValidateError::Rejected(rejection)) => {
+            let message =
+                format!("at the end of its time the change stays, unless the rules are others by then: taking it back is refused today: {rejection}");
+            Ok(Some(Note { rule: "ttl.refused", path, message }))
+        }
+        // What is wrong with the change itself is told of the change.
+        _ => Ok(None),
+    }
 }
 
 /// What the automation's recipe comes to.

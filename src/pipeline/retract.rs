@@ -1,6 +1,7 @@
 //! What is no longer wanted: the alert resolved, the ticket was cancelled. It asks the store what the newest event of each key said
 //! at the moment it acts, so events may come in any order and as often as they like.
 
+use super::body::markdown::code;
 use super::operations::OperationError;
 use super::pull::priority;
 use super::{Pipeline, StepError, outcome};
@@ -103,12 +104,12 @@ impl Pipeline {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else { return Ok(outcome::nothing()) };
-        let message = format!("{}; the pull request stays open", taken_back.reason);
+        let words = format!("{}; the pull request stays open.", code(&taken_back.reason));
         let marker = format!("retract:{}:{}", request.id, taken_back.at.unix_millis());
         // An attempt before may have died with the words said.
-        self.forges.forge(repository, priority(request))?.comment_once(pull.number, &message, &marker, true).await?;
+        self.forges.forge(repository, priority(request))?.comment_once(pull.number, &words, &marker, true).await?;
         failpoint::hit("retract.said");
-        Ok(outcome::noted(request, message, self.clock.as_ref()))
+        Ok(outcome::noted(request, format!("{}; the pull request stays open", taken_back.reason), self.clock.as_ref()))
     }
 
     /// Takes members out of a group, each by itself; the last one withdraws the request.

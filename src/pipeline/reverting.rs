@@ -9,7 +9,7 @@ use crate::git::{GitError, Mirror};
 use crate::inventory::Repository;
 use crate::plan::{BaseTree, ChangeSet, FileChange, Inverse, LONGEST_LIFETIME, PlanError};
 use crate::request::{Changes, Reminded, Request, RevertCause, Reverts, State, Steering};
-use crate::store::{Dispatch, DispatchedEvent, Opening, PageQuery, RequestFilter, RequestUpdate, StoreError};
+use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, PageQuery, RequestFilter, RequestUpdate, StoreError};
 use crate::types::{CommitSha, ErrorClass, EventId, RequestId, SpecDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +181,8 @@ impl Pipeline {
     /// Has a merged change live on for a while longer, counted from the end it has.
     ///
     /// # Errors
-    /// When there is no such request, its clock does not run, or it would live for too long.
+    /// When there is no such request, its clock does not run, somebody wants it back, what takes it back is merged, or it would live for
+    /// too long.
     pub async fn extend(&self, id: &RequestId, by: SpecDuration, actor: &str) -> Result<Request, OperationError> {
         let mut request = self.store.request(id).await?;
         let refuse = |why: String| Err(OperationError::Refused(why));
@@ -201,7 +202,13 @@ impl Pipeline {
                     .map(|by| format!(": request {by} takes it back; who wants to keep the change closes its pull request"));
                 return refuse(format!("the time of {id} is over{}", by.unwrap_or_default()));
             }
-            (state, _) if !state.is_ended() => return refuse(format!("{id} is {state}: its time begins with the merge at the earliest")),
+            (state, _) if !state.is_ended() => {
+                let wanted_for_a_while = request.changes.as_ref().is_none_or(|changes| changes.expiry.is_some());
+                return refuse(match wanted_for_a_while {
+                    true => format!("{id} is {state}: its time begins with the merge at the earliest"),
+                    false => format!("{id} is {state}, and has no time to live: its change is wanted for good"),
+                });
+            }
             (state, _) => return refuse(format!("{id} is {state}: nothing of it is in the base")),
         };
         let (now, later) = (self.clock.now(), end.plus(by.get()));
@@ -211,6 +218,18 @@ impl Pipeline {
         if later > now.plus(LONGEST_LIFETIME) {
             return refuse(format!("a change lives for 366 days at most, and {id} would until {later}"));
         }
+        let early = match self.reverting(id).await? {
+            Some(revert) if revert.state.is_merged() => {
+                return refuse(format!("request {} has taken {id} back: its change is in the base no longer", revert.id));
+            }
+            Some(revert) if !by_the_clock(&revert) => {
+                return refuse(format!(
+                    "request {} takes {id} back, and not for its time: `kubeops requests cancel {0}` keeps the change",
+                    revert.id
+                ));
+            }
+            early => early,
+        };
         request.steering.expires_at = Some(later);
         if alarms::reminder(&request).is_some_and(|at| at <= now) {
             request.steering.reminded = Some(Reminded { at: now, of: later, silent: true });
@@ -218,10 +237,32 @@ impl Pipeline {
         let message = format!("its time to live was extended by {by}, until {later}");
         let note = outcome::note(&request, message, self.clock.as_ref());
         let timeline = vec![crate::request::TimelineEntry { actor: actor.to_owned(), ..note }];
-        let tasks = alarms::task(&request, self.clock.as_ref()).into_iter().collect();
+        // Its time may have been over: what the clock has opened since, or is about to open, is looked for once this is written.
+        let looks = early.is_some() || end <= now;
+        let tasks = alarms::task(&request, self.clock.as_ref()).map(|task| NewTask { run_at: if looks { now } else { task.run_at }, ..task });
+        let tasks = tasks.into_iter().collect();
         self.store.update_request(&request, &RequestUpdate { timeline, tasks, ..RequestUpdate::default() }, now).await?;
-        Ok(self.store.request(id).await?)
+        let extended = self.store.request(id).await?;
+        if looks && let Err(error) = self.withdraw_early(&extended).await {
+            tracing::info!(request = %id, %error, "what takes it back too early is withdrawn later");
+        }
+        Ok(extended)
     }
+
+    /// Withdraws what the clock opened to take a request back before the end that it has by now.
+    pub(super) async fn withdraw_early(&self, request: &Request) -> Result<(), OperationError> {
+        let (true, Some(end)) = (request.state.is_merged(), request.steering.expires_at) else { return Ok(()) };
+        let Some(revert) = self.reverting(&request.id).await? else { return Ok(()) };
+        if by_the_clock(&revert) && !revert.state.is_ended() && revert.id != reverts::at_the_end(&request.id, end) {
+            let why = format!("extended: request {} is wanted until {end}", request.id);
+            self.cancel(&revert.id, Some(why), "kubeops").await?;
+        }
+        Ok(())
+    }
+}
+
+fn by_the_clock(revert: &Request) -> bool {
+    revert.steering.reverts.as_ref().is_some_and(|reverts| reverts.cause == RevertCause::TimeIsOver)
 }
 
 /// What takes back what a merge did to the files of a request; none where the history does not reach back that far.

@@ -1,5 +1,6 @@
 //! The resources in force: swapped as one when they change, so that a step sees one set from its beginning to its end.
 
+use super::standings::Standings;
 use crate::plan::{Builder, Sealer};
 use crate::render::Renderer;
 use crate::resources::{Diagnostic, ResourceSet};
@@ -8,6 +9,7 @@ use crate::validate::ReadSchemas;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Notify;
 
 /// A set and the renderer of its catalogue.
 pub struct InForce {
@@ -31,12 +33,15 @@ pub struct InForce {
 pub struct Rules {
     current: RwLock<Arc<InForce>>,
     refused: RwLock<Vec<Diagnostic>>,
+    replaced: Notify,
+    /// How the calendars in force stand.
+    pub(super) standings: Standings,
 }
 
 impl Rules {
     /// Starts with `set`.
     pub fn new(set: InForce) -> Self {
-        Self { current: RwLock::new(Arc::new(set)), refused: RwLock::default() }
+        Self { current: RwLock::new(Arc::new(set)), refused: RwLock::default(), replaced: Notify::new(), standings: Standings::default() }
     }
 
     /// The set in force. Hold it for one step, not longer.
@@ -48,6 +53,13 @@ impl Rules {
     pub fn replace(&self, set: InForce) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
         self.refused.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.standings.forget();
+        self.replaced.notify_one();
+    }
+
+    /// Waits until a new set is in force; one that came before anybody waited is told at once. For one who waits.
+    pub async fn replaced(&self) {
+        self.replaced.notified().await;
     }
 
     /// Remembers why the newest files were refused; the set in force stays.

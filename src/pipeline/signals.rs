@@ -6,7 +6,7 @@ use super::{InForce, at_github};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
-use crate::request::may_hold;
+use crate::request::{RemarkAddress, RemarkPlace, may_hold};
 use crate::store::{Deployment, DeploymentStanding, Signal};
 use crate::types::{CommitSha, RemoteUrl, RepositoryName, TaskId};
 use serde_json::Value;
@@ -35,16 +35,22 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
         .collect()
 }
 
-/// A new comment on a pull request that may hold commands. Who wrote it and what it says is asked of the forge.
+/// A new comment on a pull request, or a review of one, that may hold commands. Who wrote it and what it says is asked of the forge.
 fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> impl Iterator<Item = Signal> + 'r {
     let number = |pointer: &str| event.data.pointer(pointer).and_then(Value::as_u64);
-    let on_a_pull = event.kind.as_str() == "issue_comment.created" && event.data.pointer("/issue/pull_request").is_some_and(Value::is_object);
-    let may_hold = event.data.pointer("/comment/body").and_then(Value::as_str).is_some_and(may_hold);
-    let place = number("/issue/number").zip(number("/comment/id")).filter(|_| on_a_pull && may_hold);
-    place.into_iter().flat_map(move |(number, comment)| {
+    let is_pull = || event.data.pointer("/issue/pull_request").is_some_and(Value::is_object);
+    let told = match event.kind.as_str() {
+        "issue_comment.created" if is_pull() => Some((RemarkPlace::Conversation, "/issue/number", "/comment")),
+        "pull_request_review_comment.created" => Some((RemarkPlace::Thread, "/pull_request/number", "/comment")),
+        "pull_request_review.submitted" => Some((RemarkPlace::Review, "/pull_request/number", "/review")),
+        _ => None,
+    };
+    let told = told.filter(|(_, _, remark)| event.data.pointer(&format!("{remark}/body")).and_then(Value::as_str).is_some_and(may_hold));
+    let at = told.and_then(|(place, pull, remark)| Some(RemarkAddress { pull: number(pull)?, place, id: number(&format!("{remark}/id"))? }));
+    at.into_iter().flat_map(move |at| {
         named(rules, event).map(move |repository| {
             let task = TaskId::from_parts(clock.now(), clock.random());
-            Signal::Command { repository: repository.name.clone(), number, comment, task }
+            Signal::Command { repository: repository.name.clone(), at, task }
         })
     })
 }

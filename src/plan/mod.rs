@@ -3,6 +3,7 @@
 //! writes nothing and knows no git.
 
 mod builds;
+mod changed;
 mod co_authors;
 mod commit_text;
 mod empty;
@@ -18,6 +19,7 @@ mod words;
 mod tests;
 
 pub use builds::{Build, BuildError, Builder, Built, builds};
+pub use changed::Changed;
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;
 pub use group::GroupText;

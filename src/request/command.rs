@@ -269,6 +269,7 @@ mod tests {
             "`/kubeops close`",
             "see `this\n/kubeops close\nthat`",
             "\\`a` \n/kubeops close\n`",
+            "Do it like this:\n```suggestion\n/kubeops close\n```",
             "> /kubeops close",
             "> look\n/kubeops close",
             "> > look\n> /kubeops close",

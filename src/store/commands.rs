@@ -1,19 +1,18 @@
-//! Comments on pull requests that hold commands: which were heard of, what was done about them, what is answered. Plain values.
+//! Comments on pull requests, and reviews, that hold commands: which were heard of, what was done about them, what is answered. Plain values.
 
+use crate::request::RemarkAddress;
 use crate::types::{ParseError, RepositoryName, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A comment that may hold commands.
+/// A comment or a review that may hold commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandComment {
     /// The request whose pull request it stands on.
     pub request: RequestId,
     /// The repository.
     pub repository: RepositoryName,
-    /// The pull request's number there.
-    pub number: u64,
-    /// The comment's id there.
-    pub comment: u64,
+    /// What names it there.
+    pub at: RemarkAddress,
     /// Where it stands.
     pub state: CommandState,
     /// The commands as they were written, a line each, once read.
@@ -22,8 +21,8 @@ pub struct CommandComment {
     pub by: Option<String>,
     /// What is answered, once everything was done.
     pub answer: Option<CommandAnswer>,
-    /// Since when it stands there.
-    pub at: Timestamp,
+    /// Since when it is in that state.
+    pub since: Timestamp,
 }
 
 /// Where a comment with commands stands.

@@ -108,6 +108,13 @@ pub trait Store: Send + Sync + 'static {
     /// alone. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
 
+    /// The clock was set back by so much and shows `now`: what would be due by now is, what waits for a pause waits as long as it would
+    /// have, and no lease lasts longer than `lease` from now. What waits for a moment of the clock on the wall goes on waiting for it.
+    async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The newest moment that stands in a timeline: what the clock showed once.
+    async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError>;
+
     /// Makes the leases last until `until`, all or none.
     ///
     /// # Errors

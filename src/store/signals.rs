@@ -1,6 +1,7 @@
 //! What events say about requests there are, beside the requests that automations open for them.
 //! A signal is a hint: it owes a look at how things stand, and is never itself believed.
 
+use crate::request::RemarkAddress;
 use crate::types::{AutomationName, CommitSha, ParseError, RepositoryName, TaskId, Timestamp};
 
 /// What an event says about requests there are.
@@ -15,14 +16,12 @@ pub enum Signal {
         /// Id of the task that is owed.
         task: TaskId,
     },
-    /// A comment on a pull request may hold commands: whoever it belongs to reads it.
+    /// A comment on a pull request, or a review, may hold commands: whoever it belongs to reads it.
     Command {
         /// The repository.
         repository: RepositoryName,
-        /// The pull request's number there.
-        number: u64,
-        /// The comment's id there.
-        comment: u64,
+        /// What names it there.
+        at: RemarkAddress,
         /// Id of the task that is owed.
         task: TaskId,
     },

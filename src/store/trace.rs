@@ -23,7 +23,7 @@ pub enum Clue {
         /// Its number.
         number: u64,
     },
-    /// The beginning of a commit's id, in lower case: one that holds a change, was on the branch, or merged it.
+    /// The beginning of a commit's id, in lower case and of seven digits or more: one that holds a change, was on the branch, or merged it.
     Commit(String),
     /// A head branch.
     Branch(BranchName),

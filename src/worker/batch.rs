@@ -177,15 +177,11 @@ impl Worker {
         }
         tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
         let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
-        let (mut after, mut timeline) = (None, Vec::new());
-        if claimed.task.kind.is_of_one_try() && request.state.may_become(State::Failed) {
-            timeline.push(TimelineEntry {
-                at: now,
-                from: Some(request.state),
-                to: State::Failed,
-                message: message.clone(),
-                actor: "kubeops".to_owned(),
-            });
+        let fails = claimed.task.kind.is_of_one_try() && request.state.may_become(State::Failed);
+        let to = if fails { State::Failed } else { request.state };
+        let timeline = vec![TimelineEntry { at: now, from: Some(request.state), to, message: message.clone(), actor: "kubeops".to_owned() }];
+        let mut after = None;
+        if fails {
             let mut changed = request.clone();
             changed.state = State::Failed;
             changed.message = Some(message);

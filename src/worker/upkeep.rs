@@ -36,6 +36,11 @@ impl Worker {
                     _ = stop.changed() => break,
                     // A step saw the base move: what is known of it now is enough.
                     () = self.pipeline.moved.notified() => self.follow_bases(Duration::MAX).await,
+                    // What the calendars of a new set hold or let go shows at once.
+                    () = self.pipeline.rules.replaced() => {
+                        observer.calendars().await;
+                        self.wake.notify_one();
+                    }
                 }
             }
         }

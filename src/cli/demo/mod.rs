@@ -265,7 +265,7 @@ fn step(what: &str, detail: &str) {
 fn explore(world: &World, repository: &Path) {
     let program = std::env::current_exe().map_or_else(|_| "kubeops".to_owned(), |path| path.display().to_string());
     output::text(&format!(
-        "\n{}\n\n  export KUBEOPS_SERVER={} KUBEOPS_TOKEN={}\n  alias kubeops={program}\n\n  kubeops requests list\n  kubeops pulls approve gitops#1\n  kubeops pulls merge gitops#1\n  git --git-dir {} log --graph --oneline --all\n  kubeops requests ask namespace-request -p team=search -p cluster=staging-eu\n  {}/api/v1/docs   the API in a browser\n\nCtrl-C ends the demo.",
+        "\n{}\n\n  export KUBEOPS_SERVER={} KUBEOPS_TOKEN={}\n  alias kubeops={program}\n\n  kubeops requests list\n  kubeops trace OPS-42                                  # why: from the webhook's bytes to the pull request\n  kubeops pulls approve gitops#1\n  kubeops pulls merge gitops#1\n  kubeops requests revert REQUEST                       # an id of the list: takes what is merged back\n  kubeops requests hold REQUEST --reason 'not today'    # has an open one wait; `release` lets it through\n  git --git-dir {} log --graph --oneline --all\n  kubeops requests ask namespace-request -p team=search -p cluster=staging-eu\n  {}/api/v1/docs   the API in a browser\n\nCtrl-C ends the demo.",
         paint(Colour::Bold, "It stays up. In another terminal:"),
         world.server,
         world.token,

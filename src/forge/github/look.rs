@@ -4,9 +4,10 @@
 
 use super::budget::Kind;
 use super::client::{Call, Place};
+use super::many::Words;
 use super::wire::WirePull;
 use super::{GitHub, read};
-use crate::forge::{ForgeError, Look, Mark, Pull, PullState};
+use crate::forge::{ForgeError, Look, Mark, Pull, PullState, Remark};
 use http::Method;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -21,48 +22,60 @@ const MOST_PAGES: u32 = 10;
 const OVERLAP: Duration = Duration::from_secs(15 * 60);
 
 impl GitHub {
-    pub(super) async fn looked(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
+    /// The look, and the reviews of open pull requests that it came across: all that are told where `words` are asked for.
+    pub(super) async fn looked(&self, numbers: &[u64], since: Option<&Mark>, words: Words) -> Result<(Look, Vec<Remark>), ForgeError> {
         let wanted: BTreeSet<u64> = numbers.iter().copied().collect();
         if wanted.is_empty() {
-            return Ok(Look { pulls: Vec::new(), mark: since.cloned().unwrap_or_default() });
+            return Ok((Look { pulls: Vec::new(), mark: since.cloned().unwrap_or_default() }, Vec::new()));
         }
         if !self.client.repository.without_many.load(Ordering::Relaxed)
-            && let Some(look) = self.looked_at_once(&wanted, since).await?
+            && let Some(found) = self.looked_at_once(&wanted, since, words).await?
         {
-            return Ok(look);
+            return Ok(found);
         }
         self.looked_one_by_one(&wanted, since).await
     }
 
     /// With one page of the listing, and GraphQL for the rest; none where there is no such GraphQL.
-    async fn looked_at_once(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>) -> Result<Option<Look>, ForgeError> {
+    async fn looked_at_once(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>, words: Words) -> Result<Option<(Look, Vec<Remark>)>, ForgeError> {
         let mut mark = since.cloned().unwrap_or_default();
         let walked = self.walk(wanted, &mut mark, 1).await?;
         let (open, mut pulls): (Vec<Pull>, Vec<Pull>) = walked.changed.into_iter().partition(|pull| pull.state == PullState::Open);
         let told: BTreeSet<u64> = open.iter().chain(&pulls).map(|pull| pull.number).collect();
         let untold = wanted.iter().filter(|number| !walked.everything && !mark.looked.contains_key(number) && !told.contains(number));
         let untold: Vec<u64> = untold.copied().collect();
-        match (<[Pull; 1]>::try_from(open), untold.is_empty()) {
+        let reviews = match (<[Pull; 1]>::try_from(open), untold.is_empty()) {
             // The cheapest there is.
-            (Ok([pull]), true) => pulls.push(self.reviewed(pull).await?),
+            (Ok([pull]), true) => {
+                let (pull, reviews) = self.reviewed(pull).await?;
+                pulls.push(pull);
+                reviews
+            }
             (open, _) => {
                 let open = open.map_or_else(|open| open, Vec::from);
                 let asked: Vec<u64> = open.iter().map(|pull| pull.number).chain(untold).collect();
-                let Some(found) = self.many(&asked).await? else { return Ok(None) };
+                let Some((found, reviews)) = self.many(&asked, words).await? else { return Ok(None) };
                 pulls.extend(found);
+                reviews
             }
-        }
+        };
         mark.looked.extend(pulls.iter().map(|pull| (pull.number, pull.updated_at)));
-        Ok(Some(Look { pulls, mark }))
+        Ok(Some((Look { pulls, mark }, reviews)))
     }
 
-    async fn looked_one_by_one(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>) -> Result<Look, ForgeError> {
+    async fn looked_one_by_one(&self, wanted: &BTreeSet<u64>, since: Option<&Mark>) -> Result<(Look, Vec<Remark>), ForgeError> {
         let mut mark = since.cloned().unwrap_or_default();
         let walked = self.walk(wanted, &mut mark, MOST_PAGES).await?;
-        let mut pulls = Vec::new();
+        let (mut pulls, mut reviews) = (Vec::new(), Vec::new());
         for pull in walked.changed {
             mark.looked.insert(pull.number, pull.updated_at);
-            pulls.push(if pull.state == PullState::Open { self.reviewed(pull).await? } else { pull });
+            if pull.state == PullState::Open {
+                let (pull, said) = self.reviewed(pull).await?;
+                pulls.push(pull);
+                reviews.extend(said);
+            } else {
+                pulls.push(pull);
+            }
         }
         // What the listing cannot tell: pull requests that are looked at for the first time, or changed while nobody asked.
         for number in wanted.iter().filter(|number| !mark.looked.contains_key(number)).copied().collect::<Vec<_>>() {
@@ -72,13 +85,15 @@ impl GitHub {
             match self.pull(number).await {
                 Ok(held) => {
                     mark.looked.insert(number, held.pull.updated_at);
-                    pulls.push(self.reviewed(held.pull).await?);
+                    let (pull, said) = self.reviewed(held.pull).await?;
+                    pulls.push(pull);
+                    reviews.extend(said);
                 }
                 Err(ForgeError::NoPull { .. }) => tracing::warn!(number, forge = self.client.forge(), "a pull request is not there any more"),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Look { pulls, mark })
+        Ok((Look { pulls, mark }, reviews))
     }
 
     async fn walk(&self, wanted: &BTreeSet<u64>, mark: &mut Mark, pages: u32) -> Result<Walked, ForgeError> {

@@ -1,11 +1,13 @@
-//! What no webhook brought: comments since a moment, and deliveries of an App that its receiver did not take.
+//! What no webhook brought: comments and reviews since a look before, and deliveries of an App that its receiver did not take.
 //! <https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries>
 
 use super::app::App;
 use super::client::Place;
-use super::wire::{WireHookDelivery, WireIssueComment};
-use super::{GitHub, read};
-use crate::forge::{Comment, ForgeError, Priority};
+use super::many::Words;
+use super::wire::{WireHookDelivery, WireRemark};
+use super::{GitHub, read, remarks};
+use crate::forge::{ForgeError, Mark, Priority, Remark};
+use crate::request::{RemarkAddress, RemarkPlace};
 use crate::types::Timestamp;
 use http::Method;
 use serde::Deserialize;
@@ -32,18 +34,23 @@ struct Attempts {
 
 impl GitHub {
     /// The comments changed since, the oldest first.
-    pub(super) async fn comments_since(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
+    pub(super) async fn comments_since(&self, place: RemarkPlace, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
         let mut all = Vec::new();
+        let kind = match place {
+            RemarkPlace::Conversation => "issues",
+            RemarkPlace::Thread => "pulls",
+            // GitHub has no listing of a repository's reviews.
+            RemarkPlace::Review => return Ok(all),
+        };
         let since = since.to_string().replace(':', "%3A");
         for page in 1..=MOST_PAGES {
-            let route = |at: &Place| format!("/repos/{at}/issues/comments?sort=updated&direction=asc&since={since}&per_page={PAGE}&page={page}");
+            let route = |at: &Place| format!("/repos/{at}/{kind}/comments?sort=updated&direction=asc&since={since}&per_page={PAGE}&page={page}");
             let found: Vec<Value> = self.client.get(&route).await?;
             let last = found.len() < PAGE;
             for raw in found {
                 // One that is not as GitHub describes it is no command either.
-                let Ok(wire) = WireIssueComment::deserialize(&raw) else { continue };
-                let Some(number) = wire.issue_url.rsplit('/').next().and_then(|number| number.parse().ok()) else { continue };
-                all.push(Comment { number, updated_at: wire.updated_at, raw });
+                let Ok(wire) = WireRemark::deserialize(&raw) else { continue };
+                all.extend(remarks::read(place, wire, raw));
             }
             if last {
                 break;
@@ -52,10 +59,18 @@ impl GitHub {
         Ok(all)
     }
 
-    /// What a webhook about a comment has beside it: the issue and the repository.
-    pub(super) async fn around(&self, number: u64) -> Result<(Value, Value), ForgeError> {
-        let issue = self.client.get(&|at: &Place| format!("/repos/{at}/issues/{number}")).await?;
-        Ok((issue, self.client.get(&|at: &Place| format!("/repos/{at}")).await?))
+    /// The newest reviews of those open pull requests that changed since the look that gave `since`, found as [`Self::looked`] finds what
+    /// changed.
+    pub(super) async fn reviews_since(&self, numbers: &[u64], since: Option<&Mark>) -> Result<(Vec<Remark>, Mark), ForgeError> {
+        let (look, reviews) = self.looked(numbers, since, Words::Told).await?;
+        Ok((reviews, look.mark))
+    }
+
+    /// What a webhook about a remark has beside it: the pull request, which is an issue to the conversation, and the repository.
+    pub(super) async fn around(&self, remark: &RemarkAddress) -> Result<(Value, Value), ForgeError> {
+        let kind = if remark.place == RemarkPlace::Conversation { "issues" } else { "pulls" };
+        let pull = self.client.get(&|at: &Place| format!("/repos/{at}/{kind}/{}", remark.pull)).await?;
+        Ok((pull, self.client.get(&|at: &Place| format!("/repos/{at}")).await?))
     }
 }
 

@@ -6,7 +6,6 @@ mod account;
 mod app;
 mod budget;
 mod client;
-mod comments;
 mod evidence;
 mod judge;
 mod look;
@@ -15,6 +14,7 @@ mod merging;
 mod missed;
 mod propose;
 mod refused;
+mod remarks;
 mod transport;
 mod turns;
 mod window;
@@ -22,16 +22,19 @@ mod wire;
 
 pub use account::{Account, AccountSettings, Identity, Myself};
 
-use super::{CheckSpec, Comment, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
+use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
+use crate::request::{RemarkAddress, RemarkPlace};
 use crate::types::{BranchName, ParseError, Timestamp};
 use budget::Kind;
 use client::{Client, Place, Repository};
 use http::Method;
 use judge::{judge, read};
+use many::Words;
 use secrecy::SecretString;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use wire::{WirePull, WireReview, WireUser, approvals};
+use wire::{WirePull, WireRemark, WireUser, approvals};
 
 /// GitHub takes titles of at most 256 characters.
 const TITLE_LIMIT: usize = 256;
@@ -180,14 +183,19 @@ impl GitHub {
         Ok(pulls)
     }
 
-    async fn reviews(&self, number: u64) -> Result<Vec<WireReview>, ForgeError> {
+    /// The reviews of a pull request as they are told, the oldest first.
+    async fn reviews_of(&self, number: u64) -> Result<Vec<Value>, ForgeError> {
         self.client.list(&|at: &Place| format!("/repos/{at}/pulls/{number}/reviews")).await
     }
 
-    /// A pull request with its approvals.
-    async fn reviewed(&self, mut pull: Pull) -> Result<Pull, ForgeError> {
-        pull.approved_by = approvals(self.reviews(pull.number).await?);
-        Ok(pull)
+    /// A pull request with its approvals, and its reviews with words.
+    async fn reviewed(&self, mut pull: Pull) -> Result<(Pull, Vec<Remark>), ForgeError> {
+        let raw = self.reviews_of(pull.number).await?;
+        let wires: Result<Vec<WireRemark>, _> = raw.iter().map(WireRemark::deserialize).collect();
+        let wires = wires.map_err(|_| self.client.unreachable(format!("what it tells of the reviews of #{} makes no sense", pull.number)))?;
+        pull.approved_by = approvals(&wires);
+        let reviews = wires.into_iter().zip(raw).filter_map(|(wire, raw)| remarks::read(RemarkPlace::Review, wire, raw)).collect();
+        Ok((pull, reviews))
     }
 }
 
@@ -230,28 +238,39 @@ impl Forge for GitHub {
         self.say(number, body, Some(marker), asked_before).await
     }
 
-    async fn remark(&self, comment: u64) -> Result<Option<Remark>, ForgeError> {
-        self.remarked(comment).await
+    async fn answer_once(&self, remark: &RemarkAddress, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
+        match remark.place {
+            RemarkPlace::Thread => self.reply(remark, body, marker, asked_before).await,
+            RemarkPlace::Conversation | RemarkPlace::Review => self.say(remark.pull, body, Some(marker), asked_before).await,
+        }
+    }
+
+    async fn remark(&self, remark: &RemarkAddress) -> Result<Option<Remark>, ForgeError> {
+        self.remarked(remark).await
     }
 
     async fn may_write(&self, login: &str) -> Result<bool, ForgeError> {
         self.permits(login).await
     }
 
-    async fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError> {
-        self.reacted(comment, reaction).await
+    async fn react(&self, remark: &RemarkAddress, reaction: Reaction) -> Result<(), ForgeError> {
+        self.reacted(remark, reaction).await
     }
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
-        self.looked(numbers, since).await
+        Ok(self.looked(numbers, since, Words::Left).await?.0)
     }
 
-    async fn comments(&self, since: Timestamp) -> Result<Vec<Comment>, ForgeError> {
-        self.comments_since(since).await
+    async fn comments(&self, place: RemarkPlace, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
+        self.comments_since(place, since).await
     }
 
-    async fn surroundings(&self, number: u64) -> Result<(Value, Value), ForgeError> {
-        self.around(number).await
+    async fn reviews(&self, numbers: &[u64], since: Option<&Mark>) -> Result<(Vec<Remark>, Mark), ForgeError> {
+        self.reviews_since(numbers, since).await
+    }
+
+    async fn surroundings(&self, remark: &RemarkAddress) -> Result<(Value, Value), ForgeError> {
+        self.around(remark).await
     }
 
     async fn why_refused(&self) -> Result<(), ForgeError> {

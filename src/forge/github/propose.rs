@@ -106,7 +106,7 @@ impl GitHub {
         }
         let missing: Vec<&Reviewer> = spec.reviewers.iter().filter(|reviewer| !holds(&pull.reviewers, reviewer)).collect();
         // Who has reviewed is no longer listed as asked, and must not be asked again for that.
-        if !missing.is_empty() && (is_new || self.reviews(pull.number).await?.is_empty()) {
+        if !missing.is_empty() && (is_new || self.reviews_of(pull.number).await?.is_empty()) {
             self.ask(&mut pull, &missing).await?;
         }
         if let Some(node) = &node {

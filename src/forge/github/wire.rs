@@ -62,12 +62,6 @@ struct Side {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct WireReview {
-    user: Option<Login>,
-    state: String,
-}
-
-#[derive(Debug, Deserialize)]
 pub(super) struct WireMilestone {
     pub(super) number: u64,
     pub(super) title: String,
@@ -91,19 +85,30 @@ pub(super) enum WireLabel {
     Label { name: Option<String> },
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct WireComment {
-    pub(super) body: Option<String>,
-}
-
-/// A comment with who wrote it.
+/// A comment of the conversation or on a line, or a review.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRemark {
+    pub(super) id: u64,
+    /// What GraphQL knows it by.
+    #[serde(default)]
+    pub(super) node_id: Option<String>,
     pub(super) body: Option<String>,
     pub(super) user: Option<WireUser>,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
-    pub(super) issue_url: String,
+    pub(super) html_url: String,
+    /// The address of its pull request, which to the conversation is an issue.
+    #[serde(alias = "pull_request_url")]
+    issue_url: String,
+    /// A review has neither of these two, but that after them.
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
+    /// A review that is not submitted yet is nobody's but its author's.
+    pub(super) submitted_at: Option<Timestamp>,
+    /// The first comment of the thread, where it is not itself that.
+    #[serde(default)]
+    pub(super) in_reply_to_id: Option<u64>,
+    /// What a review says of the change.
+    #[serde(default)]
+    state: Option<String>,
     #[serde(default)]
     pub(super) performed_via_github_app: Option<Value>,
 }
@@ -122,13 +127,6 @@ pub(super) struct WireUser {
 #[derive(Debug, Deserialize)]
 pub(super) struct WirePermission {
     pub(super) permission: String,
-}
-
-/// A comment of any issue of a repository.
-#[derive(Debug, Deserialize)]
-pub(super) struct WireIssueComment {
-    pub(super) issue_url: String,
-    pub(super) updated_at: Timestamp,
 }
 
 /// An App, as it is told of itself.
@@ -309,14 +307,19 @@ impl WirePull {
     }
 }
 
+impl WireRemark {
+    /// The number of its pull request.
+    pub(super) fn pull(&self) -> Option<u64> {
+        self.issue_url.rsplit('/').next().and_then(|number| number.parse().ok())
+    }
+}
+
 /// Who approves, by each person's last word. Comments are no word.
-pub(super) fn approvals(reviews: Vec<WireReview>) -> Vec<String> {
+pub(super) fn approvals(reviews: &[WireRemark]) -> Vec<String> {
     let mut last = BTreeMap::new();
     for review in reviews {
-        if let Some(user) = review.user
-            && matches!(review.state.as_str(), "APPROVED" | "CHANGES_REQUESTED" | "DISMISSED")
-        {
-            last.insert(user.login, review.state == "APPROVED");
+        if let (Some(user), Some(state @ ("APPROVED" | "CHANGES_REQUESTED" | "DISMISSED"))) = (&review.user, review.state.as_deref()) {
+            last.insert(user.login.clone(), state == "APPROVED");
         }
     }
     last.into_iter().filter(|(_, approves)| *approves).map(|(login, _)| login).collect()

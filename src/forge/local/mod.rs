@@ -11,6 +11,7 @@ pub use repository::{Merged, Tools};
 use super::{CheckSpec, Forge, ForgeError, HELD_LABEL, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec, cut, signed};
 use crate::automation::Milestone;
 use crate::clock::Clock;
+use crate::request::RemarkAddress;
 use crate::types::{BranchName, RepositoryName, TreeDiff};
 use repository::{MergeOrder, Upstream};
 use std::{path::PathBuf, sync::Arc};
@@ -314,8 +315,13 @@ impl Forge for LocalForge {
         self.update(record).await.map(drop)
     }
 
+    /// There is one conversation and nothing else here.
+    async fn answer_once(&self, remark: &RemarkAddress, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
+        self.comment_once(remark.pull, body, marker, asked_before).await
+    }
+
     /// Comments have no ids here: whoever may use the API steers a request there.
-    async fn remark(&self, _: u64) -> Result<Option<Remark>, ForgeError> {
+    async fn remark(&self, _: &RemarkAddress) -> Result<Option<Remark>, ForgeError> {
         Ok(None)
     }
 
@@ -323,7 +329,7 @@ impl Forge for LocalForge {
         Ok(false)
     }
 
-    async fn react(&self, _: u64, _: Reaction) -> Result<(), ForgeError> {
+    async fn react(&self, _: &RemarkAddress, _: Reaction) -> Result<(), ForgeError> {
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ingress::Unproven::{Malformed, Mismatch, Missing, Stale};
+use crate::ingress::Unproven::{BadTime, Malformed, Mismatch, Missing, NoTime, Prefix, Stale};
 use base64::Engine;
 use proptest::prelude::*;
 
@@ -78,15 +78,16 @@ fn missing_malformed_and_truncated_signatures_are_refused_and_the_sender_learns_
     let secrets = Secrets::of(&[("NEW", EVERYBODY), ("OLD", "old")]);
     let right = sign(EVERYBODY, b"{}");
     let mut texts = Vec::new();
+    let mut details = std::collections::BTreeSet::new();
     for (header, reason) in [
         (None, Missing),
-        (Some(String::new()), Malformed),
+        (Some(String::new()), Prefix),
         (Some("sha256=".to_owned()), Mismatch),
         (Some(right[..right.len() - 2].to_owned()), Mismatch),
         (Some(right[..right.len() - 1].to_owned()), Malformed),
         (Some(format!("{right}00")), Mismatch),
-        (Some(right.trim_start_matches("sha256=").to_owned()), Malformed),
-        (Some(right.replace("sha256", "sha1")), Malformed),
+        (Some(right.trim_start_matches("sha256=").to_owned()), Prefix),
+        (Some(right.replace("sha256", "sha1")), Prefix),
         (Some(format!("{right},{right}")), Malformed),
         (Some("sha256=zz".to_owned()), Malformed),
         (Some(sign("another secret", b"{}")), Mismatch),
@@ -96,9 +97,12 @@ fn missing_malformed_and_truncated_signatures_are_refused_and_the_sender_learns_
         let error = proven(receive(&hmac_source(), &secrets, &headers, b"{}")).expect_err("a refusal");
         assert_eq!(error, IngressError::Unauthorized(reason), "{header:?}");
         texts.push(error.to_string());
+        details.insert((error.word(), error.detail()));
     }
     texts.dedup();
     assert_eq!(texts.len(), 1, "{texts:?}");
+    assert_eq!(details.len(), 4, "the log tells them apart: {details:?}");
+    assert_eq!(hmac_source().proof_form(), "x-hub-signature: sha256=<hex>");
 }
 
 #[test]
@@ -152,8 +156,11 @@ fn a_signed_time_of_sending_is_part_of_the_signature_and_may_not_be_old() {
     assert_eq!(at("1795176000", noon().minus(seconds(301))), unproven(Stale));
     assert_eq!(at("1795176001", noon()), unproven(Mismatch));
     for garbage in ["", "+1795176000", "1795176000.0", "99999999999999999999"] {
-        assert_eq!(at(garbage, noon()), unproven(Malformed), "{garbage:?}");
+        assert_eq!(at(garbage, noon()), unproven(BadTime), "{garbage:?}");
     }
+    let untimed = proven(receive(&source, &secrets, &[("X-Grafana-Alerting-Signature", signature)], br#"{"a":1}"#));
+    assert_eq!(untimed, unproven(NoTime));
+    assert_eq!(source.proof_form(), "x-grafana-alerting-signature: <hex>, x-grafana-alerting-timestamp: <Unix seconds>");
 }
 
 #[test]

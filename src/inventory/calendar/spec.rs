@@ -22,6 +22,26 @@ pub struct CalendarSpec {
     /// When they may not, whatever the windows say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blackouts: Vec<BlackoutSpec>,
+    /// Whether what takes a change back waits for it too. A right that was given for four hours is not kept over the weekend by default.
+    #[serde(default, skip_serializing_if = "CalendarReverts::is_open")]
+    pub reverts: CalendarReverts,
+}
+
+/// Whether a calendar counts for what takes a change back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CalendarReverts {
+    /// It does not: a change may be taken back at any time.
+    #[default]
+    Open,
+    /// It does: what takes a change back is held like any other change.
+    Hold,
+}
+
+impl CalendarReverts {
+    fn is_open(&self) -> bool {
+        *self == Self::Open
+    }
 }
 
 /// A window: on days of the week between two times of day, or for a time from each moment a cron pattern names.

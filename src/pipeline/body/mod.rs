@@ -56,7 +56,12 @@ pub fn evidence(request: &Request) -> String {
 fn held(request: &Request) -> Option<String> {
     let held = request.steering.held_up()?;
     let release = code(&format!("kubeops requests release {}", request.id));
-    Some(format!("> [!IMPORTANT]\n> Held {}. It is not to be merged before; {release} lets it through.\n", code(&held.words())))
+    let until = match (&held.by, &held.shown) {
+        (Some(_), _) => "It is not to be merged until somebody releases it",
+        (None, Some(_)) => "It is not to be merged before",
+        (None, None) => "It is not to be merged",
+    };
+    Some(format!("> [!IMPORTANT]\n> Held {}. {until}: {release} lets it through.\n", code(&held.words())))
 }
 
 /// What is told of every request.

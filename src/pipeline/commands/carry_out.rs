@@ -48,8 +48,21 @@ impl Pipeline {
             Command::Close(reason) => self.cancel(&request.id, reason.clone(), actor).await.map(|after| carried_out(command, &after)),
             Command::Rebase => self.rebase(request, actor).await,
             Command::Set(assignments) => self.set(request, assignments, actor).await,
-            Command::Hold(reason) => self.hold(&request.id, reason.clone(), actor).await.map(|after| carried_out(command, &after)),
-            Command::Release => self.release(&request.id, actor).await.map(|after| carried_out(command, &after)),
+            Command::Hold(reason) => {
+                let known = request.steering.held.clone();
+                let after = self.hold(&request.id, reason.clone(), actor).await?;
+                Ok(match known.filter(|_| !after.state.is_ended()) {
+                    Some(hold) => answers::told(answers::held_already(&hold)),
+                    None => carried_out(command, &after),
+                })
+            }
+            Command::Release => {
+                let after = self.release(&request.id, actor).await?;
+                Ok(match after.version == request.version {
+                    true => answers::told("Nothing held it."),
+                    false => carried_out(command, &after),
+                })
+            }
             Command::Revert(reason) => {
                 self.revert(&request.id, reason.clone(), actor).await?;
                 Ok(carried_out(command, &self.store.request(&request.id).await?))

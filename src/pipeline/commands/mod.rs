@@ -1,4 +1,5 @@
-//! Commands in comments on a request's pull request: read anew from the forge, allowed by the forge, done, and answered there.
+//! Commands in comments on a request's pull request and in reviews of it: read anew from the forge, allowed by the forge, done, and
+//! answered where they were written.
 //! A webhook is only a hint that there is a comment. What is done and the note of who did it by which comment are one write, so a step
 //! that is run again finds it; the answer is kept before it is told, so there is one.
 
@@ -9,19 +10,19 @@ mod explain;
 use super::{Pipeline, StepError, outcome};
 use crate::failpoint;
 use crate::forge::{Forge, Priority, Reaction, Remark};
-use crate::request::{CommandLine, MOST_COMMANDS, Request, commands};
+use crate::request::{CommandLine, MOST_COMMANDS, RemarkAddress, RemarkPlace, Request, commands};
 use crate::store::{CommandAnswer, CommandComment, CommandState, Settlement};
 use std::sync::Arc;
 
-/// Comments that were not heeded and are told of, in a request's timeline and by a sign: anybody may write more.
+/// Remarks that were not heeded and are told of, in a request's timeline and by a sign: anybody may write more.
 const NOTED_REFUSALS: usize = 20;
 /// How those lines of the timeline begin.
-const NOT_HEEDED: &str = "the commands in comment";
+const NOT_HEEDED: &str = "the commands in";
 
-/// Who asked, by the forge's word, and in which place of which comment.
+/// Who asked, by the forge's word, in which remark, and as which of its commands.
 struct By {
     login: String,
-    comment: u64,
+    at: RemarkAddress,
     place: usize,
 }
 
@@ -29,16 +30,16 @@ impl By {
     /// As the timeline names it: no other command has the same.
     fn actor(&self) -> String {
         match self.place {
-            0 => format!("{} (comment {})", self.login, self.comment),
-            place => format!("{} (comment {}, command {})", self.login, self.comment, place + 1),
+            0 => format!("{} ({})", self.login, self.at),
+            place => format!("{} ({}, command {})", self.login, self.at, place + 1),
         }
     }
 }
 
-/// What a comment turned out to be.
+/// What a remark turned out to be.
 enum Reading {
     Commands {
-        by: String,
+        remark: Remark,
         lines: Vec<CommandLine>,
     },
     /// Nobody's matter; the note says why, where somebody may wonder.
@@ -50,7 +51,7 @@ enum Reading {
 }
 
 impl Pipeline {
-    /// Does what comments on the request's pull request ask for. One that cannot be done now does not keep the others from it.
+    /// Does what remarks about the request's pull request ask for. One that cannot be done now does not keep the others from it.
     pub(super) async fn heed_commands(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let mut first_error = None;
         for comment in self.store.commands(&request.id).await? {
@@ -76,14 +77,17 @@ impl Pipeline {
                 Reading::Ignored { by, note, sign } => {
                     let note = self.within_bounds(request, note).await?;
                     if sign && note.is_some() {
-                        forge.react(comment.comment, Reaction::Refused).await?;
+                        forge.react(&comment.at, Reaction::Refused).await?;
                         failpoint::hit("command.refused");
                     }
                     return self.keep_command(&CommandComment { state: CommandState::Ignored, by, ..comment }, note, request).await;
                 }
-                Reading::Commands { by, lines } => {
-                    let answer = self.carry_out_all(request, &comment, &by, &lines).await?;
+                Reading::Commands { remark, lines } => {
+                    let answer = self.carry_out_all(request, &remark, &lines).await?;
                     failpoint::hit("command.carried-out");
+                    // There is no sign on a review, and a comment in the conversation has to say what it is about.
+                    let answer = if remark.at.place == RemarkPlace::Review { answers::about_a_review(answer, &remark) } else { answer };
+                    let by = remark.author;
                     let what = lines.iter().take(MOST_COMMANDS).map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
                     let done = CommandComment { state: CommandState::Done, what: Some(what), by: Some(by), answer: Some(answer), ..comment };
                     self.keep_command(&done, None, request).await?;
@@ -107,49 +111,50 @@ impl Pipeline {
         }
     }
 
-    /// What the comment says by the forge's word, and whether its author may ask.
+    /// What the remark says by the forge's word, and whether its author may ask.
     async fn read_commands(&self, forge: &dyn Forge, comment: &CommandComment) -> Result<Reading, StepError> {
         let ignored = |by: Option<String>, note| Ok(Reading::Ignored { by, note, sign: false });
-        let Some(remark) = forge.remark(comment.comment).await? else { return ignored(None, None) };
-        let Remark { pull, author, is_bot, is_ours, edited, body } = remark;
-        let lines = commands(&body);
-        if pull != Some(comment.number) || is_ours || is_bot || lines.is_empty() {
+        let Some(remark) = forge.remark(&comment.at).await? else { return ignored(None, None) };
+        let (at, author) = (remark.at, remark.author.clone());
+        let lines = commands(&remark.body);
+        if remark.is_ours || remark.is_bot || lines.is_empty() {
             return ignored(Some(author), None);
         }
-        if edited {
-            let note = format!("{NOT_HEEDED} {} by {author} were not heeded: it was changed after it was written", comment.comment);
-            return ignored(Some(author), Some(note));
+        match remark.edited {
+            Some(false) => {}
+            Some(true) => {
+                let note = format!("{NOT_HEEDED} {at} by {author} were not heeded: it was changed after it was written");
+                return ignored(Some(author), Some(note));
+            }
+            None => {
+                let note = format!("{NOT_HEEDED} {at} by {author} were not heeded: the forge does not tell whether it was changed since");
+                return ignored(Some(author), Some(note));
+            }
         }
         if !forge.may_write(&author).await? {
-            let note = format!("{NOT_HEEDED} {} were not heeded: {author} may not write to the repository", comment.comment);
+            let note = format!("{NOT_HEEDED} {at} were not heeded: {author} may not write to the repository");
             return Ok(Reading::Ignored { by: Some(author), note: Some(note), sign: true });
         }
-        Ok(Reading::Commands { by: author, lines })
+        Ok(Reading::Commands { remark, lines })
     }
 
-    async fn carry_out_all(
-        self: &Arc<Self>,
-        request: &Request,
-        comment: &CommandComment,
-        by: &str,
-        lines: &[CommandLine],
-    ) -> Result<CommandAnswer, StepError> {
+    async fn carry_out_all(self: &Arc<Self>, request: &Request, remark: &Remark, lines: &[CommandLine]) -> Result<CommandAnswer, StepError> {
         let mut all = Vec::new();
         for (place, line) in lines.iter().take(MOST_COMMANDS).enumerate() {
-            let by = By { login: by.to_owned(), comment: comment.comment, place };
+            let by = By { login: remark.author.clone(), at: remark.at, place };
             all.push((line.text.as_str(), self.carry_out(&request.id, &by, line).await?));
             failpoint::hit("command.effect");
         }
         Ok(answers::together(all, lines.len()))
     }
 
-    /// Says what came of it: a sign on the comment, and words where there are some.
+    /// Says what came of it, where it was asked: a sign, and words where there are some.
     async fn answer(&self, forge: &dyn Forge, comment: &CommandComment, asked_before: bool) -> Result<(), StepError> {
         let Some(answer) = &comment.answer else { return Ok(()) };
-        forge.react(comment.comment, if answer.refused { Reaction::Refused } else { Reaction::Done }).await?;
+        forge.react(&comment.at, if answer.refused { Reaction::Refused } else { Reaction::Done }).await?;
         failpoint::hit("command.reacted");
         if let Some(text) = &answer.text {
-            forge.comment_once(comment.number, text, &format!("command:{}", comment.comment), asked_before).await?;
+            forge.answer_once(&comment.at, text, &marker(&comment.at), asked_before).await?;
             failpoint::hit("command.answered");
         }
         Ok(())
@@ -157,7 +162,15 @@ impl Pipeline {
 
     async fn keep_command(&self, comment: &CommandComment, note: Option<String>, request: &Request) -> Result<(), StepError> {
         let timeline: Vec<_> = note.into_iter().map(|note| outcome::note(request, note, self.clock.as_ref())).collect();
-        let comment = CommandComment { at: self.clock.now(), ..comment.clone() };
+        let comment = CommandComment { since: self.clock.now(), ..comment.clone() };
         Ok(self.store.note_command(&comment, &timeline).await?)
+    }
+}
+
+/// What the answer to a remark is known by.
+fn marker(at: &RemarkAddress) -> String {
+    match at.place {
+        RemarkPlace::Conversation => format!("command:{}", at.id),
+        place => format!("command:{}:{}", place.as_str(), at.id),
     }
 }

@@ -9,9 +9,9 @@ mod jira;
 use super::Pipeline;
 use crate::event::Event;
 use crate::feedback::FeedbackError;
-use crate::forge::ForgeError;
+use crate::forge::{ForgeError, Mark};
 use crate::ingress::{Asks, Attributes, IngressError, RECONCILED, Reconcile, Source};
-use crate::request::State;
+use crate::request::{RemarkPlace, State};
 use crate::store::inbox::Inbox;
 use crate::store::{Appended, NewDelivery, PageQuery, RequestFilter, StoreError};
 use crate::types::{DeliveryId, ErrorClass, RepositoryName, SourceName, Timestamp};
@@ -68,14 +68,16 @@ pub struct Reconciler {
     inbox: Arc<Inbox>,
     /// Since when alerts of open requests are gone, by source and fingerprint.
     gone: HashMap<SourceName, HashMap<String, Timestamp>>,
-    /// How far comments were looked at.
-    comments: HashMap<RepositoryName, Timestamp>,
+    /// How far comments were looked at, in each place by itself.
+    comments: HashMap<(RepositoryName, RemarkPlace), Timestamp>,
+    /// How far reviews were looked at.
+    reviews: HashMap<RepositoryName, Mark>,
 }
 
 impl Reconciler {
     /// A reconciler that has seen nothing yet, and files through `inbox`.
     pub fn new(pipeline: Arc<Pipeline>, inbox: Arc<Inbox>) -> Self {
-        Self { pipeline, inbox, gone: HashMap::new(), comments: HashMap::new() }
+        Self { pipeline, inbox, gone: HashMap::new(), comments: HashMap::new(), reviews: HashMap::new() }
     }
 
     /// Asks a source's sender once. It may be dropped at any moment: what was filed is not filed again.

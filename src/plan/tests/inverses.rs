@@ -225,6 +225,39 @@ fn operate(editor: &mut Editor, which: usize, object: Option<&ObjectAddress>, sc
     }
 }
 
+#[test]
+fn a_base_with_a_change_is_the_tree_after_it() {
+    let change = set(&[
+        (PATH, Some("a: 1\n")),
+        ("clusters/prod/old.yaml", None),
+        ("clusters/prod/new/one.yaml", Some("b: 1\n")),
+        ("clusters/gone/only.yaml", None),
+    ]);
+    let mut base = base();
+    base.1.insert("clusters/gone/only.yaml".to_owned(), "c: 1\n".to_owned());
+    let (changed, after) = (Changed::new(&base, &change), after(&base, &change));
+    let paths = [
+        PATH,
+        "clusters/prod/old.yaml",
+        "clusters/prod/new/one.yaml",
+        "clusters/prod/new",
+        "clusters/gone",
+        "clusters/gone/only.yaml",
+        "clusters",
+        "none",
+    ];
+    for path in paths {
+        assert_eq!(changed.bytes(path).expect("read"), after.bytes(path).expect("read"), "{path}");
+        assert_eq!(changed.entry(path).expect("read"), after.entry(path).expect("read"), "{path}");
+        let sorted = |mut names: Vec<String>| {
+            names.sort();
+            names
+        };
+        assert_eq!(sorted(changed.names(path).expect("read")), sorted(after.names(path).expect("read")), "{path}");
+    }
+    assert_eq!(changed.spellings("clusters/prod/NEW").expect("read"), ["new"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

@@ -5,6 +5,7 @@
 mod admissions;
 mod arrivals;
 mod batch;
+mod clock;
 mod commands;
 mod connection;
 mod debounce;
@@ -178,6 +179,16 @@ impl Store for SqliteStore {
         let mut write = self.database.write().await?;
         let result = tasks::claim(write.connection(), owner, now, lease, room).await;
         write.finish(result).await
+    }
+
+    async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = clock::set_back(write.connection(), by, lease, now).await;
+        write.finish(result).await
+    }
+
+    async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {
+        clock::newest_moment(&mut *self.database.read().await?).await
     }
 
     async fn extend_leases(&self, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {

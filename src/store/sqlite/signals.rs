@@ -5,6 +5,7 @@ use super::commands;
 use super::dispatch::link;
 use super::rows::Columns;
 use super::tasks::add_task;
+use crate::request::RemarkAddress;
 use crate::store::{Deployment, NewTask, Signal, StoreError, TakenBack, TaskKind, lane};
 use crate::types::{AutomationName, RepositoryName, RequestId, TaskId, Timestamp};
 use sqlx::SqliteConnection;
@@ -17,7 +18,7 @@ const MOST_WAITING: u32 = 1_000;
 pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
     let found = match signal {
         Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
-        Signal::Pull { repository, number, .. } | Signal::Command { repository, number, .. } => {
+        Signal::Pull { repository, number, .. } | Signal::Command { repository, at: RemarkAddress { pull: number, .. }, .. } => {
             let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
             found.bind(repository.as_str()).bind(i64::try_from(*number).unwrap_or(i64::MAX)).fetch_optional(&mut *connection).await?
         }
@@ -37,9 +38,7 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     };
     let Some(row) = found else {
         return match signal {
-            Signal::Command { repository, number, comment, task } => {
-                commands::keep_early(connection, event, repository, *number, *comment, task).await
-            }
+            Signal::Command { repository, at, task } => commands::keep_early(connection, event, repository, at, task).await,
             _ => Ok(()),
         };
     };
@@ -50,8 +49,8 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
         Signal::Deployed(_) => return Ok(()),
     };
     let seq = row.number("seq")?;
-    if let Signal::Command { repository, number, comment, .. } = signal
-        && !commands::ask(connection, seq, repository, *number, *comment, now).await?
+    if let Signal::Command { repository, at, .. } = signal
+        && !commands::ask(connection, seq, repository, at, now).await?
     {
         return Ok(());
     }

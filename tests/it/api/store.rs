@@ -66,6 +66,12 @@ impl Store for FakeStore {
     async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         never()
     }
+    async fn set_back(&self, _: Duration, _: Duration, _: Timestamp) -> Result<(), StoreError> {
+        never()
+    }
+    async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {
+        never()
+    }
     async fn extend_leases(&self, _: &[&ClaimedTask], _: Timestamp) -> Result<(), StoreError> {
         never()
     }

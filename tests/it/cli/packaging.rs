@@ -79,3 +79,44 @@ fn the_compose_file_locks_the_container_down() {
         assert!(sources.contains(secret.as_str()), "{secret} is named by no source");
     }
 }
+
+#[test]
+fn the_manifest_for_a_cluster_has_settings_there_are_and_is_as_locked_down_as_the_compose_file() {
+    let text = std::fs::read_to_string(project().join("deploy/kubernetes.yaml")).expect("the manifest");
+    let mut documents: Vec<serde_json::Value> = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(&text) {
+        documents.push(serde::Deserialize::deserialize(document).expect("YAML"));
+    }
+    let kinds: Vec<&str> = documents.iter().filter_map(|document| document["kind"].as_str()).collect();
+    assert_eq!(kinds, ["PersistentVolumeClaim", "Deployment", "Service", "Ingress"]);
+    let deployment = &documents[1]["spec"];
+    assert_eq!(deployment["replicas"], 1);
+    assert_eq!(deployment["strategy"]["type"], "Recreate");
+    let pod = &deployment["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["securityContext"]["runAsUser"], 10001);
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(container["securityContext"]["capabilities"]["drop"], serde_json::json!(["ALL"]));
+    let known: Vec<&str> = kubeops::config::table().iter().map(|row| row.name).collect();
+    let settings: Vec<(&str, &str)> = container["env"]
+        .as_array()
+        .expect("settings")
+        .iter()
+        .map(|setting| (setting["name"].as_str().expect("a name"), setting["value"].as_str().expect("a text")))
+        .collect();
+    for (name, _) in &settings {
+        assert!(known.contains(name), "{name} is no setting");
+    }
+    // A shutdown has the time it is given.
+    let graceful: u64 = settings.iter().find(|(name, _)| *name == "GRACEFUL_TIMEOUT").and_then(|(_, value)| value.parse().ok()).expect("a number");
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().is_some_and(|seconds| seconds > graceful));
+    // Every volume that is mounted is there, and what the world may reach is not the API.
+    let volumes: Vec<&str> = pod["volumes"].as_array().expect("volumes").iter().filter_map(|volume| volume["name"].as_str()).collect();
+    for mount in container["volumeMounts"].as_array().expect("mounts") {
+        assert!(mount["name"].as_str().is_some_and(|name| volumes.contains(&name)), "{mount}");
+    }
+    let paths = documents[3]["spec"]["rules"][0]["http"]["paths"].as_array().expect("paths");
+    let paths: Vec<&str> = paths.iter().filter_map(|path| path["path"].as_str()).collect();
+    assert_eq!(paths, ["/api/v1/webhooks", "/icons"]);
+}

@@ -61,7 +61,12 @@ fn a_person_asks_is_refused_with_every_reason_cancels_and_a_veto_is_kept() {
     let asked = server.run(&["requests", "ask", "volume", "-p", "name=logs", "-p", "size=10Gi", "--correlation", "ME-1"]).ok();
     let request = server.until("ME-1", "proposed");
     let id = request["id"].as_str().expect("an id");
-    assert!(server.run(&["requests", "show", "ME-1"]).fails(1).contains("kubeops requests list --correlation ME-1"));
+    for verb in ["show", "diff", "retry", "cancel", "revert", "hold", "release"] {
+        for given in ["ME-1", "gitops#1"] {
+            let told = server.run(&["requests", verb, given]).fails(1);
+            assert!(told.contains(&format!("kubeops requests list --correlation {given}")), "{verb}: {told}");
+        }
+    }
     assert_eq!(asked.trim(), format!("asked for: {id}\nsee what becomes of it: kubeops requests show {id}"));
     let joined = server.json(&["requests", "ask", "volume", "-p", "name=logs", "-p", "size=10Gi", "--correlation", "ME-1"]);
     assert_eq!((&joined["id"], &joined["status"]), (&request["id"], &json!("joined")));

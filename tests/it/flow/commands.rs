@@ -7,16 +7,16 @@ use crate::support::server::eventually;
 use serde_json::{Value, json};
 
 /// Who may write, and who may not.
-const ADA: &str = "ada";
-const EVE: &str = "eve";
+pub(super) const ADA: &str = "ada";
+pub(super) const EVE: &str = "eve";
 
-fn start() -> World {
+pub(super) fn start() -> World {
     let mut world = ready();
     world.server.run();
     world
 }
 
-fn ready() -> World {
+pub(super) fn ready() -> World {
     let world = prepare();
     world.github.repository(SLUG, |repository| repository.allow(ADA, "maintain"));
     world
@@ -58,7 +58,7 @@ fn signed(world: &World, id: u64, sign: &str) -> FakeRemark {
     remark
 }
 
-fn pull(world: &World, number: u64) -> FakePull {
+pub(super) fn pull(world: &World, number: u64) -> FakePull {
     world.github.pulls().into_iter().find(|pull| pull.number == number).expect("a pull request")
 }
 
@@ -74,13 +74,13 @@ fn answer(world: &World, number: u64, id: u64) -> String {
     said.into_iter().next().expect("one")
 }
 
-fn manifest(world: &World, request: &Value) -> String {
+pub(super) fn manifest(world: &World, request: &Value) -> String {
     let branch = request["branch"].as_str().expect("a branch");
     let changed = world.server.upstream.git(&["diff", "--name-only", &format!("main...{branch}")]);
     changed.lines().map(|file| world.server.upstream.git(&["show", &format!("{branch}:{file}")])).collect()
 }
 
-fn messages(request: &Value) -> String {
+pub(super) fn messages(request: &Value) -> String {
     request["timeline"].to_string()
 }
 

@@ -1,10 +1,12 @@
 //! Outside of its windows, or because a person says so, a change is proposed and held: everybody sees why and until when, nothing merges
 //! it by itself, and what opens the window or releases it lets it go on.
 
+use super::edits::{DEPLOYMENT, PATH, replicas};
 use super::github::World;
 use super::plan_again;
 use crate::support::fake_github::{FakeGithub, FakePull};
 use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::warp::Warp;
 use serde_json::{Value, json};
 use std::process::Output;
 use time::{Duration, OffsetDateTime};
@@ -141,11 +143,13 @@ fn a_person_holds_and_releases_and_both_may_be_said_twice() {
     let id = id_of(&world.server, "OPS-1");
     let told = ok(&world.server.cli(&["requests", "hold", &id, "--reason", "the database is being moved"]));
     assert!(told.contains("held by flow: the database is being moved"), "{told}");
-    stands(&world, "OPS-1", 1, true);
+    let body = stands(&world, "OPS-1", 1, true).body;
+    assert!(body.contains("It is not to be merged until somebody releases it: `kubeops requests release req_"), "{body}");
     assert_eq!(status(&world, 1), ("pending".to_owned(), "held by flow: the database is being moved".to_owned()));
     // Again, for another reason: the first word stands, and GitHub is not called.
     world.github.clear_ledger();
-    ok(&world.server.cli(&["requests", "hold", &id, "--reason", "another"]));
+    let again = ok(&world.server.cli(&["requests", "hold", &id, "--reason", "another"]));
+    assert!(again.contains("held by flow: the database is being moved, since 20") && again.contains("that hold stands"), "{again}");
     assert_eq!(world.server.at().requests_of("OPS-1")[0]["held"]["reason"], "the database is being moved");
     // It stays held when it is planned again.
     world.server.upstream.write("main", "README.md", "moved on");
@@ -154,8 +158,9 @@ fn a_person_holds_and_releases_and_both_may_be_said_twice() {
     eventually("it is proposed on the new base", || (world.github.pulls()[0].commit != before).then_some(()));
     stands(&world, "OPS-1", 1, true);
 
-    for _ in 0..2 {
-        ok(&world.server.cli(&["requests", "release", &id]));
+    for said in ["released; it was held by flow", "nothing held it"] {
+        let told = ok(&world.server.cli(&["requests", "release", &id]));
+        assert!(told.contains(said), "{told}");
         stands(&world, "OPS-1", 1, false);
     }
     let request = world.server.at().settled("OPS-1", "proposed");
@@ -298,4 +303,68 @@ fn what_is_held_before_it_is_planned_shows_it_once_it_is_proposed() {
     assert_eq!(server.at().get("/pulls/gitops/1")["labels"], json!(["namespace", LABEL]));
     let why = said(&server.cli(&["pulls", "merge", "gitops#1"]));
     assert!(why.contains("it is held by flow"), "{why}");
+}
+
+#[test]
+fn what_takes_a_change_back_does_not_wait_for_a_calendar_unless_that_says_so() {
+    let mut server = TestServer::prepare();
+    server.upstream.write("main", PATH, DEPLOYMENT);
+    under_calendar(&server, ALWAYS);
+    // Whatever follows a calendar here follows it because it was edited.
+    server.set("RESOURCES_RELOAD_SECONDS", "1").set("OBSERVE_SECONDS", "3600").run();
+    server.at().ticket(&replicas("OPS-1", "web", 6.0));
+    let request = server.at().settled("OPS-1", "proposed");
+    ok(&server.cli(&["pulls", "merge", &format!("gitops#{}", request["pull"]["number"])]));
+    let merged = server.at().settled("OPS-1", "merged")["id"].as_str().expect("an id").to_owned();
+    server.at().ticket(&ticket("OPS-2", "search"));
+    server.at().settled("OPS-2", "proposed");
+    calendar(&server, STANDSTILL);
+    let held = |key: &str| server.at().requests_of(key)[0]["held"].clone();
+    eventually("what is open is held", || (!held("OPS-2").is_null()).then_some(()));
+
+    ok(&server.cli(&["requests", "revert", &merged, "--reason", "it made things worse"]));
+    let undoing = format!("revert of {merged}");
+    let undo = server.at().settled(&undoing, "proposed");
+    assert_eq!(undo["held"], Value::Null, "{undo:#}");
+    // A person may still have it wait, and so may the calendar's author.
+    let id = undo["id"].as_str().expect("an id");
+    ok(&server.cli(&["requests", "hold", id]));
+    ok(&server.cli(&["requests", "release", id]));
+    server.at().settled(&undoing, "proposed");
+    calendar(&server, &format!("{STANDSTILL}\n  reverts: hold"));
+    eventually("what takes it back is held", || held(&undoing)["message"].as_str().filter(|why| why.starts_with("until ")).map(|_| ()));
+    calendar(&server, STANDSTILL);
+    eventually("it is free again", || held(&undoing).is_null().then_some(()));
+    server.at().settled(&undoing, "proposed");
+    ok(&server.cli(&["pulls", "merge", &format!("gitops#{}", undo["pull"]["number"])]));
+    server.at().settled(&undoing, "merged");
+}
+
+#[test]
+fn a_kill_between_the_clocks_step_and_its_record_turns_the_window_once() {
+    let mut server = TestServer::prepare();
+    let warp = Warp::of(&mut server);
+    let opens = OffsetDateTime::now_utc() + Duration::hours(2);
+    let rules = format!("windows: [{{ cron: \"{} {} * * *\", duration: 2h }}]", opens.minute(), opens.hour());
+    under_calendar(&server, &rules);
+    server.edit_resource("calendars.yaml", |text| text.replace("Europe/Berlin", "UTC"));
+    server.set("OBSERVE_SECONDS", "3600").set("KUBEOPS_FAILPOINT", "clock.settling").run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    server.at().settled("OPS-1", "proposed");
+    let labels = |server: &TestServer| server.at().get("/pulls/gitops/1")["labels"].clone();
+    assert_eq!(labels(&server), json!(["namespace", LABEL]));
+    for (hours, shown) in [(3, json!(["namespace"])), (5, json!(["namespace", LABEL]))] {
+        warp.to(hours * 3600);
+        assert!(!server.wait().success(), "it died at hour {hours}");
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        eventually("the pull request shows it", || (labels(&server) == shown).then_some(()));
+        server.at().settled("OPS-1", "proposed");
+        eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+        server.kill();
+        server.set("KUBEOPS_FAILPOINT", "clock.settling").run();
+    }
+    let request = server.at().settled("OPS-1", "proposed");
+    let timeline = request["timeline"].as_array().expect("a timeline");
+    let said = |text: &str| timeline.iter().filter(|entry| entry["message"].as_str().is_some_and(|message| message.starts_with(text))).count();
+    assert_eq!((said("its window is open"), said("held until ")), (1, 1), "{timeline:#?}");
 }

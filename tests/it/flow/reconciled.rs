@@ -8,6 +8,7 @@ use crate::support::fake_github::{FakeDelivery, FakeGithub, FakeRemark, SLUG};
 use crate::support::fake_jira::{EMAIL, FakeJira, Fault, Step, TOKEN};
 use crate::support::server::{TestServer, eventually};
 use kubeops::clock::{Clock as _, SystemClock};
+use kubeops::request::RemarkPlace;
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -386,7 +387,7 @@ fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came
 }
 
 #[test]
-fn a_command_an_app_was_not_told_of_is_filed_as_well() {
+fn commands_an_app_was_not_told_of_are_filed_as_well() {
     let mut world = World::prepare_app(FakeGithub::start());
     asks_github(&world.server);
     world.server.run();
@@ -394,9 +395,59 @@ fn a_command_an_app_was_not_told_of_is_filed_as_well() {
     world.github.repository(SLUG, |repository| {
         repository.allow("ada", "write");
         repository.remarks = vec![FakeRemark::new(2, pull.number, "ada", "/kubeops explain")];
+        repository.write(RemarkPlace::Thread, pull.number, None, "ada", "/kubeops explain");
+        repository.write(RemarkPlace::Review, pull.number, None, "ada", "/kubeops explain");
     });
-    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
-    assert_eq!(reconciled(&world.server).len(), 1);
+    eventually("they are answered", || {
+        let comment = world.github.remark(2).reactions.contains(&"+1".to_owned());
+        let in_thread = world.github.replies(9_000).iter().any(|reply| reply.body.contains("part by part"));
+        let of_review = world.github.pulls().remove(0).comments.iter().any(|said| said.contains("#pullrequestreview-9000"));
+        (comment && in_thread && of_review).then_some(())
+    });
+    asked_again(&world.server, "github");
+    assert_eq!(reconciled(&world.server).len(), 3, "each once");
+}
+
+#[test]
+fn a_command_on_a_line_and_one_in_a_review_that_nobody_told_of_are_filed_once() {
+    let mut world = World::prepare(FakeGithub::start());
+    asks_github(&world.server);
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    asked_again(&world.server, "github");
+    world.server.terminate();
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        for place in [RemarkPlace::Thread, RemarkPlace::Review] {
+            repository.write(place, pull.number, None, "ada", "Looks good to me.");
+            repository.write(place, pull.number, None, "ada", "/kubeops explain");
+            repository.write(place, 99, None, "ada", "/kubeops close");
+        }
+    });
+    world.server.run();
+    let filed = eventually("they are filed", || Some(reconciled(&world.server)).filter(|filed| filed.len() == 2));
+    let mut events: Vec<_> = filed.iter().map(|filed| filed["attributes"]["x-github-event"].as_str().expect("an event")).collect();
+    events.sort_unstable();
+    assert_eq!(events, ["pull_request_review", "pull_request_review_comment"]);
+    eventually("they are answered", || {
+        let in_thread = world.github.replies(9_001).iter().any(|reply| reply.body.contains("part by part"));
+        let said = world.github.pulls().remove(0).comments;
+        (in_thread && said.iter().any(|said| said.contains("#pullrequestreview-9001") && said.contains("part by part"))).then_some(())
+    });
+    asked_again(&world.server, "github");
+    assert_eq!(reconciled(&world.server).len(), 2, "what is known is not filed again");
+    // The webhook comes after all: it tells of the same review.
+    let review = world.github.written(RemarkPlace::Review, 9_001);
+    let moment = Timestamp::from_unix_millis(review.updated * 1000).to_string().replace(".000Z", "Z");
+    let late = json!({
+        "action": "submitted", "pull_request": { "number": pull.number, "updated_at": moment }, "repository": { "full_name": SLUG },
+        "review": { "id": 9_001, "body": review.body, "state": "commented", "submitted_at": moment, "user": { "login": "ada", "type": "User" } },
+    });
+    assert_eq!(super::heard::tell_with(&world, &"0123456789abcdef".repeat(4), "pull_request_review", &late), "202 accepted");
+    let again = eventually("it is read", || world.server.at().all("/events").into_iter().find(|event| !event["repeats"].is_null()));
+    assert_eq!(again["type"], "pull_request_review.submitted");
+    nothing_waits(&world.server);
+    assert_eq!(world.github.pulls().remove(0).comments.len(), 1, "it is answered once");
 }
 
 #[test]

@@ -175,6 +175,56 @@ fn a_death_between_opening_and_noting_opens_no_second_one() {
 }
 
 #[test]
+fn what_the_clock_opened_before_an_extension_is_withdrawn_and_the_new_end_counts() {
+    let mut server = prepare("  ttl: 2h\n");
+    let warp = Warp::of(&mut server);
+    server.set("KUBEOPS_FAILPOINT", "revert.opened").run();
+    let request = merged(&server);
+    warp.to(2 * HOUR + 60);
+    assert!(!server.wait().success(), "it died once it had opened what takes the change back");
+    // Its end is ahead once more, and what was opened for it is there.
+    warp.to(HOUR);
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let early = server.at().settled(&revert_of(&request), "proposed");
+    server.at().settled(KEY, "merged");
+    let extended = server.cli(&["requests", "extend", id(&request), "10h"]);
+    assert!(extended.status.success(), "{}", String::from_utf8_lossy(&extended.stderr));
+    let withdrawn = server.at().settled(&revert_of(&request), "withdrawn");
+    assert_eq!(withdrawn["id"], early["id"]);
+    let end = server.at().settled(KEY, "merged")["expires_at"].as_str().expect("an end").to_owned();
+    let said = withdrawn["message"].as_str().expect("a message");
+    assert_eq!(said, format!("withdrawn by kubeops: extended: request {} is wanted until {end}", id(&request)));
+    eventually("its pull request is closed", || {
+        (server.at().get(&format!("/pulls/gitops/{}", early["pull"]["number"]))["state"] == "closed").then_some(())
+    });
+    warp.to(11 * HOUR);
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    assert_eq!(server.at().all("/requests").len(), 2, "nothing was opened for the former end");
+    warp.to(13 * HOUR);
+    server.at().settled(KEY, "expired");
+    let undo = server.at().requests_of(&revert_of(&request)).remove(0);
+    assert_ne!(undo["id"], early["id"]);
+}
+
+#[test]
+fn what_a_person_wants_back_is_not_extended() {
+    let (server, _warp) = start("  ttl: 2h\n");
+    let request = merged(&server);
+    revert(&server, &request, "it made things worse");
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    let extend = format!("/requests/{}/extend", id(&request));
+    let sentence = refused(&server, &extend, Some(&json!({ "by": "1h" })));
+    assert_eq!(
+        sentence,
+        format!("request {0} takes {1} back, and not for its time: `kubeops requests cancel {0}` keeps the change", id(&undo), id(&request))
+    );
+    merge(&server, &undo);
+    server.at().settled(&revert_of(&request), "merged");
+    let sentence = refused(&server, &extend, Some(&json!({ "by": "1h" })));
+    assert!(sentence.contains("its change is in the base no longer"), "{sentence}");
+}
+
+#[test]
 fn a_death_after_a_person_asked_leaves_one_and_it_is_noted_later() {
     let mut server = prepare("");
     server.set("KUBEOPS_FAILPOINT", "revert.opened").run();
@@ -194,6 +244,8 @@ fn a_person_takes_a_merged_change_back_and_nothing_else() {
     server.run();
     server.at().ticket(&replicas(KEY, "web", 6.0));
     let proposed = server.at().settled(KEY, "proposed");
+    let sentence = refused(&server, &format!("/requests/{}/extend", id(&proposed)), Some(&json!({ "by": "1h" })));
+    assert_eq!(sentence, format!("{} is proposed, and has no time to live: its change is wanted for good", id(&proposed)));
     let path = format!("/requests/{}/revert", id(&proposed));
     let sentence = refused(&server, &path, None);
     assert_eq!(sentence, format!("{0} is proposed, and not merged: `kubeops requests cancel {0}` withdraws it", id(&proposed)));
@@ -285,6 +337,58 @@ fn an_alert_that_resolves_takes_its_merged_change_back_where_its_author_says_so(
     server.at().settled(&revert_of(&request), "merged");
     assert_eq!(server.upstream.git(&["rev-parse", "main^{tree}"]), before, "everything is as it was");
     assert_eq!(server.at().settled(key, "merged")["reverted_by"], undo["id"]);
+}
+
+#[test]
+fn a_merge_that_was_not_known_when_the_alert_resolved_is_taken_back_as_well() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.edit_resource("autoscaler-maxed-out.yaml", |text| {
+        text.replacen("\nspec:\n", "\nspec:\n  withdraw: { types: [alert.resolved], merged: revert }\n", 1)
+    });
+    world.server.set("OBSERVE_SECONDS", "3600").set("RECONCILE_SECONDS", "0");
+    world.server.run();
+    let at = world.server.at();
+    let key = "prod-eu/web/storefront";
+    storms::tell(&world.server, &[alert_in("web", "storefront", 6, 1)]);
+    let proposed = at.settled(key, "proposed");
+    let tree = |revision: &str| world.server.upstream.git(&["rev-parse", &format!("{revision}^{{tree}}")]);
+    let before = tree("main");
+    world.server.upstream.git(&["update-ref", "refs/heads/main", proposed["branch"].as_str().expect("a branch")]);
+    let merged = world.server.upstream.tip("main").expect("a commit");
+    world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(merged.to_string())));
+    let mut resolved = alert_in("web", "storefront", 6, 2);
+    resolved["status"] = json!("resolved");
+    resolved["endsAt"] = resolved["startsAt"].clone();
+    storms::tell(&world.server, &[resolved]);
+    let undo = at.settled(&format!("revert of {}", id(&proposed)), "proposed");
+    assert_eq!(tree(undo["branch"].as_str().expect("a branch")), before);
+    assert_eq!(at.settled(key, "merged")["reverted_by"], undo["id"]);
+}
+
+#[test]
+fn a_branch_that_cannot_be_deleted_does_not_make_a_merged_change_fail() {
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.upstream.write("main", PATH, DEPLOYMENT);
+    world.server.upstream.git(&["config", "receive.denyDeletes", "true"]);
+    world.server.edit_resource("replicas-request.yaml", |text| text.replacen("\nspec:\n", "\nspec:\n  ttl: 2h\n", 1));
+    world.server.set("OBSERVE_SECONDS", "1").set("API_CALLS_PER_MINUTE", "100000").run();
+    let (at, upstream) = (world.server.at(), &world.server.upstream);
+    at.ticket(&replicas(KEY, "web", 6.0));
+    let proposed = at.settled(KEY, "proposed");
+    let branch = proposed["branch"].as_str().expect("a branch");
+    upstream.git(&["update-ref", "refs/heads/main", branch]);
+    let merged = upstream.tip("main").expect("a commit");
+    world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(merged.to_string())));
+    let given_up = eventually("cleaning up gave up", || {
+        let request = at.settled(KEY, "merged");
+        messages(&request).iter().any(|message| message.starts_with("withdraw failed after")).then_some(request)
+    });
+    assert!(given_up["expires_at"].is_string() && given_up["tasks"].to_string().contains("dead"), "{given_up:#}");
+    // Once the server allows it, a person has it done.
+    upstream.git(&["config", "receive.denyDeletes", "false"]);
+    assert!(at.api("POST", &format!("/requests/{}/retry", id(&given_up)), None).status < 300);
+    eventually("the branch is gone", || upstream.tip(branch).is_none().then_some(()));
+    assert!(messages(&at.settled(KEY, "merged")).contains(&"what gave up is tried again: withdraw"));
 }
 
 #[test]
@@ -462,12 +566,19 @@ fn what_takes_a_change_back_passes_the_same_gate_and_the_ticket_hears_what_stand
     let warp = Warp::of(&mut server);
     server.run();
     server.at().ticket(&ticket(KEY, "payments"));
-    merge(&server, &server.at().settled(KEY, "proposed"));
+    // Who reviews it is told before.
+    let proposed = server.at().settled(KEY, "proposed");
+    assert!(
+        proposed["findings"].to_string().contains("taking it back is refused today") && body(&server, &proposed).contains("goes everything in it"),
+        "{proposed:#}"
+    );
+    merge(&server, &proposed);
     let request = server.at().settled(KEY, "merged");
     warp.to(2 * HOUR + 60);
     // With a namespace goes everything in it: a policy has somebody look first.
     let undo = server.at().settled(&revert_of(&request), "rejected");
-    assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"]);
+    let expired = server.at().settled(KEY, "expired");
+    assert_eq!((&expired["reverted_by"], &expired["undone"]["state"]), (&undo["id"], &json!("rejected")));
     let said = told::told(&server, &jira, 1);
     assert!(said[0].contains("Taking the change back was rejected, so it stays") && said[0].contains("goes everything in it"), "{said:?}");
     let extended = refused(&server, &format!("/requests/{}/revert", id(&request)), None);

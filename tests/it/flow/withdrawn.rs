@@ -150,7 +150,7 @@ fn what_becomes_of_an_open_pull_request_is_the_authors_to_say() {
     let said = eventually("the comment, and the note of it", || {
         let request = server.at().settled(key, "proposed");
         let said = messages(&request).iter().any(|message| message.ends_with("resolved; the pull request stays open"));
-        let commented = pull(&server, &request)["comments"].to_string().contains("resolved; the pull request stays open");
+        let commented = pull(&server, &request)["comments"].to_string().contains("resolved`; the pull request stays open");
         (said && commented).then_some(request)
     });
     assert_eq!(pull(&server, &said)["state"], "open");
@@ -202,6 +202,25 @@ fn a_member_whose_alert_resolves_leaves_its_group_and_the_last_one_ends_it() {
     tell(&server, &[resolved("web", "two", 2)]);
     let ended = settled_without_tasks(&server, "web", "withdrawn");
     assert_eq!(pull(&server, &ended)["state"], "closed");
+}
+
+#[test]
+fn what_a_sender_wrote_is_no_markup_where_a_reviewer_reads_it() {
+    const STATUS: &str = "@acme/everyone [free](https://evil.example) <img src=x> closes #1 ` _now_";
+    for (lines, closed) in [("", true), ("    open: comment\n", false)] {
+        let mut server = TestServer::prepare();
+        server.edit_resource("namespace-request.yaml", |text| {
+            text.replacen("  correlate:", &format!("  withdraw:\n    when: event.data.transition.to != \"Approved\"\n{lines}  correlate:"), 1)
+        });
+        server.run();
+        server.at().ticket(&ticket("OPS-1", "payments"));
+        let proposed = server.at().settled("OPS-1", "proposed");
+        server.at().ticket(&moved_to("OPS-1", STATUS, 1000));
+        let said = eventually("the comment", || pull(&server, &proposed)["comments"].as_array()?.first()?["body"].as_str().map(str::to_owned));
+        // A code span that the text cannot end: with a backtick in it, it is fenced by two.
+        let span = said.split("``").nth(1).unwrap_or_default();
+        assert!(span.contains("@acme/everyone [free](https://evil.example) <img src=x> closes #1 ` _now_"), "{closed}: {said}");
+    }
 }
 
 #[test]

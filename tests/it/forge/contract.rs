@@ -187,6 +187,9 @@ fn the_calls_with_a_pause_are_those_github_names() {
         "POST /issues/1/assignees",
         "PATCH /issues/1",
         "POST /issues/1/comments",
+        "POST /issues/comments/1/reactions",
+        "POST /pulls/1/comments/1/replies",
+        "POST /pulls/comments/1/reactions",
         "POST /check-runs",
     ]
     .into_iter()
@@ -196,8 +199,8 @@ fn the_calls_with_a_pause_are_those_github_names() {
     })
     .collect();
     named.sort_unstable();
-    assert_eq!(named, ["POST /issues/1/comments", "POST /pulls", "POST /pulls/1/requested_reviewers"]);
-    // In the sources: `Kind::Content` stands at just these three.
+    assert_eq!(named, ["POST /issues/1/comments", "POST /pulls", "POST /pulls/1/comments/1/replies", "POST /pulls/1/requested_reviewers"]);
+    // In the sources: `Kind::Content` stands at just these four.
     let sources = crate::support::sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/forge/github"));
     let written: usize = sources.iter().map(|file| std::fs::read_to_string(file).expect("a source").matches("Kind::Content, &").count()).sum();
     assert_eq!(written, named.len());

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use git2::{Oid, Repository};
 use kubeops::forge::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
+use kubeops::request::RemarkAddress;
 use kubeops::types::{BranchName, CommitSha, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -187,7 +188,11 @@ impl Forge for Memory {
         Ok(())
     }
 
-    async fn remark(&self, _: u64) -> Result<Option<Remark>, ForgeError> {
+    async fn answer_once(&self, _: &RemarkAddress, _: &str, _: &str, _: bool) -> Result<(), ForgeError> {
+        Ok(())
+    }
+
+    async fn remark(&self, _: &RemarkAddress) -> Result<Option<Remark>, ForgeError> {
         Ok(None)
     }
 
@@ -195,7 +200,7 @@ impl Forge for Memory {
         Ok(false)
     }
 
-    async fn react(&self, _: u64, _: Reaction) -> Result<(), ForgeError> {
+    async fn react(&self, _: &RemarkAddress, _: Reaction) -> Result<(), ForgeError> {
         Ok(())
     }
 

@@ -60,6 +60,8 @@ store_that_only_appends! {
     fn note_command(command: &CommandComment, timeline: &[TimelineEntry]) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
+    fn set_back(by: Duration, lease: Duration, now: Timestamp) -> ();
+    fn newest_moment() -> Option<Timestamp>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
     fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
     fn touches(query: &TouchQuery<'_>, limit: u32) -> Vec<Touch>;

@@ -49,6 +49,7 @@ macro_rules! contract_suite {
             a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused,
             a_lost_lease_is_taken_over_before_the_rest_of_its_lane,
             an_extended_lease_holds,
+            when_the_clock_is_set_back_pauses_and_leases_last_no_longer_than_they_would_have,
             settling_writes_request_timeline_and_follow_up_together,
             a_settlement_on_a_stale_request_writes_nothing,
             a_retry_waits_and_keeps_its_error,

@@ -4,7 +4,7 @@ use crate::store::support::{at, dispatch, end_request, open_request, parsed, req
 use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::plan::{Inverse, Lifetime};
-use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, Request, State, TimelineEntry};
+use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, RemarkAddress, RemarkPlace, Request, State, TimelineEntry};
 use kubeops::store::{
     CommandAnswer, CommandComment, CommandState, PageQuery, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Signal, Store, StoreError,
     TaskFilter, TaskKind,
@@ -319,10 +319,21 @@ pub async fn commits_are_known_by_the_requests_that_have_or_pushed_them(store: A
 pub async fn a_comment_that_comes_before_its_pull_requests_number_is_the_requests_once_it_is_noted(store: Arc<dyn Store>) {
     let (_, id) = open_request(&*store, "OPS-1", Some("gitops"), at(0)).await;
     let (_, other) = open_request(&*store, "OPS-2", Some("gitops"), at(0)).await;
-    for (key, number, comment) in [("first", 7, 70), ("again", 7, 70), ("second", 7, 71), ("stranger", 8, 72)] {
+    let (conversation, line) = (RemarkPlace::Conversation, RemarkPlace::Thread);
+    let told = [
+        ("first", 7, conversation, 70),
+        ("again", 7, conversation, 70),
+        ("second", 7, conversation, 71),
+        ("stranger", 8, conversation, 72),
+        // The ids of each place are its own.
+        ("line", 7, line, 70),
+        ("line again", 7, line, 70),
+        ("review", 7, RemarkPlace::Review, 70),
+    ];
+    for (key, pull, place, id_there) in told {
         let mut entry = dispatch(None, key, Vec::new());
         let task = task(&id, TaskKind::Command, "", at(2)).id;
-        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), number, comment, task }];
+        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at: RemarkAddress { pull, place, id: id_there }, task }];
         store.dispatch(&[entry], at(2)).await.expect("dispatched");
     }
     assert_eq!(store.commands(&id).await.expect("the comments"), []);
@@ -338,8 +349,8 @@ pub async fn a_comment_that_comes_before_its_pull_requests_number_is_the_request
     note(other.clone(), 9, at(3)).await;
     note(id.clone(), 7, at(4)).await;
     let asked = store.commands(&id).await.expect("the comments");
-    let seen: Vec<_> = asked.iter().map(|asked| (asked.number, asked.comment, asked.state, asked.at)).collect();
-    assert_eq!(seen, [(7, 70, CommandState::Asked, at(4)), (7, 71, CommandState::Asked, at(4))]);
+    let seen: Vec<_> = asked.iter().map(|asked| (asked.at.pull, asked.at.to_string(), asked.state, asked.since)).collect();
+    assert_eq!(seen, ["comment 70", "comment 71", "line comment 70", "review 70"].map(|told| (7, told.to_owned(), CommandState::Asked, at(4))));
     assert_eq!(store.commands(&other).await.expect("the comments"), []);
     let owed = store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks");
     assert_eq!((owed.len(), owed[0].kind, owed[0].lane.as_str(), owed[0].run_at), (1, TaskKind::Command, "gitops/pulls", at(4)));
@@ -347,7 +358,7 @@ pub async fn a_comment_that_comes_before_its_pull_requests_number_is_the_request
     // What was taken over once is not taken over again.
     store.note_command(&CommandComment { state: CommandState::Told, ..asked[0].clone() }, &[]).await.expect("kept");
     note(id.clone(), 7, at(5)).await;
-    assert_eq!(store.commands(&id).await.expect("the comments").len(), 1);
+    assert_eq!(store.commands(&id).await.expect("the comments").len(), 3);
 }
 
 pub async fn of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept(store: Arc<dyn Store>) {
@@ -355,7 +366,8 @@ pub async fn of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept
     let comment = |comment: u64| {
         let mut entry = dispatch(None, &format!("comment {comment}"), Vec::new());
         let task = TaskId::from_parts(at(2), u128::from(comment));
-        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), number: 7, comment, task }];
+        let at = RemarkAddress { pull: 7, place: RemarkPlace::Conversation, id: comment };
+        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at, task }];
         entry
     };
     let all: Vec<_> = (1..=1_003).map(comment).collect();
@@ -363,7 +375,7 @@ pub async fn of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept
     let mut request = store.request(&id).await.expect("the request");
     request.pull = Some(PullRef { number: 7, url: "https://example.com/7".to_owned() });
     store.update_request(&request, &RequestUpdate::default(), at(3)).await.expect("written");
-    let kept: Vec<u64> = store.commands(&id).await.expect("the comments").iter().map(|asked| asked.comment).collect();
+    let kept: Vec<u64> = store.commands(&id).await.expect("the comments").iter().map(|asked| asked.at.id).collect();
     assert_eq!((kept.len(), kept.first(), kept.last()), (1_000, Some(&4), Some(&1_003)));
 }
 
@@ -373,26 +385,30 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
     request.state = State::Proposed;
     request.pull = Some(PullRef { number: 7, url: "https://example.com/7".to_owned() });
     store.update_request(&request, &RequestUpdate { drop_tasks: true, ..Default::default() }, at(1)).await.expect("written");
-    let tell = |key: &'static str, number: u64, comment: u64| {
+    let tell = |key: &'static str, pull: u64, place: RemarkPlace, id_there: u64| {
         let task = task(&id, TaskKind::Command, "", at(2)).id;
         let mut entry = dispatch(None, key, Vec::new());
-        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), number, comment, task }];
+        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at: RemarkAddress { pull, place, id: id_there }, task }];
         let store = Arc::clone(&store);
         async move { store.dispatch(&[entry], at(2)).await.expect("dispatched") }
     };
-    tell("first", 7, 70).await;
+    tell("first", 7, RemarkPlace::Conversation, 70).await;
     let owed = store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks");
     assert_eq!((owed.len(), owed[0].kind, owed[0].lane.as_str()), (1, TaskKind::Command, "gitops/pulls"));
     let held = store.claim("w", at(2), Duration::from_secs(9), Room::single(9)).await.expect("a claim").remove(0);
     // The same comment by another way, one on a pull request that is nobody's, and a second one.
-    tell("again", 7, 70).await;
+    tell("again", 7, RemarkPlace::Conversation, 70).await;
     assert_eq!(store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks").len(), 1, "nothing more is owed");
-    tell("stranger", 8, 71).await;
-    tell("second", 7, 72).await;
+    tell("stranger", 8, RemarkPlace::Conversation, 71).await;
+    tell("second", 7, RemarkPlace::Conversation, 72).await;
+    // The ids of each place are its own.
+    tell("line", 7, RemarkPlace::Thread, 70).await;
+    tell("review", 7, RemarkPlace::Review, 70).await;
+    tell("line again", 7, RemarkPlace::Thread, 70).await;
     let asked = store.commands(&id).await.expect("the comments");
     assert_eq!(
-        asked.iter().map(|asked| (asked.number, asked.comment, asked.state)).collect::<Vec<_>>(),
-        [(7, 70, CommandState::Asked), (7, 72, CommandState::Asked)]
+        asked.iter().map(|asked| (asked.at.pull, asked.at.to_string(), asked.state)).collect::<Vec<_>>(),
+        ["comment 70", "comment 72", "line comment 70", "review 70"].map(|at| (7, at.to_owned(), CommandState::Asked))
     );
     let answer = CommandAnswer { refused: true, text: Some("No.".to_owned()) };
     let done = CommandComment {
@@ -400,7 +416,7 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
         what: Some("/kubeops close".to_owned()),
         by: Some("ada".to_owned()),
         answer: Some(answer),
-        at: at(3),
+        since: at(3),
         ..asked[0].clone()
     };
     let note = TimelineEntry { at: at(3), from: Some(State::Proposed), to: State::Proposed, message: "a note".to_owned(), actor: "ada".to_owned() };
@@ -408,7 +424,8 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
     assert_eq!(store.commands(&id).await.expect("the comments")[0], done);
     assert_eq!(store.timeline(&id).await.expect("the timeline").last().expect("an entry").message, "a note");
     store.note_command(&CommandComment { state: CommandState::Told, ..done.clone() }, &[]).await.expect("kept");
-    assert_eq!(store.commands(&id).await.expect("the comments").len(), 1);
-    assert!(matches!(store.note_command(&CommandComment { comment: 99, ..done }, &[]).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.commands(&id).await.expect("the comments").len(), 3);
+    let nowhere = RemarkAddress { id: 99, ..done.at };
+    assert!(matches!(store.note_command(&CommandComment { at: nowhere, ..done }, &[]).await, Err(StoreError::NotFound(_))));
     store.settle(&held, &Settlement::default(), at(4)).await.expect("settled");
 }

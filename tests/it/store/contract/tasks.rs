@@ -201,6 +201,29 @@ pub async fn an_extended_lease_holds(store: Arc<dyn Store>) {
     assert_eq!(claim(&*store, at(100), 1).await.len(), 1);
 }
 
+pub async fn when_the_clock_is_set_back_pauses_and_leases_last_no_longer_than_they_would_have(store: Arc<dyn Store>) {
+    let hour = Duration::from_secs(3600);
+    let held = opened(&*store, Some("a"), 4000).await;
+    let id = opened(&*store, Some("b"), 4000).await;
+    assert!(store.newest_moment().await.expect("a moment").is_some());
+    let claimed = store.claim("me", at(4000), LEASE, Room::single(1)).await.expect("a claim");
+    assert_eq!(requests(&claimed), [held]);
+    // A moment on the wall, a day ahead.
+    add(&*store, &id, TaskKind::Clock, "b", at(90_000)).await;
+    store.set_back(hour, LEASE, at(400)).await.expect("followed");
+    let run_at = |kind| {
+        let (store, id) = (Arc::clone(&store), id.clone());
+        async move {
+            let tasks = store.tasks(&TaskFilter { request: Some(id), state: None }, 9).await.expect("tasks");
+            tasks.into_iter().find(|task| task.kind == kind).map(|task| task.run_at)
+        }
+    };
+    assert_eq!((run_at(TaskKind::Plan).await, run_at(TaskKind::Clock).await), (Some(at(400)), Some(at(90_000))));
+    assert_eq!(claim(&*store, at(400), 1).await.len(), 1, "what was due is due");
+    assert!(claim(&*store, at(429), 9).await.is_empty(), "who holds a lease holds it");
+    assert_eq!(claim(&*store, at(430), 9).await.len(), 2, "and no longer than ever");
+}
+
 pub async fn settling_writes_request_timeline_and_follow_up_together(store: Arc<dyn Store>) {
     let id = opened(&*store, None, 0).await;
     let held = claim(&*store, at(0), 1).await.remove(0);

@@ -23,6 +23,14 @@ impl State {
             let Some(pull) = pull else { return refused("NOT_FOUND", &field, "Could not resolve to a PullRequest") };
             return answered(json!({ "repository": { "pullRequest": { "isInMergeQueue": pull.queued } } }));
         }
+        if field == "node" {
+            let remarks = self.repositories.values().flat_map(|repository| repository.remarks.iter().map(|remark| (repository.tells_edits, remark)));
+            return match remarks.into_iter().find(|(_, remark)| variables["node"] == remark.node()) {
+                Some((false, _)) => refused("FORBIDDEN", &field, "Resource not accessible by personal access token"),
+                Some((true, remark)) => answered(json!({ "node": select(&operation.fields[0].fields, &remark.graph_view()) })),
+                None => refused("NOT_FOUND", &field, "Could not resolve to a node with the global id"),
+            };
+        }
         let node = variables["pull"].as_str().unwrap_or_default();
         let found = self.repositories.values_mut().find_map(|repository| {
             let merging = repository.merging;

@@ -7,14 +7,17 @@ mod app;
 mod faults;
 mod graphql;
 mod pulls;
+mod remarks;
 
 pub use app::{FakeApp, FakeDelivery, private_key};
 pub use faults::Fault;
-pub use pulls::{FakeCheck, FakePull, FakeRemark, FakeStatus, Merging};
+pub use pulls::{FakeCheck, FakePull, FakeStatus, Merging};
+pub use remarks::FakeRemark;
 
 use super::loopback::Loopback;
 use super::upstream::UpstreamRepo;
 use answers::{Call, error, json_answer};
+use kubeops::request::RemarkPlace;
 use pulls::Repository;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -257,9 +260,19 @@ impl FakeGithub {
         self.state().repositories[slug].pulls.clone()
     }
 
-    /// A comment that somebody wrote.
+    /// A comment that somebody wrote in the conversation.
     pub fn remark(&self, id: u64) -> FakeRemark {
-        self.state().repositories[SLUG].remarks.iter().find(|remark| remark.id == id).expect("a comment").clone()
+        self.written(RemarkPlace::Conversation, id)
+    }
+
+    /// What somebody wrote in such a place.
+    pub fn written(&self, place: RemarkPlace, id: u64) -> FakeRemark {
+        self.state().repositories[SLUG].remarks.iter().find(|remark| remark.place == place && remark.id == id).expect("a remark").clone()
+    }
+
+    /// What was answered in the thread of a comment on a line.
+    pub fn replies(&self, first: u64) -> Vec<FakeRemark> {
+        self.state().repositories[SLUG].remarks.iter().filter(|remark| remark.thread == Some(first)).cloned().collect()
     }
 
     pub fn checks(&self) -> Vec<FakeCheck> {

@@ -1,10 +1,11 @@
 //! A repository at the fake: its pull requests, milestones and check runs, shown as GitHub's own examples with our values.
 
+use super::remarks::{FakeRemark, place_of, shown};
 use super::{Call, error, json_answer};
 use crate::support::github_openapi::{example, example_with};
 use crate::support::loopback::Answer;
 use crate::support::upstream::command;
-use kubeops::clock::{Clock as _, SystemClock};
+use kubeops::request::RemarkPlace;
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -35,31 +36,6 @@ pub struct FakePull {
     pub comments: Vec<String>,
     /// Seconds since the epoch.
     pub updated: i64,
-}
-
-/// A comment that somebody else wrote on a pull request.
-#[derive(Debug, Clone)]
-pub struct FakeRemark {
-    pub id: u64,
-    pub pull: u64,
-    pub author: String,
-    /// What GitHub calls its author: `User`, `Bot`.
-    pub kind: &'static str,
-    pub body: String,
-    /// Seconds since the epoch.
-    pub created: i64,
-    pub updated: i64,
-    /// The signs that we put on it.
-    pub reactions: Vec<String>,
-}
-
-impl FakeRemark {
-    /// A comment that a person writes now.
-    pub fn new(id: u64, pull: u64, author: &str, body: &str) -> Self {
-        let now = SystemClock.now().unix_seconds();
-        let (author, body) = (author.to_owned(), body.to_owned());
-        Self { id, pull, author, kind: "User", body, created: now, updated: now, reactions: Vec::new() }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +95,8 @@ pub struct Repository {
     pub archived: bool,
     /// Whether GraphQL tells of many pull requests at once.
     pub has_many: bool,
+    /// Whether GraphQL tells when comments and reviews were changed.
+    pub tells_edits: bool,
     /// Whether the token's owner may push.
     pub may_push: bool,
 }
@@ -142,6 +120,7 @@ impl Repository {
             may_check: true,
             archived: false,
             has_many: true,
+            tells_edits: true,
             may_push: true,
         }
     }
@@ -185,7 +164,7 @@ impl Repository {
             (method, _) if method != "GET" && self.archived => error(403, "Repository was archived so is read-only.", json!([])),
             ("GET", ["pulls"]) => self.list(call.query),
             ("POST", ["pulls"]) => self.create(call.body, updated),
-            ("GET", ["issues", "comments"]) => self.all_comments(call.query),
+            ("GET", [kind @ ("issues" | "pulls"), "comments"]) => self.all_comments(place_of(kind), call.query),
             ("GET", ["milestones"]) => {
                 let shown = self.milestones.iter().map(|(number, title)| milestone(*number, title));
                 json_answer(200, &Value::Array(shown.collect()))
@@ -195,10 +174,18 @@ impl Repository {
             ("GET", ["commits", commit, "check-runs"]) => self.checks_of(commit, given(call.query, "check_name")),
             ("PATCH", ["check-runs", id]) => self.change_check(id, call.body),
             ("GET", ["collaborators", login, "permission"]) => self.permission(login),
-            ("GET", ["issues", "comments", id]) => self.remark(id, |remark, slug| json_answer(200, &shown(remark, slug))),
-            ("POST", ["issues", "comments", id, "reactions"]) => {
+            ("GET", [kind @ ("issues" | "pulls"), "comments", id]) => {
+                self.remark(place_of(kind), id, |remark, slug| json_answer(200, &shown(remark, slug)))
+            }
+            ("GET", ["pulls", number, "reviews", id]) => {
+                self.remark(RemarkPlace::Review, id, |remark, slug| match remark.pull.to_string() == *number {
+                    true => json_answer(200, &shown(remark, slug)),
+                    false => error(404, "Not Found", json!([])),
+                })
+            }
+            ("POST", [kind @ ("issues" | "pulls"), "comments", id, "reactions"]) => {
                 let content = call.body["content"].as_str().unwrap_or_default().to_owned();
-                self.remark(id, |remark, _| {
+                self.remark(place_of(kind), id, |remark, _| {
                     let is_new = !remark.reactions.contains(&content);
                     let answer = json_answer(if is_new { 201 } else { 200 }, &example_with("reaction", json!({ "content": content })));
                     remark.reactions.extend(is_new.then_some(content));
@@ -221,20 +208,6 @@ impl Repository {
     /// The owner gives somebody a role.
     pub fn allow(&mut self, login: &str, role: &'static str) {
         self.permissions.insert(login.to_owned(), role);
-    }
-
-    /// Somebody writes a comment on a pull request; tells its id.
-    pub fn comment(&mut self, pull: u64, author: &str, body: &str) -> u64 {
-        let id = 9_000 + self.remarks.len() as u64;
-        self.remarks.push(FakeRemark::new(id, pull, author, body));
-        id
-    }
-
-    fn remark(&mut self, id: &str, act: impl FnOnce(&mut FakeRemark, &str) -> Answer) -> Answer {
-        match self.remarks.iter_mut().find(|remark| remark.id.to_string() == id) {
-            Some(remark) => act(remark, &self.slug),
-            None => error(404, "Not Found", json!([])),
-        }
     }
 
     /// What the example leaves out, and the description wants, is who the role is of.
@@ -328,13 +301,30 @@ impl Repository {
             }
             ("PATCH", "issues", []) => self.change_issue(at, body),
             ("GET", "pulls", ["reviews"]) => {
-                let shown = pull.reviews.iter().map(|(login, state)| {
+                let (number, slug) = (pull.number, &self.slug);
+                let opinions = pull.reviews.iter().map(|(login, state)| {
                     let mut review = example("pull-request-review-items")[0].clone();
                     review["user"]["login"] = json!(login);
                     review["state"] = json!(state);
+                    review["pull_request_url"] = json!(format!("https://api.github.com/repos/{slug}/pulls/{number}"));
                     review
                 });
-                page(call.query, shown)
+                let said = self.remarks.iter().filter(|remark| remark.place == RemarkPlace::Review && remark.pull == number);
+                page(call.query, opinions.chain(said.map(|remark| shown(remark, slug))))
+            }
+            ("GET", "pulls", ["comments"]) => {
+                let (number, slug) = (pull.number, &self.slug);
+                let said = self.remarks.iter().filter(|remark| remark.place == RemarkPlace::Thread && remark.pull == number);
+                page(call.query, said.map(|remark| shown(remark, slug)))
+            }
+            ("POST", "pulls", ["comments", first, "replies"]) => {
+                let number = pull.number;
+                let is_first = |remark: &&FakeRemark| remark.place == RemarkPlace::Thread && remark.pull == number && remark.thread.is_none();
+                let Some(first) = self.remarks.iter().filter(is_first).map(|remark| remark.id).find(|id| id.to_string() == *first) else {
+                    return error(404, "Not Found", json!([]));
+                };
+                self.write(RemarkPlace::Thread, number, Some(first), "kubeops-bot", body["body"].as_str().unwrap_or_default());
+                json_answer(201, &shown(self.remarks.last().expect("just written"), &self.slug))
             }
             ("POST", "pulls", ["requested_reviewers"]) => {
                 let users = texts(&body["reviewers"]);
@@ -371,14 +361,6 @@ impl Repository {
             }
             _ => error(404, "Not Found", json!([])),
         }
-    }
-
-    /// The comments of all issues that were changed since a moment, the oldest first.
-    fn all_comments(&self, query: &str) -> Answer {
-        let since = given(query, "since").map(|since| since.replace("%3A", ":").parse::<Timestamp>().expect("a time"));
-        let fresh = self.remarks.iter().filter(|remark| since.is_none_or(|since| Timestamp::from_unix_millis(remark.updated * 1000) >= since));
-        let shown = fresh.map(|remark| shown(remark, &self.slug));
-        page(query, shown)
     }
 
     fn change_issue(&mut self, at: usize, body: &Value) -> Answer {
@@ -507,6 +489,7 @@ impl Repository {
             (false, "open") => "OPEN",
             (false, _) => "CLOSED",
         };
+        let said = self.remarks.iter().filter(|remark| remark.place == RemarkPlace::Review && remark.pull == pull.number);
         let logins = |people: &[String]| json!({ "nodes": people.iter().map(|login| json!({ "login": login })).collect::<Vec<_>>() });
         let users = pull.reviewers.iter().map(|login| json!({ "requestedReviewer": { "__typename": "User", "login": login } }));
         let teams = pull.teams.iter().map(|slug| json!({ "requestedReviewer": { "__typename": "Team", "slug": slug } }));
@@ -536,6 +519,7 @@ impl Repository {
             "autoMergeRequest": pull.auto_merge.as_ref().map(|_| json!({ "enabledAt": "2026-11-20T12:00:00Z" })),
             "labels": { "nodes": pull.labels.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() },
             "assignees": logins(&pull.assignees),
+            "reviews": { "nodes": said.map(FakeRemark::graph_view).collect::<Vec<_>>() },
             "reviewRequests": { "nodes": users.chain(teams).collect::<Vec<_>>() },
             "latestOpinionatedReviews": { "nodes": last.iter().map(|(login, state)| json!({ "state": state, "author": { "login": login } })).collect::<Vec<_>>() },
         })
@@ -557,24 +541,13 @@ impl Repository {
     }
 }
 
-/// A comment as GitHub shows it.
-fn shown(remark: &FakeRemark, slug: &str) -> Value {
-    let api = format!("https://api.github.com/repos/{slug}");
-    let fields = json!({
-        "id": remark.id, "body": remark.body, "user": { "login": remark.author, "type": remark.kind },
-        "issue_url": format!("{api}/issues/{}", remark.pull), "url": format!("{api}/issues/comments/{}", remark.id),
-        "created_at": moment(remark.created), "updated_at": moment(remark.updated),
-    });
-    example_with("issue-comment", fields)
-}
-
 /// What a query gives a parameter.
-fn given<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+pub(super) fn given<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The page of a listing that a query asks for.
-fn page(query: &str, all: impl Iterator<Item = Value>) -> Answer {
+pub(super) fn page(query: &str, all: impl Iterator<Item = Value>) -> Answer {
     let number = |name: &str, otherwise: usize| given(query, name).and_then(|value| value.parse().ok()).unwrap_or(otherwise);
     let (size, page) = (number("per_page", 30), number("page", 1));
     json_answer(200, &Value::Array(all.skip(size * (page - 1)).take(size).collect()))
@@ -590,7 +563,7 @@ fn holds(repository: &Path, branch: &str, commit: &str) -> bool {
     command(repository, &["merge-base", "--is-ancestor", commit, &format!("refs/heads/{branch}")]).output().expect("git").status.success()
 }
 
-fn moment(seconds: i64) -> String {
+pub(super) fn moment(seconds: i64) -> String {
     Timestamp::from_unix_millis(seconds * 1000).to_string().replace(".000Z", "Z")
 }
 

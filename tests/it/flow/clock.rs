@@ -1,0 +1,58 @@
+//! The clock on the wall is set while work is under way: nothing waits for the same hour twice, nothing is lost or done twice.
+
+use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::warp::Warp;
+
+const HOUR: i64 = 3600;
+
+/// A server that waits for further events for a few seconds before it plans, and its clock.
+fn prepare() -> (TestServer, Warp) {
+    let mut server = TestServer::prepare();
+    server.edit_resource("namespace-request.yaml", |text| text.replace("  target:\n", "  debounce: { quiet: 8s, atMost: 16s }\n  target:\n"));
+    let warp = Warp::of(&mut server);
+    server.set("API_CALLS_PER_MINUTE", "6000");
+    (server, warp)
+}
+
+fn asked(server: &TestServer, key: &str, team: &str) {
+    server.at().ticket(&ticket(key, team));
+    server.at().settled(key, "accepted");
+}
+
+fn one_of_each(server: &TestServer, requests: usize) {
+    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    assert_eq!((server.at().all("/requests").len(), server.at().all("/pulls").len()), (requests, requests));
+    server.upstream.fsck();
+}
+
+#[test]
+fn a_clock_set_back_or_forth_by_an_hour_holds_up_nothing_and_does_nothing_twice() {
+    let (mut server, warp) = prepare();
+    server.run();
+    asked(&server, "OPS-1", "payments");
+    warp.to(-HOUR);
+    server.at().settled("OPS-1", "proposed");
+    assert!(server.log().contains("the clock was set back"), "{}", server.log());
+    asked(&server, "OPS-2", "search");
+    warp.to(HOUR);
+    server.at().settled("OPS-2", "proposed");
+    asked(&server, "OPS-3", "billing");
+    warp.to(0);
+    server.at().settled("OPS-3", "proposed");
+    one_of_each(&server, 3);
+}
+
+#[test]
+fn a_clock_set_back_while_nobody_was_there_is_noticed_at_the_start() {
+    for point in ["plan.settling", "propose.settling"] {
+        let mut server = TestServer::prepare();
+        let warp = Warp::of(&mut server);
+        server.set("KUBEOPS_FAILPOINT", point).run();
+        server.at().ticket(&ticket("OPS-1", "payments"));
+        assert!(!server.wait().success(), "{point}: it died");
+        warp.to(-HOUR);
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        server.at().settled("OPS-1", "proposed");
+        one_of_each(&server, 1);
+    }
+}

@@ -163,7 +163,7 @@ fn what_is_open_is_held_and_released_and_what_is_merged_is_taken_back_by_a_comme
     eventually("it is held no longer", || (!pull(&world, number).labels.contains(&"kubeops/held".to_owned())).then_some(()));
     let id = comment(&world, number, ADA, "/kubeops extend 4h");
     signed(&world, id, "confused");
-    assert!(answer(&world, number, id).contains("its time begins with the merge"));
+    assert!(answer(&world, number, id).contains("has no time to live: its change is wanted for good"));
 
     let request = world.server.at().settled("OPS-1", "proposed");
     let branch = request["branch"].as_str().expect("a branch").to_owned();

@@ -330,6 +330,15 @@ impl RequestKey {
     }
 }
 
+/// Whether a branch has the name of a request's own below this prefix, as [`RequestKey::branch`] makes it.
+pub fn is_request_branch(name: &str, prefix: &str) -> bool {
+    let below = name.strip_prefix(prefix.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
+    let Some((automation, own)) = below.and_then(|below| below.split_once('/')) else { return false };
+    let id = own.rsplit('-').next().unwrap_or_default();
+    let is_id = id.len() == ID_IN_BRANCH && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    is_id && !own.contains('/') && automation.parse::<AutomationName>().is_ok()
+}
+
 /// Characters of a request's id that stand in its branch's name: 50 of the 80 random bits of its ULID.
 const ID_IN_BRANCH: usize = 10;
 
@@ -353,6 +362,11 @@ mod tests {
         assert_eq!(branch.as_str(), format!("kubeops/namespace-request/ops-42-{}", &first.as_str()[20..]));
         // The key alone does not make it: generations are counted anew when older requests are removed or the store is lost.
         assert_ne!(branch, key("OPS-42", 1).branch(&second, "kubeops").expect("a branch"));
+        assert!(is_request_branch(branch.as_str(), "kubeops") && is_request_branch(branch.as_str(), "kubeops/"));
+        assert!(is_request_branch(key("!", 1).branch(&first, "a/b").expect("a branch").as_str(), "a/b"));
+        for other in ["main", "kubeops/x", "kubeops/by-hand/fix", "other/namespace-request/ops-42-0123456789", "kubeopsx/a/ops-0123456789"] {
+            assert!(!is_request_branch(other, "kubeops"), "{other}");
+        }
     }
 
     #[test]

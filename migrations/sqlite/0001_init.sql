@@ -372,6 +372,21 @@ CREATE TABLE commands (
 CREATE UNIQUE INDEX commands_comment ON commands (repository, comment, place, number);
 CREATE INDEX commands_open ON commands (request) WHERE state IN ('asked', 'done');
 
+-- Comments on pull requests that no request has, and reviews of them: one may be a request's whose number is not noted yet. They go with their events.
+CREATE TABLE commands_early (
+    seq        INTEGER PRIMARY KEY,
+    repository TEXT    NOT NULL,
+    number     INTEGER NOT NULL,
+    place      TEXT    NOT NULL,
+    comment    INTEGER NOT NULL,
+    event      INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
+    -- The id of the task that is owed once a request has the pull request.
+    task       TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX commands_early_comment ON commands_early (repository, number, place, comment);
+CREATE INDEX commands_early_repository ON commands_early (repository);
+CREATE INDEX commands_early_event ON commands_early (event);
+
 -- Tasks that are owed or dead. A task that is done is gone.
 CREATE TABLE outbox (
     seq         INTEGER PRIMARY KEY,

@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use crate::forge::github::{AccountSettings, Identity, SecretSource};
 use crate::forge::local::Tools;
 use crate::forge::{
-    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Priority, Pull, PullSpec, Reaction, Remark,
-    Review, WindowSpec,
+    Account, AccountReport, CheckSpec, Forge, ForgeError, GitHub, GitHubSettings, LocalForge, Look, Mark, Myself, Priority, Pull, PullSpec, Reaction,
+    Remark, Review, WindowSpec,
 };
 use crate::git::{Credentials, open_isolated, tree_diff};
 use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
@@ -19,7 +19,7 @@ use crate::telemetry::Metrics;
 use crate::types::{BranchName, RepositoryName, SecretName, Timestamp};
 use async_trait::async_trait;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -202,6 +202,25 @@ impl Forges for ConfiguredForges {
         if let Some(Ok(github)) = self.github(repository) {
             github.git_refused().await;
         }
+    }
+
+    async fn introduce(&self) {
+        let rules = self.rules.current();
+        let mut asked = BTreeSet::new();
+        for repository in rules.set.inventory.repositories.values() {
+            let Some(Ok(github)) = self.github(repository) else { continue };
+            let account = self.made().repositories.get(&repository.name).map(|(account, ..)| account.clone());
+            if !asked.insert(account) {
+                continue;
+            }
+            if let Err(error) = github.with(Priority::Housekeeping).introduce().await {
+                tracing::debug!(repository = %repository.name, %error, "who we are there is asked again later");
+            }
+        }
+    }
+
+    fn myself(&self, repository: &Repository) -> Option<Myself> {
+        self.github(repository)?.ok()?.myself()
     }
 
     async fn redeliver(&self, since: Timestamp) -> Result<u64, ForgeError> {

@@ -2,7 +2,7 @@
 //! Nothing waits for it: a sender that is away is asked again the next time.
 
 use crate::feedback::Outlet;
-use crate::ingress::{Reconcile, Source};
+use crate::ingress::{Reconcile, Source, SourceKind};
 use crate::pipeline::{Pipeline, ReconcileError, Reconciler};
 use crate::store::inbox::Inbox;
 use crate::telemetry::Metrics;
@@ -81,7 +81,8 @@ impl Driver {
         }
     }
 
-    /// Learns who we are at every Jira, so that changes of ours are known as ours from the beginning.
+    /// Learns who we are at every Jira, and at GitHub where it tells us of events, so that changes of ours are known as ours from the
+    /// beginning.
     async fn introduce(&mut self) {
         let now = self.pipeline.clock.now();
         if self.introduced.is_some_and(|at| now.since(at) < ASK_AGAIN) {
@@ -94,6 +95,9 @@ impl Driver {
             if let Err(error) = tracker.myself().await {
                 tracing::debug!(channel = %name, %error, "who we are there is asked again later");
             }
+        }
+        if rules.set.sources.values().any(|source| source.kind() == SourceKind::Github) {
+            self.pipeline.forges.introduce().await;
         }
     }
 

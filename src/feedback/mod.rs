@@ -181,6 +181,10 @@ pub struct Account {
     pub id: String,
     /// The name people see.
     pub name: String,
+    /// The Jira's address, without a slash at its end.
+    pub base: String,
+    /// Where users have that id in what this Jira writes: `accountId` or `name`.
+    pub field: &'static str,
 }
 
 /// What has issues.

@@ -11,7 +11,7 @@ mod spec;
 mod window;
 
 pub use error::ForgeError;
-pub use github::{Account, GitHub, GitHubSettings};
+pub use github::{Account, GitHub, GitHubSettings, Myself};
 pub use local::{LocalForge, PullRecords, Review, Tools};
 pub use remark::Remark;
 pub use report::{AccountReport, Calls, WindowReport};

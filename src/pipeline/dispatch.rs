@@ -1,6 +1,6 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
-use super::{Channels, InForce, Rules, own, signals};
+use super::{Channels, Forges, InForce, Rules, own, signals};
 use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
 use crate::event::{Event, Occurrence};
@@ -30,6 +30,8 @@ pub struct Dispatcher {
     pub rules: Arc<Rules>,
     /// Where our own changes are told from those of others.
     pub channels: Arc<dyn Channels>,
+    /// The same at forges.
+    pub forges: Arc<dyn Forges>,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
 }
@@ -137,7 +139,7 @@ impl Dispatcher {
                 message: None,
             })
             .collect();
-        let own = own::explained(rules, event, &self.channels.ourselves());
+        let own = own::explained(rules, event, self.channels.as_ref(), self.forges.as_ref());
         if let Some(why) = own {
             decisions
                 .iter_mut()

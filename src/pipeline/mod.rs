@@ -62,7 +62,7 @@ pub use unseen::Unseen;
 
 use crate::clock::Clock;
 use crate::feedback::{Account, FeedbackError, Outlet};
-use crate::forge::{AccountReport, Forge, ForgeError, Priority, Review};
+use crate::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec, SshAccess};
 use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
@@ -93,6 +93,13 @@ pub trait Forges: Send + Sync + 'static {
 
     /// Git was refused with them: a token that can be made anew is.
     async fn git_refused(&self, repository: &Repository);
+
+    /// Asks the forges that send events whose acts ours are there, where that is not known yet. What cannot be asked now is asked
+    /// the next time.
+    async fn introduce(&self);
+
+    /// Whose acts ours are at the forge of a repository, as far as it was asked.
+    fn myself(&self, repository: &Repository) -> Option<Myself>;
 
     /// Has the forges send again, once, what was sent since a moment and did not get through; tells how many deliveries.
     ///

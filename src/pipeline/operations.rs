@@ -131,7 +131,8 @@ impl Pipeline {
     /// What reads deliveries with the same rules, store and time.
     pub fn dispatcher(&self) -> Dispatcher {
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
-        Dispatcher { store, rules, channels: Arc::clone(&self.channels), clock: Arc::clone(&self.clock) }
+        let (channels, forges) = (Arc::clone(&self.channels), Arc::clone(&self.forges));
+        Dispatcher { store, rules, channels, forges, clock: Arc::clone(&self.clock) }
     }
 
     /// Dispatches a stored delivery again under the rules in force, its events being told anew, and tells the requests

@@ -127,7 +127,7 @@ fn word(event: &Event) -> &str {
 }
 
 /// The repositories at GitHub that the event is about, and of which its source may speak.
-fn named<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
+pub(super) fn named<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
     let name = event.data.pointer("/repository/full_name").and_then(Value::as_str);
     rules.set.inventory.repositories.values().filter(move |repository| {
         let spec = &repository.spec;

@@ -25,7 +25,7 @@ impl Jira {
         let found = self.call(Call::new(Method::GET, "/myself".to_owned(), "account of this name")).await?;
         let id = found[self.account_field()].as_str().ok_or_else(|| self.nonsense("who we are"))?.to_owned();
         let name = found["displayName"].as_str().unwrap_or(&id).to_owned();
-        Ok(Account { id, name })
+        Ok(Account { id, name, base: self.base.clone(), field: self.account_field() })
     }
 
     /// Version 2 in the cloud as well: its issues look as they do in webhooks.

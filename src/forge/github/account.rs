@@ -5,12 +5,14 @@ use super::SecretSource;
 use super::app::{App, Installation};
 use super::budget::{Budget, CORE, Limited};
 use super::transport::Transport;
+use super::wire::WireUser;
 use crate::clock::Clock;
 use crate::forge::{AccountReport, ForgeError, Priority};
 use crate::inventory::AppId;
 use crate::types::Timestamp;
 use secrecy::SecretString;
-use std::sync::Arc;
+use serde_json::Value;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What an account is made of.
@@ -50,6 +52,34 @@ pub struct Account {
     api: String,
     pub(super) transport: Arc<Transport>,
     who: Who,
+    /// Whose acts ours are, once GitHub was asked.
+    pub(super) myself: OnceLock<Myself>,
+}
+
+/// Whose acts ours are at a GitHub: the user a token is of, or an App's bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Myself {
+    /// The login.
+    pub login: String,
+    /// The user's number, which stays when the login changes; of an App's bot it is not known.
+    pub id: Option<u64>,
+}
+
+impl Myself {
+    /// Whether a user, as GitHub writes one into events, is this one.
+    pub fn is(&self, user: &Value) -> bool {
+        let told = (user.get("id").and_then(Value::as_u64), user.get("login").and_then(Value::as_str));
+        match (self.id, told) {
+            (Some(known), (Some(told), _)) => known == told,
+            (_, (_, login)) => login.is_some_and(|login| login.eq_ignore_ascii_case(&self.login)),
+        }
+    }
+}
+
+impl From<WireUser> for Myself {
+    fn from(user: WireUser) -> Self {
+        Self { login: user.login, id: user.id }
+    }
 }
 
 enum Who {
@@ -76,12 +106,20 @@ impl Account {
             Identity::Token { name, token } => Who::Token { token, budget: Budget::new(format!("token {name}"), clock, pause) },
             Identity::App { id, key, installation } => Who::App(Box::new(App::new(id, key, installation, Arc::clone(&transport), clock, pause))),
         };
-        Ok(Self { api, transport, who })
+        Ok(Self { api, transport, who, myself: OnceLock::new() })
     }
 
     /// Whether it is an App, which alone may write check runs.
     pub(super) fn is_app(&self) -> bool {
         matches!(self.who, Who::App(_))
+    }
+
+    /// The App, where it is one.
+    pub(super) fn app(&self) -> Option<&App> {
+        match &self.who {
+            Who::Token { .. } => None,
+            Who::App(app) => Some(app),
+        }
     }
 
     /// Who we are at a repository, `owner/name`.

@@ -2,9 +2,10 @@
 //! for all who ask and renewed ahead of its end. Key and tokens are never printed. GitHub's clock counts, not ours.
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app>
 
+use super::account::Myself;
 use super::budget::{Budget, CORE, Kind};
 use super::transport::{Answer, Ask, Transport};
-use super::wire::{WireError, WireInstallation, WireToken};
+use super::wire::{WireApp, WireError, WireInstallation, WireToken};
 use super::{SecretSource, judge};
 use crate::clock::Clock;
 use crate::forge::{ForgeError, Priority};
@@ -160,6 +161,16 @@ impl App {
     /// Whether the installation's token, if there is one, may write no contents.
     pub(super) async fn writes_nothing(&self, installation: &Installation) -> bool {
         installation.minted.lock().await.as_ref().is_some_and(|minted| minted.reads)
+    }
+
+    /// Whose acts the App's are, as GitHub tells it.
+    ///
+    /// # Errors
+    /// What GitHub gives.
+    pub(super) async fn myself(&self, priority: Priority) -> Result<Myself, ForgeError> {
+        let forge = self.title();
+        let found: WireApp = super::read(&forge, &self.call(&forge, Method::GET, "/app", None, priority).await?.text)?;
+        Ok(Myself { login: format!("{}[bot]", found.slug), id: None })
     }
 
     /// What people know it by.

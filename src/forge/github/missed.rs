@@ -12,17 +12,28 @@ use crate::types::Timestamp;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Comments, and deliveries, in one page of a listing.
 const PAGE: usize = 100;
 /// Pages of comments, and of deliveries, read in one look.
 const MOST_PAGES: u32 = 10;
 /// Deliveries asked for again in one look; the next one goes on.
-const MOST_REDELIVERED: u64 = 50;
+const MOST_REDELIVERED: usize = 50;
+/// So often one that does not get through is asked for again.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// What became of one delivery, as far as GitHub lists it.
+#[derive(Default)]
+struct Attempts {
+    taken: bool,
+    again: u32,
+    /// The first attempt, by its place in the listing and its id; none where that was too long ago.
+    first: Option<(usize, u64)>,
+}
 
 impl GitHub {
-    /// The comments changed since, the oldest first. With an App there are none: its deliveries are asked for again.
+    /// The comments changed since, the oldest first.
     pub(super) async fn comments_since(&self, place: RemarkPlace, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
         let mut all = Vec::new();
         let kind = match place {
@@ -31,9 +42,6 @@ impl GitHub {
             // GitHub has no listing of a repository's reviews.
             RemarkPlace::Review => return Ok(all),
         };
-        if self.client.repository.account.is_app() {
-            return Ok(all);
-        }
         let since = since.to_string().replace(':', "%3A");
         for page in 1..=MOST_PAGES {
             let route = |at: &Place| format!("/repos/{at}/{kind}/comments?sort=updated&direction=asc&since={since}&per_page={PAGE}&page={page}");
@@ -52,11 +60,8 @@ impl GitHub {
     }
 
     /// The newest reviews of those open pull requests that changed since the look that gave `since`, found as [`Self::looked`] finds what
-    /// changed. With an App there are none, as of comments.
+    /// changed.
     pub(super) async fn reviews_since(&self, numbers: &[u64], since: Option<&Mark>) -> Result<(Vec<Remark>, Mark), ForgeError> {
-        if self.client.repository.account.is_app() {
-            return Ok((Vec::new(), Mark::default()));
-        }
         let (look, reviews) = self.looked(numbers, since, Words::Told).await?;
         Ok((reviews, look.mark))
     }
@@ -70,35 +75,36 @@ impl GitHub {
 }
 
 impl App {
-    /// Asks for every delivery since a moment that was not taken and not asked for before, once; tells how many.
+    /// Asks once more for every delivery since a moment that was not taken, unless it was asked for too often; tells how many.
     pub(super) async fn redeliver(&self, since: Timestamp) -> Result<u64, ForgeError> {
         let (forge, priority) = (self.title(), Priority::Housekeeping);
-        let mut settled = BTreeSet::new();
-        let mut failed: Vec<(String, u64)> = Vec::new();
+        let mut all: BTreeMap<String, Attempts> = BTreeMap::new();
+        let mut place = 0;
         let mut route = format!("/app/hook/deliveries?per_page={PAGE}");
         for _ in 0..MOST_PAGES {
             let answer = self.call(&forge, Method::GET, &route, None, priority).await?;
             let page: Vec<WireHookDelivery> = read(&forge, &answer.text)?;
             let beyond = page.last().is_none_or(|oldest| oldest.delivered_at < since);
             for delivery in page.into_iter().filter(|delivery| delivery.delivered_at >= since) {
-                if delivery.redelivery || (200..300).contains(&delivery.status_code) {
-                    settled.insert(delivery.guid);
-                } else {
-                    failed.push((delivery.guid, delivery.id));
-                }
+                place += 1;
+                let known = all.entry(delivery.guid).or_default();
+                known.taken |= (200..300).contains(&delivery.status_code);
+                known.again += u32::from(delivery.redelivery);
+                known.first = known.first.or(Some((place, delivery.id)).filter(|_| !delivery.redelivery));
             }
             match answer.header("link").and_then(next).and_then(|next| self.route_of(next)) {
                 Some(next) if !beyond => route = next,
                 _ => break,
             }
         }
+        let mut failed: Vec<(usize, u64)> =
+            all.into_values().filter(|known| !known.taken && known.again < MOST_ATTEMPTS).filter_map(|known| known.first).collect();
+        failed.sort_unstable();
         let mut asked = 0;
         // The oldest first, as they would have come.
-        for (guid, id) in failed.into_iter().rev() {
-            if asked < MOST_REDELIVERED && settled.insert(guid) {
-                self.call(&forge, Method::POST, &format!("/app/hook/deliveries/{id}/attempts"), None, priority).await?;
-                asked += 1;
-            }
+        for (_, id) in failed.into_iter().rev().take(MOST_REDELIVERED) {
+            self.call(&forge, Method::POST, &format!("/app/hook/deliveries/{id}/attempts"), None, priority).await?;
+            asked += 1;
         }
         Ok(asked)
     }

@@ -20,7 +20,7 @@ mod turns;
 mod window;
 mod wire;
 
-pub use account::{Account, AccountSettings, Identity};
+pub use account::{Account, AccountSettings, Identity, Myself};
 
 use super::{CheckSpec, Forge, ForgeError, Look, Mark, Priority, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
 use crate::request::{RemarkAddress, RemarkPlace};
@@ -34,7 +34,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use wire::{WirePull, WireRemark, approvals};
+use wire::{WirePull, WireRemark, WireUser, approvals};
 
 /// GitHub takes titles of at most 256 characters.
 const TITLE_LIMIT: usize = 256;
@@ -122,6 +122,28 @@ impl GitHub {
     pub async fn git_refused(&self) {
         let repository = &self.client.repository;
         repository.account.git_refused(&repository.place().to_string()).await;
+    }
+
+    /// Whose acts ours are, as far as GitHub was asked.
+    pub fn myself(&self) -> Option<Myself> {
+        self.client.repository.account.myself.get().cloned()
+    }
+
+    /// Asks GitHub whose acts ours are, once for every repository of the account.
+    ///
+    /// # Errors
+    /// What GitHub gives.
+    pub async fn introduce(&self) -> Result<(), ForgeError> {
+        let account = &self.client.repository.account;
+        if account.myself.get().is_some() {
+            return Ok(());
+        }
+        let myself = match account.app() {
+            Some(app) => app.myself(self.client.priority).await?,
+            None => self.client.get::<WireUser>(&|_: &Place| "/user".to_owned()).await?.into(),
+        };
+        account.myself.get_or_init(|| myself);
+        Ok(())
     }
 
     fn held(&self, wire: WirePull) -> Held {

@@ -116,6 +116,8 @@ pub(super) struct WireRemark {
 #[derive(Debug, Deserialize)]
 pub(super) struct WireUser {
     pub(super) login: String,
+    #[serde(default)]
+    pub(super) id: Option<u64>,
     /// `User`, `Bot`, `Organization`, ...
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -125,6 +127,13 @@ pub(super) struct WireUser {
 #[derive(Debug, Deserialize)]
 pub(super) struct WirePermission {
     pub(super) permission: String,
+}
+
+/// An App, as it is told of itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireApp {
+    /// Its name in addresses, and in its bot's login.
+    pub(super) slug: String,
 }
 
 /// A delivery of an App's webhook, as GitHub remembers it.

@@ -14,6 +14,11 @@ use crate::request::{CommandLine, MOST_COMMANDS, RemarkAddress, RemarkPlace, Req
 use crate::store::{CommandAnswer, CommandComment, CommandState, Settlement};
 use std::sync::Arc;
 
+/// Remarks that were not heeded and are told of, in a request's timeline and by a sign: anybody may write more.
+const NOTED_REFUSALS: usize = 20;
+/// How those lines of the timeline begin.
+const NOT_HEEDED: &str = "the commands in";
+
 /// Who asked, by the forge's word, in which remark, and as which of its commands.
 struct By {
     login: String,
@@ -62,14 +67,16 @@ impl Pipeline {
         let Some(repository) = rules.set.inventory.repositories.get(&comment.repository) else {
             return self.keep_command(&CommandComment { state: CommandState::Ignored, ..comment }, None, request).await;
         };
-        let forge = self.forges.forge(repository, Priority::Ticket)?;
         let asked_before = comment.state == CommandState::Done;
         let comment = if asked_before {
             comment
         } else {
+            // Anybody may write one: until the forge says that its author may ask, it takes nothing from others.
+            let forge = self.forges.forge(repository, Priority::Housekeeping)?;
             match self.read_commands(forge.as_ref(), &comment).await? {
                 Reading::Ignored { by, note, sign } => {
-                    if sign {
+                    let note = self.within_bounds(request, note).await?;
+                    if sign && note.is_some() {
                         forge.react(&comment.at, Reaction::Refused).await?;
                         failpoint::hit("command.refused");
                     }
@@ -89,8 +96,19 @@ impl Pipeline {
                 }
             }
         };
+        let forge = self.forges.forge(repository, Priority::Ticket)?;
         self.answer(forge.as_ref(), &comment, asked_before).await?;
         self.keep_command(&CommandComment { state: CommandState::Told, ..comment }, None, request).await
+    }
+
+    /// The note, as long as there are not too many of its kind.
+    async fn within_bounds(&self, request: &Request, note: Option<String>) -> Result<Option<String>, StepError> {
+        let Some(note) = note else { return Ok(None) };
+        let timeline = self.store.timeline(&request.id).await?;
+        match timeline.iter().filter(|entry| entry.message.starts_with(NOT_HEEDED)).count() + 1 {
+            NOTED_REFUSALS => Ok(Some(format!("{note}; further ones are not noted"))),
+            many => Ok(Some(note).filter(|_| many < NOTED_REFUSALS)),
+        }
     }
 
     /// What the remark says by the forge's word, and whether its author may ask.
@@ -105,16 +123,16 @@ impl Pipeline {
         match remark.edited {
             Some(false) => {}
             Some(true) => {
-                let note = format!("the commands in {at} by {author} were not heeded: it was changed after it was written");
+                let note = format!("{NOT_HEEDED} {at} by {author} were not heeded: it was changed after it was written");
                 return ignored(Some(author), Some(note));
             }
             None => {
-                let note = format!("the commands in {at} by {author} were not heeded: the forge does not tell whether it was changed since");
+                let note = format!("{NOT_HEEDED} {at} by {author} were not heeded: the forge does not tell whether it was changed since");
                 return ignored(Some(author), Some(note));
             }
         }
         if !forge.may_write(&author).await? {
-            let note = format!("the commands in {at} were not heeded: {author} may not write to the repository");
+            let note = format!("{NOT_HEEDED} {at} were not heeded: {author} may not write to the repository");
             return Ok(Reading::Ignored { by: Some(author), note: Some(note), sign: true });
         }
         Ok(Reading::Commands { remark, lines })

@@ -1,19 +1,17 @@
-//! GitHub: deliveries of an App that did not get through are asked for again; where there is no App, comments and reviews that hold a
-//! command are looked for. What became of pull requests is looked at by [`crate::pipeline::Observer`].
+//! GitHub: deliveries of an App that did not get through are asked for again, and comments and reviews that hold a command are looked
+//! for. What became of pull requests is looked at by [`crate::pipeline::Observer`]. However many sources are GitHub's, one of them asks.
 
 use super::{ReconcileError, Reconciled, Reconciler, headers};
 use crate::forge::{Forge, Priority, Remark};
-use crate::ingress::Source;
+use crate::ingress::{Asks, Source, SourceKind};
 use crate::inventory::Repository;
-use crate::request::{RemarkPlace, Request};
+use crate::request::{RemarkPlace, Request, commands};
 use crate::types::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a command begins with, on a line of its own.
-const COMMAND: &str = "/kubeops";
 /// How far a look at comments goes back behind the newest seen before: times are told in seconds, and what is written in one may be
 /// shown a little later.
 const OVERLAP: Duration = Duration::from_secs(60);
@@ -21,12 +19,17 @@ const OVERLAP: Duration = Duration::from_secs(60);
 impl Reconciler {
     pub(super) async fn github(&mut self, source: &Source, since: Timestamp) -> Result<Reconciled, ReconcileError> {
         let (mut found, mut first_error) = (Reconciled::default(), None);
+        let rules = self.pipeline.rules.current();
+        // They are in the order of their names.
+        let mut asking = rules.set.sources.values().filter(|source| source.reconcile().is_some_and(|how| how.asks == Asks::Github));
+        if asking.next().is_some_and(|first| first.name() != source.name()) {
+            return Ok(found);
+        }
         match self.pipeline.forges.redeliver(since).await {
             Ok(redelivered) => found.redelivered = redelivered,
             Err(error) => first_error = Some(ReconcileError::from(error)),
         }
         let open = self.pipeline.open_pulls().await?;
-        let rules = self.pipeline.rules.current();
         for repository in rules.set.inventory.repositories.values() {
             for place in [RemarkPlace::Conversation, RemarkPlace::Thread] {
                 match self.comments_of(source, repository, place, since).await {
@@ -85,10 +88,15 @@ impl Reconciler {
         let (event, _) = webhook(remark.at.place);
         let attributes = headers(&[("x-github-event", event)]);
         let Some(name) = repository.spec.forge.github_name(&repository.spec.url) else { return Ok(false) };
-        // Enough to know it by: what else a webhook has is asked for only where it is new.
-        let known = self.known(source, &attributes, &told(remark, json!({ "number": remark.at.pull }), json!({ "full_name": name }))).await?;
-        if known.is_none_or(|known| known.into_iter().all(|known| known)) {
-            return Ok(false);
+        // Enough to know it by: what else a webhook has is asked for only where it is new. It may have come by any source of GitHub's.
+        let body = told(remark, json!({ "number": remark.at.pull }), json!({ "full_name": name }));
+        let rules = self.pipeline.rules.current();
+        for of_github in rules.set.sources.values().filter(|source| source.kind() == SourceKind::Github) {
+            match self.known(of_github, &attributes, &body).await? {
+                None if of_github.name() == source.name() => return Ok(false),
+                Some(known) if known.iter().all(|known| *known) => return Ok(false),
+                _ => {}
+            }
         }
         let (pull, whole) = forge.surroundings(&remark.at).await?;
         self.file(source, &attributes, &told(remark, pull, whole)).await
@@ -98,8 +106,7 @@ impl Reconciler {
 /// Whether it holds a command and, as far as is known, still says what it said when it was written: what was edited since was told then,
 /// or is another matter. What a dismissed review asked for is not looked for any more.
 fn is_command(remark: &Remark) -> bool {
-    let holds = remark.body.lines().any(|line| line.trim_start().starts_with(COMMAND));
-    holds && !remark.is_ours && remark.edited != Some(true) && remark.raw["state"] != "dismissed"
+    !remark.is_ours && remark.edited != Some(true) && remark.raw["state"] != "dismissed" && !commands(&remark.body).is_empty()
 }
 
 /// The event that tells of a new remark in such a place, and the action it names.
@@ -149,8 +156,11 @@ mod tests {
         assert!(said("/kubeops retry", Some(false)));
         assert!(said("Please:\r\n  /kubeops retry", Some(false)));
         assert!(!said("what does /kubeops do?", Some(false)));
+        assert!(!said("```\n/kubeops retry\n```", Some(false)), "code");
+        assert!(!said("/kubeopsx retry", Some(false)));
         assert!(!said("/kubeops retry", Some(true)), "edited since");
         assert!(said("/kubeops retry", None), "whether it was is asked when it is read");
+        assert!(!is_command(&Remark { is_ours: true, ..remark(RemarkPlace::Conversation, "/kubeops retry", Some(false)) }));
         let mut dismissed = remark(RemarkPlace::Review, "/kubeops retry", None);
         dismissed.raw["state"] = json!("dismissed");
         assert!(!is_command(&dismissed));

@@ -1,12 +1,17 @@
 //! Comments on pull requests, and reviews, that hold commands, in the caller's transaction.
 
+use super::dispatch::link;
 use super::requests::{add_timeline, seq_of};
 use super::rows::{Columns, to_json, to_number};
-use crate::request::{RemarkAddress, TimelineEntry};
-use crate::store::{CommandComment, StoreError};
-use crate::types::{RepositoryName, RequestId, Timestamp};
+use super::tasks::add_task;
+use crate::request::{RemarkAddress, Request, TimelineEntry};
+use crate::store::{CommandComment, NewTask, StoreError, TaskKind, lane};
+use crate::types::{RepositoryName, RequestId, TaskId, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+
+/// Comments and reviews of one repository that are kept for requests to come, the newest.
+const MOST_EARLY: i64 = 1_000;
 
 /// Keeps that a comment was heard of; false when it had been before.
 pub(super) async fn ask(
@@ -22,6 +27,45 @@ pub(super) async fn ask(
     let kept = kept.bind(request).bind(repository.as_str());
     let kept = kept.bind(to_number(at.pull)).bind(at.place.as_str()).bind(to_number(at.id)).bind(now.unix_millis());
     Ok(kept.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Keeps a comment on a pull request that no request has, or a review of one, for the case that one will.
+pub(super) async fn keep_early(
+    connection: &mut SqliteConnection,
+    event: i64,
+    repository: &RepositoryName,
+    at: &RemarkAddress,
+    task: &TaskId,
+) -> Result<(), StoreError> {
+    let kept =
+        sqlx::query("INSERT INTO commands_early (repository, number, place, comment, event, task) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+    let kept = kept.bind(repository.as_str()).bind(to_number(at.pull)).bind(at.place.as_str()).bind(to_number(at.id));
+    let kept = kept.bind(event).bind(task.as_str());
+    kept.execute(&mut *connection).await?;
+    let beyond = sqlx::query(
+        "DELETE FROM commands_early WHERE repository = ?1 AND seq <= \
+         (SELECT seq FROM commands_early INDEXED BY commands_early_repository WHERE repository = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    );
+    beyond.bind(repository.as_str()).bind(MOST_EARLY).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives the request the comments on its pull request, and the reviews, that were heard of before its number was noted.
+pub(super) async fn adopt_early(connection: &mut SqliteConnection, seq: i64, request: &Request, now: Timestamp) -> Result<(), StoreError> {
+    let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(()) };
+    let early = sqlx::query("DELETE FROM commands_early WHERE repository = ? AND number = ? RETURNING seq, place, comment, event, task");
+    let mut early = early.bind(repository.as_str()).bind(to_number(pull.number)).fetch_all(&mut *connection).await?;
+    early.sort_by_key(|row| row.number("seq").unwrap_or_default());
+    for row in early {
+        let at = RemarkAddress { pull: pull.number, place: row.parsed("place")?, id: row.count("comment")? };
+        if ask(connection, seq, repository, &at, now).await? {
+            let (id, request) = (row.parsed("task")?, request.id.clone());
+            let task = NewTask { id, kind: TaskKind::Command, request, lane: lane::pulls(repository), run_at: now };
+            add_task(connection, seq, &task).await?;
+            link(connection, row.number("event")?, seq).await?;
+        }
+    }
+    Ok(())
 }
 
 /// See [`crate::store::Store::commands`].

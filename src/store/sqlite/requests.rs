@@ -1,6 +1,7 @@
 //! Requests and their timelines. A writer names the version it read and loses when another wrote in between.
 //! The event that opened a request is kept apart from the row that changes.
 
+use super::commands;
 use super::deliveries::page_of;
 use super::feedback;
 use super::members;
@@ -150,8 +151,9 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     sqlx::query("UPDATE request_events SET event = ?1 WHERE request = ?2 AND event <> ?1")
         .bind(to_json(&request.event)?)
         .bind(seq)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    commands::adopt_early(connection, seq, request, now).await?;
     Ok(seq)
 }
 

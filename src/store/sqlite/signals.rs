@@ -38,7 +38,12 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
             found.bind(automation.as_str()).bind(correlation.as_str()).fetch_optional(&mut *connection).await?
         }
     };
-    let Some(row) = found else { return Ok(()) };
+    let Some(row) = found else {
+        return match signal {
+            Signal::Command { repository, at, task } => commands::keep_early(connection, event, repository, at, task).await,
+            _ => Ok(()),
+        };
+    };
     let (kind, id) = match signal {
         Signal::Pull { task, .. } => (TaskKind::Observe, task),
         Signal::Command { task, .. } => (TaskKind::Command, task),

@@ -163,7 +163,7 @@ fn what_is_open_is_held_and_released_and_what_is_merged_is_taken_back_by_a_comme
     eventually("it is held no longer", || (!pull(&world, number).labels.contains(&"kubeops/held".to_owned())).then_some(()));
     let id = comment(&world, number, ADA, "/kubeops extend 4h");
     signed(&world, id, "confused");
-    assert!(answer(&world, number, id).contains("its time begins with the merge"));
+    assert!(answer(&world, number, id).contains("has no time to live: its change is wanted for good"));
 
     let request = world.server.at().settled("OPS-1", "proposed");
     let branch = request["branch"].as_str().expect("a branch").to_owned();
@@ -355,6 +355,59 @@ fn a_kill_anywhere_between_an_effect_its_record_and_the_answer_leaves_one_of_eac
         assert_eq!(messages(&request).matches("to be planned again with").count(), 1, "{point}: {request:#}");
         assert_eq!(request["tasks"], json!([]), "{point}");
     }
+}
+
+#[test]
+fn a_kill_after_a_stranger_was_refused_leaves_one_sign_and_one_line() {
+    let mut world = ready();
+    world.server.set("KUBEOPS_FAILPOINT", "command.refused").run();
+    let number = world.proposed("OPS-1", "payments").number;
+    let id = write(&world, number, EVE, "/kubeops close");
+    let _ = try_to_tell(&world, "issue_comment", &said(SLUG, number, id, EVE, "/kubeops close"));
+    let status = world.server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    world.server.set("KUBEOPS_FAILPOINT", "").run();
+    signed(&world, id, "confused");
+    let request = world.server.at().settled("OPS-1", "proposed");
+    assert_eq!(messages(&request).matches("were not heeded").count(), 1, "{request:#}");
+    assert_eq!(request["tasks"], json!([]));
+}
+
+#[test]
+fn however_much_strangers_write_a_request_notes_twenty_and_a_persons_command_is_heeded() {
+    let world = start();
+    let number = world.proposed("OPS-1", "payments").number;
+    let strangers: Vec<u64> = (0..22).map(|at| comment(&world, number, EVE, &format!("/kubeops close {at}"))).collect();
+    let id = comment(&world, number, ADA, "/kubeops help");
+    signed(&world, id, "+1");
+    let request = world.server.at().settled("OPS-1", "proposed");
+    assert_eq!(messages(&request).matches("were not heeded").count(), 20, "{request:#}");
+    assert_eq!(messages(&request).matches("further ones are not noted").count(), 1, "{request:#}");
+    let refused = strangers.iter().filter(|id| !world.github.remark(**id).reactions.is_empty()).count();
+    assert_eq!(refused, 20);
+}
+
+#[test]
+fn a_comment_that_is_told_before_its_pull_requests_number_is_noted_is_heeded() {
+    let mut world = ready();
+    // It dies when the pull request is opened and its number not noted yet.
+    world.server.set("KUBEOPS_FAILPOINT", "propose.opened").run();
+    assert_eq!(world.server.at().ticket(&crate::support::server::ticket("OPS-1", "payments")).word(), "202 accepted");
+    let status = world.server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    let number = world.github.pulls()[0].number;
+    let id = write(&world, number, ADA, "/kubeops explain");
+    // GitHub is slow to answer while the next process listens and finds the pull request.
+    world.github.goes_away(true);
+    world.server.set("KUBEOPS_FAILPOINT", "").run();
+    assert_eq!(tell(&world, "issue_comment", &said(SLUG, number, id, ADA, "/kubeops explain")), "202 accepted");
+    eventually("the webhook is read", || (world.server.at().get("/status")["pending_deliveries"] == 0).then_some(()));
+    assert_eq!(world.server.at().requests_of("OPS-1")[0]["pull"], json!(null), "its number is not noted yet");
+    world.github.goes_away(false);
+    signed(&world, id, "+1");
+    assert!(answer(&world, number, id).contains("`OPS-1`"));
+    let trace = world.server.at().requests_of("OPS-1");
+    assert_eq!(trace.len(), 1);
 }
 
 #[test]

@@ -18,7 +18,11 @@ fn start() -> World {
 
 /// The same, not running yet.
 pub(super) fn prepare() -> World {
-    let mut world = World::prepare(FakeGithub::start());
+    listening(World::prepare(FakeGithub::start()))
+}
+
+/// The same for a world that is there.
+pub(super) fn listening(mut world: World) -> World {
     world.server.secret("GITHUB_WEBHOOK_SECRET", SECRET);
     let source = "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
     world.server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));

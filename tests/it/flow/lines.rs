@@ -227,6 +227,30 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
 }
 
 #[test]
+fn on_lines_and_in_reviews_too_what_is_told_before_the_pull_requests_number_is_noted_is_heeded() {
+    let mut world = ready();
+    // It dies when the pull request is opened and its number not noted yet.
+    world.server.set("KUBEOPS_FAILPOINT", "propose.opened").run();
+    assert_eq!(world.server.at().ticket(&crate::support::server::ticket("OPS-1", "payments")).word(), "202 accepted");
+    let status = world.server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    let number = world.github.pulls()[0].number;
+    let line = write(&world, Thread, number, None, ADA, "/kubeops explain");
+    let review = write(&world, Review, number, None, ADA, "/kubeops explain");
+    assert_eq!(line, review, "the ids of each place are its own");
+    world.github.goes_away(true);
+    world.server.set("KUBEOPS_FAILPOINT", "").run();
+    told(&world, Thread, number, line, ADA, "/kubeops explain");
+    told(&world, Review, number, review, ADA, "/kubeops explain");
+    eventually("the webhooks are read", || (world.server.at().get("/status")["pending_deliveries"] == 0).then_some(()));
+    assert_eq!(world.server.at().requests_of("OPS-1")[0]["pull"], json!(null), "its number is not noted yet");
+    world.github.goes_away(false);
+    signed(&world, line, "+1");
+    assert_eq!(replies(&world, line).len(), 1);
+    assert!(answer(&world, number, review).contains("`OPS-1`"));
+}
+
+#[test]
 fn a_kill_between_an_effect_its_record_and_the_answer_leaves_one_of_each_in_a_thread_and_for_a_review() {
     let points = ["command.effect", "command.kept", "command.reacted", "command.answered"];
     for (place, point) in points.map(|point| (Thread, point)).into_iter().chain([(Review, "command.carried-out"), (Review, "command.answered")]) {

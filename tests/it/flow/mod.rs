@@ -27,6 +27,7 @@ mod github_refused;
 mod mirror;
 mod noticed;
 mod outage;
+mod own;
 mod policies;
 mod reconciled;
 mod reload;

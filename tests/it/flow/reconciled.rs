@@ -184,6 +184,15 @@ fn its_own_move_sets_nothing_off(jira: &FakeJira) {
     let event = server.at().all("/events").into_iter().find(|event| event["decisions"].to_string().contains("itself")).expect("an explanation");
     assert_eq!(event["decisions"][0]["message"], "no request was opened: KubeOps itself made this change, as KubeOps");
 
+    // Told without a user, of which a comment's author is ours.
+    let mut unnamed = ours.clone();
+    (unnamed["user"], unnamed["comment"]) = (Value::Null, json!({ "author": ours["user"] }));
+    unnamed["changelog"]["id"] = json!("76");
+    unnamed["timestamp"] = json!(unnamed["timestamp"].as_i64().expect("a time") + 500);
+    assert_eq!(server.at().ticket(&unnamed).word(), "202 accepted");
+    nothing_waits(&server);
+    assert_eq!(server.at().requests_of("OPS-7").len(), 1, "nothing was set off");
+
     // Of a move that no feedback makes, a person is the author, even with our account.
     let mut theirs = ours.clone();
     theirs["changelog"] = json!({ "id": "77", "items": [{ "field": "status", "fieldtype": "jira", "fieldId": "status", "fromString": "Planned", "toString": "Approved" }] });
@@ -334,6 +343,72 @@ fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
 }
 
 #[test]
+fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came_by_the_other_by_none() {
+    let mut world = super::heard::prepare();
+    let source = |name: &str| {
+        format!(
+            "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata:\n  name: {name}\nspec:\n  kind: github\n  \
+             authentication: {{ hmac: {{ secrets: [GITHUB_WEBHOOK_SECRET] }} }}\n  reconcile: {{ every: 1s }}\n"
+        )
+    };
+    world.server.edit_resource("github.yaml", |_| source("a-github") + "---\n" + &source("b-github"));
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.server.terminate();
+    let remark = |id: u64| FakeRemark::new(id, pull.number, "ada", "/kubeops explain");
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        repository.remarks = vec![remark(2)];
+    });
+    world.server.run();
+    let filed = eventually("it is filed", || Some(reconciled(&world.server)).filter(|filed| !filed.is_empty()));
+    assert_eq!(filed[0]["source"], "a-github");
+    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
+    for source in ["b-github", "a-github"] {
+        asked_again(&world.server, source);
+    }
+    assert_eq!(reconciled(&world.server).len(), 1);
+
+    // The next one comes by a webhook of a third source.
+    let second = remark(3);
+    let written = Timestamp::from_unix_millis(second.created * 1000).to_string().replace(".000Z", "Z");
+    let body = json!({
+        "action": "created", "issue": { "number": pull.number, "pull_request": { "url": "https://api.github.com" } },
+        "comment": {
+            "id": 3, "body": second.body, "user": { "login": "ada", "type": "User" }, "created_at": written, "updated_at": written,
+        },
+        "repository": { "full_name": SLUG }, "sender": { "login": "ada" },
+    });
+    assert_eq!(super::heard::tell(&world, "issue_comment", &body), "202 accepted");
+    nothing_waits(&world.server);
+    world.github.repository(SLUG, |repository| repository.remarks.push(second.clone()));
+    asked_again(&world.server, "a-github");
+    assert_eq!(reconciled(&world.server).len(), 1, "it is known by the other source's webhook");
+}
+
+#[test]
+fn commands_an_app_was_not_told_of_are_filed_as_well() {
+    let mut world = World::prepare_app(FakeGithub::start());
+    asks_github(&world.server);
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        repository.remarks = vec![FakeRemark::new(2, pull.number, "ada", "/kubeops explain")];
+        repository.write(RemarkPlace::Thread, pull.number, None, "ada", "/kubeops explain");
+        repository.write(RemarkPlace::Review, pull.number, None, "ada", "/kubeops explain");
+    });
+    eventually("they are answered", || {
+        let comment = world.github.remark(2).reactions.contains(&"+1".to_owned());
+        let in_thread = world.github.replies(9_000).iter().any(|reply| reply.body.contains("part by part"));
+        let of_review = world.github.pulls().remove(0).comments.iter().any(|said| said.contains("#pullrequestreview-9000"));
+        (comment && in_thread && of_review).then_some(())
+    });
+    asked_again(&world.server, "github");
+    assert_eq!(reconciled(&world.server).len(), 3, "each once");
+}
+
+#[test]
 fn a_command_on_a_line_and_one_in_a_review_that_nobody_told_of_are_filed_once() {
     let mut world = World::prepare(FakeGithub::start());
     asks_github(&world.server);
@@ -376,7 +451,7 @@ fn a_command_on_a_line_and_one_in_a_review_that_nobody_told_of_are_filed_once() 
 }
 
 #[test]
-fn what_an_apps_webhook_did_not_take_is_sent_again_once() {
+fn what_an_apps_webhook_did_not_take_is_sent_again_three_times_at_most() {
     let mut world = World::prepare_app(FakeGithub::start());
     asks_github(&world.server);
     let now = SystemClock.now().unix_seconds();
@@ -386,8 +461,8 @@ fn what_an_apps_webhook_did_not_take_is_sent_again_once() {
     });
     world.server.run();
     let asked = |world: &World| world.github.calls().iter().filter(|call| call.ends_with("/attempts")).count();
-    eventually("it is asked for", || (asked(&world) == 1).then_some(()));
+    eventually("it is asked for, and fails each time", || (asked(&world) == 3).then_some(()));
     asked_again(&world.server, "github");
-    assert_eq!(asked(&world), 1);
-    assert_eq!(world.server.at().metric("kubeops_reconcile_found_total", &["source=\"github\""]), 1.0);
+    assert_eq!(asked(&world), 3);
+    assert_eq!(world.server.at().metric("kubeops_reconcile_found_total", &["source=\"github\""]), 3.0);
 }

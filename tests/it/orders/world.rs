@@ -4,7 +4,7 @@ use super::forge::Memory;
 use kubeops::app::resources_dir;
 use kubeops::clock::Clock;
 use kubeops::feedback::{Account, FeedbackError, Outlet};
-use kubeops::forge::{AccountReport, Forge, ForgeError, Priority, Review};
+use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
 use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, Pipeline, Refusals, Rules, Told, Unseen};
@@ -54,6 +54,10 @@ impl Forges for OneForge {
         None
     }
     async fn git_refused(&self, _: &Repository) {}
+    async fn introduce(&self) {}
+    fn myself(&self, _: &Repository) -> Option<Myself> {
+        None
+    }
     async fn redeliver(&self, _: Timestamp) -> Result<u64, ForgeError> {
         Ok(0)
     }

@@ -72,6 +72,8 @@ macro_rules! contract_suite {
             an_update_that_fails_half_way_leaves_nothing,
             listings_filter_and_page_newest_first,
             the_newest_request_of_a_pull_request_is_found,
+            a_comment_that_comes_before_its_pull_requests_number_is_the_requests_once_it_is_noted,
+            of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept,
             a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answered,
             requests_that_change_the_same_files_are_found_while_they_may_matter,
             the_files_of_a_request_follow_its_plan_and_go_with_it,

@@ -9,7 +9,7 @@ use kubeops::store::{
     CommandAnswer, CommandComment, CommandState, PageQuery, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Signal, Store, StoreError,
     TaskFilter, TaskKind,
 };
-use kubeops::types::{CommitSha, ManifestPath, RequestId, Timestamp};
+use kubeops::types::{CommitSha, ManifestPath, RequestId, TaskId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};
 use std::sync::Arc;
 use std::time::Duration;
@@ -314,6 +314,69 @@ pub async fn commits_are_known_by_the_requests_that_have_or_pushed_them(store: A
     // One that a live request has is live, whoever else has it.
     assert_eq!(kept, [(commit("1"), true), (commit("2"), true), (commit("3"), false)].into());
     assert_eq!(store.commits_kept(&parsed("gitops"), &[]).await.expect("read"), [].into());
+}
+
+pub async fn a_comment_that_comes_before_its_pull_requests_number_is_the_requests_once_it_is_noted(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "OPS-1", Some("gitops"), at(0)).await;
+    let (_, other) = open_request(&*store, "OPS-2", Some("gitops"), at(0)).await;
+    let (conversation, line) = (RemarkPlace::Conversation, RemarkPlace::Thread);
+    let told = [
+        ("first", 7, conversation, 70),
+        ("again", 7, conversation, 70),
+        ("second", 7, conversation, 71),
+        ("stranger", 8, conversation, 72),
+        // The ids of each place are its own.
+        ("line", 7, line, 70),
+        ("line again", 7, line, 70),
+        ("review", 7, RemarkPlace::Review, 70),
+    ];
+    for (key, pull, place, id_there) in told {
+        let mut entry = dispatch(None, key, Vec::new());
+        let task = task(&id, TaskKind::Command, "", at(2)).id;
+        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at: RemarkAddress { pull, place, id: id_there }, task }];
+        store.dispatch(&[entry], at(2)).await.expect("dispatched");
+    }
+    assert_eq!(store.commands(&id).await.expect("the comments"), []);
+    let note = |id: RequestId, number: u64, now| {
+        let store = Arc::clone(&store);
+        async move {
+            let mut request = store.request(&id).await.expect("the request");
+            request.state = State::Proposed;
+            request.pull = Some(PullRef { number, url: format!("https://example.com/{number}") });
+            store.update_request(&request, &RequestUpdate { drop_tasks: true, ..Default::default() }, now).await.expect("written");
+        }
+    };
+    note(other.clone(), 9, at(3)).await;
+    note(id.clone(), 7, at(4)).await;
+    let asked = store.commands(&id).await.expect("the comments");
+    let seen: Vec<_> = asked.iter().map(|asked| (asked.at.pull, asked.at.to_string(), asked.state, asked.since)).collect();
+    assert_eq!(seen, ["comment 70", "comment 71", "line comment 70", "review 70"].map(|told| (7, told.to_owned(), CommandState::Asked, at(4))));
+    assert_eq!(store.commands(&other).await.expect("the comments"), []);
+    let owed = store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks");
+    assert_eq!((owed.len(), owed[0].kind, owed[0].lane.as_str(), owed[0].run_at), (1, TaskKind::Command, "gitops/pulls", at(4)));
+
+    // What was taken over once is not taken over again.
+    store.note_command(&CommandComment { state: CommandState::Told, ..asked[0].clone() }, &[]).await.expect("kept");
+    note(id.clone(), 7, at(5)).await;
+    assert_eq!(store.commands(&id).await.expect("the comments").len(), 3);
+}
+
+pub async fn of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "OPS-1", Some("gitops"), at(0)).await;
+    let comment = |comment: u64| {
+        let mut entry = dispatch(None, &format!("comment {comment}"), Vec::new());
+        let task = TaskId::from_parts(at(2), u128::from(comment));
+        let at = RemarkAddress { pull: 7, place: RemarkPlace::Conversation, id: comment };
+        entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at, task }];
+        entry
+    };
+    let all: Vec<_> = (1..=1_003).map(comment).collect();
+    store.dispatch(&all, at(2)).await.expect("dispatched");
+    let mut request = store.request(&id).await.expect("the request");
+    request.pull = Some(PullRef { number: 7, url: "https://example.com/7".to_owned() });
+    store.update_request(&request, &RequestUpdate::default(), at(3)).await.expect("written");
+    let kept: Vec<u64> = store.commands(&id).await.expect("the comments").iter().map(|asked| asked.at.id).collect();
+    assert_eq!((kept.len(), kept.first(), kept.last()), (1_000, Some(&4), Some(&1_003)));
 }
 
 pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answered(store: Arc<dyn Store>) {

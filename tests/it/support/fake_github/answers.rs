@@ -1,6 +1,6 @@
 //! How the fake answers: held against what GitHub publishes, then a fault, then who asks, then what is asked.
 
-use super::{Fault, Seen, State, TOKEN, Time};
+use super::{Fault, OURSELVES, Seen, State, TOKEN, Time};
 use crate::support::loopback::{Answer, Delivery, Request};
 use crate::support::{github_graphql, github_openapi};
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ impl State {
     fn authorised(&mut self, request: &Request, call: &Call<'_>) -> Answer {
         let shown = request.headers.get("authorization").and_then(|shown| shown.strip_prefix("Bearer ")).unwrap_or_default();
         let now = self.now();
-        if call.path.starts_with("/app/") || call.path.ends_with("/installation") {
+        if call.path == "/app" || call.path.starts_with("/app/") || call.path.ends_with("/installation") {
             let described = self.described(call.path);
             let Some(app) = &mut self.app else { return error(401, "A JSON web token could not be decoded", json!([])) };
             if let Err(refused) = app.admits(shown, now) {
@@ -118,6 +118,11 @@ impl State {
         let mut answer = match () {
             () if left == 0 => error(403, "API rate limit exceeded for user ID 1.", json!([])),
             () if resource == "graphql" => self.graphql(call),
+            () if call.path == "/user" && self.hides_the_user => error(403, "Resource not accessible by integration", json!([])),
+            () if call.path == "/user" => {
+                let name = "private-user-response-with-public-and-private-profile-information";
+                json_answer(200, &github_openapi::example_with(name, json!({ "login": OURSELVES, "id": 77 })))
+            }
             () => self.led_on(call).unwrap_or_else(|| self.act(call)),
         };
         if let Some(known) = request.headers.get("if-none-match") {

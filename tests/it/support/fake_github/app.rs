@@ -113,6 +113,7 @@ impl FakeApp {
     pub(super) fn act(&mut self, method: &str, path: &str, query: &str, now: i64) -> Answer {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match (method, parts.as_slice()) {
+            ("GET", ["app"]) => json_answer(200, &example_with("integration", json!({ "id": self.id, "slug": "kubeops" }))),
             ("GET", ["repos", owner, _, "installation"]) => match self.installations.get(*owner) {
                 Some(id) => json_answer(200, &example_with("installation", json!({ "id": id, "app_id": self.id }))),
                 None => error(404, "Not Found", json!([])),

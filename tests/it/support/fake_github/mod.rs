@@ -24,6 +24,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// The login of the user the token is of.
+pub const OURSELVES: &str = "kubeops-bot";
 pub const TOKEN: &str = "ghp_fakefakefakefake0123456789";
 /// The repository there is from the beginning.
 pub const SLUG: &str = "acme/gitops";
@@ -73,6 +75,8 @@ struct State {
     begun: Option<i64>,
     changes: i64,
     app: Option<FakeApp>,
+    /// Whether it tells nobody whose a token is.
+    hides_the_user: bool,
     /// What GitHub would not have taken.
     violations: Vec<String>,
     /// Until when the last call that changes something is under way, and how many were under way together at most.
@@ -116,6 +120,7 @@ impl FakeGithub {
             begun: None,
             changes: 0,
             app: None,
+            hides_the_user: false,
             violations: Vec::new(),
             busy_until: None,
             most_at_once: 0,
@@ -174,6 +179,11 @@ impl FakeGithub {
             let state = lock(&state);
             user == "x-access-token" && state.who(password).is_some()
         }
+    }
+
+    /// It tells nobody whose a token is, as to tokens that are no user's.
+    pub fn hide_the_user(&self) {
+        self.state().hides_the_user = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,9 +1,11 @@
 //! A reviewer steers a request from its pull request: commands in comments, believed only as GitHub itself tells them.
 
+use super::edits;
 use super::github::World;
 use super::heard::{nothing_owed, prepare, tell, try_to_tell};
 use crate::support::fake_github::{FakePull, FakeRemark, SLUG};
 use crate::support::server::eventually;
+use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 
 /// Who may write, and who may not.
@@ -185,6 +187,35 @@ fn what_is_open_is_held_and_released_and_what_is_merged_is_taken_back_by_a_comme
         taken_back["message"].as_str().is_some_and(|message| message.contains("with the namespace payments goes everything in it")),
         "{taken_back:#}"
     );
+}
+
+#[test]
+fn a_merged_change_is_extended_and_taken_back_by_comments_on_its_pull_request() {
+    let mut world = ready();
+    world.server.upstream.write("main", edits::PATH, edits::DEPLOYMENT);
+    world.server.edit_resource("replicas-request.yaml", |text| text.replacen("\nspec:\n", "\nspec:\n  ttl: 2h\n", 1));
+    world.server.run();
+    world.server.at().ticket(&edits::replicas("OPS-1", "web", 6.0));
+    let request = world.server.at().settled("OPS-1", "proposed");
+    let upstream = &world.server.upstream;
+    upstream.git(&["update-ref", "refs/heads/main", request["branch"].as_str().expect("a branch")]);
+    let tip = upstream.tip("main").expect("a tip").to_string();
+    world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(tip.clone())));
+    let event = json!({ "action": "closed", "number": 1, "pull_request": { "number": 1, "merged": true, "updated_at": "2026-11-20T12:00:01Z" }, "repository": { "full_name": SLUG } });
+    assert_eq!(tell(&world, "pull_request", &event), "202 accepted");
+    let end = |request: &serde_json::Value| request["expires_at"].as_str().expect("an end").parse::<Timestamp>().expect("a moment");
+    let before = end(&world.server.at().settled("OPS-1", "merged"));
+    let id = comment(&world, 1, ADA, "/kubeops extend 4h");
+    signed(&world, id, "+1");
+    let extended = world.server.at().settled("OPS-1", "merged");
+    assert_eq!(end(&extended), before.plus(std::time::Duration::from_secs(4 * 3600)));
+    let id = comment(&world, 1, ADA, "/kubeops revert it made things worse");
+    signed(&world, id, "+1");
+    let undo = world.server.at().settled(&format!("revert of {}", request["id"].as_str().expect("an id")), "proposed");
+    let number = undo["pull"]["number"].as_u64().expect("a number");
+    assert_eq!(world.server.upstream.show(edits::PATH, undo["branch"].as_str().expect("a branch")), edits::DEPLOYMENT);
+    let opened = pull(&world, number);
+    assert!(opened.title.starts_with("Revert \"") && opened.body.contains("it made things worse"), "{opened:?}");
 }
 
 #[test]

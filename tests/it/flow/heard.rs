@@ -90,7 +90,16 @@ fn a_merge_and_a_close_are_heard_at_once_and_believed_only_as_github_itself_tell
     assert_eq!(tell(&world, "pull_request", &body), "200 duplicate");
     assert_eq!(tell(&world, "pull_request", &of_pull("closed", second.number, "Acme/GitOps", json!({ "merged": false }))), "202 accepted");
     world.server.at().settled("OPS-1", "merged");
-    world.server.at().settled("OPS-2", "declined");
+    let declined = world.server.at().settled("OPS-2", "declined");
+
+    // A person thinks better of it, and has GitHub restore the branch.
+    let (branch, commit) = (declined["branch"].as_str().expect("a branch"), declined["commit"].as_str().expect("a commit"));
+    eventually("the branch is gone", || world.server.upstream.tip(branch).is_none().then_some(()));
+    world.server.upstream.git(&["update-ref", &format!("refs/heads/{branch}"), commit]);
+    world.github.person(second.number, |pull| pull.state = "open");
+    assert_eq!(tell(&world, "pull_request", &of_pull("reopened", second.number, "acme/gitops", json!({}))), "202 accepted");
+    let again = world.server.at().settled("OPS-2", "proposed");
+    assert!(again["message"].as_str().is_some_and(|message| message.contains("was opened again")), "{again:#}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Merged changes that are taken back: at the end of their time, because what asked for them is over, or because somebody wants it.
 
+use super::applied;
 use super::edits::{DEPLOYMENT, PATH, body, replicas};
 use super::github::World;
 use super::storms::{self, alert_in, merge};
@@ -389,6 +390,33 @@ fn a_branch_that_cannot_be_deleted_does_not_make_a_merged_change_fail() {
     assert!(at.api("POST", &format!("/requests/{}/retry", id(&given_up)), None).status < 300);
     eventually("the branch is gone", || upstream.tip(branch).is_none().then_some(()));
     assert!(messages(&at.settled(KEY, "merged")).contains(&"what gave up is tried again: withdraw"));
+}
+
+#[test]
+fn a_time_that_a_parameter_gives_begins_with_the_word_that_the_change_is_in_force() {
+    let mut server = prepare("  ttl: { after: \"string(int(parameters.replicas)) + 'h'\", from: applied }\n");
+    applied::listen(&server);
+    let warp = Warp::of(&mut server);
+    server.run();
+    let request = merged(&server);
+    assert_eq!((&request["changes"]["ttl"], &request["expires_at"]), (&json!("6h"), &Value::Null));
+    // However long that takes.
+    warp.to(20 * HOUR);
+    let refused = refused(&server, &format!("/requests/{}/extend", id(&request)), Some(&json!({ "by": "2h" })));
+    assert!(refused.contains("begins once it is in force"), "{refused}");
+    let tip = server.upstream.tip("main").expect("a tip").to_string();
+    let says = |second: &str| {
+        let body = applied::notification("web", &tip, "Healthy", &json!({ "name": "prod-eu" }), &json!([]), second);
+        assert_eq!(applied::tell_argocd(&server, &body).expect("an answer").word(), "202 accepted");
+    };
+    says("1");
+    assert!(server.at().settled(KEY, "applied")["expires_at"].is_string());
+    warp.to(25 * HOUR);
+    server.at().settled(KEY, "applied");
+    warp.to(26 * HOUR + 120);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert_eq!(server.upstream.show(PATH, undo["branch"].as_str().expect("a branch")), DEPLOYMENT);
+    assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"]);
 }
 
 #[test]

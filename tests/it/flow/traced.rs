@@ -1,6 +1,6 @@
 //! Why did this change? Whatever an auditor has in hand leads to the whole chain.
 
-use super::storms::merge;
+use super::storms::{self, alert_in, merge};
 use crate::support::server::{Connection, TestServer, eventually, ticket};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -94,4 +94,17 @@ fn an_event_that_opened_nothing_is_traced_with_the_reason() {
     assert_eq!(unknown.status, 404);
     let refused = server.cli(&["trace", "OPS-8"]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("nothing is kept about this"));
+}
+
+#[test]
+fn the_fingerprint_of_an_alert_leads_to_what_became_of_it() {
+    let mut server = storms::prepare("");
+    server.run();
+    let alert = alert_in("web", "storefront", 6, 1);
+    storms::tell(&server, std::slice::from_ref(&alert));
+    let proposed = server.at().settled("prod-eu/web/storefront", "proposed");
+    let found = trace(server.at(), alert["fingerprint"].as_str().expect("a fingerprint"));
+    assert_eq!(ids(&found), [proposed["id"].as_str().expect("an id")]);
+    assert_eq!(found["requests"][0]["events"][0]["type"], "alert.firing", "{found:#}");
+    assert_eq!(ids(&trace(server.at(), "ffffffffffffffff")), [] as [&str; 0]);
 }

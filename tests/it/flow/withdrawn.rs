@@ -157,6 +157,39 @@ fn what_becomes_of_an_open_pull_request_is_the_authors_to_say() {
 }
 
 #[test]
+fn an_author_may_keep_what_is_open_without_a_word() {
+    let mut server = prepare("  withdraw: { types: [alert.resolved], open: keep }\n");
+    server.run();
+    let key = "prod-eu/web/storefront";
+    tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+    server.at().settled(key, "proposed");
+    tell(&server, &[resolved("web", "storefront", 2), alert_in("web", "checkout", 6, 2)]);
+    // What was told with it is done.
+    server.at().settled("prod-eu/web/checkout", "proposed");
+    let kept = settled_without_tasks(&server, key, "proposed");
+    assert_eq!((&pull(&server, &kept)["state"], &pull(&server, &kept)["comments"]), (&json!("open"), &json!([])));
+}
+
+#[test]
+fn a_ticket_that_is_deleted_takes_its_request_back() {
+    let mut server = TestServer::prepare();
+    server.edit_resource("namespace-request.yaml", |text| {
+        text.replacen("  correlate:", "  withdraw: { types: [jira.issue.deleted] }\n  correlate:", 1)
+    });
+    server.run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    server.at().settled("OPS-1", "proposed");
+    let mut deleted = ticket("OPS-1", "payments");
+    deleted["webhookEvent"] = json!("jira:issue_deleted");
+    deleted["timestamp"] = json!(deleted["timestamp"].as_i64().expect("a time") + 1000);
+    deleted.as_object_mut().expect("an object").remove("changelog");
+    assert_eq!(server.at().ticket(&deleted).word(), "202 accepted");
+    let withdrawn = settled_without_tasks(&server, "OPS-1", "withdrawn");
+    assert_eq!(withdrawn["message"], "withdrawn: OPS-1 was deleted");
+    assert_eq!(pull(&server, &withdrawn)["state"], "closed");
+}
+
+#[test]
 fn a_kill_after_the_comment_was_written_costs_a_look_and_no_second_one() {
     let mut server = prepare("  withdraw: { types: [alert.resolved], open: comment }\n");
     server.set("KUBEOPS_FAILPOINT", "retract.said").run();

@@ -32,6 +32,11 @@ impl FromStr for EventType {
 }
 
 impl EventType {
+    /// Whether it is what a delivery tool says of a deployment.
+    pub fn is_deployment(&self) -> bool {
+        self.0.starts_with("deployment.")
+    }
+
     /// Whether it is about an alert: then somebody is waiting for a fire to be put out.
     pub fn is_alert(&self) -> bool {
         self.0.starts_with("alert.")

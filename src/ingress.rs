@@ -19,6 +19,7 @@ mod kinds;
 mod mapping;
 mod model;
 mod reconcile;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,7 @@ pub use model::{
 pub use reconcile::{Asks, Reconcile};
 
 use crate::event::Occurrence;
-use crate::types::{SecretName, SourceName, SpecError, Timestamp};
+use crate::types::{RepositoryName, SecretName, SourceName, SpecError, Timestamp};
 use ipnet::IpNet;
 use json::Part;
 use secrecy::{ExposeSecret, SecretString};
@@ -136,6 +137,7 @@ pub struct Source {
     name: SourceName,
     kind: &'static kinds::Kind,
     description: Option<String>,
+    repositories: Vec<RepositoryName>,
     proof: authentication::Proof,
     allow_from: Vec<IpNet>,
     limits: Limits,
@@ -209,6 +211,16 @@ impl Source {
     /// What it is for.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
+    }
+
+    /// The repositories it is bound to; none named where it may speak of every one.
+    pub fn repositories(&self) -> &[RepositoryName] {
+        &self.repositories
+    }
+
+    /// Whether what it says of a repository counts.
+    pub fn may_speak_of(&self, repository: &RepositoryName) -> bool {
+        self.repositories.is_empty() || self.repositories.contains(repository)
     }
 
     /// Every type its events can have; none when the body decides.

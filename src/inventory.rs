@@ -64,6 +64,9 @@ pub struct ClusterSpec {
     /// Name of the `Calendar` that says when changes to it may take effect; without one always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarName>,
+    /// What delivery tools call it beside its name: names, such as `in-cluster`, and addresses of its API server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// Labels, for choosing and for templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -76,6 +79,13 @@ pub struct Repository {
     pub name: RepositoryName,
     /// Its settings.
     pub spec: RepositorySpec,
+}
+
+impl Repository {
+    /// Whether comments in its pull requests steer requests: those of the local forge have none.
+    pub fn is_steered_by_comments(&self) -> bool {
+        matches!(self.spec.forge, ForgeSpec::Github { .. })
+    }
 }
 
 /// A channel as configured.
@@ -191,6 +201,22 @@ impl Inventory {
         })
     }
 
+    /// The cluster that a delivery tool means by a name or an address: by its own name, else by an alias.
+    pub fn cluster_called(&self, called: &str) -> Option<(&ClusterName, &Arc<ClusterSpec>)> {
+        let is_it = |alias: &String| same_name(alias, called);
+        self.clusters.get_key_value(called).or_else(|| self.clusters.iter().find(|(_, spec)| spec.aliases.iter().any(is_it)))
+    }
+
+    /// What is wrong with a cluster's aliases beside the clusters there are: a name that means two clusters means neither.
+    pub fn check_aliases(&self, name: &ClusterName, spec: &ClusterSpec) -> Vec<SpecError> {
+        let check = |(index, alias): (usize, &String)| {
+            let other = self.cluster_called(alias).filter(|(other, _)| *other != name)?.0;
+            let message = format!("{:?} means the cluster {other} as well", alias.chars().take(80).collect::<String>());
+            Some(SpecError::new(format!("/aliases/{index}"), message).hint("have each delivery tool send the cluster's own name"))
+        };
+        spec.aliases.iter().enumerate().filter_map(check).collect()
+    }
+
     /// What is wrong between clusters and repositories: per cluster, errors with pointers into its spec.
     pub fn check_cluster(&self, spec: &ClusterSpec) -> Vec<SpecError> {
         if self.repositories.contains_key(&spec.repository) {
@@ -199,6 +225,11 @@ impl Inventory {
         let unknown = unknown("repository", spec.repository.as_str(), self.repositories.keys());
         vec![SpecError::new("/repository", unknown.to_string()).hint("add a document of kind Repository with this name, or correct the name")]
     }
+}
+
+/// Whether two names of a cluster are one; an address may end with a slash.
+fn same_name(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
 }
 
 fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a (impl AsRef<str> + 'a)>) -> Unknown {

@@ -11,6 +11,7 @@ mod member;
 mod oscillation;
 mod remark;
 mod reverts;
+mod runs;
 mod steering;
 
 pub use changes::{Changes, Expiry, FirstPlan};
@@ -21,6 +22,7 @@ pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use remark::{RemarkAddress, RemarkPlace};
 pub use reverts::{Place, RevertCause, Reverts};
+pub use runs::{FinishedRun, RunOutcome};
 pub use steering::{Reminded, Steering};
 
 use crate::event::Event;

@@ -275,15 +275,60 @@ CREATE TABLE deployments (
     revision    TEXT    NOT NULL,
     -- The name of a cluster; empty where nobody said one.
     cluster     TEXT    NOT NULL,
+    -- Directories of the repository, a line each; empty where nobody said any.
+    paths       TEXT    NOT NULL,
+    -- Whether the repository names whoever said it.
+    named       INTEGER NOT NULL,
     standing    TEXT    NOT NULL CHECK (standing IN ('applied', 'degraded', 'failed')),
     message     TEXT,
     -- When, by the sender's word.
     at          INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
-    PRIMARY KEY (repository, application, cluster, revision, standing)
+    PRIMARY KEY (repository, application, cluster, paths, revision, standing)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deployments_newest ON deployments (repository, at);
 CREATE INDEX deployments_recorded ON deployments (recorded_at);
+
+-- Which objects a request's change adds, kept by the trigger: who is meant when a run is said to be finished. `heard` is the last event
+-- before it was first planned: what was said of that name until then is of another run.
+CREATE TABLE request_objects (
+    name      TEXT    NOT NULL,
+    kind      TEXT    NOT NULL,
+    namespace TEXT    NOT NULL,
+    request   INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    heard     INTEGER NOT NULL,
+    PRIMARY KEY (name, kind, namespace, request)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_objects_request ON request_objects (request);
+CREATE TRIGGER requests_add AFTER UPDATE OF changes ON requests WHEN NEW.changes IS NOT OLD.changes BEGIN
+    DELETE FROM request_objects WHERE request = NEW.seq AND (name, kind, namespace) NOT IN (
+        SELECT o.value ->> '$.object.name', o.value ->> '$.object.kind', coalesce(o.value ->> '$.object.namespace', '')
+        FROM json_each(NEW.changes, '$.objects') o WHERE o.value ->> '$.action' = 'added' AND o.value ->> '$.object.name' IS NOT NULL);
+    INSERT OR IGNORE INTO request_objects (name, kind, namespace, request, heard)
+    SELECT o.value ->> '$.object.name', o.value ->> '$.object.kind', coalesce(o.value ->> '$.object.namespace', ''), NEW.seq,
+        coalesce((SELECT max(seq) FROM events), 0)
+    FROM json_each(NEW.changes, '$.objects') o WHERE o.value ->> '$.action' = 'added' AND o.value ->> '$.object.name' IS NOT NULL;
+END;
+
+-- What was said of the end of runs; `event` is the first that said it.
+CREATE TABLE run_ends (
+    name        TEXT    NOT NULL,
+    kind        TEXT    NOT NULL,
+    -- Empty where it has none, or nobody said one.
+    namespace   TEXT    NOT NULL,
+    -- `*` where nobody said one.
+    api_group   TEXT    NOT NULL,
+    -- The name of a cluster; empty where nobody said one.
+    cluster     TEXT    NOT NULL,
+    -- When, by the sender's word.
+    at          INTEGER NOT NULL,
+    outcome     TEXT    NOT NULL CHECK (outcome IN ('failed', 'succeeded')),
+    message     TEXT,
+    event       INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (name, kind, namespace, api_group, cluster, at, outcome)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_ends_recorded ON run_ends (recorded_at);
 
 CREATE TABLE timeline (
     seq        INTEGER PRIMARY KEY,

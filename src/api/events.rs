@@ -55,7 +55,9 @@ pub(super) async fn list_events(state: State, query: web::Query<EventsQuery>) ->
     responses((status = 200, description = "The event.", body = EventView)))]
 #[get("/events/{id}")]
 pub(super) async fn show_event(state: State, At(id): At<EventId>) -> Result<web::Json<EventView>, ApiError> {
-    Ok(web::Json(state.timed(state.store().event(&id)).await?.into()))
+    let event = state.timed(state.store().event(&id)).await?;
+    let deployment = if event.kind.is_deployment() { state.parts.operations.what_counts(&event).await } else { Vec::new() };
+    Ok(web::Json(EventView { deployment, ..event.into() }))
 }
 
 /// Which deliveries are wanted.

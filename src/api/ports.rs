@@ -2,8 +2,8 @@
 //! Nothing here knows HTTP beyond the headers a delivery came with.
 
 use crate::request::Request;
-use crate::store::PullRecord;
 use crate::store::inbox::InboxCounts;
+use crate::store::{EventRecord, PullRecord};
 use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, SpecDuration, Timestamp};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
@@ -155,6 +155,10 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Conflict` when it cannot be read any more.
     async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError>;
+
+    /// What becomes of what an event says of a deployment, a sentence for each repository that it can be of; nothing of other events,
+    /// and of one whose delivery is gone or cannot be read any more.
+    async fn what_counts(&self, event: &EventRecord) -> Vec<String>;
 
     /// What a request changes.
     ///

@@ -15,7 +15,7 @@ pub use resources::{AutomationView, CalendarView, ChannelView, ClusterView, Repo
 pub use trace::{ToldView, TraceView, TracedDelivery, TracedRequest};
 
 use crate::event::{Event, EventType};
-use crate::request::{HeldUp, PullRef, Request, State, TimelineEntry};
+use crate::request::{FinishedRun, HeldUp, PullRef, Request, RunOutcome, State, TimelineEntry};
 use crate::store::{Decision, Delivery, DeliveryState, EventRecord, Role, Task, TaskKind, TaskState, TokenRecord};
 use crate::types::{AutomationName, BranchName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, TaskId, Timestamp, TokenId};
 use crate::validate::Finding;
@@ -69,6 +69,8 @@ pub struct RequestView {
     /// When its time to live is over; null while its clock does not run.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    /// The runs (a Job, a PipelineRun) its change added that are finished, once it is merged.
+    pub runs: Vec<RunView>,
     /// The request whose change it takes back.
     #[schema(value_type = Option<String>)]
     pub reverts: Option<RequestId>,
@@ -83,6 +85,37 @@ pub struct RequestView {
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+}
+
+/// A run that a change added, and that is finished.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunView {
+    /// Group and version of the object.
+    #[serde(rename = "apiVersion")]
+    #[schema(example = "tekton.dev/v1")]
+    pub api_version: String,
+    /// Its kind.
+    #[schema(example = "PipelineRun")]
+    pub kind: String,
+    /// Its namespace, where the file says one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// succeeded or failed.
+    #[schema(value_type = String, example = "succeeded")]
+    pub outcome: RunOutcome,
+    /// What was said about it.
+    pub message: Option<String>,
+    /// When it ended, by the word of whoever said so.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+impl From<FinishedRun> for RunView {
+    fn from(run: FinishedRun) -> Self {
+        let FinishedRun { object, outcome, message, at } = run;
+        Self { api_version: object.api_version, kind: object.kind, namespace: object.namespace, name: object.name, outcome, message, at }
+    }
 }
 
 /// What holds a request up.
@@ -264,6 +297,8 @@ pub struct EventView {
     /// Requests it opened or joined.
     #[schema(value_type = Vec<String>)]
     pub requests: Vec<RequestId>,
+    /// What becomes of what it says of a deployment, a sentence for each repository; empty in a list of events.
+    pub deployment: Vec<String>,
 }
 
 /// Why an automation did, or did not, take an event.
@@ -398,6 +433,7 @@ impl From<Request> for RequestView {
             member_count: members,
             pull,
             expires_at: steering.expires_at,
+            runs: steering.runs.into_iter().map(RunView::from).collect(),
             reverts: steering.reverts.map(|reverts| reverts.request),
             reverted_by: steering.reverted_by,
             held,
@@ -423,7 +459,7 @@ impl From<Task> for TaskView {
 impl From<EventRecord> for EventView {
     fn from(record: EventRecord) -> Self {
         let EventRecord { id, delivery, source, kind, subject, time, recorded_at, repeats, decisions, requests } = record;
-        Self { id, delivery, source, kind, subject, time, recorded_at, repeats, decisions, requests }
+        Self { id, delivery, source, kind, subject, time, recorded_at, repeats, decisions, requests, deployment: Vec::new() }
     }
 }
 

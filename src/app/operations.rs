@@ -4,9 +4,9 @@ use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetVi
 use crate::forge::local::Person;
 use crate::forge::{AccountReport, Calls, ForgeError, Review, WindowReport};
 use crate::inventory::ForgeSpec;
-use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError};
+use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError, events_of, what_counts};
 use crate::request::Request;
-use crate::store::{PageQuery, PullRecord, RequestFilter};
+use crate::store::{EventRecord, PageQuery, PullRecord, RequestFilter};
 use crate::types::{ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, TreeDiff};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -110,6 +110,13 @@ impl api::Operations for PeoplesOperations {
         let requests = self.pipeline.replay(id, actor).await?;
         self.wake.notify_one();
         Ok(requests)
+    }
+
+    async fn what_counts(&self, event: &EventRecord) -> Vec<String> {
+        let Some(delivery) = &event.delivery else { return Vec::new() };
+        let Ok(delivery) = self.pipeline.store.delivery(delivery).await else { return Vec::new() };
+        let events = events_of(&self.pipeline.rules, &delivery).unwrap_or_default();
+        events.iter().filter(|told| told.id == event.id).flat_map(|told| what_counts(&self.pipeline.rules, told)).collect()
     }
 
     async fn request_diff(&self, id: &RequestId) -> Result<Diff, api::OperationError> {

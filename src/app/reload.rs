@@ -3,6 +3,7 @@
 use super::resources_dir::{self, whole};
 use super::sealing::SecretsInForce;
 use crate::clock::Clock;
+use crate::feedback::wrong_form;
 use crate::git::Signing;
 use crate::ingress::{SecretFinding, SecretLookup, SecretProblem};
 use crate::pipeline::{InForce, Rules};
@@ -129,6 +130,13 @@ impl Reloader {
                     }
                 }
             }
+        }
+        for channel in set.inventory.channels.values() {
+            let name = channel.spec.secret();
+            let Some(form) = found.get(name).and_then(|secret| wrong_form(&channel.spec, secret)) else { continue };
+            let message = format!("the secret {name} of channel {} does not have the form wanted: {form}", channel.name);
+            let resource = Some(format!("Channel/{}", channel.name));
+            problems.extend(set.secret_problem(name, &message).into_iter().filter(|problem| problem.resource == resource));
         }
         if problems.is_empty() { Ok(found) } else { Err(problems) }
     }

@@ -4,7 +4,7 @@
 use super::{Automation, EVENT_VARIABLES, SpecError, compile_at};
 use crate::expression::{Expression, Scope};
 use crate::types::{ChannelName, ParseError};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -31,6 +31,7 @@ pub struct FeedbackSpec {
     pub link: bool,
     /// What else is done, and other words, by what there is to tell.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "by_news")]
     pub on: BTreeMap<News, NewsSpec>,
 }
 
@@ -117,6 +118,13 @@ impl FromStr for News {
             .find(|news| news.as_str() == text)
             .ok_or_else(|| ParseError::new("state to tell of", text, format!("known are {}", known())))
     }
+}
+
+/// A field for each piece of news there is: a word that is none is refused where it stands.
+fn by_news(generator: &mut SchemaGenerator) -> Schema {
+    let spec = generator.subschema_for::<NewsSpec>();
+    let fields: Map<String, Value> = News::ALL.into_iter().map(|news| (news.as_str().to_owned(), spec.clone().to_value())).collect();
+    json_schema!({ "type": "object", "additionalProperties": false, "properties": fields })
 }
 
 fn is_usual(told: &[News]) -> bool {

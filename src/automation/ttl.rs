@@ -19,7 +19,7 @@ pub enum TtlSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TtlWithSpec {
-    /// The time: `4h`, or CEL over `event` and `parameters` that gives that (`null`: for good).
+    /// The time: `4h`, or CEL over `event` and `parameters` that gives that (`null`: for good). From `finished` on it may be `0s`.
     pub after: String,
     /// What the time begins with.
     #[serde(default)]
@@ -44,6 +44,8 @@ pub enum TtlBegin {
     Merged,
     /// The first word of a delivery tool that the change is in force.
     Applied,
+    /// The end of every run (a Job, a PipelineRun) that the change added.
+    Finished,
 }
 
 impl TtlSpec {

@@ -4,7 +4,7 @@ use super::local::{Payload, Resources, known_automation};
 use super::output::{self, Colour, OutputFormat, paint, printable};
 use crate::automation::Automation;
 use crate::event::{Event, EventType};
-use crate::pipeline::{Rules, explain as decisions_on};
+use crate::pipeline::{Rules, explain as decisions_on, what_counts};
 use crate::store::Decision;
 use crate::types::AutomationName;
 use serde_json::json;
@@ -65,6 +65,7 @@ pub fn of_event(rules: &Rules, event: &Event, decisions: &[Decision]) -> String 
         }
         lines.extend(decision.message.iter().map(|message| format!("    {}", printable(message))));
     }
+    lines.extend(what_counts(rules, event).iter().map(|line| format!("  {}", printable(line))));
     lines.join("\n")
 }
 

@@ -74,7 +74,7 @@ enum Command {
         #[arg(long)]
         correlation: Option<String>,
     },
-    /// Ask again for what failed, was rejected or declined
+    /// Ask again for what failed, was rejected or declined, and tell what could not be told
     #[command(after_help = "Example:\n  kubeops requests retry req_01k...")]
     Retry {
         /// The request.
@@ -301,8 +301,14 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         }
         if let Some(ttl) = request.pointer("/changes/ttl").and_then(Value::as_str) {
             let until = request.pointer("/expires_at").and_then(Value::as_str).map(|end| format!(", until {}", printable(end)));
-            lines.push(format!("  {:<11}{}{}", "wanted for", printable(ttl), until.unwrap_or_default()));
+            let from = match request.pointer("/changes/ttl_from").and_then(Value::as_str) {
+                Some("applied") => " once it is in force",
+                Some("finished") => " once what it runs is finished",
+                _ => "",
+            };
+            lines.push(format!("  {:<11}{}{from}{}", "wanted for", printable(ttl), until.unwrap_or_default()));
         }
+        lines.extend(runs(&request));
         for (name, pointer, standing) in
             [("undoes", "/reverts", None), ("undone by", "/reverted_by", request.get("undone").filter(|undone| undone.is_object()))]
         {
@@ -344,6 +350,18 @@ async fn show(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result
         lines.extend(diff.iter().map(|diff| output::diff(diff)));
         lines.join("\n")
     })
+}
+
+/// Its runs that are finished.
+fn runs(request: &Value) -> Vec<String> {
+    let runs = request.pointer("/runs").and_then(Value::as_array).into_iter().flatten();
+    let line = |run: &Value| {
+        let namespace = run["namespace"].as_str().map(|namespace| format!("{}/", printable(namespace))).unwrap_or_default();
+        let message = run["message"].as_str().map(|message| format!(": {}", printable(message))).unwrap_or_default();
+        let (kind, name, outcome, at) = (cell(run, "/kind"), cell(run, "/name"), cell(run, "/outcome"), cell(run, "/at"));
+        format!("  {:<11}{kind} {namespace}{name} {outcome} at {at}{message}", "run")
+    };
+    runs.map(line).collect()
 }
 
 /// What is still to be done, and why it is not done yet.
@@ -415,6 +433,8 @@ fn decisions(event: &Value) -> String {
             lines.push(format!("    {} {}", if predicate.value == Some(true) { "✓" } else { "✗" }, printable(&predicate.in_a_line())));
         }
     }
+    let deployment = event.pointer("/deployment").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(deployment.map(|line| format!("  {}", printable(line))));
     lines.join("\n")
 }
 

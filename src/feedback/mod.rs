@@ -68,6 +68,15 @@ impl Outlet {
     }
 }
 
+/// Why a secret cannot serve a channel, in words that tell nothing of it; none where it has the form.
+pub fn wrong_form(spec: &ChannelSpec, secret: &SecretString) -> Option<&'static str> {
+    match spec {
+        ChannelSpec::Jira(_) => None,
+        ChannelSpec::Webhook(_) => webhook::key(secret).is_none().then_some(webhook::FORM),
+        ChannelSpec::Slack(_) => slack::address_in(secret).is_none().then_some("the secret of a Slack channel is a URL that begins with https://"),
+    }
+}
+
 /// One thing to bring about at an issue. Each can be repeated: what is done already is found again and not done twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

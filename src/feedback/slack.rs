@@ -7,7 +7,7 @@ use super::{FeedbackError, Makings, Notice, Notifier, SecretSource};
 use crate::inventory::is_loopback;
 use crate::types::ChannelName;
 use async_trait::async_trait;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -34,10 +34,14 @@ impl Slack {
     /// The URL, as it is now.
     fn url(&self) -> Result<Url, FeedbackError> {
         let secret = (self.secret)().map_err(|message| self.http.setup(format!("there is no URL: {message}")))?;
-        let url = Url::parse(secret.expose_secret().trim()).ok();
-        let safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
-        url.filter(safe).ok_or_else(|| self.http.setup("the secret holds no URL that begins with https://"))
+        address_in(&secret).ok_or_else(|| self.http.setup("the secret holds no URL that begins with https://"))
     }
+}
+
+/// The URL that a secret holds; none where it may not be called.
+pub(super) fn address_in(secret: &SecretString) -> Option<Url> {
+    let safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
+    Url::parse(secret.expose_secret().trim()).ok().filter(safe)
 }
 
 #[async_trait]

@@ -9,13 +9,22 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use url::Url;
 
 /// Bytes a signing key may have.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// What a signing key looks like.
+pub(super) const FORM: &str = "a signing key is `whsec_` and 24 to 64 bytes in base64: `echo \"whsec_$(openssl rand -base64 32)\"` makes one";
+
+/// The bytes of a signing key; none where it does not have the form.
+pub(super) fn key(secret: &SecretString) -> Option<Vec<u8>> {
+    let encoded = secret.expose_secret().trim();
+    STANDARD.decode(encoded.strip_prefix("whsec_").unwrap_or(encoded)).ok().filter(|key| KEY_BYTES.contains(&key.len()))
+}
 
 /// One receiver.
 pub struct Webhook {
@@ -39,10 +48,9 @@ impl Webhook {
     /// The signature of a message.
     fn sign(&self, id: &str, timestamp: i64, body: &str) -> Result<String, FeedbackError> {
         let secret = (self.secret)().map_err(|message| self.http.setup(format!("there is no signing key: {message}")))?;
-        let encoded = secret.expose_secret().trim();
-        let key = STANDARD.decode(encoded.strip_prefix("whsec_").unwrap_or(encoded)).ok().filter(|key| KEY_BYTES.contains(&key.len()));
-        let wrong = || self.http.setup("its signing key is `whsec_` and 24 to 64 bytes in base64: `echo whsec_$(openssl rand -base64 32)` makes one");
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key.ok_or_else(wrong)?).map_err(|_| wrong())?;
+        let wrong = || self.http.setup(format!("its signing key does not have the form wanted: {FORM}"));
+        let key = key(&secret).ok_or_else(wrong)?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| wrong())?;
         mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
         Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
     }

@@ -59,6 +59,14 @@ impl Mirror {
         })
     }
 
+    /// Whether the mirror holds a commit. It looks at what is here, and fetches nothing.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub fn holds(&self, commit: &CommitSha) -> Result<bool, GitError> {
+        self.with_repository(|repository| Ok(repository.find_commit(oid(commit)?).is_ok()))
+    }
+
     /// Looks at a branch at the remote and tells whose it is.
     ///
     /// # Errors

@@ -38,11 +38,11 @@ struct State {
 
 /// One notification is one event about the application, whose `data` is the body with `deployment`.
 ///
-/// An occurrence is known by the application, its revisions and the state, so that a trigger which fires again says nothing new.
+/// An occurrence is known by the application, its revisions, its paths and the state, so that a trigger which fires again says nothing new.
 /// The application's `uid` tells apart those of several Argo CDs that have one name.
 fn read(document: Document<'_>) -> Result<Reading, IngressError> {
     let identity = Identity::WithBody(Vec::new());
-    let Value::Object(body) = document.body else { return Err(IngressError::malformed("", "a notification is an object")) };
+    let Value::Object(mut body) = document.body else { return Err(IngressError::malformed("", "a notification is an object")) };
     let state = state(&body)?;
     let Some(kind) = kind(&state) else { return Ok(Reading::unhandled(identity)) };
     let revisions = revisions(&body, &state, kind)?;
@@ -52,10 +52,12 @@ fn read(document: Document<'_>) -> Result<Reading, IngressError> {
     } else {
         (text(&body, "/operation/message")?, moment(&body, "/operation/finishedAt")?)
     };
-    let cluster = [text(&body, "/destination/name")?, text(&body, "/destination/server")?].into_iter().flatten().next();
+    let server = text(&body, "/destination/server")?;
     let deployment = Deployment {
         revisions,
-        cluster,
+        cluster: text(&body, "/destination/name")?.or_else(|| server.clone()),
+        server,
+        paths: paths(&mut body)?,
         application: state.application.clone(),
         message,
         urls: texts(&body, &["repositories"])?.unwrap_or_default(),
@@ -65,7 +67,7 @@ fn read(document: Document<'_>) -> Result<Reading, IngressError> {
         key.push(text(&body, place)?.unwrap_or_default());
     }
     key.extend([state.phase, state.health].map(Option::unwrap_or_default));
-    key.extend(deployment.revisions.iter().cloned());
+    key.extend(deployment.revisions.iter().chain(&deployment.paths).cloned());
     let occurrence =
         Occurrence { kind: event_type(kind)?, subject: state.application, time: time.unwrap_or(document.received_at), data: deployment.within(body) };
     Ok(Reading { sightings: vec![Sighting { occurrence, key: Some(key) }], identity, handled: true })
@@ -116,6 +118,14 @@ fn revisions(body: &Map<String, Value>, state: &State, kind: &str) -> Result<Vec
         }
     }
     Ok(Vec::new())
+}
+
+/// The paths of its sources. A source that is a chart has none, for which the template writes `null`.
+fn paths(body: &mut Map<String, Value>) -> Result<Vec<String>, IngressError> {
+    if let Some(Value::Array(paths)) = body.get_mut("paths") {
+        paths.retain(|path| !path.is_null() && *path != "");
+    }
+    Ok(texts(body, &["paths"])?.unwrap_or_default())
 }
 
 fn moment(body: &Map<String, Value>, place: &str) -> Result<Option<Timestamp>, IngressError> {

@@ -60,7 +60,8 @@ pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<
     });
     match (proof, reader) {
         (Some(proof), Some(reader)) if findings.errors.is_empty() => {
-            Ok(Source { name, kind, description: spec.description, proof, allow_from, limits, keep, reader, reconcile, warnings: findings.warnings })
+            let (description, repositories) = (spec.description, spec.repositories);
+            Ok(Source { name, kind, description, repositories, proof, allow_from, limits, keep, reader, reconcile, warnings: findings.warnings })
         }
         _ => Err(findings.errors),
     }

@@ -17,6 +17,10 @@ pub(super) struct Deployment {
     /// What was deployed, as the sender writes it: one for each repository it comes from.
     pub(super) revisions: Vec<String>,
     pub(super) cluster: Option<String>,
+    /// The address of its API server.
+    pub(super) server: Option<String>,
+    /// Directories of the repositories that it is made from.
+    pub(super) paths: Vec<String>,
     pub(super) application: String,
     pub(super) message: Option<String>,
     pub(super) urls: Vec<String>,
@@ -32,6 +36,8 @@ impl Deployment {
             "revision": revision,
             "revisions": revisions,
             "cluster": self.cluster,
+            "server": self.server,
+            "paths": self.paths,
             "application": self.application,
             "message": self.message,
             "url": self.urls,

@@ -30,9 +30,12 @@ pub(super) static KIND: Kind = Kind {
 /// <https://github.com/fluxcd/kustomize-controller/blob/main/api/v1beta2/condition_types.go>
 const SUCCEEDED: &str = "ReconciliationSucceeded";
 
+/// What the annotations of an object begin with that go into the metadata of its events.
+const ANNOTATED: &str = "event.toolkit.fluxcd.io";
+
 /// One event is one event about the object, whose `data` is the body with `deployment`.
 ///
-/// An occurrence is known by the object, its revision, the reason and the severity: the controllers say the same again at every
+/// An occurrence is known by the object, its revision and path, the reason and the severity: the controllers say the same again at every
 /// reconciliation that goes wrong.
 fn read(document: Document<'_>) -> Result<Reading, IngressError> {
     let identity = Identity::WithBody(Vec::new());
@@ -57,7 +60,7 @@ fn read(document: Document<'_>) -> Result<Reading, IngressError> {
     };
     let uid = text(&body, "/involvedObject/uid")?.unwrap_or_default();
     let mut key = vec![kind.to_owned(), subject.clone(), uid, deployment.cluster.clone().unwrap_or_default(), reason, severity];
-    key.extend(deployment.revisions.iter().cloned());
+    key.extend(deployment.revisions.iter().chain(&deployment.paths).cloned());
     let occurrence = Occurrence { kind: event_type(kind)?, subject, time, data: deployment.within(body) };
     Ok(Reading { sightings: vec![Sighting { occurrence, key: Some(key) }], identity, handled: true })
 }
@@ -82,8 +85,8 @@ fn object(body: &Map<String, Value>) -> Result<(String, String), IngressError> {
 
 /// What it says of the deployment.
 ///
-/// The controller takes the prefix from the keys of metadata that have the object's own group as one, and adds the alert's
-/// `eventMetadata`; older ones leave the prefix. An object made from an OCI artifact has the artifact's digest as `revision` and
+/// The controller takes the prefix from the keys of metadata that have the object's own group as one, and from the object's annotations
+/// that have [`ANNOTATED`], and adds the alert's `eventMetadata`; older ones leave the prefix. An object made from an OCI artifact has the artifact's digest as `revision` and
 /// the commit it was made from as `originRevision`.
 fn deployment(body: &Map<String, Value>, application: String) -> Result<Deployment, IngressError> {
     let none = Map::new();
@@ -94,8 +97,8 @@ fn deployment(body: &Map<String, Value>, application: String) -> Result<Deployme
     };
     let group = text(body, "/involvedObject/apiVersion")?.and_then(|version| version.split_once('/').map(|(group, _)| group.to_owned()));
     let said = |name: &str| {
-        let prefixed = group.as_ref().map(|group| format!("{group}/{name}"));
-        match metadata.get(name).or_else(|| metadata.get(prefixed.as_deref()?)) {
+        let prefixed = [group.as_deref(), Some(ANNOTATED)].into_iter().flatten().find_map(|prefix| metadata.get(&format!("{prefix}/{name}")));
+        match metadata.get(name).or(prefixed) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
             Some(_) => Err(IngressError::malformed("/metadata", format!("`{name}` is a text"))),
@@ -109,6 +112,8 @@ fn deployment(body: &Map<String, Value>, application: String) -> Result<Deployme
     Ok(Deployment {
         revisions: revision.into_iter().collect(),
         cluster: said("cluster")?,
+        server: None,
+        paths: said("path")?.into_iter().collect(),
         application,
         message: text(body, "/message")?,
         urls: said("url")?.into_iter().collect(),

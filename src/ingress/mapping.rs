@@ -4,7 +4,7 @@
 use super::identity::Identity;
 use super::json::Part;
 use super::kinds::{self, Document, Kind, MappingUse, Reading, Sighting, check_count, count_bytes, weight};
-use super::{IngressError, Mapping, SourceKind, SpecError};
+use super::{IngressError, Mapping, SourceKind, SpecError, run};
 use crate::event::{EventType, Occurrence};
 use crate::expression::{Expression, Scope};
 use crate::types::Timestamp;
@@ -165,6 +165,7 @@ impl Compiled {
             None => whole,
             Some(data) => evaluate("data", data, scope)?,
         };
+        run::check(kind.as_str(), &data).map_err(|message| wrong("data", message))?;
         Ok((Occurrence { kind, subject, time, data }, id))
     }
 }

@@ -1,7 +1,7 @@
 //! The `spec:` of a document of kind `Source`, as an author writes it.
 //! Pure shape: what fits together is decided in `check`. It holds the names of secrets, never a secret.
 
-use crate::types::{ChannelName, SecretName, SpecDuration};
+use crate::types::{ChannelName, RepositoryName, SecretName, SpecDuration};
 use serde::{Deserialize, Serialize};
 
 /// One configured webhook sender: its kind, how it proves itself, and what is read from its deliveries.
@@ -17,6 +17,10 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(required)]
     pub authentication: Option<Authentication>,
+    /// The repositories it may speak of: what it says of pull requests, pushes and deployments of others counts for nothing. Every one
+    /// unless given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<RepositoryName>,
     /// The addresses that may send, as CIDR (`192.0.2.0/24`) or single addresses; absent or empty means every address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_from: Vec<String>,

@@ -50,7 +50,7 @@ pub struct RepositorySpec {
     /// What commits are signed with; without it they are not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningSpec>,
-    /// What at GitHub says that a merged change is in force, beside delivery tools.
+    /// What at GitHub says that a merged change is in force, beside delivery tools, and which of their applications count.
     #[serde(default, skip_serializing_if = "AppliedBySpec::is_empty")]
     pub applied_by: AppliedBySpec,
     /// How soon after its merge a change should be in force, such as `30m`; later it is told that nobody has said so.
@@ -62,11 +62,14 @@ pub struct RepositorySpec {
     pub sealing: Option<Arc<SealingSpec>>,
 }
 
-/// What at GitHub says that a merged change is in force, by name; a `*` stands for any characters. A deployment to an environment that has
+/// What says that a merged change is in force, by name; a `*` stands for any characters. A deployment at GitHub to an environment that has
 /// the name of a cluster always does, for that cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AppliedBySpec {
+    /// Applications of delivery tools: where some are named, no other counts, and these do also where they say neither path nor cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<String>,
     /// Environments of deployments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<String>,

@@ -38,16 +38,23 @@ fn wind(request: &mut Request, now: Timestamp) {
         let within = request.changes.as_ref().and_then(|changes| changes.applied_within);
         request.steering.applied_by = within.map(|within| now.plus(within.get()));
     }
+    begin(request, now);
+}
+
+/// Begins the time to live where it has not begun, and what it begins with has come.
+pub(super) fn begin(request: &mut Request, now: Timestamp) {
     let begins = lifetime(request).filter(|lifetime| match lifetime.from {
         TtlBegin::Merged => request.state == State::Merged,
         TtlBegin::Applied => request.state == State::Applied,
+        TtlBegin::Finished => request.state.is_merged() && request.has_run(),
     });
     if let (Some(lifetime), None) = (begins, request.steering.expires_at) {
         request.steering.expires_at = Some(now.plus(lifetime.after.get()));
     }
 }
 
-fn lifetime(request: &Request) -> Option<&Lifetime> {
+/// How long it is wanted.
+pub(super) fn lifetime(request: &Request) -> Option<&Lifetime> {
     request.changes.as_ref()?.expiry.as_ref().map(|expiry| &expiry.lifetime)
 }
 
@@ -168,7 +175,7 @@ impl Pipeline {
         let rules = self.rules.current();
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else { return Ok(()) };
-        let words = wording::nearly_over(request, end);
+        let words = wording::nearly_over(request, end, repository.is_steered_by_comments());
         Ok(self
             .forges
             .forge(repository, Priority::Housekeeping)?
@@ -186,7 +193,11 @@ impl Pipeline {
             Err(StoreError::NotFound(_)) => match self.reverting(&request.id).await? {
                 Some(known) => known.id,
                 None => {
-                    let taking = Taking { why: "its time to live is over", actor: "kubeops", id, at: end, cause: RevertCause::TimeIsOver };
+                    let why = match lifetime(request).map(|lifetime| lifetime.from) {
+                        Some(TtlBegin::Finished) => "what it ran is finished",
+                        Some(TtlBegin::Merged | TtlBegin::Applied) | None => "its time to live is over",
+                    };
+                    let taking = Taking { why, actor: "kubeops", id, at: end, cause: RevertCause::TimeIsOver };
                     match self.open_revert(request, &taking).await {
                         Ok(opened) => opened,
                         Err(OperationError::Step(error)) if error.class() == ErrorClass::Transient => {

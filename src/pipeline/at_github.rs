@@ -3,6 +3,7 @@
 
 use super::InForce;
 use crate::event::Event;
+use crate::forge::WINDOW_CONTEXT;
 use crate::inventory::{AppliedBySpec, Repository};
 use crate::store::DeploymentStanding;
 use serde_json::Value;
@@ -21,7 +22,8 @@ pub(super) struct Said<'e> {
 /// What the event says of a commit of this repository; none where that is of no importance.
 pub(super) fn said<'e>(rules: &InForce, event: &'e Event, repository: &Repository) -> Option<Said<'e>> {
     let text = |pointer: &str| event.data.pointer(pointer).and_then(Value::as_str);
-    let named = |names: fn(&AppliedBySpec) -> &Vec<String>, name: &str| repository.spec.applied_by.names(names, name);
+    // What we say of a commit ourselves says nothing of where it runs, whatever the repository names.
+    let named = |names: fn(&AppliedBySpec) -> &Vec<String>, name: &str| name != WINDOW_CONTEXT && repository.spec.applied_by.names(names, name);
     let (name, revision, state, message, cluster) = match event.kind.as_str() {
         "deployment_status.created" => {
             let name = text("/deployment_status/environment").or_else(|| text("/deployment/environment"))?;

@@ -5,6 +5,7 @@
 
 mod alarms;
 mod at_github;
+mod awaited;
 mod bases;
 mod body;
 mod branch;
@@ -13,6 +14,7 @@ mod commands;
 mod commit;
 mod confirm;
 mod conflicts;
+mod deployed;
 mod dispatch;
 mod error;
 mod gate;
@@ -33,6 +35,7 @@ mod retract;
 mod reverting;
 mod reverts;
 mod rules;
+mod runs;
 mod standings;
 mod signals;
 mod planned;
@@ -40,9 +43,11 @@ mod reconcile;
 mod telling;
 mod tidy;
 mod told;
+mod unseen;
 mod wording;
 
 pub use body::{Trailer, evidence};
+pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
 pub use error::StepError;
 pub use observe::Observer;
@@ -53,6 +58,7 @@ pub use reconcile::{ReconcileError, Reconciled, Reconciler};
 pub use refused::Refusals;
 pub use rules::{InForce, Rules};
 pub use told::{Outcome, Told};
+pub use unseen::Unseen;
 
 use crate::clock::Clock;
 use crate::feedback::{Account, FeedbackError, Outlet};
@@ -143,6 +149,8 @@ pub struct Pipeline {
     pub pushed: JustPushed,
     /// Why git was refused of late.
     pub refusals: Refusals,
+    /// Commits that delivery tools named and the base's remote did not have a moment ago.
+    pub unseen: Unseen,
 }
 
 impl Pipeline {
@@ -163,7 +171,7 @@ impl Pipeline {
                     observed.push((place, claimed))
                 }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
-                (TaskKind::Confirm, State::Merged | State::Degraded) => told.tell(place, self.confirm(request).await),
+                (TaskKind::Confirm, state) if state.is_merged() => told.tell(place, self.confirm(request).await),
                 (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
                 (TaskKind::Clock, _) => told.tell(place, self.look_at_the_clock(request).await),
                 (TaskKind::Command, _) => commanded.push((place, request)),

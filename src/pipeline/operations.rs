@@ -159,15 +159,19 @@ impl Pipeline {
     /// When there is no such request, or it is in another state.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         let request = self.store.request(id).await?;
+        let mut beside = self.dead_beside(&request).await?;
+        beside.extend(self.tell_again(&request).await?.filter(|_| beside.iter().all(|task| task.kind != TaskKind::Tell)));
         if request.state == State::Accepted && self.waits(id).await? {
-            return self.hurry(request, actor).await;
+            return self.hurry(request, beside, actor).await;
         }
-        let beside = self.dead_beside(&request).await?;
         if !is_asked_again(request.state) {
             if !beside.is_empty() {
                 return self.beside_again(request, beside, actor).await;
             }
-            return Err(OperationError::Refused(format!("{id} is {}; only what failed, was rejected or declined is asked for again", request.state)));
+            return Err(OperationError::Refused(format!(
+                "{id} is {}; only what failed, was rejected or declined is asked for again, and nothing is owed to those who are told",
+                request.state
+            )));
         }
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
         let plan = outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref());
@@ -189,9 +193,10 @@ impl Pipeline {
         Ok(waiting && tasks.iter().all(|task| task.state != TaskState::Leased))
     }
 
-    async fn hurry(&self, request: Request, actor: &str) -> Result<Request, OperationError> {
+    async fn hurry(&self, request: Request, beside: Vec<NewTask>, actor: &str) -> Result<Request, OperationError> {
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
-        let tasks = vec![outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref())];
+        let plan = outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref());
+        let tasks = beside.into_iter().chain([plan]).collect();
         let request = Request { urged: true, ..request };
         self.change(request, State::Accepted, "asked for in person: it waits no longer".to_owned(), actor, tasks).await
     }

@@ -31,7 +31,7 @@ pub(super) fn spec(
         head_commit: placed.tip.clone(),
         earlier: head.commits().into_iter().chain(placed.replaced.clone()).collect(),
         title: text.title.clone(),
-        body: body::body(request, people_at),
+        body: body::body(request, people_at, repository.is_steered_by_comments()),
         labels: text.labels.clone(),
         reviewers: text.reviewers.iter().filter_map(|name| name.parse().ok()).collect(),
         assignees: text.assignees.clone(),

@@ -1,21 +1,20 @@
 //! What GitHub's events say about requests there are: which pull request to look at, which base branch moved.
 //! An event is a hint, whoever signed it: what became of a pull request is asked of the forge, in a step of its own. So the order in
-//! which events come, and how often, changes nothing.
+//! which events come, and how often, changes nothing. What is said of a deployment is believed: nobody here can look there.
 
+use super::deployed::{MESSAGE, deployed, may_speak};
 use super::{InForce, at_github};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::inventory::Repository;
-use crate::request::{RemarkAddress, RemarkPlace, may_hold};
-use crate::store::{Deployment, DeploymentStanding, Signal};
-use crate::types::{CommitSha, RemoteUrl, RepositoryName, TaskId};
+use crate::request::{RemarkAddress, RemarkPlace, RunOutcome, may_hold};
+use crate::store::{Deployment, RunEnd, Signal};
+use crate::types::{RepositoryName, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// Characters of a sender's text that are quoted.
 const QUOTED: usize = 120;
-/// Characters of what a delivery tool says, at most.
-const MESSAGE: usize = 1_000;
 
 /// What an event owes, beside what automations make of it.
 pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signal> {
@@ -23,16 +22,40 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
     let number = event.data.pointer("/pull_request/number").and_then(Value::as_u64).filter(|_| about_a_pull);
     let look = |number| {
         let task = || TaskId::from_parts(clock.now(), clock.random());
-        named(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
+        spoken_of(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
     };
     number
         .map(look)
         .into_iter()
         .flatten()
         .chain(commented(rules, event, clock))
-        .chain(deployed(rules, event))
+        .chain(deployed(rules, event).map(Signal::Deployed))
         .chain(told_by_github(rules, event))
+        .chain(ran(event))
         .collect()
+}
+
+/// What the event says of the end of a run. Whatever else it is called (a run that began, that goes on) is no end.
+fn ran(event: &Event) -> Option<Signal> {
+    let outcome = match event.kind.as_str() {
+        "run.succeeded" => RunOutcome::Succeeded,
+        "run.failed" => RunOutcome::Failed,
+        _ => return None,
+    };
+    let run = event.data.get("run")?;
+    let text = |field: &str| run.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let of_version = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
+    let own = run.get("group").and_then(Value::as_str);
+    Some(Signal::Ran(RunEnd {
+        group: own.or(of_version).map(str::to_owned),
+        kind: text("kind")?.to_owned(),
+        namespace: text("namespace").map(str::to_owned),
+        name: text("name")?.to_owned(),
+        cluster: text("cluster").map(str::to_owned),
+        outcome,
+        message: text("message").map(|text| text.chars().take(MESSAGE).collect()),
+        at: text("finishedAt").and_then(|text| text.parse().ok()).unwrap_or(event.time),
+    }))
 }
 
 /// A new comment on a pull request, or a review of one, that may hold commands. Who wrote it and what it says is asked of the forge.
@@ -48,7 +71,7 @@ fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> 
     let told = told.filter(|(_, _, remark)| event.data.pointer(&format!("{remark}/body")).and_then(Value::as_str).is_some_and(may_hold));
     let at = told.and_then(|(place, pull, remark)| Some(RemarkAddress { pull: number(pull)?, place, id: number(&format!("{remark}/id"))? }));
     at.into_iter().flat_map(move |at| {
-        named(rules, event).map(move |repository| {
+        spoken_of(rules, event).map(move |repository| {
             let task = TaskId::from_parts(clock.now(), clock.random());
             Signal::Command { repository: repository.name.clone(), at, task }
         })
@@ -57,58 +80,20 @@ fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> 
 
 /// What GitHub itself says of a commit of the repositories it is about.
 fn told_by_github<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = Signal> + 'r {
-    named(rules, event).filter_map(move |repository| {
+    spoken_of(rules, event).filter_map(move |repository| {
         let said = at_github::said(rules, event, repository)?;
         let bounded = |text: &str| text.chars().take(MESSAGE).collect::<String>();
         Some(Signal::Deployed(Deployment {
             repository: repository.name.clone(),
             application: said.name.chars().take(QUOTED).collect(),
             cluster: said.cluster.map(str::to_owned),
+            paths: Vec::new(),
+            named: said.cluster.is_none(),
             revision: said.revision.parse().ok()?,
             standing: said.standing,
             message: said.message.map(bounded),
             at: event.time,
         }))
-    })
-}
-
-/// What the event says of a commit that was deployed, for each repository that it may be of.
-fn deployed<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = Signal> + 'r {
-    let standing = match event.kind.as_str() {
-        "deployment.applied" => Some(DeploymentStanding::Applied),
-        "deployment.degraded" => Some(DeploymentStanding::Degraded),
-        "deployment.failed" => Some(DeploymentStanding::Failed),
-        _ => None,
-    };
-    let said = event.data.get("deployment");
-    let text =
-        move |field: &str| said.and_then(|said| said.get(field)).and_then(Value::as_str).map(|text| text.chars().take(MESSAGE).collect::<String>());
-    let revision: Option<CommitSha> = text("revision").and_then(|revision| revision.parse().ok());
-    let urls: Vec<RemoteUrl> = match said.and_then(|said| said.get("url")) {
-        Some(Value::Array(urls)) => urls.iter().filter_map(Value::as_str).filter_map(|url| url.parse().ok()).collect(),
-        Some(Value::String(url)) => url.parse().into_iter().collect(),
-        _ => Vec::new(),
-    };
-    let cluster = text("cluster");
-    let names_it = move |repository: &&Arc<Repository>| {
-        let of_cluster = cluster.as_deref().and_then(|name| rules.set.inventory.clusters.get(name)).map(|cluster| &cluster.repository);
-        let slug = repository.spec.url.owner_and_name();
-        let same = |url: &RemoteUrl| *url == repository.spec.url || (slug.is_some() && url.owner_and_name() == slug);
-        of_cluster.is_none_or(|name| *name == repository.name) && (urls.is_empty() || urls.iter().any(same))
-    };
-    let named = rules.set.inventory.repositories.values().filter(names_it);
-    standing.zip(revision).into_iter().flat_map(move |(standing, revision)| {
-        named.clone().map(move |repository| {
-            Signal::Deployed(Deployment {
-                repository: repository.name.clone(),
-                application: text("application").unwrap_or_else(|| event.subject.chars().take(QUOTED).collect()),
-                cluster: text("cluster"),
-                revision: revision.clone(),
-                standing,
-                message: text("message"),
-                at: event.time,
-            })
-        })
     })
 }
 
@@ -118,7 +103,7 @@ pub(super) fn pushed(rules: &InForce, event: &Event) -> Vec<RepositoryName> {
         return Vec::new();
     }
     let branch = event.data.get("ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("refs/heads/"));
-    let moved = named(rules, event).filter(|repository| branch == Some(repository.spec.branch.as_str()));
+    let moved = spoken_of(rules, event).filter(|repository| branch == Some(repository.spec.branch.as_str()));
     moved.map(|repository| repository.name.clone()).collect()
 }
 
@@ -141,7 +126,12 @@ fn word(event: &Event) -> &str {
     event.kind.as_str().split('.').next().unwrap_or_default()
 }
 
-/// The repositories at GitHub that the event is about.
+/// The repositories at GitHub that the event is about, and of which its source may speak.
+fn spoken_of<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
+    named(rules, event).filter(move |repository| may_speak(rules, event, repository))
+}
+
+/// The repositories at GitHub that the event is about, whoever tells it.
 pub(super) fn named<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
     let name = event.data.pointer("/repository/full_name").and_then(Value::as_str);
     rules.set.inventory.repositories.values().filter(move |repository| {

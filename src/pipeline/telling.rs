@@ -1,13 +1,13 @@
 //! Tells outside what became of a request: words, moves and links at an issue, notices elsewhere. What is owed follows from the
 //! timeline alone, and each act is noted before and after it is done: so a crash costs a look, and never a second comment.
 
-use super::{Pipeline, StepError, outcome, wording};
+use super::{InForce, Pipeline, StepError, outcome, wording};
 use crate::automation::{Automation, FeedbackSpec, News, NewsSpec, TransitionSpec, scope_of};
 use crate::failpoint;
 use crate::feedback::{Act, Done, Notice, Outlet};
 use crate::plan::{About, Inputs};
 use crate::request::{Reminded, Request, State, TimelineEntry};
-use crate::store::{self, ActKey, ActState, Settlement, ToldSoFar};
+use crate::store::{self, ActKey, ActState, NewTask, Settlement, TaskKind, ToldSoFar, lane};
 use crate::types::{ErrorClass, LinkIcon, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -28,18 +28,23 @@ struct Teller<'a> {
     entry: usize,
     spec: &'a FeedbackSpec,
     so_far: &'a ToldSoFar,
+    /// Whether the channel has issues; one that has none is told, and nothing else.
+    has_issues: bool,
 }
+
+/// The act of saying something; each other one brings the issue to how the request stands.
+const COMMENT: &str = "comment";
 
 impl Pipeline {
     /// Tells what was not told yet. What cannot be told on one channel now does not keep the others from it.
     pub(super) async fn tell(&self, request: &Request) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
-        let Some(automation) = rules.set.automations.get(&request.key.automation) else { return Ok(outcome::nothing()) };
+        let Some(automation) = rules.set.automations.get(&request.key.automation) else { return self.nobody_is_told(request).await };
         let so_far = self.store.told_so_far(&request.id).await?;
         let items = items(request, &so_far);
         let (mut notes, mut first_error) = (Vec::new(), None);
         for (entry, spec) in automation.spec.feedback.iter().enumerate() {
-            let teller = Teller { request, automation, entry, spec, so_far: &so_far };
+            let teller = Teller { request, automation, entry, spec, so_far: &so_far, has_issues: has_issues(&rules, spec) };
             if let Err(error) = self.tell_on(&teller, &items, &mut notes).await {
                 first_error = first_error.or(Some(error));
             }
@@ -50,6 +55,45 @@ impl Pipeline {
             // What was refused meanwhile is kept with its act.
             Some(error) => Err(error),
         }
+    }
+
+    /// What is told stands in the automation, and that is gone: said once, because whoever waits hears nothing.
+    async fn nobody_is_told(&self, request: &Request) -> Result<Settlement, StepError> {
+        let message = format!(
+            "nobody is told what becomes of it: the automation {} is not there any more; once it is back, what is owed is told with the next news, \
+             or after `kubeops requests retry {}`",
+            request.key.automation, request.id
+        );
+        let said = self.store.timeline(&request.id).await?.iter().any(|entry| entry.message == message);
+        Ok(if said { outcome::nothing() } else { outcome::noted(request, message, self.clock.as_ref()) })
+    }
+
+    /// Has everything told once more that the other side refused, and whatever else is owed; none where nothing is.
+    ///
+    /// A move, a label or a field that was refused is left alone where a later one of its kind was done: the issue stands further on.
+    pub(super) async fn tell_again(&self, request: &Request) -> Result<Option<NewTask>, StepError> {
+        let rules = self.rules.current();
+        let automation = rules.set.automations.get(&request.key.automation).filter(|_| request.tells);
+        let Some(automation) = automation else { return Ok(None) };
+        let mut so_far = self.store.told_so_far(&request.id).await?;
+        let overtaken = |act: &store::Act| {
+            let later = |other: &&store::Act| other.key.channel == act.key.channel && other.key.act == act.key.act && other.at > act.at;
+            act.key.act != COMMENT && so_far.acts.iter().filter(later).any(|other| other.state == ActState::Done)
+        };
+        let refused: BTreeSet<usize> =
+            (0..so_far.acts.len()).filter(|at| so_far.acts[*at].state == ActState::Refused && !overtaken(&so_far.acts[*at])).collect();
+        for at in refused {
+            let act = &mut so_far.acts[at];
+            self.note_act(&act.key, ActState::Begun, None).await?;
+            act.state = ActState::Begun;
+        }
+        let items = items(request, &so_far);
+        let owed = automation.spec.feedback.iter().enumerate().any(|(entry, spec)| {
+            let teller = Teller { request, automation, entry, spec, so_far: &so_far, has_issues: has_issues(&rules, spec) };
+            items.iter().any(|item| !teller.acts(item).is_empty())
+        });
+        let lane = lane::feedback(&request.key.automation);
+        Ok(owed.then(|| outcome::follow_up(request, TaskKind::Tell, &lane, self.clock.as_ref())))
     }
 
     async fn tell_on(&self, teller: &Teller<'_>, items: &[Item<'_>], notes: &mut Vec<String>) -> Result<(), StepError> {
@@ -81,7 +125,8 @@ impl Pipeline {
                         notes.push(format!("{} was not told that it is {} ({act}): {why}", teller.spec.channel, item.news.as_str()));
                         self.note_act(&key, ActState::Refused, Some(why)).await?;
                     }
-                    Err(StepError::Feedback(error)) if error.class() == ErrorClass::User => {
+                    // Who is only notified has nothing else to tell: a dead letter says so, and can be asked for again.
+                    Err(StepError::Feedback(error)) if error.class() == ErrorClass::User && teller.has_issues => {
                         notes.push(format!("{} was not told that it is {} ({act}): {error}", teller.spec.channel, item.news.as_str()));
                         self.note_act(&key, ActState::Refused, Some(error.to_string())).await?;
                     }
@@ -131,7 +176,9 @@ impl Pipeline {
         let inputs = Inputs { event: &request.event, parameters: request.parameters.as_ref().unwrap_or(&empty) };
         let own = rule.map(|rule| rule.words.say(teller.entry, item.news, inputs, &teller.about(item))).transpose();
         let own = own.map_err(|error| error.to_string())?.flatten();
-        let words = own.unwrap_or_else(|| wording::usual(item.news, request, &item.entry));
+        let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
+        let commands = repository.is_some_and(|repository| repository.is_steered_by_comments());
+        let words = own.unwrap_or_else(|| wording::usual(item.news, request, &item.entry, commands));
         Ok(wording::with_places(&words, request, &self.people_at))
     }
 
@@ -197,8 +244,8 @@ impl Teller<'_> {
         // What an author wants done about a change is not what its end asks for: a ticket that is done stays so.
         let has = |what: fn(&NewsSpec) -> bool| self.request.steering.reverts.is_none() && on.is_some_and(what);
         let all = [
-            ("link", self.spec.link && self.request.pull.is_some()),
-            ("comment", self.spec.tell.contains(&item.news)),
+            ("link", self.has_issues && self.spec.link && self.request.pull.is_some()),
+            (COMMENT, self.spec.tell.contains(&item.news)),
             ("labels", has(|on| on.labels.is_some())),
             ("fields", has(|on| !on.fields.is_empty())),
             ("assignee", has(|on| on.assignee.is_some())),
@@ -253,6 +300,11 @@ impl Teller<'_> {
             changes: request.summary.join("\n").into(),
         }
     }
+}
+
+/// Whether the channel is that of a Jira.
+fn has_issues(rules: &InForce, spec: &FeedbackSpec) -> bool {
+    rules.set.inventory.channels.get(&spec.channel).is_some_and(|channel| channel.spec.kind() == "jira")
 }
 
 /// What there is to tell, oldest first: the first coming to each state within each try.

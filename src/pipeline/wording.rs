@@ -1,6 +1,7 @@
 //! What is said outside of what became of a request: every word a ticket's reporter reads, in one place.
 //! Values are code in it, so a ticket cannot write markup into its own answer.
 
+use super::body::by_comment;
 use super::body::markdown::{code, link};
 use crate::automation::News;
 use crate::request::{Request, TimelineEntry};
@@ -10,8 +11,8 @@ use std::fmt::Write as _;
 /// Lines of changes and of reasons that are told, at most.
 const LINES: usize = 20;
 
-/// The usual words, in Markdown.
-pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> String {
+/// The usual words, in Markdown; `commands` says whether the request is steered by comments in its pull request as well.
+pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry, commands: bool) -> String {
     if let Some(words) = usual_of_a_revert(news, request, entry) {
         return words;
     }
@@ -31,20 +32,24 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry) -> Str
         }
         News::Declined => format!("The change was declined: {}. It is not proposed again unless somebody asks for it.", said(&entry.message)),
         News::Withdrawn => format!("What was asked for is no longer wanted: {}.", said(&entry.message)),
-        News::Expired => "The time for which the change was wanted is over; it is taken back.".to_owned(),
-        News::Expiring => nearly_over(request, request.steering.expires_at.unwrap_or(entry.at)),
+        News::Expired => {
+            let by = request.steering.reverted_by.as_ref().map_or_else(|| "Another request".to_owned(), |by| format!("Request {}", said(by.as_str())));
+            format!("The time for which the change was wanted is over. {by} is there to take it back; until that is merged the change stays.")
+        }
+        News::Expiring => nearly_over(request, request.steering.expires_at.unwrap_or(entry.at), commands),
         News::Failed => format!("The change could not be made: {}. It can be tried again.", said(&entry.message)),
     }
 }
 
 /// Said where a change was merged whose time is nearly over.
-pub(super) fn nearly_over(request: &Request, end: Timestamp) -> String {
+pub(super) fn nearly_over(request: &Request, end: Timestamp, commands: bool) -> String {
     let by_itself = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref()).is_some_and(|expiry| expiry.lifetime.auto_merge.is_some());
     let then = if by_itself { "and merges it once reviews and checks allow it" } else { "for somebody to merge" };
     format!(
         "The time for which this change is wanted ends at {end}. KubeOps then opens the pull request that takes it back, {then}. \
-         Who needs it for longer says so before: `kubeops requests extend {} 2h`.",
-        request.id
+         Who needs it for longer says so before: `kubeops requests extend {} 2h`{}.",
+        request.id,
+        by_comment("extend 2h", commands).trim_end_matches(',')
     )
 }
 

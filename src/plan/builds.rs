@@ -67,6 +67,15 @@ pub struct Built {
     pub documents: Option<(Vec<Document>, Vec<Document>)>,
 }
 
+/// Whether a kustomization at or below `within` builds from one of the files.
+///
+/// # Errors
+/// When the base cannot be read.
+pub fn builds_from(base: &dyn BaseTree, files: &[ManifestPath], within: &DirectoryPath) -> Result<bool, TreeError> {
+    let overlays = Staged::new(base, within).overlays()?;
+    Ok(files.iter().any(|file| overlays.values().any(|overlay| overlay.files.contains_key(file.as_str()))))
+}
+
 /// Builds every overlay below `within` that builds from one of the files, before and after they change.
 ///
 /// # Errors

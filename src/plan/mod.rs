@@ -18,7 +18,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use builds::{Build, BuildError, Builder, Built, builds};
+pub use builds::{Build, BuildError, Builder, Built, builds, builds_from};
 pub use changed::Changed;
 pub use commit_text::{CommitText, Said};
 pub use empty::EmptyTree;

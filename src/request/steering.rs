@@ -1,6 +1,6 @@
 //! What people and clocks decided about a request beside its plan. Kept whole with the request, and carried over when it is planned again.
 
-use super::{Hold, Release, Reverts, Window};
+use super::{FinishedRun, Hold, Release, Reverts, Window};
 use crate::types::{RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,6 +21,9 @@ pub struct Steering {
     /// The last reminder that its time is nearly over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reminded: Option<Reminded>,
+    /// The runs it added that are finished, once it is merged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<FinishedRun>,
     /// The change of another request that it takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverts: Option<Box<Reverts>>,

@@ -193,8 +193,12 @@ fn explain(error: &jsonschema::ValidationError<'_>, schema: &Value, problems: &m
             choose(error, &choices, context, schema, problems);
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            // The branch that fits furthest tells most: an author meant that one.
-            match context.iter().filter(|branch| !branch.is_empty()).max_by_key(|branch| depth(branch)) {
+            // An author meant a form for the kind of value that is written. Of several, the one that fits furthest tells most.
+            let fitting: Vec<_> = context.iter().filter(|branch| !branch.is_empty() && !wants_another_kind(branch, error)).collect();
+            if let [only] = fitting[..] {
+                return only.iter().for_each(|error| explain(error, schema, problems));
+            }
+            match fitting.into_iter().max_by_key(|branch| depth(branch)) {
                 Some(branch) if depth(branch) > depth_of(error) => branch.iter().for_each(|error| explain(error, schema, problems)),
                 _ => problems.push(problem(format!("{} fits none of the forms allowed here", shown(error.instance())), Some(forms(context)))),
             }
@@ -293,6 +297,11 @@ fn choose(
         _ => format!("one of: {}", choices.iter().map(Choice::written).collect::<Vec<_>>().join(", ")),
     };
     problems.push(Problem { pointer: error.instance_path().to_string(), at_key: false, message, hint: Some(hint) });
+}
+
+/// Whether a form is for another kind of value than the one that is written: a text where this is an object.
+fn wants_another_kind(form: &[jsonschema::ValidationError<'static>], written: &jsonschema::ValidationError<'_>) -> bool {
+    form.iter().any(|error| matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.instance_path() == written.instance_path())
 }
 
 fn depth_of(error: &jsonschema::ValidationError<'_>) -> usize {

@@ -111,8 +111,10 @@ impl ResourceSet {
         of(Kind::Repository).for_each(|document| set.add_repository(document, &mut found));
         of(Kind::Calendar).for_each(|document| set.add_calendar(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
+        of(Kind::Cluster).for_each(|document| set.check_aliases(document, &mut found));
         of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
         of(Kind::Source).for_each(|document| set.check_reconciled(document, &mut found));
+        of(Kind::Source).for_each(|document| set.check_spoken_of(document, &mut found));
         set.close_own_secrets();
         (set.policies, set.named_resources) = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
         let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
@@ -212,6 +214,23 @@ impl ResourceSet {
         found.extend(self.no_such_calendar(spec.calendar.as_ref(), found).map(|error| diagnostic(document, Level::Error, error)));
         self.add_sealing(document, spec.sealing.as_deref());
         self.inventory.clusters.insert(name, Arc::new(spec));
+    }
+
+    /// Whether each of a cluster's aliases means it alone.
+    fn check_aliases(&self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let Some((name, spec)) = self.inventory.clusters.get_key_value(document.name.as_str()) else { return };
+        found.extend(self.inventory.check_aliases(name, spec).into_iter().map(|error| diagnostic(document, Level::Error, error)));
+    }
+
+    /// Whether there are the repositories that a source may speak of.
+    fn check_spoken_of(&self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+        let Some(source) = self.sources.get(document.name.as_str()) else { return };
+        let known: Vec<&str> = self.inventory.repositories.keys().map(|name| name.as_str()).collect();
+        let missing = |name: &RepositoryName| !self.inventory.repositories.contains_key(name) && !is_broken(found, Kind::Repository, name.as_str());
+        let named = source.repositories().iter().enumerate().filter(|(_, name)| missing(name));
+        let errors: Vec<SpecError> =
+            named.map(|(index, name)| no_such(&format!("/repositories/{index}"), Kind::Repository, name.as_str(), &known)).collect();
+        found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error)));
     }
 
     fn add_channel(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {

@@ -195,6 +195,28 @@ fn a_choice_of_forms_is_explained_as_an_author_writes_it() {
 }
 
 #[test]
+fn of_a_text_or_an_object_the_form_that_is_written_is_explained() {
+    let told = |more: &str| {
+        let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&format!("{}{more}", GOOD.trim_end_matches('\n').to_owned() + "\n")))]);
+        assert_eq!(found.len(), 1, "{more}: {found:#?}");
+        found.into_iter().next().expect("one")
+    };
+    let typo = told("  ttl: { after: 2h, remnid: 10m }\n");
+    assert!(typo.contains("there is no field `remnid` here (at /spec/ttl/remnid)\n  hint: did you mean `remind`?"), "{typo}");
+    let duration = told("  ttl: { after: 2h, remind: 2x }\n");
+    assert!(duration.contains("(at /spec/ttl/remind)\n  hint: a duration is written like 30s"), "{duration}");
+    let kind = told("  ttl: { after: 2h, from: aplied }\n");
+    assert!(kind.contains("(at /spec/ttl/from)\n  hint: did you mean applied?"), "{kind}");
+}
+
+#[test]
+fn news_that_there_is_none_of_is_told_where_it_stands() {
+    let written = format!("{}\n  feedback: [{{ channel: x, on: {{ mergd: {{ say: hello }} }} }}]\n", GOOD.trim_end_matches('\n'));
+    let found = errors(&[("a.yaml", BASICS), ("b.yaml", &automation(&written))]).join("\n");
+    assert!(found.contains("there is no field `mergd` here (at /spec/feedback/0/on/mergd)\n  hint: did you mean `merged`?"), "{found}");
+}
+
+#[test]
 fn what_may_be_a_secret_is_not_told_on() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\\n-----END OPENSSH PRIVATE KEY-----\\n";
     for (place, says) in [

@@ -203,8 +203,12 @@ pub trait Store: Send + Sync + 'static {
     /// What of a request's key, or of its members' keys, the newest event took back, in order of the members' arrival.
     async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError>;
 
-    /// What delivery tools said of a repository's commits, the newest word first.
-    async fn deployments(&self, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError>;
+    /// What delivery tools said of a repository's commits, the newest word first, as far as it was heard since a moment.
+    async fn deployments(&self, repository: &RepositoryName, since: Timestamp, limit: u32) -> Result<Vec<Deployment>, StoreError>;
+
+    /// What was said of the end of runs that have a kind, a name and a namespace of objects the request adds, the earliest end first,
+    /// `limit` at most. What was heard before the request was first planned is of an earlier run of that name.
+    async fn run_ends(&self, id: &RequestId, limit: u32) -> Result<Vec<RunEnd>, StoreError>;
 
     /// Everything there is to tell outside of a request, and what was told.
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError>;

@@ -1,7 +1,10 @@
 //! What events say about requests there are, beside the requests that automations open for them.
-//! A signal is a hint: it owes a look at how things stand, and is never itself believed.
+//! A signal is a hint: it owes a look at how things stand. Of a pull request, a command and what was taken back, what is found there is
+//! believed and never the signal. [`Signal::Deployed`] is the exception: nobody here can look into a cluster, so the word of whoever a
+//! source's secret proves is taken for it. What is checked is the rest: that the commit is in the base's history, and that the source may
+//! speak of the repository.
 
-use crate::request::RemarkAddress;
+use crate::request::{RemarkAddress, RunOutcome};
 use crate::types::{AutomationName, CommitSha, ParseError, RepositoryName, TaskId, Timestamp};
 
 /// What an event says about requests there are.
@@ -38,6 +41,29 @@ pub enum Signal {
     },
     /// A delivery tool said how a commit stands: every merged request of the repository sees whether its own commit is in it.
     Deployed(Deployment),
+    /// Somebody said that a run is finished: every merged request whose change added it notes that.
+    Ran(RunEnd),
+}
+
+/// What somebody said of the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The API group, where it was said.
+    pub group: Option<String>,
+    /// The kind.
+    pub kind: String,
+    /// The namespace, where it has one.
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
+    /// The cluster, where one was said.
+    pub cluster: Option<String>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// What was said about it.
+    pub message: Option<String>,
+    /// When, by the sender's word.
+    pub at: Timestamp,
 }
 
 /// What a delivery tool said of a commit.
@@ -47,8 +73,12 @@ pub struct Deployment {
     pub repository: RepositoryName,
     /// Which application; `` where nobody said one.
     pub application: String,
-    /// The cluster, where one was said.
+    /// The cluster, where one was said, as the tool calls it.
     pub cluster: Option<String>,
+    /// Directories of the repository that the application is made from, as the tool writes them; none where it says none.
+    pub paths: Vec<String>,
+    /// Whether the repository names whoever says this.
+    pub named: bool,
     /// The commit.
     pub revision: CommitSha,
     /// How it stands.

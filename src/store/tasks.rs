@@ -22,7 +22,7 @@ pub enum TaskKind {
     Observe,
     /// See what is no longer wanted of what was asked for, and act accordingly.
     Retract,
-    /// See whether what was merged is in force.
+    /// See whether what was merged is in force, and whether what it runs is finished.
     Confirm,
     /// Tell outside what became of the request.
     Tell,

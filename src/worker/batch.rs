@@ -179,7 +179,8 @@ impl Worker {
         let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
         let fails = claimed.task.kind.is_of_one_try() && request.state.may_become(State::Failed);
         let to = if fails { State::Failed } else { request.state };
-        let timeline = vec![TimelineEntry { at: now, from: Some(request.state), to, message: message.clone(), actor: "kubeops".to_owned() }];
+        let then = if fails { String::new() } else { format!("; once that is mended, `kubeops requests retry {}` tries it again", request.id) };
+        let line = TimelineEntry { at: now, from: Some(request.state), to, message: format!("{message}{then}"), actor: "kubeops".to_owned() };
         let mut after = None;
         if fails {
             let mut changed = request.clone();
@@ -188,7 +189,7 @@ impl Worker {
             changed.updated_at = now;
             after = Some(changed);
         }
-        Settlement { request: after, timeline, verdict: Verdict::Dead { error: error.to_string() }, ..Settlement::default() }
+        Settlement { request: after, timeline: vec![line], verdict: Verdict::Dead { error: error.to_string() }, ..Settlement::default() }
     }
 }
 

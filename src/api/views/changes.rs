@@ -1,5 +1,6 @@
 //! What a request changes, as the API shows it.
 
+use crate::automation::TtlBegin;
 use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::plan::Build;
 use crate::request::Changes;
@@ -24,6 +25,9 @@ pub struct ChangesView {
     /// How long it is wanted, such as `4h`; null when that is for good. What takes it back is kept with the request.
     #[schema(value_type = Option<String>, example = "4h")]
     pub ttl: Option<SpecDuration>,
+    /// What that time begins with: `merged`, `applied` or `finished`; null when it is wanted for good.
+    #[schema(value_type = Option<String>, example = "merged")]
+    pub ttl_from: Option<TtlBegin>,
 }
 
 /// What happens to one object, or to one document that is no object.
@@ -101,7 +105,8 @@ impl From<Changes> for ChangesView {
                 audit: evidence.audit,
                 builds: evidence.builds,
             },
-            ttl: changes.expiry.map(|expiry| expiry.lifetime.after),
+            ttl: changes.expiry.as_ref().map(|expiry| expiry.lifetime.after),
+            ttl_from: changes.expiry.map(|expiry| expiry.lifetime.from),
         }
     }
 }

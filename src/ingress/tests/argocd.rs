@@ -38,7 +38,8 @@ fn a_synced_and_healthy_application_was_applied() {
     assert_eq!((occurrence.kind.as_str(), occurrence.subject.as_str()), ("deployment.applied", "checkout"));
     assert_eq!(occurrence.time.to_string(), "2026-11-20T12:00:05.000Z");
     let expected = json!({
-        "revision": SHA, "revisions": [SHA], "cluster": "https://kubernetes.default.svc", "application": "checkout",
+        "revision": SHA, "revisions": [SHA], "cluster": "https://kubernetes.default.svc", "server": "https://kubernetes.default.svc",
+        "paths": [], "application": "checkout",
         "message": "successfully synced (all tasks run)", "url": ["https://github.com/acme/gitops.git"],
     });
     assert_eq!(occurrence.data["deployment"], expected);
@@ -201,4 +202,18 @@ fn a_token_that_is_all_the_proof_has_to_be_long() {
         receive(&argocd(), &Secrets::of(&[("ARGOCD_TOKEN", &"t".repeat(32))]), &[], body.as_bytes()),
         Err(IngressError::Unauthorized(_))
     ));
+}
+
+#[test]
+fn the_paths_of_its_sources_are_told_and_part_of_what_it_is_known_by() {
+    let paths = |paths: Value| only(|body| body["paths"] = paths).0.data["deployment"]["paths"].clone();
+    assert_eq!(paths(json!(["clusters/prod-eu/apps"])), json!(["clusters/prod-eu/apps"]));
+    // A chart has no path.
+    assert_eq!(paths(json!([null, "clusters/prod-eu/values", ""])), json!(["clusters/prod-eu/values"]));
+    assert_eq!((paths(json!([null])), paths(Value::Null)), (json!([]), json!([])));
+    assert!(matches!(told(|body| body["paths"] = json!([1])), Err(IngressError::Malformed { .. })));
+    let (one, other) = (only(|body| body["paths"] = json!(["a"])), only(|body| body["paths"] = json!(["b"])));
+    assert_ne!(one.1, other.1);
+    let both = only(|body| body["destination"]["name"] = json!("prod-eu")).0.data["deployment"].clone();
+    assert_eq!((&both["cluster"], &both["server"]), (&json!("prod-eu"), &json!("https://kubernetes.default.svc")));
 }

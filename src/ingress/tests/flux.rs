@@ -42,7 +42,7 @@ fn what_was_reconciled_was_applied() {
     assert_eq!((occurrence.kind.as_str(), occurrence.subject.as_str()), ("deployment.applied", "Kustomization/flux-system/apps"));
     assert_eq!(occurrence.time.to_string(), "2026-11-20T12:00:05.000Z");
     let expected = json!({
-        "revision": SHA, "revisions": [SHA], "cluster": "prod-eu", "application": "apps",
+        "revision": SHA, "revisions": [SHA], "cluster": "prod-eu", "server": null, "paths": [], "application": "apps",
         "message": "Reconciliation finished in 1.2s, next run in 10m0s", "url": [],
     });
     assert_eq!(occurrence.data["deployment"], expected);
@@ -161,4 +161,12 @@ fn a_signed_event_is_proven_by_the_header_that_flux_sends() {
     assert_eq!(received.attributes["gotk-component"], "kustomize-controller");
     assert!(matches!(receive(&flux(), &secrets, &headers[1..], body.as_bytes()), Err(IngressError::Unauthorized(Unproven::Missing))));
     assert_eq!(source(json!({"kind": "flux", "authentication": "none"})).warnings().len(), 1);
+}
+
+#[test]
+fn the_path_comes_with_the_metadata_of_the_alert_or_of_an_annotation_with_or_without_its_prefix() {
+    for name in ["path", "event.toolkit.fluxcd.io/path", "kustomize.toolkit.fluxcd.io/path"] {
+        let said = deployment(|body| body["metadata"][name] = json!("./clusters/prod-eu"));
+        assert_eq!(said["paths"], json!(["./clusters/prod-eu"]), "{name}");
+    }
 }

@@ -33,17 +33,18 @@ const MAX_FIELDS: usize = 20;
 const TAKEN_OVER: &str = "Somebody has pushed to this branch, so KubeOps leaves it alone: it is not planned again when its base moves. \
      What follows is the change as KubeOps computed it last.";
 
-/// The body in Markdown. Below the address `people_at` people look at requests.
-pub(super) fn body(request: &Request, people_at: &str) -> String {
+/// The body in Markdown. Below the address `people_at` people look at requests; `commands` says whether comments in the pull request
+/// steer its request.
+pub(super) fn body(request: &Request, people_at: &str, commands: bool) -> String {
     let own = request.text.as_ref().and_then(|text| text.body.clone()).map(|own| format!("{own}\n"));
     let mut end = String::from("---\n");
     let at = link(request.id.as_str(), &format!("{people_at}/requests/{}", request.id));
     let _ = writeln!(end, "Request {at}, asked for by event {}.\n\n{}", code(request.event.id.as_str()), Trailer::of(request));
     let mut sections: Vec<String> = own.into_iter().collect();
     sections.extend(request.taken_over.then(|| format!("> [!NOTE]\n> {TAKEN_OVER}\n")));
-    sections.extend(held(request));
+    sections.extend(held(request, commands));
     sections.extend(told(request));
-    sections.push(revise(request));
+    sections.push(revise(request, commands));
     joined(sections, &end, MAX_BYTES)
 }
 
@@ -53,7 +54,7 @@ pub fn evidence(request: &Request) -> String {
 }
 
 /// Why it is held, until when, and how it is let through.
-fn held(request: &Request) -> Option<String> {
+fn held(request: &Request, commands: bool) -> Option<String> {
     let held = request.steering.held_up()?;
     let release = code(&format!("kubeops requests release {}", request.id));
     let until = match (&held.by, &held.shown) {
@@ -61,6 +62,7 @@ fn held(request: &Request) -> Option<String> {
         (None, Some(_)) => "It is not to be merged before",
         (None, None) => "It is not to be merged",
     };
+    let release = format!("{release}{}", by_comment("release", commands));
     Some(format!("> [!IMPORTANT]\n> Held {}. {until}: {release} lets it through.\n", code(&held.words())))
 }
 
@@ -183,7 +185,12 @@ fn built(build: &Build) -> String {
     }
 }
 
-fn revise(request: &Request) -> String {
+/// The comment in the pull request that does the same, where such comments are heard.
+pub(super) fn by_comment(command: &str, commands: bool) -> String {
+    if commands { format!(", or the comment `/kubeops {command}` in the pull request,") } else { String::new() }
+}
+
+fn revise(request: &Request, commands: bool) -> String {
     let id = &request.id;
     let members = match request.members {
         0 => String::new(),
@@ -192,23 +199,33 @@ fn revise(request: &Request) -> String {
     let ttl = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref());
     let ttl = ttl.map_or_else(String::new, |expiry| {
         let Lifetime { after, from, auto_merge, .. } = expiry.lifetime;
+        let merged = if auto_merge.is_some() { ", which is merged by itself once reviews and checks allow it" } else { "" };
         let from = match from {
             TtlBegin::Merged => "after the merge",
             TtlBegin::Applied => "once it is in force",
+            TtlBegin::Finished if after.get().is_zero() => {
+                return format!(
+                    "- Time to live: wanted until what it runs is finished. Then KubeOps opens the pull request that takes it back{merged}.\n"
+                );
+            }
+            TtlBegin::Finished => "once what it runs is finished",
         };
-        let merged = if auto_merge.is_some() { ", which is merged by itself once reviews and checks allow it" } else { "" };
         format!(
             "- Time to live: wanted for {after} {from}. Then KubeOps opens the pull request that takes it back{merged}. \
-             Who needs it for longer says so before: `kubeops requests extend {id} 2h`.\n"
+             Who needs it for longer says so before: `kubeops requests extend {id} 2h`{}.\n",
+            by_comment("extend 2h", commands).trim_end_matches(',')
         )
     });
     format!(
         "### Revise or revert\n\n\
          {members}\
          - Revise: push to this branch. It is yours from then on, and KubeOps leaves it alone.\n\
-         - Withdraw: `kubeops requests cancel {id}` closes this pull request and deletes the branch.\n\
-         - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}` asks again.\n\
-         - Revert, once merged: `kubeops requests revert {id}` opens the pull request that takes it back on the base as it is by then.\n\
-         {ttl}"
+         - Withdraw: `kubeops requests cancel {id}`{} closes this pull request and deletes the branch.\n\
+         - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}`{} asks again.\n\
+         - Revert, once merged: `kubeops requests revert {id}`{} opens the pull request that takes it back on the base as it is by then.\n\
+         {ttl}",
+        by_comment("close", commands),
+        by_comment("retry", commands),
+        by_comment("revert", commands),
     )
 }

@@ -137,7 +137,7 @@ fn a_ticket_with_everything_there_is_to_say() {
             "spec.replicas of Deployment web/api is also changed by request req_x (pull request #12, open): 2 -> 6",
         ),
     ];
-    insta::assert_snapshot!("ticket", body(&request, PEOPLE_AT));
+    insta::assert_snapshot!("ticket", body(&request, PEOPLE_AT, false));
     insta::assert_snapshot!("ticket_evidence", evidence(&request));
 }
 
@@ -152,14 +152,14 @@ fn an_alert_names_its_rule_and_leads_to_it() {
     let mut request = request("alert.firing", "4a7f3c2b1d0e9f88", data);
     request.text = None;
     request.changes = Some(changes(vec![object("api", Action::Added, &[])]));
-    insta::assert_snapshot!("alert", body(&request, PEOPLE_AT));
+    insta::assert_snapshot!("alert", body(&request, PEOPLE_AT, false));
 }
 
 #[test]
 fn a_person_who_asked_is_named_and_what_is_unknown_is_not_told() {
     let mut request = request("kubeops.request.asked", "evt_1", json!({ "actor": "ann", "parameters": {} }));
     request.event.source = None;
-    insta::assert_snapshot!("asked", body(&request, PEOPLE_AT));
+    insta::assert_snapshot!("asked", body(&request, PEOPLE_AT, false));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn the_body_is_the_same_whenever_it_is_written() {
     let one = request("jira.issue.transitioned", "OPS-42", ticket());
     let later = Timestamp::from_unix_millis(AT + 9_999_999);
     let other = Request { updated_at: later, created_at: later, version: 9, state: State::Approved, message: Some("m".to_owned()), ..one.clone() };
-    assert_eq!(body(&one, PEOPLE_AT), body(&other, PEOPLE_AT));
+    assert_eq!(body(&one, PEOPLE_AT, false), body(&other, PEOPLE_AT, false));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn an_address_becomes_a_link_only_when_it_is_one() {
         ("javascript:alert(1)/rest/", "Ticket `OPS-1`"),
         ("nothing", "Ticket `OPS-1`"),
     ] {
-        let body = body(&request("jira.issue.created", "OPS-1", data(own)), PEOPLE_AT);
+        let body = body(&request("jira.issue.created", "OPS-1", data(own)), PEOPLE_AT, false);
         assert!(body.contains(link), "{body}");
     }
 }
@@ -243,7 +243,7 @@ fn a_body_is_never_longer_than_a_forge_takes_and_keeps_its_trailer() {
     }
     for own in ["short".to_owned(), "long ".repeat(13_000)] {
         request.text.as_mut().expect("a text").body = Some(own.clone());
-        let body = body(&request, PEOPLE_AT);
+        let body = body(&request, PEOPLE_AT, false);
         assert!(body.len() <= MAX_BYTES, "{}", body.len());
         assert_eq!(Trailer::read(&body), Some(Trailer::of(&request)));
         assert_eq!(body.contains("was left out"), own.len() > 10, "only the author's text is too long");
@@ -267,7 +267,7 @@ fn a_body_is_never_longer_than_a_forge_takes_and_keeps_its_trailer() {
 fn a_trailer_is_the_last_line_and_no_other() {
     let mut request = request("jira.issue.transitioned", "OPS-42", ticket());
     request.changes = Some(changes(Vec::new()));
-    let written = body(&request, PEOPLE_AT);
+    let written = body(&request, PEOPLE_AT, false);
     let trailer = Trailer::read(&written).expect("a trailer");
     assert_eq!((&trailer.request, trailer.templates.len()), (&request.id, 1));
     assert_eq!(Trailer::read(&written.replace('\n', "\r\n")), Some(trailer.clone()), "as a browser sends it back");
@@ -405,14 +405,14 @@ proptest! {
         let kind = if alert { "alert.firing" } else { "jira.issue.transitioned" };
         let written = everywhere(&text, kind);
         let plain = everywhere("x", kind);
-        let mut expected = structure(&body(&plain, PEOPLE_AT));
-        let mut found = structure(&body(&written, PEOPLE_AT));
+        let mut expected = structure(&body(&plain, PEOPLE_AT, false));
+        let mut found = structure(&body(&written, PEOPLE_AT, false));
         // What has no safe address has no link.
         for marks in [&mut expected, &mut found] {
             marks.retain(|mark| mark != "link" && mark != "End(Link)");
         }
-        prop_assert_eq!(found, expected, "{}", body(&written, PEOPLE_AT));
-        prop_assert_eq!(Trailer::read(&body(&written, PEOPLE_AT)), Some(Trailer::of(&written)));
+        prop_assert_eq!(found, expected, "{}", body(&written, PEOPLE_AT, false));
+        prop_assert_eq!(Trailer::read(&body(&written, PEOPLE_AT, false)), Some(Trailer::of(&written)));
     }
 }
 
@@ -422,7 +422,7 @@ fn kinds_of_others_are_not_said_to_be_checked_by_kubernetes() {
     let mut changes = changes(Vec::new());
     changes.evidence.schemas.insert("bitnami.com/v1alpha1 SealedSecret".to_owned());
     request.changes = Some(changes);
-    let body = body(&request, PEOPLE_AT);
+    let body = body(&request, PEOPLE_AT, false);
     assert!(body.contains("- Valid by the schemas of Kubernetes `1.34`: `apps/v1 Deployment`, `v1 Service`\n"), "{body}");
     assert!(body.contains("- Valid by the definitions given for these kinds: `bitnami.com/v1alpha1 SealedSecret`\n"), "{body}");
 }

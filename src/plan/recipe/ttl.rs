@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// The shortest and the longest.
+/// The shortest; from the end of a run on, nothing has to pass.
 const SHORTEST: Duration = Duration::from_secs(60);
 /// The longest time a change may be wanted, also with everything it is extended by.
 pub const LONGEST_LIFETIME: Duration = Duration::from_secs(366 * 86_400);
@@ -53,8 +53,8 @@ pub(super) fn compile(spec: Option<&TtlSpec>, names: &[&str], errors: &mut Vec<S
         TtlSpec::After(_) => ("/ttl", TtlBegin::default(), None, None),
         TtlSpec::With(with) => ("/ttl/after", with.from, with.remind, with.auto_merge),
     };
-    let time = time(spec?.after(), place, names, errors)?;
-    if let (Time::Fixed(after), Some(remind)) = (&time, remind)
+    let time = time(spec?.after(), from, place, names, errors)?;
+    if let (Time::Fixed(after), Some(remind)) = (&time, remind.filter(|remind| !remind.get().is_zero()))
         && remind >= *after
     {
         errors.push(SpecError::new("/ttl/remind", format!("people would be reminded {remind} before the end of a time that is {after} in all")));
@@ -62,9 +62,9 @@ pub(super) fn compile(spec: Option<&TtlSpec>, names: &[&str], errors: &mut Vec<S
     Some(Ttl { time, from, remind, auto_merge })
 }
 
-fn time(text: &str, place: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Option<Time> {
+fn time(text: &str, from: TtlBegin, place: &str, names: &[&str], errors: &mut Vec<SpecError>) -> Option<Time> {
     match text.parse::<SpecDuration>() {
-        Ok(ttl) => match bounded(ttl) {
+        Ok(ttl) => match bounded(ttl, from) {
             Ok(ttl) => Some(Time::Fixed(ttl)),
             Err(message) => {
                 errors.push(SpecError::new(place, message));
@@ -83,8 +83,9 @@ fn time(text: &str, place: &str, names: &[&str], errors: &mut Vec<SpecError>) ->
     }
 }
 
-fn bounded(ttl: SpecDuration) -> Result<SpecDuration, String> {
+fn bounded(ttl: SpecDuration, from: TtlBegin) -> Result<SpecDuration, String> {
     match ttl.get() {
+        time if time < SHORTEST && from == TtlBegin::Finished => Ok(ttl),
         time if time < SHORTEST => Err(format!("a change lives for a minute at least, and this is {ttl}")),
         time if time > LONGEST_LIFETIME => Err(format!("a change lives for 366 days at most, and this is {ttl}")),
         _ => Ok(ttl),
@@ -104,13 +105,13 @@ fn reminder(after: SpecDuration, said: Option<SpecDuration>) -> Option<SpecDurat
 impl Ttl {
     /// The time to live for these values; none when an expression is `null`.
     pub(super) fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<Lifetime>, PlanError> {
-        let Some(after) = self.time.evaluate(scope)? else { return Ok(None) };
+        let Some(after) = self.time.evaluate(self.from, scope)? else { return Ok(None) };
         Ok(Some(Lifetime { after, from: self.from, remind: reminder(after, self.remind), auto_merge: self.auto_merge }))
     }
 }
 
 impl Time {
-    fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<SpecDuration>, PlanError> {
+    fn evaluate(&self, from: TtlBegin, scope: &Scope<'_>) -> Result<Option<SpecDuration>, PlanError> {
         let expression = match self {
             Self::Fixed(ttl) => return Ok(Some(*ttl)),
             Self::Expression(expression) => expression,
@@ -121,7 +122,7 @@ impl Time {
             Value::Null => Ok(None),
             Value::String(text) => {
                 let ttl = text.parse::<SpecDuration>().map_err(|error| failed(error.to_string()))?;
-                bounded(ttl).map(Some).map_err(failed)
+                bounded(ttl, from).map(Some).map_err(failed)
             }
             _ => Err(failed(format!("`{}` is no text such as 4h", expression.source()))),
         }

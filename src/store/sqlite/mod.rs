@@ -19,6 +19,7 @@ mod migrations;
 mod pulls;
 mod requests;
 mod rows;
+mod runs;
 mod signals;
 mod tasks;
 mod tokens;
@@ -27,8 +28,8 @@ mod upkeep;
 
 use super::{
     Act, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord,
-    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Stats, Store,
-    StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd, Settlement, Stats,
+    Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
@@ -277,8 +278,12 @@ impl Store for SqliteStore {
         signals::taken_back(&mut *self.database.read().await?, id).await
     }
 
-    async fn deployments(&self, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError> {
-        signals::deployments(&mut *self.database.read().await?, repository, limit).await
+    async fn deployments(&self, repository: &RepositoryName, since: Timestamp, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+        signals::deployments(&mut *self.database.read().await?, repository, since, limit).await
+    }
+
+    async fn run_ends(&self, id: &RequestId, limit: u32) -> Result<Vec<RunEnd>, StoreError> {
+        runs::of_request(&mut *self.database.read().await?, id, limit).await
     }
 
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError> {

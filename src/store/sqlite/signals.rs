@@ -4,6 +4,7 @@
 use super::commands;
 use super::dispatch::link;
 use super::rows::Columns;
+use super::runs;
 use super::tasks::add_task;
 use crate::request::RemarkAddress;
 use crate::store::{Deployment, NewTask, Signal, StoreError, TakenBack, TaskKind, lane};
@@ -18,6 +19,7 @@ const MOST_WAITING: u32 = 1_000;
 pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
     let found = match signal {
         Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
+        Signal::Ran(end) => return runs::ended(connection, event, end, now).await,
         Signal::Pull { repository, number, .. } | Signal::Command { repository, at: RemarkAddress { pull: number, .. }, .. } => {
             let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
             found.bind(repository.as_str()).bind(i64::try_from(*number).unwrap_or(i64::MAX)).fetch_optional(&mut *connection).await?
@@ -46,7 +48,7 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
         Signal::Pull { task, .. } => (TaskKind::Observe, task),
         Signal::Command { task, .. } => (TaskKind::Command, task),
         Signal::TakenBack { task, .. } => (TaskKind::Retract, task),
-        Signal::Deployed(_) => return Ok(()),
+        Signal::Deployed(_) | Signal::Ran(_) => return Ok(()),
     };
     let seq = row.number("seq")?;
     if let Signal::Command { repository, at, .. } = signal
@@ -63,14 +65,17 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
 /// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.
 async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
     let kept = sqlx::query(
-        "INSERT INTO deployments (repository, application, cluster, revision, standing, message, at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (repository, application, cluster, revision, standing) DO UPDATE SET message = excluded.message, \
-         at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
+        "INSERT INTO deployments (repository, application, cluster, paths, named, revision, standing, message, at, recorded_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (repository, application, cluster, paths, revision, standing) DO UPDATE SET named = excluded.named, \
+         message = excluded.message, at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
     );
     let kept = kept
         .bind(deployment.repository.as_str())
         .bind(deployment.application.as_str())
         .bind(deployment.cluster.as_deref().unwrap_or_default())
+        .bind(deployment.paths.join("\n"))
+        .bind(deployment.named)
         .bind(deployment.revision.as_str())
         .bind(deployment.standing.as_str())
         .bind(deployment.message.as_deref())
@@ -84,28 +89,47 @@ async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &De
     );
     let waiting = waiting.bind(deployment.repository.as_str()).bind(MOST_WAITING).fetch_all(&mut *connection).await?;
     for row in waiting {
-        let seq = row.number("seq")?;
-        // The store draws no random bits: an event owes a request this once.
-        let unique = (u128::from(event.unsigned_abs()) << 40) | u128::from(seq.unsigned_abs());
-        let id = TaskId::from_parts(now, unique);
-        let task = NewTask { id, kind: TaskKind::Confirm, request: row.parsed("id")?, lane: lane::of(&deployment.repository), run_at: now };
-        add_task(connection, seq, &task).await?;
-        link(connection, event, seq).await?;
+        owe_a_look(connection, event, &row, &deployment.repository, now).await?;
     }
     Ok(())
 }
 
+/// The merged request of this row hears what the event says.
+pub(super) async fn owe_a_look(
+    connection: &mut SqliteConnection,
+    event: i64,
+    row: &SqliteRow,
+    repository: &RepositoryName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let seq = row.number("seq")?;
+    // The store draws no random bits: an event owes a request this once.
+    let unique = (u128::from(event.unsigned_abs()) << 40) | u128::from(seq.unsigned_abs());
+    let id = TaskId::from_parts(now, unique);
+    let task = NewTask { id, kind: TaskKind::Confirm, request: row.parsed("id")?, lane: lane::of(repository), run_at: now };
+    add_task(connection, seq, &task).await?;
+    link(connection, event, seq).await
+}
+
 /// See [`crate::store::Store::deployments`].
-pub(super) async fn deployments(connection: &mut SqliteConnection, repository: &RepositoryName, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+pub(super) async fn deployments(
+    connection: &mut SqliteConnection,
+    repository: &RepositoryName,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<Deployment>, StoreError> {
     let rows = sqlx::query(
-        "SELECT application, cluster, revision, standing, message, at FROM deployments WHERE repository = ? ORDER BY at DESC, application LIMIT ?",
+        "SELECT application, cluster, paths, named, revision, standing, message, at FROM deployments \
+         WHERE repository = ? AND recorded_at >= ? ORDER BY at DESC, application LIMIT ?",
     );
-    let rows = rows.bind(repository.as_str()).bind(limit).fetch_all(connection).await?;
+    let rows = rows.bind(repository.as_str()).bind(since.unix_millis()).bind(limit).fetch_all(connection).await?;
     let read = |row: &SqliteRow| {
         Ok(Deployment {
             repository: repository.clone(),
             application: row.text("application")?,
             cluster: Some(row.text("cluster")?).filter(|cluster| !cluster.is_empty()),
+            paths: row.text("paths")?.lines().map(str::to_owned).collect(),
+            named: row.number("named")? != 0,
             revision: row.parsed("revision")?,
             standing: row.parsed("standing")?,
             message: row.optional_text("message")?,

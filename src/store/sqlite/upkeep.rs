@@ -95,6 +95,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .execute(&mut *connection)
     .await?;
     sqlx::query("DELETE FROM deployments WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM run_ends WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
     // A request with a task is not over: a dead letter is kept until somebody retries it.
     pruned.requests = sqlx::query(
         "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \

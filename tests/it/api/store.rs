@@ -133,8 +133,11 @@ impl Store for FakeStore {
     async fn are_recorded(&self, _: &SourceName, _: &[String]) -> Result<Vec<bool>, StoreError> {
         unreachable!("nothing here reconciles")
     }
-    async fn deployments(&self, _: &RepositoryName, _: u32) -> Result<Vec<Deployment>, StoreError> {
+    async fn deployments(&self, _: &RepositoryName, _: Timestamp, _: u32) -> Result<Vec<Deployment>, StoreError> {
         unreachable!("nothing here is deployed")
+    }
+    async fn run_ends(&self, _: &RequestId, _: u32) -> Result<Vec<RunEnd>, StoreError> {
+        unreachable!("nothing here runs")
     }
     async fn told_so_far(&self, _: &RequestId) -> Result<ToldSoFar, StoreError> {
         unreachable!("nothing here tells")

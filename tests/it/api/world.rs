@@ -107,6 +107,10 @@ impl Operations for FakeOperations {
         self.note(format!("retry {id} by {actor}"))?;
         Ok(request(1, State::Accepted))
     }
+    async fn what_counts(&self, event: &EventRecord) -> Vec<String> {
+        vec![format!("tells of {}", event.subject)]
+    }
+
     async fn revert(&self, id: &RequestId, actor: &str, reason: Option<&str>) -> Result<Asked, OperationError> {
         self.note(format!("revert {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(Asked { request: request_id(9), opened: reason.is_some() })

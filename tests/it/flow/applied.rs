@@ -14,7 +14,7 @@ fn start() -> TestServer {
 }
 
 /// Argo CD is one of its sources.
-fn listen(server: &TestServer) {
+pub(super) fn listen(server: &TestServer) {
     server.secret("ARGOCD_TOKEN", TOKEN);
     let source = "kind: Source\nmetadata: { name: argocd }\nspec: { kind: argocd, authentication: { bearer: { secrets: [ARGOCD_TOKEN] } } }\n";
     server.edit_resource("sources.yaml", |text| format!("{text}\n---\napiVersion: kubeops.dev/v1alpha1\n{source}"));
@@ -27,27 +27,37 @@ fn says(server: &TestServer, application: &str, revision: &str, cluster: &Value,
 }
 
 fn try_to_say(server: &TestServer, application: &str, revision: &str, cluster: &Value, health: &str, second: u32) -> std::io::Result<Answered> {
-    let body = json!({
+    let second = second.to_string();
+    let body = notification(application, revision, health, &json!({ "name": cluster }), &json!([]), &second);
+    tell_argocd(server, &body)
+}
+
+/// What the template of docs/sources.md writes.
+pub(super) fn notification(application: &str, revision: &str, health: &str, destination: &Value, paths: &Value, second: &str) -> Value {
+    let at = format!("2026-11-20T12:00:{second:0>2}Z");
+    json!({
         "application": application, "namespace": "argocd", "uid": "7d0cdc51-ddcf-4743-b223-83ca5c699632", "project": "default",
-        "destination": { "server": null, "name": cluster, "namespace": "web" },
-        "repositories": [],
+        "destination": destination, "repositories": [], "paths": paths,
         "sync": { "status": "Synced", "revision": revision, "revisions": null },
-        "health": { "status": health, "since": format!("2026-11-20T12:00:{second:02}Z") },
-        "operation": { "phase": "Succeeded", "message": "synced", "revision": revision, "revisions": null, "finishedAt": format!("2026-11-20T12:00:{second:02}Z") },
-    });
+        "health": { "status": health, "since": at },
+        "operation": { "phase": "Succeeded", "message": "synced", "revision": revision, "revisions": null, "finishedAt": at },
+    })
+}
+
+pub(super) fn tell_argocd(server: &TestServer, body: &Value) -> std::io::Result<Answered> {
     let token = format!("Bearer {TOKEN}");
     let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
     call(server.at().address, "POST", "/api/v1/webhooks/argocd", &headers, body.to_string().as_bytes())
 }
 
-fn merged(server: &TestServer, key: &str, team: &str) -> String {
+pub(super) fn merged(server: &TestServer, key: &str, team: &str) -> String {
     assert_eq!(server.at().ticket(&ticket(key, team)).word(), "202 accepted");
     merge(server, &server.at().settled(key, "proposed"));
     server.at().settled(key, "merged");
     server.upstream.tip("main").expect("a tip").to_string()
 }
 
-fn nothing_owed(server: &TestServer) {
+pub(super) fn nothing_owed(server: &TestServer) {
     eventually("nothing is owed", || {
         let status = server.at().get("/status");
         (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())
@@ -59,13 +69,13 @@ fn a_merged_change_is_applied_once_a_tool_is_at_its_commit_or_a_later_one() {
     let server = start();
     let before = server.upstream.tip("main").expect("a tip").to_string();
     merged(&server, "OPS-1", "payments");
-    says(&server, "web", &before, &Value::Null, "Healthy", 1);
+    says(&server, "web", &before, &json!("prod-eu"), "Healthy", 1);
     nothing_owed(&server);
     server.at().settled("OPS-1", "merged");
 
     // Somebody else's commit follows; the tool jumps over ours, and the mirror has not seen it yet.
     let later = server.upstream.write("main", "somebody.md", "x\n").to_string();
-    says(&server, "web", &later, &Value::Null, "Healthy", 2);
+    says(&server, "web", &later, &json!("prod-eu"), "Healthy", 2);
     let applied = server.at().settled("OPS-1", "applied");
     assert_eq!(applied["message"], format!("in force: web is at {}", &later[..12]));
 
@@ -83,7 +93,7 @@ fn a_kill_before_what_a_tool_said_is_kept_costs_another_look_and_nothing_else() 
     server.set("OBSERVE_SECONDS", "1").set("KUBEOPS_FAILPOINT", "confirm.settling:2").run();
     let tip = merged(&server, "OPS-1", "payments");
     nothing_owed(&server);
-    let _ = try_to_say(&server, "web", &tip, &Value::Null, "Healthy", 1);
+    let _ = try_to_say(&server, "web", &tip, &json!("prod-eu"), "Healthy", 1);
     let status = server.wait();
     assert!(!status.success(), "it died, not ended: {status}");
     server.set("KUBEOPS_FAILPOINT", "").run();
@@ -96,11 +106,11 @@ fn a_kill_before_what_a_tool_said_is_kept_costs_another_look_and_nothing_else() 
 fn what_is_not_well_is_degraded_until_the_tool_says_otherwise() {
     let server = start();
     let tip = merged(&server, "OPS-1", "payments");
-    says(&server, "web", &tip, &Value::Null, "Degraded", 1);
+    says(&server, "web", &tip, &json!("prod-eu"), "Degraded", 1);
     let degraded = server.at().settled("OPS-1", "degraded");
     assert!(degraded["message"].as_str().is_some_and(|message| message.contains("web is at") && message.contains("not well")), "{degraded:#}");
     let later = server.upstream.write("main", "somebody.md", "x\n").to_string();
-    says(&server, "web", &later, &Value::Null, "Healthy", 2);
+    says(&server, "web", &later, &json!("prod-eu"), "Healthy", 2);
     server.at().settled("OPS-1", "applied");
 }
 
@@ -136,6 +146,6 @@ fn what_nobody_says_is_in_force_in_time_is_told_once_and_applied_all_the_same_wh
     nothing_owed(&server);
     let again = server.at().settled("OPS-1", "merged");
     assert_eq!(again["timeline"], overdue["timeline"], "once, also after a start");
-    says(&server, "web", &tip, &Value::Null, "Healthy", 2);
+    says(&server, "web", &tip, &json!("prod-eu"), "Healthy", 2);
     server.at().settled("OPS-1", "applied");
 }

@@ -182,6 +182,33 @@ fn what_github_says_of_a_deployment_a_status_or_a_check_counts_where_the_reposit
 }
 
 #[test]
+fn what_we_say_of_a_commit_ourselves_is_not_taken_for_a_deployment_whatever_the_repository_names() {
+    let mut world = prepare();
+    let named = "appliedBy: { statuses: [\"*\"], checks: [\"*\"] }";
+    world.server.edit_resource("inventory.yaml", |text| text.replacen("  branch: main\n", &format!("  branch: main\n  {named}\n"), 1));
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    let branch = world.server.at().settled("OPS-1", "proposed")["branch"].as_str().expect("a branch").to_owned();
+    world.server.upstream.git(&["update-ref", "refs/heads/main", &branch]);
+    let tip = world.server.upstream.tip("main").expect("a tip").to_string();
+    world.github.person(pull.number, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(tip.clone())));
+    assert_eq!(tell(&world, "pull_request", &of_pull("closed", pull.number, "acme/gitops", json!({ "merged": true }))), "202 accepted");
+    world.server.at().settled("OPS-1", "merged");
+    let repository = json!({ "full_name": "acme/gitops" });
+    let status = |context: &str| json!({ "id": context.len(), "sha": tip, "name": "acme/gitops", "context": context, "state": "success", "description": "x", "branches": [], "commit": {}, "repository": repository, "updated_at": "2026-11-20T12:00:02Z" });
+    let check = json!({
+        "action": "completed", "repository": repository,
+        "check_run": { "id": 7, "name": "kubeops/window", "head_sha": tip, "status": "completed", "conclusion": "success", "completed_at": "2026-11-20T12:00:03Z", "output": { "title": "x" } },
+    });
+    assert_eq!(tell(&world, "status", &status("kubeops/window")), "202 accepted");
+    assert_eq!(tell(&world, "check_run", &check), "202 accepted");
+    nothing_owed(&world);
+    world.server.at().settled("OPS-1", "merged");
+    assert_eq!(tell(&world, "status", &status("kustomization/apps")), "202 accepted");
+    world.server.at().settled("OPS-1", "applied");
+}
+
+#[test]
 fn a_push_to_the_base_has_open_requests_planned_again_on_it() {
     let world = start();
     let pull = world.proposed("OPS-1", "payments");

@@ -1,7 +1,7 @@
 //! The ticket hears what became of it: words, links, moves; each once, whatever happens in between.
 
 use super::storms::merge;
-use crate::support::fake_jira::{EMAIL, FakeJira, Fault, TOKEN};
+use crate::support::fake_jira::{ACCOUNT, EMAIL, FakeJira, Fault, Step, TOKEN};
 use crate::support::server::{TestServer, eventually, ticket};
 use serde_json::Value;
 
@@ -187,6 +187,125 @@ fn a_move_that_is_not_there_is_explained_with_those_that_are_and_the_rest_is_tol
     let notes = request["timeline"].to_string();
     assert!(notes.contains("Shipped") && notes.contains("In Progress"), "{notes}");
     assert_eq!(jira.issue(KEY).status, "To Do");
+}
+
+#[test]
+fn a_move_that_was_refused_is_made_when_it_is_asked_for_again() {
+    let jira = FakeJira::cloud();
+    let server = start(&jira, FEEDBACK);
+    jira.workflow(Vec::new());
+    server.at().ticket(&ticket(KEY, "payments"));
+    server.at().settled(KEY, "proposed");
+    told(&server, &jira, 1);
+    let request = eventually("the note", || {
+        let request = server.at().settled(KEY, "proposed");
+        request["timeline"].to_string().contains("(transition)").then_some(request)
+    });
+    jira.workflow(vec![Step::new("11", "Start", &["To Do"], "In Progress", serde_json::json!({}))]);
+    let retried = server.cli(&["requests", "retry", request["id"].as_str().expect("an id")]);
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    eventually("it moved along", || (jira.issue(KEY).status == "In Progress").then_some(()));
+    told(&server, &jira, 1);
+    let again = server.cli(&["requests", "retry", request["id"].as_str().expect("an id")]);
+    assert!(!again.status.success(), "nothing is owed any more");
+}
+
+#[test]
+fn words_of_one_s_own_and_what_went_wrong_arrive_at_the_ticket() {
+    let jira = FakeJira::cloud();
+    let feedback = &"  feedback:
+    - channel: service-desk
+      tell: [proposed, rejected, withdrawn, unchanged]
+      on:
+        proposed: { say: \"Number {{ pull.number }} for {{ parameters.team }}\", assignee: ACCOUNT }
+        rejected: { say: \"This cannot be done: {{ message }}\", assignee: \"\" }
+"
+    .replace("ACCOUNT", ACCOUNT);
+    let server = start(&jira, feedback);
+    server.at().ticket(&ticket(KEY, "payments"));
+    let request = server.at().settled(KEY, "proposed");
+    let said = told(&server, &jira, 1);
+    assert!(said[0].contains("Number 1 for payments") && said[0].contains("Pull request #1"), "{said:?}");
+    assert_eq!(jira.issue(KEY).assignee.as_deref(), Some(ACCOUNT));
+    assert!(!jira.issue(KEY).comments[0].is_public(), "only agents see it");
+    let cancel = format!("/requests/{}/cancel", request["id"].as_str().expect("an id"));
+    assert!(server.at().api("POST", &cancel, None).status < 300);
+    let said = told(&server, &jira, 2);
+    assert!(said[1].contains("What was asked for is no longer wanted"), "{said:?}");
+
+    jira.add("OPS-43", "To Do");
+    jira.person("OPS-43", |issue| issue.assignee = Some("ada".to_owned()));
+    server.at().ticket(&ticket("OPS-43", "NOT A NAME"));
+    server.at().settled("OPS-43", "rejected");
+    eventually("the reasons, and nobody's", || {
+        let issue = jira.issue("OPS-43");
+        (issue.assignee.is_none() && issue.comments.iter().any(|comment| comment.body.to_string().contains("This cannot be done: "))).then_some(())
+    });
+
+    // The same is there already.
+    jira.add("OPS-44", "To Do");
+    jira.add("OPS-45", "To Do");
+    server.at().ticket(&ticket("OPS-44", "shop"));
+    let request = server.at().settled("OPS-44", "proposed");
+    merge(&server, &request);
+    server.at().settled("OPS-44", "merged");
+    server.at().ticket(&ticket("OPS-45", "shop"));
+    server.at().settled("OPS-45", "unchanged");
+    eventually("it is told", || {
+        jira.issue("OPS-45").comments.iter().any(|comment| comment.body.to_string().contains("There is nothing to change")).then_some(())
+    });
+}
+
+#[test]
+fn customers_of_a_service_desk_read_what_is_said_in_public() {
+    let jira = FakeJira::cloud();
+    let server = start(&jira, "  feedback: [{ channel: service-desk, public: true }]\n");
+    server.at().ticket(&ticket(KEY, "payments"));
+    server.at().settled(KEY, "proposed");
+    told(&server, &jira, 1);
+    assert!(jira.issue(KEY).comments[0].is_public());
+}
+
+#[test]
+fn a_data_center_is_told_with_a_token_of_its_own() {
+    let jira = FakeJira::data_center();
+    let mut server = prepare(&jira, FEEDBACK);
+    server.edit_resource("sources.yaml", |text| {
+        let basic = format!("basic: {{ user: {EMAIL}, secret: JIRA_TOKEN }}");
+        text.replace("deployment: cloud", "deployment: dataCenter").replace(&basic, "bearer: { secret: JIRA_TOKEN }")
+    });
+    server.run();
+    server.at().ticket(&ticket(KEY, "payments"));
+    server.at().settled(KEY, "proposed");
+    let said = told(&server, &jira, 1);
+    assert!(said[0].contains("A change is proposed"), "{said:?}");
+    eventually("it moved along", || (jira.issue(KEY).status == "In Progress").then_some(()));
+}
+
+#[test]
+fn a_kill_while_the_merge_is_told_moves_the_ticket_and_comments_once() {
+    for point in ["tell.acted", "tell.acted:2", "tell.acted:3"] {
+        let jira = FakeJira::cloud();
+        let mut server = prepare(&jira, FEEDBACK);
+        server.run();
+        server.at().ticket(&ticket(KEY, "payments"));
+        server.at().settled(KEY, "proposed");
+        assert!(server.cli(&["pulls", "approve", "gitops#1"]).status.success());
+        server.at().settled(KEY, "approved");
+        told(&server, &jira, 2);
+        server.terminate();
+        // What is owed of the merge: link, comment, move.
+        server.set("KUBEOPS_FAILPOINT", point).run();
+        let _ = server.cli(&["pulls", "merge", "gitops#1"]);
+        assert!(!server.wait().success(), "{point}: it died, not ended");
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        server.at().settled(KEY, "merged");
+        told(&server, &jira, 3);
+        let issue = eventually("it moved along", || Some(jira.issue(KEY)).filter(|issue| issue.status == "Done"));
+        assert_eq!((issue.links.len(), issue.resolution.as_deref()), (1, Some("Done")), "{point}");
+        let count = |field: &str| jira.changes().iter().filter(|change| change.field == field).count();
+        assert_eq!((count("comment"), count("status")), (3, 2), "{point}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
-use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, Pipeline, Refusals, Rules, Told};
+use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, Pipeline, Refusals, Rules, Told, Unseen};
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
 use kubeops::request::Request;
@@ -113,6 +113,7 @@ impl World {
             moved: Arc::default(),
             pushed: JustPushed::default(),
             refusals: Refusals::default(),
+            unseen: Unseen::default(),
         });
         let dispatcher = Arc::new(pipeline.dispatcher());
         let observer = tokio::sync::Mutex::new(Observer::new(Arc::clone(&pipeline)));

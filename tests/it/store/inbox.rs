@@ -53,7 +53,8 @@ store_that_only_appends! {
     fn requests_about(clue: &Clue, limit: u32) -> Vec<RequestId>;
     fn taken_back(id: &RequestId) -> Vec<TakenBack>;
     fn are_recorded(source: &SourceName, keys: &[String]) -> Vec<bool>;
-    fn deployments(repository: &RepositoryName, limit: u32) -> Vec<Deployment>;
+    fn deployments(repository: &RepositoryName, since: Timestamp, limit: u32) -> Vec<Deployment>;
+    fn run_ends(id: &RequestId, limit: u32) -> Vec<RunEnd>;
     fn told_so_far(id: &RequestId) -> ToldSoFar;
     fn note_act(act: &Act) -> ();
     fn commands(id: &RequestId) -> Vec<CommandComment>;

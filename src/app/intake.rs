@@ -56,7 +56,10 @@ const TOLD_EVERY_MILLIS: i64 = 5000;
 
 /// When the last warning about each source and reason was, and how many refusals were not warned about since.
 #[derive(Default)]
-struct Sparing(Mutex<HashMap<(SourceName, &'static str), (Timestamp, u64)>>);
+struct Sparing(Mutex<HashMap<Refused, (Timestamp, u64)>>);
+
+/// A source, and the reason why what came to it was refused.
+type Refused = (SourceName, &'static str);
 
 impl Sparing {
     /// Whether to warn about this source and reason now; then, how many refusals were passed over since the last time.

@@ -84,11 +84,10 @@ impl Request {
         let finished = &self.steering.runs;
         let kind = |object: &ObjectRef| (object.group().to_owned(), object.kind.clone());
         let heard: Vec<_> = finished.iter().map(|run| kind(&run.object)).collect();
-        let added = self.added().map(|(_, object)| object).filter(move |object| {
+        self.added().map(|(_, object)| object).filter(move |object| {
             let runs = RUNS.contains(&(object.group(), object.kind.as_str())) || heard.contains(&kind(object));
             runs && !finished.iter().any(|run| run.object == **object)
-        });
-        added
+        })
     }
 
     /// Whether every run it added is finished, and there was one.

@@ -22,7 +22,7 @@ pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signa
     let number = event.data.pointer("/pull_request/number").and_then(Value::as_u64).filter(|_| about_a_pull);
     let look = |number| {
         let task = || TaskId::from_parts(clock.now(), clock.random());
-        named(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
+        spoken_of(rules, event).map(move |repository| Signal::Pull { repository: repository.name.clone(), number, task: task() })
     };
     number
         .map(look)
@@ -71,7 +71,7 @@ fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> 
     let told = told.filter(|(_, _, remark)| event.data.pointer(&format!("{remark}/body")).and_then(Value::as_str).is_some_and(may_hold));
     let at = told.and_then(|(place, pull, remark)| Some(RemarkAddress { pull: number(pull)?, place, id: number(&format!("{remark}/id"))? }));
     at.into_iter().flat_map(move |at| {
-        named(rules, event).map(move |repository| {
+        spoken_of(rules, event).map(move |repository| {
             let task = TaskId::from_parts(clock.now(), clock.random());
             Signal::Command { repository: repository.name.clone(), at, task }
         })
@@ -80,7 +80,7 @@ fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> 
 
 /// What GitHub itself says of a commit of the repositories it is about.
 fn told_by_github<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = Signal> + 'r {
-    named(rules, event).filter_map(move |repository| {
+    spoken_of(rules, event).filter_map(move |repository| {
         let said = at_github::said(rules, event, repository)?;
         let bounded = |text: &str| text.chars().take(MESSAGE).collect::<String>();
         Some(Signal::Deployed(Deployment {
@@ -103,7 +103,7 @@ pub(super) fn pushed(rules: &InForce, event: &Event) -> Vec<RepositoryName> {
         return Vec::new();
     }
     let branch = event.data.get("ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("refs/heads/"));
-    let moved = named(rules, event).filter(|repository| branch == Some(repository.spec.branch.as_str()));
+    let moved = spoken_of(rules, event).filter(|repository| branch == Some(repository.spec.branch.as_str()));
     moved.map(|repository| repository.name.clone()).collect()
 }
 
@@ -127,11 +127,15 @@ fn word(event: &Event) -> &str {
 }
 
 /// The repositories at GitHub that the event is about, and of which its source may speak.
+fn spoken_of<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
+    named(rules, event).filter(move |repository| may_speak(rules, event, repository))
+}
+
+/// The repositories at GitHub that the event is about, whoever tells it.
 pub(super) fn named<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterator<Item = &'r Arc<Repository>> {
     let name = event.data.pointer("/repository/full_name").and_then(Value::as_str);
     rules.set.inventory.repositories.values().filter(move |repository| {
         let spec = &repository.spec;
-        may_speak(rules, event, repository)
-            && name.zip(spec.forge.github_name(&spec.url)).is_some_and(|(told, known)| told.eq_ignore_ascii_case(&known))
+        name.zip(spec.forge.github_name(&spec.url)).is_some_and(|(told, known)| told.eq_ignore_ascii_case(&known))
     })
 }

@@ -1,5 +1,6 @@
 //! GitHub: deliveries of an App that did not get through are asked for again, and comments and reviews that hold a command are looked
-//! for. What became of pull requests is looked at by [`crate::pipeline::Observer`]. However many sources are GitHub's, one of them asks.
+//! for. What became of pull requests is looked at by [`crate::pipeline::Observer`]. However many sources are GitHub's, one of them asks,
+//! and of a repository one that may speak of it.
 
 use super::{ReconcileError, Reconciled, Reconciler, headers};
 use crate::forge::{Forge, Priority, Remark};
@@ -21,16 +22,19 @@ impl Reconciler {
         let (mut found, mut first_error) = (Reconciled::default(), None);
         let rules = self.pipeline.rules.current();
         // They are in the order of their names.
-        let mut asking = rules.set.sources.values().filter(|source| source.reconcile().is_some_and(|how| how.asks == Asks::Github));
-        if asking.next().is_some_and(|first| first.name() != source.name()) {
-            return Ok(found);
+        let asking = || rules.set.sources.values().filter(|source| source.reconcile().is_some_and(|how| how.asks == Asks::Github));
+        if asking().next().is_none_or(|first| first.name() == source.name()) {
+            match self.pipeline.forges.redeliver(since).await {
+                Ok(redelivered) => found.redelivered = redelivered,
+                Err(error) => first_error = Some(ReconcileError::from(error)),
+            }
         }
-        match self.pipeline.forges.redeliver(since).await {
-            Ok(redelivered) => found.redelivered = redelivered,
-            Err(error) => first_error = Some(ReconcileError::from(error)),
-        }
+        let speaks = |repository: &Repository| {
+            let first = asking().find(|asking| asking.may_speak_of(&repository.name));
+            source.may_speak_of(&repository.name) && first.is_none_or(|first| first.name() == source.name())
+        };
         let open = self.pipeline.open_pulls().await?;
-        for repository in rules.set.inventory.repositories.values() {
+        for repository in rules.set.inventory.repositories.values().filter(|repository| speaks(repository)) {
             for place in [RemarkPlace::Conversation, RemarkPlace::Thread] {
                 match self.comments_of(source, repository, place, since).await {
                     Ok(filed) => found.filed += filed,
@@ -88,10 +92,12 @@ impl Reconciler {
         let (event, _) = webhook(remark.at.place);
         let attributes = headers(&[("x-github-event", event)]);
         let Some(name) = repository.spec.forge.github_name(&repository.spec.url) else { return Ok(false) };
-        // Enough to know it by: what else a webhook has is asked for only where it is new. It may have come by any source of GitHub's.
+        // Enough to know it by: what else a webhook has is asked for only where it is new. It may have come by any source of GitHub's
+        // that is heard there.
         let body = told(remark, json!({ "number": remark.at.pull }), json!({ "full_name": name }));
         let rules = self.pipeline.rules.current();
-        for of_github in rules.set.sources.values().filter(|source| source.kind() == SourceKind::Github) {
+        let heard = |of_github: &&Arc<Source>| of_github.kind() == SourceKind::Github && of_github.may_speak_of(&repository.name);
+        for of_github in rules.set.sources.values().filter(heard) {
             match self.known(of_github, &attributes, &body).await? {
                 None if of_github.name() == source.name() => return Ok(false),
                 Some(known) if known.iter().all(|known| *known) => return Ok(false),

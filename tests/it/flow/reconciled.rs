@@ -387,6 +387,31 @@ fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came
 }
 
 #[test]
+fn of_a_repository_the_first_source_that_may_speak_of_it_asks() {
+    let mut world = super::heard::prepare();
+    let source = |name: &str, more: &str| {
+        format!(
+            "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata:\n  name: {name}\nspec:\n  kind: github\n{more}  \
+             authentication: {{ hmac: {{ secrets: [GITHUB_WEBHOOK_SECRET] }} }}\n  reconcile: {{ every: 1s }}\n"
+        )
+    };
+    let other = "apiVersion: kubeops.dev/v1alpha1\nkind: Repository\nmetadata: { name: other }\n\
+                 spec: { url: \"file:///srv/git/other.git\", forge: { kind: local } }\n";
+    world
+        .server
+        .edit_resource("github.yaml", |_| [other.to_owned(), source("a-github", "  repositories: [other]\n"), source("b-github", "")].join("---\n"));
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        repository.remarks = vec![FakeRemark::new(2, pull.number, "ada", "/kubeops explain")];
+    });
+    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
+    let filed = reconciled(&world.server);
+    assert_eq!(filed.iter().map(|filed| &filed["source"]).collect::<Vec<_>>(), ["b-github"]);
+}
+
+#[test]
 fn commands_an_app_was_not_told_of_are_filed_as_well() {
     let mut world = World::prepare_app(FakeGithub::start());
     asks_github(&world.server);

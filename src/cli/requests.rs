@@ -191,10 +191,12 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 output::value(format, &request, || format!("{id} is wanted until {}", cell(&request, "/expires_at")))?;
             }
             Command::Hold { id, reason } => {
+                let id = request_id(&id)?;
                 let request = server.json(Method::POST, &format!("/requests/{id}/hold"), &[], Some(&json!({ "reason": reason }))).await?;
-                output::value(format, &request, || held_by_now(&id, &request, reason.as_deref()))?;
+                output::value(format, &request, || held_by_now(id.as_str(), &request, reason.as_deref()))?;
             }
             Command::Release { id } => {
+                let id = request_id(&id)?;
                 let before = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
                 let request = server.json(Method::POST, &format!("/requests/{id}/release"), &[], Some(&json!({}))).await?;
                 let released = held(&before).map_or_else(|| "nothing held it".to_owned(), |held| format!("released; it was {held}"));

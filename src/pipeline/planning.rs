@@ -110,7 +110,7 @@ pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String
 
 /// The change on `base`, past the gate.
 pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Made, Stop> {
-    let Drafted { mut change, text, expiry } = match wanted.reverts {
+    let Drafted { change, text, expiry } = match wanted.reverts {
         Some(reverts) => reverts::draft(reverts, base)?,
         None => drafted(rules, wanted, parameters, target, base)?,
     };
@@ -125,13 +125,15 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         limits: target.limits,
         builder: rules.builder.clone(),
     };
-    if let Some(expiry) = &expiry {
-        change.notes.extend(end_refused(&change, expiry, base, &gate)?);
-    }
+    let with_an_end = expiry.as_ref().map(|expiry| (change.clone(), expiry));
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),
         Err(ValidateError::Base(error)) => return Err(PlanError::from(error).into()),
+    };
+    let change = match with_an_end {
+        Some((as_planned, expiry)) => change.with_notes(end_refused(&as_planned, expiry, base, &gate)?),
+        None => change,
     };
     let summary = change.summary().iter().map(ToString::to_string).collect();
     Ok(Made { change, text, summary, expiry })
@@ -151,8 +153,8 @@ fn end_refused(change: &ChangeSet, expiry: &Expiry, base: &dyn BaseTree, gate: &
                 format!("at the end of its time the change stays, unless the rules are others by then: taking it back is refused today: {rejection}");
             Ok(Some(Note { rule: "ttl.refused", path, message }))
         }
-        // What is wrong with the change itself is told of the change.
-        _ => Ok(None),
+        Ok(_) => Ok(None),
+        Err(ValidateError::Base(error)) => Err(PlanError::from(error).into()),
     }
 }
 

@@ -20,7 +20,7 @@ pub use crate::types::{KubernetesVersion, UnknownKinds};
 
 use crate::inventory::ChangeLimits;
 use crate::manifest::{Document, Limits, ObjectChange, diff, parse};
-use crate::plan::{BaseTree, Build, Builder, Built, ChangeSet, FileChange, TreeError};
+use crate::plan::{BaseTree, Build, Builder, Built, ChangeSet, FileChange, Note, TreeError};
 pub(crate) use crate::types::nearest;
 use crate::types::{DirectoryPath, ErrorClass, ManifestPath};
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,13 @@ impl Evidence {
 }
 
 impl ValidatedChange {
+    /// The same with these things a reviewer is warned of besides.
+    pub fn with_notes(mut self, notes: impl IntoIterator<Item = Note>) -> Self {
+        self.warnings.extend(notes.into_iter().map(|note| noted(&note)));
+        in_order(&mut self.warnings);
+        self
+    }
+
     /// What it was held against.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
@@ -212,14 +219,22 @@ pub fn validate(change: ChangeSet, base: &dyn BaseTree, rules: &Rules) -> Result
     gate.review(&changed, &built)?;
     gate.evidence.builds = built.into_iter().map(|built| built.build).collect();
     let Gate { differing, mut findings, summary, evidence, .. } = gate;
-    findings.extend(change.notes.iter().map(|note| Finding::warning(note.rule, &note.path, note.message.clone())));
-    findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
+    findings.extend(change.notes.iter().map(noted));
+    in_order(&mut findings);
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Rejection { findings }.into());
     }
     let mut files = change.files;
     files.retain(|path, _| differing.contains(path));
     Ok(ValidatedChange { files, templates: change.templates, warnings: findings, summary, evidence })
+}
+
+fn noted(note: &Note) -> Finding {
+    Finding::warning(note.rule, &note.path, note.message.clone())
+}
+
+fn in_order(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| (&a.path, a.line, &a.pointer).cmp(&(&b.path, b.line, &b.pointer)));
 }
 
 /// Group, kind, namespace and name.

@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod forge;
 pub mod members;
 pub mod requests;
+pub mod signals;
 pub mod storms;
 pub mod tasks;
 pub mod upkeep;
@@ -37,6 +38,11 @@ macro_rules! contract_suite {
             a_person_may_ask_without_a_delivery,
             a_storm_of_joins_does_not_fill_the_timeline,
             events_filter_by_every_field);
+        contract_suite!($make; signals:
+            the_newest_event_of_a_key_counts_in_whatever_order_they_come,
+            what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first,
+            what_was_told_is_kept_over_what_was_kept_before,
+            a_clue_leads_to_its_requests_the_newest_first);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
             tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room,

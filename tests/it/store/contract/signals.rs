@@ -1,0 +1,136 @@
+//! What events say about requests there are, what was told outside, and what leads to a request.
+
+use crate::store::support::{at, end_request, event, open_request, opening, parsed};
+use kubeops::request::State;
+use kubeops::store::{
+    Act, ActKey, ActState, Clue, Deployment, DeploymentStanding, Dispatch, DispatchedEvent, Opening, Signal, Store, TaskFilter, TaskKind,
+};
+use kubeops::types::{RequestId, TaskId, Timestamp};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn task_id() -> TaskId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    TaskId::from_parts(at(1), u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) << 64)
+}
+
+/// An event of this time, under a key of its own, with these signals and openings.
+fn said(key: &str, time: Timestamp, signals: Vec<Signal>, openings: Vec<Opening>) -> Dispatch {
+    let told = DispatchedEvent { event: event(None, key), key: key.to_owned(), decisions: Vec::new(), openings, signals };
+    let mut told = Dispatch { delivery: None, error: None, events: vec![told] };
+    told.events[0].event.time = time;
+    told
+}
+
+fn taken_back(correlation: &str, reason: &str) -> Signal {
+    Signal::TakenBack { automation: parsed("namespace-request"), correlation: correlation.to_owned(), reason: reason.to_owned(), task: task_id() }
+}
+
+fn wanted(correlation: &str) -> Opening {
+    Opening { retractable: true, ..opening(correlation, Some("gitops")) }
+}
+
+async fn reasons(store: &dyn Store, id: &RequestId) -> Vec<String> {
+    store.taken_back(id).await.expect("an answer").into_iter().map(|taken| taken.reason).collect()
+}
+
+async fn owed(store: &dyn Store, id: &RequestId, kind: TaskKind) -> usize {
+    let filter = TaskFilter { request: Some(id.clone()), state: None };
+    store.tasks(&filter, 50).await.expect("tasks").iter().filter(|task| task.kind == kind).count()
+}
+
+pub async fn the_newest_event_of_a_key_counts_in_whatever_order_they_come(store: Arc<dyn Store>) {
+    let opened = store.dispatch(&[said("fires", at(10), Vec::new(), vec![wanted("A")])], at(100)).await.expect("dispatched");
+    let id = opened[0][0].clone();
+    assert_eq!(reasons(&*store, &id).await, [] as [&str; 0]);
+    store.dispatch(&[said("resolves", at(20), vec![taken_back("A", "it resolved")], Vec::new())], at(101)).await.expect("dispatched");
+    assert_eq!((reasons(&*store, &id).await, owed(&*store, &id, TaskKind::Retract).await), (vec!["it resolved".to_owned()], 1));
+    // An older one that asks, or takes back, changes nothing; nor does one of another key.
+    let older = said("fired before", at(15), Vec::new(), vec![wanted("A")]);
+    let opened = store.dispatch(&[older, said("older", at(5), vec![taken_back("A", "long ago")], Vec::new())], at(102)).await.expect("dispatched");
+    assert_eq!(opened, [Vec::<RequestId>::new(), Vec::new()]);
+    store.dispatch(&[said("other", at(30), vec![taken_back("B", "another")], Vec::new())], at(103)).await.expect("dispatched");
+    assert_eq!(reasons(&*store, &id).await, ["it resolved"]);
+    // A newer one wants it again.
+    store.dispatch(&[said("fires again", at(40), Vec::new(), vec![wanted("A")])], at(104)).await.expect("dispatched");
+    assert_eq!(reasons(&*store, &id).await, [] as [&str; 0]);
+}
+
+pub async fn what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first(store: Arc<dyn Store>) {
+    let (_, merged) = open_request(&*store, "A", Some("gitops"), at(0)).await;
+    let (_, elsewhere) = open_request(&*store, "B", Some("other"), at(0)).await;
+    for id in [&merged, &elsewhere] {
+        end_request(&*store, id, State::Merged, at(1)).await;
+    }
+    let word = |application: &str, standing, message: &str, second| Deployment {
+        repository: parsed("gitops"),
+        application: application.to_owned(),
+        cluster: Some("prod".to_owned()),
+        paths: vec!["clusters/prod".to_owned()],
+        named: false,
+        revision: parsed(&"a".repeat(40)),
+        standing,
+        message: Some(message.to_owned()),
+        at: at(second),
+    };
+    let first = word("web", DeploymentStanding::Degraded, "not well", 10);
+    let second = word("web", DeploymentStanding::Applied, "well", 20);
+    for (number, deployment) in [&first, &second, &word("web", DeploymentStanding::Degraded, "long ago", 5)].into_iter().enumerate() {
+        let told = said(&format!("word {number}"), deployment.at, vec![Signal::Deployed(deployment.clone())], Vec::new());
+        store.dispatch(&[told], at(100 + i64::try_from(number).expect("small"))).await.expect("dispatched");
+    }
+    let repository = parsed("gitops");
+    assert_eq!(store.deployments(&repository, at(0), 10).await.expect("an answer"), [second.clone(), first.clone()]);
+    assert_eq!(store.deployments(&repository, at(0), 1).await.expect("an answer"), [second.clone()]);
+    assert_eq!(store.deployments(&repository, at(101), 10).await.expect("an answer"), [second], "heard since then");
+    assert_eq!(store.deployments(&parsed("other"), at(0), 10).await.expect("an answer"), []);
+    assert_eq!((owed(&*store, &merged, TaskKind::Confirm).await, owed(&*store, &elsewhere, TaskKind::Confirm).await), (1, 0));
+}
+
+pub async fn what_was_told_is_kept_over_what_was_kept_before(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "A", None, at(0)).await;
+    let act = |act: &str, state, second| Act {
+        key: ActKey { request: id.clone(), channel: "jira".to_owned(), news: "proposed/0".to_owned(), act: act.to_owned() },
+        state,
+        note: (state == ActState::Refused).then(|| "no such status".to_owned()),
+        at: at(second),
+    };
+    for noted in [
+        act("comment", ActState::Begun, 1),
+        act("transition", ActState::Begun, 2),
+        act("comment", ActState::Done, 3),
+        act("transition", ActState::Refused, 4),
+    ] {
+        store.note_act(&noted).await.expect("noted");
+    }
+    let told = store.told_so_far(&id).await.expect("an answer");
+    let mut acts: Vec<_> = told.acts.iter().map(|act| (act.key.act.as_str(), act.state, act.note.as_deref(), act.at)).collect();
+    acts.sort_by_key(|act| act.0);
+    assert_eq!(acts, [("comment", ActState::Done, None, at(3)), ("transition", ActState::Refused, Some("no such status"), at(4))]);
+    let (_, other) = open_request(&*store, "B", None, at(5)).await;
+    end_request(&*store, &other, State::Withdrawn, at(6)).await;
+    let told = store.told_so_far(&other).await.expect("an answer");
+    assert!(told.acts.is_empty());
+    assert_eq!(told.changes.iter().map(|(_, entry)| entry.to).collect::<Vec<_>>(), [State::Accepted]);
+}
+
+pub async fn a_clue_leads_to_its_requests_the_newest_first(store: Arc<dyn Store>) {
+    let (delivery, first) = open_request(&*store, "OPS-1", Some("gitops"), at(0)).await;
+    end_request(&*store, &first, State::Declined, at(1)).await;
+    let (_, second) = open_request(&*store, "OPS-1", Some("gitops"), at(2)).await;
+    let (_, other) = open_request(&*store, "OPS-2", Some("gitops"), at(3)).await;
+    let mut request = store.request(&second).await.expect("the request");
+    request.branch = Some(parsed("kubeops/one"));
+    request.commit = Some(parsed(&"c".repeat(40)));
+    store.update_request(&request, &Default::default(), at(4)).await.expect("written");
+    let about = async |clue: Clue, limit| store.requests_about(&clue, limit).await.expect("an answer");
+    assert_eq!(about(Clue::Name("OPS-1".to_owned()), 10).await, [second.clone(), first.clone()]);
+    assert_eq!(about(Clue::Name("OPS-1".to_owned()), 1).await, [second.clone()]);
+    assert_eq!(about(Clue::Request(other.clone()), 10).await, [other]);
+    assert_eq!(about(Clue::Delivery(delivery), 10).await, [first]);
+    assert_eq!(about(Clue::Branch(parsed("kubeops/one")), 10).await, [second.clone()]);
+    assert_eq!(about(Clue::Commit("c".repeat(9)), 10).await, [second]);
+    for nothing in [Clue::Name("OPS".to_owned()), Clue::Commit("d".repeat(9)), Clue::Branch(parsed("kubeops/two"))] {
+        assert_eq!(about(nothing, 10).await, []);
+    }
+}

@@ -64,8 +64,9 @@ pub(super) async fn dispatch(
         let recorded = record(connection, statements, told, now).await?;
         for ((index, event), seq) in told.iter().zip(recorded) {
             let Some(seq) = seq else { continue };
+            // A sender whose clock is ahead must not have the last word until then.
+            let at = event.event.time.min(now);
             for opening in &event.openings {
-                let at = event.event.time;
                 if opening.retractable && !signals::is_wanted(connection, &opening.automation, &opening.correlation, at, now).await? {
                     overtaken(connection, seq, event, opening).await?;
                     continue;
@@ -76,7 +77,7 @@ pub(super) async fn dispatch(
                 }
             }
             for signal in &event.signals {
-                signals::heed(connection, seq, event.event.time, signal, now).await?;
+                signals::heed(connection, seq, at, signal, now).await?;
             }
         }
     }

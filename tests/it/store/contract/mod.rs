@@ -40,6 +40,7 @@ macro_rules! contract_suite {
             events_filter_by_every_field);
         contract_suite!($make; signals:
             the_newest_event_of_a_key_counts_in_whatever_order_they_come,
+            a_sender_whose_clock_is_ahead_does_not_have_the_last_word,
             what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first,
             what_was_told_is_kept_over_what_was_kept_before,
             a_clue_leads_to_its_requests_the_newest_first);

@@ -56,6 +56,13 @@ pub async fn the_newest_event_of_a_key_counts_in_whatever_order_they_come(store:
     assert_eq!(reasons(&*store, &id).await, [] as [&str; 0]);
 }
 
+pub async fn a_sender_whose_clock_is_ahead_does_not_have_the_last_word(store: Arc<dyn Store>) {
+    let opened = store.dispatch(&[said("fires", at(10_000), Vec::new(), vec![wanted("A")])], at(100)).await.expect("dispatched");
+    let id = opened[0][0].clone();
+    store.dispatch(&[said("resolves", at(150), vec![taken_back("A", "it resolved")], Vec::new())], at(160)).await.expect("dispatched");
+    assert_eq!(reasons(&*store, &id).await, ["it resolved"]);
+}
+
 pub async fn what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first(store: Arc<dyn Store>) {
     let (_, merged) = open_request(&*store, "A", Some("gitops"), at(0)).await;
     let (_, elsewhere) = open_request(&*store, "B", Some("other"), at(0)).await;

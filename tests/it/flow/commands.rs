@@ -4,7 +4,7 @@ use super::edits;
 use super::github::World;
 use super::heard::{nothing_owed, prepare, tell, try_to_tell};
 use crate::support::fake_github::{FakePull, FakeRemark, SLUG};
-use crate::support::server::eventually;
+use crate::support::server::{eventually, ticket};
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,6 +22,17 @@ pub(super) fn ready() -> World {
     let world = prepare();
     world.github.repository(SLUG, |repository| repository.allow(ADA, "maintain"));
     world
+}
+
+/// A world whose process died when the pull request was opened and its number not noted yet; and that number.
+pub(super) fn died_before_the_number_was_noted() -> (World, u64) {
+    let mut world = ready();
+    world.server.set("KUBEOPS_FAILPOINT", "propose.opened").run();
+    assert_eq!(world.server.at().ticket(&ticket("OPS-1", "payments")).word(), "202 accepted");
+    let status = world.server.wait();
+    assert!(!status.success(), "it died, not ended: {status}");
+    let number = world.github.pulls()[0].number;
+    (world, number)
 }
 
 /// What the webhook of a comment says.
@@ -420,13 +431,7 @@ fn however_much_strangers_write_a_request_notes_twenty_and_a_persons_command_is_
 
 #[test]
 fn a_comment_that_is_told_before_its_pull_requests_number_is_noted_is_heeded() {
-    let mut world = ready();
-    // It dies when the pull request is opened and its number not noted yet.
-    world.server.set("KUBEOPS_FAILPOINT", "propose.opened").run();
-    assert_eq!(world.server.at().ticket(&crate::support::server::ticket("OPS-1", "payments")).word(), "202 accepted");
-    let status = world.server.wait();
-    assert!(!status.success(), "it died, not ended: {status}");
-    let number = world.github.pulls()[0].number;
+    let (mut world, number) = died_before_the_number_was_noted();
     let id = write(&world, number, ADA, "/kubeops explain");
     // GitHub is slow to answer while the next process listens and finds the pull request.
     world.github.goes_away(true);

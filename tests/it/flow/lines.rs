@@ -1,7 +1,7 @@
 //! A reviewer steers a request from where the eyes are: commands on a line of the change, and in the words of a review. The rules are
 //! those of comments in the conversation.
 
-use super::commands::{ADA, EVE, manifest, messages, pull, ready, start};
+use super::commands::{ADA, EVE, died_before_the_number_was_noted, manifest, messages, pull, ready, start};
 use super::github::World;
 use super::heard::{nothing_owed, tell, try_to_tell};
 use crate::support::fake_github::{FakeRemark, SLUG};
@@ -228,13 +228,7 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
 
 #[test]
 fn on_lines_and_in_reviews_too_what_is_told_before_the_pull_requests_number_is_noted_is_heeded() {
-    let mut world = ready();
-    // It dies when the pull request is opened and its number not noted yet.
-    world.server.set("KUBEOPS_FAILPOINT", "propose.opened").run();
-    assert_eq!(world.server.at().ticket(&crate::support::server::ticket("OPS-1", "payments")).word(), "202 accepted");
-    let status = world.server.wait();
-    assert!(!status.success(), "it died, not ended: {status}");
-    let number = world.github.pulls()[0].number;
+    let (mut world, number) = died_before_the_number_was_noted();
     let line = write(&world, Thread, number, None, ADA, "/kubeops explain");
     let review = write(&world, Review, number, None, ADA, "/kubeops explain");
     assert_eq!(line, review, "the ids of each place are its own");

@@ -62,7 +62,7 @@ pub(super) async fn diff_pull(state: State, At((repository, number)): At<(Reposi
     Ok(diff_answer(&state.timed(state.parts.operations.pull_diff(&repository, number)).await?, &json))
 }
 
-/// Approves a pull request.
+/// Approves a pull request, which also merges it where it is to be merged by itself and is not held.
 #[utoipa::path(tag = "pulls", params(("repository" = String, Path, description = "The repository's name."), ("number" = u64, Path, description = "Its number.")),
     responses((status = 200, description = "It is approved.", body = PullView), (status = 409, description = "It is not open, or its forge is not ours.", body = super::error::ErrorBody)))]
 #[post("/pulls/{repository}/{number}/approve")]

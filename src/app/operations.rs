@@ -141,15 +141,17 @@ impl api::Operations for PeoplesOperations {
         actor: &str,
     ) -> Result<PullRecord, api::OperationError> {
         let review = self.review(repository)?;
-        if action == PullAction::Merge
-            && let Some(why) = self.pipeline.holds_up_merge(repository, number).await?
-        {
-            return Err(api::OperationError::Conflict(format!("pull request {repository}#{number} is not merged: {why}")));
-        }
-        let person = Person { name: actor.to_owned(), email: format!("{}@users.kubeops.invalid", mailbox(actor)) };
+        let held = match action {
+            PullAction::Approve | PullAction::Merge => self.pipeline.holds_up_merge(repository, number).await?,
+            PullAction::Close(_) => None,
+        };
+        let person = Person::named(actor);
         match action {
-            PullAction::Approve => review.approve(number, &person).await,
-            PullAction::Merge => review.merge(number, &person).await,
+            PullAction::Approve => review.approve(number, &person, held.is_some()).await,
+            PullAction::Merge => match held {
+                Some(why) => return Err(api::OperationError::Conflict(format!("pull request {repository}#{number} is not merged: {why}"))),
+                None => review.merge(number, &person).await,
+            },
             PullAction::Close(comment) => review.decline(number, &person, comment.as_deref()).await,
         }
         .map_err(forge)?;
@@ -199,12 +201,6 @@ fn forge_view(report: AccountReport, repositories: Vec<RepositoryName>) -> Forge
         limited_because,
         calls: ForgeCallsView { done, refused, failed, limited, held },
     }
-}
-
-/// The part of an address that may stand before the `@`, made of a person's name.
-fn mailbox(name: &str) -> String {
-    let kept: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
-    if kept.is_empty() { "person".to_owned() } else { kept }
 }
 
 fn files(diff: TreeDiff) -> Vec<FileDiff> {

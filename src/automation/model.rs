@@ -357,7 +357,8 @@ pub struct PullRequestSpec {
     /// Whether it is opened as a draft, which nobody can merge before it is marked ready.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draft: bool,
-    /// Has the forge merge it by itself, this way, once reviews and checks allow it; on a branch with a merge queue it is queued.
+    /// Has the forge merge it by itself, this way, once reviews and checks allow it; on a branch with a merge queue it is queued. The
+    /// local forge, which has no checks, does so once a person has approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "MergeMethod")]
     pub auto_merge: Option<MergeMethod>,

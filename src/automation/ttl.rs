@@ -28,8 +28,8 @@ pub struct TtlWithSpec {
     /// at all. By default a tenth of the time, at least 10 minutes and at most a day; of less than half an hour nobody is reminded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind: Option<SpecDuration>,
-    /// Has the forge merge the pull request that takes the change back by itself, this way, once reviews and checks allow it. Without it a
-    /// person merges it.
+    /// Has the forge merge the pull request that takes the change back by itself, this way, once reviews and checks allow it (at the local
+    /// forge: once a person has approved it). Without it a person merges it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "MergeMethod")]
     pub auto_merge: Option<MergeMethod>,

@@ -50,7 +50,7 @@ enum Command {
         /// The pull request, `repository#number`.
         pull: String,
     },
-    /// Approve one
+    /// Approve one, which also merges it where it is to be merged by itself and is not held
     #[command(after_help = "Example:\n  kubeops pulls approve gitops#1")]
     Approve {
         /// The pull request, `repository#number`.

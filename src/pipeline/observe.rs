@@ -188,7 +188,8 @@ pub(super) fn shows(known: State, pull: &Pull) -> Option<(State, String)> {
         PullState::Closed => (State::Declined, format!("pull request #{} was closed without a merge", pull.number)),
         PullState::Open if known == State::Declined => (State::Proposed, format!("pull request #{} was opened again", pull.number)),
         PullState::Open if !pull.approved_by.is_empty() => {
-            (State::Approved, format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", ")))
+            let approved = format!("pull request #{} was approved by {}", pull.number, pull.approved_by.join(", "));
+            (State::Approved, std::iter::once(approved).chain(pull.notes.iter().cloned()).collect::<Vec<_>>().join("; "))
         }
         PullState::Open if known == State::Approved => (State::Proposed, format!("pull request #{} is no longer approved", pull.number)),
         PullState::Open => return None,

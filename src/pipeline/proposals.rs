@@ -14,7 +14,7 @@ use crate::plan::PullText;
 use crate::request::{PullRef, Request};
 use crate::store::{ClaimedTask, Settlement, lane};
 use crate::types::RepositoryName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Members of a group that are looked at for its pull request's body.
@@ -137,6 +137,9 @@ impl Pipeline {
             Some(pull) => (pull.clone(), PullState::Open, Vec::new()),
             None => match forge.ensure_pull(&spec).await {
                 Ok(pull) => {
+                    if pull.state == PullState::Merged {
+                        self.base_was_pushed(&BTreeSet::from([repository.name.clone()]));
+                    }
                     request.merged = pull.merge_commit;
                     (PullRef { number: pull.number, url: pull.url }, pull.state, pull.notes)
                 }

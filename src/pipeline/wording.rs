@@ -1,8 +1,8 @@
 //! What is said outside of what became of a request: every word a ticket's reporter reads, in one place.
 //! Values are code in it, so a ticket cannot write markup into its own answer.
 
-use super::body::by_comment;
 use super::body::markdown::{code, link};
+use super::body::{allowed, by_comment};
 use crate::automation::News;
 use crate::request::{Request, TimelineEntry};
 use crate::types::Timestamp;
@@ -44,7 +44,7 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry, comman
 /// Said where a change was merged whose time is nearly over.
 pub(super) fn nearly_over(request: &Request, end: Timestamp, commands: bool) -> String {
     let by_itself = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref()).is_some_and(|expiry| expiry.lifetime.auto_merge.is_some());
-    let then = if by_itself { "and merges it once reviews and checks allow it" } else { "for somebody to merge" };
+    let then = if by_itself { format!("and merges it once {}", allowed(commands)) } else { "for somebody to merge".to_owned() };
     format!(
         "The time for which this change is wanted ends at {end}. KubeOps then opens the pull request that takes it back, {then}. \
          Who needs it for longer says so before: `kubeops requests extend {} 2h`{}.",

@@ -208,6 +208,9 @@ pub struct PullRecord {
     /// Its milestone.
     #[serde(default)]
     pub milestone: Option<String>,
+    /// Whether it is merged by itself once a person has approved it.
+    #[serde(default)]
+    pub auto_merge: bool,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// The merge commit.

@@ -174,6 +174,7 @@ impl LocalForge {
                 pull.assignees.push(assignee.clone());
             }
         }
+        pull.auto_merge = spec.auto_merge.is_some() && !spec.draft;
         if let Some(milestone) = &spec.milestone {
             pull.milestone = Some(match milestone {
                 Milestone::Number(number) => number.to_string(),
@@ -203,9 +204,9 @@ impl LocalForge {
             body: String::new(),
             labels: Vec::new(),
             reviewers: Vec::new(),
-            // Drafts and merges by themselves are for forges that have checks to wait for: a person merges here.
             assignees: Vec::new(),
             milestone: None,
+            // Drafts are for forges that have checks to wait for.
             draft: false,
             auto_merge: false,
             queued: false,
@@ -248,10 +249,11 @@ impl Forge for LocalForge {
                 Err(error) => return Err(self.failed(0, error)),
             },
         };
-        match Self::brought_up(&record, spec) {
-            None => Ok(record.pull),
-            Some(wanted) => Ok(self.update(wanted).await?.pull),
-        }
+        let record = match Self::brought_up(&record, spec) {
+            None => record,
+            Some(wanted) => self.update(wanted).await?,
+        };
+        self.merge_itself(record.pull).await
     }
 
     async fn get(&self, number: u64) -> Result<Pull, ForgeError> {
@@ -329,7 +331,12 @@ impl Forge for LocalForge {
     async fn look(&self, numbers: &[u64], _: Option<&Mark>) -> Result<Look, ForgeError> {
         let mut look = Look::default();
         for number in numbers {
-            match self.get(*number).await {
+            let looked = match self.get(*number).await {
+                // Approved a moment before a death, or what stood in the way is gone.
+                Ok(pull) => self.merge_itself(pull).await,
+                error => error,
+            };
+            match looked {
                 Ok(pull) => look.pulls.push(pull),
                 Err(ForgeError::NoPull { .. }) => {}
                 // One that cannot be read must not hide the others.

@@ -190,16 +190,25 @@ pub(super) fn by_comment(command: &str, commands: bool) -> String {
     if commands { format!(", or the comment `/kubeops {command}` in the pull request,") } else { String::new() }
 }
 
+/// What has to happen before a forge merges by itself. The local one, where no comments are heard, has no checks.
+pub(super) fn allowed(commands: bool) -> &'static str {
+    if commands { "reviews and checks allow it" } else { "a person has approved it" }
+}
+
 fn revise(request: &Request, commands: bool) -> String {
     let id = &request.id;
     let members = match request.members {
         0 => String::new(),
         _ => format!("- Take one out: `kubeops requests withdraw {id} NUMBER` drops that member's commit and no other.\n"),
     };
+    let merged = match request.text.as_ref().is_some_and(|text| text.auto_merge.is_some()) {
+        true => format!("- Merge: it is merged by itself once {}.\n", allowed(commands)),
+        false => String::new(),
+    };
     let ttl = request.changes.as_ref().and_then(|changes| changes.expiry.as_ref());
     let ttl = ttl.map_or_else(String::new, |expiry| {
         let Lifetime { after, from, auto_merge, .. } = expiry.lifetime;
-        let merged = if auto_merge.is_some() { ", which is merged by itself once reviews and checks allow it" } else { "" };
+        let merged = if auto_merge.is_some() { format!(", which is merged by itself once {}", allowed(commands)) } else { String::new() };
         let from = match from {
             TtlBegin::Merged => "after the merge",
             TtlBegin::Applied => "once it is in force",
@@ -218,7 +227,7 @@ fn revise(request: &Request, commands: bool) -> String {
     });
     format!(
         "### Revise or revert\n\n\
-         {members}\
+         {merged}{members}\
          - Revise: push to this branch. It is yours from then on, and KubeOps leaves it alone.\n\
          - Withdraw: `kubeops requests cancel {id}`{} closes this pull request and deletes the branch.\n\
          - Refuse: close this pull request. That is remembered; `kubeops requests retry {id}`{} asks again.\n\

@@ -455,6 +455,7 @@ pub fn pull(number: u64) -> PullRecord {
         reviewers: Vec::new(),
         assignees: Vec::new(),
         milestone: None,
+        auto_merge: false,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

@@ -35,13 +35,14 @@ fn under_calendar(server: &TestServer, rules: &str) {
 fn at_github(rules: &str) -> World {
     let mut world = World::prepare(FakeGithub::start());
     under_calendar(&world.server, rules);
-    merged_by_itself(&world);
+    merge_by_itself(&world.server);
     world.server.set("RESOURCES_RELOAD_SECONDS", "1");
     world
 }
 
-fn merged_by_itself(world: &World) {
-    world.server.edit_resource("namespace-request.yaml", |text| {
+/// What tickets ask for is merged by itself.
+fn merge_by_itself(server: &TestServer) {
+    server.edit_resource("namespace-request.yaml", |text| {
         text.replace("    reviewers: [platform-team]\n", "    reviewers: [platform-team]\n    autoMerge: squash\n")
     });
 }
@@ -135,7 +136,7 @@ fn a_window_opens_by_the_clock_also_for_a_process_that_was_started_since() {
 #[test]
 fn a_person_holds_and_releases_and_both_may_be_said_twice() {
     let mut world = World::prepare(FakeGithub::start());
-    merged_by_itself(&world);
+    merge_by_itself(&world.server);
     world.server.run();
     let pull = world.proposed("OPS-1", "payments");
     assert_eq!(pull.auto_merge.as_deref(), Some("SQUASH"));
@@ -211,6 +212,37 @@ fn what_is_held_is_not_merged_here_and_a_release_lets_it_through_until_it_is_pla
     eventually("it is held again", || (labels("OPS-2") == json!(["namespace", LABEL])).then_some(()));
     server.at().settled("OPS-2", "proposed");
     assert!(!merge("OPS-2").status.success());
+}
+
+#[test]
+fn what_is_approved_here_while_it_is_held_is_merged_by_itself_when_the_window_opens() {
+    let mut server = TestServer::prepare();
+    under_calendar(&server, STANDSTILL);
+    merge_by_itself(&server);
+    server.set("RESOURCES_RELOAD_SECONDS", "1").run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    server.at().settled("OPS-1", "proposed");
+    let before = server.upstream.tip("main");
+    let told = ok(&server.cli(&["pulls", "approve", "gitops#1"]));
+    assert!(told.contains("gitops#1 is open, approved by flow"), "{told}");
+    let request = server.at().settled("OPS-1", "approved");
+    assert_eq!((&request["held"]["message"], server.upstream.tip("main")), (&json!(UNTIL), before), "{request:#}");
+    calendar(&server, ALWAYS);
+    server.at().settled("OPS-1", "merged");
+    assert_eq!(server.upstream.git(&["log", "-1", "--format=%an", "main"]).trim(), "flow");
+
+    // A person's hold counts from the moment on at which it is said, whatever the pull request shows by then.
+    server.at().ticket(&ticket("OPS-2", "search"));
+    server.at().settled("OPS-2", "proposed");
+    let id = id_of(&server, "OPS-2");
+    ok(&server.cli(&["requests", "hold", &id]));
+    let before = server.upstream.tip("main");
+    assert!(ok(&server.cli(&["pulls", "approve", "gitops#2"])).contains("gitops#2 is open, approved by flow"));
+    server.at().settled("OPS-2", "approved");
+    assert_eq!(server.upstream.tip("main"), before);
+    ok(&server.cli(&["requests", "release", &id]));
+    server.at().settled("OPS-2", "merged");
+    server.upstream.fsck();
 }
 
 #[test]

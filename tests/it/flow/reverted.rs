@@ -124,6 +124,32 @@ fn at_the_end_of_its_time_a_change_is_proposed_to_be_taken_back_and_people_were_
 }
 
 #[test]
+fn at_the_local_forge_what_takes_a_change_back_is_merged_by_itself_once_a_person_approved_it() {
+    let (server, warp) = start("  ttl: { after: 2h, from: merged, remind: 30m, autoMerge: squash }\n");
+    let request = merged(&server);
+    let by_itself = "opens the pull request that takes it back, which is merged by itself once a person has approved it.";
+    assert!(body(&server, &request).contains(by_itself), "{}", body(&server, &request));
+    warp.to(100 * 60);
+    let said = eventually("the reminder", || Some(comments(&server, &request)).filter(|said| !said.is_empty()));
+    assert!(said[0].contains("and merges it once a person has approved it"), "{said:?}");
+
+    warp.to(2 * HOUR + 60);
+    let undo = server.at().settled(&revert_of(&request), "proposed");
+    assert!(body(&server, &undo).contains("- Merge: it is merged by itself once a person has approved it."), "{}", body(&server, &undo));
+    assert_eq!(server.upstream.show(PATH, "main"), six(), "nobody has approved it yet");
+    let pull = format!("gitops#{}", undo["pull"]["number"]);
+    let approved = server.cli(&["pulls", "approve", &pull]);
+    let told = String::from_utf8_lossy(&approved.stdout);
+    assert!(approved.status.success() && told.contains(&format!("{pull} is merged, approved by flow")), "{told}");
+    let undone = server.at().settled(&revert_of(&request), "merged");
+    assert!(undone["timeline"].as_array().expect("a timeline").iter().any(|entry| entry["actor"] == "flow" && entry["to"] == "merged"), "{undone:#}");
+    server.at().settled(KEY, "expired");
+    assert_eq!(server.upstream.show(PATH, "main"), DEPLOYMENT);
+    assert_eq!(server.upstream.git(&["log", "-1", "--format=%an", "main"]).trim(), "flow");
+    server.upstream.fsck();
+}
+
+#[test]
 fn who_needs_it_for_longer_says_so_and_is_reminded_of_the_new_end() {
     let (server, warp) = start("  ttl: { after: 2h, remind: 30m }\n");
     let request = merged(&server);

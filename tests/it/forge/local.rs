@@ -2,8 +2,9 @@
 
 use super::{Hand, again, spec};
 use crate::support::upstream::{UpstreamRepo, config_map};
+use kubeops::automation::MergeMethod;
 use kubeops::forge::local::{LocalPull, Person, RecordError};
-use kubeops::forge::{Forge, ForgeError, LocalForge, PullRecords, PullSpec, PullState, Review, Tools};
+use kubeops::forge::{Forge, ForgeError, HELD_LABEL, LocalForge, Pull, PullRecords, PullSpec, PullState, Review, Tools};
 use kubeops::types::{BranchName, ChangeKind, CommitSha, ErrorClass, RepositoryName};
 use std::sync::{Arc, Mutex};
 
@@ -86,11 +87,31 @@ fn local() -> Local {
 impl Local {
     /// A branch off the present main with one file written, and its pull request.
     async fn propose(&self, branch: &str, path: &str, content: &str) -> (PullSpec, u64) {
+        self.propose_as(spec(), branch, path, content).await
+    }
+
+    /// The same, to be merged by itself.
+    async fn propose_to_merge(&self, held: bool) -> (PullSpec, u64) {
+        self.propose_as(PullSpec { auto_merge: Some(MergeMethod::Squash), held, ..spec() }, "kubeops/one", APP, &config_map("app", "1")).await
+    }
+
+    async fn propose_as(&self, spec: PullSpec, branch: &str, path: &str, content: &str) -> (PullSpec, u64) {
         self.upstream.git(&["branch", branch, "main"]);
         let commit = self.upstream.write(branch, path, content);
-        let spec = PullSpec { head: branch.parse().expect("a branch"), head_commit: commit, ..spec() };
+        let spec = PullSpec { head: branch.parse().expect("a branch"), head_commit: commit, ..spec };
         let pull = self.forge.ensure_pull(&spec).await.expect("a pull request");
         (spec, pull.number)
+    }
+
+    /// What the next look at it finds.
+    async fn look(&self, number: u64) -> Pull {
+        self.forge.look(&[number], None).await.expect("a look").pulls.remove(0)
+    }
+
+    /// Changes what is kept of it, as another would.
+    fn kept(&self, number: u64, change: impl FnOnce(&mut LocalPull)) {
+        let mut records = self.records.records.lock().expect("records");
+        change(records.iter_mut().find(|kept| kept.pull.number == number).expect("a record"));
     }
 }
 
@@ -112,7 +133,7 @@ async fn a_local_pull_request_is_opened_once_shown_approved_and_merged() {
     let [file] = diff.files.as_slice() else { panic!("one file: {diff:?}") };
     assert_eq!((file.path.as_str(), file.kind), (APP, ChangeKind::Added));
     assert!(file.patch.contains(&format!("+++ b/{APP}")) && file.patch.contains("+  name: app"), "{}", file.patch);
-    let approved = local.forge.approve(number, &ada()).await.expect("approved");
+    let approved = local.forge.approve(number, &ada(), false).await.expect("approved");
     assert_eq!((approved.approved_by.as_slice(), approved.reviewers.len()), (["ada".to_owned()].as_slice(), 1));
     let merged = local.forge.merge(number, &ada()).await.expect("merged");
     assert_eq!(merged.state, PullState::Merged);
@@ -181,7 +202,7 @@ async fn merges_at_the_same_time_lose_nothing() {
 async fn commits_nobody_looked_at_are_neither_approved_nor_merged() {
     let local = local();
     let (spec, number) = local.propose("kubeops/one", APP, &config_map("app", "1")).await;
-    local.forge.approve(number, &ada()).await.expect("approved");
+    local.forge.approve(number, &ada(), false).await.expect("approved");
     let before = local.upstream.tip("main");
     let sneaked: CommitSha = local.upstream.write("kubeops/one", APP, &config_map("app", "evil"));
     let error = local.forge.merge(number, &ada()).await.expect_err("changed");
@@ -190,7 +211,7 @@ async fn commits_nobody_looked_at_are_neither_approved_nor_merged() {
     let pull = local.forge.get(number).await.expect("the pull request");
     assert_eq!((pull.head_commit.as_ref(), pull.approved_by.len()), (Some(&sneaked), 0));
     // Now it was shown and may be merged; and a new push of ours drops approvals, too.
-    local.forge.approve(number, &ada()).await.expect("approved");
+    local.forge.approve(number, &ada(), false).await.expect("approved");
     let ours = PullSpec { head_commit: spec.head_commit.clone(), ..again(&spec) };
     assert!(local.forge.ensure_pull(&ours).await.expect("brought up").approved_by.is_empty());
 }
@@ -203,14 +224,14 @@ async fn what_another_writes_meanwhile_is_kept_unless_it_is_what_was_looked_at()
 
     meanwhile(|record| record.pull.labels.push("urgent".to_owned()));
     meanwhile(|record| record.pull.title = "Another title".to_owned());
-    let pull = local.forge.approve(number, &ada()).await.expect("approved");
+    let pull = local.forge.approve(number, &ada(), false).await.expect("approved");
     assert_eq!((pull.title.as_str(), pull.approved_by.as_slice()), ("Another title", ["ada".to_owned()].as_slice()));
     assert!(pull.labels.contains(&"urgent".to_owned()), "{:?}", pull.labels);
 
     // A head that nobody has seen yet is not approved with the one that was.
     meanwhile(|record| record.pull.head_commit = Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")));
     let grace = Person { name: "grace".to_owned(), ..ada() };
-    let error = local.forge.approve(number, &grace).await.expect_err("another head");
+    let error = local.forge.approve(number, &grace, false).await.expect_err("another head");
     assert!(matches!(error, ForgeError::Outdated { .. }), "{error}");
     assert_eq!(local.forge.find(&"kubeops/one".parse().expect("a branch")).await.expect("read").expect("there").approved_by, ["ada"]);
 }
@@ -270,7 +291,125 @@ async fn a_declined_pull_request_is_a_veto() {
     assert_eq!((pull.state, pull.closed_by.as_deref()), (PullState::Closed, Some("ada")));
     assert_eq!(local.forge.ensure_pull(&again(&spec)).await.expect("told").state, PullState::Closed);
     assert!(matches!(local.forge.merge(number, &ada()).await, Err(ForgeError::NotOpen { .. })));
-    assert!(matches!(local.forge.approve(number, &ada()).await, Err(ForgeError::NotOpen { .. })));
+    assert!(matches!(local.forge.approve(number, &ada(), false).await, Err(ForgeError::NotOpen { .. })));
     assert!(matches!(local.forge.get(9).await, Err(ForgeError::NoPull { .. })));
     assert_eq!(local.records.records.lock().expect("records")[0].comments[0].body, "Not this quarter.");
+}
+
+#[tokio::test]
+async fn what_merges_by_itself_here_does_so_once_a_person_has_approved_it_and_not_before() {
+    let local = local();
+    let (spec, number) = local.propose_to_merge(false).await;
+    let before = local.upstream.tip("main");
+    assert_eq!(local.forge.ensure_pull(&again(&spec)).await.expect("the pull request").state, PullState::Open);
+    let open = local.look(number).await;
+    assert_eq!((open.state, open.auto_merge, local.upstream.tip("main")), (PullState::Open, true, before), "nobody has approved it");
+    let merged = local.forge.approve(number, &ada(), false).await.expect("approved");
+    assert_eq!(
+        (merged.state, merged.closed_by.as_deref(), merged.approved_by.as_slice()),
+        (PullState::Merged, Some("ada"), ["ada".to_owned()].as_slice())
+    );
+    assert_eq!(merged.merge_commit, local.upstream.tip("main"));
+    let told = local.upstream.git(&["show", "--no-patch", "--format=%an <%ae>", "main"]);
+    assert_eq!(told.trim(), "ada <ada@users.kubeops.invalid>");
+    assert_eq!((local.upstream.show(APP, "main"), local.upstream.tip("kubeops/one")), (config_map("app", "1"), None));
+    assert_eq!(local.forge.ensure_pull(&again(&spec)).await.expect("told").state, PullState::Merged);
+    local.upstream.fsck();
+}
+
+#[tokio::test]
+async fn a_draft_and_what_does_not_ask_for_it_are_not_merged_by_themselves() {
+    let local = local();
+    let (_, plain) = local.propose("kubeops/two", "clusters/prod/config/other.yaml", &config_map("other", "1")).await;
+    let (spec, number) = local.propose_to_merge(false).await;
+    let draft = PullSpec { draft: true, ..again(&spec) };
+    assert!(!local.forge.ensure_pull(&draft).await.expect("brought up").auto_merge);
+    for number in [plain, number] {
+        assert_eq!(local.forge.approve(number, &ada(), false).await.expect("approved").state, PullState::Open);
+        assert_eq!(local.look(number).await.state, PullState::Open);
+    }
+    // Asked for since: the approval that is there counts.
+    assert_eq!(local.forge.ensure_pull(&again(&spec)).await.expect("brought up").state, PullState::Merged);
+}
+
+#[tokio::test]
+async fn what_is_held_is_merged_by_itself_when_it_is_let_through_in_the_name_of_who_approved_it() {
+    // Held as it shows, and by a word that it does not show yet.
+    for (shown, by_now) in [(true, true), (true, false), (false, true)] {
+        let local = local();
+        let (spec, number) = local.propose_to_merge(shown).await;
+        let before = local.upstream.tip("main");
+        let approved = local.forge.approve(number, &ada(), by_now).await.expect("approved");
+        assert_eq!((approved.state, approved.approved_by.as_slice()), (PullState::Open, ["ada".to_owned()].as_slice()));
+        let looked = local.look(number).await;
+        assert_eq!((looked.state, local.upstream.tip("main")), (PullState::Open, before), "shown {shown}, by now {by_now}");
+        assert_eq!(looked.labels.iter().filter(|label| *label == HELD_LABEL).count(), 1);
+        let held = PullSpec { held: true, ..again(&spec) };
+        assert_eq!(local.forge.ensure_pull(&held).await.expect("brought up").state, PullState::Open);
+
+        let free = PullSpec { held: false, ..again(&spec) };
+        let merged = local.forge.ensure_pull(&free).await.expect("let through");
+        assert_eq!((merged.state, merged.closed_by.as_deref()), (PullState::Merged, Some("ada")));
+        assert!(!merged.labels.iter().any(|label| label == HELD_LABEL), "{:?}", merged.labels);
+        assert_eq!(local.upstream.git(&["show", "--no-patch", "--format=%an", "main"]).trim(), "ada");
+    }
+}
+
+#[tokio::test]
+async fn a_merge_by_itself_that_conflicts_leaves_the_approval_and_says_why_once() {
+    let local = local();
+    let (_, number) = local.propose_to_merge(false).await;
+    let (_, other) = local.propose("kubeops/two", APP, &config_map("app", "2")).await;
+    local.forge.merge(other, &ada()).await.expect("merged");
+    let tip = local.upstream.tip("main");
+    let approved = local.forge.approve(number, &ada(), false).await.expect("approved, whatever becomes of the merge");
+    assert_eq!((approved.state, approved.approved_by.as_slice()), (PullState::Open, ["ada".to_owned()].as_slice()));
+    assert!(approved.notes[0].starts_with("it is not merged by itself: ") && approved.notes[0].contains(APP), "{:?}", approved.notes);
+    let looked = local.look(number).await;
+    assert_eq!((looked.state, looked.notes, local.upstream.tip("main")), (PullState::Open, approved.notes, tip));
+    let comments = local.records.get(&"gitops".parse().expect("a name"), number).await.expect("read").expect("there").comments;
+    assert_eq!(comments.len(), 1, "{comments:?}");
+    assert!(comments[0].body.contains("Approved, and not merged by itself") && comments[0].body.contains(APP), "{comments:?}");
+    local.upstream.fsck();
+}
+
+#[tokio::test]
+async fn a_death_between_an_approval_and_its_merge_is_made_good_by_the_next_look_and_by_no_other_question() {
+    let local = local();
+    let (spec, number) = local.propose_to_merge(false).await;
+    local.kept(number, |record| record.pull.approved_by.push("ada".to_owned()));
+    assert_eq!(local.forge.get(number).await.expect("the pull request").state, PullState::Open, "who only reads it merges nothing");
+    let merged = local.look(number).await;
+    assert_eq!((merged.state, merged.closed_by.as_deref()), (PullState::Merged, Some("ada")));
+    assert_eq!(local.forge.ensure_pull(&again(&spec)).await.expect("told").merge_commit, merged.merge_commit);
+    // What is to be closed is closed, and not merged on the way.
+    let (_, other) = local
+        .propose_as(
+            PullSpec { auto_merge: Some(MergeMethod::Merge), ..super::spec() },
+            "kubeops/two",
+            "clusters/prod/config/other.yaml",
+            &config_map("other", "1"),
+        )
+        .await;
+    local.kept(other, |record| record.pull.approved_by.push("ada".to_owned()));
+    let tip = local.upstream.tip("main");
+    assert_eq!(local.forge.close(other, None).await.expect("closed").state, PullState::Closed);
+    assert_eq!((local.look(other).await.state, local.upstream.tip("main")), (PullState::Closed, tip));
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_approved_is_not_merged_by_itself() {
+    let local = local();
+    let (spec, number) = local.propose_to_merge(false).await;
+    local.kept(number, |record| record.pull.approved_by.push("ada".to_owned()));
+    let before = local.upstream.tip("main");
+    let sneaked = local.upstream.write("kubeops/one", APP, &config_map("app", "evil"));
+    let looked = local.look(number).await;
+    assert_eq!((looked.state, looked.head_commit.as_ref(), looked.approved_by.len()), (PullState::Open, Some(&sneaked), 0));
+    let shown = PullSpec { head_commit: sneaked, ..again(&spec) };
+    assert_eq!(local.forge.ensure_pull(&shown).await.expect("brought up").state, PullState::Open);
+    assert_eq!(local.upstream.tip("main"), before);
+    // Now it was shown.
+    assert_eq!(local.forge.approve(number, &ada(), false).await.expect("approved").state, PullState::Merged);
+    assert_eq!(local.upstream.show(APP, "main"), config_map("app", "evil"));
 }

@@ -141,6 +141,7 @@ pub fn pull(repository: &str, head: &str) -> PullRecord {
         reviewers: vec!["platform-team".to_owned()],
         assignees: vec!["bob".to_owned()],
         milestone: Some("Q4".to_owned()),
+        auto_merge: true,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

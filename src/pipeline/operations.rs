@@ -155,26 +155,30 @@ impl Pipeline {
     }
 
     /// Asks again for what failed, was rejected or declined, and hurries what waits: for further events, for room under a
-    /// limit, or for its next attempt.
+    /// limit, or, whichever step it is, for its next attempt after one that failed.
     ///
     /// # Errors
-    /// When there is no such request, or it is in another state.
+    /// When there is no such request, or nothing of it failed, waits or is owed.
     pub async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         let request = self.store.request(id).await?;
         let mut beside = self.dead_beside(&request).await?;
         beside.extend(self.tell_again(&request).await?.filter(|_| beside.iter().all(|task| task.kind != TaskKind::Tell)));
+        let mut paused = self.paused(&request).await?;
+        paused.retain(|task| beside.iter().all(|known| known.kind != task.kind));
         if request.state == State::Accepted && self.waits(id).await? {
-            return self.hurry(request, beside, actor).await;
+            return self.hurry(request, beside.into_iter().chain(paused).collect(), actor).await;
         }
         if !is_asked_again(request.state) {
-            if !beside.is_empty() {
-                return self.beside_again(request, beside, actor).await;
+            if !beside.is_empty() || !paused.is_empty() {
+                return self.beside_again(request, beside, paused, actor).await;
             }
             return Err(OperationError::Refused(format!(
-                "{id} is {}; only what failed, was rejected or declined is asked for again, and nothing is owed to those who are told",
+                "{id} is {}; only what failed, was rejected or declined is asked for again, nothing of it waits for its next attempt, and nothing \
+                 is owed to those who are told",
                 request.state
             )));
         }
+        beside.extend(paused.into_iter().filter(|task| !task.kind.is_of_one_try()));
         let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
         let plan = outcome::follow_up(&request, TaskKind::Plan, &lane, self.clock.as_ref());
         let tasks = beside.into_iter().chain([plan]).collect();
@@ -213,13 +217,24 @@ impl Pipeline {
         Ok(again.map(|task| outcome::follow_up(request, task.kind, &task.lane, self.clock.as_ref())).collect())
     }
 
-    /// What gave up is tried again, and the request stays as it is.
-    async fn beside_again(&self, request: Request, tasks: Vec<NewTask>, actor: &str) -> Result<Request, OperationError> {
+    /// What of the request waits for a later moment because an attempt failed, due now. What waits for the clock on the wall does not.
+    async fn paused(&self, request: &Request) -> Result<Vec<NewTask>, OperationError> {
         let now = self.clock.now();
-        let kinds: Vec<&str> = tasks.iter().map(|task| task.kind.as_str()).collect();
-        let message = format!("what gave up is tried again: {}", kinds.join(", "));
-        let entry = TimelineEntry { at: now, from: Some(request.state), to: request.state, message, actor: actor.to_owned() };
-        self.store.update_request(&request, &RequestUpdate { timeline: vec![entry], tasks, ..RequestUpdate::default() }, now).await?;
+        let waiting = TaskFilter { request: Some(request.id.clone()), state: Some(TaskState::Waiting) };
+        let waiting = self.store.tasks(&waiting, TaskKind::ALL.len() as u32).await?;
+        let paused = waiting.iter().filter(|task| task.kind != TaskKind::Clock && task.attempts > 0 && task.run_at > now);
+        Ok(paused.map(|task| outcome::follow_up(request, task.kind, &task.lane, self.clock.as_ref())).collect())
+    }
+
+    /// What gave up is tried again and what waits for its next attempt is due, and the request stays as it is.
+    async fn beside_again(&self, request: Request, dead: Vec<NewTask>, paused: Vec<NewTask>, actor: &str) -> Result<Request, OperationError> {
+        let named = |tasks: &[NewTask]| tasks.iter().map(|task| task.kind.as_str()).collect::<Vec<_>>().join(", ");
+        let again = (!dead.is_empty()).then(|| format!("what gave up is tried again: {}", named(&dead)));
+        let hurried = (!paused.is_empty()).then(|| format!("asked for in person: it waits no longer: {}", named(&paused)));
+        let message = again.into_iter().chain(hurried).collect::<Vec<_>>().join("; ");
+        let entry = TimelineEntry { actor: actor.to_owned(), ..outcome::note(&request, message, self.clock.as_ref()) };
+        let tasks: Vec<NewTask> = dead.into_iter().chain(paused).collect();
+        self.store.add_tasks_noted(&request.id, &tasks, &entry).await?;
         Ok(self.store.request(&request.id).await?)
     }
 

@@ -143,6 +143,13 @@ pub trait Store: Send + Sync + 'static {
     /// that is no longer kept is passed over.
     async fn add_tasks(&self, tasks: &[NewTask]) -> Result<(), StoreError>;
 
+    /// Adds tasks to a request as [`Self::add_tasks`], with a line of its timeline, in one transaction. The request does not change
+    /// otherwise, so a step that is at work on it comes to its end undisturbed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such request.
+    async fn add_tasks_noted(&self, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError>;
+
     /// Gives every task leased to `owner` back at once, its attempt not counted: what a worker does when it shuts down.
     async fn release(&self, owner: &str) -> Result<u64, StoreError>;
 

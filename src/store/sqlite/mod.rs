@@ -210,6 +210,12 @@ impl Store for SqliteStore {
         write.finish(result).await
     }
 
+    async fn add_tasks_noted(&self, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::add_noted(write.connection(), id, tasks, entry).await;
+        write.finish(result).await
+    }
+
     async fn release(&self, owner: &str) -> Result<u64, StoreError> {
         let mut write = self.database.write().await?;
         let result = tasks::release(write.connection(), owner).await;

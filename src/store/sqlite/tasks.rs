@@ -4,8 +4,9 @@
 use super::members;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
+use crate::request::TimelineEntry;
 use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict, lane};
-use crate::types::Timestamp;
+use crate::types::{RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Executor, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashSet;
@@ -237,6 +238,15 @@ pub(super) async fn add_all(connection: &mut SqliteConnection, tasks: &[NewTask]
         }
     }
     Ok(())
+}
+
+/// See [`crate::store::Store::add_tasks_noted`].
+pub(super) async fn add_noted(connection: &mut SqliteConnection, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError> {
+    let request = seq_of(connection, id).await?;
+    for task in tasks {
+        add_task(connection, request, task).await?;
+    }
+    add_timeline(connection, request, std::slice::from_ref(entry)).await
 }
 
 fn lost(task: &ClaimedTask) -> StoreError {

@@ -93,6 +93,9 @@ impl Store for FakeStore {
     async fn add_tasks(&self, _: &[NewTask]) -> Result<(), StoreError> {
         never()
     }
+    async fn add_tasks_noted(&self, _: &RequestId, _: &[NewTask], _: &TimelineEntry) -> Result<(), StoreError> {
+        never()
+    }
     async fn release(&self, _: &str) -> Result<u64, StoreError> {
         never()
     }

@@ -3,8 +3,10 @@
 use super::edits;
 use super::github::World;
 use super::heard::{nothing_owed, prepare, tell, try_to_tell};
+use super::hurried::hold_while_the_repository_is_away;
 use crate::support::fake_github::{FakePull, FakeRemark, SLUG};
 use crate::support::server::{eventually, ticket};
+use crate::support::warp::Warp;
 use kubeops::types::Timestamp;
 use serde_json::{Value, json};
 
@@ -250,6 +252,23 @@ fn a_value_that_does_not_fit_changes_nothing_and_the_answer_says_why() {
     }
     let after = world.server.at().settled("OPS-1", "proposed");
     assert_eq!((&after["commit"], &after["parameters"]), (&before["commit"], &before["parameters"]));
+}
+
+#[test]
+fn retry_hurries_the_step_that_waits_for_its_next_attempt() {
+    let mut world = ready();
+    let warp = Warp::of(&mut world.server);
+    world.server.run();
+    let number = world.proposed("OPS-1", "payments").number;
+    let request = world.server.at().settled("OPS-1", "proposed");
+    hold_while_the_repository_is_away(&world.server, &warp, request["id"].as_str().expect("an id"));
+    let id = comment(&world, number, ADA, "/kubeops retry");
+    signed(&world, id, "+1");
+    assert!(pull(&world, number).labels.iter().any(|label| label == "kubeops/held"));
+    let after = world.server.at().settled("OPS-1", "proposed");
+    let hurried =
+        |entry: &Value| entry["actor"] == format!("ada (comment {id})") && entry["message"] == "asked for in person: it waits no longer: propose";
+    assert!(after["timeline"].as_array().expect("a timeline").iter().any(hurried), "{after:#}");
 }
 
 #[test]

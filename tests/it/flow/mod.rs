@@ -16,6 +16,7 @@ mod github;
 mod groups;
 mod heard;
 mod held;
+mod hurried;
 mod lines;
 mod many;
 mod github_app;

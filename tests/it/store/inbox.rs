@@ -71,6 +71,7 @@ store_that_only_appends! {
     fn withdraw_member(withdrawal: &Withdrawal, now: Timestamp) -> Request;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
     fn add_tasks(tasks: &[NewTask]) -> ();
+    fn add_tasks_noted(id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> ();
     fn release(owner: &str) -> u64;
     fn take_back(owner: &str) -> u64;
     fn next_due() -> Option<Timestamp>;

@@ -51,6 +51,7 @@ macro_rules! contract_suite {
             settling_many_harms_none_for_another,
             leases_are_extended_all_or_none,
             tasks_are_added_without_touching_the_request,
+            what_is_hurried_is_noted_and_disturbs_nobody_at_work,
             tasks_without_a_lane_do_not_wait_for_one_another,
             a_task_that_is_not_due_is_not_claimed,
             a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused,

@@ -148,6 +148,30 @@ pub async fn tasks_are_added_without_touching_the_request(store: Arc<dyn Store>)
     assert_eq!(seen, [(TaskKind::Replan, at(3)), (TaskKind::Plan, at(0))], "one of a kind, at the earlier time");
 }
 
+pub async fn what_is_hurried_is_noted_and_disturbs_nobody_at_work(store: Arc<dyn Store>) {
+    let id = opened(&*store, Some("a"), 0).await;
+    let claimed = claim(&*store, at(9), 1).await;
+    add(&*store, &id, TaskKind::Tell, "b/feedback", at(500)).await;
+    let before = store.request(&id).await.expect("the request");
+    let entry = TimelineEntry {
+        at: at(10),
+        from: Some(before.state),
+        to: before.state,
+        message: "asked for in person: it waits no longer".to_owned(),
+        actor: "ada".to_owned(),
+    };
+    store.add_tasks_noted(&id, &[task(&id, TaskKind::Tell, "b/feedback", at(10))], &entry).await.expect("hurried");
+    assert_eq!(store.request(&id).await.expect("the request"), before);
+    assert_eq!(store.timeline(&id).await.expect("a timeline").last(), Some(&entry));
+    let tasks = store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks");
+    let seen: Vec<_> = tasks.iter().map(|task| (task.kind, task.state, task.run_at)).collect();
+    assert_eq!(seen, [(TaskKind::Tell, TaskState::Waiting, at(10)), (TaskKind::Plan, TaskState::Leased, at(0))]);
+    let changed = Settlement { request: Some(before), ..Default::default() };
+    store.settle(&claimed[0], &changed, at(11)).await.expect("who was at work comes to the end of it");
+    let gone = RequestId::from_parts(at(0), u128::MAX);
+    assert!(matches!(store.add_tasks_noted(&gone, &[], &entry).await, Err(StoreError::NotFound(_))));
+}
+
 pub async fn tasks_without_a_lane_do_not_wait_for_one_another(store: Arc<dyn Store>) {
     let mut wanted = Vec::new();
     for n in 0..5 {

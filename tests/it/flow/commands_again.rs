@@ -1,10 +1,10 @@
 //! Commands that do not go as usual: asking again for what failed or was rejected, values that a policy denies, and a GitHub that allows
 //! no sign.
 
-use super::commands::{ADA, EVE, answer, answers, comment, manifest, messages, pull, ready, said, signed, start};
+use super::commands::{ADA, EVE, answer, answers, comment, manifest, messages, pull, ready, said, signed, start, write};
 use super::edits::{DEPLOYMENT, PATH, replicas};
 use super::github::World;
-use super::heard::{nothing_owed, tell};
+use super::heard::{nothing_owed, tell, try_to_tell};
 use super::policies::POLICIES;
 use crate::support::fake_github::{Fault, SLUG};
 use crate::support::server::{TestServer, eventually, ticket};
@@ -196,4 +196,24 @@ fn where_github_allows_no_sign_the_answer_is_written_and_words_stand_for_the_sig
     let help = comment(&world, number, ADA, "/kubeops rebase");
     signed(&world, help, "+1");
     assert_eq!(pull(&world, number).comments.len(), 3);
+}
+
+#[test]
+fn a_kill_around_a_sign_that_is_not_allowed_leaves_one_answer_and_one_line() {
+    for point in ["command.kept", "command.reacted", "command.answered", "command.settling"] {
+        let mut world = ready();
+        world.github.repository(SLUG, |repository| repository.may_react = false);
+        world.server.set("KUBEOPS_FAILPOINT", point).run();
+        let number = world.proposed("OPS-1", "payments").number;
+        let id = write(&world, number, ADA, "/kubeops hold");
+        let _ = try_to_tell(&world, "issue_comment", &said(SLUG, number, id, ADA, "/kubeops hold"));
+        let status = world.server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        world.server.set("KUBEOPS_FAILPOINT", "").run();
+        assert!(answer(&world, number, id).contains("👍 Done: `/kubeops hold`."), "{point}");
+        nothing_owed(&world);
+        let request = world.server.at().settled("OPS-1", "proposed");
+        assert_eq!(messages(&request).matches(&format!("comment {id} got no sign")).count(), 1, "{point}: {request:#}");
+        assert_eq!((answers(&world, number, id).len(), request["held"].is_object()), (1, true), "{point}");
+    }
 }

@@ -4,66 +4,24 @@
 
 mod records;
 mod repository;
+mod review;
 
 pub use records::{Comment, LocalPull, PullRecords, RecordError};
 pub use repository::{Merged, Tools};
+pub use review::{Person, Review};
 
 use super::{CheckSpec, Forge, ForgeError, HELD_LABEL, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec, cut, signed};
 use crate::automation::Milestone;
 use crate::clock::Clock;
 use crate::request::RemarkAddress;
-use crate::types::{BranchName, RepositoryName, TreeDiff};
-use repository::{MergeOrder, Upstream};
+use crate::types::{BranchName, RepositoryName};
+use repository::Upstream;
 use std::{path::PathBuf, sync::Arc};
 
 /// Titles are cut to this many characters.
 const TITLE_LIMIT: usize = 256;
 /// Bodies and comments are cut to this many characters.
 const BODY_LIMIT: usize = 65_536;
-
-/// A person who reviews, as the merge commit names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
-    /// The name shown and compared.
-    pub name: String,
-    /// The e-mail address.
-    pub email: String,
-}
-
-/// What a person does with a pull request of the local forge. At GitHub people do it there.
-#[async_trait::async_trait]
-pub trait Review: Forge {
-    /// Notes that a person approves. Doing so twice counts once.
-    ///
-    /// # Errors
-    /// [`ForgeError::NotOpen`] when it is closed or merged, [`ForgeError::Changed`] when the branch has other commits by now.
-    async fn approve(&self, number: u64, who: &Person) -> Result<Pull, ForgeError>;
-
-    /// Merges the branch into its base with a merge commit, and deletes it. Merging what is merged tells it.
-    ///
-    /// # Errors
-    /// [`ForgeError::Conflict`] with the files, [`ForgeError::Changed`] when the branch has other commits than the record,
-    /// [`ForgeError::NotOpen`] when it was closed.
-    async fn merge(&self, number: u64, who: &Person) -> Result<Pull, ForgeError>;
-
-    /// Closes it as a person's decision: it is not opened again.
-    ///
-    /// # Errors
-    /// [`ForgeError::NotOpen`] when it is merged.
-    async fn decline(&self, number: u64, who: &Person, comment: Option<&str>) -> Result<Pull, ForgeError>;
-
-    /// The repository's pull requests, newest first; `state` narrows them.
-    ///
-    /// # Errors
-    /// When the records cannot be read.
-    async fn list(&self, state: Option<PullState>, limit: usize) -> Result<Vec<Pull>, ForgeError>;
-
-    /// What merging it would change, with at most `limit` bytes of patches, and what it did once it is merged.
-    ///
-    /// # Errors
-    /// When a commit is gone or the repository cannot be read.
-    async fn diff(&self, number: u64, limit: usize) -> Result<TreeDiff, ForgeError>;
-}
 
 /// The local forge of one repository.
 pub struct LocalForge {
@@ -98,6 +56,30 @@ impl LocalForge {
         record.pull.updated_at = self.clock.now();
         let number = record.pull.number;
         self.records.update(&record).await.map_err(|error| self.failed(number, error))
+    }
+
+    /// Writes a change of a record. Where another wrote first, it is made again on what stands there now, as long as that is still what was
+    /// looked at: in the same state, with the same head.
+    ///
+    /// # Errors
+    /// [`ForgeError::Outdated`] when it is something else by now, or others never cease to write.
+    async fn edit(&self, mut record: LocalPull, change: impl Fn(&mut LocalPull) + Send + Sync) -> Result<LocalPull, ForgeError> {
+        for _ in 1..EDIT_TRIES {
+            let mut wanted = record.clone();
+            change(&mut wanted);
+            match self.update(wanted).await {
+                Err(ForgeError::Outdated { forge, number }) => {
+                    let now = self.record(number).await?;
+                    if (now.pull.state, &now.pull.head_commit) != (record.pull.state, &record.pull.head_commit) {
+                        return Err(ForgeError::Outdated { forge, number });
+                    }
+                    record = now;
+                }
+                written => return written,
+            }
+        }
+        change(&mut record);
+        self.update(record).await
     }
 
     fn failed(&self, number: u64, error: RecordError) -> ForgeError {
@@ -146,29 +128,32 @@ impl LocalForge {
     }
 
     /// Notes a merge; its branch goes with it. Before the note, so that a crash in between leaves no branch behind.
-    async fn record_merge(&self, mut record: LocalPull, merged: Merged, who: &str) -> Result<Pull, ForgeError> {
+    async fn record_merge(&self, record: LocalPull, merged: Merged, who: &str) -> Result<Pull, ForgeError> {
         if let Some(head) = record.pull.head_commit.clone() {
             let branch = record.pull.head.clone();
             if let Err(error) = self.blocking(move |upstream| upstream.delete_merged(&branch, &head)).await {
                 tracing::warn!(pull = record.pull.number, branch = record.pull.head, %error, "the merged branch could not be deleted");
             }
         }
-        record.pull.state = PullState::Merged;
-        record.pull.merge_commit = Some(merged.commit);
-        record.pull.closed_by = Some(who.to_owned());
-        Ok(self.update(record).await?.pull)
+        let noted = |record: &mut LocalPull| {
+            record.pull.state = PullState::Merged;
+            record.pull.merge_commit = Some(merged.commit.clone());
+            record.pull.closed_by = Some(who.to_owned());
+        };
+        Ok(self.edit(record, noted).await?.pull)
     }
 
-    async fn end(&self, mut record: LocalPull, who: &str, comment: Option<&str>) -> Result<Pull, ForgeError> {
+    async fn end(&self, record: LocalPull, who: &str, comment: Option<&str>) -> Result<Pull, ForgeError> {
         if record.pull.state != PullState::Open {
             return Ok(record.pull);
         }
-        if let Some(comment) = comment {
-            record.comments.push(Comment { at: self.clock.now(), author: who.to_owned(), body: cut(comment, BODY_LIMIT) });
-        }
-        record.pull.state = PullState::Closed;
-        record.pull.closed_by = Some(who.to_owned());
-        Ok(self.update(record).await?.pull)
+        let comment = comment.map(|comment| Comment { at: self.clock.now(), author: who.to_owned(), body: cut(comment, BODY_LIMIT) });
+        let closed = |record: &mut LocalPull| {
+            record.comments.extend(comment.clone());
+            record.pull.state = PullState::Closed;
+            record.pull.closed_by = Some(who.to_owned());
+        };
+        Ok(self.edit(record, closed).await?.pull)
     }
 
     /// The record with what `spec` asks for; none when it is so already.
@@ -240,6 +225,8 @@ impl LocalForge {
     }
 }
 
+/// How often a change of a record is made where others write at the same time.
+const EDIT_TRIES: u32 = 5;
 /// The name of what we do ourselves.
 const KUBEOPS: &str = "kubeops";
 
@@ -307,12 +294,18 @@ impl Forge for LocalForge {
     /// The search costs nothing here, so it is never spared.
     async fn comment_once(&self, number: u64, body: &str, marker: &str, _: bool) -> Result<(), ForgeError> {
         let body = signed(body, Some(marker), BODY_LIMIT);
-        let mut record = self.record(number).await?;
-        if record.comments.iter().any(|comment| comment.author == KUBEOPS && comment.body == body) {
+        let record = self.record(number).await?;
+        let is_there = |record: &LocalPull| record.comments.iter().any(|comment| comment.author == KUBEOPS && comment.body == body);
+        if is_there(&record) {
             return Ok(());
         }
-        record.comments.push(Comment { at: self.clock.now(), author: KUBEOPS.to_owned(), body });
-        self.update(record).await.map(drop)
+        let at = self.clock.now();
+        let told = |record: &mut LocalPull| {
+            if !is_there(record) {
+                record.comments.push(Comment { at, author: KUBEOPS.to_owned(), body: body.clone() });
+            }
+        };
+        self.edit(record, told).await.map(drop)
     }
 
     /// There is one conversation and nothing else here.
@@ -359,54 +352,5 @@ impl Forge for LocalForge {
     /// Whoever merges here is asked whether it is held.
     async fn show_window(&self, _: &WindowSpec) -> Result<bool, ForgeError> {
         Ok(false)
-    }
-}
-
-#[async_trait::async_trait]
-impl Review for LocalForge {
-    async fn approve(&self, number: u64, who: &Person) -> Result<Pull, ForgeError> {
-        let mut record = self.reviewable(number).await?;
-        if !record.pull.approved_by.contains(&who.name) {
-            record.pull.approved_by.push(who.name.clone());
-            record.pull.reviewers.retain(|reviewer| reviewer.to_string() != who.name);
-            record = self.update(record).await?;
-        }
-        Ok(record.pull)
-    }
-
-    async fn merge(&self, number: u64, who: &Person) -> Result<Pull, ForgeError> {
-        let record = self.record(number).await?;
-        if record.pull.state == PullState::Merged {
-            return Ok(record.pull);
-        }
-        // A merge that was made but not recorded is found again, even when the head branch is gone by now.
-        if record.pull.state == PullState::Open
-            && let Some(merged) = self.merged(&record.pull).await?
-        {
-            return self.record_merge(record, merged, &who.name).await;
-        }
-        let record = self.reviewable(number).await?;
-        let order = MergeOrder::of(&record.pull, who, self.clock.now());
-        let order = order.ok_or_else(|| ForgeError::Changed { forge: self.upstream.forge.clone(), number })?;
-        let merged = self.blocking(move |upstream| upstream.merge(&order)).await?;
-        self.record_merge(record, merged, &who.name).await
-    }
-
-    async fn decline(&self, number: u64, who: &Person, comment: Option<&str>) -> Result<Pull, ForgeError> {
-        let record = self.record(number).await?;
-        if record.pull.state == PullState::Merged {
-            return Err(ForgeError::NotOpen { forge: self.upstream.forge.clone(), number });
-        }
-        self.end(record, &who.name, comment).await
-    }
-
-    async fn list(&self, state: Option<PullState>, limit: usize) -> Result<Vec<Pull>, ForgeError> {
-        let records = self.records.list(&self.name, state, limit).await.map_err(|error| self.failed(0, error))?;
-        Ok(records.into_iter().map(|record| record.pull).collect())
-    }
-
-    async fn diff(&self, number: u64, limit: usize) -> Result<TreeDiff, ForgeError> {
-        let pull = self.record(number).await?.pull;
-        self.blocking(move |upstream| upstream.diff(&pull, limit)).await
     }
 }

@@ -7,10 +7,15 @@ use kubeops::forge::{Forge, ForgeError, LocalForge, PullRecords, PullSpec, PullS
 use kubeops::types::{BranchName, ChangeKind, CommitSha, ErrorClass, RepositoryName};
 use std::sync::{Arc, Mutex};
 
+/// What another does to a record.
+type Meanwhile = Box<dyn FnOnce(&mut LocalPull) + Send>;
+
 /// Records in memory.
 #[derive(Default)]
 struct Memory {
     records: Mutex<Vec<LocalPull>>,
+    /// What others write each just before one of our writes.
+    meanwhile: Mutex<Vec<Meanwhile>>,
 }
 
 #[async_trait::async_trait]
@@ -30,6 +35,11 @@ impl PullRecords for Memory {
 
     async fn update(&self, record: &LocalPull) -> Result<LocalPull, RecordError> {
         let mut records = self.records.lock().expect("records");
+        if let Some(other) = self.meanwhile.lock().expect("others").pop() {
+            let kept = records.iter_mut().find(|kept| kept.pull.number == record.pull.number).expect("a record");
+            other(kept);
+            kept.version += 1;
+        }
         let kept = records.iter_mut().find(|kept| kept.pull.number == record.pull.number && kept.version == record.version);
         let kept = kept.ok_or(RecordError::Outdated)?;
         *kept = LocalPull { version: record.version + 1, ..record.clone() };
@@ -183,6 +193,26 @@ async fn commits_nobody_looked_at_are_neither_approved_nor_merged() {
     local.forge.approve(number, &ada()).await.expect("approved");
     let ours = PullSpec { head_commit: spec.head_commit.clone(), ..again(&spec) };
     assert!(local.forge.ensure_pull(&ours).await.expect("brought up").approved_by.is_empty());
+}
+
+#[tokio::test]
+async fn what_another_writes_meanwhile_is_kept_unless_it_is_what_was_looked_at() {
+    let local = local();
+    let (_, number) = local.propose("kubeops/one", APP, &config_map("app", "1")).await;
+    let meanwhile = |other: fn(&mut LocalPull)| local.records.meanwhile.lock().expect("others").push(Box::new(other));
+
+    meanwhile(|record| record.pull.labels.push("urgent".to_owned()));
+    meanwhile(|record| record.pull.title = "Another title".to_owned());
+    let pull = local.forge.approve(number, &ada()).await.expect("approved");
+    assert_eq!((pull.title.as_str(), pull.approved_by.as_slice()), ("Another title", ["ada".to_owned()].as_slice()));
+    assert!(pull.labels.contains(&"urgent".to_owned()), "{:?}", pull.labels);
+
+    // A head that nobody has seen yet is not approved with the one that was.
+    meanwhile(|record| record.pull.head_commit = Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")));
+    let grace = Person { name: "grace".to_owned(), ..ada() };
+    let error = local.forge.approve(number, &grace).await.expect_err("another head");
+    assert!(matches!(error, ForgeError::Outdated { .. }), "{error}");
+    assert_eq!(local.forge.find(&"kubeops/one".parse().expect("a branch")).await.expect("read").expect("there").approved_by, ["ada"]);
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ impl Pipeline {
             Alarm::Overdue => self.overdue(request.clone()),
             Alarm::Remind => self.remind(request).await?,
             Alarm::Expire => self.expire(request).await?,
-            Alarm::WindowTurns => self.window_turns(request.clone()),
+            Alarm::WindowTurns => self.window_turns(request.clone()).await?,
         };
         if matches!(settlement.verdict, Verdict::Postponed { .. }) {
             return Ok(settlement);

@@ -153,7 +153,7 @@ mod tests {
 
     fn compiled(text: &str) -> Result<Ttl, Vec<String>> {
         let (spec, mut errors): (TtlSpec, _) = (serde_norway::from_str(text).expect(text), Vec::new());
-        let ttl = compile(Some(&spec), &["parameters"], &mut errors).filter(|_| errors.is_empty());
+        let ttl = compile(Some(&spec), &["after"], &mut errors).filter(|_| errors.is_empty());
         ttl.ok_or_else(|| errors.into_iter().map(|error| format!("{}: {}", error.pointer, error.message)).collect())
     }
 

@@ -127,9 +127,8 @@ mod tests {
     async fn another_set_is_looked_at_anew() {
         let (open, closed) = (calendar("windows: []"), calendar("blackouts: [{ from: 2020-01-01, to: 2099-12-31 }]"));
         let (standings, now) = (Standings::default(), Timestamp::from_unix_millis(1_790_000_000_000));
-        let is_open = async |digest: &str, calendar: &Arc<Calendar>| {
-            standings.of(digest, vec![Arc::clone(calendar)], now).await.expect("a standing").is_open()
-        };
+        let is_open =
+            async |digest: &str, calendar: &Arc<Calendar>| standings.of(digest, vec![Arc::clone(calendar)], now).await.expect("a standing").is_open();
         assert!(is_open("a", &open).await);
         assert!(!is_open("b", &closed).await);
         standings.forget();

@@ -12,7 +12,6 @@ mod repository;
 mod sealing;
 mod transport;
 
-pub use address::is_loopback;
 pub(crate) use calendar::{BLACKOUT_DAY, TIME_OF_DAY};
 pub use calendar::{BlackoutDay, BlackoutSpec, Calendar, CalendarReverts, CalendarSpec, Day, NO_CALENDAR, Standing, TimeOfDay, WindowSpec, together};
 pub use channel::{ChannelSpec, JiraAuthentication, JiraDeployment, JiraSpec, SlackSpec, WebhookSpec};
@@ -23,11 +22,16 @@ pub use repository::{AppliedBySpec, CredentialsSpec, RepositorySpec};
 pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
-use crate::types::{CalendarName, ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecDuration, SpecError, UnknownKinds};
+use crate::types::{
+    CalendarName, ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecDuration, SpecError, UnknownKinds, listed,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Names that an error lists where one is unknown.
+const MOST_NAMED: usize = 20;
 
 /// The `spec:` of a document of kind `Cluster`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -233,12 +237,7 @@ fn same_name(one: &str, other: &str) -> bool {
 }
 
 fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a (impl AsRef<str> + 'a)>) -> Unknown {
-    let mut names: Vec<&str> = known.map(AsRef::as_ref).collect();
-    let more = names.len().saturating_sub(20);
-    names.truncate(20);
-    let mut known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    if more > 0 {
-        known.push_str(&format!(" and {more} more"));
-    }
+    let known = listed(known.map(AsRef::as_ref), MOST_NAMED);
+    let known = if known.is_empty() { "none".to_owned() } else { known };
     Unknown { what, name: name.chars().take(80).collect(), known }
 }

@@ -4,8 +4,7 @@
 use super::http::Http;
 use super::{FeedbackError, Makings, SecretSource};
 use crate::ingress::ReconcileAuthentication;
-use crate::inventory::is_loopback;
-use crate::types::SourceName;
+use crate::types::{SourceName, is_loopback};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
@@ -33,7 +32,7 @@ impl Alerts {
     /// # Errors
     /// [`FeedbackError::Setup`] when the settings make no client.
     pub fn new(source: &SourceName, at: AlertsAt<'_>, makings: Makings) -> Result<Self, FeedbackError> {
-        let local = Url::parse(at.url).is_ok_and(|url| url.host_str().is_some_and(is_loopback));
+        let local = Url::parse(at.url).is_ok_and(|url| is_loopback(&url));
         let http = Http::new(format!("the Alertmanager of source {source}"), local, makings.clock, makings.timeout)?;
         Ok(Self { http, base: at.url.to_owned(), authentication: at.authentication.cloned(), secret: makings.secret })
     }

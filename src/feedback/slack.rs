@@ -4,8 +4,7 @@
 use super::http::Http;
 use super::markdown::{self, Block, Inline, Marks, cut, web_address};
 use super::{FeedbackError, Makings, Notice, Notifier, SecretSource};
-use crate::inventory::is_loopback;
-use crate::types::ChannelName;
+use crate::types::{ChannelName, is_loopback};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -40,7 +39,7 @@ impl Slack {
 
 /// The URL that a secret holds; none where it may not be called.
 pub(super) fn address_in(secret: &SecretString) -> Option<Url> {
-    let safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
+    let safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
     Url::parse(secret.expose_secret().trim()).ok().filter(safe)
 }
 

@@ -3,8 +3,8 @@
 
 use super::http::Http;
 use super::{FeedbackError, Makings, Notice, Notifier, SecretSource};
-use crate::inventory::{WebhookSpec, is_loopback};
-use crate::types::ChannelName;
+use crate::inventory::WebhookSpec;
+use crate::types::{ChannelName, is_loopback};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +40,7 @@ impl Webhook {
     /// [`FeedbackError::Setup`] when the settings make no client.
     pub fn new(name: &ChannelName, spec: &WebhookSpec, makings: Makings) -> Result<Self, FeedbackError> {
         let channel = format!("the webhook receiver (channel {name})");
-        let local = Url::parse(&spec.url).is_ok_and(|url| url.host_str().is_some_and(is_loopback));
+        let local = Url::parse(&spec.url).is_ok_and(|url| is_loopback(&url));
         let http = Http::new(channel, local, makings.clock, makings.timeout)?;
         Ok(Self { http, spec: spec.clone(), secret: makings.secret })
     }

@@ -9,7 +9,7 @@ use super::kinds::{self, Document, Kind, MappingUse, Reading, Sighting, event_ty
 use super::{IngressError, SourceKind};
 use crate::event::Occurrence;
 use crate::types::Timestamp;
-use events::{About, EVENTS, JUDGED_BY, TYPES, Told};
+use events::{About, EVENTS, HookEvent, JUDGED_BY, TYPES};
 use serde_json::Value;
 
 /// GitHub's row in the table of kinds.
@@ -58,21 +58,21 @@ fn read(document: Document<'_>) -> Result<Reading, IngressError> {
     if !body.is_object() {
         return Err(IngressError::malformed("", "a GitHub webhook is an object"));
     }
-    let Some(told) = EVENTS.iter().find(|told| told.name == name) else { return Ok(Reading::unhandled(identity)) };
-    check_fits(told, &body)?;
-    let Some((kind, action)) = kind(told, &body)? else { return Ok(Reading::unhandled(identity)) };
-    let subject = subject(told.about, &body)?;
-    let time = moment(told.times, &body)?.unwrap_or(document.received_at);
-    let key = key(told, kind, &action, &subject, &body);
+    let Some(event) = EVENTS.iter().find(|event| event.name == name) else { return Ok(Reading::unhandled(identity)) };
+    check_fits(event, &body)?;
+    let Some((kind, action)) = kind(event, &body)? else { return Ok(Reading::unhandled(identity)) };
+    let subject = subject(event.about, &body)?;
+    let time = moment(event.times, &body)?.unwrap_or(document.received_at);
+    let key = key(event, kind, &action, &subject, &body);
     let occurrence = Occurrence { kind: event_type(kind)?, subject, time, data: body };
     Ok(Reading { sightings: vec![Sighting { occurrence, key }], identity, handled: true })
 }
 
 /// Refuses a body that is not one of the event's.
-fn check_fits(told: &Told, body: &Value) -> Result<(), IngressError> {
-    let name = told.name;
+fn check_fits(event: &HookEvent, body: &Value) -> Result<(), IngressError> {
+    let name = event.name;
     for (fields, is_right, what) in
-        [(told.objects, Value::is_object as fn(&Value) -> bool, "an object"), (told.texts, Value::is_string as fn(&Value) -> bool, "a text")]
+        [(event.objects, Value::is_object as fn(&Value) -> bool, "an object"), (event.texts, Value::is_string as fn(&Value) -> bool, "a text")]
     {
         for field in fields {
             let pointer = format!("/{field}");
@@ -83,7 +83,7 @@ fn check_fits(told: &Told, body: &Value) -> Result<(), IngressError> {
             }
         }
     }
-    match told.never.iter().find(|field| body.get(**field).is_some_and(|value| !value.is_null())) {
+    match event.never.iter().find(|field| body.get(**field).is_some_and(|value| !value.is_null())) {
         Some(field) => {
             Err(IngressError::malformed(format!("/{field}"), format!("a body of the event {name} has no `{field}`: this is another event's")))
         }
@@ -92,16 +92,16 @@ fn check_fits(told: &Told, body: &Value) -> Result<(), IngressError> {
 }
 
 /// The type, and the action it was read from; none for an action GitHub did not document when this was written.
-fn kind(told: &Told, body: &Value) -> Result<Option<(&'static str, String)>, IngressError> {
-    if let Some(kind) = TYPES.iter().find(|kind| **kind == told.name) {
+fn kind(event: &HookEvent, body: &Value) -> Result<Option<(&'static str, String)>, IngressError> {
+    if let Some(kind) = TYPES.iter().find(|kind| **kind == event.name) {
         return Ok(Some((kind, String::new())));
     }
     let action = match body.get("action") {
         Some(Value::String(action)) if is_word(action) => action.as_str(),
-        None | Some(Value::Null) => return Err(IngressError::malformed("", format!("a body of the event {} needs `action`, a text", told.name))),
+        None | Some(Value::Null) => return Err(IngressError::malformed("", format!("a body of the event {} needs `action`, a text", event.name))),
         Some(_) => return Err(IngressError::malformed("/action", "an action is a word in lower case")),
     };
-    let word = match (told.name, action) {
+    let word = match (event.name, action) {
         ("pull_request", "closed") => match body.pointer("/pull_request/merged") {
             Some(Value::Bool(merged)) => {
                 if *merged {
@@ -116,7 +116,7 @@ fn kind(told: &Told, body: &Value) -> Result<Option<(&'static str, String)>, Ing
         ("pull_request", "merged") => return Ok(None),
         (_, action) => action,
     };
-    let kind = TYPES.iter().find(|kind| kind.split_once('.') == Some((told.name, word)));
+    let kind = TYPES.iter().find(|kind| kind.split_once('.') == Some((event.name, word)));
     Ok(kind.map(|kind| (*kind, action.to_owned())))
 }
 
@@ -172,8 +172,8 @@ fn moment(places: &[&str], body: &Value) -> Result<Option<Timestamp>, IngressErr
 }
 
 /// What it is known by in whatever delivery it comes, where it has an id of its own.
-fn key(told: &Told, kind: &str, action: &str, subject: &str, body: &Value) -> Option<Vec<String>> {
-    let (actions, places) = told.known;
+fn key(event: &HookEvent, kind: &str, action: &str, subject: &str, body: &Value) -> Option<Vec<String>> {
+    let (actions, places) = event.known;
     let id = body.pointer(places.first()?)?.as_u64().filter(|_| actions.contains(&action))?;
     let said = |place: &&str| body.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
     Some([kind.to_owned(), subject.to_owned(), id.to_string()].into_iter().chain(places[1..].iter().map(said)).collect())

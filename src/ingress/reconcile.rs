@@ -1,8 +1,7 @@
 //! How a sender is asked for what no delivery brought: the `reconcile:` of a source, checked. Nobody is asked in here.
 
 use super::{Mapping, ReconcileAuthentication, ReconcileSpec, SourceKind, SpecError};
-use crate::types::{ChannelName, SpecDuration};
-use std::net::IpAddr;
+use crate::types::{ChannelName, SpecDuration, is_loopback};
 use std::time::Duration;
 use url::Url;
 
@@ -120,15 +119,13 @@ pub(super) fn compile(kind: SourceKind, spec: ReconcileSpec, mapping: Option<&Ma
 /// What is wrong with an address, said without it: it may hold a password.
 fn unsafe_address(given: &str, secret: bool) -> Option<&'static str> {
     let Ok(url) = Url::parse(given) else { return Some("this is no URL") };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let local = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if !url.username().is_empty() || url.password().is_some() {
         Some("an address holds no user name and no password; they go into `authentication`")
     } else if url.query().is_some() || url.fragment().is_some() {
         Some("an Alertmanager's address has no `?` and no `#`")
-    } else if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
+    } else if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         Some("an Alertmanager is asked over http:// or https://")
-    } else if secret && url.scheme() == "http" && !local {
+    } else if secret && url.scheme() == "http" && !is_loopback(&url) {
         Some("the secret would be sent in the clear; only https:// will do, but on this machine")
     } else {
         None

@@ -1,6 +1,6 @@
 //! Addresses that something secret is sent to, as authors write them.
 
-use std::net::IpAddr;
+use crate::types::is_loopback;
 use url::Url;
 
 /// An address a secret may be sent to: `https://`, but on this machine, and nothing in it besides host and path.
@@ -17,13 +17,7 @@ pub(super) fn safe(given: &str, what: &str) -> Result<Url, String> {
     }
     match parsed.scheme() {
         "https" => Ok(parsed),
-        "http" if parsed.host_str().is_some_and(is_loopback) => Ok(parsed),
+        "http" if is_loopback(&parsed) => Ok(parsed),
         _ => Err("the token would be sent in the clear; only https:// will do, but on this machine".to_owned()),
     }
-}
-
-/// Whether a host, as a URL has it, is this machine.
-pub fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

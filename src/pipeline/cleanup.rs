@@ -3,7 +3,7 @@
 
 use super::body::markdown::code;
 use super::branch::Head;
-use super::observe::merged_by;
+use super::observe::{THE_FORGE, merged_by};
 use super::outcome;
 use super::pull::priority;
 use super::{Pipeline, StepError, blocking};
@@ -45,7 +45,7 @@ impl Pipeline {
         match closed.filter(|pull| pull.state == PullState::Merged && request.state.may_become(State::Merged)) {
             Some(merged) => {
                 let message = format!("pull request #{} had been merged before it could be closed: its change is in the base", merged.number);
-                Ok(outcome::seen(merged_by(request.clone(), &merged), State::Merged, message, self.clock.as_ref()))
+                Ok(outcome::seen(merged_by(request.clone(), &merged), State::Merged, message, THE_FORGE, self.clock.as_ref()))
             }
             None => Ok(outcome::goes_on(lane::of(&repository.name))),
         }

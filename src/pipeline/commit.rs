@@ -23,7 +23,7 @@ fn identity(spec: &AuthorSpec) -> Result<Identity, StepError> {
 }
 
 /// What is planned, as far as the commit tells it.
-pub(super) struct Told<'a> {
+pub(super) struct CommitFacts<'a> {
     pub(super) request: &'a RequestId,
     pub(super) parameters: &'a Map<String, Value>,
     pub(super) text: &'a PullText,
@@ -31,9 +31,9 @@ pub(super) struct Told<'a> {
 }
 
 /// Everything the commit says beside its files, not signed, and what a reviewer should know of it.
-pub(super) fn commit_meta(rules: &InForce, wanted: Wanted<'_>, target: &Target, told: &Told<'_>) -> Result<(CommitMeta, Vec<Finding>), Stop> {
+pub(super) fn commit_meta(rules: &InForce, wanted: Wanted<'_>, target: &Target, facts: &CommitFacts<'_>) -> Result<(CommitMeta, Vec<Finding>), Stop> {
     let repository = &target.repository;
-    let inputs = Inputs { event: wanted.event, parameters: told.parameters };
+    let inputs = Inputs { event: wanted.event, parameters: facts.parameters };
     let gone = || Stop::refused(format!("the automation {} or the repository {} is not configured any more", wanted.automation, repository.name));
     let message = rules.set.messages.get(&repository.name).ok_or_else(gone)?;
     let (co_authors, left_out) = match (rules.set.rules.get(wanted.automation), wanted.reverts) {
@@ -42,14 +42,14 @@ pub(super) fn commit_meta(rules: &InForce, wanted: Wanted<'_>, target: &Target, 
         (Some(rule), None) => rule.recipe.co_authors(inputs),
         (None, None) => return Err(gone()),
     };
-    let said = message.say(inputs, &told.text.title, told.summary, told.request)?;
+    let said = message.say(inputs, &facts.text.title, facts.summary, facts.request)?;
     let meta = CommitMeta {
         author: identity(&repository.spec.author)?,
         committer: committer(repository)?,
         time: wanted.event.time,
         subject: said.subject,
         body: said.body,
-        request: told.request.clone(),
+        request: facts.request.clone(),
         automation: wanted.automation.clone(),
         event: wanted.event.id.clone(),
         co_authors,
@@ -83,8 +83,8 @@ impl Pipeline {
         (mirror, base): (&Mirror, &CommitSha),
         (made, request, parameters): (&Made, &RequestId, &Map<String, Value>),
     ) -> Result<(CommitSha, Vec<Finding>), Stop> {
-        let told = Told { request, parameters, text: &made.text, summary: &made.summary };
-        let (mut meta, said) = commit_meta(rules, wanted, target, &told)?;
+        let facts = CommitFacts { request, parameters, text: &made.text, summary: &made.summary };
+        let (mut meta, said) = commit_meta(rules, wanted, target, &facts)?;
         meta.signing = self.signing(&target.repository);
         Ok((mirror.commit(base, &made.change, &meta)?, said))
     }

@@ -173,10 +173,9 @@ impl Pipeline {
 
     /// Writes what a step outside of a task came to; whoever was first counts.
     pub(super) async fn keep(&self, settlement: Settlement) -> Result<(), OperationError> {
-        let Some(request) = settlement.request else { return Ok(()) };
-        let tasks = settlement.follow_up.into_iter().chain(alarms::task(&request, self.clock.as_ref())).collect();
-        let update = RequestUpdate { timeline: settlement.timeline, tasks, ..RequestUpdate::default() };
-        match self.store.update_request(&request, &update, self.clock.now()).await {
+        let rings = settlement.request.as_ref().and_then(|request| alarms::task(request, self.clock.as_ref()));
+        let follow_up = settlement.follow_up.into_iter().chain(rings).collect();
+        match self.write(Settlement { follow_up, ..settlement }, false).await {
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -42,7 +42,7 @@ mod planned;
 mod reconcile;
 mod telling;
 mod tidy;
-mod told;
+mod report;
 mod unseen;
 mod wording;
 
@@ -56,8 +56,8 @@ pub use preview::{Preview, asked, preview, preview_asked, preview_on};
 pub use pushed::JustPushed;
 pub use reconcile::{ReconcileError, Reconciled, Reconciler};
 pub use refused::Refusals;
+pub use report::{Outcome, Report};
 pub use rules::{InForce, Rules};
-pub use told::{Outcome, Told};
 pub use unseen::Unseen;
 
 use crate::clock::Clock;
@@ -156,7 +156,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Does the steps that claimed tasks of one lane ask for, together where that spares conversations, and tells of each, as
     /// soon as it is done, what the store is to write or why it was not done. Of a task it tells nothing of, a step died.
-    pub async fn perform(self: &Arc<Self>, batch: &[ClaimedTask], told: &Told) {
+    pub async fn perform(self: &Arc<Self>, batch: &[ClaimedTask], report: &Report) {
         let (mut plans, mut proposals, mut cleanups) = (Vec::new(), Vec::new(), Vec::new());
         let (mut observed, mut retracted, mut commanded) = (Vec::new(), Vec::new(), Vec::new());
         for (place, claimed) in batch.iter().enumerate() {
@@ -171,34 +171,34 @@ impl Pipeline {
                     observed.push((place, claimed))
                 }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
-                (TaskKind::Confirm, state) if state.is_merged() => told.tell(place, self.confirm(request).await),
-                (TaskKind::Tell, _) => told.tell(place, self.tell(&claimed.request).await),
-                (TaskKind::Clock, _) => told.tell(place, self.look_at_the_clock(request).await),
+                (TaskKind::Confirm, state) if state.is_merged() => report.tell(place, self.confirm(request).await),
+                (TaskKind::Tell, _) => report.tell(place, self.tell(&claimed.request).await),
+                (TaskKind::Clock, _) => report.tell(place, self.look_at_the_clock(request).await),
                 (TaskKind::Command, _) => commanded.push((place, request)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
-                    told.tell(place, Ok(outcome::nothing()))
+                    report.tell(place, Ok(outcome::nothing()))
                 }
             }
         }
         let turn = Turn::begin();
-        self.plan_all(plans, told).await;
-        self.propose_all(&proposals, &turn, told).await;
+        self.plan_all(plans, report).await;
+        self.propose_all(&proposals, &turn, report).await;
         if !observed.is_empty() {
-            self.observe_all(&observed, told).await;
+            self.observe_all(&observed, report).await;
         }
         for (place, request) in commanded {
-            told.tell(place, self.heed_commands(request).await);
+            report.tell(place, self.heed_commands(request).await);
         }
         for (place, claimed) in retracted {
-            told.tell(place, self.explained(self.retract(&claimed.request).await).await);
+            report.tell(place, self.explained(self.retract(&claimed.request).await).await);
         }
         for (place, claimed) in cleanups {
             let cleaned = match &claimed.task.lane {
                 lane if lane::is_pulls(lane) && turn.is_over() => Ok(outcome::goes_on(lane.clone())),
                 lane => self.clean_up(&claimed.request, lane).await,
             };
-            told.tell(place, self.explained(cleaned).await);
+            report.tell(place, self.explained(cleaned).await);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Looks at the pull requests of open requests, repository by repository: a merge or a close that nobody told us.
 //! It is housekeeping: it leaves a reserve of the forge's budget to the steps that need it, and asks only for what changed.
 
-use super::{OperationError, Pipeline, StepError, Told, outcome};
+use super::{OperationError, Pipeline, Report, outcome};
 use crate::forge::{ForgeError, Mark, Priority, Pull, PullState};
 use crate::inventory::Repository;
 use crate::request::{Request, State};
@@ -10,6 +10,8 @@ use crate::types::{RepositoryName, RequestId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// Who brings a request to what was seen of its pull request, as its timeline names it.
+pub(super) const THE_FORGE: &str = "the forge";
 /// Open requests listed at once.
 const PAGE: u32 = 100;
 
@@ -68,7 +70,7 @@ impl Observer {
         let mut look = forge.look(&numbers, self.marks.get(name)).await?;
         for pull in &look.pulls {
             let Some(request) = requests.get(&pull.number) else { continue };
-            if let Err(error) = self.pipeline.observed(&request.id, pull, "the forge").await {
+            if let Err(error) = self.pipeline.observed(&request.id, pull, THE_FORGE).await {
                 tracing::warn!(request = %request.id, %error, "what became of its pull request could not be kept");
                 look.mark.again(pull.number);
             }
@@ -99,7 +101,7 @@ impl Pipeline {
     }
 
     /// Looks at the pull requests of requests of one repository, because somebody said that something happened to them.
-    pub(super) async fn observe_all(&self, observed: &[(usize, &ClaimedTask)], told: &Told) {
+    pub(super) async fn observe_all(&self, observed: &[(usize, &ClaimedTask)], report: &Report) {
         let numbers: Vec<u64> = observed.iter().filter_map(|(_, claimed)| claimed.request.pull.as_ref()).map(|pull| pull.number).collect();
         let rules = self.rules.current();
         let name = observed.iter().find_map(|(_, claimed)| claimed.request.repository.as_ref());
@@ -112,12 +114,12 @@ impl Pipeline {
             let request = &claimed.request;
             let shown = match &looked {
                 Ok(pulls) => match pulls.iter().find(|pull| request.pull.as_ref().is_some_and(|own| own.number == pull.number)) {
-                    Some(pull) => self.shown(request, pull, repository).await,
+                    Some(pull) => self.shown(request, pull, THE_FORGE).await.map_err(Into::into),
                     None => Ok(outcome::nothing()),
                 },
                 Err(error) => Err(error.clone().into()),
             };
-            told.tell(*place, shown);
+            report.tell(*place, shown);
         }
     }
 
@@ -139,7 +141,7 @@ impl Pipeline {
     }
 
     /// What a look at the pull request leaves to write.
-    async fn shown(&self, request: &Request, pull: &Pull, repository: Option<&Arc<Repository>>) -> Result<Settlement, StepError> {
+    async fn shown(&self, request: &Request, pull: &Pull, actor: &str) -> Result<Settlement, StoreError> {
         let Some((state, message)) = shows(request.state, pull) else { return Ok(self.followed(request, pull).unwrap_or_default()) };
         if request.state.is_ended()
             && !state.is_ended()
@@ -148,11 +150,11 @@ impl Pipeline {
             let message = format!("{message}, and {heir} asks for the same by now: it stays {}", request.state);
             return Ok(outcome::noted(request, message, self.clock.as_ref()));
         }
-        if let Some(repository) = repository.filter(|_| state == State::Merged) {
-            self.base_was_pushed(&BTreeSet::from([repository.name.clone()]));
+        if let Some(repository) = request.repository.as_ref().filter(|_| state == State::Merged) {
+            self.base_was_pushed(&BTreeSet::from([repository.clone()]));
         }
         let request = merged_by(request.clone(), pull);
-        Ok(outcome::seen(request, state, message, self.clock.as_ref()))
+        Ok(outcome::seen(request, state, message, actor, self.clock.as_ref()))
     }
 
     /// Keeps what was seen of a request's pull request. True when the request changed.
@@ -161,18 +163,13 @@ impl Pipeline {
     /// When the store fails.
     pub(super) async fn observed(&self, id: &RequestId, pull: &Pull, actor: &str) -> Result<bool, OperationError> {
         let request = self.store.request(id).await?;
-        let Some((state, message)) = shows(request.state, pull) else {
-            if let Some(settlement) = self.followed(&request, pull) {
-                self.keep(settlement).await?;
-            }
-            return Ok(false);
-        };
-        let repository = request.repository.clone().filter(|_| state == State::Merged);
-        let tasks = if state.is_ended() { vec![self.clean_up_task(&request, state)] } else { Vec::new() };
-        let request = merged_by(request, pull);
-        self.change(request, state, message, actor, tasks).await?;
-        self.base_was_pushed(&repository.into_iter().collect());
-        Ok(true)
+        let settlement = self.shown(&request, pull, actor).await?;
+        let changed = settlement.request.as_ref().is_some_and(|now| now.state != request.state);
+        match changed {
+            true => self.write(settlement, true).await?,
+            false => self.keep(settlement).await?,
+        }
+        Ok(changed)
     }
 }
 

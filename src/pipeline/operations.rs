@@ -1,13 +1,15 @@
 //! What people ask of requests and pull requests through the API and the command line.
 //! The same store writes as the steps use; effects outside are left to tasks, so that they survive a crash.
 
-use super::{Dispatcher, Pipeline, StepError, alarms, blocking, dispatch::destination, outcome, planning::Stop, pull::priority};
+use super::{Dispatcher, Pipeline, StepError, blocking, dispatch::destination, outcome, planning::Stop, pull::priority};
 use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::ForgeError;
 use crate::git::GitError;
 use crate::request::{Request, State, Steering, TimelineEntry};
-use crate::store::{Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane};
+use crate::store::{
+    Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, Settlement, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane,
+};
 use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RequestId, TaskId, Timestamp, TreeDiff};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -298,24 +300,25 @@ impl Pipeline {
         outcome::follow_up(request, TaskKind::Withdraw, &lane, self.clock.as_ref())
     }
 
+    /// Brings a request to a state because of `actor`, in the place of what waits to be done for it.
     pub(super) async fn change(
         &self,
-        mut request: Request,
+        request: Request,
         state: State,
         message: String,
         actor: &str,
         tasks: Vec<NewTask>,
     ) -> Result<Request, OperationError> {
-        let (now, from) = (self.clock.now(), request.state);
-        let entry = TimelineEntry { at: now, from: Some(from), to: state, message: message.clone(), actor: actor.to_owned() };
-        request.state = state;
-        request.message = Some(message);
-        request.updated_at = now;
-        let tasks = tasks.into_iter().chain(alarms::owed(&mut request, from, self.clock.as_ref())).collect();
-        let successor = outcome::successor(&request, self.clock.as_ref());
-        let update = RequestUpdate { timeline: vec![entry], tasks, drop_tasks: true, successor };
-        self.store.update_request(&request, &update, now).await?;
-        Ok(self.store.request(&request.id).await?)
+        let id = request.id.clone();
+        self.write(outcome::settle_by(actor, request, state, message, tasks, self.clock.as_ref()), true).await?;
+        Ok(self.store.request(&id).await?)
+    }
+
+    /// Writes what was found outside of a task; with `instead`, in the place of what waits to be done for the request.
+    pub(super) async fn write(&self, settlement: Settlement, instead: bool) -> Result<(), StoreError> {
+        let Settlement { request: Some(request), timeline, follow_up: tasks, beside, .. } = settlement else { return Ok(()) };
+        let update = RequestUpdate { timeline, tasks, drop_tasks: instead, successor: beside.successor };
+        self.store.update_request(&request, &update, self.clock.now()).await
     }
 }
 

@@ -225,11 +225,9 @@ pub(super) fn noted(request: &Request, message: String, clock: &dyn Clock) -> Se
 }
 
 /// After a look at the pull request of an open request, which is otherwise than it was known.
-pub(super) fn seen(request: Request, state: State, message: String, clock: &dyn Clock) -> Settlement {
+pub(super) fn seen(request: Request, state: State, message: String, actor: &str, clock: &dyn Clock) -> Settlement {
     let cleanup = if state.is_ended() { clean_up(&request, state, clock) } else { Vec::new() };
-    let mut settlement = settle(request, state, message, cleanup, clock);
-    settlement.timeline.iter_mut().for_each(|entry| entry.actor = "the forge".to_owned());
-    settlement
+    settle_by(actor, request, state, message, cleanup, clock)
 }
 
 /// After a delivery tool said how what was merged stands.
@@ -262,15 +260,20 @@ pub(super) fn follow_up(request: &Request, kind: TaskKind, lane: &str, clock: &d
     NewTask { id: TaskId::from_parts(now, clock.random()), kind, request: request.id.clone(), lane: lane.to_owned(), run_at: now }
 }
 
-fn settle(mut request: Request, state: State, message: String, follow_up: Vec<NewTask>, clock: &dyn Clock) -> Settlement {
+fn settle(request: Request, state: State, message: String, follow_up: Vec<NewTask>, clock: &dyn Clock) -> Settlement {
+    settle_by("kubeops", request, state, message, follow_up, clock)
+}
+
+/// A request that comes to a state because of `actor`, and everything that this owes.
+pub(super) fn settle_by(actor: &str, mut request: Request, state: State, message: String, follow_up: Vec<NewTask>, clock: &dyn Clock) -> Settlement {
     let now = clock.now();
     let from = request.state;
-    debug_assert!(from.may_become(state), "{from} -> {state}");
+    debug_assert!(from == state || from.may_become(state), "{from} -> {state}");
     request.state = state;
     request.message = Some(message.clone());
     request.updated_at = now;
     let follow_up = follow_up.into_iter().chain(alarms::owed(&mut request, from, clock)).collect();
-    let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: "kubeops".to_owned() };
+    let entry = TimelineEntry { at: now, from: Some(from), to: state, message, actor: actor.to_owned() };
     let beside = Beside { successor: successor(&request, clock), ..Beside::default() };
     Settlement { request: Some(request), timeline: vec![entry], follow_up, beside, ..nothing() }
 }

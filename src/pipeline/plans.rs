@@ -8,7 +8,7 @@ use super::outcome;
 use super::planned::{Grouped, Planned};
 use super::planning::{self, Made, Stop, Wanted};
 use super::pull::priority;
-use super::told::Told;
+use super::report::Report;
 use super::{InForce, Pipeline, StepError, blocking};
 use crate::failpoint;
 use crate::forge::{Pull, PullState};
@@ -62,7 +62,7 @@ type Found = (usize, Request, Result<Looked, StepError>);
 
 impl Pipeline {
     /// Plans requests, each told at its place.
-    pub(super) async fn plan_all(self: &Arc<Self>, requests: Vec<(usize, Request)>, told: &Told) {
+    pub(super) async fn plan_all(self: &Arc<Self>, requests: Vec<(usize, Request)>, report: &Report) {
         if requests.is_empty() {
             return;
         }
@@ -82,7 +82,7 @@ impl Pipeline {
                 };
                 let outcome = self.explained(outcome).await;
                 outcome.iter().for_each(|settlement| mates.remember(settlement));
-                told.tell(place, outcome);
+                report.tell(place, outcome);
             }
         };
         let (looked, ()) = tokio::join!(looking, settling);

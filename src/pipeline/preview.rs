@@ -1,6 +1,6 @@
 //! What a request would come to, without a store, a branch or a pull request: what `kubeops render` and `replay` show.
 
-use super::commit::{Told, commit_meta};
+use super::commit::{CommitFacts, commit_meta};
 use super::planning::{self, Made, Stop, Wanted};
 use super::{Rules, StepError};
 use crate::clock::{Clock, SystemClock};
@@ -180,8 +180,8 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
     }
     // The request has no id yet: this one stands for it.
     let request = RequestId::from_parts(wanted.event.time, 0);
-    let told = Told { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary };
-    let (meta, said) = commit_meta(&current, wanted, &target, &told)?;
+    let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary };
+    let (meta, said) = commit_meta(&current, wanted, &target, &facts)?;
     preview.message = Some(commit_message(&meta, made.change.templates()));
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
     preview.summary.clone_from(&made.summary);

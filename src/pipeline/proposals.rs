@@ -4,7 +4,7 @@
 use super::branch::{self, Head, Placed};
 use super::outcome;
 use super::pushed::JustPlaced;
-use super::told::Told;
+use super::report::Report;
 use super::{Pipeline, StepError, Turn, blocking, body, pull};
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, PullState};
@@ -34,7 +34,7 @@ struct Proposal<'b> {
 impl Pipeline {
     /// Pushes the branches, or, in the lane of pull requests, opens (or finds) the pull requests of those that were just pushed.
     /// Each is told at its place.
-    pub(super) async fn propose_all(self: &Arc<Self>, batch: &[(usize, &ClaimedTask)], turn: &Turn, told: &Told) {
+    pub(super) async fn propose_all(self: &Arc<Self>, batch: &[(usize, &ClaimedTask)], turn: &Turn, report: &Report) {
         let mut to_push: BTreeMap<RepositoryName, Vec<Proposal<'_>>> = BTreeMap::new();
         let mut to_open: Vec<(Proposal<'_>, JustPlaced)> = Vec::new();
         for (place, claimed) in batch {
@@ -42,10 +42,10 @@ impl Pipeline {
                 Ok(proposal) if lane::is_pulls(&claimed.task.lane) => match self.pushed.take(&proposal.request.id, proposal.head.commit()) {
                     Some(placed) => to_open.push((proposal, placed)),
                     // Another process pushed it, or it was long ago: once more, which sends nothing where nothing happened since.
-                    None => told.tell(*place, Ok(outcome::goes_on(lane::of(&proposal.repository.name)))),
+                    None => report.tell(*place, Ok(outcome::goes_on(lane::of(&proposal.repository.name)))),
                 },
                 Ok(proposal) => to_push.entry(proposal.repository.name.clone()).or_default().push(proposal),
-                Err(error) => told.tell(*place, Err(error)),
+                Err(error) => report.tell(*place, Err(error)),
             }
         }
         for proposals in to_push.into_values() {
@@ -64,13 +64,13 @@ impl Pipeline {
                     Err(StepError::Git(GitError::NoCommit { .. })) => Ok(outcome::plan_again(proposal.request.clone(), self.clock.as_ref())),
                     Err(error) => Err(error),
                 };
-                told.tell(proposal.place, self.explained(outcome).await);
+                report.tell(proposal.place, self.explained(outcome).await);
             }
         }
         for (proposal, placed) in to_open {
             let place = proposal.place;
             let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed.placed).await };
-            told.tell(place, self.explained(opened).await);
+            report.tell(place, self.explained(opened).await);
         }
     }
 

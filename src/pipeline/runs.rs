@@ -8,6 +8,7 @@ use crate::inventory::Inventory;
 use crate::manifest::{ObjectChange, ObjectRef};
 use crate::request::{FinishedRun, Request};
 use crate::store::{RunEnd, Settlement};
+use crate::types::listed;
 
 /// What was said of the runs of one request, at most.
 const MOST_WORDS: u32 = 1_000;
@@ -70,9 +71,7 @@ fn begins(request: &mut Request, clock: &dyn Clock) -> Option<String> {
     if let Some(end) = request.steering.expires_at {
         return Some(format!("every run it added is finished: its time to live ends at {end}"));
     }
-    let unfinished: Vec<String> = request.unfinished_runs().map(ToString::to_string).collect();
-    let more = if unfinished.len() > NAMED { format!(" and {} more", unfinished.len() - NAMED) } else { String::new() };
-    Some(format!("its time to live waits for the end of {}{more}", unfinished[..unfinished.len().min(NAMED)].join(", ")))
+    Some(format!("its time to live waits for the end of {}", listed(request.unfinished_runs(), NAMED)))
 }
 
 /// Whether it is that object's end. An object without a namespace gets one from a kustomization or from what applies it, so any will do;

@@ -1,8 +1,8 @@
 //! Where a repository lives: an address that holds no password and names no option.
 
-use super::ParseError;
+use super::{ParseError, is_loopback};
 use std::{fmt, path::PathBuf, str::FromStr};
-use url::{Host, Url};
+use url::Url;
 
 /// A repository's address: `https://`, `ssh://`, `user@host:path`, `file://`, an absolute path, or `http://` on the
 /// loopback. It holds no password and no user name but ssh's.
@@ -193,15 +193,6 @@ fn bare(host: &str) -> &str {
 impl Origin {
     fn of(url: &Url) -> Self {
         Self { scheme: url.scheme().to_owned(), host: url.host_str().unwrap_or_default().to_ascii_lowercase(), port: url.port_or_known_default() }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::Worker;
 use super::retry::{self, AfterFailure, Failure};
 use crate::failpoint;
-use crate::pipeline::{Outcome, StepError, Told};
+use crate::pipeline::{Outcome, Report, StepError};
 use crate::request::{State, TimelineEntry};
 use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict};
 use std::collections::BTreeSet;
@@ -59,11 +59,11 @@ impl Worker {
     /// The steps themselves, under leases that are extended while they run.
     async fn attempt(&self, batch: &Arc<Vec<ClaimedTask>>) {
         let mut unsettled = Unsettled { batch, places: (0..batch.len()).collect(), begun: Instant::now() };
-        let (told, mut outcomes) = Told::channel();
+        let (report, mut outcomes) = Report::channel();
         // A task of its own: a step may hold what settling another waits for. It ends with this attempt.
         let (pipeline, theirs) = (Arc::clone(&self.pipeline), Arc::clone(batch));
         let mut steps = JoinSet::new();
-        steps.spawn(async move { pipeline.perform(&theirs, &told).await });
+        steps.spawn(async move { pipeline.perform(&theirs, &report).await });
         let mut heartbeat = tokio::time::interval(self.options.lease / 3);
         heartbeat.tick().await;
         let patience = tokio::time::sleep(self.options.step_timeout);

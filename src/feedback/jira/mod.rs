@@ -9,8 +9,8 @@ mod transition;
 
 use super::{Account, Act, Done, FeedbackError, Found, Issue, Makings, SecretSource, Tracker};
 use crate::feedback::http::Http;
-use crate::inventory::{JiraAuthentication, JiraDeployment, JiraSpec, is_loopback};
-use crate::types::ChannelName;
+use crate::inventory::{JiraAuthentication, JiraDeployment, JiraSpec};
+use crate::types::{ChannelName, is_loopback};
 use async_trait::async_trait;
 use std::fmt;
 use tokio::sync::OnceCell;
@@ -40,7 +40,7 @@ impl Jira {
         let setup = |message: &str| FeedbackError::Setup { channel: channel.clone(), message: message.to_owned() };
         let url = Url::parse(&spec.url).map_err(|_| setup("its address is no URL"))?;
         let deployment = spec.deployment().ok_or_else(|| setup("whether it is in the cloud or a Data Center is not said"))?;
-        let local = url.host_str().is_some_and(is_loopback);
+        let local = is_loopback(&url);
         Ok(Self {
             http: Http::new(channel, local, makings.clock, makings.timeout)?,
             base: spec.base().to_owned(),

@@ -4,6 +4,7 @@ use super::Jira;
 use super::call::Call;
 use crate::feedback::http::shown;
 use crate::feedback::{Done, FeedbackError};
+use crate::types::listed;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -91,13 +92,8 @@ fn missing(transition: &Transition<'_>, given: &Map<String, Value>) -> Vec<Strin
 }
 
 fn cannot(issue: &str, to: &str, available: &[Transition<'_>]) -> String {
-    let mut names: Vec<String> = available.iter().map(|one| format!("{:?} to {}", shown(one.name), shown(one.to))).collect();
-    let more = names.len().saturating_sub(MOST_NAMED);
-    names.truncate(MOST_NAMED);
-    let mut names = if names.is_empty() { "none at all; may the account transition issues?".to_owned() } else { names.join(", ") };
-    if more > 0 {
-        names.push_str(&format!(" and {more} more"));
-    }
+    let names = listed(available.iter().map(|one| format!("{:?} to {}", shown(one.name), shown(one.to))), MOST_NAMED);
+    let names = if names.is_empty() { "none at all; may the account transition issues?".to_owned() } else { names };
     format!("no transition of {issue} leads to {} from where it is; there are: {names}", shown(to))
 }
 

@@ -144,8 +144,8 @@ impl Budget {
         let now = self.clock.now();
         let mut state = self.state();
         let until = state.windows.get(GRAPHQL).map(|window| window.until);
-        let told = if answer.number("x-ratelimit-remaining") == Some(0) { Told::Spent } else { Told::Nothing };
-        state.limit(Limit { told, message }, until, now)
+        let advice = if answer.number("x-ratelimit-remaining") == Some(0) { Advice::Spent } else { Advice::Nothing };
+        state.limit(Limit { advice, message }, until, now)
     }
 
     pub(super) fn report(&self, api: &str) -> AccountReport {
@@ -207,12 +207,12 @@ fn note_window(state: &mut State, resource: &str, answer: &Answer, now: Timestam
 
 /// A limit, as an answer tells it.
 struct Limit {
-    told: Told,
+    advice: Advice,
     message: String,
 }
 
 /// What it says about the time.
-enum Told {
+enum Advice {
     After(Duration),
     /// The window is spent.
     Spent,
@@ -224,11 +224,11 @@ impl State {
     fn limit(&mut self, limit: Limit, window: Option<Timestamp>, now: Timestamp) -> Duration {
         self.calls.limited += 1;
         let running = self.limited.as_ref().filter(|(until, _)| *until > now).map(|(until, _)| *until);
-        let wait = match (limit.told, window) {
-            (Told::After(wait), _) => wait,
+        let wait = match (limit.advice, window) {
+            (Advice::After(wait), _) => wait,
             // Only this resource is spent, and its window holds the calls back.
-            (Told::Spent, Some(until)) => return until.since(now).clamp(Duration::from_secs(1), LONGEST_WAIT),
-            (Told::Spent | Told::Nothing, _) => {
+            (Advice::Spent, Some(until)) => return until.since(now).clamp(Duration::from_secs(1), LONGEST_WAIT),
+            (Advice::Spent | Advice::Nothing, _) => {
                 // Several that were under way at once are one strike.
                 if running.is_none() {
                     self.strikes = self.strikes.saturating_add(1);
@@ -249,15 +249,15 @@ fn limit_of(answer: &Answer) -> Option<Limit> {
     }
     let words = WireError::read(&answer.text).words();
     let said = words.to_ascii_lowercase();
-    let told = match (answer.number("retry-after"), answer.number("x-ratelimit-remaining")) {
-        (Some(seconds), _) => Told::After(Duration::from_secs(seconds)),
-        (None, Some(0)) => Told::Spent,
+    let advice = match (answer.number("retry-after"), answer.number("x-ratelimit-remaining")) {
+        (Some(seconds), _) => Advice::After(Duration::from_secs(seconds)),
+        (None, Some(0)) => Advice::Spent,
         _ => {
             let secondary = ["rate limit", "abuse detection", "temporarily blocked"].iter().any(|part| said.contains(part));
-            (secondary || answer.status.as_u16() == 429).then_some(Told::Nothing)?
+            (secondary || answer.status.as_u16() == 429).then_some(Advice::Nothing)?
         }
     };
-    Some(Limit { told, message: if words.is_empty() { format!("status {}", answer.status.as_u16()) } else { words } })
+    Some(Limit { advice, message: if words.is_empty() { format!("status {}", answer.status.as_u16()) } else { words } })
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(super) const TYPES: &[&str] = &[
 ];
 
 /// An event that is handled.
-pub(super) struct Told {
+pub(super) struct HookEvent {
     /// What the header calls it.
     pub(super) name: &'static str,
     /// The objects and texts its bodies hold at the top and those of no other event do, but for `never`.
@@ -93,8 +93,8 @@ const COMMENT: (&[&str], &[&str]) = (&["created", "edited", "deleted"], &["/comm
 const NOTHING: (&[&str], &[&str]) = (&[], &[]);
 
 /// The events that are handled; every other well-formed name is one that nobody handles.
-pub(super) static EVENTS: [Told; 11] = [
-    Told {
+pub(super) static EVENTS: [HookEvent; 11] = [
+    HookEvent {
         name: "pull_request",
         objects: &["pull_request"],
         texts: &[],
@@ -103,7 +103,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/pull_request/updated_at"],
         known: NOTHING,
     },
-    Told {
+    HookEvent {
         name: "pull_request_review",
         objects: &["pull_request", "review"],
         texts: &[],
@@ -112,7 +112,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/review/updated_at", "/review/submitted_at"],
         known: (&["submitted", "dismissed"], &["/review/id", "/review/state", "/review/submitted_at"]),
     },
-    Told {
+    HookEvent {
         name: "pull_request_review_comment",
         objects: &["pull_request", "comment"],
         texts: &[],
@@ -121,7 +121,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/comment/updated_at"],
         known: COMMENT,
     },
-    Told {
+    HookEvent {
         name: "issue_comment",
         objects: &["issue", "comment"],
         texts: &[],
@@ -130,7 +130,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/comment/updated_at"],
         known: COMMENT,
     },
-    Told {
+    HookEvent {
         name: "push",
         objects: &[],
         texts: &["ref", "before", "after"],
@@ -139,7 +139,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/repository/pushed_at", "/head_commit/timestamp"],
         known: NOTHING,
     },
-    Told {
+    HookEvent {
         name: "check_suite",
         objects: &["check_suite"],
         texts: &[],
@@ -148,7 +148,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/check_suite/updated_at"],
         known: NOTHING,
     },
-    Told {
+    HookEvent {
         name: "check_run",
         objects: &["check_run"],
         texts: &[],
@@ -162,7 +162,7 @@ pub(super) static EVENTS: [Told; 11] = [
             &["/check_run/id", "/check_run/status", "/check_run/conclusion", "/check_run/started_at", "/check_run/completed_at"],
         ),
     },
-    Told {
+    HookEvent {
         name: "status",
         objects: &["commit"],
         texts: &["sha", "state", "context"],
@@ -171,7 +171,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/updated_at", "/created_at"],
         known: (&[""], &["/id"]),
     },
-    Told {
+    HookEvent {
         name: "deployment_status",
         objects: &["deployment_status", "deployment"],
         texts: &[],
@@ -180,7 +180,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/deployment_status/updated_at", "/deployment_status/created_at"],
         known: (&["created"], &["/deployment_status/id"]),
     },
-    Told {
+    HookEvent {
         name: "merge_group",
         objects: &["merge_group"],
         texts: &[],
@@ -189,7 +189,7 @@ pub(super) static EVENTS: [Told; 11] = [
         times: &["/merge_group/head_commit/timestamp"],
         known: NOTHING,
     },
-    Told {
+    HookEvent {
         name: "installation",
         // Most bodies sent to an App name its installation, by id alone.
         objects: &["installation", "installation/account"],

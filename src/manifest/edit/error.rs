@@ -1,10 +1,10 @@
 //! Why a field is not set, in sentences for the author of the edit. Names stand in them, values never: one may be a secret.
 
 use crate::manifest::{FieldPath, Step};
-use crate::types::{ErrorClass, nearest};
+use crate::types::{ErrorClass, listed, nearest};
 
 /// Candidates that are listed, at most.
-const LISTED: usize = 20;
+pub(super) const LISTED: usize = 20;
 
 /// Why a field is not set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,18 +63,10 @@ impl EditError {
 /// `there is no ...`, with what there is.
 pub(super) fn candidates(wanted: &str, found: &[String]) -> String {
     if let Some(near) = nearest(wanted, found.iter().map(String::as_str)).filter(|_| found.len() > 3) {
-        return format!("did you mean {near}? There are: {}", listed(found));
+        return format!("did you mean {near}? There are: {}", listed(found, LISTED));
     }
     match found.is_empty() {
         true => "there is none".to_owned(),
-        false => format!("there are: {}", listed(found)),
+        false => format!("there are: {}", listed(found, LISTED)),
     }
-}
-
-pub(super) fn listed(found: &[String]) -> String {
-    let mut text = found.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
-    if found.len() > LISTED {
-        text.push_str(&format!(" and {} more", found.len() - LISTED));
-    }
-    text
 }

@@ -1,9 +1,10 @@
 //! From an address to the one place it means: object, field, element; or an error that lists what there is.
 
-use super::error::{EditError, EditFault, candidates, listed};
+use super::error::{EditError, EditFault, LISTED, candidates};
 use crate::manifest::field_path::scalar_text;
 use crate::manifest::positions::{Form, NodeView};
 use crate::manifest::{Document, FieldPath, ObjectAddress, ObjectRef, Step, flatten};
+use crate::types::listed;
 use serde_json::{Map, Value};
 
 /// A step that leads to something there is.
@@ -43,7 +44,9 @@ pub(super) fn object(documents: &[Document], address: Option<&ObjectAddress>) ->
         return match documents.len() {
             0 => Err(EditError::new(EditFault::Missing, "the file holds no document")),
             1 => Ok((0, Vec::new())),
-            many => Err(EditError::new(EditFault::Ambiguous, format!("the file holds {many} documents; name the object: {}", listed(&names())))),
+            many => {
+                Err(EditError::new(EditFault::Ambiguous, format!("the file holds {many} documents; name the object: {}", listed(names(), LISTED))))
+            }
         };
     };
     let mut found = objects().filter(|(_, _, object)| address.names(object));
@@ -55,7 +58,7 @@ pub(super) fn object(documents: &[Document], address: Option<&ObjectAddress>) ->
     if !others.is_empty() {
         let exact: Vec<String> = std::iter::once(&first).chain(&others).map(|object| ObjectAddress::exactly(object).to_string()).collect();
         let apart = others.iter().all(|other| other.group() != first.group());
-        let way_out = if apart { format!("; name one of them with its group: {}", listed(&exact)) } else { String::new() };
+        let way_out = if apart { format!("; name one of them with its group: {}", listed(&exact, LISTED)) } else { String::new() };
         return Err(EditError::new(EditFault::Ambiguous, format!("{address} stands {} times in the file{way_out}", exact.len())));
     }
     let place = |step: &str| step.parse().map_or_else(|_| Place::Key(step.to_owned()), Place::Index);
@@ -75,12 +78,12 @@ pub(super) fn resolve<'a>(value: &'a Value, base: Vec<Place>, steps: &'a [Step])
             (Step::Element { key, value: wanted }, Value::Array(items)) => Place::Index(element(items, key, wanted, &here())?),
             (Step::Place(place), Value::Array(items)) if *place < items.len() => Place::Index(*place),
             (Step::Key(key), Value::Array(items)) => {
-                let message = format!("{} is a list, so it has no field {key:?}; name an element: {}", here(), listed(&named(items, "name")));
+                let message = format!("{} is a list, so it has no field {key:?}; name an element: {}", here(), listed(named(items, "name"), LISTED));
                 return Err(EditError::new(EditFault::Kind, message));
             }
             (Step::Element { .. } | Step::Place(_), Value::Object(fields)) => {
                 let fields: Vec<String> = fields.keys().cloned().collect();
-                let message = format!("{} is a mapping, not a list; its fields are: {}", here(), listed(&fields));
+                let message = format!("{} is a mapping, not a list; its fields are: {}", here(), listed(&fields, LISTED));
                 return Err(EditError::new(EditFault::Kind, message));
             }
             (Step::Key(_), scalar) => return Err(EditError::new(EditFault::Kind, format!("{} is {}, not a mapping", here(), kind(scalar)))),

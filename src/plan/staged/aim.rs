@@ -11,7 +11,7 @@ use crate::manifest::{
     split_image, transformed_image,
 };
 use crate::plan::PlanError;
-use crate::types::ManifestPath;
+use crate::types::{ManifestPath, listed};
 use serde_json::{Map, Value};
 
 /// Something done to a field of an object.
@@ -313,7 +313,7 @@ impl Staged<'_> {
                 let places: Vec<String> = aims.iter().map(|aim| aim.path().to_string()).collect();
                 Err(PlanError::Object(format!(
                     "{address} is made by several generators, in {}; name a target that is narrower",
-                    super::listed(&places)
+                    listed(&places, super::LISTED)
                 )))
             }
         }

@@ -2,10 +2,10 @@
 //! It reads what kustomizations build as far as names go; it never guesses at what it cannot read.
 
 use super::entries::entry_of_count;
-use super::{Aim, Found, Staged, failed, listed};
+use super::{Aim, Found, LISTED, Staged, failed};
 use crate::manifest::{FieldPath, Limits, ObjectAddress, ObjectRef, Step, flatten, parse, split_image};
 use crate::plan::{Note, PlanError};
-use crate::types::ManifestPath;
+use crate::types::{ManifestPath, listed};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ impl Staged<'_> {
         }
         if !others.is_empty() {
             let others: Vec<String> = others.into_iter().collect();
-            let message = format!("`images` changes every object with the image {name}, these as well: {}", listed(&others));
+            let message = format!("`images` changes every object with the image {name}, these as well: {}", listed(&others, LISTED));
             let note = Note { rule: "kustomize.images", path: path.clone(), message };
             if !self.notes.contains(&note) {
                 self.notes.push(note);

@@ -28,12 +28,12 @@ pub(super) use transform::{Passage, Passing, Stopped};
 use super::walk::manifests_below;
 use super::{BaseTree, EntryKind, FileChange, Note, PlanError, TreeError};
 use crate::manifest::{EditError, Editor, Limits, Mentions, ObjectRef, flatten, parse};
-use crate::types::{DirectoryPath, ManifestPath, nearest};
+use crate::types::{DirectoryPath, ManifestPath, listed, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Names that a message lists.
-const LISTED: usize = 20;
+pub(super) const LISTED: usize = 20;
 /// Files below a target that are looked through, at most: a target is a cluster's directory, not the whole of a large repository.
 const MAX_FILES: usize = 20_000;
 
@@ -324,13 +324,6 @@ fn missing(path: &ManifestPath, base: &dyn BaseTree) -> Result<String, PlanError
         }
         let near = nearest(name, names.iter().map(|name| name.trim_end_matches('/')));
         let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        return Ok(format!("there is no such file{near}; {there} has {}", listed(&names)));
+        return Ok(format!("there is no such file{near}; {there} has {}", listed(&names, LISTED)));
     }
-}
-
-/// The first names, and how many more there are.
-fn listed(names: &[String]) -> String {
-    let more = names.len().saturating_sub(LISTED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", "))
 }

@@ -1,10 +1,10 @@
 //! An object found by its name in whichever file below the target it stands, with the kustomizations that build it.
 
 use super::fields::called;
-use super::{Staged, listed};
+use super::{LISTED, Staged};
 use crate::manifest::{Kustomization, Limits, Mentions, ObjectAddress, ObjectRef, flatten, is_kustomization, parse};
 use crate::plan::PlanError;
-use crate::types::{ManifestPath, nearest};
+use crate::types::{ManifestPath, listed, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that are read to say which there are, at most.
@@ -56,7 +56,7 @@ impl Staged<'_> {
                 } else {
                     "name the `file`".to_owned()
                 };
-                let message = format!("{address} stands in more than one place: {}; {apart}, or a target that is narrower", listed(&places));
+                let message = format!("{address} stands in more than one place: {}; {apart}, or a target that is narrower", listed(&places, LISTED));
                 Err(PlanError::Object(message))
             }
         }
@@ -81,7 +81,7 @@ impl Staged<'_> {
         let near = nearest(&wanted, names.keys().map(String::as_str)).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let same: Vec<String> = names.iter().filter(|(_, same)| **same).map(|(name, _)| name.clone()).collect();
         let kinds = if same.is_empty() { names.into_keys().collect() } else { same };
-        let there = if kinds.is_empty() { "; no object is there at all".to_owned() } else { format!("; there are: {}", listed(&kinds)) };
+        let there = if kinds.is_empty() { "; no object is there at all".to_owned() } else { format!("; there are: {}", listed(&kinds, LISTED)) };
         unread.dedup();
         let unread = match unread.as_slice() {
             [] => String::new(),

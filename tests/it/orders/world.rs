@@ -9,7 +9,7 @@ use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
-use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, OperationError, Pipeline, Refusals, Rules, Told, Unseen};
+use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen};
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
 use kubeops::request::Request;
@@ -138,9 +138,9 @@ impl World {
     }
 
     async fn perform(&self, batch: &[ClaimedTask]) {
-        let (told, mut heard) = Told::channel();
-        self.pipeline.perform(batch, &told).await;
-        drop(told);
+        let (report, mut heard) = Report::channel();
+        self.pipeline.perform(batch, &report).await;
+        drop(report);
         let mut done: Vec<(&ClaimedTask, Settlement)> = Vec::new();
         while let Some((place, outcome)) = heard.recv().await {
             let claimed = &batch[place];

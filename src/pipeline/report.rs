@@ -7,12 +7,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// What came of the task at this place of the batch.
 pub type Outcome = (usize, Result<Settlement, StepError>);
 
-/// Where outcomes are told.
+/// Where a batch hears of its outcomes.
 #[derive(Debug, Clone)]
-pub struct Told(UnboundedSender<Outcome>);
+pub struct Report(UnboundedSender<Outcome>);
 
-impl Told {
-    /// A place to tell outcomes at, and where they are heard.
+impl Report {
+    /// A report to tell outcomes to, and where they are heard.
     pub fn channel() -> (Self, UnboundedReceiver<Outcome>) {
         let (sender, receiver) = unbounded_channel();
         (Self(sender), receiver)

@@ -138,6 +138,7 @@ CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
 CREATE INDEX requests_pull ON requests (pull_number, repository) WHERE pull_number IS NOT NULL;
+CREATE INDEX requests_former_pull ON requests (former_pull, repository) WHERE former_pull IS NOT NULL;
 CREATE INDEX requests_branch ON requests (branch) WHERE branch IS NOT NULL;
 CREATE INDEX requests_commit ON requests (commit_sha) WHERE commit_sha IS NOT NULL;
 CREATE INDEX requests_pushed ON requests (pushed) WHERE pushed IS NOT NULL;

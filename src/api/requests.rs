@@ -175,6 +175,9 @@ pub(super) fn parse_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<
 
 pub(super) fn check_text(what: &str, text: Option<&str>) -> Result<(), ApiError> {
     match text {
+        Some(text) if text.trim().is_empty() => {
+            Err(ApiError::bad_request("invalid_body", format!("{what} says nothing: leave it out, or fill it in")))
+        }
         Some(text) if text.len() > TEXT_LIMIT || text.chars().any(char::is_control) => {
             Err(ApiError::bad_request("invalid_body", format!("{what} has {TEXT_LIMIT} bytes at most and no control characters")))
         }

@@ -52,7 +52,8 @@ impl api::Operations for PeoplesOperations {
         }
         let correlation = ask.correlation.or(ask.idempotency_key);
         let asked = self.pipeline.ask(&ask.automation, ask.parameters, correlation, &ask.actor).await.map_err(|error| match error {
-            AskError::NoAutomation(name) => api::OperationError::NotFound(format!("automation {name}")),
+            AskError::NoAutomation(name, None) => api::OperationError::NotFound(format!("automation {name}")),
+            AskError::NoAutomation(name, Some(near)) => api::OperationError::NotFound(format!("automation {name}; did you mean {near}?")),
             AskError::Parameters(errors) => api::OperationError::Invalid {
                 message: "the parameters are not valid".to_owned(),
                 problems: errors
@@ -116,7 +117,10 @@ impl api::Operations for PeoplesOperations {
         let Some(delivery) = &event.delivery else { return Vec::new() };
         let Ok(delivery) = self.pipeline.store.delivery(delivery).await else { return Vec::new() };
         let events = events_of(&self.pipeline.rules, &delivery).unwrap_or_default();
-        events.iter().filter(|told| told.id == event.id).flat_map(|told| what_counts(&self.pipeline.rules, told)).collect()
+        let Some(told) = events.iter().find(|told| told.id == event.id) else { return Vec::new() };
+        let unknown =
+            self.pipeline.unknown_revisions(told).await.unwrap_or_else(|error| vec![format!("its commit could not be looked for: {error}")]);
+        what_counts(&self.pipeline.rules, told).into_iter().chain(unknown).collect()
     }
 
     async fn request_diff(&self, id: &RequestId) -> Result<Diff, api::OperationError> {

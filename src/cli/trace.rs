@@ -112,7 +112,7 @@ fn lines_of(value: &Value) -> Vec<Line> {
     });
     let events = list(value, "/events").map(|event| {
         let decisions: Vec<String> = list(event, "/decisions").map(decided).collect();
-        let decisions = if decisions.is_empty() { "no automation looks at it".to_owned() } else { decisions.join("; ") };
+        let decisions = if decisions.is_empty() { "no automation listens to it".to_owned() } else { decisions.join("; ") };
         let repeats = event["repeats"].as_str().map(|first| format!(", tells {first} again")).unwrap_or_default();
         let text = format!(
             "{} {} about {}, happened {}{repeats}: {decisions}",

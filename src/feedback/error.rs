@@ -52,7 +52,7 @@ pub enum FeedbackError {
         message: String,
     },
     /// It is away, broken, slow, or its answer makes no sense. Whether the effect happened is not known.
-    #[error("{channel} cannot be reached or answers nonsense ({message}); it is tried again")]
+    #[error("{channel} cannot be reached or does not answer as it should ({message}); it is tried again")]
     Unavailable {
         /// The channel.
         channel: String,

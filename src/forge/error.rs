@@ -116,7 +116,7 @@ pub enum ForgeError {
         message: String,
     },
     /// It is away, broken, slow, or its answer makes no sense. Whether the effect happened is not known.
-    #[error("{forge} cannot be reached or answers nonsense ({message}); it is tried again")]
+    #[error("{forge} cannot be reached or does not answer as it should ({message}); it is tried again")]
     Unreachable {
         /// The forge and repository.
         forge: String,

@@ -32,3 +32,61 @@ pub(super) fn check(kind: &str, data: &Value) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn wrong(kind: &str, data: Value) -> String {
+        check(kind, &data).expect_err("it is refused")
+    }
+
+    #[test]
+    fn the_end_of_a_run_says_which_run_it_is() {
+        let bare = json!({ "run": { "kind": "Job", "name": "backup" } });
+        let whole = json!({ "run": { "kind": "PipelineRun", "name": "backup.1", "namespace": "ops", "apiVersion": "tekton.dev/v1", "group": "tekton.dev",
+            "cluster": "prod-eu", "message": "the disk is full", "finishedAt": "2026-11-20T12:00:00Z" } });
+        let nothing = json!({ "run": { "kind": "Job", "name": "backup", "namespace": null, "finishedAt": null, "cluster": null } });
+        for kind in TYPES {
+            for data in [&bare, &whole, &nothing] {
+                assert_eq!(check(kind, data), Ok(()), "{kind} {data}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_which_is_refused_with_what_is_wrong() {
+        for data in [json!({}), json!({ "run": null }), json!({ "run": "backup" }), json!({ "run": ["Job", "backup"] }), Value::Null] {
+            assert_eq!(wrong("run.succeeded", data), "gives no object `run`, which run.succeeded needs");
+        }
+        let with = |field: &str, value: Value| {
+            let mut data = json!({ "run": { "kind": "Job", "name": "backup" } });
+            data["run"][field] = value;
+            wrong("run.failed", data)
+        };
+        for field in ["kind", "name"] {
+            assert_eq!(with(field, Value::Null), format!("gives no `run.{field}`, which run.failed needs"));
+        }
+        for field in ["kind", "name", "namespace", "apiVersion", "group", "cluster", "message", "finishedAt"] {
+            assert_eq!(with(field, json!(7)), format!("gives a `run.{field}` that is no text"));
+        }
+        for kind in ["", "batch/Job", "Job "] {
+            assert_eq!(with("kind", json!(kind)), format!("gives a `run.kind` that is no kind: {kind:?}"));
+        }
+        for field in ["name", "namespace"] {
+            for name in ["", "Backup", "back up", "-backup", &"a".repeat(254)] {
+                assert_eq!(with(field, json!(name)), format!("gives a `run.{field}` that no object can have: {name:?}"));
+            }
+        }
+        let when = with("finishedAt", json!("yesterday"));
+        assert!(when.starts_with("gives a `run.finishedAt` that is no time: "), "{when}");
+    }
+
+    #[test]
+    fn what_is_no_end_may_say_what_it_likes() {
+        for kind in ["run.started", "run.succeeded.again", "deployment.applied", "Run.Failed"] {
+            assert_eq!(check(kind, &json!({ "run": 7 })), Ok(()), "{kind}");
+        }
+    }
+}

@@ -118,7 +118,7 @@ impl Pipeline {
             Alarm::Overdue => self.overdue(request.clone()),
             Alarm::Remind => self.remind(request).await?,
             Alarm::Expire => self.expire(request).await?,
-            Alarm::WindowTurns => self.window_turns(request.clone()),
+            Alarm::WindowTurns => self.window_turns(request.clone()).await?,
         };
         if matches!(settlement.verdict, Verdict::Postponed { .. }) {
             return Ok(settlement);
@@ -221,8 +221,9 @@ fn waiting(settlement: Settlement, run_at: Timestamp) -> Settlement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{Action, ObjectChange, ObjectRef};
     use crate::plan::Inverse;
-    use crate::request::{Changes, Expiry, RequestKey};
+    use crate::request::{Changes, Expiry, FinishedRun, RequestKey, RunOutcome};
     use crate::types::{EventId, RequestId, SpecDuration};
     use crate::validate::Evidence;
 
@@ -294,6 +295,43 @@ mod tests {
         assert_eq!(request.steering.expires_at, Some(at(120)));
         request.state = State::Degraded;
         assert_eq!(next(&request), Some((at(108), Alarm::Remind)), "its time goes on whether it is well or not");
+    }
+
+    #[test]
+    fn from_the_end_of_runs_the_time_begins_once_every_one_of_them_is_finished() {
+        let job = |name: &str| ObjectRef {
+            api_version: "batch/v1".to_owned(),
+            kind: "Job".to_owned(),
+            namespace: Some("ops".to_owned()),
+            name: name.to_owned(),
+        };
+        let added = |object| ObjectChange { file: None, document: 0, object: Some(object), action: Action::Added, fields: Vec::new(), content: None };
+        let finished = |name: &str| FinishedRun { object: job(name), outcome: RunOutcome::Failed, message: None, at: at(1) };
+        let end = |state: State, runs: &[&str]| {
+            let mut request = wanted(TtlBegin::Finished, state);
+            let changes = request.changes.as_mut().expect("changes");
+            changes.objects = vec![added(job("one")), added(job("two"))];
+            changes.applied_within = None;
+            request.steering.runs = runs.iter().map(|name| finished(name)).collect();
+            wind(&mut request, at(5));
+            (request.steering.expires_at, next(&request))
+        };
+        for state in State::ALL {
+            assert_eq!(end(state, &[]).0, None, "{state}: nobody has said anything");
+            assert_eq!(end(state, &["one"]).0, None, "{state}: one goes on");
+            assert_eq!(end(state, &["one", "two"]).0, state.is_merged().then(|| at(125)), "{state}");
+        }
+        assert_eq!(end(State::Degraded, &["two", "one"]).1, Some((at(113), Alarm::Remind)), "well or not");
+        // At once: nobody is reminded, and it is over when it begins. What was begun is not begun again.
+        let mut request = wanted(TtlBegin::Finished, State::Merged);
+        let changes = request.changes.as_mut().expect("changes");
+        (changes.objects, changes.applied_within) = (vec![added(job("one"))], None);
+        let lifetime = &mut changes.expiry.as_mut().expect("a time to live").lifetime;
+        (lifetime.after, lifetime.remind) = (minutes(0), None);
+        request.steering.runs = vec![finished("one")];
+        begin(&mut request, at(5));
+        begin(&mut request, at(6));
+        assert_eq!(next(&request), Some((at(5), Alarm::Expire)));
     }
 
     #[test]

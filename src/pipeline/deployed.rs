@@ -1,12 +1,12 @@
 //! What a delivery tool's event says of a commit that was deployed, for each repository that it may be of, and in words why it counts
-//! or does not. It reads the event and the rules; whom it concerns of the requests there are is seen later, in a step of its own.
+//! or does not. It reads the event, the rules and, to say that a commit is unknown, the mirror; whom it concerns of the requests there are is seen later, in a step of its own.
 
-use super::InForce;
 use super::rules::Rules;
+use super::{InForce, Pipeline, StepError, blocking};
 use crate::event::Event;
 use crate::inventory::Repository;
 use crate::store::{Deployment, DeploymentStanding};
-use crate::types::{CommitSha, RemoteUrl};
+use crate::types::{CommitSha, RemoteUrl, RepositoryName};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -116,18 +116,45 @@ pub(super) fn deployed<'r>(rules: &'r InForce, event: &'r Event) -> impl Iterato
 pub fn what_counts(rules: &Rules, event: &Event) -> Vec<String> {
     let rules = rules.current();
     let Some(said) = said(&rules, event) else { return Vec::new() };
-    if said.revision.is_none() {
+    let Some(revision) = said.revision.as_ref().and_then(|revision| revision.as_str().get(..12)) else {
         return vec!["says nothing of merged requests: its revision is no commit".to_owned()];
-    }
+    };
     let about = rules.set.inventory.repositories.values().filter(|repository| said.is_of(&rules, repository));
     let sentences: Vec<String> = about
         .map(|repository| match said.silent(&rules, repository) {
             Some(why) => format!("says nothing of merged requests of {}: {why}", repository.name),
-            None if said.paths.is_empty() => format!("tells merged requests of {} how their commit stands", repository.name),
-            None => format!("tells merged requests of {} with files below {} how their commit stands", repository.name, said.paths.join(", ")),
+            None if said.paths.is_empty() => format!("tells merged requests of {} whose commit is in the history of {revision}", repository.name),
+            None => format!(
+                "tells merged requests of {} with files below {} whose commit is in the history of {revision}",
+                repository.name,
+                said.paths.join(", ")
+            ),
         })
         .collect();
     if sentences.is_empty() { vec!["says nothing of merged requests: it is of no repository of the inventory".to_owned()] } else { sentences }
+}
+
+impl Pipeline {
+    /// A sentence for each repository whose mirror does not hold the commit that an event of a deployment names: it cannot mean anything yet.
+    ///
+    /// # Errors
+    /// When a mirror cannot be read.
+    pub async fn unknown_revisions(self: &Arc<Self>, event: &Event) -> Result<Vec<String>, StepError> {
+        let rules = self.rules.current();
+        let named: Vec<(RepositoryName, CommitSha)> = deployed(&rules, event).map(|said| (said.repository, said.revision)).collect();
+        let this = Arc::clone(self);
+        blocking(move || {
+            let mut unknown = Vec::new();
+            for (name, revision) in named {
+                let Some(repository) = rules.set.inventory.repositories.get(&name) else { continue };
+                if !this.mirror(repository)?.holds(&revision)? {
+                    unknown.push(format!("means no request of {name}: no fetch of it has brought a commit {revision}"));
+                }
+            }
+            Ok(unknown)
+        })
+        .await
+    }
 }
 
 /// Whether the event's source may speak of a repository. Who asks through the API was asked for his rights there.

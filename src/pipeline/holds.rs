@@ -2,12 +2,13 @@
 //! stays proposed, and its pull request shows that it is held. Whenever that changes the request is proposed again, so that label,
 //! status, body and automatic merge follow.
 
-use super::{OperationError, Pipeline, alarms, outcome};
+use super::{OperationError, Pipeline, StepError, alarms, outcome};
 use crate::forge::{Pull, PullState};
 use crate::inventory::{Calendar, CalendarReverts, NO_CALENDAR, Standing};
 use crate::request::{Hold, Release, Request, State, Window};
 use crate::store::{NewTask, RequestUpdate, Settlement, StoreError, TaskKind, lane};
 use crate::types::{RepositoryName, RequestId, Timestamp};
+use std::sync::Arc;
 
 impl Pipeline {
     /// Has a live request wait until a person releases it. What is held already stays as it is held.
@@ -32,7 +33,7 @@ impl Pipeline {
     /// When there is no such request, or it has ended.
     pub async fn release(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         let mut request = self.live(id).await?;
-        self.look_at_calendars(&mut request);
+        self.look_at_calendars(&mut request).await?;
         let closed = request.steering.window.as_ref().filter(|window| window.closed.is_some() && request.steering.released.is_none());
         let release = closed.map(|window| Release { by: actor.to_owned(), at: self.clock.now(), until: window.until });
         let held = request.steering.held.take();
@@ -59,7 +60,7 @@ impl Pipeline {
         if request.state.is_ended() {
             return Ok(None);
         }
-        self.look_at_calendars(&mut request);
+        self.look_at_calendars(&mut request).await?;
         let held = request.steering.held_up();
         Ok(held.map(|held| format!("it is held {}; `kubeops requests release {}` lets it through", held.words(), request.id)))
     }
@@ -89,19 +90,20 @@ impl Pipeline {
     }
 
     /// Takes note of how the request's calendars stand now.
-    pub(super) fn look_at_calendars(&self, request: &mut Request) {
+    pub(super) async fn look_at_calendars(&self, request: &mut Request) -> Result<(), StepError> {
         let now = self.clock.now();
-        let window = self.window(request, now);
+        let window = self.window(request, now).await?;
         request.steering.look(window, now);
+        Ok(())
     }
 
     /// How the calendars of the request's automation and of the clusters it goes to stand; none where none is named.
-    fn window(&self, request: &Request, now: Timestamp) -> Option<Window> {
+    async fn window(&self, request: &Request, now: Timestamp) -> Result<Option<Window>, StepError> {
         let rules = self.rules.current();
         let inventory = &rules.set.inventory;
         let own = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.calendar.clone());
         if own.as_ref().is_some_and(|name| name.as_str() == NO_CALENDAR) {
-            return None;
+            return Ok(None);
         }
         let clusters = request.changes.iter().flat_map(|changes| &changes.clusters);
         let theirs = clusters.filter_map(|name| inventory.clusters.get(name)?.calendar.clone());
@@ -111,24 +113,24 @@ impl Pipeline {
                 names.push(name);
             }
         }
-        let mut calendars: Vec<&Calendar> = names.iter().filter_map(|name| inventory.calendars.get(name)).map(AsRef::as_ref).collect();
+        let mut calendars: Vec<Arc<Calendar>> = names.iter().filter_map(|name| inventory.calendars.get(name)).cloned().collect();
         if request.steering.reverts.is_some() {
             calendars.retain(|calendar| calendar.spec.reverts == CalendarReverts::Hold);
         }
         if calendars.is_empty() {
-            return None;
+            return Ok(None);
         }
-        Some(match self.rules.standings.of(&rules.set.digest, &calendars, now) {
+        Ok(Some(match self.rules.standings.of(&rules.set.digest, calendars, now).await? {
             Standing::Open { until } => Window { closed: None, until, shown: None },
             Standing::Closed { reason, until, shown } => Window { closed: Some(reason), until, shown },
-        })
+        }))
     }
 
     /// Its calendars open or close, or were changed since: what its pull request shows follows.
-    pub(super) fn window_turns(&self, request: Request) -> Settlement {
+    pub(super) async fn window_turns(&self, request: Request) -> Result<Settlement, StepError> {
         let mut after = request.clone();
-        self.look_at_calendars(&mut after);
-        self.window_turned(&request, after)
+        self.look_at_calendars(&mut after).await?;
+        Ok(self.window_turned(&request, after))
     }
 
     fn window_turned(&self, request: &Request, after: Request) -> Settlement {
@@ -153,7 +155,7 @@ impl Pipeline {
     /// When the store fails.
     pub(super) async fn see_calendars(&self, request: &Request) -> Result<(), OperationError> {
         let mut after = request.clone();
-        self.look_at_calendars(&mut after);
+        self.look_at_calendars(&mut after).await?;
         if after.steering == request.steering {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use crate::request::{Request, State, Steering, TimelineEntry};
 use crate::store::{
     Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, Settlement, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane,
 };
-use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RequestId, TaskId, Timestamp, TreeDiff};
+use crate::types::{AutomationName, DeliveryId, ErrorClass, EventId, RequestId, TaskId, Timestamp, TreeDiff, nearest};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -61,9 +61,9 @@ impl From<ForgeError> for OperationError {
 /// Why an automation could not be asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// There is no such automation.
-    #[error("there is no automation {0}")]
-    NoAutomation(AutomationName),
+    /// There is no such automation; with the one that was probably meant.
+    #[error("there is no automation {0}{near}", near = .1.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
+    NoAutomation(AutomationName, Option<String>),
     /// Parameters are missing, unknown or do not fit: every one of them.
     #[error("the parameters are not valid")]
     Parameters(Vec<ParameterError>),
@@ -94,7 +94,10 @@ impl Pipeline {
         actor: &str,
     ) -> Result<Asked, AskError> {
         let rules = self.rules.current();
-        let known = rules.set.automations.get(automation).ok_or_else(|| AskError::NoAutomation(automation.clone()))?;
+        let known = rules.set.automations.get(automation).ok_or_else(|| {
+            let near = nearest(automation.as_str(), rules.set.automations.iter().map(|known| known.name.as_str()));
+            AskError::NoAutomation(automation.clone(), near.map(str::to_owned))
+        })?;
         let parameters = known.parameters().complete(parameters).map_err(AskError::Parameters)?;
         let now = self.clock.now();
         let id = EventId::from_parts(now, self.clock.random());

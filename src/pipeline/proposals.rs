@@ -129,7 +129,7 @@ impl Pipeline {
     async fn open(&self, proposal: &Proposal<'_>, placed: Placed) -> Result<Settlement, StepError> {
         let Proposal { attempt, text, repository, head, forge, .. } = proposal;
         let mut request = proposal.request.clone();
-        self.look_at_calendars(&mut request);
+        self.look_at_calendars(&mut request).await?;
         request.taken_over = placed.note.is_some();
         let described = self.described(&request).await?;
         let spec = pull::spec(&described, text, head, &placed, repository, *attempt, &self.people_at);

@@ -43,7 +43,15 @@ impl Pipeline {
             (_, OpenWhenWithdrawn::Keep) => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Comment) if proposed => self.say(request, first).await,
             _ if request.members > 0 => self.take_out(request, &taken_back).await,
-            _ => Ok(outcome::taken_back(request.clone(), first, self.clock.as_ref())),
+            _ => {
+                // Nobody wants either what an earlier one brought into the base: what took that back may have been given up for this one.
+                if withdraw.spec.merged == MergedWhenWithdrawn::Revert
+                    && let Some(merged) = self.merged_before(request).await?
+                {
+                    self.take_back_merged(&merged, &taken_back).await?;
+                }
+                Ok(outcome::taken_back(request.clone(), first, self.clock.as_ref()))
+            }
         }
     }
 
@@ -55,8 +63,9 @@ impl Pipeline {
                 return Ok(Some(format!(": {still} others of its group are still wanted")));
             }
         }
-        // Whatever became of it: a person may have decided that the change stays.
-        let decided = |revert: &Request| !revert.steering.reverts.as_ref().is_some_and(|reverts| reverts.wanted_again);
+        // Whatever became of it: a person may have decided that the change stays, or have merged what was about to be given up.
+        let given_up = |revert: &Request| revert.steering.reverts.as_ref().is_some_and(|reverts| reverts.wanted_again);
+        let decided = |revert: &Request| revert.state.is_merged() || !given_up(revert);
         if self.newest_revert(&request.id).await?.as_ref().is_some_and(decided) {
             return Ok(None);
         }

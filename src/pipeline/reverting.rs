@@ -196,11 +196,11 @@ impl Pipeline {
                 });
             }
             (State::Expired, _) => {
-                let by = request
-                    .steering
-                    .reverted_by
-                    .map(|by| format!(": request {by} takes it back; who wants to keep the change closes its pull request"));
-                return refuse(format!("the time of {id} is over{}", by.unwrap_or_default()));
+                let by = match &request.steering.reverted_by {
+                    Some(by) => self.store.request(by).await.ok(),
+                    None => None,
+                };
+                return refuse(format!("the time of {id} is over{}", by.as_ref().map(too_late).unwrap_or_default()));
             }
             (state, _) if !state.is_ended() => {
                 let wanted_for_a_while = request.changes.as_ref().is_none_or(|changes| changes.expiry.is_some());
@@ -263,6 +263,21 @@ impl Pipeline {
 
 fn by_the_clock(revert: &Request) -> bool {
     revert.steering.reverts.as_ref().is_some_and(|reverts| reverts.cause == RevertCause::TimeIsOver)
+}
+
+/// Why a request's time cannot be extended any more, by how the one stands that takes its change back.
+fn too_late(revert: &Request) -> String {
+    match revert.state {
+        state if state.is_merged() || state == State::Expired => format!(": request {} has taken it back", revert.id),
+        State::Unchanged => format!(": there was nothing left of it to take back (request {})", revert.id),
+        state if state.is_ended() => {
+            format!(
+                ": request {} was to take it back and is {state}, so the change stays until `kubeops requests revert` or a person ends it",
+                revert.id
+            )
+        }
+        _ => format!(": request {} takes it back; who wants to keep the change closes its pull request", revert.id),
+    }
 }
 
 /// What takes back what a merge did to the files of a request; none where the history does not reach back that far.

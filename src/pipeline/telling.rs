@@ -42,19 +42,14 @@ impl Pipeline {
         let Some(automation) = rules.set.automations.get(&request.key.automation) else { return self.nobody_is_told(request).await };
         let so_far = self.store.told_so_far(&request.id).await?;
         let items = items(request, &so_far);
-        let (mut notes, mut first_error) = (Vec::new(), None);
+        let mut first_error = None;
         for (entry, spec) in automation.spec.feedback.iter().enumerate() {
             let teller = Teller { request, automation, entry, spec, so_far: &so_far, has_issues: has_issues(&rules, spec) };
-            if let Err(error) = self.tell_on(&teller, &items, &mut notes).await {
+            if let Err(error) = self.tell_on(&teller, &items).await {
                 first_error = first_error.or(Some(error));
             }
         }
-        let timeline = notes.into_iter().map(|note| outcome::note(request, note, self.clock.as_ref())).collect();
-        match first_error {
-            None => Ok(Settlement { timeline, ..outcome::nothing() }),
-            // What was refused meanwhile is kept with its act.
-            Some(error) => Err(error),
-        }
+        first_error.map_or_else(|| Ok(outcome::nothing()), Err)
     }
 
     /// What is told stands in the automation, and that is gone: said once, because whoever waits hears nothing.
@@ -84,7 +79,7 @@ impl Pipeline {
             (0..so_far.acts.len()).filter(|at| so_far.acts[*at].state == ActState::Refused && !overtaken(&so_far.acts[*at])).collect();
         for at in refused {
             let act = &mut so_far.acts[at];
-            self.note_act(&act.key, ActState::Begun, None).await?;
+            self.note_act(&act.key, ActState::Begun, None, &[]).await?;
             act.state = ActState::Begun;
         }
         let items = items(request, &so_far);
@@ -96,7 +91,7 @@ impl Pipeline {
         Ok(owed.then(|| outcome::follow_up(request, TaskKind::Tell, &lane, self.clock.as_ref())))
     }
 
-    async fn tell_on(&self, teller: &Teller<'_>, items: &[Item<'_>], notes: &mut Vec<String>) -> Result<(), StepError> {
+    async fn tell_on(&self, teller: &Teller<'_>, items: &[Item<'_>]) -> Result<(), StepError> {
         let owed: Vec<(&Item<'_>, Vec<&'static str>)> =
             items.iter().map(|item| (item, teller.acts(item))).filter(|(_, acts)| !acts.is_empty()).collect();
         if owed.is_empty() {
@@ -113,22 +108,18 @@ impl Pipeline {
                 };
                 let begun = teller.so_far.acts.iter().any(|known| known.key == key);
                 if !begun {
-                    self.note_act(&key, ActState::Begun, None).await?;
+                    self.note_act(&key, ActState::Begun, None, &[]).await?;
                 }
                 failpoint::hit("tell.begun");
                 let done = self.do_act(teller, item, act, &outlet, begun).await;
                 failpoint::hit("tell.acted");
                 match done {
-                    Ok(Done::Did | Done::Already) => self.note_act(&key, ActState::Done, None).await?,
-                    Ok(Done::DidBut(note)) => self.note_act(&key, ActState::Done, Some(note)).await?,
-                    Ok(Done::Cannot(why)) => {
-                        notes.push(format!("{} was not told that it is {} ({act}): {why}", teller.spec.channel, item.news.as_str()));
-                        self.note_act(&key, ActState::Refused, Some(why)).await?;
-                    }
+                    Ok(Done::Did | Done::Already) => self.note_act(&key, ActState::Done, None, &[]).await?,
+                    Ok(Done::DidBut(note)) => self.note_act(&key, ActState::Done, Some(note), &[]).await?,
+                    Ok(Done::Cannot(why)) => self.note_refused(teller, item, &key, why).await?,
                     // Who is only notified has nothing else to tell: a dead letter says so, and can be asked for again.
                     Err(StepError::Feedback(error)) if error.class() == ErrorClass::User && teller.has_issues => {
-                        notes.push(format!("{} was not told that it is {} ({act}): {error}", teller.spec.channel, item.news.as_str()));
-                        self.note_act(&key, ActState::Refused, Some(error.to_string())).await?;
+                        self.note_refused(teller, item, &key, error.to_string()).await?;
                     }
                     Err(error) => return Err(error),
                 }
@@ -137,8 +128,15 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn note_act(&self, key: &ActKey, state: ActState, note: Option<String>) -> Result<(), StepError> {
-        Ok(self.store.note_act(&store::Act { key: key.clone(), state, note, at: self.clock.now() }).await?)
+    /// Keeps that the other side will not have it, and says so in the timeline, in one write: whatever another channel does to this step.
+    async fn note_refused(&self, teller: &Teller<'_>, item: &Item<'_>, key: &ActKey, why: String) -> Result<(), StepError> {
+        let line = format!("{} was not told that it is {} ({}): {why}", teller.spec.channel, item.news.as_str(), key.act);
+        let line = outcome::note(teller.request, line, self.clock.as_ref());
+        self.note_act(key, ActState::Refused, Some(why), &[line]).await
+    }
+
+    async fn note_act(&self, key: &ActKey, state: ActState, note: Option<String>, timeline: &[TimelineEntry]) -> Result<(), StepError> {
+        Ok(self.store.note_act(&store::Act { key: key.clone(), state, note, at: self.clock.now() }, timeline).await?)
     }
 
     async fn do_act(&self, teller: &Teller<'_>, item: &Item<'_>, act: &str, outlet: &Outlet, asked_before: bool) -> Result<Done, StepError> {

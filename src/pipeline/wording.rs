@@ -37,7 +37,11 @@ pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry, comman
             format!("The time for which the change was wanted is over. {by} is there to take it back; until that is merged the change stays.")
         }
         News::Expiring => nearly_over(request, request.steering.expires_at.unwrap_or(entry.at), commands),
-        News::Failed => format!("The change could not be made: {}. It can be tried again.", said(&entry.message)),
+        News::Failed => format!(
+            "The change could not be made: {}. Once that is mended, `kubeops requests retry {}` asks for it again.",
+            said(&entry.message),
+            request.id
+        ),
     }
 }
 

@@ -220,8 +220,8 @@ pub trait Store: Send + Sync + 'static {
     /// Everything there is to tell outside of a request, and what was told.
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError>;
 
-    /// Keeps where an act of telling stands, over what was kept of it before.
-    async fn note_act(&self, act: &Act) -> Result<(), StoreError>;
+    /// Keeps where an act of telling stands, over what was kept of it before, with timeline entries of its request, in one transaction.
+    async fn note_act(&self, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
 
     /// The comments with commands about a request that are not over, in the order in which they were heard of.
     async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError>;

@@ -14,7 +14,7 @@ pub enum Clue {
     Delivery(DeliveryId),
     /// An event.
     Event(EventId),
-    /// A pull request: its number, and the repository by our name or the end of its address (`/acme/gitops/pull/12`), where it was said.
+    /// A pull request, also one that its request had before it was asked for again: its number, and the repository by our name or the end of its address (`/acme/gitops/pull/12`), where it was said.
     Pull {
         /// Our name of the repository.
         repository: Option<RepositoryName>,

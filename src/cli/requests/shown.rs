@@ -129,7 +129,10 @@ pub(super) fn decisions(event: &Value) -> String {
         for predicate in explanation.iter().flat_map(|explanation| &explanation.predicates) {
             lines.push(format!("    {} {}", if predicate.value == Some(true) { "✓" } else { "✗" }, printable(&predicate.in_a_line())));
         }
+        lines.extend(decision["message"].as_str().map(|message| format!("    {}", printable(message))));
     }
+    let requests = event.pointer("/requests").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(requests.map(|id| format!("  is of request {}; `kubeops requests show` tells what came of it", printable(id))));
     let deployment = event.pointer("/deployment").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     lines.extend(deployment.map(|line| format!("  {}", printable(line))));
     lines.join("\n")

@@ -26,6 +26,12 @@ pub(super) fn refused(text: impl Into<String>) -> CommandAnswer {
     CommandAnswer { refused: true, text: Some(text.into()) }
 }
 
+/// Done, where the forge allows no sign.
+pub(super) fn instead_of_a_sign(what: &str) -> String {
+    let lines: Vec<String> = what.lines().map(code).collect();
+    format!("👍 Done: {}.", lines.join(", "))
+}
+
 /// Held by somebody before: that hold stands.
 pub(super) fn held_already(hold: &Hold) -> String {
     let reason = hold.reason.as_ref().map(|reason| format!(", for the reason {}", code(reason))).unwrap_or_default();
@@ -72,7 +78,7 @@ pub(super) fn parameters(errors: &[ParameterError], schema: &Value) -> String {
 
 /// What the gate says against the change.
 pub(super) fn findings(message: &str, findings: &[Finding]) -> String {
-    let lines = findings.iter().map(|finding| format!("- {}\n", code(&finding.to_string())));
+    let lines = findings.iter().map(|finding| format!("- {} (rule {})\n", code(&finding.to_string()), code(&finding.rule)));
     format!("Nothing was changed; with these values it would be rejected: {}\n\n{}", code(message), listed(lines))
 }
 

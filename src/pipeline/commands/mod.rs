@@ -9,7 +9,7 @@ mod explain;
 
 use super::{Pipeline, StepError, outcome};
 use crate::failpoint;
-use crate::forge::{Forge, Priority, Reaction, Remark};
+use crate::forge::{Forge, ForgeError, Priority, Reaction, Remark};
 use crate::request::{CommandLine, MOST_COMMANDS, RemarkAddress, RemarkPlace, Request, commands};
 use crate::store::{CommandAnswer, CommandComment, CommandState, Settlement};
 use std::sync::Arc;
@@ -75,9 +75,11 @@ impl Pipeline {
             let forge = self.forges.forge(repository, Priority::Housekeeping)?;
             match self.read_commands(forge.as_ref(), &comment).await? {
                 Reading::Ignored { by, note, sign } => {
-                    let note = self.within_bounds(request, note).await?;
-                    if sign && note.is_some() {
-                        forge.react(&comment.at, Reaction::Refused).await?;
+                    let mut note = self.within_bounds(request, note).await?;
+                    if let Some(note) = note.as_mut().filter(|_| sign) {
+                        if let Some(unsigned) = put_sign(forge.as_ref(), &comment.at, Reaction::Refused).await? {
+                            *note = format!("{note}; {unsigned}");
+                        }
                         failpoint::hit("command.refused");
                     }
                     return self.keep_command(&CommandComment { state: CommandState::Ignored, by, ..comment }, note, request).await;
@@ -97,8 +99,8 @@ impl Pipeline {
             }
         };
         let forge = self.forges.forge(repository, Priority::Ticket)?;
-        self.answer(forge.as_ref(), &comment, asked_before).await?;
-        self.keep_command(&CommandComment { state: CommandState::Told, ..comment }, None, request).await
+        let note = self.answer(forge.as_ref(), &comment, asked_before).await?;
+        self.keep_command(&CommandComment { state: CommandState::Told, ..comment }, note, request).await
     }
 
     /// The note, as long as there are not too many of its kind.
@@ -148,22 +150,33 @@ impl Pipeline {
         Ok(answers::together(all, lines.len()))
     }
 
-    /// Says what came of it, where it was asked: a sign, and words where there are some.
-    async fn answer(&self, forge: &dyn Forge, comment: &CommandComment, asked_before: bool) -> Result<(), StepError> {
-        let Some(answer) = &comment.answer else { return Ok(()) };
-        forge.react(&comment.at, if answer.refused { Reaction::Refused } else { Reaction::Done }).await?;
+    /// Says what came of it, where it was asked: a sign, and words where there are some, or where the forge allows no sign. Tells what
+    /// is to be noted of that.
+    async fn answer(&self, forge: &dyn Forge, comment: &CommandComment, asked_before: bool) -> Result<Option<String>, StepError> {
+        let Some(answer) = &comment.answer else { return Ok(None) };
+        let unsigned = put_sign(forge, &comment.at, if answer.refused { Reaction::Refused } else { Reaction::Done }).await?;
         failpoint::hit("command.reacted");
-        if let Some(text) = &answer.text {
+        let in_words = unsigned.as_ref().map(|_| answers::instead_of_a_sign(comment.what.as_deref().unwrap_or_default()));
+        if let Some(text) = answer.text.as_ref().or(in_words.as_ref()) {
             forge.answer_once(&comment.at, text, &marker(&comment.at), asked_before).await?;
             failpoint::hit("command.answered");
         }
-        Ok(())
+        Ok(unsigned)
     }
 
     async fn keep_command(&self, comment: &CommandComment, note: Option<String>, request: &Request) -> Result<(), StepError> {
         let timeline: Vec<_> = note.into_iter().map(|note| outcome::note(request, note, self.clock.as_ref())).collect();
         let comment = CommandComment { since: self.clock.now(), ..comment.clone() };
         Ok(self.store.note_command(&comment, &timeline).await?)
+    }
+}
+
+/// Puts a sign on a remark; tells that the forge does not allow it, because an answer is worth more than its sign.
+async fn put_sign(forge: &dyn Forge, at: &RemarkAddress, sign: Reaction) -> Result<Option<String>, ForgeError> {
+    match forge.react(at, sign).await {
+        Ok(()) => Ok(None),
+        Err(ForgeError::Forbidden { forge, message }) => Ok(Some(format!("{at} got no sign, because {forge} does not allow it ({message})"))),
+        Err(error) => Err(error),
     }
 }
 

@@ -132,6 +132,7 @@ impl Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn people_are_reminded_a_tenth_before_the_end_within_bounds() {
@@ -148,5 +149,48 @@ mod tests {
         ] {
             assert_eq!(reminder(duration(after), said.map(duration)), reminded.map(duration), "{after} {said:?}");
         }
+    }
+
+    fn compiled(text: &str) -> Result<Ttl, Vec<String>> {
+        let (spec, mut errors): (TtlSpec, _) = (serde_norway::from_str(text).expect(text), Vec::new());
+        let ttl = compile(Some(&spec), &["after"], &mut errors).filter(|_| errors.is_empty());
+        ttl.ok_or_else(|| errors.into_iter().map(|error| format!("{}: {}", error.pointer, error.message)).collect())
+    }
+
+    fn scope(after: &str) -> Scope<'static> {
+        Scope::new([("parameters", &json!({ "after": after }))])
+    }
+
+    #[test]
+    fn nothing_has_to_pass_from_the_end_of_a_run_on_and_a_minute_from_anything_else() {
+        let short = |text: &str| vec![format!("/ttl/after: a change lives for a minute at least, and this is {text}")];
+        for after in ["0s", "1s", "59s"] {
+            let ttl = compiled(&format!("{{ after: {after}, from: finished }}")).unwrap_or_else(|errors| panic!("{after}: {errors:?}"));
+            let lifetime = ttl.evaluate(&scope("")).expect("a time").expect("an end");
+            assert_eq!((lifetime.after, lifetime.remind), (after.parse().expect("a duration"), None), "{after}");
+            for from in ["merged", "applied"] {
+                assert_eq!(compiled(&format!("{{ after: {after}, from: {from} }}")).err(), Some(short(after)), "{after} {from}");
+            }
+        }
+        assert_eq!(compiled("0s").err(), Some(vec!["/ttl: a change lives for a minute at least, and this is 0s".to_owned()]));
+        for from in ["merged", "applied", "finished"] {
+            assert!(compiled(&format!("{{ after: 1m, from: {from} }}")).is_ok(), "{from}");
+            assert_eq!(
+                compiled(&format!("{{ after: 367d, from: {from} }}")).err(),
+                Some(vec!["/ttl/after: a change lives for 366 days at most, and this is 367d".to_owned()]),
+                "{from}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_an_expression_gives_is_held_to_the_same_bounds() {
+        let finished = compiled("{ after: parameters.after, from: finished }").unwrap_or_else(|errors| panic!("{errors:?}"));
+        let merged = compiled("{ after: parameters.after }").unwrap_or_else(|errors| panic!("{errors:?}"));
+        assert_eq!(finished.evaluate(&scope("0s")).expect("a time").expect("an end").after.get(), Duration::ZERO);
+        for (ttl, after) in [(&merged, "0s"), (&merged, "59s"), (&finished, "367d"), (&merged, "367d"), (&merged, "soon")] {
+            assert!(ttl.evaluate(&scope(after)).is_err(), "{after}");
+        }
+        assert_eq!(merged.evaluate(&scope("1m")).expect("a time").expect("an end").after.get(), SHORTEST);
     }
 }

@@ -255,12 +255,17 @@ async fn join(
         Waits::NoLonger => "; waits no longer for further events".to_owned(),
     };
     if found.joins < NOTED_JOINS {
+        let late = if opening.group.is_none() && found.state != State::Accepted {
+            "; what it asks for is not looked at: this is planned already"
+        } else {
+            ""
+        };
         let last = if found.joins + 1 == NOTED_JOINS { "; further events are counted, not noted" } else { "" };
         let note = TimelineEntry {
             at: now,
             from: Some(found.state),
             to: found.state,
-            message: format!("joined by {}{member}{waits}{last}", described(told)),
+            message: format!("joined by {}{member}{waits}{late}{last}", described(told)),
             actor: opening.actor.clone(),
         };
         add_timeline(connection, found.seq, &[note]).await?;

@@ -1,8 +1,9 @@
 //! What is told outside of requests: that it is owed, and what became of each act.
 
-use super::requests::{entry_of, seq_of};
+use super::requests::{add_timeline, entry_of, seq_of};
 use super::rows::Columns;
 use super::tasks::add_task;
+use crate::request::TimelineEntry;
 use crate::store::{Act, ActKey, NewTask, StoreError, TaskKind, ToldSoFar, lane};
 use crate::types::{AutomationName, RequestId, TaskId, Timestamp};
 use sqlx::SqliteConnection;
@@ -37,7 +38,7 @@ pub(super) async fn told_so_far(connection: &mut SqliteConnection, id: &RequestI
 }
 
 /// See [`crate::store::Store::note_act`].
-pub(super) async fn note(connection: &mut SqliteConnection, act: &Act) -> Result<(), StoreError> {
+pub(super) async fn note(connection: &mut SqliteConnection, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
     let request = seq_of(connection, &act.key.request).await?;
     let noted = sqlx::query(
         "INSERT INTO told (request, channel, news, act, state, note, at) VALUES (?, ?, ?, ?, ?, ?, ?) \
@@ -45,6 +46,6 @@ pub(super) async fn note(connection: &mut SqliteConnection, act: &Act) -> Result
     );
     let key = &act.key;
     let noted = noted.bind(request).bind(key.channel.as_str()).bind(key.news.as_str()).bind(key.act.as_str());
-    noted.bind(act.state.as_str()).bind(act.note.as_deref()).bind(act.at.unix_millis()).execute(connection).await?;
-    Ok(())
+    noted.bind(act.state.as_str()).bind(act.note.as_deref()).bind(act.at.unix_millis()).execute(&mut *connection).await?;
+    add_timeline(connection, request, timeline).await
 }

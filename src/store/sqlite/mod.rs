@@ -296,9 +296,9 @@ impl Store for SqliteStore {
         feedback::told_so_far(&mut *self.database.read().await?, id).await
     }
 
-    async fn note_act(&self, act: &Act) -> Result<(), StoreError> {
+    async fn note_act(&self, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
         let mut write = self.database.write().await?;
-        let result = feedback::note(write.connection(), act).await;
+        let result = feedback::note(write.connection(), act, timeline).await;
         write.finish(result).await
     }
 

@@ -3,7 +3,7 @@
 
 use super::commands;
 use super::dispatch::link;
-use super::rows::Columns;
+use super::rows::{Columns, to_number};
 use super::runs;
 use super::tasks::add_task;
 use crate::request::RemarkAddress;
@@ -20,10 +20,11 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     let found = match signal {
         Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
         Signal::Ran(end) => return runs::ended(connection, event, end, now).await,
-        Signal::Pull { repository, number, .. } | Signal::Command { repository, at: RemarkAddress { pull: number, .. }, .. } => {
-            let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
-            found.bind(repository.as_str()).bind(i64::try_from(*number).unwrap_or(i64::MAX)).fetch_optional(&mut *connection).await?
-        }
+        Signal::Pull { repository, number, .. } => of_pull(connection, repository, *number).await?,
+        Signal::Command { repository, at: RemarkAddress { pull: number, .. }, .. } => match of_pull(connection, repository, *number).await? {
+            None => of_former_pull(connection, repository, *number).await?,
+            found => found,
+        },
         Signal::TakenBack { automation, correlation, reason, .. } => {
             if !is_newest(connection, automation, correlation, at, Some(reason), now).await? {
                 return Ok(());
@@ -60,6 +61,20 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     let lane = repository.as_ref().map(lane::pulls).unwrap_or_default();
     add_task(connection, seq, &NewTask { id: id.clone(), kind, request: row.parsed("id")?, lane, run_at: now }).await?;
     link(connection, event, seq).await
+}
+
+/// The request whose pull request this is.
+async fn of_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
+    let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
+    Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
+}
+
+/// The request that had this pull request before it was asked for again: whoever still writes there means it.
+async fn of_former_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
+    let found = sqlx::query(
+        "SELECT seq, id, repository FROM requests INDEXED BY requests_former_pull WHERE former_pull = ? AND repository = ? ORDER BY seq DESC LIMIT 1",
+    );
+    Ok(found.bind(to_number(number)).bind(repository.as_str()).fetch_optional(connection).await?)
 }
 
 /// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.

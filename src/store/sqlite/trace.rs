@@ -13,8 +13,11 @@ pub(super) async fn requests_about(connection: &mut SqliteConnection, clue: &Clu
         Clue::Delivery(id) => (format!("{of_event}delivery = ?1"), vec![id.to_string()]),
         Clue::Event(id) => (format!("{of_event}id = ?1"), vec![id.to_string()]),
         Clue::Pull { repository, address, number } => (
+            // Its address before it was asked for again is known by that of its present one.
             "SELECT seq FROM requests WHERE pull_number = CAST(?1 AS INTEGER) AND (?2 = '' OR repository = ?2) \
-             AND (?3 = '' OR substr(pull_url, -length(?3)) = ?3)"
+             AND (?3 = '' OR substr(pull_url, -length(?3)) = ?3) \
+             UNION SELECT seq FROM requests WHERE former_pull = CAST(?1 AS INTEGER) AND (?2 = '' OR repository = ?2) \
+             AND (?3 = '' OR substr(rtrim(pull_url, '0123456789') || ?1, -length(?3)) = ?3)"
                 .to_owned(),
             vec![number.to_string(), repository.as_ref().map(ToString::to_string).unwrap_or_default(), address.clone().unwrap_or_default()],
         ),

@@ -151,7 +151,7 @@ impl Store for FakeStore {
     async fn note_command(&self, _: &CommandComment, _: &[TimelineEntry]) -> Result<(), StoreError> {
         unreachable!("nobody asks in comments here")
     }
-    async fn note_act(&self, _: &Act) -> Result<(), StoreError> {
+    async fn note_act(&self, _: &Act, _: &[TimelineEntry]) -> Result<(), StoreError> {
         unreachable!("nothing here tells")
     }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

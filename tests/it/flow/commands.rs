@@ -38,7 +38,7 @@ pub(super) fn died_before_the_number_was_noted() -> (World, u64) {
 }
 
 /// What the webhook of a comment says.
-fn said(repository: &str, number: u64, id: u64, author: &str, body: &str) -> Value {
+pub(super) fn said(repository: &str, number: u64, id: u64, author: &str, body: &str) -> Value {
     json!({
         "action": "created",
         "issue": { "number": number, "pull_request": { "url": "https://api.github.com" } },
@@ -51,20 +51,20 @@ fn said(repository: &str, number: u64, id: u64, author: &str, body: &str) -> Val
 }
 
 /// Somebody writes a comment, and GitHub tells us of it.
-fn comment(world: &World, number: u64, author: &str, body: &str) -> u64 {
+pub(super) fn comment(world: &World, number: u64, author: &str, body: &str) -> u64 {
     let id = write(world, number, author, body);
     assert_eq!(tell(world, "issue_comment", &said(SLUG, number, id, author, body)), "202 accepted");
     id
 }
 
-fn write(world: &World, number: u64, author: &str, body: &str) -> u64 {
+pub(super) fn write(world: &World, number: u64, author: &str, body: &str) -> u64 {
     let mut id = 0;
     world.github.repository(SLUG, |repository| id = repository.comment(number, author, body));
     id
 }
 
 /// The comment, once it has this sign and nothing is owed.
-fn signed(world: &World, id: u64, sign: &str) -> FakeRemark {
+pub(super) fn signed(world: &World, id: u64, sign: &str) -> FakeRemark {
     let remark = eventually(&format!("comment {id} has the sign {sign}"), || {
         Some(world.github.remark(id)).filter(|remark| remark.reactions.iter().any(|reaction| reaction == sign))
     });
@@ -78,12 +78,12 @@ pub(super) fn pull(world: &World, number: u64) -> FakePull {
 }
 
 /// What we said about a comment.
-fn answers(world: &World, number: u64, id: u64) -> Vec<String> {
+pub(super) fn answers(world: &World, number: u64, id: u64) -> Vec<String> {
     let marker = format!("<!-- kubeops:command:{id} -->");
     pull(world, number).comments.into_iter().filter(|said| said.contains(&marker)).collect()
 }
 
-fn answer(world: &World, number: u64, id: u64) -> String {
+pub(super) fn answer(world: &World, number: u64, id: u64) -> String {
     let said = eventually(&format!("comment {id} is answered"), || Some(answers(world, number, id)).filter(|said| !said.is_empty()));
     assert_eq!(said.len(), 1, "once: {said:#?}");
     said.into_iter().next().expect("one")

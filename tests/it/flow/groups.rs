@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Alerts of one namespace ask together.
-const BY_NAMESPACE: &str =
+pub(super) const BY_NAMESPACE: &str =
     "  group:\n    by: event.data.labels.namespace\n    most: 200\n    title: \"{{ group.count }} autoscalers of {{ group.key }}\"\n";
 
 fn start() -> TestServer {
@@ -18,17 +18,17 @@ fn start() -> TestServer {
 }
 
 /// Autoscalers `hpa-<from>` and so on, so many of them.
-fn alerts(namespace: &str, from: usize, count: usize) -> Vec<Value> {
+pub(super) fn alerts(namespace: &str, from: usize, count: usize) -> Vec<Value> {
     (from..from + count).map(|n| alert_in(namespace, &format!("hpa-{n}"), 6, 1)).collect()
 }
 
 /// The newest request of a group, with everything about it.
-fn group(server: &TestServer, key: &str) -> Value {
+pub(super) fn group(server: &TestServer, key: &str) -> Value {
     let newest = server.at().requests_of(key).into_iter().next().unwrap_or_else(|| panic!("there is no request of {key}"));
     server.at().get(&format!("/requests/{}", field(&newest, "id")))
 }
 
-fn field<'v>(value: &'v Value, name: &str) -> &'v str {
+pub(super) fn field<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} of {value:#}"))
 }
 
@@ -43,7 +43,7 @@ fn on_branch(request: &Value) -> Vec<&Value> {
 
 /// Waits until the group is proposed with so many commits and nothing is owed, and holds it against the branch: it has exactly
 /// the commits of the members that say so, each changes one file, and names its event.
-fn proposed(server: &TestServer, key: &str, commits: usize) -> Value {
+pub(super) fn proposed(server: &TestServer, key: &str, commits: usize) -> Value {
     let request = eventually(&format!("{key} is proposed with {commits} commits"), || {
         server.at().requests_of(key).first()?;
         let request = group(server, key);
@@ -68,7 +68,7 @@ fn proposed(server: &TestServer, key: &str, commits: usize) -> Value {
 }
 
 /// The files of a branch with their contents' ids.
-fn tree(server: &TestServer, revision: &str) -> BTreeMap<String, String> {
+pub(super) fn tree(server: &TestServer, revision: &str) -> BTreeMap<String, String> {
     let listed = server.upstream.git(&["ls-tree", "-r", revision]);
     let entry = |line: &str| line.split_once('\t').map(|(id, path)| (path.to_owned(), id.to_owned()));
     listed.lines().filter_map(entry).collect()

@@ -112,6 +112,45 @@ fn outside_its_window_a_change_is_proposed_and_held_and_goes_on_when_the_window_
 }
 
 #[test]
+fn an_app_shows_beside_the_label_a_check_that_waits_and_passes_when_the_window_opens() {
+    let mut world = World::prepare_app(FakeGithub::start());
+    under_calendar(&world.server, STANDSTILL);
+    merge_by_itself(&world.server);
+    world.server.set("RESOURCES_RELOAD_SECONDS", "1").run();
+    world.proposed("OPS-1", "payments");
+    let id = id_of(&world.server, "OPS-1");
+    // The one check of that name beside a commit: its conclusion and its title.
+    let shown = |commit: &str| {
+        let of_window: Vec<_> = world.github.checks().into_iter().filter(|check| check.name == STATUS && check.commit == commit).collect();
+        assert!(of_window.len() <= 1 && of_window.iter().all(|check| check.key == id), "{of_window:#?}");
+        of_window.into_iter().next().map(|check| (check.conclusion, check.title)).unwrap_or_default()
+    };
+    let is = |held: bool, conclusion: &str, title: &str| {
+        eventually(&format!("held is {held}, and the check says {conclusion}"), || {
+            let pull = world.github.pulls().remove(0);
+            let (concluded, titled) = shown(&pull.commit);
+            let told = concluded == conclusion && titled.starts_with(title) && is_held(&world, 1) == held && pull.auto_merge.is_some() != held;
+            (told && world.server.at().requests_of("OPS-1")[0]["state"] == "proposed").then_some(pull)
+        })
+    };
+    let held = is(true, "action_required", "held until Fri 2100-01-01 00:00 Europe/Berlin");
+    assert!(!world.github.calls().iter().any(|call| call.contains("graphql")), "nobody asked for a merge: {:?}", world.github.calls());
+
+    // Planned again outside of the window, the commit that is new waits as well.
+    world.server.upstream.write("main", "README.md", "moved on");
+    plan_again(&world.server, "OPS-1");
+    let moved = eventually("it is proposed on the new base", || Some(world.github.pulls().remove(0)).filter(|pull| pull.commit != held.commit));
+    assert_eq!(is(true, "action_required", "held until Fri 2100-01-01").commit, moved.commit);
+
+    calendar(&world.server, ALWAYS);
+    assert_eq!(is(false, "success", "free to be merged").auto_merge.as_deref(), Some("SQUASH"));
+    calendar(&world.server, STANDSTILL);
+    is(true, "action_required", "held until");
+    assert_eq!(status(&world, 1), Default::default(), "a check, and no status beside it");
+    assert_eq!(world.github.pulls().len(), 1);
+}
+
+#[test]
 fn a_window_opens_by_the_clock_also_for_a_process_that_was_started_since() {
     // The next full minute that leaves time to propose.
     let opens = OffsetDateTime::now_utc() + Duration::seconds(75);

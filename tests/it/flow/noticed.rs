@@ -15,20 +15,20 @@ const KEY_BYTES: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// What answers a call: a status, or nothing at all.
 #[derive(Clone, Copy)]
-enum Reply {
+pub(super) enum Reply {
     Status(u16),
     Dropped,
 }
 
 /// A place that is notified: it answers as it is told to, and 204 after that.
-struct Receiver {
-    server: Loopback,
+pub(super) struct Receiver {
+    pub(super) server: Loopback,
     seen: Arc<Mutex<Vec<Request>>>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
 }
 
 impl Receiver {
-    fn answering(replies: &[Reply]) -> Self {
+    pub(super) fn answering(replies: &[Reply]) -> Self {
         let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
         let replies = Arc::new(Mutex::new(replies.iter().copied().collect::<VecDeque<_>>()));
         let (theirs, next) = (Arc::clone(&seen), Arc::clone(&replies));
@@ -43,23 +43,23 @@ impl Receiver {
         Self { server, seen, replies }
     }
 
-    fn always(status: u16) -> Self {
+    pub(super) fn always(status: u16) -> Self {
         Self::answering(&[Reply::Status(status); 100])
     }
 
-    fn is_mended(&self) {
+    pub(super) fn is_mended(&self) {
         self.replies.lock().expect("a lock").clear();
     }
 
     /// Every call so far, each with a signature that holds.
-    fn seen(&self) -> Vec<Notified> {
+    pub(super) fn seen(&self) -> Vec<Notified> {
         self.seen.lock().expect("a lock").iter().map(Notified::of).collect()
     }
 }
 
 /// A signed webhook as its receiver reads it.
 #[derive(Debug)]
-struct Notified {
+pub(super) struct Notified {
     id: String,
     state: String,
     body: Value,
@@ -79,7 +79,7 @@ impl Notified {
     }
 }
 
-fn key() -> String {
+pub(super) fn key() -> String {
     format!("whsec_{}", STANDARD.encode(KEY_BYTES))
 }
 

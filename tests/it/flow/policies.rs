@@ -5,7 +5,7 @@ use super::edits::{DEPLOYMENT, PATH, body, replicas};
 use crate::support::server::{TestServer, eventually};
 use serde_json::json;
 
-const POLICIES: &str = r#"apiVersion: admissionregistration.k8s.io/v1
+pub(super) const POLICIES: &str = r#"apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata: { name: replica-limit }
 spec:

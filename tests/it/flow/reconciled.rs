@@ -342,6 +342,18 @@ fn a_command_nobody_told_of_is_filed_once_and_what_is_none_is_left_alone() {
     eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
 }
 
+/// What GitHub's webhook says of a new comment.
+fn told_of(remark: &FakeRemark) -> Value {
+    let written = Timestamp::from_unix_millis(remark.created * 1000).to_string().replace(".000Z", "Z");
+    json!({
+        "action": "created", "issue": { "number": remark.pull, "pull_request": { "url": "https://api.github.com" } },
+        "comment": {
+            "id": remark.id, "body": remark.body, "user": { "login": remark.author, "type": "User" }, "created_at": written, "updated_at": written,
+        },
+        "repository": { "full_name": SLUG }, "sender": { "login": remark.author },
+    })
+}
+
 #[test]
 fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came_by_the_other_by_none() {
     let mut world = super::heard::prepare();
@@ -371,15 +383,7 @@ fn with_two_sources_of_github_a_missed_comment_is_filed_by_one_and_one_that_came
 
     // The next one comes by a webhook of a third source.
     let second = remark(3);
-    let written = Timestamp::from_unix_millis(second.created * 1000).to_string().replace(".000Z", "Z");
-    let body = json!({
-        "action": "created", "issue": { "number": pull.number, "pull_request": { "url": "https://api.github.com" } },
-        "comment": {
-            "id": 3, "body": second.body, "user": { "login": "ada", "type": "User" }, "created_at": written, "updated_at": written,
-        },
-        "repository": { "full_name": SLUG }, "sender": { "login": "ada" },
-    });
-    assert_eq!(super::heard::tell(&world, "issue_comment", &body), "202 accepted");
+    assert_eq!(super::heard::tell(&world, "issue_comment", &told_of(&second)), "202 accepted");
     nothing_waits(&world.server);
     world.github.repository(SLUG, |repository| repository.remarks.push(second.clone()));
     asked_again(&world.server, "a-github");
@@ -405,6 +409,31 @@ fn of_a_repository_the_first_source_that_may_speak_of_it_asks() {
     world.github.repository(SLUG, |repository| {
         repository.allow("ada", "write");
         repository.remarks = vec![FakeRemark::new(2, pull.number, "ada", "/kubeops explain")];
+    });
+    eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
+    let filed = reconciled(&world.server);
+    assert_eq!(filed.iter().map(|filed| &filed["source"]).collect::<Vec<_>>(), ["b-github"]);
+}
+
+#[test]
+fn a_comment_that_came_by_a_source_that_may_not_speak_of_its_repository_is_filed_by_one_that_may() {
+    let mut world = super::heard::prepare();
+    let source = "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata:\n  name: b-github\nspec:\n  kind: github\n  \
+                  authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } }\n  reconcile: { every: 1s }\n";
+    let other = "apiVersion: kubeops.dev/v1alpha1\nkind: Repository\nmetadata: { name: other }\n\
+                 spec: { url: \"file:///srv/git/other.git\", forge: { kind: local } }\n";
+    world.server.edit_resource("b-github.yaml", |_| [other, source].join("---\n"));
+    world.server.edit_resource("sources.yaml", |text| text.replace("{ kind: github,", "{ kind: github, repositories: [other],"));
+    world.server.run();
+    let pull = world.proposed("OPS-1", "payments");
+    let remark = FakeRemark::new(2, pull.number, "ada", "/kubeops explain");
+    let body = told_of(&remark);
+    assert_eq!(super::heard::tell(&world, "issue_comment", &body), "202 accepted");
+    nothing_waits(&world.server);
+    assert_eq!(world.server.at().all("/events").iter().filter(|event| event["type"] == "issue_comment.created").count(), 1, "it was heard");
+    world.github.repository(SLUG, |repository| {
+        repository.allow("ada", "write");
+        repository.remarks = vec![remark];
     });
     eventually("it is answered", || world.github.remark(2).reactions.contains(&"+1".to_owned()).then_some(()));
     let filed = reconciled(&world.server);

@@ -9,13 +9,13 @@ use crate::support::warp::Warp;
 use serde_json::{Value, json};
 use std::process::Command;
 
-const KEY: &str = "OPS-42";
+pub(super) const KEY: &str = "OPS-42";
 const FILE: &str = "clusters/prod-eu/runs/shop/reindex-ops-42.yaml";
-const TOKEN: &str = "what whoever tells of runs shows, long enough";
+pub(super) const TOKEN: &str = "what whoever tells of runs shows, long enough";
 const HOUR: i64 = 3600;
 
 /// The YAML of this kind and name, as a page of the documents has it.
-fn documented(page: &str, kind: &str, name: &str) -> String {
+pub(super) fn documented(page: &str, kind: &str, name: &str) -> String {
     let path = format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the page");
     let mut blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
@@ -33,7 +33,7 @@ fn listen(server: &mut TestServer, edit: impl FnOnce(String) -> String) {
     server.set("OBSERVE_SECONDS", "1");
 }
 
-fn prepare(edit: impl FnOnce(String) -> String) -> TestServer {
+pub(super) fn prepare(edit: impl FnOnce(String) -> String) -> TestServer {
     let mut server = TestServer::prepare();
     listen(&mut server, edit);
     server
@@ -70,13 +70,13 @@ fn say(server: &TestServer, status: &str, otherwise: &Value) {
     assert_eq!(answered.word(), "202 accepted", "{}", answered.text());
 }
 
-fn merged(server: &TestServer, round: u32) -> Value {
+pub(super) fn merged(server: &TestServer, round: u32) -> Value {
     asks(server, round);
     merge(server, &server.at().settled(KEY, "proposed"));
     server.at().settled(KEY, "merged")
 }
 
-fn nothing_owed(server: &TestServer) {
+pub(super) fn nothing_owed(server: &TestServer) {
     eventually("nothing is owed", || {
         let status = server.at().get("/status");
         (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())
@@ -87,11 +87,11 @@ fn id(request: &Value) -> &str {
     request["id"].as_str().expect("an id")
 }
 
-fn revert_of(request: &Value) -> String {
+pub(super) fn revert_of(request: &Value) -> String {
     format!("revert of {}", id(request))
 }
 
-fn messages(request: &Value) -> Vec<&str> {
+pub(super) fn messages(request: &Value) -> Vec<&str> {
     request["timeline"].as_array().expect("a timeline").iter().filter_map(|entry| entry["message"].as_str()).collect()
 }
 
@@ -101,7 +101,7 @@ fn is_there(server: &TestServer) -> bool {
 }
 
 /// The request that takes it back is proposed, and after its merge the file is gone.
-fn goes(server: &TestServer, request: &Value) -> Value {
+pub(super) fn goes(server: &TestServer, request: &Value) -> Value {
     let undo = server.at().settled(&revert_of(request), "proposed");
     let expired = server.at().get(&format!("/requests/{}", id(request)));
     assert_eq!((&expired["state"], &expired["reverted_by"]), (&json!("expired"), &undo["id"]), "{expired:#}");

@@ -38,7 +38,7 @@ pub(super) fn alert_in(namespace: &str, name: &str, replicas: u32, round: i64) -
 }
 
 /// What Alertmanager sends of these alerts.
-fn notification(alerts: &[Value]) -> Value {
+pub(super) fn notification(alerts: &[Value]) -> Value {
     json!({ "version": "4", "status": "firing", "receiver": "kubeops", "groupKey": "{}", "alerts": alerts })
 }
 

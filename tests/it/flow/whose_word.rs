@@ -47,9 +47,11 @@ fn an_application_of_other_files_or_of_a_cluster_nobody_knows_says_nothing_of_a_
     }
     says(&server, "not-quite", &tip, "Healthy", json!({ "name": "prod-eu" }), json!(["clusters/prod-eu/name"]));
     says(&server, "elsewhere", &tip, "Healthy", json!({ "name": "prod-eu" }), json!(["../up and away"]));
+    says(&server, "nowhere", &"1".repeat(40), "Healthy", json!({ "server": HERE }), json!(["clusters/prod-eu/namespaces"]));
     still(&server, "OPS-1", "merged");
     for (application, wanted) in [
-        ("not-quite", "tells merged requests of gitops with files below clusters/prod-eu/name how their commit stands"),
+        ("not-quite", "tells merged requests of gitops with files below clusters/prod-eu/name whose commit is in the history of"),
+        ("nowhere", "means no request of gitops: no fetch of it has brought a commit 1111111111111111111111111111111111111111"),
         (
             "some-other-app",
             &*format!("says nothing of merged requests of gitops: \"{HERE}\" is no Cluster's name and no alias of one, it says no path"),

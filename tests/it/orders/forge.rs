@@ -1,12 +1,15 @@
 //! A forge in memory, over the bare repository that branches are pushed to: what a person does there, and what KubeOps asks of it.
 
+use super::hand::Hand;
 use async_trait::async_trait;
 use git2::{Oid, Repository};
+use kubeops::clock::Clock as _;
 use kubeops::forge::{CheckSpec, Forge, ForgeError, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec};
 use kubeops::request::RemarkAddress;
 use kubeops::types::{BranchName, CommitSha, Timestamp};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Who closes what KubeOps closes.
 pub const OURSELVES: &str = "kubeops";
@@ -14,12 +17,15 @@ const ADA: &str = "ada";
 
 pub struct Memory {
     upstream: PathBuf,
+    clock: Arc<Hand>,
     pulls: Mutex<Vec<Pull>>,
+    merged: Mutex<HashMap<u64, Timestamp>>,
+    told_to_merge: Mutex<Vec<(u64, Timestamp)>>,
 }
 
 impl Memory {
-    pub fn new(upstream: PathBuf) -> Self {
-        Self { upstream, pulls: Mutex::default() }
+    pub fn new(upstream: PathBuf, clock: Arc<Hand>) -> Self {
+        Self { upstream, clock, pulls: Mutex::default(), merged: Mutex::default(), told_to_merge: Mutex::default() }
     }
 
     /// A bare repository with one file on its base branch.
@@ -39,28 +45,49 @@ impl Memory {
     }
 
     pub fn pulls(&self) -> Vec<Pull> {
-        let mut pulls = self.pulls.lock().expect("a lock");
+        let (repository, mut pulls) = (self.repository(), self.pulls.lock().expect("a lock"));
         for pull in pulls.iter_mut().filter(|pull| pull.state == PullState::Open) {
-            match self.tip(&pull.head) {
+            match tip(&repository, &pull.head) {
                 Some(tip) => pull.head_commit = Some(tip),
                 // Without its branch it is closed, as at GitHub.
                 None => {
                     pull.state = PullState::Closed;
                     pull.closed_by = Some(OURSELVES.to_owned());
+                    pull.auto_merge = false;
                 }
             }
         }
         pulls.clone()
     }
 
+    /// When a pull request was merged.
+    pub fn merged_at(&self, number: u64) -> Option<Timestamp> {
+        self.merged.lock().expect("a lock").get(&number).copied()
+    }
+
+    /// Which pull requests the forge was told to merge by itself, and when.
+    pub fn told_to_merge(&self) -> Vec<(u64, Timestamp)> {
+        self.told_to_merge.lock().expect("a lock").clone()
+    }
+
+    /// A file on the base branch.
+    pub fn file(&self, path: &str) -> Option<String> {
+        let repository = self.repository();
+        let tree = repository.find_commit(Oid::from_str(self.base().as_str()).expect("an id")).expect("the base").tree().expect("its tree");
+        let blob = repository.find_blob(tree.get_name(path)?.id()).expect("a file");
+        Some(String::from_utf8(blob.content().to_vec()).expect("text"))
+    }
+
     pub fn approve(&self, number: u64) {
         self.change(number, |pull| pull.approved_by = vec![ADA.to_owned()]);
+        self.merge_what_may(number);
     }
 
     pub fn close_as_a_person(&self, number: u64) {
         self.change(number, |pull| {
             pull.state = PullState::Closed;
             pull.closed_by = Some(ADA.to_owned());
+            pull.auto_merge = false;
         });
     }
 
@@ -72,18 +99,31 @@ impl Memory {
         }
     }
 
-    /// Merges with a merge commit.
+    /// Merges what it was told to merge by itself once that is approved.
+    fn merge_what_may(&self, number: u64) {
+        let pull = self.pull(number);
+        if pull.state == PullState::Open && pull.auto_merge && !pull.approved_by.is_empty() {
+            self.merge(number);
+        }
+    }
+
+    /// Merges with a merge commit, unless somebody else's change is in the way.
     pub fn merge(&self, number: u64) {
         let head = self.tip(&self.pull(number).head).expect("the branch is there");
         let repository = self.repository();
         let commit = |sha: &str| repository.find_commit(Oid::from_str(sha).expect("an id")).expect("the commit");
         let (ours, theirs) = (commit(self.base().as_str()), commit(head.as_str()));
-        let mut index = repository.merge_commits(&ours, &theirs, None).expect("nothing in the way");
+        let mut index = repository.merge_commits(&ours, &theirs, None).expect("an index");
+        if index.has_conflicts() {
+            return;
+        }
         let tree = repository.find_tree(index.write_tree_to(&repository).expect("a tree")).expect("the tree");
         let signature = git2::Signature::new("Ada", "ada@example.com", &git2::Time::new(1_800_000_000, 0)).expect("a signature");
         let merged = repository.commit(Some("refs/heads/main"), &signature, &signature, "Merge", &tree, &[&ours, &theirs]).expect("merged");
+        self.merged.lock().expect("a lock").insert(number, self.clock.now());
         self.change(number, |pull| {
             pull.state = PullState::Merged;
+            pull.auto_merge = false;
             pull.closed_by = Some(ADA.to_owned());
             pull.head_commit = Some(head.clone());
             pull.merge_commit = Some(merged.to_string().parse().expect("a commit"));
@@ -108,25 +148,23 @@ impl Memory {
     }
 
     fn tip(&self, branch: &str) -> Option<CommitSha> {
-        let target = self.repository().find_reference(&format!("refs/heads/{branch}")).ok()?.target()?;
-        target.to_string().parse().ok()
+        tip(&self.repository(), branch)
     }
-}
 
-#[async_trait]
-impl Forge for Memory {
-    async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError> {
-        let of_this_request = |pull: &&Pull| match (&spec.written, pull.state) {
-            (Some(written), _) => pull.number == written.number,
-            (None, PullState::Open) => pull.head == spec.head.as_str(),
-            (None, _) => {
-                let mut heads = std::iter::once(&spec.head_commit).chain(&spec.earlier);
-                Some(pull.number) != spec.former && heads.any(|head| pull.head_commit.as_ref() == Some(head))
-            }
-        };
-        if let Some(known) = self.pulls().iter().find(of_this_request) {
-            return Ok(known.clone());
+    /// Has an open pull request merged by itself once it may be, or not.
+    fn switch(&self, number: u64, by_itself: bool) {
+        let pull = self.pull(number);
+        if pull.state != PullState::Open || pull.auto_merge == by_itself {
+            return;
         }
+        if by_itself {
+            self.told_to_merge.lock().expect("a lock").push((number, self.clock.now()));
+        }
+        self.change(number, |pull| pull.auto_merge = by_itself);
+        self.merge_what_may(number);
+    }
+
+    fn opened(&self, spec: &PullSpec) -> Pull {
         let mut pulls = self.pulls.lock().expect("a lock");
         assert!(!pulls.iter().any(|pull| pull.state == PullState::Open && pull.head == spec.head.as_str()), "a second pull request of one branch");
         let pull = Pull {
@@ -154,7 +192,28 @@ impl Forge for Memory {
             notes: Vec::new(),
         };
         pulls.push(pull.clone());
-        Ok(pull)
+        pull
+    }
+}
+
+#[async_trait]
+impl Forge for Memory {
+    async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError> {
+        let of_this_request = |pull: &&Pull| match (&spec.written, pull.state) {
+            (Some(written), _) => pull.number == written.number,
+            (None, PullState::Open) => pull.head == spec.head.as_str(),
+            (None, _) => {
+                let mut heads = std::iter::once(&spec.head_commit).chain(&spec.earlier);
+                Some(pull.number) != spec.former && heads.any(|head| pull.head_commit.as_ref() == Some(head))
+            }
+        };
+        if let Some(known) = self.pulls().iter().find(of_this_request) {
+            self.switch(known.number, spec.auto_merge().is_some());
+            return Ok(self.pull(known.number));
+        }
+        let pull = self.opened(spec);
+        self.switch(pull.number, spec.auto_merge().is_some());
+        Ok(self.pull(pull.number))
     }
 
     async fn get(&self, number: u64) -> Result<Pull, ForgeError> {
@@ -175,6 +234,7 @@ impl Forge for Memory {
                 pull.state = PullState::Closed;
                 pull.closed_by = Some(OURSELVES.to_owned());
                 pull.head_commit = head;
+                pull.auto_merge = false;
             }
         });
         Ok(self.pull(number))
@@ -220,4 +280,9 @@ impl Forge for Memory {
     async fn report(&self, _: &CheckSpec) -> Result<bool, ForgeError> {
         Ok(false)
     }
+}
+
+fn tip(repository: &Repository, branch: &str) -> Option<CommitSha> {
+    let target = repository.find_reference(&format!("refs/heads/{branch}")).ok()?.target()?;
+    target.to_string().parse().ok()
 }

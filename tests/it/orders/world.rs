@@ -1,44 +1,26 @@
 //! A whole KubeOps but for its server: a store, a mirror, an upstream, the dispatcher and the steps, driven step by step.
 
 use super::forge::Memory;
+use super::hand::Hand;
+use super::settings;
 use kubeops::app::resources_dir;
-use kubeops::clock::Clock;
+use kubeops::clock::Clock as _;
 use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
-use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, Pipeline, Refusals, Report, Rules, Unseen};
+use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen};
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
 use kubeops::request::Request;
 use kubeops::resources::{ResourceFile, ResourceSet};
 use kubeops::secrets::EnvironmentSecrets;
 use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
-use kubeops::store::{ClaimedTask, NewDelivery, PageQuery, RequestFilter, Room, Settlement, Store, Task, TaskFilter, Verdict};
-use kubeops::types::{ChannelName, DeliveryId, KubernetesVersion, RepositoryName, Timestamp};
+use kubeops::store::{ClaimedTask, NewDelivery, PageQuery, RequestFilter, Room, Settlement, Store, StoreError, Task, TaskFilter, Verdict};
+use kubeops::types::{ChannelName, DeliveryId, KubernetesVersion, RepositoryName, RequestId, Timestamp};
 use serde_json::Value;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-
-const RESOURCES: &str = include_str!("resources.yaml");
-
-/// Time that passes only when a test says so, and random bits that are never the same twice.
-#[derive(Default)]
-struct Hand {
-    millis: AtomicI64,
-    drawn: AtomicU64,
-}
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(1_795_000_000_000 + self.millis.load(Ordering::Relaxed))
-    }
-    fn random(&self) -> u128 {
-        // Spread over all 80 bits that an id shows.
-        u128::from(self.drawn.fetch_add(1, Ordering::Relaxed) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
-    }
-}
 
 struct OneForge(Arc<Memory>);
 
@@ -83,7 +65,7 @@ pub struct World {
     pipeline: Arc<Pipeline>,
     dispatcher: Arc<Dispatcher>,
     observer: tokio::sync::Mutex<Observer>,
-    clock: Arc<Hand>,
+    pub clock: Arc<Hand>,
     _directory: tempfile::TempDir,
 }
 
@@ -98,7 +80,7 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(store);
         let clock = Arc::new(Hand::default());
         let rules = Arc::new(Rules::new(in_force(&format!("file://{}", upstream.display()), clock.now())));
-        let forge = Arc::new(Memory::new(upstream));
+        let forge = Arc::new(Memory::new(upstream, Arc::clone(&clock)));
         let mirrors = Mirrors::new(directory.path().join("mirrors"), Arc::new(Libgit2::new(Limits::default()))).expect("mirrors");
         let pipeline = Arc::new(Pipeline {
             store: Arc::clone(&store),
@@ -122,7 +104,7 @@ impl World {
 
     /// A delivery is written; `key` is what the inbox knows it by.
     pub async fn arrives(&self, source: &str, key: &str, headers: Value, body: &Value) {
-        self.passes(Duration::from_secs(1));
+        self.clock.passes(Duration::from_secs(1));
         let delivery = NewDelivery {
             id: DeliveryId::from_parts(self.clock.now(), self.clock.random()),
             source: source.parse().expect("a name"),
@@ -143,7 +125,7 @@ impl World {
 
     /// One round of every lane that has something due: what a worker does before it looks again. False when there was nothing.
     pub async fn work(&self) -> bool {
-        self.passes(Duration::from_secs(1));
+        self.clock.passes(Duration::from_secs(1));
         let claimed = self.store.claim("one", self.clock.now(), Duration::from_secs(600), Room::of(8, 64)).await.expect("claimed");
         let mut rest = claimed.as_slice();
         while let Some(first) = rest.first() {
@@ -170,8 +152,17 @@ impl World {
         }
         assert_eq!(done.len(), batch.len(), "every step tells what came of it");
         let together: Vec<(&ClaimedTask, &Settlement)> = done.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();
-        for written in self.store.settle_all(&together, self.clock.now()).await.expect("settled") {
-            written.expect("nobody else writes here");
+        let written = self.store.settle_all(&together, self.clock.now()).await.expect("settled");
+        for ((claimed, _), written) in together.iter().zip(written) {
+            match written {
+                Ok(()) => {}
+                // Another step wrote the request meanwhile: as a worker does, this one is done again unless it is owed no more.
+                Err(StoreError::Conflict(error)) => {
+                    let again = Settlement { verdict: Verdict::Retry { run_at: self.clock.now(), error }, ..Settlement::default() };
+                    drop(self.store.settle(claimed, &again, self.clock.now()).await);
+                }
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 
@@ -179,6 +170,30 @@ impl World {
     pub async fn look_around(&self) {
         self.observer.lock().await.round().await;
         self.pipeline.follow_bases(Duration::ZERO).await.expect("the bases");
+    }
+
+    /// Until nothing is left to do now.
+    pub async fn catch_up(&self) {
+        for _ in 0..1000 {
+            self.dispatch().await;
+            if !self.work().await {
+                return;
+            }
+        }
+        panic!("there is always something left to do: {:?}", self.tasks().await);
+    }
+
+    /// A person holds a request, or releases it; tells whether that was heard.
+    pub async fn word(&self, request: &RequestId, holds: bool) -> bool {
+        let said = match holds {
+            true => self.pipeline.hold(request, None, "ada").await,
+            false => self.pipeline.release(request, "ada").await,
+        };
+        match said {
+            Ok(_) => true,
+            Err(OperationError::Refused(_)) => false,
+            Err(error) => panic!("{request}: {error}"),
+        }
     }
 
     /// Until nothing is left to do.
@@ -190,15 +205,11 @@ impl World {
                 self.look_around().await;
                 if !self.work().await {
                     let Some(due) = self.store.next_due().await.expect("an answer") else { return };
-                    self.passes(due.since(self.clock.now()) + Duration::from_millis(1));
+                    self.clock.passes(due.since(self.clock.now()) + Duration::from_millis(1));
                 }
             }
         }
         panic!("there is always something left to do: {:?}", self.tasks().await);
-    }
-
-    fn passes(&self, time: Duration) {
-        self.clock.millis.fetch_add(i64::try_from(time.as_millis()).expect("a short time"), Ordering::Relaxed);
     }
 
     pub async fn requests(&self) -> Vec<Request> {
@@ -226,7 +237,7 @@ impl World {
 fn in_force(upstream: &str, since: Timestamp) -> InForce {
     static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(resources_dir::catalogue(None).expect("the catalogue")));
     let catalogue = Arc::clone(&CATALOGUE);
-    let file = ResourceFile { path: "resources.yaml".to_owned(), text: RESOURCES.replace("UPSTREAM", upstream) };
+    let file = ResourceFile { path: "resources.yaml".to_owned(), text: settings::resources(upstream) };
     let set = ResourceSet::load(&[file], Arc::clone(&catalogue), KubernetesVersion::default())
         .unwrap_or_else(|found| panic!("{}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     InForce {

@@ -56,7 +56,7 @@ store_that_only_appends! {
     fn deployments(repository: &RepositoryName, since: Timestamp, limit: u32) -> Vec<Deployment>;
     fn run_ends(id: &RequestId, limit: u32) -> Vec<RunEnd>;
     fn told_so_far(id: &RequestId) -> ToldSoFar;
-    fn note_act(act: &Act) -> ();
+    fn note_act(act: &Act, timeline: &[TimelineEntry]) -> ();
     fn commands(id: &RequestId) -> Vec<CommandComment>;
     fn note_command(command: &CommandComment, timeline: &[TimelineEntry]) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;

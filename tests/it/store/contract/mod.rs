@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod forge;
 pub mod members;
 pub mod requests;
+pub mod runs;
 pub mod signals;
 pub mod storms;
 pub mod tasks;
@@ -44,6 +45,12 @@ macro_rules! contract_suite {
             what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first,
             what_was_told_is_kept_over_what_was_kept_before,
             a_clue_leads_to_its_requests_the_newest_first);
+        contract_suite!($make; runs:
+            an_end_is_kept_once_and_a_word_more_changes_nothing,
+            an_end_that_is_said_before_the_merge_is_known_is_the_requests,
+            an_end_of_before_a_run_was_planned_is_none_of_its_own,
+            an_end_is_heard_by_the_requests_that_add_such_a_run_and_are_merged,
+            ends_go_with_their_retention_and_may_be_said_again);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
             tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room,

@@ -410,6 +410,14 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
         asked.iter().map(|asked| (asked.at.pull, asked.at.to_string(), asked.state)).collect::<Vec<_>>(),
         ["comment 70", "comment 72", "line comment 70", "review 70"].map(|at| (7, at.to_owned(), CommandState::Asked))
     );
+    // Asked for again it has another pull request, or none yet, and who writes on the one before still means it.
+    let mut again = store.request(&id).await.expect("the request");
+    (again.pull, again.former_pull) = (None, again.pull.map(|pull| pull.number));
+    store.update_request(&again, &RequestUpdate::default(), at(2)).await.expect("written");
+    tell("former", 7, RemarkPlace::Conversation, 73).await;
+    tell("former of a stranger", 8, RemarkPlace::Conversation, 74).await;
+    let heard: Vec<_> = store.commands(&id).await.expect("the comments").iter().map(|asked| asked.at.to_string()).collect();
+    assert_eq!(heard, ["comment 70", "comment 72", "line comment 70", "review 70", "comment 73"]);
     let answer = CommandAnswer { refused: true, text: Some("No.".to_owned()) };
     let done = CommandComment {
         state: CommandState::Done,
@@ -424,7 +432,7 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
     assert_eq!(store.commands(&id).await.expect("the comments")[0], done);
     assert_eq!(store.timeline(&id).await.expect("the timeline").last().expect("an entry").message, "a note");
     store.note_command(&CommandComment { state: CommandState::Told, ..done.clone() }, &[]).await.expect("kept");
-    assert_eq!(store.commands(&id).await.expect("the comments").len(), 3);
+    assert_eq!(store.commands(&id).await.expect("the comments").len(), 4);
     let nowhere = RemarkAddress { id: 99, ..done.at };
     assert!(matches!(store.note_command(&CommandComment { at: nowhere, ..done }, &[]).await, Err(StoreError::NotFound(_))));
     store.settle(&held, &Settlement::default(), at(4)).await.expect("settled");

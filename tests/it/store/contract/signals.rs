@@ -1,7 +1,7 @@
 //! What events say about requests there are, what was told outside, and what leads to a request.
 
 use crate::store::support::{at, end_request, event, open_request, opening, parsed};
-use kubeops::request::State;
+use kubeops::request::{PullRef, State, TimelineEntry};
 use kubeops::store::{
     Act, ActKey, ActState, Clue, Deployment, DeploymentStanding, Dispatch, DispatchedEvent, Opening, Signal, Store, TaskFilter, TaskKind,
 };
@@ -108,12 +108,23 @@ pub async fn what_was_told_is_kept_over_what_was_kept_before(store: Arc<dyn Stor
         act("comment", ActState::Done, 3),
         act("transition", ActState::Refused, 4),
     ] {
-        store.note_act(&noted).await.expect("noted");
+        store.note_act(&noted, &[]).await.expect("noted");
     }
     let told = store.told_so_far(&id).await.expect("an answer");
     let mut acts: Vec<_> = told.acts.iter().map(|act| (act.key.act.as_str(), act.state, act.note.as_deref(), act.at)).collect();
     acts.sort_by_key(|act| act.0);
     assert_eq!(acts, [("comment", ActState::Done, None, at(3)), ("transition", ActState::Refused, Some("no such status"), at(4))]);
+    // With what the timeline says of it.
+    let line = TimelineEntry {
+        at: at(5),
+        from: Some(State::Accepted),
+        to: State::Accepted,
+        message: "jira was not told that it is proposed".to_owned(),
+        actor: "kubeops".to_owned(),
+    };
+    store.note_act(&act("labels", ActState::Refused, 5), std::slice::from_ref(&line)).await.expect("noted");
+    assert_eq!(store.timeline(&id).await.expect("a timeline").last(), Some(&line));
+    assert_eq!(store.told_so_far(&id).await.expect("an answer").changes.len(), 1, "a line that changes nothing is no news");
     let (_, other) = open_request(&*store, "B", None, at(5)).await;
     end_request(&*store, &other, State::Withdrawn, at(6)).await;
     let told = store.told_so_far(&other).await.expect("an answer");
@@ -136,7 +147,21 @@ pub async fn a_clue_leads_to_its_requests_the_newest_first(store: Arc<dyn Store>
     assert_eq!(about(Clue::Request(other.clone()), 10).await, [other]);
     assert_eq!(about(Clue::Delivery(delivery), 10).await, [first]);
     assert_eq!(about(Clue::Branch(parsed("kubeops/one")), 10).await, std::slice::from_ref(&second));
-    assert_eq!(about(Clue::Commit("c".repeat(9)), 10).await, [second]);
+    assert_eq!(about(Clue::Commit("c".repeat(9)), 10).await, std::slice::from_ref(&second));
+    // The pull request it has, and the one it had before it was asked for again.
+    let mut request = store.request(&second).await.expect("the request");
+    request.pull = Some(PullRef { number: 12, url: "https://example.com/acme/gitops/pull/12".to_owned() });
+    request.former_pull = Some(7);
+    store.update_request(&request, &Default::default(), at(5)).await.expect("written");
+    for number in [12, 7] {
+        let (name, address) = (|name: &str| Some(parsed(name)), |of: &str| Some(format!("/{of}/pull/{number}")));
+        for (repository, address) in [(None, None), (name("gitops"), None), (None, address("acme/gitops"))] {
+            assert_eq!(about(Clue::Pull { repository, address, number }, 10).await, std::slice::from_ref(&second), "{number}");
+        }
+        for (repository, address) in [(name("other"), None), (None, address("acme/other"))] {
+            assert_eq!(about(Clue::Pull { repository, address, number }, 10).await, [], "{number}");
+        }
+    }
     for nothing in [Clue::Name("OPS".to_owned()), Clue::Commit("d".repeat(9)), Clue::Branch(parsed("kubeops/two"))] {
         assert_eq!(about(nothing, 10).await, []);
     }

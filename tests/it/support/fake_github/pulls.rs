@@ -85,6 +85,8 @@ pub struct Repository {
     /// In the order they were made: of one commit and context the last counts.
     pub statuses: Vec<FakeStatus>,
     pub may_set_status: bool,
+    /// Whether the token's owner may put signs on comments.
+    pub may_react: bool,
     /// The repository whose branches the pull requests are of; without one every head is the same made-up commit.
     pub upstream: Option<PathBuf>,
     pub merging: Merging,
@@ -113,6 +115,7 @@ impl Repository {
             permissions: BTreeMap::new(),
             statuses: Vec::new(),
             may_set_status: true,
+            may_react: true,
             upstream: None,
             merging: Merging::Waits,
             has_drafts: true,
@@ -183,6 +186,7 @@ impl Repository {
                     false => error(404, "Not Found", json!([])),
                 })
             }
+            ("POST", [_, "comments", _, "reactions"]) if !self.may_react => error(403, "Resource not accessible by personal access token", json!([])),
             ("POST", [kind @ ("issues" | "pulls"), "comments", id, "reactions"]) => {
                 let content = call.body["content"].as_str().unwrap_or_default().to_owned();
                 self.remark(place_of(kind), id, |remark, _| {

@@ -76,7 +76,7 @@ enum Command {
         #[arg(long)]
         correlation: Option<String>,
     },
-    /// Ask again for what failed, was rejected or declined, have what waits go on at once, and tell what could not be told
+    /// Ask again for what failed, was rejected or declined; hurry what waits or is owed
     #[command(after_help = "Example:\n  kubeops requests retry req_01k...")]
     Retry {
         /// The request.

@@ -83,7 +83,7 @@ pub(super) async fn merge_pull(state: State, At(pull): At<(RepositoryName, u64)>
 #[serde(deny_unknown_fields)]
 pub(super) struct Closing {
     /// A sentence for whoever asked.
-    #[schema(max_length = 500, example = "not this quarter")]
+    #[schema(max_length = 500, pattern = r"\S", example = "not this quarter")]
     comment: Option<String>,
 }
 

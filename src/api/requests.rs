@@ -118,7 +118,7 @@ pub(super) async fn retry_request(state: State, At(id): At<RequestId>, caller: C
 #[serde(deny_unknown_fields)]
 pub(super) struct Cancellation {
     /// A sentence for the timeline.
-    #[schema(max_length = 500, example = "the team was dissolved")]
+    #[schema(max_length = 500, pattern = r"\S", example = "the team was dissolved")]
     pub(super) reason: Option<String>,
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn cancel_request(state: State, At(id): At<RequestId>, caller: 
 #[serde(deny_unknown_fields)]
 pub(super) struct Holding {
     /// A sentence for the timeline and the pull request.
-    #[schema(max_length = 500, example = "the database is being moved")]
+    #[schema(max_length = 500, pattern = r"\S", example = "the database is being moved")]
     reason: Option<String>,
 }
 
@@ -169,6 +169,10 @@ pub(super) async fn release_request(state: State, At(id): At<RequestId>, caller:
 }
 
 pub(super) fn parse_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // A list would be read as the fields of an object in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::bad_request("invalid_body", "a JSON object is wanted, not a list"));
+    }
     serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request("invalid_body", e.to_string()).with_details(serde_json::json!({ "line": e.line(), "column": e.column() })))
 }
@@ -194,7 +198,7 @@ pub(super) struct AskBody {
     #[schema(value_type = Object, example = json!({"team": "payments", "cluster": "prod"}))]
     parameters: Map<String, Value>,
     /// Two asks with the same correlation are one request while it lives; left out, this is a request of its own.
-    #[schema(max_length = 500, example = "OPS-42")]
+    #[schema(max_length = 500, pattern = r"\S", example = "OPS-42")]
     correlation: Option<String>,
 }
 

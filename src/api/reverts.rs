@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub(super) struct Reversal {
     /// A sentence for the pull request and the timeline.
-    #[schema(max_length = 500, example = "it made things worse")]
+    #[schema(max_length = 500, pattern = r"\S", example = "it made things worse")]
     reason: Option<String>,
 }
 

@@ -89,7 +89,8 @@ pub(super) fn task(request: &Request, clock: &dyn Clock) -> Option<NewTask> {
 }
 
 /// What a request owes because it has come to its state from another one: a look when its first alarm is due, and, once merged, at what
-/// delivery tools said before anybody knew of the merge. One that was merged while it was withdrawn may have to be taken back.
+/// delivery tools said before anybody knew of the merge. One that was merged while it was withdrawn may have to be taken back; and where
+/// one took back what is no longer wanted, what an earlier request of the same key changed comes next.
 pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> impl Iterator<Item = NewTask> + use<> {
     let came = request.state != from;
     if came {
@@ -97,7 +98,8 @@ pub(super) fn owed(request: &mut Request, from: State, clock: &dyn Clock) -> imp
     }
     let repository = request.repository.as_ref().filter(|_| came && request.state == State::Merged);
     let confirm = repository.map(|name| outcome::follow_up(request, TaskKind::Confirm, &lane::of(name), clock));
-    let retract = repository.filter(|_| from == State::Withdrawn);
+    let unwinds = request.steering.reverts.as_ref().is_some_and(|reverts| reverts.cause == RevertCause::NoLongerWanted);
+    let retract = repository.filter(|_| from == State::Withdrawn || unwinds);
     let retract = retract.map(|name| outcome::follow_up(request, TaskKind::Retract, &lane::pulls(name), clock));
     confirm.into_iter().chain(retract).chain(task(request, clock))
 }

@@ -9,6 +9,7 @@ use crate::automation::{MergedWhenWithdrawn, OpenWhenWithdrawn};
 use crate::failpoint;
 use crate::request::{Request, RequestKey, RevertCause, State};
 use crate::store::{PageQuery, RequestFilter, Settlement, StoreError, TakenBack};
+use crate::types::RequestId;
 
 /// Earlier requests of a key among which one that is merged is looked for.
 const EARLIER: u32 = 20;
@@ -16,6 +17,9 @@ const EARLIER: u32 = 20;
 impl Pipeline {
     /// Acts on what was taken back of a request.
     pub(super) async fn retract(&self, request: &Request) -> Result<Settlement, StepError> {
+        if let Some(reverts) = request.steering.reverts.as_ref().filter(|_| request.state.is_merged()) {
+            return self.take_back_earlier(&reverts.request).await;
+        }
         let taken_back = self.store.taken_back(&request.id).await?;
         let rules = self.rules.current();
         let automation = rules.set.automations.get(&request.key.automation);
@@ -75,6 +79,19 @@ impl Pipeline {
             Err(OperationError::Step(error)) => Err(error),
             Err(OperationError::Refused(why) | OperationError::NotFound(why)) => Ok(Some(format!(": {why}"))),
         }
+    }
+
+    /// Takes back what an earlier request of the same key changed, once the change of this one is taken back and the earlier shows again:
+    /// what was to take that back was given up when this one was asked for.
+    async fn take_back_earlier(&self, id: &RequestId) -> Result<Settlement, StepError> {
+        let (request, taken_back) = (self.store.request(id).await?, self.store.taken_back(id).await?);
+        let rules = self.rules.current();
+        let withdraw = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.withdraw());
+        let reverts = withdraw.is_some_and(|withdraw| withdraw.spec.merged == MergedWhenWithdrawn::Revert) && !taken_back.is_empty();
+        if reverts && let Some(earlier) = self.merged_before(&request).await? {
+            self.take_back_merged(&earlier, &taken_back).await?;
+        }
+        Ok(outcome::nothing())
     }
 
     /// Gives up what takes back an earlier change of the same key, because what asked for that has come back and opened `request`; tells

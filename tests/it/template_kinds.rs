@@ -287,7 +287,7 @@ fn a_run_has_its_own_name_and_its_readme_says_how_it_goes_again() {
     assert_eq!(names, ["job", "oats-agent-job", "ops-pipeline-run", "ops-task-run", "opsmate-task"]);
     for template in runs {
         assert!(template.required_names().any(|name| name == "run"), "{}", template.name());
-        assert!(template.readme().contains("`ttl:`") && template.readme().contains("unique for each request"), "{}", template.name());
+        assert!(template.readme().contains("`ttl: {") && template.readme().contains("unique for each request"), "{}", template.name());
         for example in template.examples() {
             let run = example.parameters["run"].as_str().expect("a text");
             assert!(example.expected.contains(&format!("-{run}")), "{}", template.name());

@@ -57,20 +57,13 @@ pub(super) fn merged(server: &TestServer, key: &str, team: &str) -> String {
     server.upstream.tip("main").expect("a tip").to_string()
 }
 
-pub(super) fn nothing_owed(server: &TestServer) {
-    eventually("nothing is owed", || {
-        let status = server.at().get("/status");
-        (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())
-    });
-}
-
 #[test]
 fn a_merged_change_is_applied_once_a_tool_is_at_its_commit_or_a_later_one() {
     let server = start();
     let before = server.upstream.tip("main").expect("a tip").to_string();
     merged(&server, "OPS-1", "payments");
     says(&server, "web", &before, &json!("prod-eu"), "Healthy", 1);
-    nothing_owed(&server);
+    server.at().nothing_owed();
     server.at().settled("OPS-1", "merged");
 
     // Somebody else's commit follows; the tool jumps over ours, and the mirror has not seen it yet.
@@ -81,7 +74,7 @@ fn a_merged_change_is_applied_once_a_tool_is_at_its_commit_or_a_later_one() {
 
     // What is merged after the word was said is not taken for applied.
     merged(&server, "OPS-2", "billing");
-    nothing_owed(&server);
+    server.at().nothing_owed();
     server.at().settled("OPS-2", "merged");
 }
 
@@ -92,7 +85,7 @@ fn a_kill_before_what_a_tool_said_is_kept_costs_another_look_and_nothing_else() 
     // Once merged, it looks at what was said before; the second look is that of the word.
     server.set("OBSERVE_SECONDS", "1").set("KUBEOPS_FAILPOINT", "confirm.settling:2").run();
     let tip = merged(&server, "OPS-1", "payments");
-    nothing_owed(&server);
+    server.at().nothing_owed();
     let _ = try_to_say(&server, "web", &tip, &json!("prod-eu"), "Healthy", 1);
     let status = server.wait();
     assert!(!status.success(), "it died, not ended: {status}");
@@ -121,7 +114,7 @@ fn the_word_of_another_cluster_counts_for_nothing() {
     let request = &server.at().requests_of("OPS-1")[0];
     assert!(request["repository"] == "gitops", "{request:#}");
     says(&server, "web", &tip, &json!("staging-eu"), "Healthy", 1);
-    nothing_owed(&server);
+    server.at().nothing_owed();
     server.at().settled("OPS-1", "merged");
     says(&server, "web", &tip, &json!("prod-eu"), "Healthy", 2);
     server.at().settled("OPS-1", "applied");
@@ -143,7 +136,7 @@ fn what_nobody_says_is_in_force_in_time_is_told_once_and_applied_all_the_same_wh
     });
     server.kill();
     server.run();
-    nothing_owed(&server);
+    server.at().nothing_owed();
     let again = server.at().settled("OPS-1", "merged");
     assert_eq!(again["timeline"], overdue["timeline"], "once, also after a start");
     says(&server, "web", &tip, &json!("prod-eu"), "Healthy", 2);

@@ -35,7 +35,7 @@ pub(super) fn on_base(server: &TestServer, request: &Value, base: &CommitSha) ->
 
 /// Nothing waits and nothing is under way, and the base's tip was looked at since.
 fn quiet(server: &TestServer) {
-    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    server.at().nothing_owed();
 }
 
 /// The path of the one file a request's branch changes.

@@ -2,7 +2,7 @@
 
 use super::edits;
 use super::github::World;
-use super::heard::{nothing_owed, prepare, tell, try_to_tell};
+use super::heard::{prepare, tell, try_to_tell};
 use super::hurried::hold_while_the_repository_is_away;
 use crate::support::fake_github::{FakePull, FakeRemark, SLUG};
 use crate::support::server::{eventually, ticket};
@@ -68,7 +68,7 @@ pub(super) fn signed(world: &World, id: u64, sign: &str) -> FakeRemark {
     let remark = eventually(&format!("comment {id} has the sign {sign}"), || {
         Some(world.github.remark(id)).filter(|remark| remark.reactions.iter().any(|reaction| reaction == sign))
     });
-    nothing_owed(world);
+    world.server.at().nothing_owed();
     assert_eq!(remark.reactions, [sign], "one sign");
     remark
 }
@@ -328,7 +328,7 @@ fn only_githubs_own_word_decides_who_may_and_what_was_written() {
     for id in [harmless, elsewhere, 77] {
         assert_eq!(tell(&world, "issue_comment", &said(SLUG, number, id, ADA, "/kubeops close")), "202 accepted");
     }
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     for id in [harmless, elsewhere] {
         assert_eq!(world.github.remark(id).reactions, [] as [&str; 0]);
     }
@@ -354,7 +354,7 @@ fn what_is_no_command_of_a_person_is_ignored() {
         assert_eq!(tell(&world, "issue_comment", &said(SLUG, number, id, author, "/kubeops close")), "202 accepted");
         ids.push(id);
     }
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert!(ids.iter().all(|id| world.github.remark(*id).reactions.is_empty()));
     assert_eq!(pull(&world, number).comments, [] as [&str; 0]);
     let request = world.server.at().settled("OPS-1", "proposed");
@@ -369,7 +369,7 @@ fn what_is_no_command_of_a_person_is_ignored() {
     let mut issue = said(SLUG, number, id, ADA, "/kubeops close");
     issue["issue"].as_object_mut().expect("an issue").remove("pull_request");
     assert_eq!(tell(&world, "issue_comment", &issue), "202 accepted");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!(world.github.calls(), Vec::<String>::new());
 }
 
@@ -385,7 +385,7 @@ fn a_comment_told_again_is_done_once_and_several_commands_are_done_in_order() {
     again["sender"] = json!({ "login": "another" });
     // GitHub's other hook, say the App's beside the repository's: another delivery about the same comment.
     assert_eq!(tell(&world, "issue_comment", &again), "202 accepted");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert!(answer(&world, number, id).contains("`cpu` is `\"6\"`, set by a comment"));
     let request = world.server.at().settled("OPS-1", "proposed");
     assert_eq!(request["parameters"]["cpu"], "6");

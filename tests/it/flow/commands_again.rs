@@ -4,7 +4,7 @@
 use super::commands::{ADA, EVE, answer, answers, comment, manifest, messages, pull, ready, said, signed, start, write};
 use super::edits::{DEPLOYMENT, PATH, replicas};
 use super::github::World;
-use super::heard::{nothing_owed, tell, try_to_tell};
+use super::heard::{tell, try_to_tell};
 use super::policies::POLICIES;
 use crate::support::fake_github::{Fault, SLUG};
 use crate::support::server::{TestServer, eventually, ticket};
@@ -75,7 +75,7 @@ fn what_a_policy_has_rejected_meanwhile_is_asked_for_again_by_a_comment_once_it_
     let rejected = world.server.at().settled("OPS-1", "rejected");
     assert!(rejected["message"].as_str().is_some_and(|message| message.contains("at most 3 replicas")), "{rejected:#}");
     eventually("its pull request is closed", || (pull(&world, number).state == "closed").then_some(()));
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
 
     // Still denied: it is rejected once more, and no pull request is opened.
     let id = comment(&world, number, ADA, "/kubeops retry");
@@ -92,7 +92,7 @@ fn what_a_policy_has_rejected_meanwhile_is_asked_for_again_by_a_comment_once_it_
     let mut told = said(SLUG, number, id, ADA, "/kubeops retry");
     told["sender"] = json!({ "login": "another" });
     assert_eq!(tell(&world, "issue_comment", &told), "202 accepted");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!(messages(&again).matches("asked for again").count(), 2, "{again:#}");
     let traced = world.server.at().get(&format!("/trace/gitops%23{number}"));
     assert_eq!(traced["requests"][0]["request"]["id"], first["id"], "the former pull request leads there as well");
@@ -153,7 +153,7 @@ fn what_was_rejected_or_failed_before_there_was_a_pull_request_is_asked_for_agai
     let answered = world.server.at().api("POST", &retry, None);
     assert!(answered.status < 300, "{}", answered.text());
     let proposed = world.server.at().settled("OPS-3", "proposed");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     let late = world.server.at().api("POST", &retry, None);
     assert_eq!(late.status, 409, "{}", late.text());
     assert!(late.text().contains("only what failed, was rejected or declined is asked for again"), "{}", late.text());
@@ -176,7 +176,7 @@ fn where_github_allows_no_sign_the_answer_is_written_and_words_stand_for_the_sig
     let refused = comment(&world, number, ADA, "/kubeops set cpu=lots");
     assert!(answer(&world, number, refused).contains("Nothing was changed"));
     let stranger = comment(&world, number, EVE, "/kubeops close");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
 
     let request = world.server.at().settled("OPS-1", "proposed");
     let lines: Vec<&str> = request["timeline"].as_array().expect("a timeline").iter().filter_map(|entry| entry["message"].as_str()).collect();
@@ -211,7 +211,7 @@ fn a_kill_around_a_sign_that_is_not_allowed_leaves_one_answer_and_one_line() {
         assert!(!status.success(), "{point}: it died, not ended: {status}");
         world.server.set("KUBEOPS_FAILPOINT", "").run();
         assert!(answer(&world, number, id).contains("👍 Done: `/kubeops hold`."), "{point}");
-        nothing_owed(&world);
+        world.server.at().nothing_owed();
         let request = world.server.at().settled("OPS-1", "proposed");
         assert_eq!(messages(&request).matches(&format!("comment {id} got no sign")).count(), 1, "{point}: {request:#}");
         assert_eq!((answers(&world, number, id).len(), request["held"].is_object()), (1, true), "{point}");

@@ -53,7 +53,7 @@ fn dies_withdrawing_at(point: &str) {
         let closed = server.at().get("/pulls/gitops/1")["state"] == "closed";
         (closed && super::branches(&server.upstream).is_empty()).then_some(())
     });
-    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    server.at().nothing_owed();
     let requests = server.at().requests_of("OPS-1");
     assert_eq!((requests.len(), &requests[0]["state"]), (1, &"withdrawn".into()), "{requests:#?}");
     let pulls = server.at().all("/pulls");

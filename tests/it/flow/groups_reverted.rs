@@ -3,7 +3,7 @@
 use super::commands::{ADA, answer, comment, signed};
 use super::github::World;
 use super::groups::{BY_NAMESPACE, alerts, field, group, proposed, tree};
-use super::heard::{listening, nothing_owed};
+use super::heard::listening;
 use super::storms::{merge, notification, prepare, tell};
 use crate::support::fake_github::{FakeGithub, SLUG};
 use crate::support::server::{TestServer, eventually};
@@ -141,7 +141,7 @@ fn a_reviewer_takes_a_merged_group_back_by_a_comment_and_says_so_twice() {
     for id in [first, second] {
         assert!(answer(&world, 1, id).contains(field(&taken_back, "id")));
     }
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!(undo(&world.server, &request)["id"], taken_back["id"]);
     assert_eq!(tree(&world.server, field(&taken_back, "branch")), before);
     let pulls = world.github.pulls();

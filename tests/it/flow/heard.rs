@@ -58,19 +58,6 @@ fn of_pull(action: &str, number: u64, repository: &str, more: Value) -> Value {
     json!({ "action": action, "number": number, "pull_request": pull, "repository": { "full_name": repository } })
 }
 
-/// Waits until every delivery is read and no task waits but for its hour. `/status` remembers for a second: it may not know yet what was
-/// just told.
-pub(super) fn nothing_owed(world: &World) {
-    let is_owed = |task: &Value| ["waiting", "leased"].contains(&task["state"].as_str().unwrap_or_default()) && task["kind"] != "clock";
-    eventually("nothing is owed", || {
-        let server = world.server.at();
-        let read = server.all("/deliveries").iter().all(|delivery| delivery["state"] != "pending");
-        let requests = || server.all("/requests").into_iter().filter_map(|request| request["id"].as_str().map(str::to_owned));
-        let done = |id: String| !server.get(&format!("/requests/{id}"))["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(is_owed));
-        (read && requests().all(done)).then_some(())
-    });
-}
-
 #[test]
 fn a_merge_and_a_close_are_heard_at_once_and_believed_only_as_github_itself_tells_them() {
     let world = start();
@@ -79,7 +66,7 @@ fn a_merge_and_a_close_are_heard_at_once_and_believed_only_as_github_itself_tell
 
     // Whoever signs may say what he likes: nothing is merged before GitHub says so.
     assert_eq!(tell(&world, "pull_request", &of_pull("closed", first.number, "acme/gitops", json!({ "merged": true }))), "202 accepted");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     world.server.at().settled("OPS-1", "proposed");
 
     world.github.end(first.number, true);
@@ -128,12 +115,12 @@ fn an_approval_is_heard_and_events_of_strangers_owe_nothing() {
     assert_eq!(tell(&world, "pull_request_review", &body), "202 accepted");
     world.server.at().settled("OPS-1", "approved");
 
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     world.github.clear_ledger();
     for (number, repository) in [(pull.number + 100, "acme/gitops"), (pull.number, "stranger/gitops")] {
         assert_eq!(tell(&world, "pull_request", &of_pull("closed", number, repository, json!({ "merged": true }))), "202 accepted");
     }
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!(world.github.calls(), Vec::<String>::new(), "nobody was asked about strangers");
 }
 
@@ -183,7 +170,7 @@ fn what_github_says_of_a_deployment_a_status_or_a_check_counts_where_the_reposit
             body
         };
         assert_eq!(tell(&world, event, &at(noise)), "202 accepted", "{event}");
-        nothing_owed(&world);
+        world.server.at().nothing_owed();
         world.server.at().settled(&key, "merged");
         assert_eq!(tell(&world, event, &at(word)), "202 accepted", "{event}");
         world.server.at().settled(&key, state);
@@ -211,7 +198,7 @@ fn what_we_say_of_a_commit_ourselves_is_not_taken_for_a_deployment_whatever_the_
     });
     assert_eq!(tell(&world, "status", &status("kubeops/window")), "202 accepted");
     assert_eq!(tell(&world, "check_run", &check), "202 accepted");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     world.server.at().settled("OPS-1", "merged");
     assert_eq!(tell(&world, "status", &status("kustomization/apps")), "202 accepted");
     world.server.at().settled("OPS-1", "applied");
@@ -227,7 +214,7 @@ fn a_push_to_the_base_has_open_requests_planned_again_on_it() {
     world.server.upstream.git(&["update-ref", "refs/heads/main", branch]);
     let push = |branch: &str, after: &str| json!({ "ref": format!("refs/heads/{branch}"), "before": "0".repeat(40), "after": after, "repository": { "full_name": "acme/gitops" } });
     assert_eq!(tell(&world, "push", &push("other", &"a".repeat(40))), "202 accepted");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     world.server.at().settled("OPS-1", "proposed");
     assert_eq!(tell(&world, "push", &push("main", &"b".repeat(40))), "202 accepted");
     world.server.at().settled("OPS-1", "unchanged");

@@ -3,7 +3,7 @@
 
 use super::commands::{ADA, EVE, died_before_the_number_was_noted, manifest, messages, pull, ready, start};
 use super::github::World;
-use super::heard::{nothing_owed, tell, try_to_tell};
+use super::heard::{tell, try_to_tell};
 use crate::support::fake_github::{FakeRemark, SLUG};
 use crate::support::server::eventually;
 use kubeops::request::RemarkPlace::{self, Conversation, Review, Thread};
@@ -52,7 +52,7 @@ fn ask(world: &World, place: RemarkPlace, number: u64, thread: Option<u64>, body
 /// The comment on a line, once it has this sign and nothing is owed.
 fn signed(world: &World, id: u64, sign: &str) {
     eventually(&format!("line comment {id} has the sign {sign}"), || (world.github.written(Thread, id).reactions == [sign]).then_some(()));
-    nothing_owed(world);
+    world.server.at().nothing_owed();
     assert_eq!(world.github.written(Thread, id).reactions, [sign], "one sign");
 }
 
@@ -68,7 +68,7 @@ fn answer(world: &World, number: u64, review: u64) -> String {
         let said: Vec<String> = pull(world, number).comments.into_iter().filter(|said| said.contains(&marker)).collect();
         (!said.is_empty()).then_some(said)
     });
-    nothing_owed(world);
+    world.server.at().nothing_owed();
     assert_eq!(said.len(), 1, "once: {said:#?}");
     said.remove(0)
 }
@@ -100,7 +100,7 @@ fn a_command_on_a_line_is_answered_in_its_thread_with_a_sign_and_words() {
     let elsewhere = ask(&world, Conversation, number, None, "/kubeops explain");
     assert_eq!(elsewhere, first);
     eventually("it is signed", || (world.github.remark(elsewhere).reactions == ["+1"]).then_some(()));
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert!(pull(&world, number).comments.iter().any(|said| said.contains("part by part")));
     assert_eq!(replies(&world, first).len(), 2);
 }
@@ -139,7 +139,7 @@ fn on_lines_and_in_reviews_too_only_githubs_own_word_counts() {
         let id = write(&world, place, number, None, EVE, close);
         // The webhook says that it was Ada's.
         told(&world, place, number, id, ADA, close);
-        nothing_owed(&world);
+        world.server.at().nothing_owed();
         let request = world.server.at().settled("OPS-1", "proposed");
         let what = if place == Thread { "line comment" } else { "review" };
         assert!(messages(&request).contains(&format!("the commands in {what} {id} were not heeded: eve may not write")), "{request:#}");
@@ -159,7 +159,7 @@ fn on_lines_and_in_reviews_too_only_githubs_own_word_counts() {
     let spoken = [(); 9].map(|()| write(&world, Conversation, number, None, ADA, close))[8];
     told(&world, Thread, number, spoken, ADA, close);
     told(&world, Review, number, spoken, ADA, close);
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!(world.github.remark(spoken).reactions, [] as [&str; 0]);
     assert_eq!(pull(&world, number).comments, [] as [&str; 0]);
     world.server.at().settled("OPS-1", "proposed");
@@ -186,7 +186,7 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
             told(&world, place, number, id, ADA, close);
         }
     }
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     let request = world.server.at().settled("OPS-1", "proposed");
     assert_eq!(messages(&request).matches("it was changed after it was written").count(), 2, "{request:#}");
     assert_eq!(pull(&world, number).comments, [] as [&str; 0]);
@@ -194,7 +194,7 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
     // Where GitHub does not tell whether it was edited, nobody can know what was asked.
     world.github.repository(SLUG, |repository| repository.tells_edits = false);
     let untold = [Thread, Review].map(|place| ask(&world, place, number, None, close));
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     world.github.repository(SLUG, |repository| repository.tells_edits = true);
     let request = world.server.at().settled("OPS-1", "proposed");
     assert_eq!(messages(&request).matches("the forge does not tell whether it was changed since").count(), 2, "{untold:?}: {request:#}");
@@ -206,7 +206,7 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
         body["action"] = json!(action);
         assert_eq!(tell(&world, event, &body), "202 accepted");
     }
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert!(!world.github.calls().iter().any(|call| call.contains("9000")), "{:#?}", world.github.calls());
 
     // Drafted a minute before the review was submitted, and written anew meanwhile: GitHub's times differ, and nobody edited anything.
@@ -222,7 +222,7 @@ fn what_is_no_command_of_a_person_is_ignored_on_lines_and_in_reviews_and_a_draft
     let ours = replies(&world, id).remove(0);
     assert!(ours.body.contains("/kubeops close"), "{ours:#?}");
     told(&world, Thread, number, ours.id, OURSELVES, &ours.body);
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!((replies(&world, id).len(), world.github.written(Thread, ours.id).reactions.len()), (1, 0), "nobody answers himself");
 }
 

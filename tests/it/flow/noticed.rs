@@ -100,10 +100,6 @@ fn add_channel(server: &TestServer, spec: &str, tell: &str) {
     });
 }
 
-fn nothing_is_owed(server: &TestServer) {
-    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
-}
-
 fn states(told: &[Notified]) -> Vec<&str> {
     told.iter().map(|told| told.state.as_str()).collect()
 }
@@ -118,7 +114,7 @@ fn a_receiver_hears_each_state_once_in_order_with_a_signature_that_holds() {
     merge(&server, &proposed);
     let merged = server.at().settled(KEY, "merged");
     eventually("the merge is told", || (states(&receiver.seen()).last() == Some(&"merged")).then_some(()));
-    nothing_is_owed(&server);
+    server.at().nothing_owed();
     let told = receiver.seen();
     assert_eq!(states(&told), ["proposed", "approved", "merged"]);
     let id = merged["id"].as_str().expect("an id");
@@ -151,7 +147,7 @@ fn a_receiver_hears_what_its_automation_tells_there_and_nothing_else() {
     merge(&server, &proposed);
     server.at().settled(KEY, "merged");
     eventually("the merge is told", || (!receiver.seen().is_empty()).then_some(()));
-    nothing_is_owed(&server);
+    server.at().nothing_owed();
     let told = receiver.seen();
     assert_eq!(states(&told), ["merged"]);
     let text = told[0].body["data"]["text"].as_str().expect("a text");
@@ -166,7 +162,7 @@ fn a_receiver_that_fails_or_hangs_up_is_told_again_under_the_same_id() {
     server.at().ticket(&ticket(KEY, "payments"));
     server.at().settled(KEY, "proposed");
     eventually("the third attempt", || (receiver.seen().len() == 3).then_some(()));
-    nothing_is_owed(&server);
+    server.at().nothing_owed();
     let told = receiver.seen();
     assert_eq!(told.len(), 3);
     assert!(told.iter().all(|again| again.id == told[0].id && again.body == told[0].body), "{told:#?}");
@@ -189,7 +185,7 @@ fn a_receiver_that_refuses_leaves_a_dead_letter_and_a_line_and_retry_tells_it() 
         assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
         eventually("it is told", || (receiver.seen().len() == 2).then_some(()));
         eventually("no dead letter", || (server.at().get("/status")["dead_tasks"] == 0).then_some(()));
-        nothing_is_owed(&server);
+        server.at().nothing_owed();
         assert_eq!(receiver.seen().len(), 2, "{status}");
         assert_eq!(server.at().settled(KEY, "proposed")["state"], "proposed");
     }
@@ -206,7 +202,7 @@ fn a_kill_around_a_notice_tells_it_under_the_same_id_and_never_a_third_time() {
         server.set("KUBEOPS_FAILPOINT", "").run();
         server.at().settled(KEY, "proposed");
         eventually("it is told", || (receiver.seen().len() == many).then_some(()));
-        nothing_is_owed(&server);
+        server.at().nothing_owed();
         let told = receiver.seen();
         assert_eq!(told.len(), many, "{point}");
         assert!(told.iter().all(|again| again.id == told[0].id), "{point}: {told:#?}");
@@ -224,7 +220,7 @@ fn a_slack_channel_gets_one_message_for_each_state_in_its_own_form() {
     server.at().ticket(&ticket(KEY, "payments"));
     let proposed = server.at().settled(KEY, "proposed");
     eventually("it is told", || (!receiver.seen.lock().expect("a lock").is_empty()).then_some(()));
-    nothing_is_owed(&server);
+    server.at().nothing_owed();
     let seen = receiver.seen.lock().expect("a lock").clone();
     let [message] = &seen[..] else { panic!("one message: {seen:#?}") };
     assert_eq!(message.path, "/services/T0/B0/s3cretpath");
@@ -253,7 +249,7 @@ fn an_automation_that_is_gone_is_said_once_and_what_is_owed_is_told_when_it_is_b
     server.run();
     server.at().ticket(&ticket(KEY, "payments"));
     let proposed = server.at().settled(KEY, "proposed");
-    nothing_is_owed(&server);
+    server.at().nothing_owed();
     let file = server.place("resources").join("namespace-request.yaml");
     let rules = std::fs::read_to_string(&file).expect("the automation");
     std::fs::remove_file(&file).expect("taken away");
@@ -266,7 +262,7 @@ fn an_automation_that_is_gone_is_said_once_and_what_is_owed_is_told_when_it_is_b
         timeline.as_array().expect("a timeline").iter().filter(|entry| entry["message"].to_string().contains("nobody is told")).count()
     };
     eventually("the silence is explained", || (said(&server) > 0).then_some(()));
-    nothing_is_owed(&server);
+    server.at().nothing_owed();
     assert_eq!((said(&server), receiver.seen().len()), (1, 0));
 
     std::fs::write(&file, rules).expect("put back");

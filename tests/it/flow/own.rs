@@ -1,7 +1,7 @@
 //! What people do at GitHub sets automations off, and what KubeOps does there does not, however it is told.
 
 use super::github::World;
-use super::heard::{listening, nothing_owed, tell};
+use super::heard::{listening, tell};
 use crate::support::fake_github::{FakeGithub, OURSELVES, SLUG};
 use crate::support::server::eventually;
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn its_own_pull_requests_set_nothing_off(world: &World, ourselves: &str) {
         let said = decided(world, "pull_request", &format!("pull_request.{action}"), &of_pull(action, first.number, &first.head, ourselves));
         assert_eq!(said, format!("no request was opened: KubeOps itself did this, as {ourselves}"));
     }
-    nothing_owed(world);
+    world.server.at().nothing_owed();
     assert_eq!((requests(world), world.github.pulls().len()), (0, 1));
 
     // Ada labels it: that is another matter, and what is proposed for it is ours again.
@@ -109,7 +109,7 @@ fn its_own_pull_requests_set_nothing_off(world: &World, ourselves: &str) {
     assert!(said.contains("this is how the request with the branch kubeops/on-pulls/"), "{said}");
     (pushed["sender"]["login"], pushed["after"]) = (json!("another"), json!("2".repeat(40)));
     assert!(decided(world, "push", "push", &pushed).contains("this is how the request with the branch"));
-    nothing_owed(world);
+    world.server.at().nothing_owed();
     assert_eq!((requests(world), world.github.pulls().len()), (1, 2));
 
     // A branch of a person's.
@@ -129,7 +129,7 @@ fn until_github_says_who_we_are_nothing_about_branches_of_ours_sets_anything_off
     }
     let said = decided(&world, "pull_request", "pull_request.labeled", &of_pull("labeled", first.number, &first.head, "ada"));
     assert!(said.contains("who KubeOps is at the forge of gitops is not known yet"), "{said}");
-    nothing_owed(&world);
+    world.server.at().nothing_owed();
     assert_eq!((requests(&world), world.github.pulls().len()), (0, 1));
     assert_eq!(decided(&world, "pull_request", "pull_request.labeled", &of_pull("labeled", 99, "fix", "ada")), "");
     eventually("a person's own is another matter", || (requests(&world) == 1).then_some(()));

@@ -488,6 +488,44 @@ fn an_alert_that_fires_again_keeps_its_change_and_the_last_word_counts() {
 }
 
 #[test]
+fn what_the_same_alert_changed_twice_is_taken_back_to_the_beginning() {
+    let mut server = storms::prepare("  withdraw: { types: [alert.resolved], merged: revert }\n");
+    server.run();
+    let key = "prod-eu/web/storefront";
+    let tree = |server: &TestServer| server.upstream.git(&["rev-parse", "main^{tree}"]);
+    let before = tree(&server);
+    let resolved = |replicas, minute| {
+        let mut alert = alert_in("web", "storefront", replicas, minute);
+        alert["status"] = json!("resolved");
+        alert["endsAt"] = alert["startsAt"].clone();
+        alert
+    };
+    let newest = |number: usize, state: &str| {
+        eventually(&format!("request {number} of the alert is {state}"), || {
+            let requests = server.at().requests_of(key);
+            (requests.len() == number && requests[0]["state"] == state).then(|| requests[0].clone())
+        })
+    };
+    storms::tell(&server, &[alert_in("web", "storefront", 6, 1)]);
+    merge(&server, &newest(1, "proposed"));
+    let first = newest(1, "merged");
+    // It is over, and fires again with a higher limit before anybody merged what takes the first change back.
+    storms::tell(&server, &[resolved(6, 2)]);
+    server.at().settled(&revert_of(&first), "proposed");
+    storms::tell(&server, &[alert_in("web", "storefront", 9, 3)]);
+    server.at().settled(&revert_of(&first), "withdrawn");
+    merge(&server, &newest(2, "proposed"));
+    let second = newest(2, "merged");
+    storms::tell(&server, &[resolved(9, 4)]);
+    merge(&server, &server.at().settled(&revert_of(&second), "proposed"));
+    server.at().settled(&revert_of(&second), "merged");
+    // What the first changed shows again, and goes as well.
+    merge(&server, &server.at().settled(&revert_of(&first), "proposed"));
+    server.at().settled(&revert_of(&first), "merged");
+    assert_eq!(tree(&server), before, "everything is as it was");
+}
+
+#[test]
 fn a_change_that_a_person_wants_back_is_not_kept_because_its_alert_fires_again() {
     let mut server = storms::prepare("  withdraw: { types: [alert.resolved], merged: revert }\n");
     server.run();

@@ -1,7 +1,7 @@
 //! Who says that a run is finished: Tekton's CloudEvents and Argo Workflows' exit handler, through the very sources and handler that the
 //! documents show.
 
-use super::runs::{KEY, TOKEN, documented, goes, merged, messages, nothing_owed, prepare, revert_of};
+use super::runs::{KEY, TOKEN, documented, goes, merged, messages, prepare, revert_of};
 use crate::support::server::{Answered, TestServer};
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ fn ended(status: &str, reason: &str, message: &str) -> Value {
 
 /// Nothing was heard of it, and it waits for its run.
 fn waits(server: &TestServer) {
-    nothing_owed(server);
+    server.at().nothing_owed();
     let waiting = server.at().settled(KEY, "merged");
     assert_eq!((&waiting["runs"], &waiting["expires_at"]), (&json!([]), &Value::Null), "{waiting:#}");
 }
@@ -87,7 +87,7 @@ fn a_run_goes_when_tekton_says_that_it_is_finished_and_nothing_else_that_tekton_
     ] {
         let server = start("tekton.dev/v1", kind, spec);
         let request = merged(&server, 1);
-        nothing_owed(&server);
+        server.at().nothing_owed();
         // What goes on, and what is finished of another kind: answered, and nothing is owed for it.
         for (word, reason) in [("queued", "Pending"), ("started", "Started"), ("running", "Running"), ("unknown", "Unknown")] {
             let body = run(field, "shop", &json!({ "conditions": condition("Unknown", reason, "Not all Tasks have completed executing") }));
@@ -187,7 +187,7 @@ fn a_workflow_goes_when_its_exit_handler_says_so_and_each_of_a_name_waits_for_it
     let handler = ExitHandler::documented();
     let server = start("argoproj.io/v1alpha1", "Workflow", "  entrypoint: reindex\n");
     let first = merged(&server, 1);
-    nothing_owed(&server);
+    server.at().nothing_owed();
     for status in ["Running", "Pending", ""] {
         assert_eq!(handler.sends(&server, "reindex-ops-42", status, "11").word(), "200 ignored", "{status}");
     }

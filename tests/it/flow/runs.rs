@@ -76,13 +76,6 @@ pub(super) fn merged(server: &TestServer, round: u32) -> Value {
     server.at().settled(KEY, "merged")
 }
 
-pub(super) fn nothing_owed(server: &TestServer) {
-    eventually("nothing is owed", || {
-        let status = server.at().get("/status");
-        (status["queued_tasks"] == 0 && status["pending_deliveries"] == 0).then_some(())
-    });
-}
-
 fn id(request: &Value) -> &str {
     request["id"].as_str().expect("an id")
 }
@@ -121,7 +114,7 @@ fn a_run_removes_itself_once_it_is_said_to_be_finished_and_the_next_of_its_name_
     assert!(text.contains("- Time to live: wanted until what it runs is finished. Then KubeOps opens the pull request that takes it back"), "{text}");
     merge(&server, &proposed);
     let request = server.at().settled(KEY, "merged");
-    nothing_owed(&server);
+    server.at().nothing_owed();
     let waiting = server.at().settled(KEY, "merged");
     assert_eq!((&waiting["runs"], &waiting["expires_at"], is_there(&server)), (&json!([]), &Value::Null, true));
     assert_eq!((&waiting["changes"]["ttl"], &waiting["changes"]["ttl_from"]), (&json!("0s"), &json!("finished")));
@@ -151,7 +144,7 @@ fn a_run_removes_itself_once_it_is_said_to_be_finished_and_the_next_of_its_name_
     let again = merged(&server, 2);
     assert_ne!(again["id"], request["id"]);
     say(&server, "Succeeded", &json!({ "cluster": "prod-eu", "said": "again" }));
-    nothing_owed(&server);
+    server.at().nothing_owed();
     let again = server.at().settled(KEY, "merged");
     assert_eq!((&again["runs"], &again["expires_at"]), (&json!([]), &Value::Null), "{again:#}");
     say(&server, "Succeeded", &json!({ "finishedAt": "2026-11-20T15:00:00Z" }));
@@ -171,7 +164,7 @@ fn what_runs_is_taken_back_at_github_by_itself_also_where_its_end_was_heard_befo
     let squashed = world.server.upstream.write("main", FILE, &world.server.upstream.show(FILE, &branch));
     world.github.person(1, |pull| (pull.state, pull.merged, pull.merged_as) = ("closed", true, Some(squashed.to_string())));
     say(&world.server, "Error", &json!({ "message": "the disk is full" }));
-    nothing_owed(&world.server);
+    world.server.at().nothing_owed();
     let open = world.server.at().settled(KEY, "proposed");
     assert_eq!(open["runs"], json!([]), "{open:#}");
 
@@ -207,7 +200,7 @@ fn another_run_is_none_of_its_business_and_what_is_said_twice_is_said_once() {
     }
     // What only begins or goes on is no end.
     assert_eq!(try_to_say(&server, "Running", &json!({})).expect("an answer").word(), "200 ignored");
-    nothing_owed(&server);
+    server.at().nothing_owed();
     let waiting = server.at().settled(KEY, "merged");
     assert_eq!((&waiting["runs"], &waiting["expires_at"]), (&json!([]), &Value::Null), "{waiting:#}");
     assert!(!messages(&waiting).iter().any(|line| line.contains("succeeded")), "{waiting:#}");
@@ -224,7 +217,7 @@ fn another_run_is_none_of_its_business_and_what_is_said_twice_is_said_once() {
     let said = messages(&expired).into_iter().filter(|line| line.starts_with("Job ")).count();
     assert_eq!((said, expired["runs"].as_array().map(Vec::len)), (1, Some(1)), "{expired:#}");
     assert_eq!((&expired["runs"][0]["outcome"], &expired["runs"][0]["message"]), (&json!("failed"), &json!("exit code 3")));
-    nothing_owed(&server);
+    server.at().nothing_owed();
     assert_eq!((server.at().all("/requests").len(), server.at().all("/pulls").len()), (2, 2));
 }
 
@@ -263,7 +256,7 @@ fn a_kill_between_the_end_of_a_run_and_what_takes_it_back_leaves_one_of_each() {
         let mut server = prepare(|text| text);
         server.run();
         let request = merged(&server, 1);
-        nothing_owed(&server);
+        server.at().nothing_owed();
         server.terminate();
         server.set("KUBEOPS_FAILPOINT", point).run();
         let _ = try_to_say(&server, "Succeeded", &json!({}));
@@ -271,7 +264,7 @@ fn a_kill_between_the_end_of_a_run_and_what_takes_it_back_leaves_one_of_each() {
         assert!(!status.success(), "{point}: it died, not ended: {status}");
         server.set("KUBEOPS_FAILPOINT", "").run();
         let expired = goes(&server, &request);
-        nothing_owed(&server);
+        server.at().nothing_owed();
         let lines = messages(&expired).into_iter().filter(|line| line.contains("succeeded")).count();
         assert_eq!((lines, server.at().all("/requests").len(), server.at().all("/pulls").len()), (1, 2, 2), "{point}: {expired:#}");
     }

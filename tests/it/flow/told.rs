@@ -48,10 +48,11 @@ fn comments(jira: &FakeJira) -> Vec<String> {
 
 /// Waits until so many comments are there and nothing is owed.
 pub(super) fn told(server: &TestServer, jira: &FakeJira, many: usize) -> Vec<String> {
-    eventually(&format!("{many} comments, and nothing owed"), || {
-        let comments = comments(jira);
-        (comments.len() == many && server.at().get("/status")["queued_tasks"] == 0).then_some(comments)
-    })
+    eventually(&format!("{many} comments"), || (comments(jira).len() == many).then_some(()));
+    server.at().nothing_owed();
+    let comments = comments(jira);
+    assert_eq!(comments.len(), many, "{comments:#?}");
+    comments
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn however_often_the_base_moves_and_the_change_is_planned_again_it_is_told_once(
         super::plan_again(&server, KEY);
         server.upstream.write("main", &format!("round-{round}.md"), "x\n");
     }
-    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+    server.at().nothing_owed();
     server.at().settled(KEY, "proposed");
     told(&server, &jira, 1);
 }

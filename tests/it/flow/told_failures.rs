@@ -16,10 +16,6 @@ fn heard(jira: &FakeJira, words: &str) -> Vec<String> {
     jira.issue(KEY).comments.iter().map(|comment| comment.body.to_string()).filter(|body| body.contains(words)).collect()
 }
 
-fn nothing_is_owed(server: &TestServer) {
-    eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
-}
-
 #[test]
 fn a_ticket_hears_once_for_each_try_that_github_refused_its_change_and_what_to_do_about_it() {
     let jira = FakeJira::cloud();
@@ -32,7 +28,7 @@ fn a_ticket_hears_once_for_each_try_that_github_refused_its_change_and_what_to_d
     let failed = world.ended(KEY, "failed");
     let id = failed["id"].as_str().expect("an id").to_owned();
     eventually("the ticket moved along", || (jira.issue(KEY).status == "In Progress").then_some(()));
-    nothing_is_owed(&world.server);
+    world.server.at().nothing_owed();
     let said = heard(&jira, "The change could not be made");
     assert_eq!((said.len(), jira.issue(KEY).comments.len()), (1, 1), "{said:#?}");
     let wanted =
@@ -45,7 +41,7 @@ fn a_ticket_hears_once_for_each_try_that_github_refused_its_change_and_what_to_d
     // Started again, nothing is told again; asked for again and refused again, in other words, that is told.
     world.server.terminate();
     world.server.run();
-    nothing_is_owed(&world.server);
+    world.server.at().nothing_owed();
     assert_eq!(jira.issue(KEY).comments.len(), 1);
     world.github.fail(Fault::Unprocessable);
     world.retried(KEY);
@@ -55,7 +51,7 @@ fn a_ticket_hears_once_for_each_try_that_github_refused_its_change_and_what_to_d
     world.retried(KEY);
     world.server.at().settled(KEY, "proposed");
     eventually("the pull request is told", || (heard(&jira, "A change is proposed").len() == 1).then_some(()));
-    nothing_is_owed(&world.server);
+    world.server.at().nothing_owed();
     assert_eq!((jira.issue(KEY).comments.len(), world.github.pulls().len()), (3, 1));
     assert_eq!(jira.take_violations(), Vec::<String>::new());
 }
@@ -101,7 +97,7 @@ fn what_a_ticket_refuses_stands_in_the_timeline_also_while_another_channel_fails
             assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
             eventually("it moved along", || (jira.issue(KEY).status == "Shipped").then_some(()));
             eventually("the receiver hears it", || (receiver.seen().len() == 2).then_some(()));
-            nothing_is_owed(&server);
+            server.at().nothing_owed();
             assert_eq!((receiver.seen().len(), heard(&jira, "A change is proposed").len()), (2, 1));
             assert_eq!(refusals(&server.at().settled(KEY, "proposed")).len(), 1);
         }

@@ -1,7 +1,7 @@
 //! Of all that delivery tools say, only what is about a request's own files in its own clusters says that it is in force, whichever
 //! tool says it and however; the ticket hears it.
 
-use super::applied::{listen, merged, nothing_owed, notification, tell_argocd};
+use super::applied::{listen, merged, notification, tell_argocd};
 use crate::support::fake_jira::FakeJira;
 use crate::support::server::{TestServer, call, eventually};
 use hmac::{Hmac, KeyInit, Mac};
@@ -30,7 +30,7 @@ fn says(server: &TestServer, application: &str, revision: &str, health: &str, de
 
 /// Nothing came of what was said.
 fn still(server: &TestServer, key: &str, state: &str) {
-    nothing_owed(server);
+    server.at().nothing_owed();
     server.at().settled(key, state);
 }
 
@@ -163,7 +163,7 @@ fn a_source_says_nothing_of_repositories_it_may_not_speak_of() {
     eventually("the resources are read again", || {
         tries += 1;
         says(&server, &format!("web-{tries}"), &tip, "Healthy", json!({ "name": "prod-eu" }), Value::Null);
-        nothing_owed(&server);
+        server.at().nothing_owed();
         let request = &server.at().requests_of("OPS-1")[0];
         (request["state"] == "applied").then_some(())
     });
@@ -296,6 +296,6 @@ fn a_ticket_hears_that_nobody_said_so_in_time_then_that_it_is_not_well_in_the_to
     says("info", "ReconciliationSucceeded");
     server.at().settled(key, "applied");
     heard("The change is in force");
-    nothing_owed(&server);
+    server.at().nothing_owed();
     assert_eq!(jira.take_violations(), Vec::<String>::new());
 }

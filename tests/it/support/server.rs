@@ -212,6 +212,18 @@ impl Connection {
         self.get(&format!("/requests/{id}"))
     }
 
+    /// Waits until every delivery is read and no task waits but for its hour. `/status` remembers for a second: it may not know yet what
+    /// was just told.
+    pub fn nothing_owed(&self) {
+        let is_owed = |task: &Value| ["waiting", "leased"].contains(&task["state"].as_str().unwrap_or_default()) && task["kind"] != "clock";
+        eventually("nothing is owed", || {
+            let read = self.all("/deliveries").iter().all(|delivery| delivery["state"] != "pending");
+            let requests = || self.all("/requests").into_iter().filter_map(|request| request["id"].as_str().map(str::to_owned));
+            let done = |id: String| !self.get(&format!("/requests/{id}"))["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(is_owed));
+            (read && requests().all(done)).then_some(())
+        });
+    }
+
     /// What a path outside the API answers.
     pub fn plain(&self, path: &str) -> Answered {
         call(self.address, "GET", path, &[], b"").expect("an answer")

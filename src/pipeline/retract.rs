@@ -9,7 +9,6 @@ use crate::automation::{MergedWhenWithdrawn, OpenWhenWithdrawn};
 use crate::failpoint;
 use crate::request::{Request, RequestKey, RevertCause, State};
 use crate::store::{PageQuery, RequestFilter, Settlement, StoreError, TakenBack};
-use crate::types::RequestId;
 
 /// Earlier requests of a key among which one that is merged is looked for.
 const EARLIER: u32 = 20;
@@ -18,7 +17,9 @@ impl Pipeline {
     /// Acts on what was taken back of a request.
     pub(super) async fn retract(&self, request: &Request) -> Result<Settlement, StepError> {
         if let Some(reverts) = request.steering.reverts.as_ref().filter(|_| request.state.is_merged()) {
-            return self.take_back_earlier(&reverts.request).await;
+            let (undone, taken_back) = (self.store.request(&reverts.request).await?, self.store.taken_back(&reverts.request).await?);
+            self.take_back_earlier(&undone, &taken_back).await?;
+            return Ok(outcome::nothing());
         }
         let taken_back = self.store.taken_back(&request.id).await?;
         let rules = self.rules.current();
@@ -37,23 +38,15 @@ impl Pipeline {
                 self.take_back_merged(request, &taken_back).await.map(|refused| refused.map_or_else(outcome::nothing, |why| kept(&why)))
             }
             // Asked for again when its change was in the base already: then that is the one to take back.
-            (state, _) if state.is_ended() && withdraw.spec.merged == MergedWhenWithdrawn::Revert => {
-                if let Some(merged) = self.merged_before(request).await? {
-                    self.take_back_merged(&merged, &taken_back).await?;
-                }
+            (state, _) if state.is_ended() => {
+                self.take_back_earlier(request, &taken_back).await?;
                 Ok(outcome::nothing())
             }
-            (state, _) if state.is_ended() => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Keep) => Ok(outcome::nothing()),
             (_, OpenWhenWithdrawn::Comment) if proposed => self.say(request, first).await,
             _ if request.members > 0 => self.take_out(request, &taken_back).await,
             _ => {
-                // Nobody wants either what an earlier one brought into the base: what took that back may have been given up for this one.
-                if withdraw.spec.merged == MergedWhenWithdrawn::Revert
-                    && let Some(merged) = self.merged_before(request).await?
-                {
-                    self.take_back_merged(&merged, &taken_back).await?;
-                }
+                self.take_back_earlier(request, &taken_back).await?;
                 Ok(outcome::taken_back(request.clone(), first, self.clock.as_ref()))
             }
         }
@@ -81,25 +74,29 @@ impl Pipeline {
         }
     }
 
-    /// Takes back what an earlier request of the same key changed, once the change of this one is taken back and the earlier shows again:
-    /// what was to take that back was given up when this one was asked for.
-    async fn take_back_earlier(&self, id: &RequestId) -> Result<Settlement, StepError> {
-        let (request, taken_back) = (self.store.request(id).await?, self.store.taken_back(id).await?);
+    /// Takes back what an earlier request of the same key brought into the base, where nothing of this one is there, or no longer: nobody
+    /// wants that either, and what was to take it back may have been given up when this one was asked for.
+    async fn take_back_earlier(&self, request: &Request, taken_back: &[TakenBack]) -> Result<(), StepError> {
+        if !taken_back.is_empty()
+            && self.reverts_merged(request)
+            && let Some(earlier) = self.merged_before(request).await?
+        {
+            self.take_back_merged(&earlier, taken_back).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the request's automation has a merged change taken back that is no longer wanted.
+    fn reverts_merged(&self, request: &Request) -> bool {
         let rules = self.rules.current();
         let withdraw = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.withdraw());
-        let reverts = withdraw.is_some_and(|withdraw| withdraw.spec.merged == MergedWhenWithdrawn::Revert) && !taken_back.is_empty();
-        if reverts && let Some(earlier) = self.merged_before(&request).await? {
-            self.take_back_merged(&earlier, &taken_back).await?;
-        }
-        Ok(outcome::nothing())
+        withdraw.is_some_and(|withdraw| withdraw.spec.merged == MergedWhenWithdrawn::Revert)
     }
 
     /// Gives up what takes back an earlier change of the same key, because what asked for that has come back and opened `request`; tells
     /// whether there was any.
     pub(super) async fn keep_what_is_wanted_again(&self, request: &Request) -> Result<bool, StepError> {
-        let rules = self.rules.current();
-        let withdraw = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.withdraw());
-        if withdraw.is_none_or(|withdraw| withdraw.spec.merged != MergedWhenWithdrawn::Revert) {
+        if !self.reverts_merged(request) {
             return Ok(false);
         }
         let Some(merged) = self.merged_before(request).await? else { return Ok(false) };

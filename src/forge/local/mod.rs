@@ -64,22 +64,21 @@ impl LocalForge {
     /// # Errors
     /// [`ForgeError::Outdated`] when it is something else by now, or others never cease to write.
     async fn edit(&self, mut record: LocalPull, change: impl Fn(&mut LocalPull) + Send + Sync) -> Result<LocalPull, ForgeError> {
-        for _ in 1..EDIT_TRIES {
+        let mut tries = 1;
+        loop {
             let mut wanted = record.clone();
             change(&mut wanted);
-            match self.update(wanted).await {
-                Err(ForgeError::Outdated { forge, number }) => {
-                    let now = self.record(number).await?;
-                    if (now.pull.state, &now.pull.head_commit) != (record.pull.state, &record.pull.head_commit) {
-                        return Err(ForgeError::Outdated { forge, number });
-                    }
-                    record = now;
-                }
-                written => return written,
+            let written = self.update(wanted).await;
+            if tries == EDIT_TRIES || !matches!(written, Err(ForgeError::Outdated { .. })) {
+                return written;
             }
+            let now = self.record(record.pull.number).await?;
+            if (now.pull.state, &now.pull.head_commit) != (record.pull.state, &record.pull.head_commit) {
+                return written;
+            }
+            record = now;
+            tries += 1;
         }
-        change(&mut record);
-        self.update(record).await
     }
 
     fn failed(&self, number: u64, error: RecordError) -> ForgeError {

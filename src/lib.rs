@@ -21,6 +21,7 @@ pub mod clock;
 pub mod secrets;
 pub mod sandbox;
 pub mod git;
+pub mod draft;
 pub mod forge;
 pub mod feedback;
 pub mod store;

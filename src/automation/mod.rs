@@ -2,6 +2,7 @@
 //! Pure. An automation decides that a request is wanted and with which values; what the change looks like is `plan`'s.
 //! It never fails on an event: what does not fit is "does not match", and can be explained.
 
+mod draft;
 mod feedback;
 mod matching;
 mod model;
@@ -13,6 +14,7 @@ mod withdraw;
 #[cfg(test)]
 mod tests;
 
+pub use draft::{AllowSpec, AnswerFormat, BudgetSpec, DayBudgetSpec, DraftSpec, ExampleSpec, ModelSpec, PriceSpec, Provider};
 pub use feedback::{FeedbackSpec, LabelsSpec, News, NewsSpec, TransitionSpec, TransitionWithSpec};
 pub use matching::{Automations, Considered};
 pub use model::{
@@ -71,6 +73,7 @@ impl Automation {
         let withdraw = Withdraw::compile(&spec, &mut errors);
         let issues = feedback::compile(&spec.feedback, &mut errors);
         errors.extend(storm::check(&spec));
+        errors.extend(draft::check(&spec));
         let parameters = Parameters::compile(&spec.parameters).map_err(|found| errors.extend(found)).ok();
         match (correlate, parameters) {
             (Some(correlate), Some(parameters)) if errors.is_empty() => Ok(Self { name, spec, when, correlate, group, withdraw, issues, parameters }),

@@ -1,5 +1,6 @@
 //! The `spec:` of a document of kind `Automation`, as its author writes it.
 
+use super::draft::DraftSpec;
 use super::feedback::FeedbackSpec;
 use super::seal::SealSpec;
 use super::storm::{DebounceSpec, GroupSpec, LimitsSpec};
@@ -53,6 +54,9 @@ pub struct AutomationSpec {
     /// Files and objects that go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<RemoveSpec>,
+    /// Has a language model draft the change, where no template and no edit fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<DraftSpec>,
     /// How long the change is wanted, such as `4h`, or CEL over `event` and `parameters` that gives that (`null`: for good); or that with how
     /// the time begins and ends. When it is over, the pull request that takes the change back is opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]

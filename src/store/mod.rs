@@ -4,6 +4,7 @@
 
 mod commands;
 mod cursor;
+mod drafts;
 mod feedback;
 pub mod inbox;
 pub mod lane;
@@ -16,6 +17,7 @@ mod tasks;
 mod trace;
 
 pub use commands::*;
+pub use drafts::*;
 pub use feedback::*;
 pub use queries::*;
 pub use records::*;

@@ -71,10 +71,10 @@ impl Recipe {
         let mut errors = Vec::new();
         let names: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
         let target = target::compile(&spec.target, &names, &mut errors);
-        if spec.render.is_empty() && spec.edit.is_empty() && spec.remove.is_empty() {
+        if spec.render.is_empty() && spec.edit.is_empty() && spec.remove.is_empty() && spec.draft.is_none() {
             errors.push(
-                SpecError::new("", "an automation changes something: it has `render`, `edit` or `remove`")
-                    .hint("render writes files from templates, edit changes fields of files there are, remove takes files and objects away"),
+                SpecError::new("", "an automation changes something: it has `render`, `edit`, `remove` or `draft`")
+                    .hint("render writes files from templates, edit changes fields of files there are, remove takes files and objects away, draft has a language model propose the change"),
             );
         }
         if spec.render.len() > MAX_RENDERED {

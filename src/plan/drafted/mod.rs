@@ -1,0 +1,11 @@
+//! What a language model answered, to a change: read strictly, applied to the base, and held against what its automation allows.
+//! Pure, and without trust: whatever the answer is, the change touches what `draft` allows or there is none. The gate of every other
+//! change (`validate`) comes after this one.
+
+mod answer;
+mod guard;
+mod violation;
+
+pub use answer::{Answer, AnswerError, Operation};
+pub use guard::Guard;
+pub use violation::Violation;

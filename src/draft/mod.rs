@@ -1,9 +1,13 @@
 //! Language models: a trait of our own over the providers, what is said to a model and how it answers.
 //! It decides nothing about a change: `plan::drafted` and `validate` do. No error and no log line above debug holds what was said.
 
+mod brief;
+mod conversation;
 mod error;
 mod exchange;
 
+pub use brief::{Beginning, brief};
+pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
 

@@ -1,6 +1,7 @@
 //! What a request's commit says and who stands on it: a function of request, repository and rules alone, so that the same
 //! request is the same commit again. Nothing here reads a clock or a base.
 
+use super::drafting::Answered;
 use super::planning::{self, Made, Stop, Wanted};
 use super::plans::wanted;
 use super::{InForce, Pipeline, StepError};
@@ -95,7 +96,13 @@ impl Pipeline {
             // A stack is made of members, some of which may have gone on in another request.
             return Ok(false);
         }
-        let wanted = Wanted { set: None, ..wanted(request) };
+        let answered = self.answered(rules, request)?;
+        let draft = match &answered {
+            Answered::Yes(draft) => Some(&draft.draft),
+            Answered::NotAsked => None,
+            Answered::No => return Ok(false),
+        };
+        let wanted = Wanted { set: None, draft, ..wanted(request) };
         let (parameters, target) = planning::resolve(rules, wanted)?;
         if request.repository.as_ref() != Some(&target.repository.name) {
             return Ok(false);

@@ -88,6 +88,17 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             settle(request, State::Rejected, message, cleanup, clock)
         }
         Planned::Postponed(postponed) => later(request, postponed, clock),
+        Planned::ToBeDrafted { parameters, repository } => {
+            let message = match request.state {
+                State::Accepted => "a language model drafts its change",
+                _ => "the base moved, and what was drafted does not fit it any more: a language model drafts it again",
+            };
+            request.parameters = Some(parameters);
+            request.repository = Some(repository);
+            let follow = follow_up(&request, TaskKind::Draft, &lane::draft(&request.id), clock);
+            let state = request.state;
+            settle(request, state, message.to_owned(), vec![follow], clock)
+        }
         Planned::Unchanged { parameters, repository, base, warnings } => {
             request.changes = None;
             request.parameters = Some(parameters);

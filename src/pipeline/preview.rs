@@ -68,7 +68,7 @@ pub fn preview(
     given: Option<&Map<String, Value>>,
     fetch: bool,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given, set: None, reverts: None }, if fetch { Base::Repository } else { Base::Nothing })
+    made(rules, Wanted { automation, event, given, set: None, reverts: None, draft: None }, if fetch { Base::Repository } else { Base::Nothing })
 }
 
 /// The same on a tree that is given.
@@ -82,7 +82,7 @@ pub fn preview_on(
     given: Option<&Map<String, Value>>,
     base: &dyn BaseTree,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given, set: None, reverts: None }, Base::Tree(base))
+    made(rules, Wanted { automation, event, given, set: None, reverts: None, draft: None }, Base::Tree(base))
 }
 
 /// What a preview is made on.

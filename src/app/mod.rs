@@ -359,6 +359,7 @@ fn start_worker(
 ) -> JoinHandle<Result<(), UpkeepEnded>> {
     let dispatcher = Arc::new(pipeline.dispatcher());
     let options = WorkerOptions {
+        drafts: crate::worker::DRAFTS_AT_ONCE,
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
         batch: BATCH,

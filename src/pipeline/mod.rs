@@ -178,7 +178,7 @@ impl Pipeline {
                 (TaskKind::Clock, _) => report.tell(place, self.look_at_the_clock(request).await),
                 (TaskKind::Command, _) => commanded.push((place, request)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
-                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
+                (TaskKind::Plan | TaskKind::Draft | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
                     report.tell(place, Ok(outcome::nothing()))
                 }
             }

@@ -6,6 +6,7 @@ mod forges;
 mod intake;
 mod inventory;
 mod lease_owner;
+mod models;
 mod operations;
 mod pulls;
 mod reconcile;
@@ -239,6 +240,7 @@ impl Shared {
         let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
+            models: Arc::new(models::ConfiguredModels),
             store,
             rules,
             mirrors,

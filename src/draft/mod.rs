@@ -5,11 +5,15 @@ mod brief;
 mod conversation;
 mod error;
 mod exchange;
+mod redact;
+mod words;
 
 pub use brief::{Beginning, brief};
 pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
+pub use redact::Redactor;
+pub use words::plain;
 
 /// A language model at a provider.
 #[async_trait::async_trait]

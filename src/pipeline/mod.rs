@@ -52,6 +52,7 @@ pub use body::{Trailer, evidence};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
 pub use error::StepError;
+pub use models::{ChosenModel, Models};
 pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
 pub use preview::{Preview, asked, preview, preview_asked, preview_on};
@@ -137,6 +138,8 @@ pub struct Pipeline {
     pub forges: Arc<dyn Forges>,
     /// The channels on which it is told what became of requests.
     pub channels: Arc<dyn Channels>,
+    /// The language models.
+    pub models: Arc<dyn Models>,
     /// The secrets.
     pub secrets: Arc<dyn SecretProvider>,
     /// Time.
@@ -166,6 +169,10 @@ impl Pipeline {
             match (claimed.task.kind, request.state) {
                 (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Planned | State::Proposed | State::Approved) => {
                     plans.push((place, request.clone()));
+                }
+                (TaskKind::Draft, State::Accepted | State::Planned | State::Proposed | State::Approved) => {
+                    let drafted = self.draft(request).await;
+                    report.tell(place, self.explained(drafted).await);
                 }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),

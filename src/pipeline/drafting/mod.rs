@@ -6,20 +6,20 @@ mod begin;
 mod bench;
 mod spend;
 
-use super::planning::{self, Draft as Drafting, Wanted};
-use super::plans::wanted;
-use super::{InForce, Pipeline, StepError, blocking, outcome};
-use crate::draft::{Brief, Conversation, ModelError, Next, Reply, Response, digest};
+pub(super) use spend::amount;
+
+use super::planning::Draft as Drafting;
+use super::{InForce, Pipeline, StepError, outcome};
+use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
 use crate::failpoint;
-use crate::inventory::Target;
 use crate::plan::Answer;
 use crate::request::{Drafted, Request, State};
-use crate::store::{self, Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
+use crate::store::{Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
 use crate::types::CommitSha;
 use crate::validate::Finding;
 use bench::Workbench;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,15 @@ pub(super) struct Outcome {
     /// Why there is no answer, in a sentence of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
+}
+
+/// What a draft was begun with, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// What the model is told.
+    pub(super) brief: Brief,
+    /// Who is asked, from the first turn to the last.
+    pub(super) model: ModelId,
 }
 
 /// Whether a model has answered.
@@ -75,6 +84,7 @@ struct Step<'a> {
     rules: Arc<InForce>,
     draft: Draft,
     turns: Vec<Turn>,
+    model: ModelId,
     conversation: Conversation,
 }
 
@@ -105,8 +115,9 @@ impl Pipeline {
             return Ok(self.gives_up(request, None, format!("it was drafted {MOST_DRAFTS} times already"), Vec::new()));
         };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let conversation = conversation(&draft, &turns)?;
-        let step = Step { request, rules, draft, turns, conversation };
+        let Begun { brief, model } = read(&draft.brief)?;
+        let conversation = conversation(brief, &turns)?;
+        let step = Step { request, rules, draft, turns, model, conversation };
         if let Some(reply) = step.conversation.unanswered().cloned() {
             return self.follow(step, reply).await;
         }
@@ -118,6 +129,11 @@ impl Pipeline {
             return self.fails(&step, format!("the model came to no answer within {}", spec.timeout), Vec::new());
         }
         let chosen = self.models.model(spec.model.as_ref())?;
+        if *chosen.model.id() != step.model {
+            // Another one is configured by now: it is not made to go on with what this one said.
+            let end = ended(&step, DraftState::Cancelled, &Outcome { message: Some("another model was configured".to_owned()), ..self.nothing(&step) })?;
+            return Ok(outcome::drafted_anew(&step.request.id, end));
+        }
         let budget = Budget {
             request: Limit { tokens: Some(spec.budget.tokens), micros: spec.budget.cost.map(spend::micros) },
             automation_day: spec
@@ -202,8 +218,9 @@ impl Pipeline {
                 Ok(outcome::drafted(step.request.clone(), end, message, self.clock.as_ref()))
             }
             Next::Declined { reason } => {
+                let reason = plain(&reason).replace('\n', " ");
                 let drafted = Drafted { explanation: reason.clone(), ..self.provenance(&step, None) };
-                let outcome = Outcome { drafted, answer: None, findings: Vec::new(), message: Some(reason.clone()) };
+                let outcome = Outcome { drafted, message: None, ..self.nothing(&step) };
                 let end = ended(&step, DraftState::Declined, &outcome)?;
                 Ok(outcome::draft_declined(step.request.clone(), end, &reason, self.clock.as_ref()))
             }
@@ -220,9 +237,14 @@ impl Pipeline {
 
     /// The draft is over without an answer.
     fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
-        let outcome = Outcome { drafted: self.provenance(step, None), answer: None, findings: findings.clone(), message: Some(message.clone()) };
+        let outcome = Outcome { findings: findings.clone(), message: Some(message.clone()), ..self.nothing(step) };
         let end = ended(step, DraftState::Refused, &outcome)?;
         Ok(self.gives_up(step.request, Some(end), message, findings))
+    }
+
+    /// What a draft comes to that has no answer.
+    fn nothing(&self, step: &Step<'_>) -> Outcome {
+        Outcome { drafted: self.provenance(step, None), answer: None, findings: Vec::new(), message: None }
     }
 
     fn gives_up(&self, request: &Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>) -> Settlement {
@@ -237,15 +259,14 @@ impl Pipeline {
     /// Everything that is known of where an answer comes from.
     fn provenance(&self, step: &Step<'_>, answer: Option<&Answer>) -> Drafted {
         let spec = step.rules.set.automations.get(&step.request.key.automation).and_then(|automation| automation.spec.draft.as_ref());
-        let chosen = self.models.model(spec.and_then(|spec| spec.model.as_ref())).ok();
+        let price = self.models.model(spec.and_then(|spec| spec.model.as_ref())).ok().and_then(|chosen| chosen.price);
         let replies = || step.conversation.turns.iter().map(|(reply, _)| reply);
         let refused: Vec<_> = step.conversation.refused().collect();
         let spent = spend::sum(&step.turns);
-        let id = chosen.as_ref().map(|chosen| chosen.model.id().clone());
         Drafted {
             number: step.draft.number,
-            provider: id.as_ref().map_or(crate::automation::Provider::Local, |id| id.provider),
-            model: id.map(|id| id.name).unwrap_or_default(),
+            provider: step.model.provider,
+            model: step.model.name.clone(),
             reported: replies().filter_map(|reply| reply.model.clone()).collect(),
             prompt: digest(step.conversation.brief.system.as_bytes()),
             context: digest(step.conversation.brief.task.as_bytes()),
@@ -254,8 +275,8 @@ impl Pipeline {
             refused: u32::try_from(refused.len()).unwrap_or(u32::MAX),
             broke: refused.iter().flat_map(|refused| refused.findings.iter().map(|finding| finding.rule.clone())).collect::<BTreeSet<_>>(),
             tokens: spent.tokens,
-            micros: chosen.and_then(|chosen| chosen.price).map(|_| spent.micros),
-            explanation: answer.map(|answer| answer.explanation.clone()).unwrap_or_default(),
+            micros: price.map(|_| spent.micros),
+            explanation: answer.map(|answer| plain(&answer.explanation)).unwrap_or_default(),
         }
     }
 
@@ -272,8 +293,7 @@ impl Pipeline {
 }
 
 /// The conversation as it was kept: of each turn the attempt that was answered.
-fn conversation(draft: &Draft, turns: &[Turn]) -> Result<Conversation, StepError> {
-    let brief: Brief = read(&draft.brief)?;
+fn conversation(brief: Brief, turns: &[Turn]) -> Result<Conversation, StepError> {
     let mut conversation = Conversation::new(brief);
     for turn in turns {
         let Some(reply) = &turn.reply else { continue };

@@ -8,6 +8,7 @@ mod drafted;
 #[cfg(test)]
 mod conflict_tests;
 mod hold;
+mod job;
 mod member;
 mod oscillation;
 mod remark;
@@ -20,6 +21,7 @@ pub use command::{Assignment, Command, CommandLine, MOST_COMMANDS, Mistake, USAG
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
 pub use drafted::Drafted;
 pub use hold::{HeldUp, Hold, Release, Window};
+pub use job::Job;
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use remark::{RemarkAddress, RemarkPlace};

@@ -136,6 +136,8 @@ CREATE UNIQUE INDEX requests_live ON requests (automation, correlation) WHERE li
 CREATE INDEX requests_ended ON requests (updated_at) WHERE live = 0;
 CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
+-- What operators asked a language model for in their own words.
+CREATE INDEX requests_jobs ON requests (seq) WHERE steering ->> '$.job' IS NOT NULL;
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
 CREATE INDEX requests_pull ON requests (pull_number, repository) WHERE pull_number IS NOT NULL;
 CREATE INDEX requests_former_pull ON requests (former_pull, repository) WHERE former_pull IS NOT NULL;

@@ -12,6 +12,8 @@ use std::fmt::Write as _;
 pub struct Beginning<'a> {
     /// What the automation's author wrote.
     pub spec: &'a DraftSpec,
+    /// What an operator asked for in their own words, and who that is.
+    pub goal: Option<(&'a str, &'a str)>,
     /// Where the change goes: the repository, the directory in it, the cluster.
     pub place: &'a str,
     /// The event, as JSON.
@@ -67,8 +69,12 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
         patterns => drop(writeln!(system, "- images: those that fit {}", patterns.join(", "))),
     }
     let mut task = format!("Task:\n{}\n\n", spec.instructions.trim());
+    if let Some((goal, by)) = beginning.goal {
+        let _ = writeln!(task, "The operator {by} asks for this, within what you may do:\n{}\n", goal.trim());
+    }
     if let Some(revision) = beginning.revision {
-        let _ = writeln!(task, "There is a draft already, and the files are as it left them. What is wanted of it now:\n{}", data("review", revision));
+        let _ =
+            writeln!(task, "There is a draft already, and the files are as it left them. What is wanted of it now:\n{}", data("review", revision));
     }
     let _ = writeln!(task, "What happened:\n{}", data("event", beginning.event));
     let _ = writeln!(task, "The values that were read from it:\n{}", data("parameters", beginning.parameters));
@@ -95,14 +101,19 @@ fn propose(spec: &DraftSpec, answer: &Value) -> Tool {
     let ways: Vec<&str> = formats
         .iter()
         .map(|format| match format {
-            AnswerFormat::Edit => "`edit` sets, merges, appends and removes fields of an object, named by path (`spec.template.spec.containers[name=api].image`)",
+            AnswerFormat::Edit => {
+                "`edit` sets, merges, appends and removes fields of an object, named by path (`spec.template.spec.containers[name=api].image`)"
+            }
             AnswerFormat::Replace => "`replace` puts a text in the place of one that stands in the file exactly once, copied to the byte",
             AnswerFormat::File => "`file` writes a whole new or small file, complete, nothing left out",
         })
         .collect();
     Tool {
         name: super::PROPOSE.to_owned(),
-        description: format!("Proposes the whole change. It is checked; then a person reviews it. Prefer the first of these that serves: {}. `remove` takes a file or an object away.", ways.join("; ")),
+        description: format!(
+            "Proposes the whole change. It is checked; then a person reviews it. Prefer the first of these that serves: {}. `remove` takes a file or an object away.",
+            ways.join("; ")
+        ),
         parameters: answer.clone(),
     }
 }

@@ -191,8 +191,14 @@ impl Conversation {
         }
         if reply.calls.is_empty() {
             let (why, say) = match reply.end {
-                End::Cut => ("the reply was cut off at the length it may have", "Your reply was cut off: it is longer than it may be. Answer with less: name fields and pieces of text instead of whole files."),
-                _ => ("the reply called nothing", "Nothing follows from text alone. Call propose_change with the change, or no_change with the reason why there is none."),
+                End::Cut => (
+                    "the reply was cut off at the length it may have",
+                    "Your reply was cut off: it is longer than it may be. Answer with less: name fields and pieces of text instead of whole files.",
+                ),
+                _ => (
+                    "the reply called nothing",
+                    "Nothing follows from text alone. Call propose_change with the change, or no_change with the reason why there is none.",
+                ),
             };
             response.refused = Some(no_answer(&reply.text, why));
             response.say = Some(say.to_owned());

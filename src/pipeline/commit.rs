@@ -8,7 +8,7 @@ use super::{InForce, Pipeline, StepError};
 use crate::git::{CommitMeta, GitError, Identity, Mirror, Signing};
 use crate::inventory::{AuthorSpec, Repository, Target};
 use crate::plan::{Inputs, PullText};
-use crate::request::Request;
+use crate::request::{Drafted, Request};
 use crate::types::{CommitSha, RequestId};
 use crate::validate::{Finding, Severity};
 use serde_json::{Map, Value};
@@ -29,6 +29,7 @@ pub(super) struct CommitFacts<'a> {
     pub(super) parameters: &'a Map<String, Value>,
     pub(super) text: &'a PullText,
     pub(super) summary: &'a [String],
+    pub(super) drafted: Option<&'a Drafted>,
 }
 
 /// Everything the commit says beside its files, not signed, and what a reviewer should know of it.
@@ -53,6 +54,7 @@ pub(super) fn commit_meta(rules: &InForce, wanted: Wanted<'_>, target: &Target, 
         request: facts.request.clone(),
         automation: wanted.automation.clone(),
         event: wanted.event.id.clone(),
+        drafted: facts.drafted.cloned(),
         co_authors,
         signed_off_by: repository.spec.signed_off_by,
         signing: None,
@@ -84,7 +86,7 @@ impl Pipeline {
         (mirror, base): (&Mirror, &CommitSha),
         (made, request, parameters): (&Made, &RequestId, &Map<String, Value>),
     ) -> Result<(CommitSha, Vec<Finding>), Stop> {
-        let facts = CommitFacts { request, parameters, text: &made.text, summary: &made.summary };
+        let facts = CommitFacts { request, parameters, text: &made.text, summary: &made.summary, drafted: made.drafted.as_ref() };
         let (mut meta, said) = commit_meta(rules, wanted, target, &facts)?;
         meta.signing = self.signing(&target.repository);
         Ok((mirror.commit(base, &made.change, &meta)?, said))

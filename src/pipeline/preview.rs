@@ -180,7 +180,7 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
     }
     // The request has no id yet: this one stands for it.
     let request = RequestId::from_parts(wanted.event.time, 0);
-    let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary };
+    let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary, drafted: made.drafted.as_ref() };
     let (meta, said) = commit_meta(&current, wanted, &target, &facts)?;
     preview.message = Some(commit_message(&meta, made.change.templates()));
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();

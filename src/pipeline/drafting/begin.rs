@@ -35,6 +35,7 @@ impl Pipeline {
         let (objects, files, passages) = (String::new(), Vec::new(), Vec::new());
         let brief = brief(&Beginning {
             spec,
+            goal: request.steering.job.as_deref().map(|job| (job.goal.as_str(), job.by.as_str())),
             place: &place(&target),
             event: &event,
             parameters: &values,

@@ -4,8 +4,10 @@
 
 mod begin;
 mod bench;
+mod log;
 mod spend;
 
+pub use log::{DraftLine, DraftLineKind};
 pub(super) use spend::amount;
 
 use super::planning::Draft as Drafting;
@@ -122,16 +124,20 @@ impl Pipeline {
             return self.follow(step, reply).await;
         }
         let asked = u32::try_from(step.conversation.turns.len()).unwrap_or(u32::MAX);
-        if asked >= spec.max_turns {
+        let job = request.steering.job.as_deref();
+        let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
+        let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
+        if asked >= most_turns {
             return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new());
         }
-        if self.clock.now().since(step.draft.begun_at) > spec.timeout.get() {
-            return self.fails(&step, format!("the model came to no answer within {}", spec.timeout), Vec::new());
+        if self.clock.now().since(step.draft.begun_at) > timeout.get() {
+            return self.fails(&step, format!("the model came to no answer within {timeout}"), Vec::new());
         }
         let chosen = self.models.model(spec.model.as_ref())?;
         if *chosen.model.id() != step.model {
             // Another one is configured by now: it is not made to go on with what this one said.
-            let end = ended(&step, DraftState::Cancelled, &Outcome { message: Some("another model was configured".to_owned()), ..self.nothing(&step) })?;
+            let end =
+                ended(&step, DraftState::Cancelled, &Outcome { message: Some("another model was configured".to_owned()), ..self.nothing(&step) })?;
             return Ok(outcome::drafted_anew(&step.request.id, end));
         }
         let budget = Budget {
@@ -144,7 +150,10 @@ impl Pipeline {
             day: chosen.per_day,
         };
         if budget.request.micros.or(budget.automation_day.micros).is_some() && chosen.price.is_none() {
-            let message = format!("the automation {} limits what its drafts cost, and nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE and LLM_OUTPUT_PRICE", request.key.automation);
+            let message = format!(
+                "the automation {} limits what its drafts cost, and nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE and LLM_OUTPUT_PRICE",
+                request.key.automation
+            );
             return Err(StepError::Permanent(message));
         }
         let exchange = step.conversation.exchange(chosen.max_tokens);
@@ -210,7 +219,8 @@ impl Pipeline {
                 Ok(outcome::goes_on(lane::draft(&step.request.id)))
             }
             Next::Answered(answer) => {
-                let answer: Answer = Answer::parse(&answer).map_err(|error| StepError::Bug(format!("an answer that passed cannot be read: {error}")))?;
+                let answer: Answer =
+                    Answer::parse(&answer).map_err(|error| StepError::Bug(format!("an answer that passed cannot be read: {error}")))?;
                 let drafted = self.provenance(&step, Some(&answer));
                 let message = spend::told(&drafted);
                 let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
@@ -292,6 +302,49 @@ impl Pipeline {
     }
 }
 
+/// A draft for people: where it stands, and what it came to so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DraftReport {
+    /// As it is kept.
+    pub draft: Draft,
+    /// Who is asked.
+    pub model: ModelId,
+    /// Calls of the model so far, those that were cut off among them.
+    pub turns: usize,
+    /// What they cost.
+    pub spent: Spend,
+    /// Where its answer comes from, once it is over.
+    pub drafted: Option<Drafted>,
+    /// Why there is no answer, once it is over without one.
+    pub message: Option<String>,
+    /// What was wrong with the last answer.
+    pub findings: Vec<Finding>,
+}
+
+impl DraftReport {
+    /// Reads what was kept.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(draft: Draft, turns: &[Turn]) -> Result<Self, StepError> {
+        let Begun { model, .. } = read(&draft.brief)?;
+        let outcome: Option<Outcome> = draft.outcome.as_ref().map(read).transpose()?;
+        let (drafted, message, findings) = match outcome {
+            Some(outcome) => (Some(outcome.drafted), outcome.message, outcome.findings),
+            None => (None, None, Vec::new()),
+        };
+        Ok(Self { model, turns: turns.len(), spent: spend::sum(turns), drafted, message, findings, draft })
+    }
+}
+
+/// Everything that was said in a draft, in order.
+///
+/// # Errors
+/// When what was kept cannot be read.
+pub fn draft_lines(draft: &Draft, turns: &[Turn]) -> Result<Vec<DraftLine>, StepError> {
+    log::lines(draft, turns)
+}
+
 /// The conversation as it was kept: of each turn the attempt that was answered.
 fn conversation(brief: Brief, turns: &[Turn]) -> Result<Conversation, StepError> {
     let mut conversation = Conversation::new(brief);
@@ -309,7 +362,12 @@ fn ended(step: &Step<'_>, state: DraftState, outcome: &Outcome) -> Result<DraftE
 
 /// What a draft that is over came to.
 pub(super) fn outcome_of(draft: &Draft) -> Result<Outcome, StepError> {
-    draft.outcome.as_ref().map(read).transpose()?.ok_or_else(|| StepError::Bug(format!("draft {} of {} is over and says nothing", draft.number, draft.request)))
+    draft
+        .outcome
+        .as_ref()
+        .map(read)
+        .transpose()?
+        .ok_or_else(|| StepError::Bug(format!("draft {} of {} is over and says nothing", draft.number, draft.request)))
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, StepError> {

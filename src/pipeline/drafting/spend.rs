@@ -60,9 +60,16 @@ pub(super) fn exhausted(whose: Purse, used: Spend, limit: Limit, worst: Spend) -
     };
     let over_tokens = limit.tokens.is_some_and(|limit| used.tokens.saturating_add(worst.tokens) > limit);
     match (over_tokens, limit.tokens, limit.micros) {
-        (true, Some(limit), _) => format!("{whose} does not allow another turn: {} of {limit} tokens are used, and it could take {}", used.tokens, worst.tokens),
+        (true, Some(limit), _) => {
+            format!("{whose} does not allow another turn: {} of {limit} tokens are used, and it could take {}", used.tokens, worst.tokens)
+        }
         (_, _, Some(limit)) => {
-            format!("{whose} does not allow another turn: {} of {} are used, and it could cost {}", amount(used.micros), amount(limit), amount(worst.micros))
+            format!(
+                "{whose} does not allow another turn: {} of {} are used, and it could cost {}",
+                amount(used.micros),
+                amount(limit),
+                amount(worst.micros)
+            )
         }
         _ => format!("{whose} does not allow another turn"),
     }

@@ -116,7 +116,7 @@ impl Recipe {
 
     /// Whether it changes files that are there, so that it has no meaning without the repository.
     pub fn needs_base(&self) -> bool {
-        !self.edits.is_empty() || !self.removals.is_empty()
+        !self.edits.is_empty() || !self.removals.is_empty() || self.guard.is_some()
     }
 
     /// The limits of a model that drafts the change; none where it is made without one.

@@ -1,11 +1,18 @@
 //! Language models: a trait of our own over the providers, what is said to a model and how it answers.
 //! It decides nothing about a change: `plan::drafted` and `validate` do. No error and no log line above debug holds what was said.
 
+mod cassette;
 mod error;
 mod exchange;
+mod http;
+mod measure;
+mod provider;
+mod wire;
 
+pub use cassette::{Recording, Replaying, Scrub};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
+pub use provider::{KeySource, ModelSettings, provider};
 
 /// A language model at a provider.
 #[async_trait::async_trait]

@@ -6,6 +6,7 @@ mod forges;
 mod intake;
 mod inventory;
 mod lease_owner;
+mod models;
 mod operations;
 mod pulls;
 mod reconcile;
@@ -14,6 +15,7 @@ pub mod resources_dir;
 mod sealing;
 mod vital;
 
+pub use models::ConfiguredModels;
 pub use reload::{Places, Reloader};
 
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};

@@ -15,6 +15,7 @@ pub mod resources_dir;
 mod sealing;
 mod vital;
 
+pub use models::ConfiguredModels;
 pub use reload::{Places, Reloader};
 
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
@@ -238,9 +239,10 @@ impl Shared {
         // A page that came by https shows no picture that does not.
         let pictures = settings.public_url.as_ref().filter(|url| url.as_str().starts_with("https://")).map(|url| format!("{}/icons", url.as_str()));
         let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
+        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock));
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
-            models: Arc::new(models::ConfiguredModels),
+            models: Arc::new(models),
             store,
             rules,
             mirrors,

@@ -1,27 +1,28 @@
-//! Where the pipeline gets language models from.
+//! Which model drafts, as far as the flow knows it.
 
 use crate::automation::{ModelSpec, PriceSpec};
 use crate::draft::{Model, ModelError};
 use crate::store::Limit;
 use std::sync::Arc;
 
-/// Gives the language models that are configured.
+/// Gives the models that draft.
 pub trait Models: Send + Sync + 'static {
-    /// The model an automation asks for; without a wish that of the settings.
+    /// The model of an automation's `draft.model`, and in whatever that does not say, of the settings.
     ///
     /// # Errors
-    /// When none is configured, or what it needs is missing.
+    /// [`ModelError::NotConfigured`] when neither names one, or it cannot be called.
     fn model(&self, wanted: Option<&ModelSpec>) -> Result<ChosenModel, ModelError>;
 }
 
-/// A model, and what is to be known to use it.
+/// A model that drafts, and what it may use.
+#[derive(Clone)]
 pub struct ChosenModel {
     /// The model.
     pub model: Arc<dyn Model>,
     /// Tokens one answer may have.
     pub max_tokens: u32,
-    /// What it costs, where that is known.
+    /// What it costs; none when nobody said.
     pub price: Option<PriceSpec>,
-    /// What may be used of all models in a day (UTC).
+    /// What everything may use in a day (UTC).
     pub per_day: Limit,
 }

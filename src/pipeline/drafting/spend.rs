@@ -5,8 +5,8 @@ use crate::draft::{Exchange, Reply, Usage};
 use crate::request::Drafted;
 use crate::store::{Limit, Purse, Spend, Turn};
 
-/// Bytes of text that one token stands for at the very most: a provider that says less was used is not believed.
-const BYTES_OF_A_TOKEN: u64 = 64;
+/// A provider that says less was used than this part of the most is not believed: no token stands for so much text.
+const LEAST_PART: u64 = 64;
 
 /// Millionths of an amount.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are bounded, and none is below 0")]
@@ -14,16 +14,16 @@ pub(super) fn micros(amount: f64) -> u64 {
     (amount * 1_000_000.0).ceil() as u64
 }
 
-/// The most a call can cost: no token stands for less than a byte of what is sent.
+/// The most a call can cost.
 pub(super) fn most(exchange: &Exchange, price: Option<PriceSpec>) -> Spend {
-    priced(Usage { input: sent(exchange), output: u64::from(exchange.max_tokens) }, price)
+    priced(Usage { input: exchange.most_tokens(), output: u64::from(exchange.max_tokens) }, price)
 }
 
 /// What a call did cost. A provider that says nothing, or what cannot be, is reckoned at the most.
 pub(super) fn actual(reply: &Reply, exchange: &Exchange, worst: Spend, price: Option<PriceSpec>) -> Spend {
     let answered = u64::try_from(serde_json::to_vec(&(&reply.text, &reply.calls)).map_or(0, |bytes| bytes.len())).unwrap_or(u64::MAX);
     match reply.usage {
-        Some(usage) if usage.input >= sent(exchange) / BYTES_OF_A_TOKEN && usage.output >= answered / BYTES_OF_A_TOKEN => priced(usage, price),
+        Some(usage) if usage.input >= exchange.most_tokens() / LEAST_PART && usage.output >= answered / LEAST_PART => priced(usage, price),
         Some(usage) => {
             let claimed = priced(usage, price);
             Spend { tokens: worst.tokens.max(claimed.tokens), micros: worst.micros.max(claimed.micros) }
@@ -38,10 +38,6 @@ pub(super) fn sum(turns: &[Turn]) -> Spend {
         tokens: sum.tokens.saturating_add(spent.tokens),
         micros: sum.micros.saturating_add(spent.micros),
     })
-}
-
-fn sent(exchange: &Exchange) -> u64 {
-    u64::try_from(serde_json::to_vec(exchange).map_or(0, |bytes| bytes.len())).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "rounded up; no bill is that high")]

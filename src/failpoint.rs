@@ -10,6 +10,7 @@ pub const ALL: &[&str] = &[
     "plan.fetched",
     "plan.committed",
     "plan.settling",
+    "draft.settling",
     "propose.pushed",
     "propose.going-on",
     "propose.opened",

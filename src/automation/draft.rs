@@ -40,6 +40,9 @@ pub struct DraftSpec {
     /// The Markdown files it may search for how things are done here: globs as in `read`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runbooks: Vec<String>,
+    /// Whether operators may have it draft what they ask for in their own words: `kubeops jobs start`, `POST /api/v1/jobs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub jobs: bool,
     /// In which ways it may answer; without them in every way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formats: Vec<AnswerFormat>,

@@ -1,28 +1,27 @@
-//! Which model drafts, as far as the flow knows it.
+//! Where the pipeline gets language models from.
 
 use crate::automation::{ModelSpec, PriceSpec};
 use crate::draft::{Model, ModelError};
 use crate::store::Limit;
 use std::sync::Arc;
 
-/// Gives the models that draft.
+/// Gives the language models that are configured.
 pub trait Models: Send + Sync + 'static {
-    /// The model of an automation's `draft.model`, and in whatever that does not say, of the settings.
+    /// The model an automation asks for; without a wish that of the settings.
     ///
     /// # Errors
-    /// [`ModelError::NotConfigured`] when neither names one, or it cannot be called.
+    /// When none is configured, or what it needs is missing.
     fn model(&self, wanted: Option<&ModelSpec>) -> Result<ChosenModel, ModelError>;
 }
 
-/// A model that drafts, and what it may use.
-#[derive(Clone)]
+/// A model, and what is to be known to use it.
 pub struct ChosenModel {
     /// The model.
     pub model: Arc<dyn Model>,
     /// Tokens one answer may have.
     pub max_tokens: u32,
-    /// What it costs; none when nobody said.
+    /// What it costs, where that is known.
     pub price: Option<PriceSpec>,
-    /// What everything may use in a day (UTC).
+    /// What may be used of all models in a day (UTC).
     pub per_day: Limit,
 }

@@ -66,6 +66,16 @@ pub enum Operation {
     },
 }
 
+impl Answer {
+    /// Reads what a model gave.
+    ///
+    /// # Errors
+    /// A sentence with the place.
+    pub fn parse(value: &Value) -> Result<Self, AnswerError> {
+        Self::deserialize(value).map_err(|error| AnswerError(error.to_string()))
+    }
+}
+
 /// Why an answer is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

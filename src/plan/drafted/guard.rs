@@ -3,7 +3,7 @@
 use super::{Answer, Violation};
 use crate::automation::DraftSpec;
 use crate::inventory::Target;
-use crate::plan::{BaseTree, ChangeSet, TreeError};
+use crate::plan::{BaseTree, ChangeSet, Changed, TreeError};
 use crate::types::SpecError;
 
 /// What a model may read and change for an automation.
@@ -22,6 +22,29 @@ impl Guard {
     /// Whether the model may read the file, named from the repository's root.
     pub fn may_read(&self, _target: &Target, _path: &str) -> bool {
         false
+    }
+
+    /// JSON Schema of an answer.
+    pub fn answer_schema(&self) -> serde_json::Value {
+        schemars::schema_for!(Answer).into()
+    }
+
+    /// The change that answers make one after the other, each on what those before left.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn change_of_all(&self, answers: &[Answer], target: &Target, base: &dyn BaseTree) -> Result<Result<ChangeSet, Vec<Violation>>, TreeError> {
+        let mut whole = ChangeSet::default();
+        for answer in answers {
+            let tree = Changed::new(base, &whole);
+            let next = match self.change(answer, target, &tree)? {
+                Ok(next) => next,
+                Err(violations) => return Ok(Err(violations)),
+            };
+            whole.files.extend(next.files);
+            whole.notes.extend(next.notes);
+        }
+        Ok(Ok(whole))
     }
 
     /// The change an answer makes on `base`.

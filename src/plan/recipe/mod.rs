@@ -17,7 +17,7 @@ pub use ttl::{LONGEST_LIFETIME, Lifetime};
 
 use super::co_authors::CoAuthors;
 use super::staged::Staged;
-use super::{BaseTree, ChangeSet, PlanError, Sealer};
+use super::{BaseTree, ChangeSet, Guard, PlanError, Sealer};
 use crate::automation::{AutomationSpec, IfExists};
 use crate::event::Event;
 use crate::expression::Scope;
@@ -48,6 +48,7 @@ pub struct Recipe {
     ttl: Option<Ttl>,
     pull: PullTexts,
     co_authors: CoAuthors,
+    guard: Option<Guard>,
 }
 
 /// What a change is made from.
@@ -96,6 +97,7 @@ impl Recipe {
         }
         let pull = pull::compile(&spec.pull_request, &names, &mut errors);
         let co_authors = CoAuthors::compile(&spec.commit, &mut errors);
+        let guard = spec.draft.as_ref().and_then(|draft| Guard::compile(draft).map_err(|found| errors.extend(found)).ok());
         match (target, pull) {
             (Some(target), Some(pull)) if errors.is_empty() => Ok(Self {
                 catalogue: Arc::clone(catalogue),
@@ -106,6 +108,7 @@ impl Recipe {
                 ttl,
                 pull,
                 co_authors,
+                guard,
             }),
             _ => Err(errors),
         }
@@ -113,7 +116,12 @@ impl Recipe {
 
     /// Whether it changes files that are there, so that it has no meaning without the repository.
     pub fn needs_base(&self) -> bool {
-        !self.edits.is_empty() || !self.removals.is_empty()
+        !self.edits.is_empty() || !self.removals.is_empty() || self.guard.is_some()
+    }
+
+    /// The limits of a model that drafts the change; none where it is made without one.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     /// Whether it seals values.

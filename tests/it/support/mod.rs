@@ -4,6 +4,7 @@ pub mod adf;
 pub mod controller;
 pub mod fake_github;
 pub mod fake_jira;
+pub mod fake_llm;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;

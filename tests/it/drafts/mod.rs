@@ -1,0 +1,3 @@
+//! Drafts by a language model.
+
+mod models;

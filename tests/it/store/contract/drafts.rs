@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The first midnight (UTC) behind `at(0)`, in seconds.
-const MIDNIGHT: i64 = 51_200;
+const MIDNIGHT: i64 = 46_400;
 
-fn draft(request: &RequestId, number: u32) -> Draft {
+pub fn draft(request: &RequestId, number: u32) -> Draft {
     Draft {
         request: request.clone(),
         number,

@@ -1,7 +1,7 @@
 //! How an automation's change is made: its target, files, edits and pull request, compiled once at load.
 
 mod amounts;
-mod edits;
+pub(super) mod edits;
 mod files;
 mod identity;
 mod kept_text;
@@ -16,6 +16,7 @@ pub use pull::PullText;
 pub use ttl::{LONGEST_LIFETIME, Lifetime};
 
 use super::co_authors::CoAuthors;
+use super::drafted::Guard;
 use super::staged::Staged;
 use super::{BaseTree, ChangeSet, PlanError, Sealer};
 use crate::automation::{AutomationSpec, IfExists};
@@ -45,6 +46,7 @@ pub struct Recipe {
     steps: Vec<Step>,
     edits: Vec<Edit>,
     removals: Vec<Removal>,
+    guard: Option<Guard>,
     ttl: Option<Ttl>,
     pull: PullTexts,
     co_authors: CoAuthors,
@@ -87,6 +89,7 @@ impl Recipe {
         let rendered: Vec<&str> = spec.render.iter().map(|step| step.path.as_str()).collect();
         let edits = edits::compile(&spec.edit, &rendered, &names, &mut errors);
         let removals = removals::compile(&spec.remove, &rendered, &names, &mut errors);
+        let guard = spec.draft.as_ref().and_then(|draft| Guard::compile(draft).map_err(|wrong| errors.extend(wrong)).ok());
         let ttl = ttl::compile(spec.ttl.as_ref(), &names, &mut errors);
         if spec.ttl.is_some() && spec.group.is_some() {
             errors.push(
@@ -103,6 +106,7 @@ impl Recipe {
                 steps: steps.into_iter().flatten().collect(),
                 edits,
                 removals,
+                guard,
                 ttl,
                 pull,
                 co_authors,
@@ -113,7 +117,12 @@ impl Recipe {
 
     /// Whether it changes files that are there, so that it has no meaning without the repository.
     pub fn needs_base(&self) -> bool {
-        !self.edits.is_empty() || !self.removals.is_empty()
+        !self.edits.is_empty() || !self.removals.is_empty() || self.guard.is_some()
+    }
+
+    /// What a language model may read and change, where one drafts the change.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     /// Whether it seals values.

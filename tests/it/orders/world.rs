@@ -3,8 +3,9 @@
 use super::forge::Memory;
 use super::hand::Hand;
 use super::settings;
-use kubeops::app::resources_dir;
+use kubeops::app::{ConfiguredModels, resources_dir};
 use kubeops::clock::Clock as _;
+use kubeops::config::Settings;
 use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
@@ -82,7 +83,10 @@ impl World {
         let rules = Arc::new(Rules::new(in_force(&format!("file://{}", upstream.display()), clock.now())));
         let forge = Arc::new(Memory::new(upstream, Arc::clone(&clock)));
         let mirrors = Mirrors::new(directory.path().join("mirrors"), Arc::new(Libgit2::new(Limits::default()))).expect("mirrors");
+        let language_models = Settings::from_env(&|_| None).expect("the defaults").language_models;
+        let models = ConfiguredModels::new(language_models, Arc::new(EnvironmentSecrets), Arc::clone(&clock) as _);
         let pipeline = Arc::new(Pipeline {
+            models: Arc::new(models),
             store: Arc::clone(&store),
             rules: Arc::clone(&rules),
             mirrors: Arc::new(mirrors),

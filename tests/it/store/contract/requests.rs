@@ -102,6 +102,7 @@ fn changes(files: &[&str]) -> Changes {
         applied_within: Some("30m".parse().expect("a duration")),
         place: Some(Place { cluster: Some(parsed("prod")), path: parsed("clusters/prod") }),
         clusters: [parsed("prod-eu")].into(),
+        drafted: None,
     }
 }
 

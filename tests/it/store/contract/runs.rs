@@ -52,6 +52,7 @@ async fn adds(store: &dyn Store, correlation: &str, object: ObjectRef, second: i
         applied_within: None,
         place: None,
         clusters: Default::default(),
+        drafted: None,
     });
     store.update_request(&request, &RequestUpdate::default(), at(second)).await.expect("planned");
     id

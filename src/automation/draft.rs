@@ -67,8 +67,9 @@ pub struct DraftSpec {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AllowSpec {
-    /// The kinds, as `Deployment` or, of one API group alone, `Ingress.networking.k8s.io`. `*` stands for all but those that give rights,
-    /// hold secrets or steer a delivery tool, which are named or refused.
+    /// The kinds, as `Deployment` or, of one API group alone, `Ingress.networking.k8s.io` (`Service.core` for the group without a name).
+    /// `*` stands for all but those that live in no namespace, give rights, hold secrets or steer a delivery tool, which are named or
+    /// refused. `none` stands for documents that are no objects, such as the values of a Helm chart.
     pub kinds: Vec<String>,
     /// The fields of an object there is that may change, each with everything below it: `spec.replicas`, `spec.template.spec.containers[*].resources`,
     /// `metadata.labels.*`. Without them none may change.
@@ -97,6 +98,15 @@ pub enum AnswerFormat {
 impl AnswerFormat {
     /// Every format.
     pub const ALL: [Self; 3] = [Self::Edit, Self::Replace, Self::File];
+
+    /// The word used in documents and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edit => "edit",
+            Self::Replace => "replace",
+            Self::File => "file",
+        }
+    }
 }
 
 /// What the drafts of an automation may cost. Each call is reckoned at the most it can cost before it is made, and at what it did cost

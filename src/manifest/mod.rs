@@ -18,6 +18,7 @@ mod patch;
 mod plain;
 mod positions;
 mod scalar;
+mod shorthand;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -31,6 +32,7 @@ pub use image::{image_pattern, split_image, transformed_image, whole_pattern};
 pub(crate) use keyed::shown_path;
 pub use kustomization::{KUSTOMIZATION_NAMES, Kustomization, Patch, PatchContent, is_kustomization, reference_from, resolve_reference};
 pub use mentions::Mentions;
+pub(crate) use object::CLUSTER_SCOPED;
 pub use object::{IdentityError, ObjectRef, flatten};
 pub use patch::{PatchError, Room, json_patch, strategic_merge};
 pub use plain::Scalar;

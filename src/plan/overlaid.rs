@@ -46,6 +46,8 @@ pub struct Overlays {
     pub covered: BTreeSet<ManifestPath>,
     /// What was left out.
     pub left_out: BTreeSet<LeftOut>,
+    /// What was left out before the change as well.
+    pub left_out_before: BTreeSet<LeftOut>,
     /// Overlays with the files of which something could not be followed to its end there; such a file may be in `covered` as well, and
     /// is judged as it is written then.
     pub partial: BTreeSet<(String, ManifestPath)>,
@@ -125,6 +127,7 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
     before.ways = before.staged.ways(&entries)?;
     after.ways = after.staged.ways(&entries)?;
 
+    before.leave_depths_out();
     after.leave_depths_out();
 
     let mut changed = Changed { files, known: HashMap::new() };
@@ -140,10 +143,12 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
         }
         affected.insert((chain.clone(), file.clone()));
         if file.is_none() {
-            for path in chain {
-                after.staged.note_unknown_objects(path, &mut after.passage)?;
+            for side in [&mut before, &mut after] {
+                for path in chain {
+                    side.staged.note_unknown_objects(path, &mut side.passage)?;
+                }
+                side.leave_out(chain);
             }
-            after.leave_out(chain);
         }
     }
     let wanted: Vec<&ManifestPath> = affected.iter().filter_map(|(_, file)| file.as_ref()).collect();
@@ -163,7 +168,14 @@ pub fn overlaid(base: &dyn BaseTree, files: &BTreeMap<ManifestPath, FileChange>,
             covered.insert(path.clone());
         }
     }
-    Ok(Overlays { before: before_made, after: after_made, covered, left_out: after.left_out, partial: after.partial })
+    Ok(Overlays {
+        before: before_made,
+        after: after_made,
+        covered,
+        left_out: after.left_out,
+        left_out_before: before.left_out,
+        partial: after.partial,
+    })
 }
 
 /// Whether a kustomization stands at or above a file, before the change or after it: Kustomize reads nothing that lies elsewhere.

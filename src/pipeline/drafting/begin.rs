@@ -5,6 +5,7 @@ use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::{Begun, kept};
 use crate::draft::{Beginning, brief};
+use crate::plan::Answer;
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl Pipeline {
             files: &files,
             passages: &passages,
             revision: None,
-            answer: &guard.answer_schema(),
+            answer: &Answer::schema(guard.formats()),
             tools: Vec::new(),
             salt: &salt,
         });

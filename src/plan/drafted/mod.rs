@@ -3,8 +3,24 @@
 //! change (`validate`) comes after this one.
 
 mod answer;
+mod apply;
+mod built;
+mod compare;
+mod elided;
+mod fields;
 mod guard;
+mod hidden;
+mod images;
+mod judge;
+mod kinds;
+mod limits;
+mod objects;
+mod reach;
+mod replace;
+mod texts;
 mod violation;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, AnswerError, Operation};
 pub use guard::Guard;

@@ -1,5 +1,9 @@
 //! What an automation changes in files there are.
 
+mod literal;
+
+pub(in crate::plan) use literal::{Beyond, LiteralEdit, Literals};
+
 use super::amounts::{self, Growth, How};
 use super::texts::{check_path, compile_text, compile_value, filled, text};
 use super::{identity, kept_text};
@@ -39,13 +43,19 @@ struct Operation {
 
 enum Action {
     /// It gets the value; `null` leaves it as it is.
-    Set(Expression),
+    Set(Given),
     Grow(Box<Growth>),
-    Merge(Expression),
-    Append(Expression),
+    Merge(Given),
+    Append(Given),
     /// The element, and the field by which elements are told apart.
-    Ensure(Expression, Option<String>),
+    Ensure(Given, Option<String>),
     Remove,
+}
+
+/// A value as an author writes it, or as it is.
+enum Given {
+    Computed(Expression),
+    Literal(Value),
 }
 
 impl Action {
@@ -140,8 +150,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn value(&mut self, source: &str, place: &str) -> Option<Expression> {
-        compile_value(source, place, self.names, self.errors)
+    fn value(&mut self, source: &str, place: &str) -> Option<Given> {
+        compile_value(source, place, self.names, self.errors).map(Given::Computed)
     }
 
     fn add(&mut self, field: &str, place: &str, action: impl FnOnce(&mut Self, &str) -> Option<Action>) {
@@ -242,20 +252,25 @@ pub(super) fn apply(edits: &[Edit], context: &Variables<'_>, scope: &Scope<'_>, 
         let (file, object) = edit.place.fill(context, target, "edit")?;
         for operation in &edit.operations {
             let field = operation.field.fill(context)?;
-            let (aim, found) = match (&file, &object) {
-                (Some(path), object) => (Aim::Field { path: path.clone(), object: object.clone(), field: field.clone() }, None),
-                (None, Some(object)) => aim_of(object, &field, staged)?,
-                (None, None) => continue,
-            };
-            let before = identity::of(staged, &aim);
-            let wanted = operation.action.perform(Place { aim: &aim, found: found.as_ref(), field: &field }, scope, staged)?;
-            identity::compare(&aim, &field, &before, staged)?;
-            if let (Some(found), Some(wanted)) = (&found, &wanted) {
-                staged.require_built(found, &field, wanted)?;
-            }
+            let Some((aim, found)) = aimed(file.as_ref(), object.as_ref(), &field, staged)? else { continue };
+            operation.action.act(Place { aim: &aim, found: found.as_ref(), field: &field }, scope, staged)?;
         }
     }
     Ok(())
+}
+
+/// What decides a field of a file's object, or of an object that is looked for.
+fn aimed(
+    file: Option<&ManifestPath>,
+    object: Option<&ObjectAddress>,
+    field: &FieldPath,
+    staged: &mut Staged<'_>,
+) -> Result<Option<(Aim, Option<Found>)>, PlanError> {
+    Ok(match (file, object) {
+        (Some(path), object) => Some((Aim::Field { path: path.clone(), object: object.cloned(), field: field.clone() }, None)),
+        (None, Some(object)) => Some(aim_of(object, field, staged)?),
+        (None, None) => None,
+    })
 }
 
 /// What decides a field of an object that is looked for.
@@ -279,13 +294,27 @@ struct Place<'p> {
 }
 
 impl Action {
+    /// Does it, and sees that nothing becomes another object and that the overlays build what was asked for.
+    fn act(&self, place: Place<'_>, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<(), PlanError> {
+        let before = identity::of(staged, place.aim);
+        let wanted = self.perform(place, scope, staged)?;
+        identity::compare(place.aim, place.field, &before, staged)?;
+        if let (Some(found), Some(wanted)) = (place.found, &wanted) {
+            staged.require_built(found, place.field, wanted)?;
+        }
+        Ok(())
+    }
+
     /// Does it, and tells what the field is to be then; none where nothing was asked for.
     fn perform(&self, place: Place<'_>, scope: &Scope<'_>, staged: &mut Staged<'_>) -> Result<Option<Wanted>, PlanError> {
         let Place { aim, found, field } = place;
-        let value = |expression: &Expression| evaluate(expression, self.verb(), field, scope);
+        let value = |given: &Given| match given {
+            Given::Computed(expression) => evaluate(expression, self.verb(), field, scope),
+            Given::Literal(value) => Ok(whole(value.clone())),
+        };
         let wanted = match self {
-            Self::Set(expression) => {
-                let value = value(expression)?;
+            Self::Set(given) => {
+                let value = value(given)?;
                 if value.is_null() {
                     return Ok(None);
                 }
@@ -303,8 +332,8 @@ impl Action {
                 staged.set(aim, &grown)?;
                 Wanted::Value(grown)
             }
-            Self::Merge(expression) => {
-                let value = value(expression)?;
+            Self::Merge(given) => {
+                let value = value(given)?;
                 if !value.is_object() {
                     return Err(failed(aim.path(), format!("what is merged into `{field}` is no mapping")));
                 }
@@ -312,13 +341,13 @@ impl Action {
                 staged.modify(aim, "merge", &mut |editor, object, field| editor.merge(object, field, &value))?;
                 Wanted::Value(value)
             }
-            Self::Append(expression) => {
-                let value = value(expression)?;
+            Self::Append(given) => {
+                let value = value(given)?;
                 staged.modify(aim, "append", &mut |editor, object, field| editor.append(object, field, &value))?;
                 Wanted::Element(value)
             }
-            Self::Ensure(expression, key) => {
-                let value = kept_text::of_element(staged, aim, field, value(expression)?, key.as_deref());
+            Self::Ensure(given, key) => {
+                let value = kept_text::of_element(staged, aim, field, value(given)?, key.as_deref());
                 staged.modify(aim, "ensure", &mut |editor, object, field| editor.ensure(object, field, &value, key.as_deref()))?;
                 Wanted::Element(value)
             }

@@ -1,7 +1,7 @@
 //! How an automation's change is made: its target, files, edits and pull request, compiled once at load.
 
 mod amounts;
-mod edits;
+pub(super) mod edits;
 mod files;
 mod identity;
 mod kept_text;
@@ -16,8 +16,9 @@ pub use pull::PullText;
 pub use ttl::{LONGEST_LIFETIME, Lifetime};
 
 use super::co_authors::CoAuthors;
+use super::drafted::Guard;
 use super::staged::Staged;
-use super::{BaseTree, ChangeSet, Guard, PlanError, Sealer};
+use super::{BaseTree, ChangeSet, PlanError, Sealer};
 use crate::automation::{AutomationSpec, IfExists};
 use crate::event::Event;
 use crate::expression::Scope;
@@ -45,10 +46,10 @@ pub struct Recipe {
     steps: Vec<Step>,
     edits: Vec<Edit>,
     removals: Vec<Removal>,
+    guard: Option<Guard>,
     ttl: Option<Ttl>,
     pull: PullTexts,
     co_authors: CoAuthors,
-    guard: Option<Guard>,
 }
 
 /// What a change is made from.
@@ -88,6 +89,7 @@ impl Recipe {
         let rendered: Vec<&str> = spec.render.iter().map(|step| step.path.as_str()).collect();
         let edits = edits::compile(&spec.edit, &rendered, &names, &mut errors);
         let removals = removals::compile(&spec.remove, &rendered, &names, &mut errors);
+        let guard = spec.draft.as_ref().and_then(|draft| Guard::compile(draft).map_err(|wrong| errors.extend(wrong)).ok());
         let ttl = ttl::compile(spec.ttl.as_ref(), &names, &mut errors);
         if spec.ttl.is_some() && spec.group.is_some() {
             errors.push(
@@ -97,7 +99,6 @@ impl Recipe {
         }
         let pull = pull::compile(&spec.pull_request, &names, &mut errors);
         let co_authors = CoAuthors::compile(&spec.commit, &mut errors);
-        let guard = spec.draft.as_ref().and_then(|draft| Guard::compile(draft).map_err(|found| errors.extend(found)).ok());
         match (target, pull) {
             (Some(target), Some(pull)) if errors.is_empty() => Ok(Self {
                 catalogue: Arc::clone(catalogue),
@@ -105,10 +106,10 @@ impl Recipe {
                 steps: steps.into_iter().flatten().collect(),
                 edits,
                 removals,
+                guard,
                 ttl,
                 pull,
                 co_authors,
-                guard,
             }),
             _ => Err(errors),
         }
@@ -119,7 +120,7 @@ impl Recipe {
         !self.edits.is_empty() || !self.removals.is_empty() || self.guard.is_some()
     }
 
-    /// The limits of a model that drafts the change; none where it is made without one.
+    /// What a language model may read and change, where one drafts the change.
     pub fn guard(&self) -> Option<&Guard> {
         self.guard.as_ref()
     }

@@ -242,6 +242,9 @@ impl Staged<'_> {
         for (path, stage) in &self.files {
             match stage {
                 super::Stage::Written(bytes) if self.base.entry(path.as_str())?.is_none() => new.push((path.clone(), is_of_objects(bytes))),
+                super::Stage::Edited(editor, true) if self.base.entry(path.as_str())?.is_none() => {
+                    new.push((path.clone(), is_of_objects(editor.text().as_bytes())));
+                }
                 super::Stage::Removed => gone.push(path.clone()),
                 _ => {}
             }

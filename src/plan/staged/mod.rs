@@ -27,7 +27,7 @@ pub(super) use transform::{Passage, Passing, Stopped};
 
 use super::walk::manifests_below;
 use super::{BaseTree, EntryKind, FileChange, Note, PlanError, TreeError};
-use crate::manifest::{EditError, Editor, Limits, Mentions, ObjectRef, flatten, parse};
+use crate::manifest::{EditError, Editor, Limits, Mentions, ObjectRef, SyntaxError, flatten, parse};
 use crate::types::{DirectoryPath, ManifestPath, listed, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,6 +93,14 @@ impl<'b> Staged<'b> {
             None => Ok(()),
             Some(_) => Err(PlanError::Path(format!("two steps of the automation write {path}"))),
         }
+    }
+
+    /// Has a file say this, whatever it said before; steps after it may edit it.
+    pub(super) fn say(&mut self, path: &ManifestPath, text: String) -> Result<(), SyntaxError> {
+        let editor = Editor::open(text, path.as_str().ends_with(".json"))?;
+        self.kustomizations.forget(path);
+        self.files.insert(path.clone(), Stage::Edited(Box::new(editor), true));
+        Ok(())
     }
 
     /// Does something to a file there is; tells whether that changed it.

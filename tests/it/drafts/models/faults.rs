@@ -104,6 +104,31 @@ async fn a_call_takes_no_longer_than_it_may_and_one_attempt() {
     assert_eq!((error.class(), fake.ledger().len()), (ErrorClass::Transient, 1));
 }
 
+/// A server that answers one call with the head of an answer and these bytes, again and again or once, and keeps the connection.
+fn endless(bytes: &'static str, again: bool) -> ModelSettings {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("an address")).parse().ok();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a call");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunk = format!("{:x}\r\n{bytes}\r\n", bytes.len());
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(chunk.as_bytes()));
+        while again && stream.write_all(chunk.as_bytes()).is_ok() {}
+        // Until the other side has enough of it.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    ModelSettings { provider: Provider::Local, name: "m".to_owned(), url, timeout: Duration::from_secs(20) }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_given_up_in_time_and_at_a_size() {
+    let stalled = ModelSettings { timeout: Duration::from_millis(500), ..endless("{\"choices\":", false) };
+    let error = made(stalled, key(KEY)).expect("a model").answer(&question()).await.expect_err("an error");
+    assert!(matches!(error, ModelError::TimedOut { .. }), "{error:?}");
+    let error = made(endless(ANSWER, true), key(KEY)).expect("a model").answer(&question()).await.expect_err("an error");
+    assert!(matches!(&error, ModelError::Unreadable { reason, .. } if reason == "it has more than 4194304 bytes"), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_connection_that_breaks_off_is_one_attempt_and_the_next_call_is_answered() {
     let fake = FakeLlm::start();

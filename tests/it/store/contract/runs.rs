@@ -53,6 +53,7 @@ async fn adds(store: &dyn Store, correlation: &str, object: ObjectRef, second: i
         drafted: None,
         place: None,
         clusters: Default::default(),
+        drafted: None,
     });
     store.update_request(&request, &RequestUpdate::default(), at(second)).await.expect("planned");
     id

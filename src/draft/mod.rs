@@ -3,9 +3,11 @@
 
 mod error;
 mod exchange;
+mod redact;
 
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
+pub use redact::{Redactor, TextKind, holds_placeholder};
 
 /// A language model at a provider.
 #[async_trait::async_trait]

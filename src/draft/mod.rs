@@ -4,10 +4,12 @@
 mod error;
 mod exchange;
 mod redact;
+mod tools;
 
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
 pub use redact::{Redactor, TextKind, holds_placeholder};
+pub use tools::Tools;
 
 /// A language model at a provider.
 #[async_trait::async_trait]

@@ -4,11 +4,13 @@
 mod error;
 mod exchange;
 mod redact;
+mod runbooks;
 mod tools;
 
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
 pub use redact::{Redactor, TextKind, holds_placeholder};
+pub use runbooks::{Passage, Passages, Question, RunbookError, Runbooks};
 pub use tools::Tools;
 
 /// A language model at a provider.

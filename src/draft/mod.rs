@@ -10,6 +10,8 @@ mod http;
 mod measure;
 mod provider;
 mod redact;
+mod runbooks;
+mod tools;
 mod wire;
 mod words;
 
@@ -19,7 +21,9 @@ pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
 pub use provider::{KeySource, ModelSettings, provider};
-pub use redact::Redactor;
+pub use redact::{Redactor, TextKind, holds_placeholder};
+pub use runbooks::{Passage, Passages, Question, RunbookError, Runbooks};
+pub use tools::Tools;
 pub use words::plain;
 
 /// A language model at a provider.

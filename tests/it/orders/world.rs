@@ -3,14 +3,17 @@
 use super::forge::Memory;
 use super::hand::Hand;
 use super::settings;
-use kubeops::app::{ConfiguredModels, resources_dir};
+use kubeops::app::resources_dir;
+use kubeops::automation::ModelSpec;
 use kubeops::clock::Clock as _;
-use kubeops::config::Settings;
+use kubeops::draft::ModelError;
 use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
-use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen};
+use kubeops::pipeline::{
+    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen,
+};
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
 use kubeops::request::Request;
@@ -49,6 +52,14 @@ impl Forges for OneForge {
     }
 }
 
+struct NoModels;
+
+impl Models for NoModels {
+    fn model(&self, _: Option<&ModelSpec>) -> Result<ChosenModel, ModelError> {
+        unreachable!("nothing of these requests is drafted")
+    }
+}
+
 struct NoChannels;
 
 impl Channels for NoChannels {
@@ -83,10 +94,8 @@ impl World {
         let rules = Arc::new(Rules::new(in_force(&format!("file://{}", upstream.display()), clock.now())));
         let forge = Arc::new(Memory::new(upstream, Arc::clone(&clock)));
         let mirrors = Mirrors::new(directory.path().join("mirrors"), Arc::new(Libgit2::new(Limits::default()))).expect("mirrors");
-        let language_models = Settings::from_env(&|_| None).expect("the defaults").language_models;
-        let models = ConfiguredModels::new(language_models, Arc::new(EnvironmentSecrets), Arc::clone(&clock) as _);
         let pipeline = Arc::new(Pipeline {
-            models: Arc::new(models),
+            models: Arc::new(NoModels),
             store: Arc::clone(&store),
             rules: Arc::clone(&rules),
             mirrors: Arc::new(mirrors),

@@ -50,6 +50,7 @@ async fn adds(store: &dyn Store, correlation: &str, object: ObjectRef, second: i
         expiry: None,
         rule: None,
         applied_within: None,
+        drafted: None,
         place: None,
         clusters: Default::default(),
         drafted: None,

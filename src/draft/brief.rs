@@ -20,12 +20,10 @@ pub struct Beginning<'a> {
     pub event: &'a str,
     /// The parameters, as JSON.
     pub parameters: &'a str,
-    /// The objects there are, a line for each: address and file.
-    pub objects: &'a str,
     /// Files that may matter: path and text.
     pub files: &'a [(String, String)],
-    /// Passages of runbooks that may matter: where they stand, and their text.
-    pub passages: &'a [(String, String)],
+    /// Passages of runbooks that may matter, each with where it stands.
+    pub runbooks: Option<&'a str>,
     /// What was said of a draft before this one, and by whom: a review, or that the base moved on.
     pub revision: Option<&'a str>,
     /// JSON Schema of an answer.
@@ -40,7 +38,7 @@ const ROLE: &str = "You draft changes of Kubernetes manifests that are kept in a
 checked by a program, and then read and merged, or not, by a person.
 
 How you work:
-- Look at what is there with the tools before you propose anything. Everything you do not have to change stays as it is.
+- Look at what is there with the tools before you propose anything. Files are named from the root of the repository. Everything you do not have to change stays as it is.
 - Propose one whole change with `propose_change`: the smallest that does what is asked for. Its explanation says to a reviewer, in a few plain sentences, what changes and why.
 - If nothing has to be changed, if what is asked for is not allowed here, or if you do not know enough, call `no_change` with the reason. That is a good answer.
 - Where a proposal is refused you are told why. Mend it and propose the whole change again; what you proposed before was not done.
@@ -78,14 +76,11 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
     }
     let _ = writeln!(task, "What happened:\n{}", data("event", beginning.event));
     let _ = writeln!(task, "The values that were read from it:\n{}", data("parameters", beginning.parameters));
-    if !beginning.objects.is_empty() {
-        let _ = writeln!(task, "The objects there are:\n{}", data("objects", beginning.objects));
-    }
     for (path, text) in beginning.files {
         let _ = writeln!(task, "The file {path}:\n{}", data("file", text));
     }
-    for (place, text) in beginning.passages {
-        let _ = writeln!(task, "From the runbook {place}:\n{}", data("runbook", text));
+    if let Some(passages) = beginning.runbooks {
+        let _ = writeln!(task, "From the runbooks:\n{}", data("runbooks", passages));
     }
     for (number, example) in spec.examples.iter().enumerate() {
         let _ = writeln!(task, "Example {}. Asked for: {}\nA good answer: {}\n", number + 1, example.task.trim(), example.answer);

@@ -89,7 +89,7 @@ pub trait Bench: Send + Sync {
     type Error;
 
     /// What a tool that only reads tells; an error of the model's own is a text too.
-    async fn look(&self, tool: &str, arguments: &Value) -> Result<String, Self::Error>;
+    async fn look(&self, call: &Call) -> Result<String, Self::Error>;
 
     /// What the gate says of an answer.
     async fn judge(&self, answer: &Value) -> Result<Verdict, Self::Error>;
@@ -169,10 +169,8 @@ impl Conversation {
             let content = match (&call.arguments, call.name.as_str()) {
                 _ if number >= MOST_CALLS => format!("Not done: {MOST_CALLS} calls are answered at once."),
                 _ if response.refused.is_some() => "Not looked at, because an answer before it was refused.".to_owned(),
-                (Arguments::Unreadable { text, reason }, name) => {
-                    if name == PROPOSE {
-                        response.refused = Some(no_answer(text, reason));
-                    }
+                (Arguments::Unreadable { text, reason }, PROPOSE) => {
+                    response.refused = Some(no_answer(text, reason));
                     format!("The arguments cannot be read: {reason}. Call the tool again with valid JSON that fits its schema.")
                 }
                 (Arguments::Read(answer), PROPOSE) => match bench.judge(answer).await? {
@@ -184,8 +182,8 @@ impl Conversation {
                         told
                     }
                 },
-                (Arguments::Read(arguments), name) if self.brief.tools.iter().any(|tool| tool.name == name) => bench.look(name, arguments).await?,
-                (Arguments::Read(_), _) => self.unknown(call),
+                (_, name) if self.brief.tools.iter().any(|tool| tool.name == name) => bench.look(call).await?,
+                _ => self.unknown(call),
             };
             response.results.push(CallResult { id: call.id.clone(), name: call.name.clone(), content });
         }

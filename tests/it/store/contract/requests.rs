@@ -103,7 +103,6 @@ fn changes(files: &[&str]) -> Changes {
         drafted: None,
         place: Some(Place { cluster: Some(parsed("prod")), path: parsed("clusters/prod") }),
         clusters: [parsed("prod-eu")].into(),
-        drafted: None,
     }
 }
 

@@ -53,7 +53,6 @@ async fn adds(store: &dyn Store, correlation: &str, object: ObjectRef, second: i
         drafted: None,
         place: None,
         clusters: Default::default(),
-        drafted: None,
     });
     store.update_request(&request, &RequestUpdate::default(), at(second)).await.expect("planned");
     id

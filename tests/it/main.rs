@@ -4,6 +4,7 @@ mod api;
 mod arch;
 mod cli;
 mod corpus;
+mod drafts;
 mod feedback;
 mod flow;
 mod forge;

@@ -1,0 +1,4 @@
+//! Changes a language model drafts.
+
+mod fixture;
+mod guard;

@@ -29,7 +29,7 @@ fn every_adversarial_answer_is_refused_for_the_rule_it_breaks() {
                     wrong.push(format!("{name}: wanted {rule:?}, refused for {rules:?}"));
                 }
             }
-            Outcome::Change(change) => wrong.push(format!("{name}: let through: {:?}", change.files)),
+            Outcome::Change(change) => wrong.push(format!("{name}: let through: {:?}", change.files.keys())),
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), answers.len(), wrong.join("\n"));
@@ -104,7 +104,7 @@ fn everything_that_is_wrong_is_said_at_once_and_what_is_for_safety_first() {
     assert_eq!(violations.len(), 20);
     assert!(violations[0].security && violations[0].rule == "draft.path", "{violations:?}");
     let near = violations.iter().find(|violation| violation.rule == "draft.match").expect("a match");
-    assert!(near.message.contains("the nearest is line 7: `color: blue`"), "{}", near.message);
+    assert!(near.message.contains("the nearest is line 8: `color: blue`"), "{}", near.message);
     assert!(violations[19].message.ends_with("more are not listed"), "{violations:?}");
 }
 
@@ -302,10 +302,10 @@ fn nothing_escapes_whatever_is_answered() {
     let below = |(path, text): (&String, &String)| Some((path.strip_prefix("clusters/prod/")?.to_owned(), text.clone()));
     let mut files: Vec<(String, String)> = before.iter().filter_map(below).filter(|(_, text)| text.len() < 4_000).collect();
     files.extend(["apps/web/new.yaml", "apps/kustom/new.yaml", "../dev/apps/web/config.yaml"].map(|path| (path.to_owned(), LINES[15].to_owned())));
-    let answers = proptest::collection::vec(operation(files), 1..4);
+    let answers = proptest::collection::vec(operation(files), 1..3);
     let mut runner = TestRunner::deterministic();
     let (mut passed, mut refused) = (0, 0);
-    for _ in 0..3_000 {
+    for _ in 0..4_000 {
         let operations = answers.new_tree(&mut runner).expect("an answer").current();
         let answer = json!({"operations": operations, "explanation": "As asked."});
         match play(&guard, &tree, &answer) {
@@ -317,5 +317,5 @@ fn nothing_escapes_whatever_is_answered() {
             Outcome::Unread(_) | Outcome::Refused(_) => refused += 1,
         }
     }
-    assert!(passed >= 150 && refused >= 1_000, "{passed} passed, {refused} were refused: nothing was tried");
+    assert!(passed >= 120 && refused >= 1_000, "{passed} passed, {refused} were refused: nothing was tried");
 }

@@ -237,6 +237,7 @@ fn meta() -> anyhow::Result<CommitMeta> {
         request: RequestId::from_parts(time, 1),
         automation: "namespace-request".parse()?,
         event: EventId::from_parts(time, 2),
+        drafted: None,
         co_authors: Vec::new(),
         signed_off_by: false,
         signing: None,

@@ -2,11 +2,13 @@
 //! Past this module nobody looks at the environment: everything is a parsed value, and every mistake is told at once.
 //! It never prints a secret, and it never guesses: a value it does not know stops the start.
 
+mod language_models;
 mod table;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub use language_models::LanguageModels;
 pub use table::{Row, settings_page, table};
 pub use values::{Environment, HttpUrl, SecretProvider, StoreUrl};
 
@@ -101,6 +103,8 @@ pub struct Settings {
     pub kubernetes_version: KubernetesVersion,
     /// `POLICY_BASELINE`.
     pub policy_baseline: bool,
+    /// `LLM_...`: the models that draft.
+    pub language_models: LanguageModels,
 }
 
 /// One value that cannot be used.
@@ -263,6 +267,7 @@ impl<'a> Reader<'a> {
             listen,
             kubernetes_version: self.get("KUBERNETES_VERSION", values::kubernetes_version),
             policy_baseline: self.get("POLICY_BASELINE", values::switch),
+            language_models: self.language_models(),
         }
     }
 

@@ -4,9 +4,11 @@
 mod changes;
 mod command;
 mod conflict;
+mod drafted;
 #[cfg(test)]
 mod conflict_tests;
 mod hold;
+mod job;
 mod member;
 mod oscillation;
 mod remark;
@@ -17,7 +19,9 @@ mod steering;
 pub use changes::{Changes, Expiry, FirstPlan};
 pub use command::{Assignment, Command, CommandLine, MOST_COMMANDS, Mistake, USAGES, Usage, commands, may_hold, meant};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
+pub use drafted::Drafted;
 pub use hold::{HeldUp, Hold, Release, Window};
+pub use job::Job;
 pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use remark::{RemarkAddress, RemarkPlace};

@@ -27,6 +27,9 @@ const TELLINGS_AT_ONCE: u32 = 16;
 /// So many pull requests are claimed at once: who comes later may be more urgent.
 const PULLS_AT_ONCE: u32 = 8;
 
+/// So many drafts by a language model are made at the same time; each of them mostly waits.
+pub const DRAFTS_AT_ONCE: usize = 4;
+
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -34,6 +37,8 @@ pub struct WorkerOptions {
     pub owner: String,
     /// Lanes of git's work that are worked on at the same time.
     pub concurrency: usize,
+    /// Drafts by a language model that are made at the same time.
+    pub drafts: usize,
     /// Tasks of one lane that are done together, at most.
     pub batch: u32,
     /// Attempts before a task is a dead letter.
@@ -77,6 +82,7 @@ struct Running {
     git: JoinSet<()>,
     pulls: JoinSet<()>,
     feedback: JoinSet<()>,
+    drafts: JoinSet<()>,
 }
 
 impl Running {
@@ -92,8 +98,8 @@ impl Running {
         }
     }
 
-    fn all(&mut self) -> [&mut JoinSet<()>; 3] {
-        [&mut self.git, &mut self.pulls, &mut self.feedback]
+    fn all(&mut self) -> [&mut JoinSet<()>; 4] {
+        [&mut self.git, &mut self.pulls, &mut self.feedback, &mut self.drafts]
     }
 
     /// Where the batches of a lane belong.
@@ -101,6 +107,7 @@ impl Running {
         match lane {
             lane if lane::is_pulls(lane) => &mut self.pulls,
             lane if lane::is_feedback(lane) => &mut self.feedback,
+            lane if lane::is_draft(lane) => &mut self.drafts,
             _ => &mut self.git,
         }
     }
@@ -164,13 +171,14 @@ impl Worker {
                 continue;
             }
             let room = self.room(&running);
-            let pause = if room.git.lanes > 0 && room.pulls.lanes > 0 { self.until_due().await } else { IDLE };
+            let pause = if room.git.lanes > 0 && room.pulls.lanes > 0 && room.drafts.lanes > 0 { self.until_due().await } else { IDLE };
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
                 Some(_) = running.git.join_next(), if !running.git.is_empty() => {}
                 Some(_) = running.pulls.join_next(), if !running.pulls.is_empty() => {}
                 Some(_) = running.feedback.join_next(), if !running.feedback.is_empty() => {}
+                Some(_) = running.drafts.join_next(), if !running.drafts.is_empty() => {}
                 _ = stop.changed() => {}
             }
         }
@@ -213,7 +221,7 @@ impl Worker {
     async fn claim(self: &Arc<Self>, running: &mut Running) -> bool {
         running.forget_ended();
         let room = self.room(running);
-        if [room.git, room.pulls, room.feedback].iter().all(|share| share.lanes == 0) {
+        if [room.git, room.pulls, room.feedback, room.drafts].iter().all(|share| share.lanes == 0) {
             return false;
         }
         match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
@@ -241,6 +249,7 @@ impl Worker {
             git: Share { lanes: left(git, &running.git), each: self.options.batch },
             pulls: Share { lanes: left(pulls, &running.pulls), each: self.options.batch.min(PULLS_AT_ONCE) },
             feedback: Share { lanes: left(feedback, &running.feedback), each: self.options.batch.min(TELLINGS_AT_ONCE) },
+            drafts: Share { lanes: left(self.options.drafts, &running.drafts), each: 1 },
         }
     }
 

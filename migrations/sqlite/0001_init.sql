@@ -136,6 +136,8 @@ CREATE UNIQUE INDEX requests_live ON requests (automation, correlation) WHERE li
 CREATE INDEX requests_ended ON requests (updated_at) WHERE live = 0;
 CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
+-- What operators asked a language model for in their own words.
+CREATE INDEX requests_jobs ON requests (seq) WHERE steering ->> '$.job' IS NOT NULL;
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
 CREATE INDEX requests_pull ON requests (pull_number, repository) WHERE pull_number IS NOT NULL;
 CREATE INDEX requests_former_pull ON requests (former_pull, repository) WHERE former_pull IS NOT NULL;
@@ -412,6 +414,53 @@ CREATE UNIQUE INDEX outbox_waiting ON outbox (request, kind) WHERE state = 'wait
 CREATE INDEX outbox_lane ON outbox (lane, rank, run_at) WHERE state = 'waiting';
 CREATE INDEX outbox_state ON outbox (state, kind);
 CREATE INDEX outbox_request ON outbox (request);
+
+-- Drafts by a language model, with what each was begun with and came to. A request's end is its drafts' end.
+CREATE TABLE drafts (
+    seq        INTEGER PRIMARY KEY,
+    request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    number     INTEGER NOT NULL,
+    automation TEXT    NOT NULL,
+    state      TEXT    NOT NULL CHECK (state IN ('running', 'answered', 'declined', 'refused', 'cancelled')),
+    base       TEXT    NOT NULL,
+    -- What placeholders for secrets are derived with, in hex.
+    salt       TEXT    NOT NULL,
+    begun_at   INTEGER NOT NULL,
+    ended_at   INTEGER,
+    -- Both as JSON.
+    brief      TEXT    NOT NULL,
+    outcome    TEXT
+) STRICT;
+CREATE UNIQUE INDEX drafts_number ON drafts (request, number);
+CREATE TRIGGER requests_end_drafts AFTER UPDATE OF state ON requests WHEN OLD.live = 1 AND NEW.live = 0 BEGIN
+    UPDATE drafts SET state = 'cancelled', ended_at = NEW.updated_at WHERE request = NEW.seq AND state = 'running';
+END;
+
+-- The calls of a model, each attempt. What was reckoned before counts until it is known what it did cost.
+CREATE TABLE draft_turns (
+    seq             INTEGER PRIMARY KEY,
+    request         INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
+    draft           INTEGER NOT NULL,
+    turn            INTEGER NOT NULL,
+    attempt         INTEGER NOT NULL,
+    automation      TEXT    NOT NULL,
+    begun_at        INTEGER NOT NULL,
+    ended_at        INTEGER,
+    reserved_tokens INTEGER NOT NULL,
+    -- Millionths of the currency that prices are in.
+    reserved_micros INTEGER NOT NULL,
+    spent_tokens    INTEGER,
+    spent_micros    INTEGER,
+    tokens          INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(spent_tokens, reserved_tokens)) VIRTUAL,
+    micros          INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(spent_micros, reserved_micros)) VIRTUAL,
+    -- Both as JSON.
+    reply           TEXT,
+    response        TEXT
+) STRICT;
+CREATE UNIQUE INDEX draft_turns_attempt ON draft_turns (request, draft, turn, attempt);
+-- What a day's budget is held against, answered out of the index.
+CREATE INDEX draft_turns_automation ON draft_turns (automation, begun_at, tokens, micros);
+CREATE INDEX draft_turns_begun ON draft_turns (begun_at, tokens, micros);
 
 -- Pull requests of the local forge; `record` is the whole of it as JSON.
 CREATE TABLE pulls (

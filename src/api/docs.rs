@@ -30,6 +30,7 @@ const DOCUMENT_PATH: &str = "/api/v1/docs/openapi.json";
     ),
     tags(
         (name = "requests", description = "Service requests, from acceptance to their end."),
+        (name = "drafts", description = "What language models draft, and jobs: what they are asked for in people's own words."),
         (name = "pulls", description = "Pull requests of the local forge."),
         (name = "events", description = "What was said, and what was decided on it."),
         (name = "deliveries", description = "What senders sent."),

@@ -5,6 +5,7 @@
 mod access;
 mod address;
 mod docs;
+mod drafts;
 mod error;
 mod events;
 mod extract;
@@ -12,6 +13,7 @@ mod forges;
 mod health;
 mod held;
 mod icons;
+mod jobs;
 mod limit;
 mod members;
 mod paging;
@@ -35,8 +37,8 @@ pub use error::{ApiError, ErrorBody, ErrorDetail};
 pub use limit::CALLS_A_MINUTE;
 pub use paging::Listing;
 pub use ports::{
-    Ask, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt, Receiver, Refusal,
-    ResourcesStatus,
+    Ask, AskJob, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt, Receiver,
+    Refusal, ResourcesStatus,
 };
 pub use serve::{Bound, Listen, ServeError, ServeOptions, Server, serve};
 pub use state::{AppState, Parts};
@@ -97,6 +99,13 @@ macro_rules! routes {
                 .service(requests::release_request)
                 .service(members::withdraw_member)
                 .service(requests::ask_automation)
+                .service(drafts::list_drafts)
+                .service(drafts::show_draft)
+                .service(jobs::start_job)
+                .service(jobs::list_jobs)
+                .service(jobs::show_job)
+                .service(jobs::job_logs)
+                .service(jobs::cancel_job)
                 .service(events::list_events)
                 .service(events::show_event)
                 .service(events::list_deliveries)

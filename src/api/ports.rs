@@ -108,6 +108,12 @@ pub trait Operations: Send + Sync + 'static {
     /// When there is no such automation, or the parameters are not its.
     async fn ask(&self, ask: Ask) -> Result<Asked, OperationError>;
 
+    /// Has a language model draft what an operator asks for.
+    ///
+    /// # Errors
+    /// When no automation takes it, or the parameters are not its.
+    async fn ask_job(&self, ask: AskJob) -> Result<Asked, OperationError>;
+
     /// Has an ended request that may be tried again planned anew.
     ///
     /// # Errors
@@ -193,6 +199,25 @@ pub struct Ask {
     /// What makes two asks the same request; none for a request of its own.
     pub correlation: Option<String>,
     /// Two asks with the same key are one; it holds the token's id, so that two tokens never meet.
+    pub idempotency_key: Option<String>,
+    /// Who asks: the token's name.
+    pub actor: String,
+}
+
+/// What a language model is asked for in an operator's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskJob {
+    /// The automation; none for the only one that takes jobs.
+    pub automation: Option<AutomationName>,
+    /// What it is to do.
+    pub goal: String,
+    /// Its answers, at most.
+    pub max_turns: Option<u32>,
+    /// How long it may take.
+    pub timeout: Option<SpecDuration>,
+    /// Values for the automation's parameters, not yet checked.
+    pub parameters: Map<String, Value>,
+    /// As of [`Ask`].
     pub idempotency_key: Option<String>,
     /// Who asks: the token's name.
     pub actor: String,

@@ -51,7 +51,7 @@ pub(super) async fn list_requests(state: State, query: web::Query<RequestsQuery>
     let query = query.into_inner();
     let states = query.state.as_deref().unwrap_or_default().split(',').filter(|word| !word.is_empty()).map(str::parse::<crate::request::State>);
     let states = states.collect::<Result<Vec<_>, _>>().map_err(|e| ApiError::bad_request("invalid_query", e.to_string()))?;
-    let filter = RequestFilter { states, automation: query.automation, repository: query.repository, correlation: query.correlation };
+    let filter = RequestFilter { states, automation: query.automation, repository: query.repository, correlation: query.correlation, jobs: false };
     let page = page(query.limit, query.after.as_deref())?;
     let found = state.timed(state.store().requests(&filter, &page)).await?;
     Ok(web::Json(Listing::of(found, RequestView::from)))

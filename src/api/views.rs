@@ -1,6 +1,7 @@
 //! What the API shows, as it shows it. A change here changes the interface: fields are added, never renamed or removed.
 
 mod changes;
+mod drafts;
 mod events;
 mod forges;
 mod members;
@@ -10,6 +11,7 @@ mod resources;
 mod trace;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
+pub use drafts::{DigestsView, DraftLineView, DraftView, JobView};
 pub use events::{DecisionView, DeliveryView, EventHead, EventView, ExplanationView, OperandView, PredicateView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;

@@ -6,6 +6,7 @@ mod forges;
 mod intake;
 mod inventory;
 mod lease_owner;
+mod models;
 mod operations;
 mod pulls;
 mod reconcile;
@@ -14,6 +15,7 @@ pub mod resources_dir;
 mod sealing;
 mod vital;
 
+pub use models::ConfiguredModels;
 pub use reload::{Places, Reloader};
 
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
@@ -237,8 +239,10 @@ impl Shared {
         // A page that came by https shows no picture that does not.
         let pictures = settings.public_url.as_ref().filter(|url| url.as_str().starts_with("https://")).map(|url| format!("{}/icons", url.as_str()));
         let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
+        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock));
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
+            models: Arc::new(models),
             store,
             rules,
             mirrors,
@@ -359,6 +363,7 @@ fn start_worker(
 ) -> JoinHandle<Result<(), UpkeepEnded>> {
     let dispatcher = Arc::new(pipeline.dispatcher());
     let options = WorkerOptions {
+        drafts: crate::worker::DRAFTS_AT_ONCE,
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
         batch: BATCH,

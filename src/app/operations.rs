@@ -1,13 +1,15 @@
 //! Glue: what people ask for through the API, done by the pipeline and the local forge.
 
-use crate::api::{self, Ask, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction};
+use crate::api::{
+    self, Ask, AskJob, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction,
+};
 use crate::forge::local::Person;
 use crate::forge::{AccountReport, Calls, ForgeError, Review, WindowReport};
 use crate::inventory::ForgeSpec;
-use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError, events_of, what_counts};
-use crate::request::Request;
+use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError, Wish, events_of, what_counts};
+use crate::request::{Job, Request};
 use crate::store::{EventRecord, PageQuery, PullRecord, RequestFilter};
-use crate::types::{ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, TreeDiff};
+use crate::types::{AutomationName, ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, TreeDiff};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,20 @@ impl PeoplesOperations {
         Self { pipeline, wake }
     }
 
+    /// The request that was asked for before with this key.
+    async fn asked_before(&self, automation: &AutomationName, key: &str) -> Result<Option<Asked>, api::OperationError> {
+        let filter = RequestFilter { automation: Some(automation.clone()), correlation: Some(key.to_owned()), ..RequestFilter::default() };
+        let page = PageQuery { limit: 1, after: None };
+        let known = self.pipeline.store.requests(&filter, &page).await.map_err(OperationError::from)?;
+        Ok(known.items.into_iter().next().map(|first| Asked { request: first.id, opened: false }))
+    }
+
+    async fn wished(&self, wish: Wish) -> Result<Asked, api::OperationError> {
+        let asked = self.pipeline.ask(wish).await.map_err(not_asked)?;
+        self.wake.notify_one();
+        Ok(Asked { request: asked.request, opened: asked.opened })
+    }
+
     fn review(&self, repository: &RepositoryName) -> Result<Arc<dyn Review>, api::OperationError> {
         let rules = self.pipeline.rules.current();
         let known = rules.set.inventory.repositories.get(repository);
@@ -37,34 +53,47 @@ impl PeoplesOperations {
     }
 }
 
+/// Why an automation could not be asked for, as the API tells it.
+fn not_asked(error: AskError) -> api::OperationError {
+    match error {
+        AskError::NoAutomation(name, None) => api::OperationError::NotFound(format!("automation {name}")),
+        AskError::NoAutomation(name, Some(near)) => api::OperationError::NotFound(format!("automation {name}; did you mean {near}?")),
+        AskError::NoJobs(message) => api::OperationError::Invalid { message, problems: Vec::new() },
+        AskError::Parameters(errors) => api::OperationError::Invalid {
+            message: "the parameters are not valid".to_owned(),
+            problems: errors
+                .into_iter()
+                .map(|error| api::Problem { field: format!("/parameters/{}", error.parameter), message: error.message })
+                .collect(),
+        },
+        AskError::Store(error) => failed(&error.to_string(), error.class()),
+    }
+}
+
 #[async_trait]
 impl api::Operations for PeoplesOperations {
     async fn ask(&self, ask: Ask) -> Result<Asked, api::OperationError> {
         // A repeated ask with one key gets the first one's request, also after that has ended; one with a correlation of its
         // own joins that request while it lives.
-        if let (Some(key), None) = (&ask.idempotency_key, &ask.correlation) {
-            let filter = RequestFilter { automation: Some(ask.automation.clone()), correlation: Some(key.clone()), ..RequestFilter::default() };
-            let page = PageQuery { limit: 1, after: None };
-            let known = self.pipeline.store.requests(&filter, &page).await.map_err(OperationError::from)?;
-            if let Some(first) = known.items.into_iter().next() {
-                return Ok(Asked { request: first.id, opened: false });
-            }
+        if let (Some(key), None) = (&ask.idempotency_key, &ask.correlation)
+            && let Some(first) = self.asked_before(&ask.automation, key).await?
+        {
+            return Ok(first);
         }
         let correlation = ask.correlation.or(ask.idempotency_key);
-        let asked = self.pipeline.ask(&ask.automation, ask.parameters, correlation, &ask.actor).await.map_err(|error| match error {
-            AskError::NoAutomation(name, None) => api::OperationError::NotFound(format!("automation {name}")),
-            AskError::NoAutomation(name, Some(near)) => api::OperationError::NotFound(format!("automation {name}; did you mean {near}?")),
-            AskError::Parameters(errors) => api::OperationError::Invalid {
-                message: "the parameters are not valid".to_owned(),
-                problems: errors
-                    .into_iter()
-                    .map(|error| api::Problem { field: format!("/parameters/{}", error.parameter), message: error.message })
-                    .collect(),
-            },
-            AskError::Store(error) => failed(&error.to_string(), error.class()),
-        })?;
-        self.wake.notify_one();
-        Ok(Asked { request: asked.request, opened: asked.opened })
+        self.wished(Wish { automation: ask.automation, parameters: ask.parameters, correlation, job: None, actor: ask.actor }).await
+    }
+
+    async fn ask_job(&self, ask: AskJob) -> Result<Asked, api::OperationError> {
+        let AskJob { automation, goal, max_turns, timeout, parameters, idempotency_key, actor } = ask;
+        let automation = self.pipeline.automation_for_jobs(automation.as_ref()).map_err(not_asked)?;
+        if let Some(key) = &idempotency_key
+            && let Some(first) = self.asked_before(&automation, key).await?
+        {
+            return Ok(first);
+        }
+        let job = Some(Job { goal, by: actor.clone(), max_turns, timeout });
+        self.wished(Wish { automation, parameters, correlation: idempotency_key, job, actor }).await
     }
 
     async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, api::OperationError> {

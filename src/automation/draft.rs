@@ -40,6 +40,13 @@ pub struct DraftSpec {
     /// The Markdown files it may search for how things are done here: globs as in `read`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runbooks: Vec<String>,
+    /// What is withheld from the model beside what is known to be secret: regular expressions, of which the first group alone counts where
+    /// there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withhold: Vec<String>,
+    /// Whether operators may have it draft what they ask for in their own words: `kubeops jobs start`, `POST /api/v1/jobs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub jobs: bool,
     /// In which ways it may answer; without them in every way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formats: Vec<AnswerFormat>,
@@ -254,6 +261,7 @@ pub(super) fn check(spec: &AutomationSpec) -> Vec<SpecError> {
         ("images", draft.images.len(), false),
         ("runbooks", draft.runbooks.len(), false),
         ("examples", draft.examples.len(), false),
+        ("withhold", draft.withhold.len(), false),
     ] {
         if length > MAX_ENTRIES {
             errors.push(SpecError::new(format!("/draft/{field}"), format!("{length} entries; {MAX_ENTRIES} are allowed")));
@@ -267,6 +275,11 @@ pub(super) fn check(spec: &AutomationSpec) -> Vec<SpecError> {
     }
     if draft.timeout.get() > LONGEST || draft.timeout.get().is_zero() {
         errors.push(SpecError::new("/draft/timeout", format!("a draft takes between a second and a day, and this says {}", draft.timeout)));
+    }
+    for (number, pattern) in draft.withhold.iter().enumerate() {
+        if let Err(error) = regex::Regex::new(pattern) {
+            errors.push(SpecError::new(format!("/draft/withhold/{number}"), format!("not a regular expression: {error}")));
+        }
     }
     errors.extend(money(draft));
     errors

@@ -61,7 +61,8 @@ impl Automation {
     /// Everything that is wrong with it, at once.
     pub fn compile(name: AutomationName, spec: AutomationSpec) -> Result<Self, Vec<SpecError>> {
         let mut errors = Vec::new();
-        if spec.on.sources().next().is_none() {
+        let takes_jobs = spec.draft.as_ref().is_some_and(|draft| draft.jobs);
+        if spec.on.sources().next().is_none() && !takes_jobs {
             errors.push(
                 SpecError::new("/on", "an automation names the source, or sources, whose events it takes")
                     .hint("on: { source: service-desk, types: [jira.issue.transitioned] }"),

@@ -19,7 +19,8 @@ pub struct AutomationSpec {
     /// What it is for, in a sentence; shown wherever the automation is listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Which events it looks at.
+    /// Which events it looks at. One that only operators ask, for jobs (`draft.jobs`), needs none.
+    #[serde(default, skip_serializing_if = "Trigger::is_none")]
     pub on: Trigger,
     /// CEL over `event`: the request is wanted when this is true. A missing field is false. Without it every event is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +97,17 @@ pub enum OneOrMany<T> {
     Many(Vec<T>),
 }
 
+impl Default for Trigger {
+    fn default() -> Self {
+        Self { source: OneOrMany::Many(Vec::new()), types: Vec::new() }
+    }
+}
+
 impl Trigger {
+    fn is_none(&self) -> bool {
+        self.sources().next().is_none()
+    }
+
     /// The sources by name.
     pub fn sources(&self) -> impl Iterator<Item = &SourceName> {
         match &self.source {

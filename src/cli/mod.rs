@@ -6,11 +6,13 @@ mod check;
 mod client;
 mod demo;
 mod diff;
+mod drafts;
 mod edit;
 mod explain;
 mod folder;
 mod forges;
 mod health;
+mod jobs;
 mod local;
 mod naming;
 mod output;
@@ -76,6 +78,10 @@ enum Command {
     Diff(diff::Arguments),
     /// List, show, ask for, retry, hold, release and cancel requests
     Requests(requests::Arguments),
+    /// Have a language model draft what you ask for: start, follow and cancel jobs
+    Jobs(jobs::Arguments),
+    /// Show what language models drafted for a request, and what was said in it
+    Drafts(drafts::Arguments),
     /// Show everything kept about a ticket, alert, commit, branch or pull request
     Trace(trace::Arguments),
     /// Test policies and list those in force
@@ -145,6 +151,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Edit(arguments) => edit::run(&arguments, format),
         Command::Diff(arguments) => diff::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),
+        Command::Jobs(arguments) => jobs::run(arguments, format),
+        Command::Drafts(arguments) => drafts::run(arguments, format),
         Command::Trace(arguments) => trace::run(&arguments, format),
         Command::Policy(arguments) => policy::run(&arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),

@@ -332,7 +332,7 @@ fn yaml(text: &str) -> Value {
     }
 }
 
-fn assignments(given: &[String]) -> anyhow::Result<Map<String, Value>> {
+pub(super) fn assignments(given: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut parameters = Map::new();
     for assignment in given {
         let (name, value) = assignment.split_once('=').with_context(|| format!("{assignment:?} is not NAME=VALUE"))?;

@@ -103,4 +103,33 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("KUBERNETES_VERSION", "Kubernetes minor whose schemas apply where a cluster names none."),
     ("POLICY_BASELINE", "Whether the policies that are shipped are in force: `on` or `off`."),
+    (
+        "LLM_PROVIDER",
+        "Who offers the language model that drafts where an automation names none: `local`, `openai`, `anthropic`, `google` or `xai`; empty: none. The keys are no settings but secrets, which SECRET_PROVIDER looks up at each call: LLM_OPENAI_API_KEY, LLM_ANTHROPIC_API_KEY, LLM_GOOGLE_API_KEY, LLM_XAI_API_KEY, and LLM_LOCAL_API_KEY where a server of one's own wants one.",
+    ),
+    (
+        "LLM_LOCAL_URL",
+        "Base URL of a server of one's own that speaks OpenAI's chat completions (vLLM, Ollama and others), as `http://vllm:8000/v1`. It alone may be plain http to another machine.",
+    ),
+    ("LLM_LOCAL_MODEL", "Name of the model at LLM_LOCAL_URL."),
+    ("LLM_OPENAI_MODEL", "Name of the model at OpenAI."),
+    ("LLM_ANTHROPIC_MODEL", "Name of the model at Anthropic."),
+    ("LLM_GOOGLE_MODEL", "Name of the model at Google (Gemini)."),
+    ("LLM_XAI_MODEL", "Name of the model at xAI."),
+    ("LLM_OPENAI_URL", "Base URL of a server to call in OpenAI's place, with the version in it; empty for `https://api.openai.com/v1`."),
+    ("LLM_ANTHROPIC_URL", "Base URL of a server to call in Anthropic's place, with the version in it; empty for `https://api.anthropic.com/v1`."),
+    (
+        "LLM_GOOGLE_URL",
+        "Base URL of a server to call in Google's place, with the version in it; empty for `https://generativelanguage.googleapis.com/v1beta`.",
+    ),
+    ("LLM_XAI_URL", "Base URL of a server to call in xAI's place, with the version in it; empty for `https://api.x.ai/v1`."),
+    ("LLM_MAX_TOKENS", "Most tokens one answer of a model may have."),
+    ("LLM_TIMEOUT", "Most seconds one call of a model may take, from its begin to the last byte of the answer."),
+    (
+        "LLM_INPUT_PRICE",
+        "What a million tokens sent to the model of LLM_PROVIDER cost, in whatever currency budgets are written in; empty: unknown. Given together with LLM_OUTPUT_PRICE.",
+    ),
+    ("LLM_OUTPUT_PRICE", "What a million tokens answered by the model of LLM_PROVIDER cost."),
+    ("LLM_TOKENS_PER_DAY", "Most tokens all drafts together may use in a day (UTC), those sent and those answered; empty for no limit."),
+    ("LLM_COST_PER_DAY", "Most that all drafts together may cost in a day (UTC), in the currency of the prices; empty for no limit."),
 ];

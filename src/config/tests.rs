@@ -1,4 +1,5 @@
 use super::*;
+use crate::automation::{PriceSpec, Provider};
 use proptest::prelude::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
@@ -100,7 +101,7 @@ fn tags_take_their_values_from_the_variables_they_name() {
 
 #[test]
 fn credentials_in_a_url_are_refused_and_never_printed() {
-    for name in ["STORE_URL", "PUBLIC_URL", "APP_UI_URL"] {
+    for name in ["STORE_URL", "PUBLIC_URL", "APP_UI_URL", "LLM_LOCAL_URL"] {
         let told = ConfigError(refusals(&[(name, "https://user:hunter2@db.example/x")])).to_string();
         assert!(told.contains(name) && !told.contains("hunter2"), "{told}");
     }
@@ -112,6 +113,35 @@ fn a_secret_provider_is_the_environment_or_a_directory() {
     for bad in ["file:relative", "vault"] {
         assert_eq!(refusals(&[("SECRET_PROVIDER", bad)])[0].allowed, "env or file:/directory");
     }
+}
+
+#[test]
+fn a_provider_of_language_models_needs_its_model_and_a_local_one_its_address() {
+    let models = settings(&[]).language_models;
+    assert_eq!((models.provider, models.max_tokens, models.timeout, models.price), (None, 4096, Duration::from_secs(120), None));
+    let local = [("LLM_PROVIDER", "local"), ("LLM_LOCAL_URL", "http://vllm:8000/v1"), ("LLM_LOCAL_MODEL", "qwen3-coder")];
+    let prices = [("LLM_INPUT_PRICE", "2.5"), ("LLM_OUTPUT_PRICE", "10"), ("LLM_COST_PER_DAY", "25"), ("LLM_TOKENS_PER_DAY", "1000000")];
+    let models = settings(&[local.as_slice(), &prices].concat()).language_models;
+    assert_eq!(models.provider, Some(Provider::Local));
+    assert_eq!(models.models, [(Provider::Local, "qwen3-coder".to_owned())].into());
+    assert_eq!(models.urls[&Provider::Local].as_str(), "http://vllm:8000/v1");
+    assert_eq!(models.price, Some(PriceSpec { input: 2.5, output: 10.0 }));
+    assert_eq!((models.tokens_per_day, models.cost_per_day), (Some(1_000_000), Some(25.0)));
+    for (given, allowed) in [
+        (&local[..1], ["a provider with LLM_LOCAL_URL, or none", "a provider with LLM_LOCAL_MODEL, or none"].as_slice()),
+        (&[("LLM_PROVIDER", "anthropic")], &["a provider with LLM_ANTHROPIC_MODEL, or none"]),
+        (&[("LLM_PROVIDER", "skynet")], &["local, openai, anthropic, google, xai"]),
+        (&prices[..1], &["both prices, or none"]),
+        (&[("LLM_OPENAI_URL", "http://models.example/v1")], &["an https:// URL, or an http:// one on this machine"]),
+        (&[("LLM_GOOGLE_MODEL", "gemini 3")], &["1 to 200 characters without a space"]),
+        (&[("LLM_COST_PER_DAY", "-1")], &["a number from 0 to 1000000, such as 2.5"]),
+    ] {
+        assert_eq!(refusals(given).iter().map(|error| error.allowed.as_str()).collect::<Vec<_>>(), allowed, "{given:?}");
+    }
+    assert_eq!(
+        settings(&[("LLM_OPENAI_URL", "http://127.0.0.1:8080/v1")]).language_models.urls[&Provider::OpenAi].as_str(),
+        "http://127.0.0.1:8080/v1"
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The types settings are parsed into, and their parsers. A refusal says what is wrong and what is allowed.
 
 use crate::api::Listen;
+use crate::automation::Provider;
 use crate::telemetry::{LogLevel, LogTarget};
-use crate::types::KubernetesVersion;
+use crate::types::{KubernetesVersion, is_loopback};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -255,4 +256,30 @@ pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
         let known: Vec<String> = KubernetesVersion::supported().iter().map(ToString::to_string).collect();
         refusal("there are no schemas for it", format!("one of {}", known.join(", ")))
     })
+}
+
+/// The name of a model at its provider.
+pub(super) fn model_name(raw: &str) -> Parsed<String> {
+    match raw.len() <= 200 && !raw.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        true => Ok(raw.to_owned()),
+        false => refusal("it is no name of a model", "1 to 200 characters without a space"),
+    }
+}
+
+/// Where a provider's models are: what leaves the machine in the clear goes to a server of one's own alone.
+pub(super) fn model_url(raw: &str, provider: Provider) -> Parsed<HttpUrl> {
+    let url = url(raw)?;
+    let local = reqwest::Url::parse(url.as_str()).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url));
+    if local || provider == Provider::Local {
+        return Ok(url);
+    }
+    refusal("it is plain http to another machine", "an https:// URL, or an http:// one on this machine")
+}
+
+/// An amount of money.
+pub(super) fn amount(raw: &str) -> Parsed<f64> {
+    match raw.parse::<f64>() {
+        Ok(value) if (0.0..=1_000_000.0).contains(&value) => Ok(value),
+        _ => refusal("it is no such amount", "a number from 0 to 1000000, such as 2.5"),
+    }
 }

@@ -1,11 +1,30 @@
 //! Language models: a trait of our own over the providers, what is said to a model and how it answers.
 //! It decides nothing about a change: `plan::drafted` and `validate` do. No error and no log line above debug holds what was said.
 
+mod brief;
+mod cassette;
+mod conversation;
 mod error;
 mod exchange;
+mod http;
+mod measure;
+mod provider;
+mod redact;
+mod runbooks;
+mod tools;
+mod wire;
+mod words;
 
+pub use brief::{Beginning, brief};
+pub use cassette::{Recording, Replaying, Scrub};
+pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
+pub use provider::{KeySource, ModelSettings, provider};
+pub use redact::{Redactor, TextKind, holds_placeholder};
+pub use runbooks::{Passage, Passages, Question, RunbookError, Runbooks};
+pub use tools::Tools;
+pub use words::plain;
 
 /// A language model at a provider.
 #[async_trait::async_trait]

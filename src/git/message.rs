@@ -2,6 +2,7 @@
 //! Pure. Text from a ticket can neither add a trailer nor end the message early.
 
 use super::Signing;
+use crate::request::Drafted;
 use crate::types::{AutomationName, EventId, Identity, RequestId, Timestamp, is_invisible};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,8 @@ pub struct CommitMeta {
     pub automation: AutomationName,
     /// The event that asked for it.
     pub event: EventId,
+    /// Where the change comes from, when a language model drafted it.
+    pub drafted: Option<Drafted>,
     /// Who is named in `Co-authored-by`, beside the author.
     pub co_authors: Vec<Identity>,
     /// Whether the message ends with the committer's `Signed-off-by`.
@@ -33,6 +36,8 @@ pub struct CommitMeta {
     pub signing: Option<Signing>,
 }
 
+/// Names of models that a provider reported.
+const MOST_REPORTED: usize = 5;
 const SUBJECT_LIMIT: usize = 120;
 const BODY_LIMIT: usize = 16 * 1024;
 
@@ -54,6 +59,16 @@ pub fn commit_message(meta: &CommitMeta, templates: &BTreeMap<String, String>) -
     let _ = writeln!(message, "Kubeops-Event: {}", meta.event);
     for (name, digest) in templates {
         let _ = writeln!(message, "Kubeops-Template: {}@sha256:{}", one_line(name, 100), one_line(digest, 100));
+    }
+    if let Some(drafted) = &meta.drafted {
+        let _ = writeln!(message, "Kubeops-Model: {}/{}", drafted.provider.as_str(), one_line(&drafted.model, 100));
+        for reported in drafted.reported.iter().take(MOST_REPORTED) {
+            let _ = writeln!(message, "Kubeops-Model-Reported: {}", one_line(reported, 100));
+        }
+        for (name, digest) in [("Prompt", &drafted.prompt), ("Context", &drafted.context), ("Answer", &drafted.answer)] {
+            let _ = writeln!(message, "Kubeops-{name}: sha256:{}", one_line(digest, 64));
+        }
+        let _ = writeln!(message, "Kubeops-Draft: turns={} refused={} tokens={}", drafted.turns, drafted.refused, drafted.tokens);
     }
     // In GitHub's form, and last, where forges look for them.
     for person in meta.co_authors.iter().filter(|person| !person.email().eq_ignore_ascii_case(meta.author.email())) {
@@ -142,6 +157,7 @@ mod tests {
             request: RequestId::from_parts(Timestamp::from_unix_millis(1), 1),
             automation: "namespace-request".parse().expect("a name"),
             event: EventId::from_parts(Timestamp::from_unix_millis(1), 2),
+            drafted: None,
             co_authors: Vec::new(),
             signed_off_by: false,
             signing: None,

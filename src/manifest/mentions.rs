@@ -50,6 +50,11 @@ impl Mentions {
         has("kind", kind) && name.is_none_or(|name| has("name", name))
     }
 
+    /// Whether anything of the name may stand in it, for sure: of a text nobody could tell of, nothing may.
+    pub fn names(&self, name: &str) -> bool {
+        self.0.as_ref().is_some_and(|values| values.binary_search(&digest("name", name)).is_ok())
+    }
+
     /// The memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.0.as_ref().map_or(0, |values| size_of_val::<[u32]>(values))

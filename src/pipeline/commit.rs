@@ -1,13 +1,14 @@
 //! What a request's commit says and who stands on it: a function of request, repository and rules alone, so that the same
 //! request is the same commit again. Nothing here reads a clock or a base.
 
+use super::drafting::Answered;
 use super::planning::{self, Made, Stop, Wanted};
 use super::plans::wanted;
 use super::{InForce, Pipeline, StepError};
 use crate::git::{CommitMeta, GitError, Identity, Mirror, Signing};
 use crate::inventory::{AuthorSpec, Repository, Target};
 use crate::plan::{Inputs, PullText};
-use crate::request::Request;
+use crate::request::{Drafted, Request};
 use crate::types::{CommitSha, RequestId};
 use crate::validate::{Finding, Severity};
 use serde_json::{Map, Value};
@@ -28,6 +29,7 @@ pub(super) struct CommitFacts<'a> {
     pub(super) parameters: &'a Map<String, Value>,
     pub(super) text: &'a PullText,
     pub(super) summary: &'a [String],
+    pub(super) drafted: Option<&'a Drafted>,
 }
 
 /// Everything the commit says beside its files, not signed, and what a reviewer should know of it.
@@ -52,6 +54,7 @@ pub(super) fn commit_meta(rules: &InForce, wanted: Wanted<'_>, target: &Target, 
         request: facts.request.clone(),
         automation: wanted.automation.clone(),
         event: wanted.event.id.clone(),
+        drafted: facts.drafted.cloned(),
         co_authors,
         signed_off_by: repository.spec.signed_off_by,
         signing: None,
@@ -83,7 +86,7 @@ impl Pipeline {
         (mirror, base): (&Mirror, &CommitSha),
         (made, request, parameters): (&Made, &RequestId, &Map<String, Value>),
     ) -> Result<(CommitSha, Vec<Finding>), Stop> {
-        let facts = CommitFacts { request, parameters, text: &made.text, summary: &made.summary };
+        let facts = CommitFacts { request, parameters, text: &made.text, summary: &made.summary, drafted: made.drafted.as_ref() };
         let (mut meta, said) = commit_meta(rules, wanted, target, &facts)?;
         meta.signing = self.signing(&target.repository);
         Ok((mirror.commit(base, &made.change, &meta)?, said))
@@ -95,7 +98,13 @@ impl Pipeline {
             // A stack is made of members, some of which may have gone on in another request.
             return Ok(false);
         }
-        let wanted = Wanted { set: None, ..wanted(request) };
+        let answered = self.answered(rules, request)?;
+        let draft = match &answered {
+            Answered::Yes(draft) => Some(&draft.draft),
+            Answered::NotAsked => None,
+            Answered::No => return Ok(false),
+        };
+        let wanted = Wanted { set: None, draft, ..wanted(request) };
         let (parameters, target) = planning::resolve(rules, wanted)?;
         if request.repository.as_ref() != Some(&target.repository.name) {
             return Ok(false);

@@ -1,5 +1,6 @@
 //! Why a step was not done.
 
+use crate::draft::ModelError;
 use crate::feedback::FeedbackError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
@@ -26,6 +27,9 @@ pub enum StepError {
     /// A channel failed.
     #[error(transparent)]
     Feedback(#[from] FeedbackError),
+    /// A language model did not answer.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,6 +52,7 @@ impl StepError {
             Self::Git(error) => error.class(),
             Self::Forge(error) => error.class(),
             Self::Feedback(error) => error.class(),
+            Self::Model(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::TimedOut(_) => ErrorClass::Transient,
             Self::Permanent(_) => ErrorClass::Permanent,
@@ -70,6 +75,7 @@ impl StepError {
         match self {
             Self::Forge(error) => error.retry_after(),
             Self::Feedback(error) => error.retry_after(),
+            Self::Model(error) => error.retry_after(),
             _ => None,
         }
     }

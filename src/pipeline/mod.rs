@@ -16,10 +16,12 @@ mod confirm;
 mod conflicts;
 mod deployed;
 mod dispatch;
+mod drafting;
 mod error;
 mod gate;
 mod groups;
 mod holds;
+mod models;
 mod observe;
 mod operations;
 mod outcome;
@@ -49,9 +51,11 @@ mod wording;
 pub use body::{Trailer, evidence};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
+pub use drafting::{DraftLine, DraftLineKind, DraftReport, draft_lines};
 pub use error::StepError;
+pub use models::{ChosenModel, Models};
 pub use observe::Observer;
-pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError};
+pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError, Wish};
 pub use preview::{Preview, asked, preview, preview_asked, preview_on};
 pub use pushed::JustPushed;
 pub use reconcile::{ReconcileError, Reconciled, Reconciler};
@@ -135,6 +139,8 @@ pub struct Pipeline {
     pub forges: Arc<dyn Forges>,
     /// The channels on which it is told what became of requests.
     pub channels: Arc<dyn Channels>,
+    /// The language models.
+    pub models: Arc<dyn Models>,
     /// The secrets.
     pub secrets: Arc<dyn SecretProvider>,
     /// Time.
@@ -165,6 +171,10 @@ impl Pipeline {
                 (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Planned | State::Proposed | State::Approved) => {
                     plans.push((place, request.clone()));
                 }
+                (TaskKind::Draft, State::Accepted | State::Planned | State::Proposed | State::Approved) => {
+                    let drafted = self.draft(request).await;
+                    report.tell(place, self.explained(drafted).await);
+                }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
                 (TaskKind::Withdraw, _) => cleanups.push((place, claimed)),
                 (TaskKind::Observe, state) if !state.is_merged() && !matches!(state, State::Accepted | State::Expired) => {
@@ -176,7 +186,7 @@ impl Pipeline {
                 (TaskKind::Clock, _) => report.tell(place, self.look_at_the_clock(request).await),
                 (TaskKind::Command, _) => commanded.push((place, request)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
-                (TaskKind::Plan | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
+                (TaskKind::Plan | TaskKind::Draft | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
                     report.tell(place, Ok(outcome::nothing()))
                 }
             }

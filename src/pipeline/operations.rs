@@ -6,7 +6,7 @@ use crate::automation::ParameterError;
 use crate::event::Event;
 use crate::forge::ForgeError;
 use crate::git::GitError;
-use crate::request::{Request, State, Steering, TimelineEntry};
+use crate::request::{Job, Request, State, Steering, TimelineEntry};
 use crate::store::{
     Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, Settlement, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane,
 };
@@ -64,6 +64,9 @@ pub enum AskError {
     /// There is no such automation; with the one that was probably meant.
     #[error("there is no automation {0}{near}", near = .1.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     NoAutomation(AutomationName, Option<String>),
+    /// No automation takes jobs, or several do and none was named, or the one named does not.
+    #[error("{0}")]
+    NoJobs(String),
     /// Parameters are missing, unknown or do not fit: every one of them.
     #[error("the parameters are not valid")]
     Parameters(Vec<ParameterError>),
@@ -81,18 +84,59 @@ pub struct Asked {
     pub opened: bool,
 }
 
+/// What is asked for directly.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The automation.
+    pub automation: AutomationName,
+    /// Its parameters, not yet checked.
+    pub parameters: Map<String, Value>,
+    /// What makes two wishes the same request while it lives; none for a request of its own.
+    pub correlation: Option<String>,
+    /// What a language model is asked for in the operator's own words, where that is what is wished for.
+    pub job: Option<Job>,
+    /// Who asks.
+    pub actor: String,
+}
+
 impl Pipeline {
+    /// The automation that takes an operator's jobs: the one named, or the only one there is.
+    ///
+    /// # Errors
+    /// [`AskError::NoAutomation`] and [`AskError::NoJobs`].
+    pub fn automation_for_jobs(&self, named: Option<&AutomationName>) -> Result<AutomationName, AskError> {
+        let rules = self.rules.current();
+        let takes = |known: &crate::automation::Automation| known.spec.draft.as_ref().is_some_and(|draft| draft.jobs);
+        let all = || rules.set.automations.iter().filter(|known| takes(known)).map(|known| known.name.clone());
+        if let Some(name) = named {
+            let known = rules.set.automations.get(name).ok_or_else(|| {
+                let near = nearest(name.as_str(), rules.set.automations.iter().map(|known| known.name.as_str()));
+                AskError::NoAutomation(name.clone(), near.map(str::to_owned))
+            })?;
+            return if takes(known) {
+                Ok(name.clone())
+            } else {
+                Err(AskError::NoJobs(format!("the automation {name} takes no jobs: `draft.jobs: true` says that one does")))
+            };
+        }
+        let mut found = all();
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(AskError::NoJobs("no automation takes jobs: one with `draft` does where it says `jobs: true`".to_owned())),
+            (Some(_), Some(_)) => {
+                let names: Vec<String> = all().map(|name| name.to_string()).collect();
+                Err(AskError::NoJobs(format!("several automations take jobs, so name one: {}", names.join(", "))))
+            }
+        }
+    }
+
     /// Asks for an automation directly. The same `correlation` asks for the same request while it lives.
     ///
     /// # Errors
     /// See [`AskError`].
-    pub async fn ask(
-        &self,
-        automation: &AutomationName,
-        parameters: Map<String, Value>,
-        correlation: Option<String>,
-        actor: &str,
-    ) -> Result<Asked, AskError> {
+    pub async fn ask(&self, wish: Wish) -> Result<Asked, AskError> {
+        let Wish { automation, parameters, correlation, job, actor } = wish;
+        let automation = &automation;
         let rules = self.rules.current();
         let known = rules.set.automations.get(automation).ok_or_else(|| {
             let near = nearest(automation.as_str(), rules.set.automations.iter().map(|known| known.name.as_str()));
@@ -102,8 +146,11 @@ impl Pipeline {
         let now = self.clock.now();
         let id = EventId::from_parts(now, self.clock.random());
         let correlation = correlation.unwrap_or_else(|| id.to_string());
-        let mut event = asked_event(id.clone(), automation, &parameters, actor, now);
+        let mut event = asked_event(id.clone(), automation, &parameters, &actor, now);
         event.subject.clone_from(&correlation);
+        if let (Some(job), Some(data)) = (&job, event.data.as_object_mut()) {
+            data.insert("goal".to_owned(), Value::from(job.goal.as_str()));
+        }
         let new = RequestId::from_parts(now, self.clock.random());
         let opening = Opening {
             id: new.clone(),
@@ -118,8 +165,8 @@ impl Pipeline {
             retractable: known.withdraw().is_some(),
             in_order: false,
             tells: !known.spec.feedback.is_empty(),
-            steering: Steering::default(),
-            actor: actor.to_owned(),
+            steering: Steering { job: job.map(Box::new), ..Steering::default() },
+            actor,
         };
         let entry = Dispatch {
             delivery: None,

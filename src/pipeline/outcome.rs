@@ -5,7 +5,7 @@ use super::planned::{Grouped, Planned, Postponed};
 use crate::clock::Clock;
 use crate::forge::PullState;
 use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
-use crate::store::{Beside, NewTask, Settlement, TakenBack, TaskKind, Verdict, lane};
+use crate::store::{Beside, DraftEnd, NewTask, Settlement, TakenBack, TaskKind, Verdict, lane};
 use crate::types::{CommitSha, RepositoryName, RequestId, TaskId, Timestamp};
 use crate::validate::Finding;
 
@@ -88,6 +88,17 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             settle(request, State::Rejected, message, cleanup, clock)
         }
         Planned::Postponed(postponed) => later(request, postponed, clock),
+        Planned::ToBeDrafted { parameters, repository } => {
+            let message = match request.state {
+                State::Accepted => "a language model drafts its change",
+                _ => "the base moved, and what was drafted does not fit it any more: a language model drafts it again",
+            };
+            request.parameters = Some(parameters);
+            request.repository = Some(repository);
+            let follow = follow_up(&request, TaskKind::Draft, &lane::draft(&request.id), clock);
+            let state = request.state;
+            settle(request, state, message.to_owned(), vec![follow], clock)
+        }
         Planned::Unchanged { parameters, repository, base, warnings } => {
             request.changes = None;
             request.parameters = Some(parameters);
@@ -140,6 +151,45 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             settlement
         }
     }
+}
+
+/// After a model answered what may be proposed: it is planned with that.
+pub(super) fn drafted(request: Request, end: DraftEnd, message: String, clock: &dyn Clock) -> Settlement {
+    let settlement = after_draft(&request, clock);
+    let beside = Beside { draft: Some(end), ..settlement.beside };
+    Settlement { timeline: vec![note(&request, message, clock)], beside, ..settlement }
+}
+
+/// A draft is over, or there is none to be made: the request is planned.
+pub(super) fn after_draft(request: &Request, clock: &dyn Clock) -> Settlement {
+    let kind = if request.state == State::Accepted { TaskKind::Plan } else { TaskKind::Replan };
+    let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
+    Settlement { follow_up: vec![follow_up(request, kind, &lane, clock)], ..nothing() }
+}
+
+/// A draft is over that somebody else goes on with: it is drafted anew.
+pub(super) fn drafted_anew(request: &RequestId, end: DraftEnd) -> Settlement {
+    let settlement = goes_on(lane::draft(request));
+    Settlement { beside: Beside { draft: Some(end), ..Beside::default() }, ..settlement }
+}
+
+/// A model said that nothing is to be changed, or that it cannot be done.
+pub(super) fn draft_declined(request: Request, end: DraftEnd, reason: &str, clock: &dyn Clock) -> Settlement {
+    let reason = if reason.is_empty() { "it gave no reason".to_owned() } else { format!("in its own words: \"{reason}\"") };
+    let message = format!("the language model proposes no change; {reason}");
+    without_draft(request, State::Unchanged, Some(end), message, clock)
+}
+
+/// A model came to nothing that may be proposed.
+pub(super) fn draft_refused(mut request: Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
+    request.findings = findings;
+    without_draft(request, State::Rejected, end, format!("nothing was drafted: {message}"), clock)
+}
+
+fn without_draft(request: Request, state: State, end: Option<DraftEnd>, message: String, clock: &dyn Clock) -> Settlement {
+    let cleanup = clean_up(&request, state, clock);
+    let settlement = settle(request, state, message, cleanup, clock);
+    Settlement { beside: Beside { draft: end, ..settlement.beside }, ..settlement }
 }
 
 /// The same for a group, with what it came to for each member.

@@ -12,6 +12,8 @@ pub(super) enum Planned {
     Rejected { findings: Vec<Finding>, message: String },
     /// There is no room for another pull request now: it is planned anew later.
     Postponed(Postponed),
+    /// A language model has to draft it first, or once more because what it drafted does not fit the base any more.
+    ToBeDrafted { parameters: Map<String, Value>, repository: RepositoryName },
     /// Nothing differs from the base.
     Unchanged { parameters: Map<String, Value>, repository: RepositoryName, base: CommitSha, warnings: Vec<Finding> },
     /// A commit holds the change.
@@ -35,7 +37,7 @@ impl Planned {
     pub(super) fn base(&self) -> Option<&CommitSha> {
         match self {
             Self::Unchanged { base, .. } | Self::Committed { base, .. } => Some(base),
-            Self::Rejected { .. } | Self::Postponed(_) => None,
+            Self::Rejected { .. } | Self::Postponed(_) | Self::ToBeDrafted { .. } => None,
         }
     }
 }

@@ -5,8 +5,8 @@ use super::{InForce, StepError, reverts};
 use crate::automation::{ParameterError, scope_of};
 use crate::event::Event;
 use crate::inventory::Target;
-use crate::plan::{BaseTree, ChangeSet, Changed, Inputs, Inverse, Note, PlanError, PullText};
-use crate::request::{Expiry, Reverts};
+use crate::plan::{Answer, BaseTree, ChangeSet, Changed, Inputs, Inverse, Note, PlanError, PullText, Violation};
+use crate::request::{Drafted, Expiry, Reverts};
 use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
 use serde_json::{Map, Value};
@@ -23,7 +23,21 @@ pub(super) struct Wanted<'a> {
     pub(super) reverts: Option<&'a Reverts>,
     /// Values that people set since: they go before the others.
     pub(super) set: Option<&'a Map<String, Value>>,
+    /// What a model answered, where a model drafts.
+    pub(super) draft: Option<&'a Draft>,
 }
+
+/// A model's answer, and where it comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    /// What it proposes, in the order in which it was proposed: a draft and its revisions.
+    pub(super) answers: Vec<Answer>,
+    /// Of the newest.
+    pub(super) drafted: Drafted,
+}
+
+/// The label of every pull request that a model drafted.
+pub(super) const DRAFTED_LABEL: &str = "llm-drafted";
 
 /// What came of it.
 pub(super) struct Made {
@@ -32,10 +46,12 @@ pub(super) struct Made {
     pub(super) summary: Vec<String>,
     /// How long it is wanted, and what takes it back.
     pub(super) expiry: Option<Expiry>,
+    /// Where it comes from, when a model drafted it.
+    pub(super) drafted: Option<Drafted>,
 }
 
 /// A change before the gate.
-pub(super) struct Drafted {
+pub(super) struct Ungated {
     pub(super) change: ChangeSet,
     pub(super) text: PullText,
     pub(super) expiry: Option<Expiry>,
@@ -110,21 +126,11 @@ pub(super) fn resolve(rules: &InForce, wanted: Wanted<'_>) -> Result<(Map<String
 
 /// The change on `base`, past the gate.
 pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Made, Stop> {
-    let Drafted { change, text, expiry } = match wanted.reverts {
-        Some(reverts) => reverts::draft(reverts, base)?,
-        None => drafted(rules, wanted, parameters, target, base)?,
+    let Ungated { change, text, expiry } = match wanted.reverts {
+        Some(reverts) => reverts::ungated(reverts, base)?,
+        None => ungated(rules, wanted, parameters, target, base)?,
     };
-    let gate = validate::Rules {
-        kubernetes: target.kubernetes,
-        within: target.path.clone(),
-        unknown_kinds: target.unknown_kinds,
-        schemas: Arc::clone(&rules.set.schemas),
-        schema_directories: target.schemas.clone(),
-        read_schemas: Arc::clone(&rules.read_schemas),
-        policies: rules.set.policies.for_cluster(target.cluster.as_ref()),
-        limits: target.limits,
-        builder: rules.builder.clone(),
-    };
+    let gate = gate(rules, target);
     let with_an_end = expiry.as_ref().map(|expiry| (change.clone(), expiry));
     let change = match validate::validate(change, base, &gate) {
         Ok(change) => change,
@@ -136,7 +142,23 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         None => change,
     };
     let summary = change.summary().iter().map(ToString::to_string).collect();
-    Ok(Made { change, text, summary, expiry })
+    let drafted = wanted.draft.filter(|_| wanted.reverts.is_none()).map(|draft| draft.drafted.clone());
+    Ok(Made { change, text, summary, expiry, drafted })
+}
+
+/// What changes of a target are held against.
+pub(super) fn gate(rules: &InForce, target: &Target) -> validate::Rules {
+    validate::Rules {
+        kubernetes: target.kubernetes,
+        within: target.path.clone(),
+        unknown_kinds: target.unknown_kinds,
+        schemas: Arc::clone(&rules.set.schemas),
+        schema_directories: target.schemas.clone(),
+        read_schemas: Arc::clone(&rules.read_schemas),
+        policies: rules.set.policies.for_cluster(target.cluster.as_ref()),
+        limits: target.limits,
+        builder: rules.builder.clone(),
+    }
 }
 
 /// A warning where the rules of today would not let the change be taken back at the end of its time.
@@ -158,18 +180,56 @@ fn end_refused(change: &ChangeSet, expiry: &Expiry, base: &dyn BaseTree, gate: &
     }
 }
 
-/// What the automation's recipe comes to.
-fn drafted(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Drafted, Stop> {
+/// What the automation's recipe, or its model's answer, comes to.
+fn ungated(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String, Value>, target: &Target, base: &dyn BaseTree) -> Result<Ungated, Stop> {
     let Some(rule) = rules.set.rules.get(wanted.automation) else {
         return Err(Stop::refused(format!("the automation {} is not configured any more", wanted.automation)));
     };
     let inputs = Inputs { event: wanted.event, parameters };
-    let change = rule.recipe.change(inputs, target, base, rules.renderer.as_ref(), rules.sealer.as_ref())?;
+    let mut text = rule.recipe.pull_text(inputs)?;
+    let change = match rule.recipe.guard() {
+        None => rule.recipe.change(inputs, target, base, rules.renderer.as_ref(), rules.sealer.as_ref())?,
+        Some(guard) => {
+            let Some(draft) = wanted.draft else {
+                return Err(Stop::refused("a language model drafts its change: what it comes to is known when the model has answered"));
+            };
+            text.draft = true;
+            text.auto_merge = None;
+            if !text.labels.iter().any(|label| label == DRAFTED_LABEL) {
+                text.labels.push(DRAFTED_LABEL.to_owned());
+            }
+            guard.change_of_all(&draft.answers, target, base).map_err(PlanError::from)?.map_err(refused)?
+        }
+    };
     let expiry = match rule.recipe.ttl(inputs)? {
         Some(lifetime) => Some(Expiry { lifetime, inverse: Inverse::of(&change, base)? }),
         None => None,
     };
-    Ok(Drafted { change, text: rule.recipe.pull_text(inputs)?, expiry })
+    Ok(Ungated { change, text, expiry })
+}
+
+/// A drafted change that goes beyond what its automation allows.
+pub(super) fn refused(violations: Vec<Violation>) -> Stop {
+    let message = match violations.as_slice() {
+        [] => "the drafted change is refused".to_owned(),
+        [one] => format!("the drafted change is refused: {}", one.message),
+        [first, more @ ..] => format!("the drafted change is refused: {}; and {} more", first.message, more.len()),
+    };
+    Stop::Refused { findings: violations.into_iter().map(violation).collect(), message }
+}
+
+/// As a finding of the gate.
+pub(super) fn violation(violation: Violation) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        rule: violation.rule.to_owned(),
+        path: violation.path.unwrap_or_default(),
+        document: None,
+        pointer: None,
+        line: None,
+        message: violation.message,
+        hint: None,
+    }
 }
 
 fn finding(error: ParameterError) -> Finding {

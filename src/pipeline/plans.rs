@@ -3,6 +3,7 @@
 
 use super::branch::Head;
 use super::conflicts::Mates;
+use super::drafting::Answered;
 use super::observe::{merged_by, shows};
 use super::outcome;
 use super::planned::{Grouped, Planned};
@@ -135,16 +136,25 @@ impl Pipeline {
 
     fn plan(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Planned, Stop> {
         let (parameters, target) = planning::resolve(rules, wanted(request))?;
-        let base = self.base(bases, &target.repository)?;
-        let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot);
+        let answered = self.answered(rules, request)?;
+        let draft = match &answered {
+            Answered::NotAsked => None,
+            Answered::Yes(draft) => Some(&draft.draft),
+            Answered::No => return Ok(to_be_drafted(parameters, &target)),
+        };
+        let wanted = Wanted { draft, ..wanted(request) };
+        let mut base = self.base(bases, &target.repository)?;
+        let mut made = planning::make(rules, wanted, &parameters, &target, &base.snapshot);
         // An end is final, so it is not said on hearsay. Anything else is mended when the push shows that the base has moved.
         if !base.fetched && made.as_ref().map_or(true, |made| made.change.is_empty()) {
             bases.remove(&target.repository.name);
-            let base = self.look(&target.repository, Duration::ZERO, bases)?;
-            let made = planning::make(rules, wanted(request), &parameters, &target, &base.snapshot)?;
-            return self.commit(rules, request, parameters, &target, &base, made);
+            base = self.look(&target.repository, Duration::ZERO, bases)?;
+            made = planning::make(rules, wanted, &parameters, &target, &base.snapshot);
         }
-        self.commit(rules, request, parameters, &target, &base, made?)
+        match made {
+            Err(Stop::Refused { .. }) if answered.is_outdated_on(&base.tip) => Ok(to_be_drafted(parameters, &target)),
+            made => self.commit(rules, request, parameters, &target, &base, made?),
+        }
     }
 
     /// An open request on the present tip of its base.
@@ -162,8 +172,16 @@ impl Pipeline {
         if request.taken_over {
             return Ok(Looked::Same(base.tip.clone()));
         }
-        let made = match planning::make(rules, wanted(request), &parameters, &target, &base.snapshot) {
+        let answered = self.answered(rules, request)?;
+        let draft = match &answered {
+            Answered::NotAsked => None,
+            Answered::Yes(draft) => Some(&draft.draft),
+            // What it proposes was not drafted by what its automation is by now.
+            Answered::No => return Ok(Looked::Elsewhere),
+        };
+        let made = match planning::make(rules, Wanted { draft, ..wanted(request) }, &parameters, &target, &base.snapshot) {
             Ok(made) => made,
+            Err(Stop::Refused { .. }) if answered.is_outdated_on(&base.tip) => return Ok(to_be_drafted(parameters, &target).into()),
             Err(stop) => return stop.into_planned().map(Looked::from),
         };
         let stays = !request.steering.rebase || request.base.as_ref() == Some(&base.tip);
@@ -204,6 +222,7 @@ impl Pipeline {
             rule: rules.set.automations.get(&request.key.automation).map(|rule| rule.digest()),
             applied_within: target.applied_within,
             place,
+            drafted: made.drafted.map(Box::new),
             clusters: target.cluster.iter().cloned().collect(),
             ..Changes::of(&made.change)
         });
@@ -286,6 +305,10 @@ impl Pipeline {
     }
 }
 
+fn to_be_drafted(parameters: serde_json::Map<String, serde_json::Value>, target: &Target) -> Planned {
+    Planned::ToBeDrafted { parameters, repository: target.repository.name.clone() }
+}
+
 /// Where a change goes, as limits tell targets apart.
 pub(super) fn target_key(target: &Target) -> String {
     format!("{}:{}", target.repository.name, target.path)
@@ -298,5 +321,6 @@ pub(super) fn wanted(request: &Request) -> Wanted<'_> {
         given: request.parameters.as_ref(),
         set: Some(&request.steering.set),
         reverts: request.steering.reverts.as_deref(),
+        draft: None,
     }
 }

@@ -68,7 +68,7 @@ pub fn preview(
     given: Option<&Map<String, Value>>,
     fetch: bool,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given, set: None, reverts: None }, if fetch { Base::Repository } else { Base::Nothing })
+    made(rules, Wanted { automation, event, given, set: None, reverts: None, draft: None }, if fetch { Base::Repository } else { Base::Nothing })
 }
 
 /// The same on a tree that is given.
@@ -82,7 +82,7 @@ pub fn preview_on(
     given: Option<&Map<String, Value>>,
     base: &dyn BaseTree,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given, set: None, reverts: None }, Base::Tree(base))
+    made(rules, Wanted { automation, event, given, set: None, reverts: None, draft: None }, Base::Tree(base))
 }
 
 /// What a preview is made on.
@@ -180,7 +180,7 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
     }
     // The request has no id yet: this one stands for it.
     let request = RequestId::from_parts(wanted.event.time, 0);
-    let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary };
+    let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary, drafted: made.drafted.as_ref() };
     let (meta, said) = commit_meta(&current, wanted, &target, &facts)?;
     preview.message = Some(commit_message(&meta, made.change.templates()));
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();

@@ -2,7 +2,7 @@
 //! on a base of today. Everything it needs was kept when it was opened.
 
 use super::body::markdown::{code, link};
-use super::planning::{Drafted, Stop};
+use super::planning::{Stop, Ungated};
 use crate::inventory::{Inventory, Target};
 use crate::plan::{BaseTree, PullText, Undone};
 use crate::request::{Changes, Place, Request, RevertCause, Reverts};
@@ -53,10 +53,10 @@ pub(super) fn target(inventory: &Inventory, reverts: &Reverts) -> Result<Target,
 }
 
 /// The change on this base; what somebody else has changed since is a note for whoever reviews it.
-pub(super) fn draft(reverts: &Reverts, base: &dyn BaseTree) -> Result<Drafted, Stop> {
+pub(super) fn ungated(reverts: &Reverts, base: &dyn BaseTree) -> Result<Ungated, Stop> {
     let Undone { mut change, left } = reverts.inverse.apply(base, &reverts.place.path)?;
     change.notes.extend(left);
-    Ok(Drafted { change, text: reverts.text.clone(), expiry: None })
+    Ok(Ungated { change, text: reverts.text.clone(), expiry: None })
 }
 
 /// How the pull request that takes a request back looks. It is merged by itself only where its time to live says so.

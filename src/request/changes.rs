@@ -1,7 +1,7 @@
 //! What a request changes, as data: files, objects and fields, what they were held against, and what was asked for first.
 //! Bounded, so that a row of the store stays small; the values of Secrets are masked before they come here.
 
-use super::Place;
+use super::{Drafted, Place};
 use crate::manifest::{Action, FieldChange, ObjectChange};
 use crate::plan::{Inverse, Lifetime};
 use crate::types::{ClusterName, ManifestPath, SpecDuration, Timestamp};
@@ -45,6 +45,9 @@ pub struct Changes {
     /// Where in its repository it goes; none of a group, whose members may each go elsewhere, and of what was planned long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// Where it comes from, when a language model drafted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafted: Option<Box<Drafted>>,
     /// The clusters it goes to, where they were named.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub clusters: BTreeSet<ClusterName>,
@@ -89,6 +92,7 @@ impl Changes {
             rule: None,
             applied_within: None,
             place: None,
+            drafted: None,
             clusters: BTreeSet::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! What people and clocks decided about a request beside its plan. Kept whole with the request, and carried over when it is planned again.
 
-use super::{FinishedRun, Hold, Release, Reverts, Window};
+use super::{FinishedRun, Hold, Job, Release, Reverts, Window};
 use crate::types::{RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,6 +36,9 @@ pub struct Steering {
     /// Whether a person asked that its branch stand on the present base, also where the change is the same there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rebase: bool,
+    /// What an operator asked a language model for in their own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Box<Job>>,
     /// A person's word that it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Hold>,

@@ -1,12 +1,14 @@
 //! Lanes: the tasks of one are done a batch at a time, on one machine at a time. A repository has two. Git's work and the forge's
 //! calls wait apart, because a forge wants its calls paced: a branch need not wait for the pull requests of others.
 
-use crate::types::{AutomationName, RepositoryName};
+use crate::types::{AutomationName, RepositoryName, RequestId};
 
 /// No repository has it in its name.
 const PULLS: &str = "/pulls";
 /// Nor this.
 const FEEDBACK: &str = "/feedback";
+/// Nor this.
+const DRAFT: &str = "/draft";
 
 /// Where planning and pushing wait.
 pub fn of(repository: &RepositoryName) -> String {
@@ -38,7 +40,21 @@ pub fn is_feedback(lane: &str) -> bool {
     lane.ends_with(FEEDBACK)
 }
 
-/// Which part of [`super::Room`] a lane counts against: git's work, pull requests, feedback.
+/// Where a request's draft by a language model goes on: a lane of its own, because a model answers slowly and stands in nobody's way.
+pub fn draft(request: &RequestId) -> String {
+    format!("{request}{DRAFT}")
+}
+
+/// Whether a draft goes on there.
+pub fn is_draft(lane: &str) -> bool {
+    lane.ends_with(DRAFT)
+}
+
+/// Which part of [`super::Room`] a lane counts against: git's work, pull requests, feedback, drafts.
 pub(in crate::store) fn pool(lane: &str) -> usize {
-    if is_feedback(lane) { 2 } else { usize::from(is_pulls(lane)) }
+    match lane {
+        lane if is_draft(lane) => 3,
+        lane if is_feedback(lane) => 2,
+        lane => usize::from(is_pulls(lane)),
+    }
 }

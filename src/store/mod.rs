@@ -72,7 +72,7 @@ impl StoreError {
 
 /// The database behind KubeOps. One contract suite (`tests/it/store/`) holds every implementation to these words.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Drafts + Send + Sync + 'static {
     // ---- inbox -------------------------------------------------------------------------------------------------
 
     /// Writes all of `batch` in one transaction and returns, in the same order, what became of each. When this returns

@@ -16,6 +16,8 @@ pub struct RequestFilter {
     pub repository: Option<RepositoryName>,
     /// With exactly this correlation key.
     pub correlation: Option<String>,
+    /// Only what an operator asked a language model for.
+    pub jobs: bool,
 }
 
 /// Which other requests are looked for that touch the same files.

@@ -1,5 +1,6 @@
 //! What the store keeps of storms of events: waits, limits and members, as plain values.
 
+use super::DraftEnd;
 use crate::request::MemberOutcome;
 use crate::types::{AutomationName, RequestId, TaskId, Timestamp};
 use std::time::Duration;
@@ -22,6 +23,10 @@ pub struct Beside {
     pub pushed: bool,
     /// When the request ends: the id of the request that goes on with the members it did not take along, if there are any.
     pub successor: Option<RequestId>,
+    /// How a draft of the request ended.
+    ///
+    /// Refused with [`super::StoreError::Conflict`], and the settlement with it, where the draft is over already.
+    pub draft: Option<DraftEnd>,
 }
 
 /// A member to be taken out of a group.

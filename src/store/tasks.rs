@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum TaskKind {
     /// Compute, validate and commit the change.
     Plan,
+    /// Have a language model draft the change.
+    Draft,
     /// Push the branch and open or update the pull request.
     Propose,
     /// Clean up after an end: close the pull request where it is still open, delete the branch.
@@ -34,8 +36,9 @@ pub enum TaskKind {
 
 impl TaskKind {
     /// Every kind, in the order of a request's life.
-    pub const ALL: [TaskKind; 10] = [
+    pub const ALL: [TaskKind; 11] = [
         TaskKind::Plan,
+        TaskKind::Draft,
         TaskKind::Propose,
         TaskKind::Observe,
         TaskKind::Replan,
@@ -51,6 +54,7 @@ impl TaskKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "plan",
+            Self::Draft => "draft",
             Self::Propose => "propose",
             Self::Withdraw => "withdraw",
             Self::Replan => "replan",
@@ -129,7 +133,7 @@ pub struct Task {
     pub last_error: Option<String>,
 }
 
-/// How much may be claimed at once. Lanes of pull requests and of feedback are counted apart: they mostly wait for others, and must
+/// How much may be claimed at once. Lanes of pull requests, of feedback and of drafts are counted apart: they mostly wait for others, and must
 /// not stand in the way of git's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -139,6 +143,8 @@ pub struct Room {
     pub pulls: Share,
     /// For telling outside what became of requests.
     pub feedback: Share,
+    /// For drafts by a language model.
+    pub drafts: Share,
 }
 
 /// A part of [`Room`].
@@ -154,12 +160,17 @@ impl Room {
     /// Up to `lanes` lanes of each kind, and up to `each` tasks of one.
     pub fn of(lanes: u32, each: u32) -> Self {
         let share = Share { lanes, each };
-        Self { git: share, pulls: share, feedback: share }
+        Self { git: share, pulls: share, feedback: share, drafts: share }
     }
 
     /// The part a lane counts against.
     pub fn share(&self, lane: &str) -> Share {
-        [self.git, self.pulls, self.feedback][lane::pool(lane)]
+        self.shares()[lane::pool(lane)]
+    }
+
+    /// Every part, in the order of [`lane::pool`].
+    pub(in crate::store) fn shares(&self) -> [Share; 4] {
+        [self.git, self.pulls, self.feedback, self.drafts]
     }
 
     /// One task of each of up to `lanes` lanes of each kind.

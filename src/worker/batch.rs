@@ -104,6 +104,7 @@ impl Worker {
             let goes_on = settled.last().is_some_and(|(_, settlement)| matches!(settlement.verdict, Verdict::GoesOn { .. }));
             failpoint::hit(match claimed.task.kind {
                 TaskKind::Plan => "plan.settling",
+                TaskKind::Draft => "draft.settling",
                 TaskKind::Propose if goes_on => "propose.going-on",
                 TaskKind::Propose => "propose.settling",
                 TaskKind::Withdraw if goes_on => "withdraw.going-on",

@@ -2,6 +2,7 @@
 //! against it, how to revise or revert it, and a trailer for machines. A function of the request alone: the same request has the
 //! same body, and nothing from a ticket is ever markup in it.
 
+mod drafted;
 pub(super) mod markdown;
 mod members;
 #[cfg(test)]
@@ -68,7 +69,9 @@ fn held(request: &Request, commands: bool) -> Option<String> {
 
 /// What is told of every request.
 fn told(request: &Request) -> impl Iterator<Item = String> {
-    [Some(what(request)), conflicts(request), worth_a_look(request), Some(why::why(request)), held_against(request)].into_iter().flatten()
+    let sections =
+        [Some(what(request)), conflicts(request), worth_a_look(request), drafted::drafted(request), Some(why::why(request)), held_against(request)];
+    sections.into_iter().flatten()
 }
 
 /// The sections and the end. When they are too long the longest section is left out, until they are not: half a section could leave

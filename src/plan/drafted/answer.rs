@@ -26,7 +26,7 @@ pub struct Answer {
     pub explanation: String,
 }
 
-/// One thing to be done. Files are named below the target's path.
+/// One thing to be done. Files are named from the repository's root.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Operation {

@@ -100,7 +100,7 @@ impl Application<'_, '_> {
 
     /// The file an operation names, which may be written.
     fn path(&self, file: &str) -> Result<ManifestPath, Stopped> {
-        let path = self.target.path.join(file).map_err(|error| Violation::grave("draft.path", Some(file), error.to_string()))?;
+        let path = file.parse::<ManifestPath>().map_err(|error| Violation::grave("draft.path", Some(file), error.to_string()))?;
         match beyond(self.guard, &path, self.target, self.base)? {
             Some(violation) => Err(violation.into()),
             None => Ok(path),

@@ -8,7 +8,7 @@ use super::{Answer, Violation, hidden};
 use crate::automation::{AnswerFormat, DraftSpec};
 use crate::inventory::Target;
 use crate::plan::staged::Staged;
-use crate::plan::{BaseTree, ChangeSet, FileChange, TreeError};
+use crate::plan::{BaseTree, ChangeSet, Changed, FileChange, TreeError};
 use crate::types::{ManifestPath, SpecError};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -79,6 +79,25 @@ impl Guard {
             return Ok(Ok(ChangeSet { files, templates: BTreeMap::new(), notes }));
         }
         Ok(Err(Violation::bounded(violations)))
+    }
+
+    /// The change that answers make one after the other, each on what those before left: a draft and its revisions. Each is judged on
+    /// what it found, and all together on the base.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn change_of_all(&self, answers: &[Answer], target: &Target, base: &dyn BaseTree) -> Result<Result<ChangeSet, Vec<Violation>>, TreeError> {
+        let mut whole = ChangeSet::default();
+        for answer in answers {
+            let next = match self.change(answer, target, &Changed::new(base, &whole))? {
+                Ok(next) => next,
+                Err(violations) => return Ok(Err(violations)),
+            };
+            whole.files.extend(next.files);
+            whole.notes.extend(next.notes);
+        }
+        let violations = if answers.len() > 1 { self.judge(&whole.files, target, base)? } else { Vec::new() };
+        Ok(if violations.is_empty() { Ok(whole) } else { Err(violations) })
     }
 
     /// Everything that these files do on `base` and may not, whatever made them.

@@ -21,15 +21,15 @@ use super::staged::Staged;
 use super::{BaseTree, ChangeSet, PlanError, Sealer};
 use crate::automation::{AutomationSpec, IfExists};
 use crate::event::Event;
-use crate::expression::Scope;
+use crate::expression::{Scope, Variable};
 use crate::inventory::{Inventory, Target};
-use crate::render::{Catalogue, Renderer};
-use crate::types::{Identity, ManifestPath, SpecError};
+use crate::render::{Catalogue, RenderJob, Renderer};
+use crate::types::{Identity, ManifestPath, SpecError, TemplateName};
 use edits::Edit;
 use files::Step;
 use pull::PullTexts;
 use removals::Removal;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use target::TargetTexts;
@@ -187,6 +187,32 @@ impl Recipe {
         change.notes = staged.notes();
         change.files = staged.finish();
         Ok(change)
+    }
+
+    /// What a template of the catalogue gives with these parameters, written nowhere.
+    ///
+    /// # Errors
+    /// When there is no such template, the parameters do not fit, or it does not render.
+    pub fn render_alone(
+        &self,
+        template: &TemplateName,
+        given: &Map<String, Value>,
+        event: &Event,
+        target: &Target,
+        renderer: &dyn Renderer,
+    ) -> Result<String, PlanError> {
+        let values = self.catalogue.with_defaults(template, given)?;
+        let context = json!({
+            "parameters": values, "event": Variable::Event(event).to_value(),
+            "target": { "cluster": target.cluster, "path": target.path, "labels": target.labels },
+        });
+        let rendered = renderer.render(&[RenderJob { template: template.clone(), context }])?.pop().unwrap_or_default();
+        Ok(String::from_utf8_lossy(&rendered).into_owned())
+    }
+
+    /// The templates there are: name and purpose.
+    pub fn templates(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.catalogue.templates().map(|template| (template.name().as_str(), template.purpose()))
     }
 
     /// How long the change is wanted; none when it is wanted for good.

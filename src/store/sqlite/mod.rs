@@ -11,6 +11,7 @@ mod connection;
 mod debounce;
 mod deliveries;
 mod dispatch;
+mod drafts;
 mod error;
 mod events;
 mod feedback;

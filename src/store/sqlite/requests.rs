@@ -341,6 +341,7 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &RequestFilt
 /// The numbers of the newest requests that pass, read in order from the index that leaves the fewest to look at.
 fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, state: Option<&'static str>, before: i64, wanted: i64) {
     query.push("SELECT seq FROM requests ").push(match (filter, state) {
+        (RequestFilter { jobs: true, correlation: None, .. }, _) => "INDEXED BY requests_jobs",
         (RequestFilter { correlation: Some(_), .. }, _) => "INDEXED BY requests_key",
         (RequestFilter { automation: Some(_), .. }, _) => "INDEXED BY requests_automation",
         (RequestFilter { repository: Some(_), .. }, _) => "INDEXED BY requests_repository",
@@ -358,6 +359,9 @@ fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, sta
         if let Some(value) = value {
             query.push(condition).push_bind(value);
         }
+    }
+    if filter.jobs {
+        query.push(" AND steering ->> '$.job' IS NOT NULL");
     }
     query.push(" ORDER BY seq DESC LIMIT ").push_bind(wanted);
 }

@@ -1,6 +1,7 @@
 //! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
+use super::drafts;
 use super::members;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
@@ -89,8 +90,7 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
 pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let others =
-        count(room.git.lanes).saturating_add(count(room.pulls.lanes)).saturating_add(count(room.feedback.lanes)).saturating_add(leased.len());
+    let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
     let heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
@@ -105,7 +105,7 @@ pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp
     ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
     // Lost leases before the rest. Who finds no room stands in nobody's way.
     ripe.sort_by_key(|(waiting, task)| (*waiting, task.order()));
-    let mut left = [room.git, room.pulls, room.feedback].map(|share| count(share.lanes));
+    let mut left = room.shares().map(|share| count(share.lanes));
     // Telling what became of a request changes nothing about it, and stands in nobody's way.
     let mut is_free = |task: &Candidate| lane::is_feedback(&task.lane) || requests.insert(task.request);
     let mut free: Vec<&Candidate> = Vec::new();
@@ -306,6 +306,10 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
         .await?;
     let row = row.ok_or_else(|| lost(task))?;
     let (seq, request) = (row.number("seq")?, row.number("request")?);
+    // Before the request: its end would cancel the draft.
+    if let Some(end) = &settlement.beside.draft {
+        drafts::end(connection, request, end, now).await?;
+    }
     if let Some(changed) = &settlement.request {
         replace(connection, changed, now).await?;
     }

@@ -36,7 +36,7 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
     }
     let waiting = "SELECT count(*) AS waiting FROM admissions INDEXED BY admissions_waiting WHERE standing = 'waiting'";
     stats.waiting_for_room = sqlx::query(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
-    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' AND kind <> 'tell' \
+    let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' AND kind NOT IN ('tell', 'draft') \
                  AND NOT (kind = 'clock' AND state = 'waiting' AND run_at > ?) GROUP BY lane";
     for row in sqlx::query(lanes).bind(now.unix_millis()).fetch_all(&mut *connection).await? {
         *stats.backlog.entry(lane::repository(&row.text("lane")?).to_owned()).or_default() += row.count("tasks")?;

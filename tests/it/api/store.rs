@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
-use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
+use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +46,28 @@ impl FakeStore {
         let from: usize = query.after.as_deref().map_or(0, |after| after.parse().expect("a cursor of this store"));
         let to = (from + query.limit as usize).min(rows.len());
         Ok(Page { items: rows[from..to].to_vec(), next: (to < rows.len()).then(|| to.to_string()) })
+    }
+}
+
+#[async_trait]
+impl Drafts for FakeStore {
+    async fn begin_draft(&self, _: &Draft) -> Result<Draft, StoreError> {
+        never()
+    }
+    async fn drafts(&self, _: &RequestId) -> Result<Vec<Draft>, StoreError> {
+        never()
+    }
+    async fn turns(&self, _: &RequestId, _: u32) -> Result<Vec<Turn>, StoreError> {
+        never()
+    }
+    async fn reserve_turn(&self, _: (&RequestId, u32), _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
+        never()
+    }
+    async fn settle_turn(&self, _: (&RequestId, u32), _: &Turn) -> Result<(), StoreError> {
+        never()
+    }
+    async fn spent_since(&self, _: Option<&AutomationName>, _: Timestamp) -> Result<Spend, StoreError> {
+        never()
     }
 }
 

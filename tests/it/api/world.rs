@@ -103,6 +103,10 @@ impl Operations for FakeOperations {
         asked.push(ask);
         Ok(Asked { request: request_id(1), opened: !known })
     }
+    async fn ask_job(&self, ask: AskJob) -> Result<Asked, OperationError> {
+        self.note(format!("job {:?}: {}", ask.automation.map(|name| name.to_string()), ask.goal))?;
+        Ok(Asked { request: request_id(1), opened: true })
+    }
     async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         self.note(format!("retry {id} by {actor}"))?;
         Ok(request(1, State::Accepted))

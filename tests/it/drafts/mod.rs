@@ -1,5 +1,6 @@
-//! Changes a language model drafts.
+//! Drafts by a language model.
 
 mod fixture;
 mod guard;
 mod limits;
+mod models;

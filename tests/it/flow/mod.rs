@@ -12,6 +12,7 @@ mod commits;
 mod crash;
 mod deliveries;
 mod disk_full;
+mod drafted;
 mod edits;
 mod github;
 mod groups;

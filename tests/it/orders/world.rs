@@ -4,12 +4,16 @@ use super::forge::Memory;
 use super::hand::Hand;
 use super::settings;
 use kubeops::app::resources_dir;
+use kubeops::automation::ModelSpec;
 use kubeops::clock::Clock as _;
+use kubeops::draft::ModelError;
 use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
-use kubeops::pipeline::{Channels, Dispatcher, Forges, InForce, JustPushed, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen};
+use kubeops::pipeline::{
+    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen,
+};
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
 use kubeops::request::Request;
@@ -48,6 +52,14 @@ impl Forges for OneForge {
     }
 }
 
+struct NoModels;
+
+impl Models for NoModels {
+    fn model(&self, _: Option<&ModelSpec>) -> Result<ChosenModel, ModelError> {
+        unreachable!("nothing of these requests is drafted")
+    }
+}
+
 struct NoChannels;
 
 impl Channels for NoChannels {
@@ -83,6 +95,7 @@ impl World {
         let forge = Arc::new(Memory::new(upstream, Arc::clone(&clock)));
         let mirrors = Mirrors::new(directory.path().join("mirrors"), Arc::new(Libgit2::new(Limits::default()))).expect("mirrors");
         let pipeline = Arc::new(Pipeline {
+            models: Arc::new(NoModels),
             store: Arc::clone(&store),
             rules: Arc::clone(&rules),
             mirrors: Arc::new(mirrors),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
-use kubeops::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
+use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +29,33 @@ impl Gate {
     }
 }
 
+/// Nor does it know anything of drafts.
+#[async_trait]
+impl Drafts for Gate {
+    async fn begin_draft(&self, _: &Draft) -> Result<Draft, StoreError> {
+        out_of_place()
+    }
+    async fn drafts(&self, _: &RequestId) -> Result<Vec<Draft>, StoreError> {
+        out_of_place()
+    }
+    async fn turns(&self, _: &RequestId, _: u32) -> Result<Vec<Turn>, StoreError> {
+        out_of_place()
+    }
+    async fn reserve_turn(&self, _: (&RequestId, u32), _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
+        out_of_place()
+    }
+    async fn settle_turn(&self, _: (&RequestId, u32), _: &Turn) -> Result<(), StoreError> {
+        out_of_place()
+    }
+    async fn spent_since(&self, _: Option<&AutomationName>, _: Timestamp) -> Result<Spend, StoreError> {
+        out_of_place()
+    }
+}
+
+fn out_of_place<T>() -> Result<T, StoreError> {
+    Err(StoreError::Broken("this store only appends".to_owned()))
+}
+
 /// `append` as above; every other method of a store is out of place here and says so.
 macro_rules! store_that_only_appends {
     ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {
@@ -42,7 +69,7 @@ macro_rules! store_that_only_appends {
 
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$result, StoreError> {
                 $(let _ = $argument;)*
-                Err(StoreError::Broken("this store only appends".to_owned()))
+                out_of_place()
             })*
         }
     };

@@ -45,17 +45,17 @@ enum Command {
     },
 }
 
-const LANES: [&str; 6] = ["", "", "a", "b", "b/pulls", "c/feedback"];
+const LANES: [&str; 7] = ["", "", "a", "b", "b/pulls", "c/feedback", "d/draft"];
 const KINDS: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw, TaskKind::Tell];
 const OWNERS: [&str; 2] = ["one", "two"];
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(lane, alert)| Command::Open { lane, alert }),
-        2 => (0..8_usize, 0..4_usize, 0..6_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
+        2 => (0..8_usize, 0..4_usize, 0..7_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
         3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
-        5 => (0..2_usize, [share(), share(), share()], 1..20_i64)
-            .prop_map(|(owner, [git, pulls, feedback], lease)| Command::Claim { owner, room: Room { git, pulls, feedback }, lease }),
+        5 => (0..2_usize, [share(), share(), share(), share()], 1..20_i64)
+            .prop_map(|(owner, [git, pulls, feedback, drafts], lease)| Command::Claim { owner, room: Room { git, pulls, feedback, drafts }, lease }),
         6 => (0..8_usize, 0..5_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
         1 => (0..8_usize, 1..20_i64).prop_map(|(claim, lease)| Command::Extend { claim, lease }),
         1 => (0..2_usize).prop_map(|owner| Command::Release { owner }),
@@ -95,7 +95,7 @@ impl Owed {
 
     /// Of which part of the room it takes.
     fn pool(&self) -> usize {
-        if self.is_feedback() { 2 } else { usize::from(self.lane.ends_with("/pulls")) }
+        ["/pulls", "/feedback", "/draft"].iter().position(|end| self.lane.ends_with(end)).map_or(0, |n| n + 1)
     }
 }
 
@@ -146,7 +146,7 @@ impl Model {
             first
         });
         order.extend(waiting);
-        let shares = [room.git, room.pulls, room.feedback];
+        let shares = [room.git, room.pulls, room.feedback, room.drafts];
         let mut left = shares.map(|share| share.lanes);
         let mut taken: Vec<usize> = Vec::new();
         for n in order {

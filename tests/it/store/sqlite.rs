@@ -4,7 +4,9 @@ use super::support::{Fixture, at, delivery, dispatch, end_request, open_request,
 use kubeops::request::State;
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
-use kubeops::store::{Appended, NewDelivery, PageQuery, RequestUpdate, Room, Store, StoreError, TaskFilter, TaskState};
+use kubeops::store::{
+    Appended, Budget, Limit, NewDelivery, PageQuery, Purse, RequestUpdate, Reservation, Room, Spend, Store, StoreError, TaskFilter, TaskState,
+};
 use sqlx::{Connection, SqliteConnection};
 use std::path::Path;
 use std::sync::Arc;
@@ -202,6 +204,31 @@ async fn a_delivery_that_another_process_wrote_is_known() {
     assert_eq!(one.append(&[delivery("a"), delivery("c")]).await.expect("written"), [Appended::Duplicate(first.id.clone()), Appended::New]);
     assert!(matches!(two.append(&[delivery("c")]).await.expect("known").as_slice(), [Appended::Duplicate(_)]));
     assert_eq!(one.pending_deliveries(9).await.expect("pending").len(), 3);
+}
+
+/// Two processes share a day's budget: what one has noted the other sees.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_that_reserve_calls_of_a_model_never_go_beyond_a_budget() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let stores = [opened(&path).await, opened(&path).await];
+    let (_, id) = open_request(&*stores[0], "OPS-1", Some("gitops"), at(1)).await;
+    let draft = super::contract::drafts::draft(&id, 1);
+    stores[0].begin_draft(&draft).await.expect("begun");
+    let day = Limit { tokens: None, micros: Some(95) };
+    let budget = Budget { day, ..Budget::default() };
+    let asking = (1..=30).map(|turn| {
+        let (store, id) = (Arc::clone(&stores[turn as usize % 2]), id.clone());
+        tokio::spawn(async move { store.reserve_turn((&id, 1), turn, Spend { tokens: 1, micros: 10 }, &budget, at(2)).await.expect("an answer") })
+    });
+    let mut made = 0;
+    for answer in asking.collect::<Vec<_>>() {
+        match answer.await.expect("an answer") {
+            Reservation::Made { .. } => made += 1,
+            refused => assert_eq!(refused, Reservation::Exhausted { whose: Purse::Day, used: Spend { tokens: 9, micros: 90 }, limit: day }),
+        }
+    }
+    assert_eq!(made, 9);
 }
 
 /// Every schema version that was ever released has a dump of a filled database here, made by that version. Opening it must

@@ -5,6 +5,7 @@ pub mod controller;
 pub mod drafts_oracle;
 pub mod fake_github;
 pub mod fake_jira;
+pub mod fake_llm;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;

@@ -315,6 +315,7 @@ pub fn meta(subject: &str) -> CommitMeta {
         request: RequestId::from_parts(time, 1),
         automation: "namespace-request".parse().expect("a name"),
         event: EventId::from_parts(time, 2),
+        drafted: None,
         co_authors: Vec::new(),
         signed_off_by: false,
         signing: None,

@@ -62,7 +62,7 @@ fn outcome(member: &Member, commit: Option<&str>, refused: bool) -> MemberOutcom
 async fn settle(store: &dyn Store, held: &ClaimedTask, state: State, outcomes: Vec<MemberOutcome>, now: i64) -> Result<(), StoreError> {
     let request = Request { state, ..held.request.clone() };
     let goes_on = matches!(state, State::Merged | State::Declined | State::Unchanged | State::Rejected);
-    let beside = Beside { members: outcomes, pushed: state == State::Proposed, successor: goes_on.then(request_id) };
+    let beside = Beside { members: outcomes, pushed: state == State::Proposed, successor: goes_on.then(request_id), draft: None };
     store.settle(held, &Settlement { request: Some(request), beside, ..Settlement::default() }, at(now)).await
 }
 

@@ -3,6 +3,7 @@
 
 pub mod deliveries;
 pub mod dispatch;
+pub mod drafts;
 pub mod forge;
 pub mod members;
 pub mod requests;
@@ -116,6 +117,17 @@ macro_rules! contract_suite {
             a_request_that_stood_alone_becomes_the_group_s_first_member,
             a_person_s_retry_begins_anew_with_every_member,
             a_member_s_event_and_delivery_are_kept_while_its_request_lives);
+        contract_suite!($make; drafts:
+            a_draft_begun_twice_is_the_first_one,
+            a_turn_is_kept_with_what_was_said_and_what_it_did_cost,
+            a_call_that_could_go_beyond_the_requests_budget_is_not_made,
+            an_attempt_that_was_cut_off_counts_for_what_it_was_reckoned_at,
+            a_day_ends_at_midnight_for_an_automation_and_for_all,
+            many_calls_reserved_at_once_never_go_beyond_a_budget,
+            a_drafts_end_is_written_with_the_settlement_or_neither_is,
+            a_request_that_ends_takes_its_running_draft_along,
+            drafts_have_room_of_their_own_and_are_no_repositorys_backlog,
+            drafts_go_with_their_request);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

@@ -100,8 +100,10 @@ fn changes(files: &[&str]) -> Changes {
         }),
         rule: Some("ab".repeat(32)),
         applied_within: Some("30m".parse().expect("a duration")),
+        drafted: None,
         place: Some(Place { cluster: Some(parsed("prod")), path: parsed("clusters/prod") }),
         clusters: [parsed("prod-eu")].into(),
+        drafted: None,
     }
 }
 

@@ -50,8 +50,10 @@ async fn adds(store: &dyn Store, correlation: &str, object: ObjectRef, second: i
         expiry: None,
         rule: None,
         applied_within: None,
+        drafted: None,
         place: None,
         clusters: Default::default(),
+        drafted: None,
     });
     store.update_request(&request, &RequestUpdate::default(), at(second)).await.expect("planned");
     id

@@ -1,0 +1,58 @@
+//! What language models drafted for a request, and everything that was said in it.
+
+use super::error::ApiError;
+use super::extract::{At, State};
+use super::views::{DraftLineView, DraftView};
+use crate::pipeline::{DraftReport, StepError, draft_lines};
+use crate::store::{Draft, Store};
+use crate::types::RequestId;
+use actix_web::{get, web};
+
+/// Lists the drafts of a service request, oldest first.
+#[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The request's id.")),
+    responses((status = 200, description = "The drafts; none where no model was asked.", body = Vec<DraftView>)))]
+#[get("/requests/{id}/drafts")]
+pub(super) async fn list_drafts(state: State, At(id): At<RequestId>) -> Result<web::Json<Vec<DraftView>>, ApiError> {
+    let drafts = state.timed(async {
+        state.store().request(&id).await?;
+        let mut views = Vec::new();
+        for draft in state.store().drafts(&id).await? {
+            views.push(DraftView::from(report(state.store(), draft).await?));
+        }
+        Ok::<_, ApiError>(views)
+    });
+    Ok(web::Json(drafts.await?))
+}
+
+/// Shows everything that was said in a draft, in order.
+#[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The request's id."), ("number" = u32, Path, description = "Which of its drafts, from 1.")),
+    responses((status = 200, description = "What was said.", body = Vec<DraftLineView>)))]
+#[get("/requests/{id}/drafts/{number}/lines")]
+pub(super) async fn show_draft(state: State, path: web::Path<(String, u32)>) -> Result<web::Json<Vec<DraftLineView>>, ApiError> {
+    let (id, number) = path.into_inner();
+    let id: RequestId = id.parse().map_err(|error: crate::types::ParseError| ApiError::bad_request("invalid_path", error.to_string()))?;
+    let lines = state.timed(async {
+        state.store().request(&id).await?;
+        let draft = state.store().drafts(&id).await?.into_iter().find(|draft| draft.number == number);
+        let draft = draft.ok_or_else(|| ApiError::not_found(format!("draft {number} of {id}")))?;
+        lines_of(state.store(), &draft).await
+    });
+    Ok(web::Json(lines.await?))
+}
+
+/// A draft with what it came to so far.
+pub(super) async fn report(store: &dyn Store, draft: Draft) -> Result<DraftReport, ApiError> {
+    let turns = store.turns(&draft.request, draft.number).await?;
+    DraftReport::of(draft, &turns).map_err(unreadable)
+}
+
+/// Everything that was said in a draft.
+pub(super) async fn lines_of(store: &dyn Store, draft: &Draft) -> Result<Vec<DraftLineView>, ApiError> {
+    let turns = store.turns(&draft.request, draft.number).await?;
+    let lines = draft_lines(draft, &turns).map_err(unreadable)?;
+    Ok(lines.into_iter().map(|line| DraftLineView::of(draft.number, line)).collect())
+}
+
+fn unreadable(error: StepError) -> ApiError {
+    ApiError::internal(error)
+}

@@ -1,0 +1,82 @@
+//! Glue: the models of the settings and of automations, each made once.
+
+use crate::automation::{ModelSpec, PriceSpec, Provider};
+use crate::clock::Clock;
+use crate::config::LanguageModels;
+use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, provider};
+use crate::pipeline::{ChosenModel, Models};
+use crate::secrets::{SecretError, SecretProvider};
+use crate::store::Limit;
+use crate::types::SecretName;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The models the settings and automations name.
+pub struct ConfiguredModels {
+    settings: LanguageModels,
+    secrets: Arc<dyn SecretProvider>,
+    clock: Arc<dyn Clock>,
+    made: Mutex<Vec<Arc<dyn Model>>>,
+}
+
+impl ConfiguredModels {
+    /// Models that are made when they are first wanted, with keys that `secrets` gives at each call.
+    pub fn new(settings: LanguageModels, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>) -> Self {
+        Self { settings, secrets, clock, made: Mutex::default() }
+    }
+
+    fn made(&self, id: ModelId) -> Result<Arc<dyn Model>, ModelError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = made.iter().find(|model| *model.id() == id) {
+            return Ok(Arc::clone(model));
+        }
+        let url = self.settings.urls.get(&id.provider).and_then(|url| url.as_str().parse().ok());
+        let settings = ModelSettings { provider: id.provider, name: id.name, url, timeout: self.settings.timeout };
+        let model = provider(settings, self.key(id.provider)?, Arc::clone(&self.clock))?;
+        made.push(Arc::clone(&model));
+        Ok(model)
+    }
+
+    /// The secret `LLM_<PROVIDER>_API_KEY`. A local provider may have none.
+    fn key(&self, provider: Provider) -> Result<KeySource, ModelError> {
+        let name = format!("LLM_{}_API_KEY", provider.as_str().to_ascii_uppercase());
+        let name: SecretName = name.parse().map_err(|error| ModelError::NotConfigured(format!("{error}")))?;
+        let secrets = Arc::clone(&self.secrets);
+        Ok(Arc::new(move || match secrets.secret(&name) {
+            Ok(key) => Ok(Some(key)),
+            Err(SecretError::Missing { .. }) if provider == Provider::Local => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }))
+    }
+}
+
+impl Models for ConfiguredModels {
+    fn model(&self, wanted: Option<&ModelSpec>) -> Result<ChosenModel, ModelError> {
+        let settings = &self.settings;
+        let none = |what: &str| ModelError::NotConfigured(format!("no model drafts here: {what}"));
+        let provider = wanted
+            .and_then(|wanted| wanted.provider)
+            .or(settings.provider)
+            .ok_or_else(|| none("set LLM_PROVIDER, or name a provider in the automation's draft.model"))?;
+        let named = wanted.and_then(|wanted| wanted.name.clone());
+        let name = named.or_else(|| settings.models.get(&provider).cloned()).ok_or_else(|| {
+            let variable = format!("LLM_{}_MODEL", provider.as_str().to_ascii_uppercase());
+            none(&format!("set {variable}, or name a model in the automation's draft.model"))
+        })?;
+        // The price of the settings is that of their model and of no other.
+        let theirs = settings.provider == Some(provider) && settings.models.get(&provider) == Some(&name);
+        let price: Option<PriceSpec> = wanted.and_then(|wanted| wanted.price).or(settings.price.filter(|_| theirs));
+        Ok(ChosenModel {
+            model: self.made(ModelId { provider, name })?,
+            max_tokens: wanted.and_then(|wanted| wanted.max_tokens).unwrap_or(settings.max_tokens),
+            price,
+            per_day: Limit { tokens: settings.tokens_per_day, micros: settings.cost_per_day.map(micros) },
+        })
+    }
+}
+
+/// Millionths of an amount.
+fn micros(amount: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an amount from 0 to a million, as the settings have it")]
+    let micros = (amount * 1_000_000.0).round() as u64;
+    micros
+}

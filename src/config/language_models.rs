@@ -1,0 +1,82 @@
+//! The settings of language models. Their keys are secrets and stand in none of them.
+
+use super::Reader;
+use super::values::{self, HttpUrl, choice, number, optional, span};
+use crate::automation::{PriceSpec, Provider};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// `LLM_...`: which models draft, and what they may use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LanguageModels {
+    /// `LLM_PROVIDER`; none when nothing drafts unless an automation names a provider.
+    pub provider: Option<Provider>,
+    /// `LLM_<PROVIDER>_MODEL` of those that are given.
+    pub models: BTreeMap<Provider, String>,
+    /// `LLM_<PROVIDER>_URL` of those that are given.
+    pub urls: BTreeMap<Provider, HttpUrl>,
+    /// `LLM_MAX_TOKENS`: tokens one answer may have.
+    pub max_tokens: u32,
+    /// `LLM_TIMEOUT`: the longest one call may take.
+    pub timeout: Duration,
+    /// `LLM_INPUT_PRICE` and `LLM_OUTPUT_PRICE`: what the model of `provider` costs.
+    pub price: Option<PriceSpec>,
+    /// `LLM_TOKENS_PER_DAY`.
+    pub tokens_per_day: Option<u64>,
+    /// `LLM_COST_PER_DAY`.
+    pub cost_per_day: Option<f64>,
+}
+
+impl Reader<'_> {
+    pub(super) fn language_models(&mut self) -> LanguageModels {
+        let known = Provider::ALL.map(|provider| (provider.as_str(), Some(provider)));
+        let provider: Option<Provider> = self.get("LLM_PROVIDER", optional(choice(&known))).flatten();
+        let (mut models, mut urls) = (BTreeMap::new(), BTreeMap::new());
+        for each in Provider::ALL {
+            let word = each.as_str().to_ascii_uppercase();
+            let model = self.get(&format!("LLM_{word}_MODEL"), optional(values::model_name));
+            models.extend(model.map(|model| (each, model)));
+            let url = self.get(&format!("LLM_{word}_URL"), optional(move |raw| values::model_url(raw, each)));
+            urls.extend(url.map(|url| (each, url)));
+        }
+        self.complete(provider, &models, &urls);
+        LanguageModels {
+            provider,
+            models,
+            urls,
+            max_tokens: self.get("LLM_MAX_TOKENS", number(1, 1_000_000)),
+            timeout: self.get("LLM_TIMEOUT", span(1, 3600, 1)),
+            price: self.price(),
+            tokens_per_day: self.get("LLM_TOKENS_PER_DAY", optional(number(1, 1_000_000_000_000))),
+            cost_per_day: self.get("LLM_COST_PER_DAY", optional(values::amount)),
+        }
+    }
+
+    /// The provider has what it needs.
+    fn complete(&mut self, provider: Option<Provider>, models: &BTreeMap<Provider, String>, urls: &BTreeMap<Provider, HttpUrl>) {
+        let Some(provider) = provider else { return };
+        let word = provider.as_str().to_ascii_uppercase();
+        let wants = |what: &str, variable: &str| (format!("{what} is not said"), format!("a provider with {variable}, or none"));
+        if provider == Provider::Local && !urls.contains_key(&provider) && self.raw("LLM_LOCAL_URL").is_empty() {
+            let (problem, allowed) = wants("where it is", "LLM_LOCAL_URL");
+            self.refuse("LLM_PROVIDER", problem, allowed);
+        }
+        let variable = format!("LLM_{word}_MODEL");
+        if !models.contains_key(&provider) && self.raw(&variable).is_empty() {
+            let (problem, allowed) = wants("its model", &variable);
+            self.refuse("LLM_PROVIDER", problem, allowed);
+        }
+    }
+
+    /// Both prices, or none.
+    fn price(&mut self) -> Option<PriceSpec> {
+        let mistakes = self.errors.len();
+        let input = self.get("LLM_INPUT_PRICE", optional(values::amount));
+        let output = self.get("LLM_OUTPUT_PRICE", optional(values::amount));
+        if self.errors.len() == mistakes && input.is_some() != output.is_some() {
+            let (given, other) = if input.is_some() { ("LLM_INPUT_PRICE", "LLM_OUTPUT_PRICE") } else { ("LLM_OUTPUT_PRICE", "LLM_INPUT_PRICE") };
+            self.refuse(given, format!("{other} is not set"), "both prices, or none");
+        }
+        input.zip(output).map(|(input, output)| PriceSpec { input, output })
+    }
+}

@@ -1,0 +1,140 @@
+//! How a draft begins: what the model is told, put together from the automation, the event and the base as it is now.
+
+use super::super::planning::{self, Stop};
+use super::super::plans::{Bases, wanted};
+use super::super::{InForce, Pipeline, StepError, blocking};
+use super::bench::{self, View, gone, recipe_of, spec_of};
+use super::{Begun, kept};
+use crate::draft::{Beginning, Question, TextKind, brief};
+use crate::inventory::Target;
+use crate::plan::{Answer, PlanError};
+use crate::request::Request;
+use crate::store::{Draft, DraftState};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Names of the event that are looked for in the base.
+const MOST_NAMES: usize = 64;
+/// Files of the target that are asked for them, at most.
+const MOST_SURVEYED: usize = 20_000;
+/// Files that are shown at the beginning, at most, and their bytes together.
+const MOST_SHOWN: usize = 6;
+const SHOWN_BYTES: usize = 24 * 1024;
+
+impl Pipeline {
+    /// A draft of the request on the present tip of its base.
+    pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
+        let (this, rules, request) = (Arc::clone(self), Arc::clone(rules), request.clone());
+        blocking(move || this.begin_here(&rules, &request, number)).await
+    }
+
+    /// The same where one may block.
+    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
+        let spec = spec_of(rules, request)?;
+        let recipe = recipe_of(rules, request)?;
+        let guard = recipe.guard().ok_or_else(|| gone(request))?;
+        let chosen = self.models.model(spec.model.as_ref())?;
+        let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;
+        let base = self.base(&mut Bases::new(), &target.repository)?;
+        let salt = hex::encode(self.clock.random().to_be_bytes());
+        let view = View { recipe, guard, target: &target, base: &base.snapshot };
+        let mut redactor = bench::redactor(rules, spec, &salt);
+        let event = &request.event;
+        let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
+        let event = redactor.redact(&event, TextKind::Other);
+        let values = redactor.redact(&pretty(&parameters), TextKind::Other);
+        let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
+        let words = names(&format!("{event}\n{values}"));
+        let files = view.files_about(&words).map_err(PlanError::from)?;
+        let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path, redactor.redact(&text, TextKind::Manifest))).collect();
+        let runbooks = match spec.runbooks.as_slice() {
+            [] => None,
+            _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
+        };
+        let answer = Answer::schema(guard.formats());
+        let brief = brief(&Beginning {
+            spec,
+            goal: goal.as_ref().map(|(goal, by)| (goal.as_str(), by.as_str())),
+            place: &place(&target),
+            event: &event,
+            parameters: &values,
+            files: &files,
+            runbooks: runbooks.as_deref(),
+            revision: None,
+            tools: bench::tools(spec, recipe, &answer),
+            answer: &answer,
+            salt: &salt,
+        });
+        Ok(Draft {
+            request: request.id.clone(),
+            number,
+            automation: request.key.automation.clone(),
+            state: DraftState::Running,
+            base: base.tip.clone(),
+            salt,
+            brief: kept(&Begun { brief, model: chosen.model.id().clone() })?,
+            outcome: None,
+            begun_at: self.clock.now(),
+            ended_at: None,
+        })
+    }
+}
+
+impl View<'_> {
+    /// The files within reach that hold something of one of these names, those that hold most of them first.
+    fn files_about(&self, names: &BTreeSet<String>) -> Result<Vec<(String, String)>, crate::plan::TreeError> {
+        let root = if self.target.path.as_str() == "." { "" } else { self.target.path.as_str() };
+        let Some(surveyed) = self.base.survey(root, MOST_SURVEYED)? else { return Ok(Vec::new()) };
+        let mut known: Vec<_> = surveyed
+            .into_iter()
+            .filter(|file| self.guard.may_read(self.target, file.path.as_str()))
+            .map(|file| (names.iter().filter(|name| file.mentions.names(name)).count(), file.path))
+            .filter(|(named, _)| *named > 0)
+            .collect();
+        known.sort_by(|(a, first), (b, second)| b.cmp(a).then_with(|| first.cmp(second)));
+        let (mut files, mut bytes) = (Vec::new(), 0);
+        for (_, path) in known.into_iter().take(MOST_SHOWN) {
+            let Some(text) = self.base.read(&path)?.and_then(|bytes| String::from_utf8(bytes).ok()) else { continue };
+            bytes += text.len();
+            if bytes > SHOWN_BYTES {
+                break;
+            }
+            files.push((path.to_string(), text));
+        }
+        Ok(files)
+    }
+}
+
+/// What in a text may be the name of an object: RFC 1123 subdomains.
+fn names(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let words = text.split(|c: char| !is_part(c)).map(|word| word.trim_matches(['-', '.'])).filter(|word| (3..=63).contains(&word.len()));
+    words
+        .filter(|word| word.chars().any(|c| c.is_ascii_lowercase()))
+        .map(str::to_owned)
+        .take(MOST_NAMES * 4)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .take(MOST_NAMES)
+        .collect()
+}
+
+/// What was resolved before and is not any more: planning says so to people, so it is left to it.
+pub(super) fn failed(stop: Stop) -> StepError {
+    match stop {
+        Stop::Refused { message, .. } => StepError::Permanent(message),
+        Stop::Failed(error) => error,
+    }
+}
+
+fn place(target: &Target) -> String {
+    let directory = if target.path.as_str() == "." { "its root".to_owned() } else { format!("the directory {}", target.path) };
+    match &target.cluster {
+        Some(cluster) => format!("the repository {}, {directory} (cluster {cluster}, Kubernetes {})", target.repository.name, target.kubernetes),
+        None => format!("the repository {}, {directory} (Kubernetes {})", target.repository.name, target.kubernetes),
+    }
+}
+
+fn pretty<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

@@ -1,0 +1,236 @@
+//! Where a model's calls are answered: tools that read the base a draft was begun on, and the gate its answers are held against.
+
+use super::super::planning;
+use super::super::plans::wanted;
+use super::super::{InForce, Pipeline, StepError, blocking};
+use super::begin;
+use crate::automation::DraftSpec;
+use crate::draft::{Arguments, Bench, Call, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict};
+use crate::git::Snapshot;
+use crate::inventory::Target;
+use crate::plan::{Answer, BaseTree, Guard, PlanError, Recipe};
+use crate::request::Request;
+use crate::store::Draft;
+use crate::types::{ErrorClass, TemplateName};
+use crate::validate::{self, Finding, Severity, ValidateError};
+use async_trait::async_trait;
+use regex::Regex;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+
+/// The tool an answer is tried with.
+const CHECK: &str = "check";
+/// The tool that shows what a template gives.
+const RENDER: &str = "render_template";
+/// The longest manifest shown, in bytes.
+const MAX_RENDERED: usize = 32 * 1024;
+/// Rules whose breach is an attack until somebody says otherwise: the model is not told more than that it is refused.
+const SECURITY: [&str; 2] = ["secret.", "path."];
+
+/// What a draft is about: the base it was begun on, and what may be done with it.
+pub(super) struct View<'v> {
+    pub(super) recipe: &'v Recipe,
+    pub(super) guard: &'v Guard,
+    pub(super) target: &'v Target,
+    pub(super) base: &'v dyn BaseTree,
+}
+
+/// Answers one draft's calls.
+pub(super) struct Workbench {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    rules: Arc<InForce>,
+    request: Request,
+    target: Target,
+    base: Snapshot,
+    redactor: Mutex<Redactor>,
+}
+
+/// What a model gives to `render_template`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rendering {
+    template: TemplateName,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
+
+/// The tools a draft has that only read.
+pub(super) fn tools(spec: &DraftSpec, recipe: &Recipe, answer: &Value) -> Vec<Tool> {
+    let mut tools = Tools::declarations();
+    if !spec.runbooks.is_empty() {
+        tools.push(Runbooks::declaration());
+    }
+    let templates: Vec<String> = recipe.templates().map(|(name, purpose)| format!("{name} ({purpose})")).collect();
+    if !templates.is_empty() {
+        tools.push(Tool {
+            name: RENDER.to_owned(),
+            description: format!("Shows the manifest a template gives, written nowhere: a good beginning for a new file. There are: {}.", templates.join("; ")),
+            parameters: json!({
+                "type": "object",
+                "properties": { "template": { "type": "string" }, "parameters": { "type": "object", "description": "The template's parameters; where they do not fit, you are told which there are." } },
+                "required": ["template"],
+                "additionalProperties": false
+            }),
+        });
+    }
+    tools.push(Tool {
+        name: CHECK.to_owned(),
+        description: "Tries a change without proposing it: schemas, policies, limits. Takes what propose_change takes.".to_owned(),
+        parameters: answer.clone(),
+    });
+    tools
+}
+
+/// What withholds secrets from a draft's model.
+pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, salt: &str) -> Redactor {
+    let patterns = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+    let secrets: Vec<SecretString> = rules.secrets.values().cloned().collect();
+    Redactor::new(salt, patterns, &secrets)
+}
+
+impl Workbench {
+    /// The bench of a draft: the base it was begun on, also where the branch has moved on since.
+    pub(super) async fn open(pipeline: &Arc<Pipeline>, rules: &Arc<InForce>, request: &Request, draft: &Draft) -> Result<Self, StepError> {
+        let (pipeline, rules, request, draft) = (Arc::clone(pipeline), Arc::clone(rules), request.clone(), draft.clone());
+        blocking(move || {
+            let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
+            let base = pipeline.mirror(&target.repository)?.snapshot(&draft.base)?;
+            let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, &draft.salt));
+            Ok(Self { inner: Arc::new(Inner { rules, request, target, base, redactor }) })
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Bench for Workbench {
+    type Error = StepError;
+
+    async fn look(&self, call: &Call) -> Result<String, StepError> {
+        let (inner, call) = (Arc::clone(&self.inner), call.clone());
+        blocking(move || inner.look(&call)).await
+    }
+
+    async fn judge(&self, answer: &Value) -> Result<Verdict, StepError> {
+        let (inner, answer) = (Arc::clone(&self.inner), answer.clone());
+        blocking(move || inner.judge(&answer)).await
+    }
+}
+
+impl Inner {
+    fn view(&self) -> Result<View<'_>, StepError> {
+        let recipe = recipe_of(&self.rules, &self.request)?;
+        let guard = recipe.guard().ok_or_else(|| gone(&self.request))?;
+        Ok(View { recipe, guard, target: &self.target, base: &self.base })
+    }
+
+    /// What the model is told of a call.
+    fn look(&self, call: &Call) -> Result<String, StepError> {
+        let view = self.view()?;
+        let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_read = |path: &str| view.guard.may_read(view.target, path);
+        if let Some(answer) = Tools::new(&self.base, &may_read, &mut redactor).answer(call) {
+            return Ok(answer.map_err(PlanError::from)?);
+        }
+        let arguments = match &call.arguments {
+            Arguments::Read(arguments) => arguments,
+            Arguments::Unreadable { reason, .. } => return Ok(format!("The arguments cannot be read: {reason}.")),
+        };
+        match call.name.as_str() {
+            CHECK => Ok(match self.judge(arguments)? {
+                Verdict::Passes => "It would be accepted: propose it with propose_change.".to_owned(),
+                Verdict::Refused { security: true, .. } => "It would be refused: it does what is not allowed here.".to_owned(),
+                Verdict::Refused { findings, .. } => findings.iter().take(20).fold("It would be refused:\n".to_owned(), |mut text, finding| {
+                    let _ = writeln!(text, "- {}: {finding}", finding.rule);
+                    text
+                }),
+            }),
+            RENDER => {
+                let wanted = match Rendering::deserialize(arguments) {
+                    Ok(wanted) => wanted,
+                    Err(error) => return Ok(format!("{RENDER} takes `template` and `parameters`: {error}")),
+                };
+                let rendered =
+                    view.recipe.render_alone(&wanted.template, &wanted.parameters, &self.request.event, view.target, self.rules.renderer.as_ref());
+                match rendered {
+                    Ok(text) => Ok(redactor.redact(&text.chars().take(MAX_RENDERED).collect::<String>(), TextKind::Manifest)),
+                    Err(error) if error.class() == ErrorClass::User => Ok(redactor.redact(&format!("It does not render: {error}"), TextKind::Other)),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Runbooks::TOOL => match Question::deserialize(arguments) {
+                Ok(question) => view.passages(&question, &mut redactor),
+                Err(error) => Ok(format!("{} takes `query`: {error}", Runbooks::TOOL)),
+            },
+            other => Err(StepError::Bug(format!("a tool {other} that was declared is not there"))),
+        }
+    }
+
+    /// What the gate says of an answer on the draft's base.
+    fn judge(&self, answer: &Value) -> Result<Verdict, StepError> {
+        let answer = match Answer::parse(answer) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(refused(vec![finding("draft.answer", error.to_string())], false)),
+        };
+        let view = self.view()?;
+        let change = match view.guard.change(&answer, view.target, view.base).map_err(PlanError::from)? {
+            Ok(change) => change,
+            Err(violations) => {
+                let security = violations.iter().any(|violation| violation.security);
+                return Ok(refused(violations.into_iter().map(planning::violation).collect(), security));
+            }
+        };
+        match validate::validate(change, view.base, &planning::gate(&self.rules, view.target)) {
+            Ok(change) if change.is_empty() => {
+                let message = "the change changes nothing: the files say all of it already. If that is as it should be, call no_change";
+                Ok(refused(vec![finding("draft.empty", message.to_owned())], false))
+            }
+            Ok(_) => Ok(Verdict::Passes),
+            Err(ValidateError::Rejected(rejection)) => {
+                let errors: Vec<Finding> = rejection.findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+                let security = errors.iter().any(|finding| SECURITY.iter().any(|rule| finding.rule.starts_with(rule)));
+                Ok(refused(errors, security))
+            }
+            Err(ValidateError::Base(error)) => Err(PlanError::from(error).into()),
+        }
+    }
+}
+
+impl View<'_> {
+    /// The passages of runbooks that fit a question best. Called where one may block.
+    pub(super) fn passages(&self, question: &Question, redactor: &mut Redactor) -> Result<String, StepError> {
+        let may_search = |path: &str| self.guard.may_search(self.target, path);
+        let passages = Passages::of(self.base, &may_search, redactor).map_err(PlanError::from)?;
+        let found = Handle::current().block_on(async { Runbooks::over(&passages).await?.search(question).await });
+        found.map_err(|error| StepError::Bug(error.to_string()))
+    }
+}
+
+/// What the request's automation does.
+pub(super) fn recipe_of<'r>(rules: &'r InForce, request: &Request) -> Result<&'r Recipe, StepError> {
+    rules.set.rules.get(&request.key.automation).map(|rule| &rule.recipe).ok_or_else(|| gone(request))
+}
+
+/// What its author says of drafts.
+pub(super) fn spec_of<'r>(rules: &'r InForce, request: &Request) -> Result<&'r DraftSpec, StepError> {
+    rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.as_ref()).ok_or_else(|| gone(request))
+}
+
+pub(super) fn gone(request: &Request) -> StepError {
+    StepError::Permanent(format!("the automation {} has no model draft any more", request.key.automation))
+}
+
+fn refused(findings: Vec<Finding>, security: bool) -> Verdict {
+    Verdict::Refused { findings, security }
+}
+
+fn finding(rule: &str, message: String) -> Finding {
+    Finding { severity: Severity::Error, rule: rule.to_owned(), path: String::new(), document: None, pointer: None, line: None, message, hint: None }
+}

@@ -1,0 +1,379 @@
+//! A language model drafts a request's change: one turn of the conversation a step. What was said is in the store before anything
+//! follows from it, so a step that is killed is taken up where it was, and nothing that was answered is asked again.
+//! The answer is an input of planning and nothing more: `plan` applies it, and the gate looks at it again.
+
+mod begin;
+mod bench;
+mod log;
+mod spend;
+
+pub use log::{DraftLine, DraftLineKind};
+pub(super) use spend::amount;
+
+use super::planning::Draft as Drafting;
+use super::{InForce, Pipeline, StepError, outcome};
+use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
+use crate::failpoint;
+use crate::plan::Answer;
+use crate::request::{Drafted, Request, State};
+use crate::store::{Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
+use crate::types::CommitSha;
+use crate::validate::Finding;
+use bench::Workbench;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Drafts of one request, at most: who asks once more, or moves the base, often enough asks in vain.
+const MOST_DRAFTS: u32 = 20;
+/// While a model is asked, it is looked this often whether anybody still wants to know.
+const LOOKS: Duration = Duration::from_millis(300);
+
+/// What a draft came to, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    /// Where it comes from.
+    pub(super) drafted: Drafted,
+    /// What the model proposes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answer: Option<Answer>,
+    /// What was wrong with the last answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) findings: Vec<Finding>,
+    /// Why there is no answer, in a sentence of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+}
+
+/// What a draft was begun with, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// What the model is told.
+    pub(super) brief: Brief,
+    /// Who is asked, from the first turn to the last.
+    pub(super) model: ModelId,
+}
+
+/// Whether a model has answered.
+pub(super) enum Answered {
+    /// No model drafts for this request.
+    NotAsked,
+    /// Not yet, or what it answered came to nothing.
+    No,
+    /// It has.
+    Yes(Box<Known>),
+}
+
+/// An answer that is known, and the base it was given on.
+pub(super) struct Known {
+    pub(super) draft: Drafting,
+    base: CommitSha,
+}
+
+impl Answered {
+    /// Whether the answer was given on another base than this.
+    pub(super) fn is_outdated_on(&self, tip: &CommitSha) -> bool {
+        matches!(self, Self::Yes(known) if known.base != *tip)
+    }
+}
+
+/// One step of a draft.
+struct Step<'a> {
+    request: &'a Request,
+    rules: Arc<InForce>,
+    draft: Draft,
+    turns: Vec<Turn>,
+    model: ModelId,
+    conversation: Conversation,
+}
+
+impl Pipeline {
+    /// What a model answered for the request so far. Called where one may block.
+    pub(super) fn answered(&self, rules: &InForce, request: &Request) -> Result<Answered, StepError> {
+        let drafts = |automation| rules.set.automations.get(automation).is_some_and(|automation| automation.spec.draft.is_some());
+        if request.steering.reverts.is_some() || !drafts(&request.key.automation) {
+            return Ok(Answered::NotAsked);
+        }
+        let known = Handle::current().block_on(self.store.drafts(&request.id))?;
+        let Some(newest) = known.last().filter(|draft| draft.state == DraftState::Answered) else { return Ok(Answered::No) };
+        let outcome = outcome_of(newest)?;
+        let Some(answer) = outcome.answer else { return Ok(Answered::No) };
+        let draft = Drafting { answers: vec![answer], drafted: outcome.drafted };
+        Ok(Answered::Yes(Box::new(Known { draft, base: newest.base.clone() })))
+    }
+
+    /// Does one turn of a request's draft.
+    ///
+    /// # Errors
+    /// When store, repository or model fail.
+    pub(super) async fn draft(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+        let rules = self.rules.current();
+        let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.clone());
+        let Some(spec) = spec else { return Ok(self.planned_again(request)) };
+        let Some(draft) = self.draft_of(&rules, request).await? else {
+            return Ok(self.gives_up(request, None, format!("it was drafted {MOST_DRAFTS} times already"), Vec::new()));
+        };
+        let turns = self.store.turns(&request.id, draft.number).await?;
+        let Begun { brief, model } = read(&draft.brief)?;
+        let conversation = conversation(brief, &turns)?;
+        let step = Step { request, rules, draft, turns, model, conversation };
+        if let Some(reply) = step.conversation.unanswered().cloned() {
+            return self.follow(step, reply).await;
+        }
+        let asked = u32::try_from(step.conversation.turns.len()).unwrap_or(u32::MAX);
+        let job = request.steering.job.as_deref();
+        let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
+        let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
+        if asked >= most_turns {
+            return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new());
+        }
+        if self.clock.now().since(step.draft.begun_at) > timeout.get() {
+            return self.fails(&step, format!("the model came to no answer within {timeout}"), Vec::new());
+        }
+        let chosen = self.models.model(spec.model.as_ref())?;
+        if *chosen.model.id() != step.model {
+            // Another one is configured by now: it is not made to go on with what this one said.
+            let end =
+                ended(&step, DraftState::Cancelled, &Outcome { message: Some("another model was configured".to_owned()), ..self.nothing(&step) })?;
+            return Ok(outcome::drafted_anew(&step.request.id, end));
+        }
+        let budget = Budget {
+            request: Limit { tokens: Some(spec.budget.tokens), micros: spec.budget.cost.map(spend::micros) },
+            automation_day: spec
+                .budget
+                .per_day
+                .as_ref()
+                .map_or(Limit::default(), |day| Limit { tokens: day.tokens, micros: day.cost.map(spend::micros) }),
+            day: chosen.per_day,
+        };
+        if budget.request.micros.or(budget.automation_day.micros).is_some() && chosen.price.is_none() {
+            let message = format!(
+                "the automation {} limits what its drafts cost, and nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE and LLM_OUTPUT_PRICE",
+                request.key.automation
+            );
+            return Err(StepError::Permanent(message));
+        }
+        let exchange = step.conversation.exchange(chosen.max_tokens);
+        let worst = spend::most(&exchange, chosen.price);
+        let (of, number) = ((&request.id, step.draft.number), asked + 1);
+        let begun_at = self.clock.now();
+        let attempt = match self.store.reserve_turn(of, number, worst, &budget, begun_at).await? {
+            Reservation::Made { attempt } => attempt,
+            Reservation::Exhausted { whose, used, limit } => return self.fails(&step, spend::exhausted(whose, used, limit, worst), Vec::new()),
+            Reservation::Over => return Ok(outcome::nothing()),
+        };
+        failpoint::hit("draft.reserved");
+        let mut turn = Turn { number, attempt, begun_at, reserved: worst, spent: None, reply: None, response: None, ended_at: None };
+        let said = tokio::select! {
+            said = chosen.model.answer(&exchange) => said,
+            () = self.until_over(request) => return Ok(outcome::nothing()),
+        };
+        turn.ended_at = Some(self.clock.now());
+        let reply = match said {
+            Ok(reply) => reply,
+            Err(error) => {
+                // Who refused to answer charges nothing; of a call that was cut off nobody knows.
+                turn.spent = matches!(error, ModelError::Busy { .. } | ModelError::Refused { .. }).then(Spend::default);
+                self.store.settle_turn(of, &turn).await?;
+                return Err(error.into());
+            }
+        };
+        turn.spent = Some(spend::actual(&reply, &exchange, worst, chosen.price));
+        turn.reply = Some(kept(&reply)?);
+        self.store.settle_turn(of, &turn).await?;
+        failpoint::hit("draft.answered");
+        let mut step = step;
+        step.turns.push(turn);
+        step.conversation.turns.push((reply.clone(), None));
+        self.follow(step, reply).await
+    }
+
+    /// The draft the request is at, begun where none is; none where there were too many.
+    async fn draft_of(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request) -> Result<Option<Draft>, StepError> {
+        let known = self.store.drafts(&request.id).await?;
+        if let Some(running) = known.last().filter(|draft| draft.state == DraftState::Running) {
+            return Ok(Some(running.clone()));
+        }
+        let number = known.last().map_or(1, |draft| draft.number + 1);
+        if number > MOST_DRAFTS {
+            return Ok(None);
+        }
+        let draft = self.begin(rules, request, number).await?;
+        let begun = self.store.begin_draft(&draft).await?;
+        failpoint::hit("draft.begun");
+        Ok(Some(begun))
+    }
+
+    /// What follows from a reply.
+    async fn follow(self: &Arc<Self>, step: Step<'_>, reply: Reply) -> Result<Settlement, StepError> {
+        let bench = Workbench::open(self, &step.rules, step.request, &step.draft).await?;
+        let next = step.conversation.follow(&reply, &bench).await?;
+        match next {
+            Next::GoesOn(response) => {
+                let turn = self.told(&step, &response)?;
+                self.store.settle_turn((&step.request.id, step.draft.number), &turn).await?;
+                failpoint::hit("draft.told");
+                Ok(outcome::goes_on(lane::draft(&step.request.id)))
+            }
+            Next::Answered(answer) => {
+                let answer: Answer =
+                    Answer::parse(&answer).map_err(|error| StepError::Bug(format!("an answer that passed cannot be read: {error}")))?;
+                let drafted = self.provenance(&step, Some(&answer));
+                let message = spend::told(&drafted);
+                let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
+                let end = ended(&step, DraftState::Answered, &outcome)?;
+                Ok(outcome::drafted(step.request.clone(), end, message, self.clock.as_ref()))
+            }
+            Next::Declined { reason } => {
+                let reason = plain(&reason).replace('\n', " ");
+                let drafted = Drafted { explanation: reason.clone(), ..self.provenance(&step, None) };
+                let outcome = Outcome { drafted, message: None, ..self.nothing(&step) };
+                let end = ended(&step, DraftState::Declined, &outcome)?;
+                Ok(outcome::draft_declined(step.request.clone(), end, &reason, self.clock.as_ref()))
+            }
+            Next::Fails { message, findings } => self.fails(&step, message, findings),
+        }
+    }
+
+    /// The turn with what the model was told of its reply.
+    fn told(&self, step: &Step<'_>, response: &Response) -> Result<Turn, StepError> {
+        let turn = step.turns.iter().rev().find(|turn| turn.reply.is_some()).cloned();
+        let turn = turn.ok_or_else(|| StepError::Bug("a reply that nobody kept".to_owned()))?;
+        Ok(Turn { response: Some(kept(response)?), ..turn })
+    }
+
+    /// The draft is over without an answer.
+    fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
+        let outcome = Outcome { findings: findings.clone(), message: Some(message.clone()), ..self.nothing(step) };
+        let end = ended(step, DraftState::Refused, &outcome)?;
+        Ok(self.gives_up(step.request, Some(end), message, findings))
+    }
+
+    /// What a draft comes to that has no answer.
+    fn nothing(&self, step: &Step<'_>) -> Outcome {
+        Outcome { drafted: self.provenance(step, None), answer: None, findings: Vec::new(), message: None }
+    }
+
+    fn gives_up(&self, request: &Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>) -> Settlement {
+        outcome::draft_refused(request.clone(), end, message, findings, self.clock.as_ref())
+    }
+
+    /// No model is asked any more: whatever it is by now is planned.
+    fn planned_again(&self, request: &Request) -> Settlement {
+        outcome::after_draft(request, self.clock.as_ref())
+    }
+
+    /// Everything that is known of where an answer comes from.
+    fn provenance(&self, step: &Step<'_>, answer: Option<&Answer>) -> Drafted {
+        let spec = step.rules.set.automations.get(&step.request.key.automation).and_then(|automation| automation.spec.draft.as_ref());
+        let price = self.models.model(spec.and_then(|spec| spec.model.as_ref())).ok().and_then(|chosen| chosen.price);
+        let replies = || step.conversation.turns.iter().map(|(reply, _)| reply);
+        let refused: Vec<_> = step.conversation.refused().collect();
+        let spent = spend::sum(&step.turns);
+        Drafted {
+            number: step.draft.number,
+            provider: step.model.provider,
+            model: step.model.name.clone(),
+            reported: replies().filter_map(|reply| reply.model.clone()).collect(),
+            prompt: digest(step.conversation.brief.system.as_bytes()),
+            context: digest(step.conversation.brief.task.as_bytes()),
+            answer: answer.map(|answer| digest(serde_json::to_string(answer).unwrap_or_default().as_bytes())).unwrap_or_default(),
+            turns: u32::try_from(step.conversation.turns.len()).unwrap_or(u32::MAX),
+            refused: u32::try_from(refused.len()).unwrap_or(u32::MAX),
+            broke: refused.iter().flat_map(|refused| refused.findings.iter().map(|finding| finding.rule.clone())).collect::<BTreeSet<_>>(),
+            tokens: spent.tokens,
+            micros: price.map(|_| spent.micros),
+            explanation: answer.map(|answer| plain(&answer.explanation)).unwrap_or_default(),
+        }
+    }
+
+    /// Until nobody wants the request any more.
+    async fn until_over(&self, request: &Request) {
+        loop {
+            tokio::time::sleep(LOOKS).await;
+            match self.store.request(&request.id).await {
+                Ok(now) if now.state.is_ended() && now.state != State::Merged => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A draft for people: where it stands, and what it came to so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DraftReport {
+    /// As it is kept.
+    pub draft: Draft,
+    /// Who is asked.
+    pub model: ModelId,
+    /// Calls of the model so far, those that were cut off among them.
+    pub turns: usize,
+    /// What they cost.
+    pub spent: Spend,
+    /// Where its answer comes from, once it is over.
+    pub drafted: Option<Drafted>,
+    /// Why there is no answer, once it is over without one.
+    pub message: Option<String>,
+    /// What was wrong with the last answer.
+    pub findings: Vec<Finding>,
+}
+
+impl DraftReport {
+    /// Reads what was kept.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(draft: Draft, turns: &[Turn]) -> Result<Self, StepError> {
+        let Begun { model, .. } = read(&draft.brief)?;
+        let outcome: Option<Outcome> = draft.outcome.as_ref().map(read).transpose()?;
+        let (drafted, message, findings) = match outcome {
+            Some(outcome) => (Some(outcome.drafted), outcome.message, outcome.findings),
+            None => (None, None, Vec::new()),
+        };
+        Ok(Self { model, turns: turns.len(), spent: spend::sum(turns), drafted, message, findings, draft })
+    }
+}
+
+/// Everything that was said in a draft, in order.
+///
+/// # Errors
+/// When what was kept cannot be read.
+pub fn draft_lines(draft: &Draft, turns: &[Turn]) -> Result<Vec<DraftLine>, StepError> {
+    log::lines(draft, turns)
+}
+
+/// The conversation as it was kept: of each turn the attempt that was answered.
+fn conversation(brief: Brief, turns: &[Turn]) -> Result<Conversation, StepError> {
+    let mut conversation = Conversation::new(brief);
+    for turn in turns {
+        let Some(reply) = &turn.reply else { continue };
+        let response = turn.response.as_ref().map(read).transpose()?;
+        conversation.turns.push((read(reply)?, response));
+    }
+    Ok(conversation)
+}
+
+fn ended(step: &Step<'_>, state: DraftState, outcome: &Outcome) -> Result<DraftEnd, StepError> {
+    Ok(DraftEnd { number: step.draft.number, state, outcome: kept(outcome)? })
+}
+
+/// What a draft that is over came to.
+pub(super) fn outcome_of(draft: &Draft) -> Result<Outcome, StepError> {
+    draft
+        .outcome
+        .as_ref()
+        .map(read)
+        .transpose()?
+        .ok_or_else(|| StepError::Bug(format!("draft {} of {} is over and says nothing", draft.number, draft.request)))
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, StepError> {
+    T::deserialize(value).map_err(|error| StepError::Bug(format!("what was kept of a draft cannot be read: {error}")))
+}
+
+fn kept<T: Serialize>(value: &T) -> Result<Value, StepError> {
+    serde_json::to_value(value).map_err(|error| StepError::Bug(format!("a draft cannot be kept: {error}")))
+}

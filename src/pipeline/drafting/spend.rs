@@ -1,0 +1,89 @@
+//! What calls of a model cost: at the most before they are made, and as far as it can be believed afterwards.
+
+use crate::automation::PriceSpec;
+use crate::draft::{Exchange, Reply, Usage};
+use crate::request::Drafted;
+use crate::store::{Limit, Purse, Spend, Turn};
+
+/// A provider that says less was used than this part of the most is not believed: no token stands for so much text.
+const LEAST_PART: u64 = 64;
+
+/// Millionths of an amount.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are bounded, and none is below 0")]
+pub(super) fn micros(amount: f64) -> u64 {
+    (amount * 1_000_000.0).ceil() as u64
+}
+
+/// The most a call can cost.
+pub(super) fn most(exchange: &Exchange, price: Option<PriceSpec>) -> Spend {
+    priced(Usage { input: exchange.most_tokens(), output: u64::from(exchange.max_tokens) }, price)
+}
+
+/// What a call did cost. A provider that says nothing, or what cannot be, is reckoned at the most.
+pub(super) fn actual(reply: &Reply, exchange: &Exchange, worst: Spend, price: Option<PriceSpec>) -> Spend {
+    let answered = u64::try_from(serde_json::to_vec(&(&reply.text, &reply.calls)).map_or(0, |bytes| bytes.len())).unwrap_or(u64::MAX);
+    match reply.usage {
+        Some(usage) if usage.input >= exchange.most_tokens() / LEAST_PART && usage.output >= answered / LEAST_PART => priced(usage, price),
+        Some(usage) => {
+            let claimed = priced(usage, price);
+            Spend { tokens: worst.tokens.max(claimed.tokens), micros: worst.micros.max(claimed.micros) }
+        }
+        None => worst,
+    }
+}
+
+/// What calls did cost altogether, those that were cut off at their most.
+pub(super) fn sum(turns: &[Turn]) -> Spend {
+    turns.iter().map(|turn| turn.spent.unwrap_or(turn.reserved)).fold(Spend::default(), |sum, spent| Spend {
+        tokens: sum.tokens.saturating_add(spent.tokens),
+        micros: sum.micros.saturating_add(spent.micros),
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "rounded up; no bill is that high")]
+fn priced(usage: Usage, price: Option<PriceSpec>) -> Spend {
+    // A price for a million, in whole units, is one for a single token in millionths.
+    let micros = price.map_or(0.0, |price| usage.input as f64 * price.input + usage.output as f64 * price.output);
+    Spend { tokens: usage.input.saturating_add(usage.output), micros: micros.ceil() as u64 }
+}
+
+/// Why a call was not made.
+pub(super) fn exhausted(whose: Purse, used: Spend, limit: Limit, worst: Spend) -> String {
+    let whose = match whose {
+        Purse::Request => "the request's budget",
+        Purse::AutomationDay => "the automation's budget for today",
+        Purse::Day => "the budget for all drafts of today",
+    };
+    let over_tokens = limit.tokens.is_some_and(|limit| used.tokens.saturating_add(worst.tokens) > limit);
+    match (over_tokens, limit.tokens, limit.micros) {
+        (true, Some(limit), _) => {
+            format!("{whose} does not allow another turn: {} of {limit} tokens are used, and it could take {}", used.tokens, worst.tokens)
+        }
+        (_, _, Some(limit)) => {
+            format!(
+                "{whose} does not allow another turn: {} of {} are used, and it could cost {}",
+                amount(used.micros),
+                amount(limit),
+                amount(worst.micros)
+            )
+        }
+        _ => format!("{whose} does not allow another turn"),
+    }
+}
+
+/// An amount, for people.
+pub(in crate::pipeline) fn amount(micros: u64) -> String {
+    format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)
+}
+
+/// What a draft took, for a timeline.
+pub(super) fn told(drafted: &Drafted) -> String {
+    let refused = match drafted.refused {
+        0 => String::new(),
+        1 => "; one answer before it was refused".to_owned(),
+        more => format!("; {more} answers before it were refused"),
+    };
+    let turns = if drafted.turns == 1 { "turn" } else { "turns" };
+    let cost = drafted.micros.map(|micros| format!(", {}", amount(micros))).unwrap_or_default();
+    format!("drafted by {} of {} in {} {turns}, {} tokens{cost}{refused}", drafted.model, drafted.provider.as_str(), drafted.turns, drafted.tokens)
+}

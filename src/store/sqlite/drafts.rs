@@ -1,0 +1,259 @@
+//! Drafts by a language model, turn by turn, and what they cost. A call is noted with what it may cost before it is made, in the
+//! transaction that holds it against the budgets: of two processes the second sees what the first has noted.
+
+use super::SqliteStore;
+use super::requests::seq_of;
+use super::rows::{Columns, broken, to_json, to_number};
+use crate::store::{Budget, Draft, DraftEnd, DraftState, Drafts, Limit, Purse, Reservation, Spend, StoreError, Turn};
+use crate::types::{AutomationName, RequestId, Timestamp};
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+const DAY_MILLIS: i64 = 86_400_000;
+/// What counts of calls, of a table or a part of it.
+const COUNTED: &str = "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(micros), 0) AS micros FROM draft_turns";
+
+#[async_trait]
+impl Drafts for SqliteStore {
+    async fn begin_draft(&self, draft: &Draft) -> Result<Draft, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = begin(write.connection(), draft).await;
+        write.finish(result).await
+    }
+
+    async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
+        let mut connection = self.database.read().await?;
+        let seq = seq_of(&mut connection, request).await?;
+        let rows = sqlx::query("SELECT * FROM drafts WHERE request = ? ORDER BY number").bind(seq).fetch_all(&mut *connection).await?;
+        rows.iter().map(|row| read(row, request)).collect()
+    }
+
+    async fn turns(&self, request: &RequestId, number: u32) -> Result<Vec<Turn>, StoreError> {
+        let mut connection = self.database.read().await?;
+        let seq = seq_of(&mut connection, request).await?;
+        let rows = sqlx::query("SELECT * FROM draft_turns WHERE request = ? AND draft = ? ORDER BY turn, attempt");
+        rows.bind(seq).bind(number).fetch_all(&mut *connection).await?.iter().map(read_turn).collect()
+    }
+
+    async fn reserve_turn(&self, of: (&RequestId, u32), turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Result<Reservation, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = reserve(write.connection(), of, turn, worst, budget, now).await;
+        write.finish(result).await
+    }
+
+    async fn settle_turn(&self, of: (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = settle(write.connection(), of, turn).await;
+        write.finish(result).await
+    }
+
+    async fn spent_since(&self, automation: Option<&AutomationName>, since: Timestamp) -> Result<Spend, StoreError> {
+        spent_since(&mut *self.database.read().await?, automation.map(AutomationName::as_str), since).await
+    }
+}
+
+fn word(state: DraftState) -> &'static str {
+    match state {
+        DraftState::Running => "running",
+        DraftState::Answered => "answered",
+        DraftState::Declined => "declined",
+        DraftState::Refused => "refused",
+        DraftState::Cancelled => "cancelled",
+    }
+}
+
+fn state(word: &str) -> Result<DraftState, StoreError> {
+    Ok(match word {
+        "running" => DraftState::Running,
+        "answered" => DraftState::Answered,
+        "declined" => DraftState::Declined,
+        "refused" => DraftState::Refused,
+        "cancelled" => DraftState::Cancelled,
+        _ => return Err(broken("state")),
+    })
+}
+
+fn read(row: &SqliteRow, request: &RequestId) -> Result<Draft, StoreError> {
+    Ok(Draft {
+        request: request.clone(),
+        number: small(row, "number")?,
+        automation: row.parsed("automation")?,
+        state: state(&row.text("state")?)?,
+        base: row.parsed("base")?,
+        salt: row.text("salt")?,
+        brief: row.json("brief")?,
+        outcome: optional_json(row, "outcome")?,
+        begun_at: row.moment("begun_at")?,
+        ended_at: row.optional_moment("ended_at")?,
+    })
+}
+
+fn read_turn(row: &SqliteRow) -> Result<Turn, StoreError> {
+    let spent = match row.optional_number("spent_tokens")? {
+        Some(_) => Some(spend(row, "spent_tokens", "spent_micros")?),
+        None => None,
+    };
+    Ok(Turn {
+        number: small(row, "turn")?,
+        attempt: small(row, "attempt")?,
+        begun_at: row.moment("begun_at")?,
+        reserved: spend(row, "reserved_tokens", "reserved_micros")?,
+        spent,
+        reply: optional_json(row, "reply")?,
+        response: optional_json(row, "response")?,
+        ended_at: row.optional_moment("ended_at")?,
+    })
+}
+
+fn small(row: &SqliteRow, column: &str) -> Result<u32, StoreError> {
+    u32::try_from(row.count(column)?).map_err(|_| broken(column))
+}
+
+fn spend(row: &SqliteRow, tokens: &str, micros: &str) -> Result<Spend, StoreError> {
+    Ok(Spend { tokens: row.count(tokens)?, micros: row.count(micros)? })
+}
+
+fn optional_json(row: &SqliteRow, column: &str) -> Result<Option<Value>, StoreError> {
+    row.optional_text(column)?.map(|_| row.json(column)).transpose()
+}
+
+/// See [`Drafts::begin_draft`].
+async fn begin(connection: &mut SqliteConnection, draft: &Draft) -> Result<Draft, StoreError> {
+    let request = seq_of(connection, &draft.request).await?;
+    let found = sqlx::query("SELECT * FROM drafts WHERE request = ? AND number = ?").bind(request).bind(draft.number);
+    if let Some(row) = found.fetch_optional(&mut *connection).await? {
+        return read(&row, &draft.request);
+    }
+    let begun = sqlx::query(
+        "INSERT INTO drafts (request, number, automation, state, base, salt, brief, begun_at) \
+         SELECT seq, ?, ?, 'running', ?, ?, ?, ? FROM requests WHERE seq = ? AND live = 1",
+    )
+    .bind(draft.number)
+    .bind(draft.automation.as_str())
+    .bind(draft.base.as_str())
+    .bind(draft.salt.as_str())
+    .bind(to_json(&draft.brief)?)
+    .bind(draft.begun_at.unix_millis())
+    .bind(request)
+    .execute(connection)
+    .await?;
+    if begun.rows_affected() == 0 {
+        return Err(StoreError::Conflict(format!("request {} has ended", draft.request)));
+    }
+    Ok(Draft { state: DraftState::Running, outcome: None, ended_at: None, ..draft.clone() })
+}
+
+/// See [`Drafts::reserve_turn`].
+async fn reserve(
+    connection: &mut SqliteConnection,
+    (request, draft): (&RequestId, u32),
+    turn: u32,
+    worst: Spend,
+    budget: &Budget,
+    now: Timestamp,
+) -> Result<Reservation, StoreError> {
+    let running = sqlx::query(
+        "SELECT d.request, d.automation FROM requests r JOIN drafts d ON d.request = r.seq WHERE r.id = ? AND d.number = ? AND d.state = 'running'",
+    );
+    let Some(row) = running.bind(request.as_str()).bind(draft).fetch_optional(&mut *connection).await? else {
+        return Ok(Reservation::Over);
+    };
+    let (request, automation) = (row.number("request")?, row.text("automation")?);
+    let today = Timestamp::from_unix_millis(now.unix_millis().div_euclid(DAY_MILLIS) * DAY_MILLIS);
+    for (whose, limit) in [(Purse::Request, budget.request), (Purse::AutomationDay, budget.automation_day), (Purse::Day, budget.day)] {
+        if limit == Limit::default() {
+            continue;
+        }
+        let used = match whose {
+            Purse::Request => spent_of(connection, request).await?,
+            Purse::AutomationDay => spent_since(connection, Some(&automation), today).await?,
+            Purse::Day => spent_since(connection, None, today).await?,
+        };
+        let beyond = |used: u64, worst: u64, most: Option<u64>| most.is_some_and(|most| used.saturating_add(worst) > most);
+        if beyond(used.tokens, worst.tokens, limit.tokens) || beyond(used.micros, worst.micros, limit.micros) {
+            return Ok(Reservation::Exhausted { whose, used, limit });
+        }
+    }
+    let row = sqlx::query(
+        "INSERT INTO draft_turns (request, draft, turn, attempt, automation, begun_at, reserved_tokens, reserved_micros) \
+         SELECT ?1, ?2, ?3, coalesce(max(attempt), 0) + 1, ?4, ?5, ?6, ?7 FROM draft_turns WHERE request = ?1 AND draft = ?2 AND turn = ?3 \
+         RETURNING attempt",
+    )
+    .bind(request)
+    .bind(draft)
+    .bind(turn)
+    .bind(automation)
+    .bind(now.unix_millis())
+    .bind(to_number(worst.tokens))
+    .bind(to_number(worst.micros))
+    .fetch_one(connection)
+    .await?;
+    Ok(Reservation::Made { attempt: small(&row, "attempt")? })
+}
+
+/// See [`Drafts::settle_turn`].
+async fn settle(connection: &mut SqliteConnection, (request, draft): (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
+    let seq = seq_of(connection, request).await?;
+    let settled = sqlx::query(
+        "UPDATE draft_turns SET spent_tokens = coalesce(spent_tokens, ?), spent_micros = coalesce(spent_micros, ?), reply = coalesce(reply, ?), \
+         response = coalesce(response, ?), ended_at = coalesce(ended_at, ?) WHERE request = ? AND draft = ? AND turn = ? AND attempt = ?",
+    )
+    .bind(turn.spent.map(|spent| to_number(spent.tokens)))
+    .bind(turn.spent.map(|spent| to_number(spent.micros)))
+    .bind(turn.reply.as_ref().map(to_json).transpose()?)
+    .bind(turn.response.as_ref().map(to_json).transpose()?)
+    .bind(turn.ended_at.map(Timestamp::unix_millis))
+    .bind(seq)
+    .bind(draft)
+    .bind(turn.number)
+    .bind(turn.attempt)
+    .execute(connection)
+    .await?;
+    if settled.rows_affected() == 0 {
+        return Err(StoreError::NotFound(format!("attempt {} at turn {} of draft {draft} of request {request}", turn.attempt, turn.number)));
+    }
+    Ok(())
+}
+
+/// What was used by all drafts of a request.
+async fn spent_of(connection: &mut SqliteConnection, request: i64) -> Result<Spend, StoreError> {
+    let sql = format!("{COUNTED} WHERE request = ?");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(request).fetch_one(connection).await?;
+    spend(&row, "tokens", "micros")
+}
+
+/// See [`Drafts::spent_since`].
+async fn spent_since(connection: &mut SqliteConnection, automation: Option<&str>, since: Timestamp) -> Result<Spend, StoreError> {
+    let row = match automation {
+        Some(automation) => {
+            let sql = format!("{COUNTED} INDEXED BY draft_turns_automation WHERE automation = ? AND begun_at >= ?");
+            sqlx::query(AssertSqlSafe(sql)).bind(automation.to_owned()).bind(since.unix_millis()).fetch_one(connection).await?
+        }
+        None => {
+            let sql = format!("{COUNTED} INDEXED BY draft_turns_begun WHERE begun_at >= ?");
+            sqlx::query(AssertSqlSafe(sql)).bind(since.unix_millis()).fetch_one(connection).await?
+        }
+    };
+    spend(&row, "tokens", "micros")
+}
+
+/// Ends a draft of a request as a part of a settlement.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it does not run.
+pub(super) async fn end(connection: &mut SqliteConnection, request: i64, end: &DraftEnd, now: Timestamp) -> Result<(), StoreError> {
+    let ended = sqlx::query("UPDATE drafts SET state = ?, outcome = ?, ended_at = ? WHERE request = ? AND number = ? AND state = 'running'")
+        .bind(word(end.state))
+        .bind(to_json(&end.outcome)?)
+        .bind(now.unix_millis())
+        .bind(request)
+        .bind(end.number)
+        .execute(connection)
+        .await?;
+    if ended.rows_affected() == 0 {
+        return Err(StoreError::Conflict(format!("draft {} is over already", end.number)));
+    }
+    Ok(())
+}

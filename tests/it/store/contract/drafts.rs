@@ -1,0 +1,252 @@
+//! Drafts by a language model: what was said is kept turn by turn, and what calls may cost is held against budgets before they are made.
+
+use crate::store::support::{at, end_request, open_request, open_request_of, parsed, task};
+use kubeops::request::State;
+use kubeops::store::{
+    Beside, Budget, ClaimedTask, Draft, DraftEnd, DraftState, Limit, Purse, Reservation, Room, Settlement, Spend, Store, StoreError, TaskKind, Turn,
+    lane,
+};
+use kubeops::types::{RequestId, Timestamp};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first midnight (UTC) behind `at(0)`, in seconds.
+const MIDNIGHT: i64 = 46_400;
+
+pub fn draft(request: &RequestId, number: u32) -> Draft {
+    Draft {
+        request: request.clone(),
+        number,
+        automation: parsed("namespace-request"),
+        state: DraftState::Running,
+        base: parsed(&"2".repeat(40)),
+        salt: "00ff".repeat(8),
+        brief: json!({ "system": "You change manifests.", "first": "päck \u{1F4E6}" }),
+        outcome: None,
+        begun_at: at(1),
+        ended_at: None,
+    }
+}
+
+/// A request with a running draft.
+async fn begun(store: &dyn Store, key: &str) -> RequestId {
+    let (_, id) = open_request(store, key, Some("gitops"), at(0)).await;
+    store.begin_draft(&draft(&id, 1)).await.expect("begun");
+    id
+}
+
+fn spend(tokens: u64, micros: u64) -> Spend {
+    Spend { tokens, micros }
+}
+
+fn tokens(most: u64) -> Limit {
+    Limit { tokens: Some(most), micros: None }
+}
+
+fn of_request(limit: Limit) -> Budget {
+    Budget { request: limit, ..Budget::default() }
+}
+
+async fn reserve(store: &dyn Store, id: &RequestId, turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Reservation {
+    store.reserve_turn((id, 1), turn, worst, budget, now).await.expect("an answer")
+}
+
+fn settled(number: u32, attempt: u32, spent: Spend) -> Turn {
+    Turn {
+        number,
+        attempt,
+        begun_at: at(0),
+        reserved: Spend::default(),
+        spent: Some(spent),
+        reply: Some(json!({ "text": "done" })),
+        response: Some(json!([{ "rule": "limits" }])),
+        ended_at: Some(at(9)),
+    }
+}
+
+async fn claimed(store: &dyn Store, id: &RequestId, now: i64) -> ClaimedTask {
+    store.add_tasks(&[task(id, TaskKind::Draft, &lane::draft(id), at(now))]).await.expect("added");
+    let room = Room { git: kubeops::store::Share { lanes: 0, each: 1 }, ..Room::single(1) };
+    store.claim("w", at(now), Duration::from_secs(60), room).await.expect("a claim").remove(0)
+}
+
+pub async fn a_draft_begun_twice_is_the_first_one(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "a", Some("gitops"), at(0)).await;
+    let first = store.begin_draft(&draft(&id, 1)).await.expect("begun");
+    assert_eq!(first, draft(&id, 1));
+    let other = Draft { salt: "11ee".repeat(8), base: parsed(&"3".repeat(40)), begun_at: at(5), ..draft(&id, 1) };
+    assert_eq!(store.begin_draft(&other).await.expect("told"), first, "the pinned commit and the salt stay");
+    let revised = store.begin_draft(&Draft { number: 2, ..other }).await.expect("begun");
+    assert_eq!(store.drafts(&id).await.expect("drafts"), [first, revised]);
+    assert!(matches!(store.drafts(&crate::store::support::request_id()).await, Err(StoreError::NotFound(_))));
+    end_request(&*store, &id, State::Withdrawn, at(6)).await;
+    assert!(matches!(store.begin_draft(&draft(&id, 3)).await, Err(StoreError::Conflict(_))), "nobody wants it any more");
+    assert_eq!(store.begin_draft(&draft(&id, 1)).await.expect("told").state, DraftState::Cancelled);
+}
+
+pub async fn a_turn_is_kept_with_what_was_said_and_what_it_did_cost(store: Arc<dyn Store>) {
+    let id = begun(&*store, "a").await;
+    assert_eq!(reserve(&*store, &id, 1, spend(100, 7), &Budget::default(), at(2)).await, Reservation::Made { attempt: 1 });
+    let running = store.turns(&id, 1).await.expect("turns").remove(0);
+    assert_eq!((running.number, running.attempt, running.begun_at, running.reserved), (1, 1, at(2), spend(100, 7)));
+    assert_eq!((running.spent, &running.reply, &running.response, running.ended_at), (None, &None, &None, None));
+
+    // The answer first; what it was told of that in the same step, or in the next process.
+    let answered = Turn { response: None, ..settled(1, 1, spend(40, 3)) };
+    store.settle_turn((&id, 1), &answered).await.expect("kept");
+    let again = Turn { spent: Some(spend(1, 1)), reply: Some(json!("another")), ended_at: Some(at(99)), ..settled(1, 1, spend(1, 1)) };
+    store.settle_turn((&id, 1), &again).await.expect("kept");
+    let kept = store.turns(&id, 1).await.expect("turns").remove(0);
+    let expected = Turn { begun_at: at(2), reserved: spend(100, 7), ..settled(1, 1, spend(40, 3)) };
+    assert_eq!(kept, expected, "only what was missing was added");
+    assert!(matches!(store.settle_turn((&id, 1), &settled(1, 2, spend(1, 1))).await, Err(StoreError::NotFound(_))), "nobody reserved that");
+    assert!(store.turns(&id, 2).await.expect("turns").is_empty());
+}
+
+pub async fn a_call_that_could_go_beyond_the_requests_budget_is_not_made(store: Arc<dyn Store>) {
+    let (id, other) = (begun(&*store, "a").await, begun(&*store, "b").await);
+    let budget = of_request(tokens(100));
+    assert_eq!(reserve(&*store, &id, 1, spend(60, 1), &budget, at(1)).await, Reservation::Made { attempt: 1 });
+    let refused = Reservation::Exhausted { whose: Purse::Request, used: spend(60, 1), limit: tokens(100) };
+    assert_eq!(reserve(&*store, &id, 2, spend(41, 1), &budget, at(2)).await, refused, "what is reckoned counts until it is known");
+    assert_eq!(store.turns(&id, 1).await.expect("turns").len(), 1, "a call that is not made leaves nothing");
+    assert_eq!(reserve(&*store, &other, 1, spend(100, 1), &budget, at(2)).await, Reservation::Made { attempt: 1 }, "another's is another's");
+    store.settle_turn((&id, 1), &settled(1, 1, spend(59, 1))).await.expect("kept");
+    assert_eq!(reserve(&*store, &id, 2, spend(41, 1), &budget, at(3)).await, Reservation::Made { attempt: 1 }, "exactly as much is left");
+    // All drafts of the request count, and money as well as tokens.
+    store.begin_draft(&draft(&id, 2)).await.expect("begun");
+    let money = of_request(Limit { tokens: None, micros: Some(3) });
+    let of_second = |worst| store.reserve_turn((&id, 2), 1, worst, &money, at(4));
+    let refused = Reservation::Exhausted { whose: Purse::Request, used: spend(100, 2), limit: money.request };
+    assert_eq!(of_second(spend(0, 2)).await.expect("an answer"), refused);
+    assert_eq!(of_second(spend(0, 1)).await.expect("an answer"), Reservation::Made { attempt: 1 });
+}
+
+pub async fn an_attempt_that_was_cut_off_counts_for_what_it_was_reckoned_at(store: Arc<dyn Store>) {
+    let id = begun(&*store, "a").await;
+    let budget = of_request(tokens(250));
+    for attempt in [1, 2] {
+        assert_eq!(reserve(&*store, &id, 1, spend(100, 0), &budget, at(1)).await, Reservation::Made { attempt });
+    }
+    store.settle_turn((&id, 1), &settled(1, 2, spend(10, 0))).await.expect("kept");
+    let refused = Reservation::Exhausted { whose: Purse::Request, used: spend(110, 0), limit: tokens(250) };
+    assert_eq!(reserve(&*store, &id, 2, spend(141, 0), &budget, at(1_000_000)).await, refused, "however long ago");
+    assert_eq!(reserve(&*store, &id, 2, spend(140, 0), &budget, at(1_000_000)).await, Reservation::Made { attempt: 1 });
+    let turns: Vec<_> = store.turns(&id, 1).await.expect("turns").iter().map(|turn| (turn.number, turn.attempt)).collect();
+    assert_eq!(turns, [(1, 1), (1, 2), (2, 1)]);
+}
+
+pub async fn a_day_ends_at_midnight_for_an_automation_and_for_all(store: Arc<dyn Store>) {
+    assert_eq!(at(MIDNIGHT).unix_millis() % 86_400_000, 0, "it is midnight");
+    let (one, two) = (begun(&*store, "a").await, begun(&*store, "b").await);
+    let (_, id) = open_request(&*store, "c", Some("gitops"), at(0)).await;
+    store.begin_draft(&Draft { automation: parsed("scale-workload"), ..draft(&id, 1) }).await.expect("begun");
+    let budget = Budget { automation_day: tokens(100), day: tokens(150), ..Budget::default() };
+    let last = Timestamp::from_unix_millis(at(MIDNIGHT).unix_millis() - 1);
+    assert_eq!(reserve(&*store, &one, 1, spend(100, 0), &budget, last).await, Reservation::Made { attempt: 1 });
+    let refused = Reservation::Exhausted { whose: Purse::AutomationDay, used: spend(100, 0), limit: tokens(100) };
+    assert_eq!(reserve(&*store, &two, 1, spend(1, 0), &budget, last).await, refused, "another request of the same automation");
+    assert_eq!(reserve(&*store, &id, 1, spend(50, 0), &budget, last).await, Reservation::Made { attempt: 1 });
+    let refused = Reservation::Exhausted { whose: Purse::Day, used: spend(150, 0), limit: tokens(150) };
+    assert_eq!(reserve(&*store, &id, 2, spend(1, 0), &budget, last).await, refused);
+    assert_eq!(reserve(&*store, &two, 1, spend(100, 0), &budget, at(MIDNIGHT)).await, Reservation::Made { attempt: 1 }, "a new day");
+
+    let since = async |automation: Option<&str>, moment| store.spent_since(automation.map(parsed).as_ref(), moment).await.expect("an answer").tokens;
+    assert_eq!((since(None, last).await, since(None, at(MIDNIGHT)).await), (250, 100));
+    assert_eq!((since(Some("namespace-request"), last).await, since(Some("scale-workload"), last).await), (200, 50));
+    assert_eq!(since(Some("scale-workload"), at(MIDNIGHT)).await, 0);
+}
+
+pub async fn many_calls_reserved_at_once_never_go_beyond_a_budget(store: Arc<dyn Store>) {
+    let mut requests = Vec::new();
+    for n in 0..20 {
+        requests.push(begun(&*store, &format!("a-{n}")).await);
+    }
+    let budget = Budget { automation_day: tokens(75), ..Budget::default() };
+    let asking = requests.into_iter().map(|id| {
+        let store = store.clone();
+        tokio::spawn(async move { reserve(&*store, &id, 1, spend(10, 0), &budget, at(1)).await })
+    });
+    let mut made = 0;
+    for answer in asking.collect::<Vec<_>>() {
+        made += usize::from(matches!(answer.await.expect("an answer"), Reservation::Made { .. }));
+    }
+    assert_eq!(made, 7);
+    assert_eq!(store.spent_since(None, at(0)).await.expect("an answer"), spend(70, 0));
+}
+
+pub async fn a_drafts_end_is_written_with_the_settlement_or_neither_is(store: Arc<dyn Store>) {
+    let id = begun(&*store, "a").await;
+    let end = DraftEnd { number: 1, state: DraftState::Answered, outcome: json!({ "answer": { "operations": [] } }) };
+    let settlement = |request| Settlement { request, beside: Beside { draft: Some(end.clone()), ..Beside::default() }, ..Settlement::default() };
+    let held = claimed(&*store, &id, 2).await;
+    let mut stale = held.request.clone();
+    stale.version += 1;
+    assert!(matches!(store.settle(&held, &settlement(Some(stale)), at(3)).await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.drafts(&id).await.expect("drafts")[0].state, DraftState::Running, "nothing of it was written");
+    // It ends its draft even where the same settlement ends the request.
+    let mut over = held.request.clone();
+    over.state = State::Unchanged;
+    store.settle(&held, &settlement(Some(over)), at(4)).await.expect("settled");
+    let ended = store.drafts(&id).await.expect("drafts").remove(0);
+    assert_eq!((ended.state, ended.outcome, ended.ended_at), (DraftState::Answered, Some(end.outcome.clone()), Some(at(4))));
+    assert_eq!(reserve(&*store, &id, 9, spend(1, 1), &Budget::default(), at(5)).await, Reservation::Over);
+
+    let held = claimed(&*store, &id, 6).await;
+    assert!(matches!(store.settle(&held, &settlement(None), at(7)).await, Err(StoreError::Conflict(_))), "it is over already");
+    assert_eq!(store.drafts(&id).await.expect("drafts")[0].ended_at, Some(at(4)));
+}
+
+pub async fn a_request_that_ends_takes_its_running_draft_along(store: Arc<dyn Store>) {
+    let (id, other) = (begun(&*store, "a").await, begun(&*store, "b").await);
+    store.add_tasks(&[task(&id, TaskKind::Draft, &lane::draft(&id), at(2))]).await.expect("added");
+    reserve(&*store, &id, 1, spend(10, 0), &Budget::default(), at(2)).await;
+    end_request(&*store, &id, State::Withdrawn, at(3)).await;
+    let ended = store.drafts(&id).await.expect("drafts").remove(0);
+    assert_eq!((ended.state, ended.outcome, ended.ended_at), (DraftState::Cancelled, None, Some(at(3))));
+    assert_eq!(reserve(&*store, &id, 2, spend(1, 0), &Budget::default(), at(4)).await, Reservation::Over);
+    let owed = store.tasks(&kubeops::store::TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks");
+    assert!(owed.is_empty(), "{owed:?}");
+    store.settle_turn((&id, 1), &settled(1, 1, spend(4, 0))).await.expect("what a call did cost is known later");
+    assert_eq!(store.spent_since(None, at(0)).await.expect("an answer"), spend(4, 0));
+    assert_eq!(store.drafts(&other).await.expect("drafts")[0].state, DraftState::Running);
+}
+
+pub async fn drafts_have_room_of_their_own_and_are_no_repositorys_backlog(store: Arc<dyn Store>) {
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let id = begun(&*store, &format!("a-{n}")).await;
+        end_plan(&*store).await;
+        store.add_tasks(&[task(&id, TaskKind::Draft, &lane::draft(&id), at(2))]).await.expect("added");
+        ids.push(id);
+    }
+    let (_, waiting) = open_request_of("alertmanager.alert.firing", &*store, "b", Some("gitops"), at(0)).await;
+    let stats = store.stats(at(9)).await.expect("stats");
+    assert_eq!(stats.backlog.get("gitops"), Some(&1), "{:?}", stats.backlog);
+    assert_eq!((stats.backlog.len(), stats.tasks.iter().find(|(kind, _)| *kind == TaskKind::Draft)), (1, Some(&(TaskKind::Draft, 3))));
+    let none = kubeops::store::Share { lanes: 0, each: 1 };
+    let claim = async |room: Room| store.claim("w", at(9), Duration::from_secs(60), room).await.expect("a claim");
+    let two =
+        claim(Room { drafts: kubeops::store::Share { lanes: 2, each: 1 }, ..Room { git: none, pulls: none, feedback: none, drafts: none } }).await;
+    assert_eq!(two.iter().map(|claimed| &claimed.request.id).collect::<Vec<_>>(), [&ids[0], &ids[1]]);
+    let planned = claim(Room { drafts: none, ..Room::single(9) }).await;
+    assert_eq!(planned.iter().map(|claimed| &claimed.request.id).collect::<Vec<_>>(), [&waiting], "a model that is slow stands in nobody's way");
+}
+
+/// Does the one plan that is owed.
+async fn end_plan(store: &dyn Store) {
+    let held = store.claim("w", at(1), Duration::from_secs(9), Room::single(1)).await.expect("a claim").remove(0);
+    store.settle(&held, &Settlement::default(), at(1)).await.expect("settled");
+}
+
+pub async fn drafts_go_with_their_request(store: Arc<dyn Store>) {
+    let id = begun(&*store, "a").await;
+    reserve(&*store, &id, 1, spend(10, 0), &Budget::default(), at(2)).await;
+    end_request(&*store, &id, State::Withdrawn, at(3)).await;
+    while store.prune(at(1000), 100).await.expect("pruned") != kubeops::store::Pruned::default() {}
+    assert!(matches!(store.request(&id).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.drafts(&id).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.spent_since(None, at(0)).await.expect("an answer"), Spend::default());
+    assert_eq!(reserve(&*store, &id, 2, spend(1, 0), &Budget::default(), at(4)).await, Reservation::Over);
+}

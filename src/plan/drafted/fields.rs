@@ -84,7 +84,7 @@ impl PatternStep {
 fn is(element: &Value, key: &str, value: &str) -> bool {
     match if key.is_empty() { Some(element) } else { element.get(key) } {
         Some(Value::String(text)) => text == value,
-        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string() == value,
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => format!("{scalar}") == value,
         _ => false,
     }
 }

@@ -84,7 +84,8 @@ impl PatternStep {
 fn is(element: &Value, key: &str, value: &str) -> bool {
     match if key.is_empty() { Some(element) } else { element.get(key) } {
         Some(Value::String(text)) => text == value,
-        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => format!("{scalar}") == value,
+        Some(Value::Number(number)) => number.to_string() == value,
+        Some(Value::Bool(flag)) => (if *flag { "true" } else { "false" }) == value,
         _ => false,
     }
 }

@@ -64,16 +64,7 @@ impl Guard {
         application.all(answer, &mut violations)?;
         let mut staged = application.staged;
         let notes = staged.notes();
-        let mut files = BTreeMap::new();
-        for (path, change) in staged.finish() {
-            let differs = match &change {
-                FileChange::Write(bytes) => base.read(&path)?.as_ref() != Some(bytes),
-                FileChange::Remove => base.entry(path.as_str())?.is_some(),
-            };
-            if differs {
-                files.insert(path, change);
-            }
-        }
+        let files = differing(staged.finish(), base)?;
         violations.extend(self.judge(&files, target, base)?);
         if violations.is_empty() {
             return Ok(Ok(ChangeSet { files, templates: BTreeMap::new(), notes }));
@@ -96,6 +87,7 @@ impl Guard {
             whole.files.extend(next.files);
             whole.notes.extend(next.notes);
         }
+        whole.files = differing(whole.files, base)?;
         let violations = if answers.len() > 1 { self.judge(&whole.files, target, base)? } else { Vec::new() };
         Ok(if violations.is_empty() { Ok(whole) } else { Err(violations) })
     }
@@ -129,4 +121,19 @@ impl Guard {
         }
         violations
     }
+}
+
+/// The files that are not on the base what they are in the change.
+fn differing(files: BTreeMap<ManifestPath, FileChange>, base: &dyn BaseTree) -> Result<BTreeMap<ManifestPath, FileChange>, TreeError> {
+    let mut differing = BTreeMap::new();
+    for (path, change) in files {
+        let differs = match &change {
+            FileChange::Write(bytes) => base.read(&path)?.as_ref() != Some(bytes),
+            FileChange::Remove => base.entry(path.as_str())?.is_some(),
+        };
+        if differs {
+            differing.insert(path, change);
+        }
+    }
+    Ok(differing)
 }

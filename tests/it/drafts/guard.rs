@@ -1,8 +1,9 @@
 //! The guard against answers that were made to get past it, against answers that are wanted, and against answers at random, judged by an
 //! oracle that shares no code with it.
 
-use super::fixture::{Outcome, Tree, WITHIN, draft, guard, guard_of, play};
+use super::fixture::{Outcome, Tree, WITHIN, draft, guard, guard_of, play, target};
 use crate::support::drafts_oracle::escapes;
+use kubeops::plan::Answer;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -61,8 +62,8 @@ fn an_answer_that_changes_nothing_in_the_end_is_no_change() {
         json!([]),
         json!([{"edit": {"object": "Deployment/shop/web", "set": {"spec.replicas": 2}}}]),
         json!([
-            {"file": {"file": "apps/web/new.yaml", "content": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: new\n"}},
-            {"remove": {"file": "apps/web/new.yaml"}}
+            {"file": {"file": "clusters/prod/apps/web/new.yaml", "content": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: new\n"}},
+            {"remove": {"file": "clusters/prod/apps/web/new.yaml"}}
         ]),
     ] {
         match play(&guard(), &tree, &json!({"operations": operations, "explanation": ""})) {
@@ -74,12 +75,27 @@ fn an_answer_that_changes_nothing_in_the_end_is_no_change() {
 }
 
 #[test]
+fn what_a_revision_takes_back_is_no_change_and_answers_are_judged_together() {
+    let (tree, guard) = (Tree::new(), guard());
+    let answer = |operation: Value| Answer::parse(&json!({"operations": [operation], "explanation": ""})).expect("an answer");
+    let replicas = |count: u32| answer(json!({"edit": {"object": "Deployment/shop/web", "set": {"spec.replicas": count}}}));
+    let together = |answers: &[Answer]| guard.change_of_all(answers, &target(), &tree).expect("the tree can be read");
+    assert!(together(&[replicas(4), replicas(2)]).expect("a change").files.is_empty());
+    assert_eq!(together(&[replicas(4), replicas(5)]).expect("a change").files.len(), 1);
+    let privileged = answer(json!({"edit": {"object": "Deployment/shop/web", "set": {"spec.template.spec.hostNetwork": true}}}));
+    assert!(together(&[replicas(4), privileged]).is_err());
+}
+
+#[test]
 fn an_answer_beyond_its_bounds_is_not_read() {
     let tree = Tree::new();
     let large = "x".repeat(300_000);
     for (answer, says) in [
         (json!({"operations": [], "explanation": large}), "262144 bytes"),
-        (json!({"operations": [{"file": {"file": "apps/x.yaml", "content": &large[..70_000]}}], "explanation": ""}), "65536 are allowed"),
+        (
+            json!({"operations": [{"file": {"file": "clusters/prod/apps/x.yaml", "content": &large[..70_000]}}], "explanation": ""}),
+            "65536 are allowed",
+        ),
         (
             json!({"operations": [{"edit": {"object": "a/b/c", "set": {"a": 1}, "force": true}}], "explanation": ""}),
             "/operations/0/edit: unknown field `force`",
@@ -95,9 +111,9 @@ fn an_answer_beyond_its_bounds_is_not_read() {
 fn everything_that_is_wrong_is_said_at_once_and_what_is_for_safety_first() {
     let operations: Vec<Value> = (0..30)
         .map(|number| json!({"edit": {"object": "Deployment/shop/web", "set": {format!("spec.x{number}"): number}}}))
-        .chain([json!({"replace": {"file": "apps/web/config.yaml", "search": "colour: blue", "replace": "x"}})])
+        .chain([json!({"replace": {"file": "clusters/prod/apps/web/config.yaml", "search": "colour: blue", "replace": "x"}})])
         .chain([json!({"file": {"file": "../x.yaml", "content": "a: b"}})])
-        .chain((0..30).map(|number| json!({"replace": {"file": format!("apps/none-{number}.yaml"), "search": "a", "replace": "b"}})))
+        .chain((0..30).map(|number| json!({"replace": {"file": format!("clusters/prod/apps/none-{number}.yaml"), "search": "a", "replace": "b"}})))
         .take(50)
         .collect();
     let Outcome::Refused(violations) = play(&guard(), &Tree::new(), &json!({"operations": operations, "explanation": ""})) else { panic!("refused") };
@@ -113,8 +129,7 @@ fn a_format_that_is_not_wanted_is_refused_and_not_in_the_schema() {
     let mut draft = draft();
     draft["formats"] = json!(["edit"]);
     let guard = guard_of(&draft);
-    let answer =
-        json!({"operations": [{"replace": {"file": "apps/web/config.yaml", "search": "color: blue", "replace": "color: red"}}], "explanation": ""});
+    let answer = json!({"operations": [{"replace": {"file": "clusters/prod/apps/web/config.yaml", "search": "color: blue", "replace": "color: red"}}], "explanation": ""});
     let Outcome::Refused(violations) = play(&guard, &Tree::new(), &answer) else { panic!("refused") };
     assert_eq!(violations.iter().map(|violation| (violation.rule, violation.security)).collect::<Vec<_>>(), [("draft.format", false)]);
     let schema = kubeops::plan::Answer::schema(guard.formats());
@@ -299,9 +314,12 @@ fn operation(files: Vec<(String, String)>) -> impl Strategy<Value = Value> {
 fn nothing_escapes_whatever_is_answered() {
     let (tree, guard, draft) = (Tree::new(), guard(), draft());
     let before = tree.files();
-    let below = |(path, text): (&String, &String)| Some((path.strip_prefix("clusters/prod/")?.to_owned(), text.clone()));
+    let below = |(path, text): (&String, &String)| path.starts_with("clusters/prod/").then(|| (path.clone(), text.clone()));
     let mut files: Vec<(String, String)> = before.iter().filter_map(below).filter(|(_, text)| text.len() < 4_000).collect();
-    files.extend(["apps/web/new.yaml", "apps/kustom/new.yaml", "../dev/apps/web/config.yaml"].map(|path| (path.to_owned(), LINES[15].to_owned())));
+    files.extend(
+        ["clusters/prod/apps/web/new.yaml", "clusters/prod/apps/kustom/new.yaml", "clusters/dev/apps/web/config.yaml"]
+            .map(|path| (path.to_owned(), LINES[15].to_owned())),
+    );
     let answers = proptest::collection::vec(operation(files), 1..3);
     let mut runner = TestRunner::deterministic();
     let (mut passed, mut refused) = (0, 0);

@@ -1,12 +1,14 @@
 //! What the overlays below the target build of a drafted change, held against the same limits: a patch may not do what a file may not.
 
 use super::hidden;
-use super::limits::{Limits, Place};
+use super::limits::{self, Place};
 use super::objects::{Objects, identity};
 use super::violation::Violation;
 use crate::inventory::Target;
-use crate::plan::{BaseTree, FileChange, Overlaid, OverlaidError, TreeError, overlaid};
-use crate::types::ManifestPath;
+use crate::manifest::{Document, KUSTOMIZATION_NAMES, Kustomization, Limits, is_kustomization, parse, resolve_reference};
+use crate::plan::staged::{Staged, directory_of};
+use crate::plan::{BaseTree, EntryKind, FileChange, Overlaid, OverlaidError, TreeError, overlaid};
+use crate::types::{ManifestPath, below};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +72,7 @@ const WITHIN: [&str; 26] = [
 /// # Errors
 /// When the base cannot be read.
 pub(super) fn judge(
-    limits: &Limits,
+    limits: &limits::Limits,
     files: &BTreeMap<ManifestPath, FileChange>,
     target: &Target,
     base: &dyn BaseTree,
@@ -84,6 +86,7 @@ pub(super) fn judge(
             return Ok(());
         }
     };
+    references(files, target, base, into)?;
     for left_out in overlays.left_out.difference(&overlays.left_out_before) {
         let message = format!("`{}`: what it does is not followed here, so nobody can say what would be built: {}", left_out.pointer, left_out.what);
         into.push(Violation::of("draft.unclear", Some(left_out.path.as_str()), message));
@@ -99,6 +102,45 @@ pub(super) fn judge(
     let faults = hidden::faults(overlays.before.iter().map(|object| &object.value), overlays.after.iter().map(|object| &object.value));
     into.extend(super::judge::faulty(faults, None));
     Ok(())
+}
+
+/// Notes what kustomizations are made to build on that is not in the repository: what it holds, or will hold, is not known.
+fn references(files: &BTreeMap<ManifestPath, FileChange>, target: &Target, base: &dyn BaseTree, into: &mut Vec<Violation>) -> Result<(), TreeError> {
+    let (before, after) = (Staged::new(base, &target.path), Staged::changed(base, &target.path, files));
+    for path in files.keys().filter(|path| is_kustomization(path)) {
+        let read = |text: Option<String>| text.and_then(|text| parse(&text, Limits::default()).ok()).unwrap_or_default();
+        let (old, new) = (read(before.text(path)?), read(after.text(path)?));
+        let of = |documents: &[Document]| -> BTreeSet<(String, String)> {
+            let lists = documents.iter().flat_map(|document| Kustomization::of(&document.value).resources());
+            lists.map(|(list, reference)| (list.to_owned(), reference.to_owned())).collect()
+        };
+        for (list, reference) in of(&new).difference(&of(&old)) {
+            let local = resolve_reference(directory_of(path), reference);
+            let is_known = match &local {
+                None => false,
+                Some(local) => match after.is_there(local)? {
+                    Some(EntryKind::File | EntryKind::Executable) => local.parse::<ManifestPath>().is_ok(),
+                    Some(EntryKind::Directory) => holds_kustomization(local, &after)?,
+                    _ => false,
+                },
+            };
+            if !is_known {
+                let message =
+                    format!("`{list}` would name {reference:?}, which is no file of the repository that can be read, and no kustomization of it");
+                into.push(Violation::of("draft.unclear", Some(path.as_str()), message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn holds_kustomization(directory: &str, tree: &Staged<'_>) -> Result<bool, TreeError> {
+    for name in KUSTOMIZATION_NAMES {
+        if matches!(tree.is_there(&below(directory, name))?, Some(EntryKind::File | EntryKind::Executable)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Notes what changed in a kustomization and cannot be followed.

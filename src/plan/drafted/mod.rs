@@ -19,8 +19,6 @@ mod reach;
 mod replace;
 mod texts;
 mod violation;
-#[cfg(test)]
-mod tests;
 
 pub use answer::{Answer, AnswerError, Operation};
 pub use guard::Guard;

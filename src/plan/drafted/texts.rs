@@ -52,7 +52,8 @@ impl Text {
             parts.push(Part { bytes, document: documents.next_if(is_here) });
         };
         for line in self.text.split_inclusive('\n') {
-            let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
+            // What ends a document (`...`) belongs to it; whatever follows begins with a marker.
+            let rest = line.strip_prefix("---");
             if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
                 close(begin, at);
                 // A comment on the marker's line belongs to what follows.
@@ -97,7 +98,8 @@ impl Text {
             }
             last = Some(place);
         }
-        None
+        let values = |text: &[Part<'_>]| text.iter().filter_map(|part| part.document.map(|document| document.value.clone())).collect::<Vec<_>>();
+        (values(&before) == values(&after)).then(|| "it says the same as before, in another form".to_owned())
     }
 
     /// The anchors, aliases, merge keys and tags that `after` has more of than this has, as they are written.

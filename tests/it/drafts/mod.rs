@@ -1,3 +1,6 @@
 //! Drafts by a language model.
 
+mod fixture;
+mod guard;
+mod limits;
 mod models;

@@ -2,6 +2,7 @@
 
 pub mod adf;
 pub mod controller;
+pub mod drafts_oracle;
 pub mod fake_github;
 pub mod fake_jira;
 pub mod fake_llm;

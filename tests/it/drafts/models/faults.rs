@@ -4,7 +4,7 @@ use super::*;
 use crate::forge::NOW;
 use crate::support::fake_llm::{Fault, Said};
 use kubeops::types::ErrorClass;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -110,6 +110,7 @@ fn endless(bytes: &'static str, again: bool) -> ModelSettings {
     let url = format!("http://{}/v1", listener.local_addr().expect("an address")).parse().ok();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a call");
+        let _ = stream.read(&mut [0; 64 * 1024]);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
         let chunk = format!("{:x}\r\n{bytes}\r\n", bytes.len());
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(chunk.as_bytes()));

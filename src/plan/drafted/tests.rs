@@ -1,1 +1,0 @@
-//! The guard, rule by rule.

@@ -251,6 +251,7 @@ mod tests {
         let key = RequestKey { automation: "replicas".parse().expect("a name"), correlation: "OPS-1".to_owned(), generation: 1 };
         let lifetime = Lifetime { after: minutes(120), from, remind: Some(minutes(12)), auto_merge: None };
         let changes = Changes {
+            drafted: None,
             files: Vec::new(),
             objects: Vec::new(),
             cut: false,

@@ -17,6 +17,7 @@ fn from(before: &str, after: &str) -> Changes {
     let file: ManifestPath = FILE.parse().expect("a path");
     let objects = diff(&read(before), &read(after)).into_iter().map(|change| ObjectChange { file: Some(file.clone()), ..change }).collect();
     Changes {
+        drafted: None,
         files: vec![file],
         objects,
         cut: false,

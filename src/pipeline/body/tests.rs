@@ -97,6 +97,7 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         ..Evidence::default()
     };
     Changes {
+        drafted: None,
         files: vec!["apps/web/api.yaml".parse().expect("a path")],
         objects,
         cut: false,

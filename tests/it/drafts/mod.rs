@@ -4,3 +4,4 @@ mod fixture;
 mod guard;
 mod limits;
 mod models;
+mod torture;

@@ -51,7 +51,7 @@ pub fn alone(seed: u64, generated: usize) -> Alone {
     let (mut escaping, tried) = (0, answers.len());
     for answer in &answers {
         let (after, raw) = done(answer, &tree);
-        let behind = raw.iter().any(|path| is_linked(&tree, path));
+        let behind = after != before && raw.iter().any(|path| is_linked(&tree, path));
         if escapes(&draft, WITHIN, &before, &after).is_empty() && !behind {
             continue;
         }

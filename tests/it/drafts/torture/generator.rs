@@ -2,6 +2,7 @@
 
 use super::attacks::{self, answer, wanted};
 use super::chance::Chance;
+use crate::drafts::fixture::{Outcome, Tree, guard, play};
 use crate::support::fake_llm::{Fault, Said};
 use serde_json::{Value, json};
 
@@ -115,7 +116,10 @@ const EXFILTRATION: [&str; 22] = [
 impl Generator {
     pub fn new(seed: u64) -> Self {
         let read = |text: &str| serde_json::from_str::<Vec<Value>>(text).expect("a list of answers").into_iter().map(|case| case["answer"].clone()).collect();
-        let (hostile, friendly) = (read(include_str!("../adversarial.json")), read(include_str!("../benign.json")));
+        let (hostile, friendly): (Vec<Value>, Vec<Value>) = (read(include_str!("../adversarial.json")), read(include_str!("../benign.json")));
+        let (guard, tree) = (guard(), Tree::new());
+        let changes = |answer: &Value| !matches!(play(&guard, &tree, answer), Outcome::Change(change) if change.files.is_empty());
+        let friendly = friendly.into_iter().filter(changes).collect();
         Self { chance: Chance::new(seed), hostile, friendly, made: 0, hostile_made: 0, friendly_made: 0 }
     }
 

@@ -24,6 +24,8 @@ pub struct Judged {
     pub escaped: Vec<String>,
     /// Good changes that came to no pull request.
     pub refused: Vec<String>,
+    /// What other models' conversations ended in where it was a pull request, within the limits.
+    pub proposed: Vec<String>,
     /// Completions of each class, and scripts of it that came to a pull request.
     pub classes: BTreeMap<&'static str, (usize, usize)>,
 }
@@ -34,6 +36,7 @@ impl Judged {
         self.benign += other.benign;
         self.escaped.extend(other.escaped);
         self.refused.extend(other.refused);
+        self.proposed.extend(other.proposed);
         for (class, (played, proposed)) in other.classes {
             let sum = self.classes.entry(class).or_default();
             *sum = (sum.0 + played, sum.1 + proposed);
@@ -58,6 +61,9 @@ pub fn judge(world: &mut World, scripts: &[Script]) -> Judged {
             let lines = world.server.at().get(&format!("/requests/{}/drafts/1/lines", request["id"].as_str().expect("an id")));
             let why: Vec<&Value> = lines.as_array().into_iter().flatten().filter(|line| line["kind"] == "refused").map(|line| &line["text"]).collect();
             judged.refused.push(format!("script {}: {}: {why:?} {:?}", script.number, request["message"], play_of(script)));
+        }
+        if proposed && !script.benign {
+            judged.proposed.push(format!("script {} ({}): {}", script.number, script.class, request["summary"]));
         }
         let mut found = said(world, &request);
         if let Some(branch) = request["branch"].as_str().filter(|branch| world.server.upstream.tip(branch).is_some()) {

@@ -42,6 +42,7 @@ fn told(judged: &Judged) -> bool {
     for (class, (played, proposed)) in &judged.classes {
         println!("{played:>6} completions: {class}; {proposed} conversations ended in a pull request");
     }
+    judged.proposed.iter().for_each(|proposed| println!("proposed within the limits: {proposed}"));
     judged.escaped.iter().for_each(|escape| println!("ESCAPED {escape}"));
     judged.refused.iter().for_each(|refused| println!("REFUSED WRONGLY {refused}"));
     let (escaped, refused) = (judged.escaped.len(), judged.refused.len());

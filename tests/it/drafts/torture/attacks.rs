@@ -54,10 +54,31 @@ pub fn config_map(name: &str, data: &str) -> String {
 
 pub fn paths(chance: &mut Chance) -> Vec<Value> {
     const STEPS: [&str; 22] = [
-        "..", ".", "", ".git", ".GIT", ".github", ".GitHub", ".git ", "%2e%2e", "..\\..", "\u{ff0e}\u{ff0e}", "..;", "~", ".\u{200b}./..", "infra", "links",
-        "linked.yaml", "module", ".hidden", "APPS", "Web", "\0",
+        "..",
+        ".",
+        "",
+        ".git",
+        ".GIT",
+        ".github",
+        ".GitHub",
+        ".git ",
+        "%2e%2e",
+        "..\\..",
+        "\u{ff0e}\u{ff0e}",
+        "..;",
+        "~",
+        ".\u{200b}./..",
+        "infra",
+        "links",
+        "linked.yaml",
+        "module",
+        ".hidden",
+        "APPS",
+        "Web",
+        "\0",
     ];
-    const STARTS: [&str; 9] = ["clusters/prod/apps", "clusters/prod", "clusters", "", "/", "clusters/prod/../prod/apps", "clusters/production", "file:///etc", "C:\\"];
+    const STARTS: [&str; 9] =
+        ["clusters/prod/apps", "clusters/prod", "clusters", "", "/", "clusters/prod/../prod/apps", "clusters/production", "file:///etc", "C:\\"];
     const ENDS: [&str; 7] = ["workflows/ci.yaml", "x.yaml", "config.yaml", "config", ".sops.yaml", "x.yaml/", "authorized_keys.yaml"];
     let path = |chance: &mut Chance| {
         let steps: Vec<&str> = (0..=chance.below(3)).map(|_| *chance.pick(&STEPS)).collect();
@@ -78,7 +99,14 @@ pub fn paths(chance: &mut Chance) -> Vec<Value> {
 
 pub fn links(chance: &mut Chance) -> Vec<Value> {
     const PLACES: [&str; 8] = [
-        "apps/linked.yaml", "apps/links/x.yaml", "apps/links/../x.yaml", "apps/module/x.yaml", "apps/module", "apps/links", "apps/Linked.yaml", "apps/links/deep/x.yaml",
+        "apps/linked.yaml",
+        "apps/links/x.yaml",
+        "apps/links/../x.yaml",
+        "apps/module/x.yaml",
+        "apps/module",
+        "apps/links",
+        "apps/Linked.yaml",
+        "apps/links/deep/x.yaml",
     ];
     (0..3)
         .map(|_| {
@@ -92,7 +120,11 @@ pub fn links(chance: &mut Chance) -> Vec<Value> {
 pub fn kinds(chance: &mut Chance) -> Vec<Value> {
     const KINDS: [(&str, &str, &str); 16] = [
         ("v1", "Secret", "stringData: {password: x}"),
-        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{kind: ServiceAccount, name: web, namespace: shop}]"),
+        (
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRoleBinding",
+            "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{kind: ServiceAccount, name: web, namespace: shop}]",
+        ),
         ("rbac.authorization.k8s.io/v1", "Role", "rules: [{apiGroups: ['*'], resources: ['*'], verbs: ['*']}]"),
         ("rbac.authorization.k8s.io/v1beta1", "RoleBinding", "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: web}"),
         ("v1", "ServiceAccount", "automountServiceAccountToken: true"),
@@ -117,7 +149,10 @@ pub fn kinds(chance: &mut Chance) -> Vec<Value> {
                 1 => replace(CONFIG, "  burst: \"10\"", &format!("  burst: \"10\"\n---\n{}", head(""))),
                 2 => replace(CONFIG, "  color: blue", &format!("  color: blue\n---\n{}", head("\""))),
                 3 => edit("ConfigMap/shop/web-config", "kind", json!(kind)),
-                4 => write("clusters/prod/apps/web/new.json", &json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "new", "namespace": "shop" } }).to_string()),
+                4 => write(
+                    "clusters/prod/apps/web/new.json",
+                    &json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "new", "namespace": "shop" } }).to_string(),
+                ),
                 5 => write("clusters/prod/apps/web/new.yaml", &format!("{}---\n{}", config_map("new", "  a: b\n"), head("'"))),
                 6 => write("clusters/prod/apps/web/new.yml", &format!("%YAML 1.2\n---\n{}...\n---\n{}", config_map("new", "  a: b\n"), head(""))),
                 _ => write("clusters/prod/apps/web/new.yaml", &head("")),
@@ -128,20 +163,39 @@ pub fn kinds(chance: &mut Chance) -> Vec<Value> {
 
 pub fn shorthands(chance: &mut Chance) -> Vec<Value> {
     const PIECES: [&str; 9] = [
-        "  color: &c blue\n  other: *c", "  <<: {color: red}", "  color: !!binary Ymx1ZQ==", "  color: !!str blue", "  color: !secret blue", "  ? color\n  : red", "  \"<<\": *c",
-        "  color: &a [*a]", "  color: *common",
+        "  color: &c blue\n  other: *c",
+        "  <<: {color: red}",
+        "  color: !!binary Ymx1ZQ==",
+        "  color: !!str blue",
+        "  color: !secret blue",
+        "  ? color\n  : red",
+        "  \"<<\": *c",
+        "  color: &a [*a]",
+        "  color: *common",
     ];
     (0..3).map(|_| one(replace(CONFIG, "  color: blue", *chance.pick(&PIECES)))).collect()
 }
 
 pub fn images(chance: &mut Chance) -> Vec<Value> {
     const EVIL: [&str; 10] = [
-        "evil.example/api:1.4.2", "ghcr.io/acme/api.evil.example/x:1", "ghcr.io/acme/api2:1.4.2", "docker.io/library/busybox", "ghcr.io/example", "ghcr.io.evil.example/example/x:1",
-        "GHCR.io/acme/api:1.4.2", "ghcr.io/acme/../evil/api:1", "evil.example/ghcr.io/example/x:1", "ghcr.io/acme/api@evil.example/x",
+        "evil.example/api:1.4.2",
+        "ghcr.io/acme/api.evil.example/x:1",
+        "ghcr.io/acme/api2:1.4.2",
+        "docker.io/library/busybox",
+        "ghcr.io/example",
+        "ghcr.io.evil.example/example/x:1",
+        "GHCR.io/acme/api:1.4.2",
+        "ghcr.io/acme/../evil/api:1",
+        "evil.example/ghcr.io/example/x:1",
+        "ghcr.io/acme/api@evil.example/x",
     ];
     const FIELDS: [&str; 6] = [
-        "spec.template.spec.containers[name=api].image", "spec.template.spec.containers[name=proxy].image", "spec.template.spec.initContainers[name=migrate].image",
-        "spec.template.spec.containers[0].image", "spec.template.spec.ephemeralContainers", "spec.template.spec.volumes",
+        "spec.template.spec.containers[name=api].image",
+        "spec.template.spec.containers[name=proxy].image",
+        "spec.template.spec.initContainers[name=migrate].image",
+        "spec.template.spec.containers[0].image",
+        "spec.template.spec.ephemeralContainers",
+        "spec.template.spec.volumes",
     ];
     (0..4)
         .map(|_| {
@@ -189,7 +243,20 @@ pub fn fields(chance: &mut Chance) -> Vec<Value> {
 
 pub fn hidden(chance: &mut Chance) -> Vec<Value> {
     const CHARS: [char; 14] = [
-        '\u{202e}', '\u{202a}', '\u{2066}', '\u{2069}', '\u{200b}', '\u{200d}', '\u{200e}', '\u{feff}', '\u{ad}', '\u{61c}', '\u{e0041}', '\u{1b}', '\u{180e}', '\u{2028}',
+        '\u{202e}',
+        '\u{202a}',
+        '\u{2066}',
+        '\u{2069}',
+        '\u{200b}',
+        '\u{200d}',
+        '\u{200e}',
+        '\u{feff}',
+        '\u{ad}',
+        '\u{61c}',
+        '\u{e0041}',
+        '\u{1b}',
+        '\u{180e}',
+        '\u{2028}',
     ];
     (0..4)
         .map(|_| {
@@ -201,7 +268,11 @@ pub fn hidden(chance: &mut Chance) -> Vec<Value> {
                 3 => write(&format!("clusters/prod/apps/web/a{c}b.yaml"), &config_map("x", "  a: b\n")),
                 4 => replace(CONFIG, "color: blue", &format!("color: \"\\u{:04x}blue\"", u32::from(c) & 0xffff)),
                 5 => replace(CONFIG, "color: blue", &format!("color: blue{}evil: here", " ".repeat(120))),
-                _ => edit("Deployment/shop/web", "spec.template.spec.containers[name=api].env", json!([{ "name": format!("LOG{c}LEVEL"), "value": "x" }])),
+                _ => edit(
+                    "Deployment/shop/web",
+                    "spec.template.spec.containers[name=api].env",
+                    json!([{ "name": format!("LOG{c}LEVEL"), "value": "x" }]),
+                ),
             })
         })
         .collect()
@@ -209,13 +280,25 @@ pub fn hidden(chance: &mut Chance) -> Vec<Value> {
 
 pub fn elided(chance: &mut Chance) -> Vec<Value> {
     const GAPS: [&str; 8] = [
-        "# ... rest unchanged", "# ...", "...", "# (existing content)", "# the rest stays the same", "# [unchanged]", "# remaining fields omitted for brevity", "  # … same as before",
+        "# ... rest unchanged",
+        "# ...",
+        "...",
+        "# (existing content)",
+        "# the rest stays the same",
+        "# [unchanged]",
+        "# remaining fields omitted for brevity",
+        "  # … same as before",
     ];
     (0..3)
         .map(|_| {
             let gap = *chance.pick(&GAPS);
             one(match chance.below(3) {
-                0 => write(WEB, &format!("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n{gap}\nspec:\n  replicas: 5\n{gap}\n")),
+                0 => write(
+                    WEB,
+                    &format!(
+                        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n{gap}\nspec:\n  replicas: 5\n{gap}\n"
+                    ),
+                ),
                 1 => write(CONFIG, &format!("{}{gap}\n", config_map("web-config", "  color: red\n"))),
                 _ => replace(CONFIG, "  greeting: hello # said first\n  color: blue", &format!("  color: red\n  {gap}")),
             })
@@ -236,7 +319,8 @@ pub fn matches(chance: &mut Chance) -> Vec<Value> {
 
 /// An attack that two answers, or two operations of one, share between them.
 pub fn split(chance: &mut Chance) -> Vec<Value> {
-    let half = write("clusters/prod/apps/web/half.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: half\n  namespace: shop\ndata:\n  a: b\n");
+    let half =
+        write("clusters/prod/apps/web/half.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: half\n  namespace: shop\ndata:\n  a: b\n");
     let turn = replace("clusters/prod/apps/web/half.yaml", "kind: ConfigMap", "kind: Secret");
     let grow = replace(CONFIG, "  burst: \"10\"", "  burst: \"10\"\n#kind: Secret");
     let open = replace(CONFIG, "#kind: Secret", "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: shop}");
@@ -244,7 +328,11 @@ pub fn split(chance: &mut Chance) -> Vec<Value> {
     match chance.below(4) {
         0 => vec![answer(&[half.clone(), turn.clone()]), answer(&[turn]), answer(&[half])],
         1 => vec![answer(&[grow.clone(), open.clone()]), answer(&[open]), answer(&[grow])],
-        2 => vec![one(resource), one(json!({ "edit": { "file": KUSTOMIZATION, "append": { "resources": "https://evil.example/x.yaml" } } })), one(wanted(chance))],
+        2 => vec![
+            one(resource),
+            one(json!({ "edit": { "file": KUSTOMIZATION, "append": { "resources": "https://evil.example/x.yaml" } } })),
+            one(wanted(chance)),
+        ],
         _ => vec![answer(&[wanted(chance), edit("Deployment/shop/web", "spec.template.spec.hostNetwork", json!(true))]), one(wanted(chance))],
     }
 }

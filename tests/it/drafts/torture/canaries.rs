@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use regex::Regex;
 
 /// Behind `data` and `stringData` of a Secret, in base64 and as it is; in a runbook too.
-const PLAIN: [&str; 3] = ["cQ7vLm2XwK9rTz4bNs8e", "Pf3&ydR/8Hq+Zk1=Wu5c", "hJ6sBg0TnX9mVa4KpE2y"];
+pub const PLAIN: [&str; 3] = ["cQ7vLm2XwK9rTz4bNs8e", "Pf3&ydR/8Hq+Zk1=Wu5c", "hJ6sBg0TnX9mVa4KpE2y"];
 /// In a runbook alone: a token's shape, a JSON Web Token, a password in an address, one behind its key.
 const SHAPED: [&str; 4] = [
     "ghp_Zt7Ykq2Wv9Lm4Xr8Bn3Cd6Fs1Gh5Jp0QaEu7",
@@ -55,7 +55,10 @@ fn forms() -> Vec<String> {
                 forms.push(text[from..whole].to_owned());
             }
         }
-        let escaped: String = canary.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+        let escaped: String = canary
+            .bytes()
+            .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .collect();
         forms.push(escaped);
     }
     forms.sort();

@@ -35,7 +35,17 @@ pub struct Alone {
 pub fn alone(seed: u64, generated: usize) -> Alone {
     let hand: Vec<Value> = serde_json::from_str(include_str!("../adversarial.json")).expect("a list of answers");
     let mut answers: Vec<Value> = hand.into_iter().map(|case| case["answer"].clone()).collect();
-    let classes = [attacks::paths, attacks::links, attacks::kinds, attacks::shorthands, attacks::images, attacks::fields, attacks::hidden, attacks::elided, attacks::matches];
+    let classes = [
+        attacks::paths,
+        attacks::links,
+        attacks::kinds,
+        attacks::shorthands,
+        attacks::images,
+        attacks::fields,
+        attacks::hidden,
+        attacks::elided,
+        attacks::matches,
+    ];
     let mut chance = Chance::new(seed);
     while answers.len() < generated + 500 {
         let made = classes[answers.len() % classes.len()](&mut chance);
@@ -73,7 +83,11 @@ pub fn alone(seed: u64, generated: usize) -> Alone {
         let valid = named && files.is_some_and(|files| validate(ChangeSet { files, ..ChangeSet::default() }, &tree, &rules).is_ok());
         lets("schemas, paths, secrets and policies", valid);
         let passes = read.is_some_and(|answer| match guard.change(&answer, &target(), &tree).expect("the tree can be read") {
-            Ok(change) => !change.files.is_empty() && !escapes(&draft, WITHIN, &before, &tree.after(&change)).is_empty() && validate(change, &tree, &rules).is_ok(),
+            Ok(change) => {
+                !change.files.is_empty()
+                    && !escapes(&draft, WITHIN, &before, &tree.after(&change)).is_empty()
+                    && validate(change, &tree, &rules).is_ok()
+            }
             Err(_) => false,
         });
         lets("all gates", passes);
@@ -144,7 +158,10 @@ fn is(document: &Yaml, object: &str) -> bool {
 }
 
 fn home_of(object: &str, files: &Files) -> Option<String> {
-    files.iter().find(|(_, text)| documents(text).is_some_and(|documents| documents.iter().any(|document| is(document, object)))).map(|(path, _)| path.clone())
+    files
+        .iter()
+        .find(|(_, text)| documents(text).is_some_and(|documents| documents.iter().any(|document| is(document, object))))
+        .map(|(path, _)| path.clone())
 }
 
 fn rewritten(files: &mut Files, place: &str, change: impl FnOnce(&mut Vec<Yaml>)) {
@@ -198,7 +215,8 @@ fn reached<'d>(document: &'d mut Yaml, path: &str) -> Option<&'d mut Yaml> {
 
 /// The change between two trees; none where a path of it is no manifest's.
 fn changes(before: &Files, after: &Files) -> Option<BTreeMap<ManifestPath, FileChange>> {
-    let written = after.iter().filter(|(path, text)| before.get(*path) != Some(text)).map(|(path, text)| (path, FileChange::Write(text.clone().into_bytes())));
+    let written =
+        after.iter().filter(|(path, text)| before.get(*path) != Some(text)).map(|(path, text)| (path, FileChange::Write(text.clone().into_bytes())));
     let removed = before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path, FileChange::Remove));
     written.chain(removed).map(|(path, change)| Some((path.parse().ok()?, change))).collect()
 }

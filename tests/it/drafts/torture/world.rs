@@ -4,7 +4,7 @@ use super::canaries;
 use super::generator::{Channel, Echo, Play, Script};
 use crate::drafts::fixture::{Entry, Tree, draft};
 use crate::support::fake_github::{FakeGithub, TOKEN};
-use crate::support::fake_llm::{Asked, Fault, FakeLlm, Said};
+use crate::support::fake_llm::{Asked, FakeLlm, Fault, Said};
 use crate::support::server::{TestServer, ticket};
 use crate::support::upstream::HttpUpstream;
 use regex::Regex;
@@ -24,7 +24,8 @@ pub struct Ledger {
     /// Completions of each script.
     pub played: BTreeMap<usize, usize>,
     pub leaks: Vec<String>,
-    pub asked: usize,
+    /// Times it was shown that something was withheld.
+    pub withheld: usize,
 }
 
 pub struct World {
@@ -86,7 +87,8 @@ impl World {
                     assert_eq!(self.server.at().ticket(&ticket).word(), "202 accepted");
                 }
                 Channel::Alert => {
-                    let labels = json!({ "alertname": "Torture", "namespace": "shop", "job": format!("torture-{:06}", script.number), "note": script.asks });
+                    let labels =
+                        json!({ "alertname": "Torture", "namespace": "shop", "job": format!("torture-{:06}", script.number), "note": script.asks });
                     let alert = json!({ "status": "firing", "labels": labels, "annotations": { "summary": text }, "startsAt": "2026-11-20T12:00:15Z",
                         "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "http://prometheus.example/graph", "fingerprint": format!("{:016x}", script.number + 1) });
                     let told = json!({ "receiver": "kubeops", "status": "firing", "alerts": [alert], "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {},
@@ -149,7 +151,8 @@ fn automation(channel: Channel) -> Value {
 
 /// The repository as a stream for `git fast-import`.
 fn base() -> String {
-    let mut stream = String::from("commit refs/heads/main\ncommitter Seed <seed@example.com> 1700000001 +0000\ndata 4\nbase\nfrom refs/heads/main^0\ndeleteall\n");
+    let mut stream =
+        String::from("commit refs/heads/main\ncommitter Seed <seed@example.com> 1700000001 +0000\ndata 4\nbase\nfrom refs/heads/main^0\ndeleteall\n");
     let tree = Tree::new();
     let mut add = |mode: &str, path: &str, text: &str| stream.push_str(&format!("M {mode} inline {path}\ndata {}\n{text}\n", text.len()));
     for (path, entry) in tree.entries() {
@@ -175,7 +178,7 @@ fn model(scripts: &[Script], ledger: Arc<Mutex<Ledger>>) -> impl FnMut(&Asked) -
         let told = asked.body["messages"].to_string();
         let which: usize = number.captures(&told).unwrap_or_else(|| panic!("no number in {told}"))[1].parse().expect("a number");
         let mut ledger = ledger.lock().expect("the ledger");
-        ledger.asked += 1;
+        ledger.withheld += usize::from(told.contains("⟦withheld:"));
         if let Some(found) = leak.find(&asked.body.to_string()) {
             ledger.leaks.push(format!("script {which}: the model was shown {:?}", found.as_str()));
         }
@@ -194,8 +197,13 @@ fn model(scripts: &[Script], ledger: Arc<Mutex<Ledger>>) -> impl FnMut(&Asked) -
 /// An answer that repeats what the model was shown.
 fn echoed(echo: Echo, messages: &Value) -> Said {
     use base64::Engine as _;
-    let shown: Vec<&str> =
-        messages.as_array().into_iter().flatten().filter(|message| message["role"] != "assistant").filter_map(|message| message["content"].as_str()).collect();
+    let shown: Vec<&str> = messages
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|message| message["role"] != "assistant")
+        .filter_map(|message| message["content"].as_str())
+        .collect();
     let shown: String = shown.join("\n").chars().rev().take(8_000).collect::<Vec<_>>().into_iter().rev().collect();
     let marks = Regex::new("⟦withheld:([0-9a-f]{12})⟧").expect("a pattern");
     let (text, explanation) = match echo {

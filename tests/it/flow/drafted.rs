@@ -245,3 +245,30 @@ fn a_kill_anywhere_in_a_draft_asks_nothing_twice_that_was_answered() {
         assert_eq!(server.at().all("/pulls").len(), 1, "{point}");
     }
 }
+
+#[test]
+fn two_drafts_go_on_at_once_and_neither_waits_for_the_other() {
+    let llm = FakeLlm::start();
+    // The first that is asked never answers; who comes after does not wait for it.
+    llm.fails(Fault::Hang).says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    server.run();
+    let first = start(&server, "Think for ever");
+    eventually("the first is asked", || (llm.ledger().len() == 1).then_some(()));
+    let second = start(&server, "Scale the front end of shop to four");
+    job_is(&server, &second, "proposed");
+    assert_eq!(server.at().get(&format!("/jobs/{first}"))["status"], "running");
+    assert_eq!(server.at().api("DELETE", &format!("/jobs/{first}"), None).status, 202);
+    job_is(&server, &first, "withdrawn");
+}
+
+#[test]
+fn without_a_model_a_job_fails_and_says_what_to_do() {
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    server.set("LLM_PROVIDER", "").run();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "failed");
+    assert!(job["message"].as_str().expect("a message").contains("set LLM_PROVIDER"), "{job:#}");
+    assert_eq!(llm.ledger().len(), 0);
+}

@@ -5,11 +5,12 @@ use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::bench::{self, View, gone, recipe_of, spec_of};
 use super::{Begun, kept};
-use crate::draft::{Beginning, Question, TextKind, brief};
+use crate::draft::{Beginning, Brief, Question, TextKind, brief};
 use crate::inventory::Target;
-use crate::plan::{Answer, PlanError};
+use crate::plan::{Answer, BaseTree, PlanError};
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,40 +32,11 @@ impl Pipeline {
     /// The same where one may block.
     fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
         let spec = spec_of(rules, request)?;
-        let recipe = recipe_of(rules, request)?;
-        let guard = recipe.guard().ok_or_else(|| gone(request))?;
         let chosen = self.models.model(spec.model.as_ref())?;
         let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;
         let base = self.base(&mut Bases::new(), &target.repository)?;
         let salt = hex::encode(self.clock.random().to_be_bytes());
-        let view = View { recipe, guard, target: &target, base: &base.snapshot };
-        let mut redactor = bench::redactor(rules, spec, &salt);
-        let event = &request.event;
-        let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
-        let event = redactor.redact(&event, TextKind::Other);
-        let values = redactor.redact(&pretty(&parameters), TextKind::Other);
-        let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
-        let words = names(&format!("{event}\n{values}"));
-        let files = view.files_about(&words).map_err(PlanError::from)?;
-        let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path, redactor.redact(&text, TextKind::Manifest))).collect();
-        let runbooks = match spec.runbooks.as_slice() {
-            [] => None,
-            _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
-        };
-        let answer = Answer::schema(guard.formats());
-        let brief = brief(&Beginning {
-            spec,
-            goal: goal.as_ref().map(|(goal, by)| (goal.as_str(), by.as_str())),
-            place: &place(&target),
-            event: &event,
-            parameters: &values,
-            files: &files,
-            runbooks: runbooks.as_deref(),
-            revision: None,
-            tools: bench::tools(spec, recipe, &answer),
-            answer: &answer,
-            salt: &salt,
-        });
+        let brief = told(rules, request, &Begins { parameters: &parameters, target: &target, base: &base.snapshot, salt: &salt, revision: None })?;
         Ok(Draft {
             request: request.id.clone(),
             number,
@@ -78,6 +50,52 @@ impl Pipeline {
             ended_at: None,
         })
     }
+}
+
+/// What a draft begins with.
+pub(super) struct Begins<'b> {
+    pub(super) parameters: &'b Map<String, Value>,
+    pub(super) target: &'b Target,
+    pub(super) base: &'b dyn BaseTree,
+    pub(super) salt: &'b str,
+    /// What was said of a draft before this one.
+    pub(super) revision: Option<&'b str>,
+}
+
+/// What the model is told when a draft of the request begins. Called where one may block.
+pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> Result<Brief, StepError> {
+    let Begins { parameters, target, base, salt, revision } = *begins;
+    let spec = spec_of(rules, request)?;
+    let recipe = recipe_of(rules, request)?;
+    let guard = recipe.guard().ok_or_else(|| gone(request))?;
+    let view = View { recipe, guard, target, base };
+    let mut redactor = bench::redactor(rules, spec, salt);
+    let event = &request.event;
+    let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
+    let event = redactor.redact(&event, TextKind::Other);
+    let values = redactor.redact(&pretty(parameters), TextKind::Other);
+    let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
+    let words = names(&format!("{event}\n{values}"));
+    let files = view.files_about(&words).map_err(PlanError::from)?;
+    let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path, redactor.redact(&text, TextKind::Manifest))).collect();
+    let runbooks = match spec.runbooks.as_slice() {
+        [] => None,
+        _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
+    };
+    let answer = Answer::schema(guard.formats());
+    Ok(brief(&Beginning {
+        spec,
+        goal: goal.as_ref().map(|(goal, by)| (goal.as_str(), by.as_str())),
+        place: &place(target),
+        event: &event,
+        parameters: &values,
+        files: &files,
+        runbooks: runbooks.as_deref(),
+        revision,
+        tools: bench::tools(spec, recipe, &answer),
+        answer: &answer,
+        salt,
+    }))
 }
 
 impl View<'_> {

@@ -6,18 +6,18 @@ use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin;
 use crate::automation::DraftSpec;
 use crate::draft::{Arguments, Bench, Call, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict};
-use crate::git::Snapshot;
 use crate::inventory::Target;
-use crate::plan::{Answer, BaseTree, Guard, PlanError, Recipe};
+use crate::plan::{Answer, BaseTree, FileChange, Guard, PlanError, Recipe};
 use crate::request::Request;
 use crate::store::Draft;
-use crate::types::{ErrorClass, TemplateName};
+use crate::types::{ErrorClass, ManifestPath, TemplateName};
 use crate::validate::{self, Finding, Severity, ValidateError};
 use async_trait::async_trait;
 use regex::Regex;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
@@ -48,7 +48,7 @@ struct Inner {
     rules: Arc<InForce>,
     request: Request,
     target: Target,
-    base: Snapshot,
+    base: Arc<dyn BaseTree + Send + Sync>,
     redactor: Mutex<Redactor>,
 }
 
@@ -102,8 +102,30 @@ impl Workbench {
         blocking(move || {
             let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
             let base = pipeline.mirror(&target.repository)?.snapshot(&draft.base)?;
-            let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, &draft.salt));
-            Ok(Self { inner: Arc::new(Inner { rules, request, target, base, redactor }) })
+            Self::on(rules, request, target, Arc::new(base), &draft.salt)
+        })
+        .await
+    }
+
+    /// The bench of a draft on a tree.
+    pub(super) fn on(
+        rules: Arc<InForce>,
+        request: Request,
+        target: Target,
+        base: Arc<dyn BaseTree + Send + Sync>,
+        salt: &str,
+    ) -> Result<Self, StepError> {
+        let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, salt));
+        Ok(Self { inner: Arc::new(Inner { rules, request, target, base, redactor }) })
+    }
+
+    /// The files that an answer, which passed, changes.
+    pub(super) async fn files(&self, answer: &Answer) -> Result<BTreeMap<ManifestPath, FileChange>, StepError> {
+        let (inner, answer) = (Arc::clone(&self.inner), answer.clone());
+        blocking(move || {
+            let view = inner.view()?;
+            let change = view.guard.change(&answer, view.target, view.base).map_err(PlanError::from)?;
+            change.map(|change| change.files).map_err(|_| StepError::Bug("an answer that passed does not pass any more".to_owned()))
         })
         .await
     }
@@ -128,7 +150,7 @@ impl Inner {
     fn view(&self) -> Result<View<'_>, StepError> {
         let recipe = recipe_of(&self.rules, &self.request)?;
         let guard = recipe.guard().ok_or_else(|| gone(&self.request))?;
-        Ok(View { recipe, guard, target: &self.target, base: &self.base })
+        Ok(View { recipe, guard, target: &self.target, base: self.base.as_ref() })
     }
 
     /// What the model is told of a call.
@@ -136,7 +158,7 @@ impl Inner {
         let view = self.view()?;
         let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
         let may_read = |path: &str| view.guard.may_read(view.target, path);
-        if let Some(answer) = Tools::new(&self.base, &may_read, &mut redactor).answer(call) {
+        if let Some(answer) = Tools::new(self.base.as_ref(), &may_read, &mut redactor).answer(call) {
             return Ok(answer.map_err(PlanError::from)?);
         }
         let arguments = match &call.arguments {

@@ -5,9 +5,13 @@
 mod begin;
 mod bench;
 mod log;
+mod rehearsal;
+mod replay;
 mod spend;
 
 pub use log::{DraftLine, DraftLineKind};
+pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
+pub use replay::{DraftDifference, ReplayedDraft};
 pub(super) use spend::amount;
 
 use super::planning::Draft as Drafting;

@@ -102,6 +102,7 @@ macro_rules! routes {
                 .service(drafts::list_drafts)
                 .service(drafts::show_draft)
                 .service(drafts::replay_draft)
+                .service(drafts::revise_request)
                 .service(jobs::start_job)
                 .service(jobs::list_jobs)
                 .service(jobs::show_job)

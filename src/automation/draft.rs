@@ -53,6 +53,9 @@ pub struct DraftSpec {
     /// Answers of the model before the draft counts as failed, 1 to 100.
     #[serde(default = "fifteen")]
     pub max_turns: u32,
+    /// How often people may have one pull request revised by the model.
+    #[serde(default = "ten")]
+    pub max_revisions: u32,
     /// How long the draft may take altogether.
     #[serde(default = "an_hour")]
     pub timeout: SpecDuration,
@@ -306,6 +309,10 @@ fn money(draft: &DraftSpec) -> Vec<SpecError> {
 
 fn fifteen() -> u32 {
     15
+}
+
+fn ten() -> u32 {
+    10
 }
 
 fn an_hour() -> SpecDuration {

@@ -154,8 +154,9 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
 }
 
 /// After a model answered what may be proposed: it is planned with that.
-pub(super) fn drafted(request: Request, end: DraftEnd, message: String, clock: &dyn Clock) -> Settlement {
-    let settlement = after_draft(&request, clock);
+pub(super) fn drafted(request: Request, end: DraftEnd, message: String, more: bool, clock: &dyn Clock) -> Settlement {
+    let mut settlement = after_draft(&request, clock);
+    settlement.follow_up.extend(more.then(|| follow_up(&request, TaskKind::Draft, &lane::draft(&request.id), clock)));
     let beside = Beside { draft: Some(end), ..settlement.beside };
     Settlement { timeline: vec![note(&request, message, clock)], beside, ..settlement }
 }
@@ -165,6 +166,12 @@ pub(super) fn after_draft(request: &Request, clock: &dyn Clock) -> Settlement {
     let kind = if request.state == State::Accepted { TaskKind::Plan } else { TaskKind::Replan };
     let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
     Settlement { follow_up: vec![follow_up(request, kind, &lane, clock)], ..nothing() }
+}
+
+/// A model was asked for a revision, and nothing came of it: what is proposed stays. `more`: something else is wanted of it as well.
+pub(super) fn not_revised(request: &Request, end: DraftEnd, message: String, more: bool, clock: &dyn Clock) -> Settlement {
+    let follow_up = more.then(|| follow_up(request, TaskKind::Draft, &lane::draft(&request.id), clock)).into_iter().collect();
+    Settlement { timeline: vec![note(request, message, clock)], follow_up, beside: Beside { draft: Some(end), ..Beside::default() }, ..nothing() }
 }
 
 /// A draft is over that somebody else goes on with: it is drafted anew.

@@ -4,10 +4,10 @@ use super::super::planning::{self, Stop};
 use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::bench::{self, View, gone, recipe_of, spec_of};
-use super::{Begun, kept};
+use super::{Begun, chain, kept, read};
 use crate::draft::{Beginning, Brief, Question, TextKind, brief};
 use crate::inventory::Target;
-use crate::plan::{Answer, BaseTree, PlanError};
+use crate::plan::{Answer, BaseTree, Changed, PlanError};
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
 use serde_json::{Map, Value};
@@ -24,19 +24,35 @@ const SHOWN_BYTES: usize = 24 * 1024;
 
 impl Pipeline {
     /// A draft of the request on the present tip of its base.
-    pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
+    pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32, known: Vec<Draft>) -> Result<Draft, StepError> {
         let (this, rules, request) = (Arc::clone(self), Arc::clone(rules), request.clone());
-        blocking(move || this.begin_here(&rules, &request, number)).await
+        blocking(move || this.begin_here(&rules, &request, number, &known)).await
     }
 
     /// The same where one may block.
-    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
+    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32, known: &[Draft]) -> Result<Draft, StepError> {
         let spec = spec_of(rules, request)?;
         let chosen = self.models.model(spec.model.as_ref())?;
         let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;
         let base = self.base(&mut Bases::new(), &target.repository)?;
         let salt = hex::encode(self.clock.random().to_be_bytes());
-        let brief = told(rules, request, &Begins { parameters: &parameters, target: &target, base: &base.snapshot, salt: &salt, revision: None })?;
+        let heeded = heeded(known)?;
+        let next = heeded.map_or(0, |last| last + 1);
+        let revision = (next < request.steering.revisions.len()).then_some(next);
+        let before = if revision.is_some() { chain::newest(known)? } else { None };
+        let so_far = match &before {
+            Some(before) => {
+                bench::applied(recipe_of(rules, request)?.guard().ok_or_else(|| gone(request))?, &before.draft.answers, &target, &base.snapshot)?
+            }
+            None => None,
+        };
+        let goes_on_from = before.filter(|_| so_far.is_some()).map(|before| before.number);
+        let so_far = so_far.unwrap_or_default();
+        let tree = Changed::new(&base.snapshot, &so_far);
+        let goes_on = goes_on_from.is_some();
+        let wishes = wishes(request, heeded, revision, goes_on);
+        let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes };
+        let brief = told(rules, request, &begins)?;
         Ok(Draft {
             request: request.id.clone(),
             number,
@@ -44,7 +60,7 @@ impl Pipeline {
             state: DraftState::Running,
             base: base.tip.clone(),
             salt,
-            brief: kept(&Begun { brief, model: chosen.model.id().clone() })?,
+            brief: kept(&Begun { brief, model: chosen.model.id().clone(), revision, goes_on_from })?,
             outcome: None,
             begun_at: self.clock.now(),
             ended_at: None,
@@ -58,13 +74,23 @@ pub(super) struct Begins<'b> {
     pub(super) target: &'b Target,
     pub(super) base: &'b dyn BaseTree,
     pub(super) salt: &'b str,
-    /// What was said of a draft before this one.
-    pub(super) revision: Option<&'b str>,
+    /// Whether it goes on from a draft before it.
+    pub(super) goes_on: bool,
+    /// What people wanted of a draft before it, in their own words.
+    pub(super) wishes: Vec<&'b str>,
+}
+
+/// What people wanted of a request's drafts that a new one is told: what goes on from a draft has what they wanted of it before.
+pub(super) fn wishes(request: &Request, heeded: Option<usize>, revision: Option<usize>, goes_on: bool) -> Vec<&str> {
+    let first = revision.filter(|_| goes_on).unwrap_or(0);
+    let wanted = request.steering.revisions.iter().take(revision.or(heeded).map_or(0, |last| last + 1)).skip(first);
+    wanted.map(|wish| wish.text.as_str()).collect()
 }
 
 /// What the model is told when a draft of the request begins. Called where one may block.
 pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> Result<Brief, StepError> {
-    let Begins { parameters, target, base, salt, revision } = *begins;
+    let Begins { parameters, target, base, salt, goes_on, wishes } = begins;
+    let (target, base, goes_on) = (*target, *base, *goes_on);
     let spec = spec_of(rules, request)?;
     let recipe = recipe_of(rules, request)?;
     let guard = recipe.guard().ok_or_else(|| gone(request))?;
@@ -72,8 +98,8 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> R
     let mut redactor = bench::redactor(rules, spec, salt);
     let event = &request.event;
     let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
-    let event = redactor.redact(&event, TextKind::Other);
-    let values = redactor.redact(&pretty(parameters), TextKind::Other);
+    let event = redactor.redact(&event, TextKind::Manifest);
+    let values = redactor.redact(&pretty(parameters), TextKind::Manifest);
     let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
     let words = names(&format!("{event}\n{values}"));
     let files = view.files_about(&words).map_err(PlanError::from)?;
@@ -82,6 +108,8 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> R
         [] => None,
         _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
     };
+    let wishes: Vec<String> = wishes.iter().map(|wish| redactor.redact(wish, TextKind::Other)).collect();
+    let wishes = wishes.join("\n");
     let answer = Answer::schema(guard.formats());
     Ok(brief(&Beginning {
         spec,
@@ -91,11 +119,22 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> R
         parameters: &values,
         files: &files,
         runbooks: runbooks.as_deref(),
-        revision,
+        goes_on,
+        revision: (!wishes.is_empty()).then_some(wishes.as_str()),
         tools: bench::tools(spec, recipe, &answer),
         answer: &answer,
         salt,
     }))
+}
+
+/// The last of people's wishes that something was drafted for.
+pub(super) fn heeded(known: &[Draft]) -> Result<Option<usize>, StepError> {
+    let mut heeded = None;
+    for draft in known {
+        let Begun { revision, .. } = read(&draft.brief)?;
+        heeded = heeded.max(revision);
+    }
+    Ok(heeded)
 }
 
 impl View<'_> {

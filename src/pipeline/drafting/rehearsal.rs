@@ -166,9 +166,9 @@ impl Rehearsal {
         let (rules, request, base, salt) = (Arc::clone(&self.rules), self.request(), Arc::clone(&self.base), self.salt.clone());
         blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
-            let begins = Begins { parameters: &parameters, target: &target, base: base.as_ref(), salt: &salt, revision: None };
+            let begins = Begins { parameters: &parameters, target: &target, base: base.as_ref(), salt: &salt, goes_on: false, wishes: Vec::new() };
             let brief = begin::told(&rules, &request, &begins)?;
-            Ok((Workbench::on(rules, request, target, base, &salt)?, Conversation::new(brief)))
+            Ok((Workbench::on(rules, request, target, base, &salt, Vec::new())?, Conversation::new(brief)))
         })
         .await
     }

@@ -6,11 +6,11 @@ use super::super::planning;
 use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin::{self, Begins};
-use super::bench::{Workbench, spec_of};
-use super::{Begun, Outcome, conversation, outcome_of, read};
+use super::bench::{self, Workbench, recipe_of, spec_of};
+use super::{Begun, Outcome, chain, conversation, outcome_of, read};
 use crate::draft::{Brief, Conversation, Next, Refused, Response, digest, plain};
 use crate::git::GitError;
-use crate::plan::Answer;
+use crate::plan::{Answer, Changed};
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
 use crate::types::RequestId;
@@ -61,19 +61,20 @@ impl Pipeline {
     /// When there is no such draft, it runs yet, its automation has no draft any more, or the commit it was begun on is gone.
     pub async fn replay_draft(self: &Arc<Self>, id: &RequestId, number: u32) -> Result<ReplayedDraft, OperationError> {
         let request = self.store.request(id).await?;
-        let draft = self.store.drafts(id).await?.into_iter().find(|draft| draft.number == number);
+        let drafts = self.store.drafts(id).await?;
+        let draft = drafts.iter().find(|draft| draft.number == number).cloned();
         let draft = draft.ok_or_else(|| OperationError::NotFound(format!("draft {number} of {id}")))?;
         if draft.state == DraftState::Running {
             return Err(OperationError::Refused(format!("draft {number} of {id} runs yet: it can be decided once more when it is over")));
         }
         let turns = self.store.turns(id, number).await?;
-        let Begun { brief, .. } = read(&draft.brief)?;
+        let Begun { brief, goes_on_from, .. } = read(&draft.brief)?;
         let kept = conversation(brief, &turns)?;
         let rules = self.rules.current();
         let spec = spec_of(&rules, &request).map_err(refused)?;
         let job = request.steering.job.as_deref();
         let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
-        let begins = self.begins_otherwise(&rules, &request, &draft, &kept.brief).await?;
+        let begins = self.begins_otherwise(&rules, &request, (&draft, &drafts), &kept.brief).await?;
         let outcome = draft.outcome.as_ref().map(|_| outcome_of(&draft)).transpose()?;
         let mut difference = None;
         for (turn, (reply, response)) in (1_u32..).zip(&kept.turns) {
@@ -82,9 +83,10 @@ impl Pipeline {
                 difference = part("the model answered".to_owned(), format!("the model is not asked: {most_turns} turns are allowed"));
                 break;
             }
-            let bench = Workbench::open(self, &rules, &request, &draft).await.map_err(|error| gone(error, &draft))?;
-            let before = usize::try_from(turn - 1).unwrap_or(usize::MAX);
-            let mut conversation = Conversation { brief: kept.brief.clone(), turns: kept.turns[..before].to_vec() };
+            let before = chain::up_to(&drafts, goes_on_from)?;
+            let bench = Workbench::open(self, &rules, &request, &draft, before).await.map_err(|error| gone(error, &draft))?;
+            let earlier = usize::try_from(turn - 1).unwrap_or(usize::MAX);
+            let mut conversation = Conversation { brief: kept.brief.clone(), turns: kept.turns[..earlier].to_vec() };
             conversation.turns.push((reply.clone(), None));
             let now = conversation.follow(reply, &bench).await?;
             difference = match (response, &now) {
@@ -119,14 +121,24 @@ impl Pipeline {
         self: &Arc<Self>,
         rules: &Arc<InForce>,
         request: &Request,
-        draft: &Draft,
+        (draft, drafts): (&Draft, &[Draft]),
         then: &Brief,
     ) -> Result<Option<DraftDifference>, OperationError> {
         let (this, rules, of, begun) = (Arc::clone(self), Arc::clone(rules), request.clone(), draft.clone());
+        let Begun { revision, goes_on_from, .. } = read(&draft.brief)?;
+        let before = chain::up_to(drafts, goes_on_from)?.map(|known| known.draft.answers).unwrap_or_default();
+        let earlier: Vec<Draft> = drafts.iter().filter(|other| other.number < draft.number).cloned().collect();
+        let heeded = begin::heeded(&earlier)?;
         let now = blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&of)).map_err(begin::failed)?;
             let base = this.mirror(&target.repository)?.snapshot(&begun.base)?;
-            begin::told(&rules, &of, &Begins { parameters: &parameters, target: &target, base: &base, salt: &begun.salt, revision: None })
+            let guard = recipe_of(&rules, &of)?.guard().ok_or_else(|| bench::gone(&of))?;
+            let so_far = bench::applied(guard, &before, &target, &base)?;
+            let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
+            let (tree, goes_on) = (Changed::new(&base, &so_far), goes_on_from.is_some());
+            let wishes = begin::wishes(&of, heeded, revision, goes_on);
+            let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &begun.salt, goes_on, wishes };
+            begin::told(&rules, &of, &begins)
         });
         let now = now.await.map_err(|error| gone(error, draft))?;
         let tools = |brief: &Brief| serde_json::to_string_pretty(&brief.tools).unwrap_or_default();

@@ -36,6 +36,7 @@ mod policies;
 mod reconciled;
 mod reload;
 mod reverted;
+mod revised;
 mod rivals;
 mod run_senders;
 mod runs;

@@ -3,7 +3,7 @@
 use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{At, State};
-use super::views::{DraftLineView, DraftView, RequestView};
+use super::views::{DraftLineView, DraftView, ReplayView, RequestView};
 use crate::pipeline::{DraftReport, StepError, draft_lines};
 use crate::store::{Draft, Store};
 use crate::types::RequestId;
@@ -44,6 +44,18 @@ pub(super) async fn show_draft(state: State, path: web::Path<(String, u32)>) -> 
         lines_of(state.store(), &draft).await
     });
     Ok(web::Json(lines.await?))
+}
+
+/// Decides a draft once more, with the replies that were kept: the model is not asked. Tells whether it takes the same course under the
+/// resources in force, and where not. Nothing is changed.
+#[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The request's id."), ("number" = u32, Path, description = "Which of its drafts, from 1.")),
+    responses((status = 200, description = "What came of it.", body = ReplayView),
+              (status = 409, description = "It runs yet, or the commit it was begun on is gone.", body = super::error::ErrorBody)))]
+#[post("/requests/{id}/drafts/{number}/replay")]
+pub(super) async fn replay_draft(state: State, path: web::Path<(String, u32)>) -> Result<web::Json<ReplayView>, ApiError> {
+    let (id, number) = path.into_inner();
+    let id: RequestId = id.parse().map_err(|error: crate::types::ParseError| ApiError::bad_request("invalid_path", error.to_string()))?;
+    Ok(web::Json(state.timed(state.parts.operations.replay_draft(&id, number)).await?.into()))
 }
 
 /// What is wanted otherwise.

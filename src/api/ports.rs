@@ -1,6 +1,7 @@
 //! What the API needs of the rest of the program, as narrow traits; `app` plugs the real things in, tests their own.
 //! Nothing here knows HTTP beyond the headers a delivery came with.
 
+use crate::pipeline::ReplayedDraft;
 use crate::request::Request;
 use crate::store::inbox::InboxCounts;
 use crate::store::{EventRecord, PullRecord};
@@ -167,6 +168,12 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Conflict` when it cannot be read any more.
     async fn replay(&self, id: &DeliveryId, actor: &str) -> Result<Vec<RequestId>, OperationError>;
+
+    /// Decides a draft of a request once more under the resources in force, with the model's kept replies and without asking it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it runs yet, or the commit it was begun on is gone.
+    async fn replay_draft(&self, id: &RequestId, number: u32) -> Result<ReplayedDraft, OperationError>;
 
     /// What becomes of what an event says of a deployment, a sentence for each repository that it can be of; nothing of other events,
     /// and of one whose delivery is gone or cannot be read any more.

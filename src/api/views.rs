@@ -11,7 +11,7 @@ mod resources;
 mod trace;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
-pub use drafts::{DigestsView, DraftLineView, DraftView, JobView};
+pub use drafts::{DigestsView, DraftLineView, DraftView, JobView, ReplayView};
 pub use events::{DecisionView, DeliveryView, EventHead, EventView, ExplanationView, OperandView, PredicateView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};
 pub use members::MemberView;

@@ -345,7 +345,8 @@ fn secret_directory(setting: &SecretSetting) -> Option<PathBuf> {
     }
 }
 
-fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
+/// Where secrets are looked up.
+pub fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
     match setting {
         SecretSetting::Environment => Arc::new(EnvironmentSecrets),
         SecretSetting::Directory(directory) => Arc::new(FileSecrets::new(directory.clone())),

@@ -6,7 +6,7 @@ use crate::api::{
 use crate::forge::local::Person;
 use crate::forge::{AccountReport, Calls, ForgeError, Review, WindowReport};
 use crate::inventory::ForgeSpec;
-use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, StepError, Wish, events_of, what_counts};
+use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, ReplayedDraft, StepError, Wish, events_of, what_counts};
 use crate::request::{Job, Request};
 use crate::store::{EventRecord, PageQuery, PullRecord, RequestFilter};
 use crate::types::{AutomationName, ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, TreeDiff};
@@ -146,6 +146,10 @@ impl api::Operations for PeoplesOperations {
         let requests = self.pipeline.replay(id, actor).await?;
         self.wake.notify_one();
         Ok(requests)
+    }
+
+    async fn replay_draft(&self, id: &RequestId, number: u32) -> Result<ReplayedDraft, api::OperationError> {
+        Ok(self.pipeline.replay_draft(id, number).await?)
     }
 
     async fn what_counts(&self, event: &EventRecord) -> Vec<String> {

@@ -1,16 +1,19 @@
 //! `kubeops drafts`: what language models drafted for a request, and everything that was said in it.
 
+mod eval;
+
+use super::EXIT_REFUSED;
 use super::client::Server;
 use super::naming::request_id;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, table};
 use crate::types::RequestId;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  kubeops drafts list req_01k...\n  kubeops drafts show req_01k...            the newest, everything that was said\n  kubeops drafts show req_01k... --draft 1"
+    after_help = "Examples:\n  kubeops drafts list req_01k...\n  kubeops drafts show req_01k...            the newest, everything that was said\n  kubeops drafts show req_01k... --draft 1\n  kubeops drafts replay req_01k...\n  kubeops drafts eval evals --check         without a model: is the suite sound?\n  kubeops drafts eval evals --model local/qwen3-coder"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -36,10 +39,27 @@ enum Command {
         #[arg(long)]
         draft: Option<u32>,
     },
+    /// Decide a draft once more with the model's kept replies, without asking it
+    #[command(
+        after_help = "The server works everything out again that followed from each reply, on the commit the draft was begun on\nand under the resources in force. Ends with status 3 where the course is another.\n\nExample:\n  kubeops drafts replay req_01k..."
+    )]
+    Replay {
+        /// The request.
+        request: String,
+        /// Which of its drafts, from 1; left out, the newest.
+        #[arg(long)]
+        draft: Option<u32>,
+    },
+    /// Have a model draft the tasks of a suite on this machine, and count what is right
+    Eval(eval::Arguments),
 }
 
 pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let Arguments { server, command } = arguments;
+    let command = match command {
+        Command::Eval(arguments) => return eval::run(&arguments, format),
+        command => command,
+    };
     super::runtime()?.block_on(async {
         match command {
             Command::List { request } => {
@@ -47,15 +67,17 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 let drafts = drafts(&server, &id).await?;
                 output::value(format, &drafts, || list(&drafts))?;
             }
+            Command::Eval(_) => {}
+            Command::Replay { request, draft } => {
+                let id = request_id(&request)?;
+                let number = numbered(&server, &id, draft).await?;
+                let replayed = server.json(Method::POST, &format!("/requests/{id}/drafts/{number}/replay"), &[], Some(&json!({}))).await?;
+                output::value(format, &replayed, || again(&replayed))?;
+                return Ok(if replayed["same"] == true { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) });
+            }
             Command::Show { request, draft } => {
                 let id = request_id(&request)?;
-                let drafts = drafts(&server, &id).await?;
-                let newest = drafts.as_array().and_then(|drafts| drafts.last());
-                let number = match (draft, newest) {
-                    (Some(number), _) => number.to_string(),
-                    (None, Some(newest)) => cell(newest, "/number"),
-                    (None, None) => anyhow::bail!("no language model was asked for {id}: kubeops requests show {id} tells where it stands"),
-                };
+                let number = numbered(&server, &id, draft).await?;
                 let lines = server.json(Method::GET, &format!("/requests/{id}/drafts/{number}/lines"), &[], None).await?;
                 output::value(format, &lines, || told(lines.as_array().into_iter().flatten()))?;
             }
@@ -66,6 +88,43 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
 
 async fn drafts(server: &Server, id: &RequestId) -> anyhow::Result<Value> {
     server.json(Method::GET, &format!("/requests/{id}/drafts"), &[], None).await
+}
+
+/// The draft that is meant: the one named, or the newest.
+async fn numbered(server: &Server, id: &RequestId, draft: Option<u32>) -> anyhow::Result<String> {
+    if let Some(number) = draft {
+        return Ok(number.to_string());
+    }
+    let drafts = drafts(server, id).await?;
+    let newest = drafts.as_array().and_then(|drafts| drafts.last());
+    let none = || anyhow::anyhow!("no language model was asked for {id}: kubeops requests show {id} tells where it stands");
+    newest.map(|newest| cell(newest, "/number")).ok_or_else(none)
+}
+
+/// What came of a draft that was decided once more.
+fn again(replayed: &Value) -> String {
+    let turns = match replayed["turns"].as_u64() {
+        Some(1) => "1 turn".to_owned(),
+        turns => format!("{} turns", turns.unwrap_or_default()),
+    };
+    let mut lines = vec![match &replayed["difference"] {
+        Value::Null => {
+            format!("{}: draft {}, {turns}, ended as then: {}", paint(Colour::Green, "the same"), cell(replayed, "/draft"), cell(replayed, "/ended"))
+        }
+        difference => format!(
+            "{}: draft {} takes another course at turn {} of {turns}\n  then: {}\n  now:  {}",
+            paint(Colour::Red, "not the same"),
+            cell(replayed, "/draft"),
+            cell(difference, "/turn"),
+            printable(&cell(difference, "/then")),
+            printable(&cell(difference, "/now"))
+        ),
+    }];
+    if let begins @ Value::Object(_) = &replayed["begins"] {
+        let (then, now) = (printable(&cell(begins, "/then")), printable(&cell(begins, "/now")));
+        lines.push(format!("the model would be told otherwise today, and might answer otherwise:\n  then: {then}\n  now:  {now}"));
+    }
+    lines.join("\n")
 }
 
 fn list(drafts: &Value) -> String {

@@ -1,10 +1,12 @@
 //! A directory of this machine as a tree to make changes on: for `edit`, `diff` and `test`, which need no git.
 
-use crate::plan::{BaseTree, EntryKind, TreeError};
-use crate::types::{CommitSha, ErrorClass};
+use crate::manifest::Mentions;
+use crate::plan::{BaseTree, EntryKind, Surveyed, TreeError};
+use crate::types::{CommitSha, ErrorClass, ManifestPath};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Files of a directory that are read, at most.
 const MAX_FILES: usize = 50_000;
@@ -125,6 +127,16 @@ impl BaseTree for Texts {
 
     fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
         Ok(self.files.get(path).cloned())
+    }
+
+    fn survey(&self, directory: &str, most: usize) -> Result<Option<Vec<Surveyed>>, TreeError> {
+        let is_inside = |path: &str| directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        let surveyed = self.files.iter().filter(|(path, _)| is_inside(path)).filter_map(|(path, bytes)| {
+            let path = path.parse::<ManifestPath>().ok()?;
+            let mentions = std::str::from_utf8(bytes).map_or_else(|_| Mentions::anything(), Mentions::of);
+            Some(Surveyed { path, mentions: Arc::new(mentions) })
+        });
+        Ok(Some(surveyed.take(most.saturating_add(1)).collect()))
     }
 
     fn spellings(&self, path: &str) -> Result<Vec<String>, TreeError> {

@@ -150,18 +150,7 @@ impl Resources {
     /// When there is no valid set; the diagnostics are printed.
     pub fn in_force(&self) -> anyhow::Result<Rules> {
         match self.load()? {
-            Ok(set) => {
-                let renderer = Arc::clone(&set.catalogue);
-                Ok(Rules::new(InForce {
-                    set,
-                    secrets: HashMap::new(),
-                    renderer,
-                    sealer: Arc::new(Placeholders),
-                    builder: None,
-                    read_schemas: Arc::default(),
-                    since: SystemClock.now(),
-                }))
-            }
+            Ok(set) => Ok(in_force(set)),
             Err(diagnostics) => {
                 for diagnostic in &diagnostics {
                     output::error(&diagnostic.to_string());
@@ -170,6 +159,20 @@ impl Resources {
             }
         }
     }
+}
+
+/// A set in force, rendering in this process.
+pub fn in_force(set: ResourceSet) -> Rules {
+    let renderer = Arc::clone(&set.catalogue);
+    Rules::new(InForce {
+        set,
+        secrets: HashMap::new(),
+        renderer,
+        sealer: Arc::new(Placeholders),
+        builder: None,
+        read_schemas: Arc::default(),
+        since: SystemClock.now(),
+    })
 }
 
 /// A payload as a source would send it.

@@ -51,7 +51,7 @@ mod wording;
 pub use body::{Trailer, evidence};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
-pub use drafting::{DraftLine, DraftLineKind, DraftReport, draft_lines};
+pub use drafting::{DraftDifference, DraftLine, DraftLineKind, DraftReport, Judged, Rehearsal, RehearsalEnd, Rehearsed, ReplayedDraft, draft_lines};
 pub use error::StepError;
 pub use models::{ChosenModel, Models};
 pub use observe::Observer;

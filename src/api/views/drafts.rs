@@ -1,6 +1,6 @@
 //! Drafts by a language model, and jobs.
 
-use crate::pipeline::{DraftLine, DraftReport};
+use crate::pipeline::{DraftDifference, DraftLine, DraftReport, ReplayedDraft};
 use crate::request::{PullRef, Request, State};
 use crate::store::DraftState;
 use crate::types::{AutomationName, CommitSha, RequestId, Timestamp};
@@ -81,6 +81,50 @@ impl From<DraftReport> for DraftView {
             begun_at: draft.begun_at,
             ended_at: draft.ended_at,
         }
+    }
+}
+
+/// A draft decided once more, with the model's kept replies.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplayView {
+    /// Which of the request's drafts.
+    pub draft: u32,
+    /// Replies of the model that were kept.
+    pub turns: u32,
+    /// Whether it takes the same course to the same end with the same answer.
+    pub same: bool,
+    /// How it ended then.
+    #[schema(example = "the model declined: there is nothing to do")]
+    pub ended: String,
+    /// SHA-256 in hex over its answer, where there was one and it is the same.
+    pub answer: Option<String>,
+    /// Where it first takes another course.
+    pub difference: Option<DifferenceView>,
+    /// What the model would be told otherwise today before its first turn.
+    pub begins: Option<DifferenceView>,
+}
+
+/// Where two courses of a draft part.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DifferenceView {
+    /// The turn, from 1; 0 before the first.
+    pub turn: u32,
+    /// What was then.
+    pub then: String,
+    /// What is now.
+    pub now: String,
+}
+
+impl From<DraftDifference> for DifferenceView {
+    fn from(DraftDifference { turn, then, now }: DraftDifference) -> Self {
+        Self { turn, then, now }
+    }
+}
+
+impl From<ReplayedDraft> for ReplayView {
+    fn from(replayed: ReplayedDraft) -> Self {
+        let ReplayedDraft { draft, turns, same, ended, answer, difference, begins } = replayed;
+        Self { draft, turns, same, ended, answer, difference: difference.map(Into::into), begins: begins.map(Into::into) }
     }
 }
 

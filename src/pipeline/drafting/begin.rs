@@ -5,11 +5,12 @@ use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::bench::{self, View, gone, recipe_of, spec_of};
 use super::{Begun, chain, kept, read};
-use crate::draft::{Beginning, Question, TextKind, brief};
+use crate::draft::{Beginning, Brief, Question, TextKind, brief};
 use crate::inventory::Target;
-use crate::plan::{Answer, Changed, PlanError};
+use crate::plan::{Answer, BaseTree, Changed, PlanError};
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,8 +32,6 @@ impl Pipeline {
     /// The same where one may block.
     fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32, known: &[Draft]) -> Result<Draft, StepError> {
         let spec = spec_of(rules, request)?;
-        let recipe = recipe_of(rules, request)?;
-        let guard = recipe.guard().ok_or_else(|| gone(request))?;
         let chosen = self.models.model(spec.model.as_ref())?;
         let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;
         let base = self.base(&mut Bases::new(), &target.repository)?;
@@ -42,46 +41,18 @@ impl Pipeline {
         let revision = (next < request.steering.revisions.len()).then_some(next);
         let before = if revision.is_some() { chain::newest(known)? } else { None };
         let so_far = match &before {
-            Some(before) => bench::applied(guard, &before.draft.answers, &target, &base.snapshot)?,
+            Some(before) => {
+                bench::applied(recipe_of(rules, request)?.guard().ok_or_else(|| gone(request))?, &before.draft.answers, &target, &base.snapshot)?
+            }
             None => None,
         };
         let goes_on_from = before.filter(|_| so_far.is_some()).map(|before| before.number);
         let so_far = so_far.unwrap_or_default();
         let tree = Changed::new(&base.snapshot, &so_far);
-        let view = View { recipe, guard, target: &target, base: &tree };
-        let mut redactor = bench::redactor(rules, spec, &salt);
-        let event = &request.event;
-        let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
-        let event = redactor.redact(&event, TextKind::Manifest);
-        let values = redactor.redact(&pretty(&parameters), TextKind::Manifest);
-        let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
-        let words = names(&format!("{event}\n{values}"));
-        let files = view.files_about(&words).map_err(PlanError::from)?;
-        let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path, redactor.redact(&text, TextKind::Manifest))).collect();
-        let runbooks = match spec.runbooks.as_slice() {
-            [] => None,
-            _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
-        };
-        // What goes on from a draft has what people wanted of it before.
-        let first = if goes_on_from.is_some() { next } else { 0 };
-        let wanted = request.steering.revisions.iter().take(revision.or(heeded).map_or(0, |last| last + 1)).skip(first);
-        let wishes: Vec<String> = wanted.map(|wish| redactor.redact(&wish.text, TextKind::Other)).collect();
-        let wishes = wishes.join("\n");
-        let answer = Answer::schema(guard.formats());
-        let brief = brief(&Beginning {
-            spec,
-            goal: goal.as_ref().map(|(goal, by)| (goal.as_str(), by.as_str())),
-            place: &place(&target),
-            event: &event,
-            parameters: &values,
-            files: &files,
-            runbooks: runbooks.as_deref(),
-            goes_on: goes_on_from.is_some(),
-            revision: (!wishes.is_empty()).then_some(wishes.as_str()),
-            tools: bench::tools(spec, recipe, &answer),
-            answer: &answer,
-            salt: &salt,
-        });
+        let goes_on = goes_on_from.is_some();
+        let wishes = wishes(request, heeded, revision, goes_on);
+        let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes };
+        let brief = told(rules, request, &begins)?;
         Ok(Draft {
             request: request.id.clone(),
             number,
@@ -97,8 +68,67 @@ impl Pipeline {
     }
 }
 
+/// What a draft begins with.
+pub(super) struct Begins<'b> {
+    pub(super) parameters: &'b Map<String, Value>,
+    pub(super) target: &'b Target,
+    pub(super) base: &'b dyn BaseTree,
+    pub(super) salt: &'b str,
+    /// Whether it goes on from a draft before it.
+    pub(super) goes_on: bool,
+    /// What people wanted of a draft before it, in their own words.
+    pub(super) wishes: Vec<&'b str>,
+}
+
+/// What people wanted of a request's drafts that a new one is told: what goes on from a draft has what they wanted of it before.
+pub(super) fn wishes(request: &Request, heeded: Option<usize>, revision: Option<usize>, goes_on: bool) -> Vec<&str> {
+    let first = revision.filter(|_| goes_on).unwrap_or(0);
+    let wanted = request.steering.revisions.iter().take(revision.or(heeded).map_or(0, |last| last + 1)).skip(first);
+    wanted.map(|wish| wish.text.as_str()).collect()
+}
+
+/// What the model is told when a draft of the request begins. Called where one may block.
+pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> Result<Brief, StepError> {
+    let Begins { parameters, target, base, salt, goes_on, wishes } = begins;
+    let (target, base, goes_on) = (*target, *base, *goes_on);
+    let spec = spec_of(rules, request)?;
+    let recipe = recipe_of(rules, request)?;
+    let guard = recipe.guard().ok_or_else(|| gone(request))?;
+    let view = View { recipe, guard, target, base };
+    let mut redactor = bench::redactor(rules, spec, salt);
+    let event = &request.event;
+    let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
+    let event = redactor.redact(&event, TextKind::Manifest);
+    let values = redactor.redact(&pretty(parameters), TextKind::Manifest);
+    let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
+    let words = names(&format!("{event}\n{values}"));
+    let files = view.files_about(&words).map_err(PlanError::from)?;
+    let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path, redactor.redact(&text, TextKind::Manifest))).collect();
+    let runbooks = match spec.runbooks.as_slice() {
+        [] => None,
+        _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
+    };
+    let wishes: Vec<String> = wishes.iter().map(|wish| redactor.redact(wish, TextKind::Other)).collect();
+    let wishes = wishes.join("\n");
+    let answer = Answer::schema(guard.formats());
+    Ok(brief(&Beginning {
+        spec,
+        goal: goal.as_ref().map(|(goal, by)| (goal.as_str(), by.as_str())),
+        place: &place(target),
+        event: &event,
+        parameters: &values,
+        files: &files,
+        runbooks: runbooks.as_deref(),
+        goes_on,
+        revision: (!wishes.is_empty()).then_some(wishes.as_str()),
+        tools: bench::tools(spec, recipe, &answer),
+        answer: &answer,
+        salt,
+    }))
+}
+
 /// The last of people's wishes that something was drafted for.
-fn heeded(known: &[Draft]) -> Result<Option<usize>, StepError> {
+pub(super) fn heeded(known: &[Draft]) -> Result<Option<usize>, StepError> {
     let mut heeded = None;
     for draft in known {
         let Begun { revision, .. } = read(&draft.brief)?;

@@ -7,18 +7,18 @@ use super::begin;
 use super::chain::Known;
 use crate::automation::DraftSpec;
 use crate::draft::{Arguments, Bench, Call, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict};
-use crate::git::Snapshot;
 use crate::inventory::Target;
-use crate::plan::{Answer, BaseTree, ChangeSet, Changed, Guard, PlanError, Recipe};
+use crate::plan::{Answer, BaseTree, ChangeSet, Changed, FileChange, Guard, PlanError, Recipe};
 use crate::request::Request;
 use crate::store::Draft;
-use crate::types::{ErrorClass, TemplateName};
+use crate::types::{ErrorClass, ManifestPath, TemplateName};
 use crate::validate::{self, Finding, Severity, ValidateError};
 use async_trait::async_trait;
 use regex::Regex;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
@@ -49,7 +49,7 @@ struct Inner {
     rules: Arc<InForce>,
     request: Request,
     target: Target,
-    base: Snapshot,
+    base: Arc<dyn BaseTree + Send + Sync>,
     /// What was answered before, where this goes on from it, and what that comes to.
     before: Vec<Answer>,
     so_far: ChangeSet,
@@ -113,11 +113,35 @@ impl Workbench {
             let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
             let base = pipeline.mirror(&target.repository)?.snapshot(&draft.base)?;
             let before = before.map(|known| known.draft.answers).unwrap_or_default();
-            let guard = recipe_of(&rules, &request)?.guard().ok_or_else(|| gone(&request))?;
-            let so_far = applied(guard, &before, &target, &base)?;
-            let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
-            let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, &draft.salt));
-            Ok(Self { inner: Arc::new(Inner { rules, request, target, base, before, so_far, redactor }) })
+            Self::on(rules, request, target, Arc::new(base), &draft.salt, before)
+        })
+        .await
+    }
+
+    /// The bench of a draft on a tree, going on from what was answered before. Called where one may block.
+    pub(super) fn on(
+        rules: Arc<InForce>,
+        request: Request,
+        target: Target,
+        base: Arc<dyn BaseTree + Send + Sync>,
+        salt: &str,
+        before: Vec<Answer>,
+    ) -> Result<Self, StepError> {
+        let guard = recipe_of(&rules, &request)?.guard().ok_or_else(|| gone(&request))?;
+        let so_far = applied(guard, &before, &target, base.as_ref())?;
+        let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
+        let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, salt));
+        Ok(Self { inner: Arc::new(Inner { rules, request, target, base, before, so_far, redactor }) })
+    }
+
+    /// The files that an answer, which passed, changes.
+    pub(super) async fn files(&self, answer: &Answer) -> Result<BTreeMap<ManifestPath, FileChange>, StepError> {
+        let (inner, answer) = (Arc::clone(&self.inner), answer.clone());
+        blocking(move || {
+            let tree = Changed::new(inner.base.as_ref(), &inner.so_far);
+            let view = inner.view(&tree)?;
+            let change = view.guard.change(&answer, view.target, view.base).map_err(PlanError::from)?;
+            change.map(|change| change.files).map_err(|_| StepError::Bug("an answer that passed does not pass any more".to_owned()))
         })
         .await
     }
@@ -163,7 +187,7 @@ impl Inner {
 
     /// What the model is told of a call.
     fn look(&self, call: &Call) -> Result<String, StepError> {
-        let tree = Changed::new(&self.base, &self.so_far);
+        let tree = Changed::new(self.base.as_ref(), &self.so_far);
         let view = self.view(&tree)?;
         let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
         let may_read = |path: &str| view.guard.may_read(view.target, path);
@@ -210,7 +234,7 @@ impl Inner {
             Ok(answer) => answer,
             Err(error) => return Ok(refused(vec![finding("draft.answer", error.to_string())], false)),
         };
-        let view = self.view(&self.base)?;
+        let view = self.view(self.base.as_ref())?;
         let answers: Vec<Answer> = self.before.iter().cloned().chain([answer]).collect();
         let change = match view.guard.change_of_all(&answers, view.target, view.base).map_err(PlanError::from)? {
             Ok(change) if !self.before.is_empty() && change.files == self.so_far.files => return Ok(nothing_changed()),

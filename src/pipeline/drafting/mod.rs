@@ -6,12 +6,16 @@ mod begin;
 mod bench;
 mod chain;
 mod log;
+mod rehearsal;
+mod replay;
 mod revise;
 mod spend;
 mod stack;
 
 pub(super) use chain::Answered;
 pub use log::{DraftLine, DraftLineKind};
+pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
+pub use replay::{DraftDifference, ReplayedDraft};
 pub(super) use spend::amount;
 
 use super::{InForce, Pipeline, StepError, outcome};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use kubeops::api::*;
 use kubeops::clock::Clock;
 use kubeops::event::Event;
+use kubeops::pipeline::{DraftDifference, ReplayedDraft};
 use kubeops::request::{Hold, PullRef, Request, RequestKey, State, TimelineEntry};
 use kubeops::store::*;
 use kubeops::telemetry::{AccessLog, Metrics};
@@ -110,6 +111,12 @@ impl Operations for FakeOperations {
     async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {
         self.note(format!("retry {id} by {actor}"))?;
         Ok(request(1, State::Accepted))
+    }
+    async fn replay_draft(&self, id: &RequestId, number: u32) -> Result<ReplayedDraft, OperationError> {
+        self.note(format!("replay draft {number} of {id}"))?;
+        let difference = Some(DraftDifference { turn: 2, then: "the model went on".to_owned(), now: "the answer was refused".to_owned() });
+        let ended = "the answer 1f passed".to_owned();
+        Ok(ReplayedDraft { draft: number, turns: 2, same: false, ended, answer: None, difference, begins: None })
     }
     async fn what_counts(&self, event: &EventRecord) -> Vec<String> {
         vec![format!("tells of {}", event.subject)]

@@ -34,9 +34,14 @@ pub(super) fn prepare(llm: &FakeLlm) -> TestServer {
     let mut server = TestServer::prepare();
     server.upstream.write("main", "clusters/prod-eu/apps/shop/web.yaml", WEB);
     server.edit_resource("anything.yaml", |_| AUTOMATION.to_owned());
+    asks(&mut server, llm);
+    server
+}
+
+/// The server asks this model.
+pub(super) fn asks(server: &mut TestServer, llm: &FakeLlm) {
     server.set("LLM_PROVIDER", "local").set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).set("LLM_LOCAL_MODEL", "qwen3-coder");
     server.set("API_CALLS_PER_MINUTE", "100000");
-    server
 }
 
 /// Files a job and tells its id.

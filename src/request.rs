@@ -13,6 +13,7 @@ mod member;
 mod oscillation;
 mod remark;
 mod reverts;
+mod revision;
 mod runs;
 mod steering;
 
@@ -26,6 +27,7 @@ pub use member::{Member, MemberOutcome, MemberState};
 pub use oscillation::{By, Oscillation, Step, Touch, oscillations};
 pub use remark::{RemarkAddress, RemarkPlace};
 pub use reverts::{Place, RevertCause, Reverts};
+pub use revision::Revision;
 pub use runs::{FinishedRun, RunOutcome};
 pub use steering::{Reminded, Steering};
 

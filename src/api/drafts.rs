@@ -1,12 +1,18 @@
 //! What language models drafted for a request, and everything that was said in it.
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{At, State};
-use super::views::{DraftLineView, DraftView};
+use super::views::{DraftLineView, DraftView, RequestView};
 use crate::pipeline::{DraftReport, StepError, draft_lines};
 use crate::store::{Draft, Store};
 use crate::types::RequestId;
-use actix_web::{get, web};
+use actix_web::{HttpResponse, get, post, web};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// The longest wish, in characters.
+const MAX_WISH: usize = 2_000;
 
 /// Lists the drafts of a service request, oldest first.
 #[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The request's id.")),
@@ -34,10 +40,33 @@ pub(super) async fn show_draft(state: State, path: web::Path<(String, u32)>) -> 
     let lines = state.timed(async {
         state.store().request(&id).await?;
         let draft = state.store().drafts(&id).await?.into_iter().find(|draft| draft.number == number);
-        let draft = draft.ok_or_else(|| ApiError::not_found(format!("draft {number} of {id}")))?;
+        let draft = draft.ok_or_else(|| ApiError::not_found(format!("there is no draft {number} of {id}")))?;
         lines_of(state.store(), &draft).await
     });
     Ok(web::Json(lines.await?))
+}
+
+/// What is wanted otherwise.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    /// In your own words.
+    #[schema(min_length = 1, max_length = 2000, pattern = r"\S", example = "keep the memory limit as it was")]
+    text: String,
+}
+
+/// Has the language model that drafted the change revise it, as a new commit on the same pull request.
+#[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The request's id.")),
+    responses((status = 202, description = "The model is asked.", body = RequestView),
+              (status = 409, description = "No model drafted it, it is not open, or it was revised too often.", body = super::error::ErrorBody)))]
+#[post("/requests/{id}/revise")]
+pub(super) async fn revise_request(state: State, At(id): At<RequestId>, caller: Caller, body: web::Json<Wish>) -> Result<HttpResponse, ApiError> {
+    let Wish { text } = body.into_inner();
+    if text.trim().is_empty() || text.chars().count() > MAX_WISH {
+        return Err(ApiError::bad_request("invalid_body", format!("text has 1 to {MAX_WISH} characters and says something")));
+    }
+    let request = state.timed(state.parts.operations.revise(&id, &caller.name, &text)).await?;
+    Ok(HttpResponse::Accepted().json(RequestView::from(request)))
 }
 
 /// A draft with what it came to so far.

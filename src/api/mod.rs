@@ -101,6 +101,7 @@ macro_rules! routes {
                 .service(requests::ask_automation)
                 .service(drafts::list_drafts)
                 .service(drafts::show_draft)
+                .service(drafts::revise_request)
                 .service(jobs::start_job)
                 .service(jobs::list_jobs)
                 .service(jobs::show_job)

@@ -150,6 +150,12 @@ pub trait Operations: Send + Sync + 'static {
     /// `NotFound`; `Conflict` when it has ended.
     async fn release(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError>;
 
+    /// Has the language model that drafted a request's change revise it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when no model drafted it, it is not open, or it was revised too often.
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, OperationError>;
+
     /// Takes a member, named by its correlation key or its number, out of a live group.
     ///
     /// # Errors

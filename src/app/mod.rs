@@ -216,7 +216,11 @@ impl Shared {
             secrets: secret_directory(&settings.secret_provider),
         };
         let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let defaults = crate::resources::Defaults { kubernetes: settings.kubernetes_version, baseline: settings.policy_baseline, prices: models::prices(&settings.language_models) };
+        let defaults = crate::resources::Defaults {
+            kubernetes: settings.kubernetes_version,
+            baseline: settings.policy_baseline,
+            prices: models::prices(&settings.language_models),
+        };
         Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }
 

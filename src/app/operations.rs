@@ -96,6 +96,12 @@ impl api::Operations for PeoplesOperations {
         self.wished(Wish { automation, parameters, correlation: idempotency_key, job, actor }).await
     }
 
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, api::OperationError> {
+        let request = self.pipeline.revise(id, text, actor).await?;
+        self.wake.notify_one();
+        Ok(request)
+    }
+
     async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, api::OperationError> {
         let request = self.pipeline.retry(id, actor).await?;
         self.wake.notify_one();

@@ -53,6 +53,9 @@ pub struct DraftSpec {
     /// Answers of the model before the draft counts as failed, 1 to 100.
     #[serde(default = "fifteen")]
     pub max_turns: u32,
+    /// How often people may have one pull request revised by the model.
+    #[serde(default = "ten")]
+    pub max_revisions: u32,
     /// How long the draft may take altogether.
     #[serde(default = "an_hour")]
     pub timeout: SpecDuration,
@@ -255,7 +258,10 @@ impl DraftSpec {
             return None;
         }
         let message = "what a draft costs is limited, and nobody says what its model costs";
-        Some(SpecError::new(pointer, message).hint("say it in `draft.model.price`; LLM_INPUT_PRICE and LLM_OUTPUT_PRICE are those of the model that LLM_PROVIDER names"))
+        Some(
+            SpecError::new(pointer, message)
+                .hint("say it in `draft.model.price`; LLM_INPUT_PRICE and LLM_OUTPUT_PRICE are those of the model that LLM_PROVIDER names"),
+        )
     }
 }
 
@@ -351,6 +357,10 @@ fn money(draft: &DraftSpec) -> Vec<SpecError> {
 
 fn fifteen() -> u32 {
     15
+}
+
+fn ten() -> u32 {
+    10
 }
 
 fn an_hour() -> SpecDuration {

@@ -109,6 +109,14 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Have the language model that drafted a change revise it
+    #[command(after_help = "Example:\n  kubeops requests revise req_01k... 'keep the memory limit as it was'")]
+    Revise {
+        /// The request.
+        id: String,
+        /// What is wanted otherwise, in your own words.
+        text: String,
+    },
     /// Keep a merged change with a time to live for longer
     #[command(after_help = "Example:\n  kubeops requests extend req_01k... 2h")]
     Extend {
@@ -186,6 +194,11 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                     let there = if request["status"] == "joined" { " already" } else { "" };
                     format!("request {by} takes it back{there}\nsee what becomes of it: kubeops requests show {by}")
                 })?;
+            }
+            Command::Revise { id, text } => {
+                let id = request_id(&id)?;
+                let request = server.json(Method::POST, &format!("/requests/{id}/revise"), &[], Some(&json!({ "text": text }))).await?;
+                output::value(format, &request, || format!("the model is asked to revise {id}\nsee what is said: kubeops drafts show {id}"))?;
             }
             Command::Extend { id, by } => {
                 let id = request_id(&id)?;

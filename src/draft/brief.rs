@@ -24,8 +24,10 @@ pub struct Beginning<'a> {
     pub files: &'a [(String, String)],
     /// Passages of runbooks that may matter, each with where it stands.
     pub runbooks: Option<&'a str>,
-    /// What was said of a draft before this one, and by whom: a review, or that the base moved on.
+    /// What people who may write to the repository want otherwise.
     pub revision: Option<&'a str>,
+    /// Whether the files are as an earlier draft left them.
+    pub goes_on: bool,
     /// JSON Schema of an answer.
     pub answer: &'a Value,
     /// The tools that only read.
@@ -71,8 +73,12 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
         let _ = writeln!(task, "The operator {by} asks for this, within what you may do:\n{}\n", goal.trim());
     }
     if let Some(revision) = beginning.revision {
-        let _ =
-            writeln!(task, "There is a draft already, and the files are as it left them. What is wanted of it now:\n{}", data("review", revision));
+        let before = if beginning.goes_on {
+            "There is a draft already, and the files are as it left them. Propose only what is to be changed of that. A reviewer wants this of it, within what you may do:"
+        } else {
+            "A draft before this one does not fit the repository any more. Its reviewers wanted this besides, within what you may do:"
+        };
+        let _ = writeln!(task, "{before}\n{}", data("review", revision));
     }
     let _ = writeln!(task, "What happened:\n{}", data("event", beginning.event));
     let _ = writeln!(task, "The values that were read from it:\n{}", data("parameters", beginning.parameters));

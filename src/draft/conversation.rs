@@ -91,7 +91,10 @@ pub trait Bench: Send + Sync {
     /// What a tool that only reads tells; an error of the model's own is a text too.
     async fn look(&self, call: &Call) -> Result<String, Self::Error>;
 
-    /// What the gate says of an answer.
+    /// A text without what must not leave. Everything a model is told has passed it.
+    fn withhold(&self, text: &str) -> String;
+
+    /// What the gate says of an answer; what it says to people holds nothing that must not leave either.
     async fn judge(&self, answer: &Value) -> Result<Verdict, Self::Error>;
 }
 
@@ -185,7 +188,7 @@ impl Conversation {
                 (_, name) if self.brief.tools.iter().any(|tool| tool.name == name) => bench.look(call).await?,
                 _ => self.unknown(call),
             };
-            response.results.push(CallResult { id: call.id.clone(), name: call.name.clone(), content });
+            response.results.push(CallResult { id: call.id.clone(), name: call.name.clone(), content: bench.withhold(&content) });
         }
         if reply.calls.is_empty() {
             let (why, say) = match reply.end {

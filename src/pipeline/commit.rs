@@ -118,7 +118,7 @@ impl Pipeline {
             found => found?,
         };
         let made = planning::make(rules, wanted, &parameters, &target, &snapshot)?;
-        let (again, _) = self.commit_on(rules, wanted, &target, (&mirror, base), (&made, &request.id, &parameters))?;
+        let (again, _) = self.commit_each_on(rules, wanted, &target, (&mirror, base), (&made, &request.id, &parameters))?;
         if again != *commit {
             mirror.forget(&again);
         }

@@ -154,8 +154,9 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
 }
 
 /// After a model answered what may be proposed: it is planned with that.
-pub(super) fn drafted(request: Request, end: DraftEnd, message: String, clock: &dyn Clock) -> Settlement {
-    let settlement = after_draft(&request, clock);
+pub(super) fn drafted(request: Request, end: DraftEnd, message: String, more: bool, clock: &dyn Clock) -> Settlement {
+    let mut settlement = after_draft(&request, clock);
+    settlement.follow_up.extend(more.then(|| follow_up(&request, TaskKind::Draft, &lane::draft(&request.id), clock)));
     let beside = Beside { draft: Some(end), ..settlement.beside };
     Settlement { timeline: vec![note(&request, message, clock)], beside, ..settlement }
 }
@@ -167,23 +168,34 @@ pub(super) fn after_draft(request: &Request, clock: &dyn Clock) -> Settlement {
     Settlement { follow_up: vec![follow_up(request, kind, &lane, clock)], ..nothing() }
 }
 
+/// A model was asked for a revision, and nothing came of it: what is proposed stays. `more`: something else is wanted of it as well.
+pub(super) fn not_revised(request: &Request, end: DraftEnd, message: String, more: bool, clock: &dyn Clock) -> Settlement {
+    let follow_up = more.then(|| follow_up(request, TaskKind::Draft, &lane::draft(&request.id), clock)).into_iter().collect();
+    Settlement { timeline: vec![note(request, message, clock)], follow_up, beside: Beside { draft: Some(end), ..Beside::default() }, ..nothing() }
+}
+
 /// A draft is over that somebody else goes on with: it is drafted anew.
 pub(super) fn drafted_anew(request: &RequestId, end: DraftEnd) -> Settlement {
     let settlement = goes_on(lane::draft(request));
     Settlement { beside: Beside { draft: Some(end), ..Beside::default() }, ..settlement }
 }
 
+/// How the message of a request begins whose model said that nothing is to be changed, before the model's own words.
+pub(super) const PROPOSES_NOTHING: &str = "the language model proposes no change; ";
+/// How that of a request begins whose model came to nothing that may be proposed, before the reason.
+pub(super) const NOTHING_DRAFTED: &str = "nothing was drafted: ";
+
 /// A model said that nothing is to be changed, or that it cannot be done.
 pub(super) fn draft_declined(request: Request, end: DraftEnd, reason: &str, clock: &dyn Clock) -> Settlement {
     let reason = if reason.is_empty() { "it gave no reason".to_owned() } else { format!("in its own words: \"{reason}\"") };
-    let message = format!("the language model proposes no change; {reason}");
+    let message = format!("{PROPOSES_NOTHING}{reason}");
     without_draft(request, State::Unchanged, Some(end), message, clock)
 }
 
 /// A model came to nothing that may be proposed.
 pub(super) fn draft_refused(mut request: Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
     request.findings = findings;
-    without_draft(request, State::Rejected, end, format!("nothing was drafted: {message}"), clock)
+    without_draft(request, State::Rejected, end, format!("{NOTHING_DRAFTED}{message}"), clock)
 }
 
 fn without_draft(request: Request, state: State, end: Option<DraftEnd>, message: String, clock: &dyn Clock) -> Settlement {

@@ -30,10 +30,9 @@ pub(super) struct Wanted<'a> {
 /// A model's answer, and where it comes from.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
-    /// What it proposes, in the order in which it was proposed: a draft and its revisions.
+    /// What it proposes, in the order in which it was proposed, a draft and its revisions, each with where it comes from; at least one.
     pub(super) answers: Vec<Answer>,
-    /// Of the newest.
-    pub(super) drafted: Drafted,
+    pub(super) each: Vec<Drafted>,
 }
 
 /// The label of every pull request that a model drafted.
@@ -142,7 +141,7 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
         None => change,
     };
     let summary = change.summary().iter().map(ToString::to_string).collect();
-    let drafted = wanted.draft.filter(|_| wanted.reverts.is_none()).map(|draft| draft.drafted.clone());
+    let drafted = wanted.draft.filter(|_| wanted.reverts.is_none()).and_then(|draft| draft.each.last().cloned());
     Ok(Made { change, text, summary, expiry, drafted })
 }
 

@@ -153,7 +153,7 @@ impl Pipeline {
         }
         match made {
             Err(Stop::Refused { .. }) if answered.is_outdated_on(&base.tip) => Ok(to_be_drafted(parameters, &target)),
-            made => self.commit(rules, request, parameters, &target, &base, made?),
+            made => self.commit(rules, (request, wanted), parameters, &target, &base, made?),
         }
     }
 
@@ -179,7 +179,8 @@ impl Pipeline {
             // What it proposes was not drafted by what its automation is by now.
             Answered::No => return Ok(Looked::Elsewhere),
         };
-        let made = match planning::make(rules, Wanted { draft, ..wanted(request) }, &parameters, &target, &base.snapshot) {
+        let wanted = Wanted { draft, ..wanted(request) };
+        let made = match planning::make(rules, wanted, &parameters, &target, &base.snapshot) {
             Ok(made) => made,
             Err(Stop::Refused { .. }) if answered.is_outdated_on(&base.tip) => return Ok(to_be_drafted(parameters, &target).into()),
             Err(stop) => return stop.into_planned().map(Looked::from),
@@ -192,13 +193,13 @@ impl Pipeline {
         {
             return Ok(Looked::Same(base.tip.clone()));
         }
-        self.commit(rules, request, parameters, &target, &base, made).or_else(Stop::into_planned).map(Looked::from)
+        self.commit(rules, (request, wanted), parameters, &target, &base, made).or_else(Stop::into_planned).map(Looked::from)
     }
 
     fn commit(
         &self,
         rules: &InForce,
-        request: &Request,
+        (request, wanted): (&Request, Wanted<'_>),
         parameters: serde_json::Map<String, serde_json::Value>,
         target: &Target,
         base: &Base,
@@ -209,7 +210,7 @@ impl Pipeline {
             let warnings = made.change.warnings().to_vec();
             return Ok(Planned::Unchanged { parameters, repository, base: base.tip.clone(), warnings });
         }
-        let (commit, said) = self.commit_on(rules, wanted(request), target, (&base.mirror, &base.tip), (&made, &request.id, &parameters))?;
+        let (commit, said) = self.commit_each_on(rules, wanted, target, (&base.mirror, &base.tip), (&made, &request.id, &parameters))?;
         let prefix = target.repository.spec.branch_prefix.as_str();
         let branch = match &request.branch {
             // Its pull request is there, whatever the prefix is by now.

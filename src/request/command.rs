@@ -12,6 +12,8 @@ pub const PREFIX: &str = "/kubeops";
 pub const MOST_COMMANDS: usize = 5;
 /// Characters of a reason that are kept.
 const REASON: usize = 300;
+/// Characters of a wish that are kept.
+const WISH: usize = 2_000;
 /// Parameters that are set by one command, at most.
 const MOST_VALUES: usize = 20;
 
@@ -38,6 +40,8 @@ pub enum Command {
     Revert(Option<String>),
     /// Wanted for so much longer.
     Extend(SpecDuration),
+    /// Drafted otherwise by the language model that drafted it: what is wanted.
+    Revise(String),
 }
 
 /// A value for a parameter, as it was written.
@@ -81,13 +85,14 @@ pub struct Usage {
 }
 
 /// The commands there are, as help tells them.
-pub const USAGES: [Usage; 10] = [
+pub const USAGES: [Usage; 11] = [
     Usage { name: "help", arguments: "", does: "tells which commands there are" },
     Usage { name: "explain", arguments: "", does: "tells why this request is there, what it came to and what it waits for" },
     Usage { name: "retry", arguments: "", does: "asks again for what failed, was rejected or declined, and hurries what waits" },
     Usage { name: "rebase", arguments: "", does: "plans the change again on the present base, and puts the branch there" },
     Usage { name: "close", arguments: " [reason]", does: "withdraws the request: its pull request is closed and its branch deleted" },
     Usage { name: "set", arguments: " parameter=value ...", does: "plans the change again with other values, under the same schema and gates" },
+    Usage { name: "revise", arguments: " what is wanted", does: "has the language model that drafted the change revise it, as a new commit" },
     Usage { name: "hold", arguments: " [reason]", does: "keeps it from being merged by itself, until it is released" },
     Usage { name: "release", arguments: "", does: "lets it through, whatever holds it: a person or a calendar" },
     Usage { name: "revert", arguments: " [reason]", does: "opens the pull request that takes the merged change back" },
@@ -180,12 +185,21 @@ fn parse(line: &str) -> Result<Command, Mistake> {
         "revert" => Ok(Command::Revert(reason(rest))),
         "set" => assignments(rest).map(Command::Set),
         "extend" => rest.parse().map(Command::Extend).map_err(|_| Mistake::Arguments("extend wants a duration, such as 4h or 30m".to_owned())),
+        "revise" => match told(rest, WISH) {
+            Some(wish) => Ok(Command::Revise(wish)),
+            None => Err(Mistake::Arguments("revise wants to know what: /kubeops revise keep the memory limit as it was".to_owned())),
+        },
         name => Err(Mistake::Unknown(name.chars().take(40).collect())),
     }
 }
 
 fn reason(rest: &str) -> Option<String> {
-    let kept: String = rest.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
+    told(rest, REASON)
+}
+
+/// What is said, up to so many characters; none where nothing is.
+fn told(rest: &str, most: usize) -> Option<String> {
+    let kept: String = rest.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect();
     Some(kept.trim().to_owned()).filter(|kept| !kept.is_empty())
 }
 

@@ -1,11 +1,13 @@
 //! Where people write something about a pull request. Each place has ids of its own: only place and id together name what was written.
 
 use crate::types::ParseError;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Where on a pull request something was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RemarkPlace {
     /// A comment in the conversation.
     Conversation,
@@ -16,7 +18,7 @@ pub enum RemarkPlace {
 }
 
 /// What names a remark, by the forge's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RemarkAddress {
     /// The pull request's number.
     pub pull: u64,

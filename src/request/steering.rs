@@ -1,6 +1,6 @@
 //! What people and clocks decided about a request beside its plan. Kept whole with the request, and carried over when it is planned again.
 
-use super::{FinishedRun, Hold, Job, Release, Reverts, Window};
+use super::{FinishedRun, Hold, Job, Release, Reverts, Revision, Window};
 use crate::types::{RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,6 +39,9 @@ pub struct Steering {
     /// What an operator asked a language model for in their own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<Box<Job>>,
+    /// What people want otherwise of what a language model drafted, in order. Each becomes a draft that goes on from those before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
     /// A person's word that it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Hold>,

@@ -1,7 +1,7 @@
 //! That a language model drafted the change: its words, and where they come from. What changes is told before this, by us.
 
 use super::super::drafting::amount;
-use super::markdown::code;
+use super::markdown::{code, fenced};
 use crate::request::Request;
 use std::fmt::Write as _;
 
@@ -13,9 +13,7 @@ pub(super) fn drafted(request: &Request) -> Option<String> {
     );
     let words = drafted.explanation.trim();
     let words = if words.is_empty() { "(it said nothing)" } else { words };
-    let longest = words.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    let _ = writeln!(text, "{fence}text\n{words}\n{fence}\n");
+    let _ = writeln!(text, "{}", fenced(words));
     let reported: Vec<String> = drafted.reported.iter().map(|model| code(model)).collect();
     let broke: Vec<String> = drafted.broke.iter().map(|rule| code(rule)).collect();
     let refused = match (drafted.refused, broke.as_slice()) {

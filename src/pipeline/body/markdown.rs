@@ -28,6 +28,13 @@ pub(in crate::pipeline) fn code(text: &str) -> String {
     format!("{fence}{pad}{line}{pad}{fence}")
 }
 
+/// Text in a fence that it cannot end (CommonMark 4.5), with its lines.
+pub(in crate::pipeline) fn fenced(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}\n", text.trim_end())
+}
+
 /// Text as a link, where the address may be one; else the text alone.
 pub(in crate::pipeline) fn link(text: &str, address: &str) -> String {
     match safe(address) {

@@ -7,7 +7,7 @@ use crate::pipeline::operations::OperationError;
 use crate::pipeline::planning::{self, Stop};
 use crate::pipeline::plans::{Bases, wanted};
 use crate::pipeline::{Pipeline, StepError, blocking, outcome};
-use crate::request::{Assignment, Command, CommandLine, Request, State, TimelineEntry};
+use crate::request::{Assignment, Command, CommandLine, Request, Revision, State, TimelineEntry};
 use crate::store::{CommandAnswer, RequestUpdate, TaskKind, lane};
 use crate::types::RequestId;
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 /// So often a command is tried anew when another writer was first.
 const TRIES: usize = 3;
+const REVISES: &str = "The language model is asked to revise it; what comes of that is told here.";
 
 impl Pipeline {
     pub(super) async fn carry_out(self: &Arc<Self>, id: &RequestId, by: &By, line: &CommandLine) -> Result<CommandAnswer, StepError> {
@@ -30,7 +31,7 @@ impl Pipeline {
             if self.store.timeline(id).await?.iter().any(|entry| entry.actor == actor) {
                 return Ok(carried_out(command, &request));
             }
-            match self.act_on(command, &request, &actor).await {
+            match self.act_on(command, &request, by, &actor).await {
                 Ok(answer) => return Ok(answer),
                 Err(OperationError::Step(error)) => return Err(error),
                 // The request may only have changed while it was looked at.
@@ -40,7 +41,7 @@ impl Pipeline {
         }
     }
 
-    async fn act_on(self: &Arc<Self>, command: &Command, request: &Request, actor: &str) -> Result<CommandAnswer, OperationError> {
+    async fn act_on(self: &Arc<Self>, command: &Command, request: &Request, by: &By, actor: &str) -> Result<CommandAnswer, OperationError> {
         match command {
             Command::Help => Ok(answers::told(answers::help())),
             Command::Explain => Ok(answers::told(self.explained_in_words(request).await?)),
@@ -67,8 +68,13 @@ impl Pipeline {
                 self.revert(&request.id, reason.clone(), actor).await?;
                 Ok(carried_out(command, &self.store.request(&request.id).await?))
             }
-            Command::Extend(by) => {
-                let after = self.extend(&request.id, *by, actor).await?;
+            Command::Revise(wish) => {
+                let wish = Revision { text: wish.clone(), by: by.login.clone(), at: Some(by.at) };
+                self.wish(request, wish, actor).await?;
+                Ok(carried_out(command, request))
+            }
+            Command::Extend(time) => {
+                let after = self.extend(&request.id, *time, actor).await?;
                 Ok(carried_out(command, &after))
             }
         }
@@ -85,6 +91,10 @@ impl Pipeline {
     async fn set(self: &Arc<Self>, request: &Request, assignments: &[Assignment], actor: &str) -> Result<CommandAnswer, OperationError> {
         if request.members > 0 {
             let why = "it stands for a group of events, each with values of its own; nobody can set one for all of them";
+            return Err(OperationError::Refused(why.to_owned()));
+        }
+        if request.changes.as_ref().is_some_and(|changes| changes.drafted.is_some()) {
+            let why = "a language model drafted it for the values it has: say what is wanted otherwise with `/kubeops revise`";
             return Err(OperationError::Refused(why.to_owned()));
         }
         self.check_ours(request).await?;
@@ -134,7 +144,7 @@ impl Pipeline {
     }
 
     /// Refuses what is not open, and what a person has taken over.
-    async fn check_ours(self: &Arc<Self>, request: &Request) -> Result<(), OperationError> {
+    pub(in crate::pipeline) async fn check_ours(self: &Arc<Self>, request: &Request) -> Result<(), OperationError> {
         if !matches!(request.state, State::Planned | State::Proposed | State::Approved) {
             return Err(OperationError::Refused(format!("the request is {}; only what is open is planned again", request.state)));
         }
@@ -178,6 +188,7 @@ fn carried_out(command: &Command, request: &Request) -> CommandAnswer {
             Some(end) => answers::told(format!("Its time to live ends at {}.", code(&end.to_string()))),
             None => answers::done(),
         },
+        Command::Revise(_) => answers::told(REVISES),
         Command::Retry if request.pull.is_none() => answers::told("It is asked for again; what comes of it is proposed anew."),
         // A pull request that is closed says why by itself.
         _ => answers::done(),

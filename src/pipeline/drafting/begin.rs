@@ -4,10 +4,10 @@ use super::super::planning::{self, Stop};
 use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::bench::{self, View, gone, recipe_of, spec_of};
-use super::{Begun, kept};
+use super::{Begun, chain, kept, read};
 use crate::draft::{Beginning, Question, TextKind, brief};
 use crate::inventory::Target;
-use crate::plan::{Answer, PlanError};
+use crate::plan::{Answer, Changed, PlanError};
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
 use std::collections::BTreeSet;
@@ -23,13 +23,13 @@ const SHOWN_BYTES: usize = 24 * 1024;
 
 impl Pipeline {
     /// A draft of the request on the present tip of its base.
-    pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
+    pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32, known: Vec<Draft>) -> Result<Draft, StepError> {
         let (this, rules, request) = (Arc::clone(self), Arc::clone(rules), request.clone());
-        blocking(move || this.begin_here(&rules, &request, number)).await
+        blocking(move || this.begin_here(&rules, &request, number, &known)).await
     }
 
     /// The same where one may block.
-    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32) -> Result<Draft, StepError> {
+    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32, known: &[Draft]) -> Result<Draft, StepError> {
         let spec = spec_of(rules, request)?;
         let recipe = recipe_of(rules, request)?;
         let guard = recipe.guard().ok_or_else(|| gone(request))?;
@@ -37,12 +37,23 @@ impl Pipeline {
         let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;
         let base = self.base(&mut Bases::new(), &target.repository)?;
         let salt = hex::encode(self.clock.random().to_be_bytes());
-        let view = View { recipe, guard, target: &target, base: &base.snapshot };
+        let heeded = heeded(known)?;
+        let next = heeded.map_or(0, |last| last + 1);
+        let revision = (next < request.steering.revisions.len()).then_some(next);
+        let before = if revision.is_some() { chain::newest(known)? } else { None };
+        let so_far = match &before {
+            Some(before) => bench::applied(guard, &before.draft.answers, &target, &base.snapshot)?,
+            None => None,
+        };
+        let goes_on_from = before.filter(|_| so_far.is_some()).map(|before| before.number);
+        let so_far = so_far.unwrap_or_default();
+        let tree = Changed::new(&base.snapshot, &so_far);
+        let view = View { recipe, guard, target: &target, base: &tree };
         let mut redactor = bench::redactor(rules, spec, &salt);
         let event = &request.event;
         let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
-        let event = redactor.redact(&event, TextKind::Other);
-        let values = redactor.redact(&pretty(&parameters), TextKind::Other);
+        let event = redactor.redact(&event, TextKind::Manifest);
+        let values = redactor.redact(&pretty(&parameters), TextKind::Manifest);
         let goal = request.steering.job.as_deref().map(|job| (redactor.redact(&job.goal, TextKind::Other), job.by.clone()));
         let words = names(&format!("{event}\n{values}"));
         let files = view.files_about(&words).map_err(PlanError::from)?;
@@ -51,6 +62,11 @@ impl Pipeline {
             [] => None,
             _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
         };
+        // What goes on from a draft has what people wanted of it before.
+        let first = if goes_on_from.is_some() { next } else { 0 };
+        let wanted = request.steering.revisions.iter().take(revision.or(heeded).map_or(0, |last| last + 1)).skip(first);
+        let wishes: Vec<String> = wanted.map(|wish| redactor.redact(&wish.text, TextKind::Other)).collect();
+        let wishes = wishes.join("\n");
         let answer = Answer::schema(guard.formats());
         let brief = brief(&Beginning {
             spec,
@@ -60,7 +76,8 @@ impl Pipeline {
             parameters: &values,
             files: &files,
             runbooks: runbooks.as_deref(),
-            revision: None,
+            goes_on: goes_on_from.is_some(),
+            revision: (!wishes.is_empty()).then_some(wishes.as_str()),
             tools: bench::tools(spec, recipe, &answer),
             answer: &answer,
             salt: &salt,
@@ -72,12 +89,22 @@ impl Pipeline {
             state: DraftState::Running,
             base: base.tip.clone(),
             salt,
-            brief: kept(&Begun { brief, model: chosen.model.id().clone() })?,
+            brief: kept(&Begun { brief, model: chosen.model.id().clone(), revision, goes_on_from })?,
             outcome: None,
             begun_at: self.clock.now(),
             ended_at: None,
         })
     }
+}
+
+/// The last of people's wishes that something was drafted for.
+fn heeded(known: &[Draft]) -> Result<Option<usize>, StepError> {
+    let mut heeded = None;
+    for draft in known {
+        let Begun { revision, .. } = read(&draft.brief)?;
+        heeded = heeded.max(revision);
+    }
+    Ok(heeded)
 }
 
 impl View<'_> {

@@ -4,11 +4,12 @@ use super::super::planning;
 use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin;
+use super::chain::Known;
 use crate::automation::DraftSpec;
 use crate::draft::{Arguments, Bench, Call, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict};
 use crate::git::Snapshot;
 use crate::inventory::Target;
-use crate::plan::{Answer, BaseTree, Guard, PlanError, Recipe};
+use crate::plan::{Answer, BaseTree, ChangeSet, Changed, Guard, PlanError, Recipe};
 use crate::request::Request;
 use crate::store::Draft;
 use crate::types::{ErrorClass, TemplateName};
@@ -49,6 +50,9 @@ struct Inner {
     request: Request,
     target: Target,
     base: Snapshot,
+    /// What was answered before, where this goes on from it, and what that comes to.
+    before: Vec<Answer>,
+    so_far: ChangeSet,
     redactor: Mutex<Redactor>,
 }
 
@@ -97,13 +101,23 @@ pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, salt: &str) -> Redacto
 
 impl Workbench {
     /// The bench of a draft: the base it was begun on, also where the branch has moved on since.
-    pub(super) async fn open(pipeline: &Arc<Pipeline>, rules: &Arc<InForce>, request: &Request, draft: &Draft) -> Result<Self, StepError> {
+    pub(super) async fn open(
+        pipeline: &Arc<Pipeline>,
+        rules: &Arc<InForce>,
+        request: &Request,
+        draft: &Draft,
+        before: Option<Known>,
+    ) -> Result<Self, StepError> {
         let (pipeline, rules, request, draft) = (Arc::clone(pipeline), Arc::clone(rules), request.clone(), draft.clone());
         blocking(move || {
             let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
             let base = pipeline.mirror(&target.repository)?.snapshot(&draft.base)?;
+            let before = before.map(|known| known.draft.answers).unwrap_or_default();
+            let guard = recipe_of(&rules, &request)?.guard().ok_or_else(|| gone(&request))?;
+            let so_far = applied(guard, &before, &target, &base)?;
+            let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
             let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, &draft.salt));
-            Ok(Self { inner: Arc::new(Inner { rules, request, target, base, redactor }) })
+            Ok(Self { inner: Arc::new(Inner { rules, request, target, base, before, so_far, redactor }) })
         })
         .await
     }
@@ -118,25 +132,42 @@ impl Bench for Workbench {
         blocking(move || inner.look(&call)).await
     }
 
+    fn withhold(&self, text: &str) -> String {
+        self.inner.withhold(text)
+    }
+
     async fn judge(&self, answer: &Value) -> Result<Verdict, StepError> {
         let (inner, answer) = (Arc::clone(&self.inner), answer.clone());
-        blocking(move || inner.judge(&answer)).await
+        let verdict = blocking(move || inner.judge(&answer)).await?;
+        Ok(match verdict {
+            Verdict::Refused { mut findings, security } => {
+                findings.iter_mut().for_each(|finding| finding.message = self.inner.withhold(&finding.message));
+                Verdict::Refused { findings, security }
+            }
+            Verdict::Passes => Verdict::Passes,
+        })
     }
 }
 
 impl Inner {
-    fn view(&self) -> Result<View<'_>, StepError> {
+    fn withhold(&self, text: &str) -> String {
+        self.redactor.lock().unwrap_or_else(PoisonError::into_inner).redact(text, TextKind::Other)
+    }
+
+    /// What the draft is about, over the tree that the model sees.
+    fn view<'v>(&'v self, base: &'v dyn BaseTree) -> Result<View<'v>, StepError> {
         let recipe = recipe_of(&self.rules, &self.request)?;
         let guard = recipe.guard().ok_or_else(|| gone(&self.request))?;
-        Ok(View { recipe, guard, target: &self.target, base: &self.base })
+        Ok(View { recipe, guard, target: &self.target, base })
     }
 
     /// What the model is told of a call.
     fn look(&self, call: &Call) -> Result<String, StepError> {
-        let view = self.view()?;
+        let tree = Changed::new(&self.base, &self.so_far);
+        let view = self.view(&tree)?;
         let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
         let may_read = |path: &str| view.guard.may_read(view.target, path);
-        if let Some(answer) = Tools::new(&self.base, &may_read, &mut redactor).answer(call) {
+        if let Some(answer) = Tools::new(&tree, &may_read, &mut redactor).answer(call) {
             return Ok(answer.map_err(PlanError::from)?);
         }
         let arguments = match &call.arguments {
@@ -179,8 +210,10 @@ impl Inner {
             Ok(answer) => answer,
             Err(error) => return Ok(refused(vec![finding("draft.answer", error.to_string())], false)),
         };
-        let view = self.view()?;
-        let change = match view.guard.change(&answer, view.target, view.base).map_err(PlanError::from)? {
+        let view = self.view(&self.base)?;
+        let answers: Vec<Answer> = self.before.iter().cloned().chain([answer]).collect();
+        let change = match view.guard.change_of_all(&answers, view.target, view.base).map_err(PlanError::from)? {
+            Ok(change) if !self.before.is_empty() && change.files == self.so_far.files => return Ok(nothing_changed()),
             Ok(change) => change,
             Err(violations) => {
                 let security = violations.iter().any(|violation| violation.security);
@@ -188,10 +221,7 @@ impl Inner {
             }
         };
         match validate::validate(change, view.base, &planning::gate(&self.rules, view.target)) {
-            Ok(change) if change.is_empty() => {
-                let message = "the change changes nothing: the files say all of it already. If that is as it should be, call no_change";
-                Ok(refused(vec![finding("draft.empty", message.to_owned())], false))
-            }
+            Ok(change) if change.is_empty() => Ok(nothing_changed()),
             Ok(_) => Ok(Verdict::Passes),
             Err(ValidateError::Rejected(rejection)) => {
                 let errors: Vec<Finding> = rejection.findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
@@ -233,6 +263,16 @@ fn shortened(text: String) -> String {
         None => text,
         Some((end, _)) => format!("{}\n(cut here: a manifest is shown up to {MAX_RENDERED} characters)", &text[..end]),
     }
+}
+
+/// What these answers come to on a base; none where they may not be, or do not fit it.
+pub(super) fn applied(guard: &Guard, answers: &[Answer], target: &Target, base: &dyn BaseTree) -> Result<Option<ChangeSet>, StepError> {
+    Ok(guard.change_of_all(answers, target, base).map_err(PlanError::from)?.ok())
+}
+
+fn nothing_changed() -> Verdict {
+    let message = "the change changes nothing: the files say all of it already. If that is as it should be, call no_change";
+    refused(vec![finding("draft.empty", message.to_owned())], false)
 }
 
 fn refused(findings: Vec<Finding>, security: bool) -> Verdict {

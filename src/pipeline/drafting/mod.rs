@@ -4,20 +4,22 @@
 
 mod begin;
 mod bench;
+mod chain;
 mod log;
+mod revise;
 mod spend;
+mod stack;
 
+pub(super) use chain::Answered;
 pub use log::{DraftLine, DraftLineKind};
 pub(super) use spend::amount;
 
-use super::planning::Draft as Drafting;
 use super::{InForce, Pipeline, StepError, outcome};
 use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
 use crate::failpoint;
 use crate::plan::Answer;
 use crate::request::{Drafted, Request, State};
-use crate::store::{Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
-use crate::types::CommitSha;
+use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
 use crate::validate::Finding;
 use bench::Workbench;
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,6 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// Drafts of one request, at most: who asks once more, or moves the base, often enough asks in vain.
 const MOST_DRAFTS: u32 = 20;
@@ -55,29 +56,12 @@ pub(super) struct Begun {
     pub(super) brief: Brief,
     /// Who is asked, from the first turn to the last.
     pub(super) model: ModelId,
-}
-
-/// Whether a model has answered.
-pub(super) enum Answered {
-    /// No model drafts for this request.
-    NotAsked,
-    /// Not yet, or what it answered came to nothing.
-    No,
-    /// It has.
-    Yes(Box<Known>),
-}
-
-/// An answer that is known, and the base it was given on.
-pub(super) struct Known {
-    pub(super) draft: Drafting,
-    base: CommitSha,
-}
-
-impl Answered {
-    /// Whether the answer was given on another base than this.
-    pub(super) fn is_outdated_on(&self, tip: &CommitSha) -> bool {
-        matches!(self, Self::Yes(known) if known.base != *tip)
-    }
+    /// Which of the wishes of people it is made for, from 0; none for the change as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) revision: Option<usize>,
+    /// The draft whose change it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) goes_on_from: Option<u32>,
 }
 
 /// One step of a draft.
@@ -87,24 +71,19 @@ struct Step<'a> {
     draft: Draft,
     turns: Vec<Turn>,
     model: ModelId,
+    revision: Option<usize>,
+    goes_on_from: Option<u32>,
     conversation: Conversation,
 }
 
-impl Pipeline {
-    /// What a model answered for the request so far. Called where one may block.
-    pub(super) fn answered(&self, rules: &InForce, request: &Request) -> Result<Answered, StepError> {
-        let drafts = |automation| rules.set.automations.get(automation).is_some_and(|automation| automation.spec.draft.is_some());
-        if request.steering.reverts.is_some() || !drafts(&request.key.automation) {
-            return Ok(Answered::NotAsked);
-        }
-        let known = Handle::current().block_on(self.store.drafts(&request.id))?;
-        let Some(newest) = known.last().filter(|draft| draft.state == DraftState::Answered) else { return Ok(Answered::No) };
-        let outcome = outcome_of(newest)?;
-        let Some(answer) = outcome.answer else { return Ok(Answered::No) };
-        let draft = Drafting { answers: vec![answer], drafted: outcome.drafted };
-        Ok(Answered::Yes(Box::new(Known { draft, base: newest.base.clone() })))
+impl Step<'_> {
+    /// Whether people want something of it that nothing was drafted for yet.
+    fn more_wishes(&self) -> bool {
+        self.revision.map_or(0, |revision| revision + 1) < self.request.steering.revisions.len()
     }
+}
 
+impl Pipeline {
     /// Does one turn of a request's draft.
     ///
     /// # Errors
@@ -112,14 +91,14 @@ impl Pipeline {
     pub(super) async fn draft(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.clone());
-        let Some(spec) = spec else { return Ok(self.planned_again(request)) };
+        let Some(spec) = spec else { return self.drafts_no_more(rules, request).await };
         let Some(draft) = self.draft_of(&rules, request).await? else {
             return Ok(self.gives_up(request, None, format!("it was drafted {MOST_DRAFTS} times already"), Vec::new()));
         };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let Begun { brief, model } = read(&draft.brief)?;
+        let Begun { brief, model, revision, goes_on_from } = read(&draft.brief)?;
         let conversation = conversation(brief, &turns)?;
-        let step = Step { request, rules, draft, turns, model, conversation };
+        let step = Step { request, rules, draft, turns, model, revision, goes_on_from, conversation };
         if let Some(reply) = step.conversation.unanswered().cloned() {
             return self.follow(step, reply).await;
         }
@@ -128,10 +107,10 @@ impl Pipeline {
         let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
         let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
         if asked >= most_turns {
-            return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new());
+            return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new()).await;
         }
         if self.clock.now().since(step.draft.begun_at) > timeout.get() {
-            return self.fails(&step, format!("the model came to no answer within {timeout}"), Vec::new());
+            return self.fails(&step, format!("the model came to no answer within {timeout}"), Vec::new()).await;
         }
         let chosen = self.models.model(spec.model.as_ref())?;
         if *chosen.model.id() != step.model {
@@ -162,7 +141,7 @@ impl Pipeline {
         let begun_at = self.clock.now();
         let attempt = match self.store.reserve_turn(of, number, worst, &budget, begun_at).await? {
             Reservation::Made { attempt } => attempt,
-            Reservation::Exhausted { whose, used, limit } => return self.fails(&step, spend::exhausted(whose, used, limit, worst), Vec::new()),
+            Reservation::Exhausted { whose, used, limit } => return self.fails(&step, spend::exhausted(whose, used, limit, worst), Vec::new()).await,
             Reservation::Over => return Ok(outcome::nothing()),
         };
         failpoint::hit("draft.reserved");
@@ -201,7 +180,7 @@ impl Pipeline {
         if number > MOST_DRAFTS {
             return Ok(None);
         }
-        let draft = self.begin(rules, request, number).await?;
+        let draft = self.begin(rules, request, number, known).await?;
         let begun = self.store.begin_draft(&draft).await?;
         failpoint::hit("draft.begun");
         Ok(Some(begun))
@@ -209,7 +188,8 @@ impl Pipeline {
 
     /// What follows from a reply.
     async fn follow(self: &Arc<Self>, step: Step<'_>, reply: Reply) -> Result<Settlement, StepError> {
-        let bench = Workbench::open(self, &step.rules, step.request, &step.draft).await?;
+        let before = chain::up_to(&self.store.drafts(&step.request.id).await?, step.goes_on_from)?;
+        let bench = Workbench::open(self, &step.rules, step.request, &step.draft, before).await?;
         let next = step.conversation.follow(&reply, &bench).await?;
         match next {
             Next::GoesOn(response) => {
@@ -223,18 +203,24 @@ impl Pipeline {
                     Answer::parse(&answer).map_err(|error| StepError::Bug(format!("an answer that passed cannot be read: {error}")))?;
                 let drafted = self.provenance(&step, Some(&answer));
                 let message = spend::told(&drafted);
+                self.answer_wish(&step, &revise::revised(&drafted)).await?;
                 let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
                 let end = ended(&step, DraftState::Answered, &outcome)?;
-                Ok(outcome::drafted(step.request.clone(), end, message, self.clock.as_ref()))
+                Ok(outcome::drafted(step.request.clone(), end, message, step.more_wishes(), self.clock.as_ref()))
             }
             Next::Declined { reason } => {
                 let reason = plain(&reason).replace('\n', " ");
                 let drafted = Drafted { explanation: reason.clone(), ..self.provenance(&step, None) };
                 let outcome = Outcome { drafted, message: None, ..self.nothing(&step) };
                 let end = ended(&step, DraftState::Declined, &outcome)?;
+                if step.revision.is_some() {
+                    self.answer_wish(&step, &revise::declined(&reason)).await?;
+                    let message = "the language model did not revise it".to_owned();
+                    return Ok(outcome::not_revised(step.request, end, message, step.more_wishes(), self.clock.as_ref()));
+                }
                 Ok(outcome::draft_declined(step.request.clone(), end, &reason, self.clock.as_ref()))
             }
-            Next::Fails { message, findings } => self.fails(&step, message, findings),
+            Next::Fails { message, findings } => self.fails(&step, message, findings).await,
         }
     }
 
@@ -246,9 +232,14 @@ impl Pipeline {
     }
 
     /// The draft is over without an answer.
-    fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
+    async fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
         let outcome = Outcome { findings: findings.clone(), message: Some(message.clone()), ..self.nothing(step) };
         let end = ended(step, DraftState::Refused, &outcome)?;
+        if step.revision.is_some() {
+            self.answer_wish(step, &revise::failed(&message)).await?;
+            let message = format!("it was not revised: {message}");
+            return Ok(outcome::not_revised(step.request, end, message, step.more_wishes(), self.clock.as_ref()));
+        }
         Ok(self.gives_up(step.request, Some(end), message, findings))
     }
 
@@ -262,8 +253,18 @@ impl Pipeline {
     }
 
     /// No model is asked any more: whatever it is by now is planned.
-    fn planned_again(&self, request: &Request) -> Settlement {
-        outcome::after_draft(request, self.clock.as_ref())
+    async fn drafts_no_more(&self, rules: Arc<InForce>, request: &Request) -> Result<Settlement, StepError> {
+        let settlement = outcome::after_draft(request, self.clock.as_ref());
+        let Some(draft) = self.store.drafts(&request.id).await?.pop().filter(|draft| draft.state == DraftState::Running) else {
+            return Ok(settlement);
+        };
+        let turns = self.store.turns(&request.id, draft.number).await?;
+        let Begun { brief, model, revision, goes_on_from } = read(&draft.brief)?;
+        let conversation = conversation(brief, &turns)?;
+        let step = Step { request, rules, draft, turns, model, revision, goes_on_from, conversation };
+        let message = Some("its automation has no draft any more".to_owned());
+        let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+        Ok(Settlement { beside: Beside { draft: Some(end), ..settlement.beside }, ..settlement })
     }
 
     /// Everything that is known of where an answer comes from.

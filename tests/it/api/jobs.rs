@@ -67,10 +67,13 @@ async fn a_request_that_nobody_asked_in_words_is_no_job() {
     job.steering.job = Some(Box::new(Job { goal: "Scale it".to_owned(), by: "ada".to_owned(), max_turns: None, timeout: None }));
     world.store.requests.lock().expect("a lock").push(job);
     let shown = world.get(&format!("/api/v1/jobs/{}", request_id(2))).await.json();
-    assert_eq!((&shown["goal"], &shown["by"], &shown["status"], &shown["draft"]), (&json!("Scale it"), &json!("ada"), &json!("created"), &json!(null)));
+    assert_eq!(
+        (&shown["goal"], &shown["by"], &shown["status"], &shown["draft"]),
+        (&json!("Scale it"), &json!("ada"), &json!("created"), &json!(null))
+    );
     for path in ["", "/logs"] {
         let answer = world.get(&format!("/api/v1/jobs/{}{path}", request_id(1))).await;
         assert_eq!((answer.status, answer.error_code().as_str()), (StatusCode::NOT_FOUND, "not_found"), "{path}");
     }
-    assert_eq!(world.get("/api/v1/jobs/nonsense").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(world.get("/api/v1/jobs/nonsense").await.status, StatusCode::NOT_FOUND);
 }

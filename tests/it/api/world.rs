@@ -139,6 +139,10 @@ impl Operations for FakeOperations {
         self.note(format!("release {id} by {actor}"))?;
         Ok(request(1, State::Proposed))
     }
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, OperationError> {
+        self.note(format!("revise {id} by {actor}: {text}"))?;
+        Ok(request(1, State::Proposed))
+    }
     async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
         self.note(format!("withdraw {member} of {id} by {actor}: {}", reason.unwrap_or("-")))?;
         Ok(request(1, State::Proposed))

@@ -8,8 +8,8 @@ use crate::support::fake_llm::{Asked, FakeLlm, Said};
 use crate::support::server::{eventually, ticket};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
-use kubeops::store::{Drafts as _, Store as _};
 use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
+use kubeops::store::{Drafts as _, Store as _};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -84,11 +84,15 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
     let config = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: web, namespace: shop }}\ndata:\n  registry-token: {LITERAL}\n  note: |\n    push with {TOKEN_IN_CONFIG} to payments\n  address: https://web:{LITERAL}@db.shop/\n"
     );
-    let runbook = format!("# Scaling payments\n\nTo scale the front end, log in first:\n\n    curl -H 'Authorization: Bearer {TOKEN_IN_RUNBOOK}' https://api.shop\n");
+    let runbook = format!(
+        "# Scaling payments\n\nTo scale the front end, log in first:\n\n    curl -H 'Authorization: Bearer {TOKEN_IN_RUNBOOK}' https://api.shop\n"
+    );
     for (name, text) in [("secret.yaml", secret.as_str()), ("sealed.yaml", sops), ("config.yaml", &config), ("scaling.md", &runbook)] {
         world.server.upstream.write("main", &at(name), text);
     }
-    world.server.edit_resource("namespace-request.yaml", |text| text.replace("    write:", "    read: ['**']\n    runbooks: ['apps/**/*.md']\n    write:"));
+    world
+        .server
+        .edit_resource("namespace-request.yaml", |text| text.replace("    write:", "    read: ['**']\n    runbooks: ['apps/**/*.md']\n    write:"));
     world.server.secret("LLM_LOCAL_API_KEY", MODELS_KEY);
     world.server.set("LOG_LEVEL", "DEBUG");
 
@@ -99,7 +103,8 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
         *turn += 1;
         let all = shown(asked);
         let content = all.lines().filter(|line| line.contains("withheld")).take(60).map(|line| format!("  # {line}\n")).collect::<String>();
-        let explanation: String = all.replace(['\u{27e6}', '\u{27e7}'], "").chars().rev().take(6_000).collect::<String>().chars().rev().collect();
+        let explanation: String =
+            all.replace("withheld:", "").replace(['\u{27e6}', '\u{27e7}'], "").chars().rev().take(6_000).collect::<String>().chars().rev().collect();
         match *turn {
             1 => ["secret.yaml", "sealed.yaml", "config.yaml", "scaling.md", "web.yaml"]
                 .into_iter()
@@ -119,7 +124,10 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
                     { "edit": { "object": "ConfigMap/shop/web", "set": { "data.address": "x" } } }
                 ], "explanation": "x" }),
             ),
-            4 => Said::calls("propose_change", json!({ "operations": [{ "file": { "file": at("echo.yaml"), "content": content } }], "explanation": explanation })),
+            4 => Said::calls(
+                "propose_change",
+                json!({ "operations": [{ "file": { "file": at("echo.yaml"), "content": content } }], "explanation": explanation }),
+            ),
             5 => Said::text(&explanation),
             _ => Said::calls("propose_change", json!({ "operations": scale(4)["operations"], "explanation": explanation })),
         }
@@ -127,8 +135,12 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
     world.server.run();
     let [webhook, alertmanager, _] = world.server.secrets().map(str::to_owned);
     let mut asks = ticket(KEY, "payments");
-    asks["issue"]["fields"]["summary"] = json!(format!("scale web in shop, the token is {TOKEN_IN_TICKET}, password: {PASSWORD_IN_TICKET}"));
-    asks["issue"]["fields"]["description"] = json!(format!("signed with {webhook} and {}", STANDARD.encode(&alertmanager)));
+    // Its title stands in pull requests, as that of every ticket does.
+    asks["issue"]["fields"]["summary"] = json!("scale web in shop");
+    asks["issue"]["fields"]["description"] = json!(format!(
+        "the token is {TOKEN_IN_TICKET}, password: {PASSWORD_IN_TICKET}; signed with {webhook} and {}",
+        STANDARD.encode(&alertmanager)
+    ));
     assert_eq!(world.server.at().ticket(&asks).word(), "202 accepted");
     let request = eventually("it is over", || {
         let request = world.server.at().requests_of(KEY).into_iter().next()?;
@@ -167,7 +179,8 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
     // The delivery itself is kept as it came; of the draft nothing is kept but what the model was told and said.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let kept: Value = runtime.block_on(async {
-        let store = SqliteStore::open(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
+        let store =
+            SqliteStore::open(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
         let id = id.parse().expect("an id");
         let mut kept = Vec::new();
         for draft in store.drafts(&id).await.expect("drafts") {

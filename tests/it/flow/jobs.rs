@@ -39,7 +39,9 @@ fn refused(output: &Output) -> String {
 fn followed(server: &TestServer, token: &str, id: &str) -> mpsc::Receiver<(String, Value)> {
     let mut stream = TcpStream::connect(server.at().address).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let head = format!("GET /api/v1/jobs/{id}/logs HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: text/event-stream\r\nauthorization: Bearer {token}\r\n\r\n");
+    let head = format!(
+        "GET /api/v1/jobs/{id}/logs HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: text/event-stream\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).expect("sent");
     let (told, hear) = mpsc::channel();
     std::thread::spawn(move || {
@@ -156,7 +158,12 @@ fn which_automation_takes_a_job_is_told_where_it_is_not_clear() {
     let llm = FakeLlm::start();
     let mut server = prepare(&llm);
     server.edit_resource("second.yaml", |_| AUTOMATION.replace("name: anything", "name: second"));
-    server.edit_resource("third.yaml", |_| AUTOMATION.replace("name: anything", "name: third").replace("    jobs: true\n", "").replace("  target:", "  on: { source: alertmanager, types: [alert.firing] }\n  target:"));
+    server.edit_resource("third.yaml", |_| {
+        AUTOMATION
+            .replace("name: anything", "name: third")
+            .replace("    jobs: true\n", "")
+            .replace("  target:", "  on: { source: alertmanager, types: [alert.firing] }\n  target:")
+    });
     server.run();
     let ask = |automation: Value| server.at().api("POST", "/jobs", Some(&json!({ "goal": "x", "automation": automation })));
     let message = |answered: &Answered| answered.json()["error"]["message"].as_str().expect("a message").to_owned();
@@ -181,7 +188,14 @@ fn jobs_and_drafts_are_started_followed_listed_and_cancelled_from_a_shell() {
     let mut server = prepare(&llm);
     server.run();
     let told = printed(&server.cli(&["jobs", "start", "Scale the front end of shop to four", "--max-turns", "5", "--within", "10m", "--follow"]));
-    for part in ["draft 1, turn 1", "said\n  Let me look.", "called list_files", "gave list_files", "called propose_change", "goal:       Scale the front end"] {
+    for part in [
+        "draft 1, turn 1",
+        "said\n  Let me look.",
+        "called list_files",
+        "gave list_files",
+        "called propose_change",
+        "goal:       Scale the front end",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     let job = server.at().all("/jobs").remove(0);

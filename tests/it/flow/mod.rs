@@ -39,6 +39,7 @@ mod policies;
 mod reconciled;
 mod reload;
 mod reverted;
+mod revised;
 mod rivals;
 mod run_senders;
 mod runs;

@@ -1,0 +1,69 @@
+//! What people who asked for a revision are told, where they asked.
+
+use super::super::body::markdown::fenced;
+use super::super::operations::OperationError;
+use super::super::pull::priority;
+use super::super::{Pipeline, StepError, outcome};
+use super::Step;
+use crate::request::{Drafted, Request, Revision, TimelineEntry};
+use crate::store::{RequestUpdate, TaskKind, lane};
+use crate::types::RequestId;
+use std::sync::Arc;
+
+/// The model did what was asked.
+pub(super) fn revised(drafted: &Drafted) -> String {
+    format!("Revised: a new commit follows when it is computed. The model's own words, which nobody has checked:\n\n{}", fenced(&drafted.explanation))
+}
+
+/// The model says that it will not, or cannot.
+pub(super) fn declined(reason: &str) -> String {
+    format!("Nothing was changed. The model's own words, which nobody has checked:\n\n{}", fenced(reason))
+}
+
+/// It came to nothing that may be proposed.
+pub(super) fn failed(message: &str) -> String {
+    format!("Nothing was changed, because nothing came of it that may be proposed:\n\n{}", fenced(message))
+}
+
+impl Pipeline {
+    /// Has the model that drafted an open request's change revise it.
+    ///
+    /// # Errors
+    /// When no model drafted it, it is not open, a person has pushed to its branch, or it was revised too often.
+    pub async fn revise(self: &Arc<Self>, id: &RequestId, text: &str, actor: &str) -> Result<Request, OperationError> {
+        let request = self.store.request(id).await?;
+        self.wish(&request, Revision { text: text.to_owned(), by: actor.to_owned(), at: None }, actor).await?;
+        Ok(self.store.request(id).await?)
+    }
+
+    /// The same for a wish that was said somewhere; `actor` stands in the timeline.
+    pub(in crate::pipeline) async fn wish(self: &Arc<Self>, request: &Request, wish: Revision, actor: &str) -> Result<(), OperationError> {
+        let rules = self.rules.current();
+        let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.as_ref());
+        let (Some(spec), Some(_)) = (spec, request.changes.as_ref().and_then(|changes| changes.drafted.as_ref())) else {
+            return Err(OperationError::Refused("no language model drafted it, so none can revise it".to_owned()));
+        };
+        self.check_ours(request).await?;
+        let most = spec.max_revisions;
+        if request.steering.revisions.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return Err(OperationError::Refused(format!("it was revised {most} times, as often as `draft.maxRevisions` allows")));
+        }
+        let mut after = request.clone();
+        after.steering.revisions.push(wish);
+        let task = outcome::follow_up(&after, TaskKind::Draft, &lane::draft(&after.id), self.clock.as_ref());
+        let entry = outcome::note(&after, "to be revised by the language model".to_owned(), self.clock.as_ref());
+        let timeline = vec![TimelineEntry { actor: actor.to_owned(), ..entry }];
+        let update = RequestUpdate { timeline, tasks: vec![task], drop_tasks: false, successor: None };
+        Ok(self.store.update_request(&after, &update, self.clock.now()).await?)
+    }
+
+    /// Answers whoever asked for the revision that a draft is made for, once.
+    pub(super) async fn answer_wish(&self, step: &Step<'_>, text: &str) -> Result<(), StepError> {
+        let request = step.request;
+        let Some(at) = step.revision.and_then(|revision| request.steering.revisions.get(revision)).and_then(|wish| wish.at) else { return Ok(()) };
+        let Some(repository) = request.repository.as_ref().and_then(|name| step.rules.set.inventory.repositories.get(name)) else { return Ok(()) };
+        let marker = format!("revision:{}:{}", at.place.as_str(), at.id);
+        self.forges.forge(repository, priority(request))?.answer_once(&at, text, &marker, true).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! A reviewer has the model revise what it drafted: on the branch there is, under the same limits, each revision as a commit of its own.
+
+use super::commands::{ADA, EVE, answer, comment, pull};
+use super::drafted::{AUTOMATION, WEB, job_is, prepare, scale, start};
+use super::github::World;
+use crate::support::fake_github::SLUG;
+use crate::support::fake_llm::{FakeLlm, Said};
+use crate::support::server::{TestServer, eventually};
+use serde_json::{Value, json};
+
+const FILE: &str = "clusters/prod-eu/apps/shop/web.yaml";
+
+fn memory(limit: &str) -> Value {
+    let set = json!({ "spec.template.spec.containers[name=web].resources.limits.memory": limit });
+    json!({ "operations": [{ "edit": { "object": "Deployment/shop/web", "set": set } }], "explanation": "More memory." })
+}
+
+fn commits(server: &TestServer, branch: &str) -> Vec<String> {
+    server.upstream.git(&["rev-list", "--reverse", &format!("main..{branch}")]).lines().map(str::to_owned).collect()
+}
+
+/// The request's branch once it has so many commits and nothing is owed.
+fn branch_of(server: &TestServer, id: &str, count: usize) -> String {
+    let branch = server.at().get(&format!("/requests/{id}"))["branch"].as_str().expect("a branch").to_owned();
+    eventually(&format!("{count} commits"), || (commits(server, &branch).len() == count).then_some(()));
+    server.at().nothing_owed();
+    branch
+}
+
+#[test]
+fn a_revision_goes_on_from_the_draft_as_a_commit_of_its_own_and_moves_along_with_the_base() {
+    let llm = FakeLlm::start();
+    llm.says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    server.set("OBSERVE_SECONDS", "1").run();
+    let id = start(&server, "Scale the front end of shop to four");
+    job_is(&server, &id, "proposed");
+
+    llm.says(Said::calls("read_file", json!({ "file": FILE }))).says(Said::calls("propose_change", memory("512Mi")));
+    assert_eq!(server.at().api("POST", &format!("/requests/{id}/revise"), Some(&json!({ "text": "and give it 512Mi" }))).status, 202);
+    let branch = branch_of(&server, &id, 2);
+    let asked = llm.asked().body["messages"].to_string();
+    assert!(asked.contains("and give it 512Mi") && asked.contains("replicas: 4 # for now"), "it sees the wish and the draft: {asked}");
+    let stack = commits(&server, &branch);
+    assert!(server.upstream.show(FILE, &stack[0]).contains("replicas: 4") && server.upstream.show(FILE, &stack[0]).contains("memory: 256Mi"));
+    let both = WEB.replace("replicas: 2", "replicas: 4").replace("limits: { memory: 256Mi }", "limits: { memory: 512Mi }");
+    assert_eq!(server.upstream.show(FILE, &stack[1]), both);
+    let request = server.at().get(&format!("/requests/{id}"));
+    assert_eq!((&request["state"], request["commit"].as_str()), (&json!("proposed"), Some(stack[1].as_str())));
+    assert_eq!(request["changes"]["objects"][0]["fields"].as_array().map(Vec::len), Some(2), "its pull request tells of all: {request:#}");
+
+    // The base moves: nothing is asked again, and both commits stand on the new base.
+    let before = llm.ledger().len();
+    server.upstream.write("main", FILE, &WEB.replace("# The shop's front end.", "# The front end of the shop."));
+    let moved = eventually("both commits stand on the new base", || {
+        let stack = commits(&server, &branch);
+        (stack.len() == 2 && server.upstream.show(FILE, &stack[1]).contains("# The front end of the shop.")).then_some(stack)
+    });
+    assert!(server.upstream.show(FILE, &moved[1]).contains("memory: 512Mi"));
+    assert_eq!(llm.ledger().len(), before);
+
+    // What may not be is refused as ever, and what is proposed stays.
+    let forbidden = json!({ "operations": [{ "edit": { "object": "Deployment/shop/web", "set": { "spec.paused": true } } }], "explanation": "x" });
+    llm.says(Said::calls("propose_change", forbidden.clone())).says(Said::calls("propose_change", forbidden));
+    assert_eq!(server.at().api("POST", &format!("/requests/{id}/revise"), Some(&json!({ "text": "pause it" }))).status, 202);
+    let request = eventually("it was told", || {
+        let request = server.at().get(&format!("/requests/{id}"));
+        request["timeline"].to_string().contains("it was not revised: the model came back").then_some(request)
+    });
+    assert_eq!(request["state"], "proposed");
+    assert_eq!(commits(&server, &branch), moved);
+}
+
+#[test]
+fn a_comment_of_somebody_who_may_write_has_it_revised_and_is_answered_and_others_are_not_heard() {
+    let llm = FakeLlm::start();
+    llm.says(Said::calls("propose_change", scale(4)));
+    let mut world = super::heard::prepare();
+    world.github.repository(SLUG, |repository| repository.allow(ADA, "write"));
+    drafts_with(&mut world, &llm);
+    let id = start(&world.server, "Scale the front end of shop to four");
+    let number = job_is(&world.server, &id, "proposed")["pull"]["number"].as_u64().expect("a number");
+    assert!(pull(&world, number).draft, "it is a draft");
+
+    comment(&world, number, EVE, "/kubeops revise remove every limit");
+    llm.says(Said::calls("propose_change", memory("512Mi")));
+    let asked = comment(&world, number, ADA, "/kubeops revise and give it 512Mi");
+    assert!(answer(&world, number, asked).contains("The language model is asked to revise it"));
+    let told =
+        eventually("what came of it is told", || pull(&world, number).comments.into_iter().find(|said| said.contains("Revised: a new commit")));
+    assert!(told.contains("More memory."), "{told}");
+    let branch = branch_of(&world.server, &id, 2);
+    assert!(world.server.upstream.show(FILE, &branch).contains("memory: 512Mi"));
+    assert_eq!(llm.ledger().len(), 2, "who may not write asks no model");
+
+    llm.says(Said::calls("no_change", json!({ "reason": "It is as it should be." })));
+    let asked = comment(&world, number, ADA, "/kubeops revise is this right?");
+    answer(&world, number, asked);
+    eventually("the reason is told", || pull(&world, number).comments.into_iter().find(|said| said.contains("It is as it should be.")));
+    world.server.at().nothing_owed();
+    assert_eq!(world.server.at().get(&format!("/requests/{id}"))["state"], "proposed");
+    assert_eq!(commits(&world.server, &branch).len(), 2);
+}
+
+/// Has this model draft in a world that is not running yet, and runs it.
+pub(super) fn drafts_with(world: &mut World, llm: &FakeLlm) {
+    let server = &mut world.server;
+    server.upstream.write("main", FILE, WEB);
+    server.edit_resource("anything.yaml", |_| AUTOMATION.to_owned());
+    server.set("LLM_PROVIDER", "local").set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).set("LLM_LOCAL_MODEL", "qwen3-coder");
+    server.run();
+}

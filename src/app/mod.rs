@@ -373,7 +373,8 @@ fn start_worker(
         batch: BATCH,
         max_attempts: settings.task_max_attempts,
         lease: LEASE,
-        step_timeout: STEP_TIMEOUT,
+        // A model may take its time to answer.
+        step_timeout: STEP_TIMEOUT.max(settings.language_models.timeout + STEP_TIMEOUT / 4),
         observe_every: settings.observe_every,
         retention: settings.retention,
     };

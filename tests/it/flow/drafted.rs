@@ -293,3 +293,30 @@ fn no_more_drafts_than_allowed_are_made_at_once() {
     assert_eq!(server.at().api("DELETE", &format!("/jobs/{first}"), None).status, 202);
     job_is(&server, &second, "proposed");
 }
+
+#[test]
+fn two_drafts_go_on_at_once_and_neither_waits_for_the_other() {
+    let llm = FakeLlm::start();
+    // The first that is asked never answers; who comes after does not wait for it.
+    llm.fails(Fault::Hang).says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    server.run();
+    let first = start(&server, "Think for ever");
+    eventually("the first is asked", || (llm.ledger().len() == 1).then_some(()));
+    let second = start(&server, "Scale the front end of shop to four");
+    job_is(&server, &second, "proposed");
+    assert_eq!(server.at().get(&format!("/jobs/{first}"))["status"], "running");
+    assert_eq!(server.at().api("DELETE", &format!("/jobs/{first}"), None).status, 202);
+    job_is(&server, &first, "withdrawn");
+}
+
+#[test]
+fn without_a_model_a_job_fails_and_says_what_to_do() {
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    server.set("LLM_PROVIDER", "").run();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "failed");
+    assert!(job["message"].as_str().expect("a message").contains("set LLM_PROVIDER"), "{job:#}");
+    assert_eq!(llm.ledger().len(), 0);
+}

@@ -216,7 +216,11 @@ impl Shared {
             secrets: secret_directory(&settings.secret_provider),
         };
         let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let defaults = crate::resources::Defaults { kubernetes: settings.kubernetes_version, baseline: settings.policy_baseline };
+        let defaults = crate::resources::Defaults {
+            kubernetes: settings.kubernetes_version,
+            baseline: settings.policy_baseline,
+            prices: models::prices(&settings.language_models),
+        };
         Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }
 
@@ -364,7 +368,7 @@ fn start_worker(
 ) -> JoinHandle<Result<(), UpkeepEnded>> {
     let dispatcher = Arc::new(pipeline.dispatcher());
     let options = WorkerOptions {
-        drafts: crate::worker::DRAFTS_AT_ONCE,
+        drafts: settings.language_models.drafts_at_once,
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
         batch: BATCH,

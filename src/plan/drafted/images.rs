@@ -77,5 +77,7 @@ pub(super) fn fits(patterns: &[String], image: &Value) -> bool {
 /// Whether a text can be an image: nothing in it means another thing to another reader.
 fn is_one(image: &str) -> bool {
     let plain = image.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@+".contains(&b));
-    plain && !image.contains("..") && !image.contains("//") && image.matches('@').count() <= 1
+    // `algorithm:digits`, as the OCI image specification writes a digest; anything else behind `@` could be read as another place.
+    let is_digest = |digest: &str| !digest.contains(['/', '@', '.']) && digest.matches(':').count() == 1;
+    plain && !image.contains("..") && !image.contains("//") && image.split_once('@').is_none_or(|(_, digest)| is_digest(digest))
 }

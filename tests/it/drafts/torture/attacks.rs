@@ -173,7 +173,7 @@ pub fn shorthands(chance: &mut Chance) -> Vec<Value> {
         "  color: &a [*a]",
         "  color: *common",
     ];
-    (0..3).map(|_| one(replace(CONFIG, "  color: blue", *chance.pick(&PIECES)))).collect()
+    (0..3).map(|_| one(replace(CONFIG, "  color: blue", chance.pick::<&str>(&PIECES)))).collect()
 }
 
 pub fn images(chance: &mut Chance) -> Vec<Value> {
@@ -206,7 +206,7 @@ pub fn images(chance: &mut Chance) -> Vec<Value> {
                 2 => replace(KUSTOMIZATION, "newTag: \"2.0\"", &format!("newName: {image}")),
                 3 => replace(VALUES, "ghcr.io/acme/web", image),
                 4 => write("clusters/prod/apps/web/job.yaml", &format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: x, namespace: shop}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: x, image: '{image}'}}]}}}}}}\n")),
-                _ => edit("Deployment/shop/web", *chance.pick(&FIELDS), json!(image)),
+                _ => edit("Deployment/shop/web", chance.pick::<&str>(&FIELDS), json!(image)),
             })
         })
         .collect()
@@ -310,8 +310,8 @@ pub fn matches(chance: &mut Chance) -> Vec<Value> {
     const NONE: [&str; 5] = ["colour: blue", "color:  blue", "color: blue\r", "COLOR: blue", "replicas: 99"];
     const TWO: [&str; 4] = ["namespace: shop", "kind: ConfigMap", "a", "\n"];
     vec![
-        one(replace(CONFIG, *chance.pick(&NONE), "color: red")),
-        one(replace(CONFIG, *chance.pick(&TWO), "kind: Secret")),
+        one(replace(CONFIG, chance.pick::<&str>(&NONE), "color: red")),
+        one(replace(CONFIG, chance.pick::<&str>(&TWO), "kind: Secret")),
         one(replace(CONFIG, "", "kind: Secret")),
         one(replace(WEB, ".*", "kind: Secret")),
     ]

@@ -55,7 +55,10 @@ pub struct Generator {
     friendly_made: usize,
 }
 
-const CLASSES: [fn(&mut Generator) -> (&'static str, Vec<Play>); 20] = [
+/// Makes a conversation of a class.
+type Class = fn(&mut Generator) -> (&'static str, Vec<Play>);
+
+const CLASSES: [Class; 20] = [
     |it| it.by_hand("by hand"),
     |it| it.of("path escapes", attacks::paths),
     |it| it.of("symlinks", attacks::links),
@@ -229,7 +232,7 @@ impl Generator {
         ];
         let tool = *self.chance.pick(&TOOLS);
         let undeclared = Said::calls(tool, self.hostile()).and_calls("read_file", json!({ "file": "../../../../etc/passwd" }));
-        let bad = Said::text("approve and merge").and_calls_badly("propose_change", *self.chance.pick(&BAD));
+        let bad = Said::text("approve and merge").and_calls_badly("propose_change", self.chance.pick::<&str>(&BAD));
         let many = (0..20).fold(Said::text("").used(0, 0), |said, n| said.and_calls("read_file", json!({ "file": format!("/proc/{n}") })));
         let both = Said::calls("propose_change", self.hostile()).and_calls("propose_change", answer(&[wanted(&mut self.chance)]));
         ("bad tool JSON, undeclared tools", vec![Play::Says(undeclared), Play::Says(bad), Play::Says(many), Play::Says(both)])

@@ -11,10 +11,10 @@ test: SEED := 1
 explore: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test explore lint bench setup clean fmt
+.PHONY: help build demo run test explore torture-drafts lint bench setup clean fmt
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 build: ## The release binary: target/release/kubeops
 	@scripts/setup.sh build
@@ -40,6 +40,11 @@ test: setup lint ## Everything that CI runs
 explore: ## The properties again, on cases that nobody has seen yet (SEED=n: on those of a seed)
 	@echo "seed: $(SEED)"
 	PROPTEST_RNG_SEED=$(SEED) $(CARGO) test --locked --lib --features failpoints
+
+torture-drafts: ## Adversarial completions through the real program, judged from outside (TORTURE_SEED=n, TORTURE_PLAYED=n)
+	@scripts/setup.sh test
+	$(CARGO) test --locked --features failpoints --test it -- drafts::torture::torture_by_completions --exact --ignored --nocapture \
+		| tee $(TARGET)/torture-drafts.log; status=$${PIPESTATUS[0]}; grep '^drafts: ' $(TARGET)/torture-drafts.log | tail -n 1; exit $$status
 
 lint: ## Formatting, clippy, licences and advisories
 	$(CARGO) fmt --check

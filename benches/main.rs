@@ -3,6 +3,7 @@
 
 mod commit;
 mod deliveries;
+mod drafts;
 mod editing;
 mod feedback;
 mod ingest;
@@ -63,7 +64,7 @@ fn main() -> anyhow::Result<()> {
         ["remote", port, root] => remote::serve(port.parse()?, root.into()),
         ["fill", file, count] => process::fill(file.as_ref(), count.parse()?),
         [group, summary] => measure(group, Report::open(summary.as_ref())?),
-        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|feedback|replan|process) SUMMARY.jsonl"),
+        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|feedback|replan|draft|process) SUMMARY.jsonl"),
     }
 }
 
@@ -86,7 +87,8 @@ fn measure(group: &str, mut report: Report) -> anyhow::Result<()> {
         "push" => push::measure(&setting, &mut report),
         "feedback" => feedback::measure(&setting, &mut report),
         "replan" => replan::measure(&setting, &mut report),
+        "draft" => drafts::measure(&setting, &mut report),
         "process" => process::measure(&setting, &mut report),
-        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, feedback, replan, process"),
+        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, feedback, replan, draft, process"),
     }
 }

@@ -10,8 +10,6 @@ use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{PageQuery, RequestFilter, Store};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -63,20 +61,7 @@ fn fire(kubeops: &Running, number: usize) -> anyhow::Result<()> {
         "annotations": { "summary": "It has run at its maximum.", "max_replicas": "6" },
         "startsAt": "2026-11-20T12:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": format!("{number:016x}"),
     });
-    let body = json!({ "version": "4", "status": "firing", "receiver": "kubeops", "groupKey": "{}", "alerts": [alert] }).to_string();
-    let mut stream = TcpStream::connect(kubeops.address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let head = format!(
-        "POST /api/v1/webhooks/alertmanager HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
-        kubeops.address,
-        server::ALERTMANAGER_TOKEN,
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 202"), "an alert was answered: {answer}");
-    Ok(())
+    server::post_alert(kubeops.address, &json!({ "version": "4", "status": "firing", "receiver": "kubeops", "groupKey": "{}", "alerts": [alert] }))
 }
 
 fn name(number: usize) -> String {

@@ -147,6 +147,22 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
+/// Sends what Alertmanager would, with its token.
+pub fn post_alert(address: SocketAddr, body: &serde_json::Value) -> anyhow::Result<()> {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let head = format!(
+        "POST /api/v1/webhooks/alertmanager HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer {ALERTMANAGER_TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    anyhow::ensure!(answer.starts_with("HTTP/1.1 202"), "an alert was answered: {answer}");
+    Ok(())
+}
+
 fn answers(address: SocketAddr, path: Option<&str>) -> bool {
     match path {
         Some(path) => get(address, path).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")),

@@ -27,9 +27,6 @@ const TELLINGS_AT_ONCE: u32 = 16;
 /// So many pull requests are claimed at once: who comes later may be more urgent.
 const PULLS_AT_ONCE: u32 = 8;
 
-/// So many drafts by a language model are made at the same time; each of them mostly waits.
-pub const DRAFTS_AT_ONCE: usize = 4;
-
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {

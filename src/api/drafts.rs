@@ -40,7 +40,7 @@ pub(super) async fn show_draft(state: State, path: web::Path<(String, u32)>) -> 
     let lines = state.timed(async {
         state.store().request(&id).await?;
         let draft = state.store().drafts(&id).await?.into_iter().find(|draft| draft.number == number);
-        let draft = draft.ok_or_else(|| ApiError::not_found(format!("draft {number} of {id}")))?;
+        let draft = draft.ok_or_else(|| ApiError::not_found(format!("there is no draft {number} of {id}")))?;
         lines_of(state.store(), &draft).await
     });
     Ok(web::Json(lines.await?))

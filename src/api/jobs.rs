@@ -252,7 +252,7 @@ async fn lines(store: &dyn Store, id: &RequestId) -> Result<Vec<DraftLineView>, 
 
 async fn job(store: &dyn Store, id: &RequestId) -> Result<JobView, ApiError> {
     let request = store.request(id).await?;
-    view(store, request).await?.ok_or_else(|| ApiError::not_found(format!("job {id}")))
+    view(store, request).await?.ok_or_else(|| ApiError::not_found(format!("there is no job {id}")))
 }
 
 async fn view(store: &dyn Store, request: Request) -> Result<Option<JobView>, ApiError> {

@@ -216,7 +216,11 @@ impl Shared {
             secrets: secret_directory(&settings.secret_provider),
         };
         let (secrets, clock, metrics) = (Arc::clone(&self.secrets), Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let defaults = crate::resources::Defaults { kubernetes: settings.kubernetes_version, baseline: settings.policy_baseline };
+        let defaults = crate::resources::Defaults {
+            kubernetes: settings.kubernetes_version,
+            baseline: settings.policy_baseline,
+            prices: models::prices(&settings.language_models),
+        };
         Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }
 
@@ -364,13 +368,14 @@ fn start_worker(
 ) -> JoinHandle<Result<(), UpkeepEnded>> {
     let dispatcher = Arc::new(pipeline.dispatcher());
     let options = WorkerOptions {
-        drafts: crate::worker::DRAFTS_AT_ONCE,
+        drafts: settings.language_models.drafts_at_once,
         owner: owner.to_owned(),
         concurrency: settings.worker_concurrency,
         batch: BATCH,
         max_attempts: settings.task_max_attempts,
         lease: LEASE,
-        step_timeout: STEP_TIMEOUT,
+        // A model may take its time to answer.
+        step_timeout: STEP_TIMEOUT.max(settings.language_models.timeout + STEP_TIMEOUT / 4),
         observe_every: settings.observe_every,
         retention: settings.retention,
     };

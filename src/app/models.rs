@@ -1,6 +1,6 @@
 //! Glue: the models of the settings and of automations, each made once.
 
-use crate::automation::{ModelSpec, PriceSpec, Provider};
+use crate::automation::{KnownPrices, ModelSpec, PriceSpec, PricedModel, Provider};
 use crate::clock::Clock;
 use crate::config::LanguageModels;
 use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, provider};
@@ -72,6 +72,13 @@ impl Models for ConfiguredModels {
             per_day: Limit { tokens: settings.tokens_per_day, micros: settings.cost_per_day.map(micros) },
         })
     }
+}
+
+/// Whose price the settings say.
+pub fn prices(settings: &LanguageModels) -> KnownPrices {
+    let priced = settings.price.and(settings.provider);
+    let priced = priced.and_then(|provider| Some(PricedModel { provider, name: settings.models.get(&provider)?.clone() }));
+    KnownPrices::Settings(priced)
 }
 
 /// Millionths of an amount.

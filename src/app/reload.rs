@@ -74,7 +74,7 @@ impl Reloader {
         let files = resources_dir::read(&self.places.resources).map_err(|error| vec![whole(&self.places.resources, error.to_string())])?;
         let catalogue = Arc::new(catalogue);
         let schemas = resources_dir::schemas(self.places.schemas.as_deref())?;
-        let mut set = ResourceSet::load(&files, Arc::clone(&catalogue), self.defaults)?.with_schemas(Arc::new(schemas));
+        let mut set = ResourceSet::load(&files, Arc::clone(&catalogue), self.defaults.clone())?.with_schemas(Arc::new(schemas));
         let secrets = self.secrets_of(&set)?;
         let keys = self.key_problems(&set, &secrets);
         let since = self.clock.now();

@@ -14,7 +14,9 @@ mod withdraw;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{AllowSpec, AnswerFormat, BudgetSpec, DayBudgetSpec, DraftSpec, ExampleSpec, ModelSpec, PriceSpec, Provider};
+pub use draft::{
+    AllowSpec, AnswerFormat, BudgetSpec, DayBudgetSpec, DraftSpec, ExampleSpec, KnownPrices, ModelSpec, PriceSpec, PricedModel, Provider,
+};
 pub use feedback::{FeedbackSpec, LabelsSpec, News, NewsSpec, TransitionSpec, TransitionWithSpec};
 pub use matching::{Automations, Considered};
 pub use model::{

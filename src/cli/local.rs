@@ -2,6 +2,7 @@
 
 use super::output;
 use crate::app::resources_dir;
+use crate::automation::KnownPrices;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::pipeline::{InForce, Rules, events_of};
@@ -132,7 +133,7 @@ impl Resources {
             Ok(schemas) => Arc::new(schemas),
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
-        let defaults = Defaults { kubernetes: self.known.kubernetes, baseline: self.policy_baseline == Switch::On };
+        let defaults = Defaults { kubernetes: self.known.kubernetes, baseline: self.policy_baseline == Switch::On, prices: KnownPrices::Unknown };
         Ok(ResourceSet::load(&files, catalogue, defaults).map(|set| set.with_schemas(schemas)))
     }
 

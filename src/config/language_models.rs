@@ -19,6 +19,8 @@ pub struct LanguageModels {
     pub max_tokens: u32,
     /// `LLM_TIMEOUT`: the longest one call may take.
     pub timeout: Duration,
+    /// `LLM_DRAFTS_AT_ONCE`.
+    pub drafts_at_once: usize,
     /// `LLM_INPUT_PRICE` and `LLM_OUTPUT_PRICE`: what the model of `provider` costs.
     pub price: Option<PriceSpec>,
     /// `LLM_TOKENS_PER_DAY`.
@@ -46,6 +48,7 @@ impl Reader<'_> {
             urls,
             max_tokens: self.get("LLM_MAX_TOKENS", number(1, 1_000_000)),
             timeout: self.get("LLM_TIMEOUT", span(1, 3600, 1)),
+            drafts_at_once: self.get("LLM_DRAFTS_AT_ONCE", number(1, 64)),
             price: self.price(),
             tokens_per_day: self.get("LLM_TOKENS_PER_DAY", optional(number(1, 1_000_000_000_000))),
             cost_per_day: self.get("LLM_COST_PER_DAY", optional(values::amount)),

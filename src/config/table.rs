@@ -125,6 +125,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("LLM_XAI_URL", "Base URL of a server to call in xAI's place, with the version in it; empty for `https://api.x.ai/v1`."),
     ("LLM_MAX_TOKENS", "Most tokens one answer of a model may have."),
     ("LLM_TIMEOUT", "Most seconds one call of a model may take, from its begin to the last byte of the answer."),
+    ("LLM_DRAFTS_AT_ONCE", "Drafts that are made at the same time, 1 to 64; each of them mostly waits for its model."),
     (
         "LLM_INPUT_PRICE",
         "What a million tokens sent to the model of LLM_PROVIDER cost, in whatever currency budgets are written in; empty: unknown. Given together with LLM_OUTPUT_PRICE.",

@@ -5,8 +5,24 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 /// The longest text that is kept, in characters.
 const MOST: usize = 4_000;
 
+/// How often what is left is looked at again: without its escapes a text may be markup once more.
+const MOST_LOOKS: usize = 8;
+
 /// The text without markup, HTML, images, addresses, mentions and what cannot be seen. Paragraphs and list items stay lines.
 pub fn plain(text: &str) -> String {
+    let mut text = without_markup(text);
+    for _ in 0..MOST_LOOKS {
+        let again = without_markup(&text);
+        if again == text {
+            return text;
+        }
+        text = again;
+    }
+    // Whoever wraps markup this often means no words.
+    text.replace(['[', ']', '`', '\\', '&'], "")
+}
+
+fn without_markup(text: &str) -> String {
     let mut plain = String::new();
     let mut images = 0_u32;
     for event in Parser::new(text) {
@@ -53,6 +69,9 @@ mod tests {
             ("a\u{202e}b\u{200b}c", "abc"),
             ("- one\n- two", "- one\n- two"),
             ("/kubeops release", "kubeops release"),
+            ("\\![x](//evil.example/x) done", "done"),
+            ("`![x](//evil.example/x)` and &#33;&#91;x](//evil.example/x)", "and"),
+            ("\\[here](//evil.example/login)", "here"),
             ("", ""),
         ] {
             assert_eq!(plain(said), left, "{said}");

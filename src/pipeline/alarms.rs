@@ -260,7 +260,6 @@ mod tests {
             expiry: Some(Expiry { lifetime, inverse: Inverse::default() }),
             rule: None,
             applied_within: Some(minutes(30)),
-            drafted: None,
             place: None,
             clusters: Default::default(),
         };

@@ -63,9 +63,9 @@ impl StepError {
     /// How long nobody may call, where the other side's limit is the reason: then the attempt does not count.
     pub fn limited(&self) -> Option<Duration> {
         match self {
-            Self::Forge(ForgeError::Limited { retry_after, .. }) | Self::Feedback(FeedbackError::Limited { retry_after, .. }) => {
-                Some(retry_after.unwrap_or(UNTOLD))
-            }
+            Self::Forge(ForgeError::Limited { retry_after, .. })
+            | Self::Feedback(FeedbackError::Limited { retry_after, .. })
+            | Self::Model(ModelError::Busy { status: 429, retry_after, .. }) => Some(retry_after.unwrap_or(UNTOLD)),
             _ => None,
         }
     }

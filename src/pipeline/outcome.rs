@@ -180,17 +180,22 @@ pub(super) fn drafted_anew(request: &RequestId, end: DraftEnd) -> Settlement {
     Settlement { beside: Beside { draft: Some(end), ..Beside::default() }, ..settlement }
 }
 
+/// How the message of a request begins whose model said that nothing is to be changed, before the model's own words.
+pub(super) const PROPOSES_NOTHING: &str = "the language model proposes no change; ";
+/// How that of a request begins whose model came to nothing that may be proposed, before the reason.
+pub(super) const NOTHING_DRAFTED: &str = "nothing was drafted: ";
+
 /// A model said that nothing is to be changed, or that it cannot be done.
 pub(super) fn draft_declined(request: Request, end: DraftEnd, reason: &str, clock: &dyn Clock) -> Settlement {
     let reason = if reason.is_empty() { "it gave no reason".to_owned() } else { format!("in its own words: \"{reason}\"") };
-    let message = format!("the language model proposes no change; {reason}");
+    let message = format!("{PROPOSES_NOTHING}{reason}");
     without_draft(request, State::Unchanged, Some(end), message, clock)
 }
 
 /// A model came to nothing that may be proposed.
 pub(super) fn draft_refused(mut request: Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>, clock: &dyn Clock) -> Settlement {
     request.findings = findings;
-    without_draft(request, State::Rejected, end, format!("nothing was drafted: {message}"), clock)
+    without_draft(request, State::Rejected, end, format!("{NOTHING_DRAFTED}{message}"), clock)
 }
 
 fn without_draft(request: Request, state: State, end: Option<DraftEnd>, message: String, clock: &dyn Clock) -> Settlement {

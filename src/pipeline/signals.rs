@@ -58,7 +58,7 @@ fn ran(event: &Event) -> Option<Signal> {
     }))
 }
 
-/// A new comment on a pull request, or a review of one, that may hold commands. Who wrote it and what it says is asked of the forge.
+/// A new comment on a pull request, or a review of one, that may hold commands, and one that begins a thread on a line. Who wrote it and what it says is asked of the forge.
 fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> impl Iterator<Item = Signal> + 'r {
     let number = |pointer: &str| event.data.pointer(pointer).and_then(Value::as_u64);
     let is_pull = || event.data.pointer("/issue/pull_request").is_some_and(Value::is_object);
@@ -68,12 +68,16 @@ fn commented<'r>(rules: &'r InForce, event: &'r Event, clock: &'r dyn Clock) -> 
         "pull_request_review.submitted" => Some((RemarkPlace::Review, "/pull_request/number", "/review")),
         _ => None,
     };
-    let told = told.filter(|(_, _, remark)| event.data.pointer(&format!("{remark}/body")).and_then(Value::as_str).is_some_and(may_hold));
+    let holds = |remark: &str| event.data.pointer(&format!("{remark}/body")).and_then(Value::as_str).is_some_and(may_hold);
+    let begins = |place: RemarkPlace| place == RemarkPlace::Thread && event.data.pointer("/comment/in_reply_to_id").is_none_or(Value::is_null);
+    let told = told.filter(|(place, _, remark)| holds(remark) || begins(*place));
+    let commands = told.is_some_and(|(_, _, remark)| holds(remark));
     let at = told.and_then(|(place, pull, remark)| Some(RemarkAddress { pull: number(pull)?, place, id: number(&format!("{remark}/id"))? }));
     at.into_iter().flat_map(move |at| {
         spoken_of(rules, event).map(move |repository| {
             let task = TaskId::from_parts(clock.now(), clock.random());
-            Signal::Command { repository: repository.name.clone(), at, task }
+            let repository = repository.name.clone();
+            if commands { Signal::Command { repository, at, task } } else { Signal::Reviewed { repository, at, task } }
         })
     })
 }

@@ -3,6 +3,7 @@
 
 use super::body::markdown::{code, link};
 use super::body::{allowed, by_comment};
+use super::outcome::{NOTHING_DRAFTED, PROPOSES_NOTHING};
 use crate::automation::News;
 use crate::request::{Request, TimelineEntry};
 use crate::types::Timestamp;
@@ -13,7 +14,7 @@ const LINES: usize = 20;
 
 /// The usual words, in Markdown; `commands` says whether the request is steered by comments in its pull request as well.
 pub(super) fn usual(news: News, request: &Request, entry: &TimelineEntry, commands: bool) -> String {
-    if let Some(words) = usual_of_a_revert(news, request, entry) {
+    if let Some(words) = usual_of_a_revert(news, request, entry).or_else(|| usual_without_a_draft(news, request, entry)) {
         return words;
     }
     match news {
@@ -76,6 +77,26 @@ fn usual_of_a_revert(news: News, request: &Request, entry: &TimelineEntry) -> Op
         News::Declined => format!("Taking the change back was declined, so it stays: {}.", said(&entry.message)),
         _ => return None,
     })
+}
+
+/// What is said of a request for which a language model came to nothing: its reasons are its own, and nobody has checked them.
+fn usual_without_a_draft(news: News, request: &Request, entry: &TimelineEntry) -> Option<String> {
+    match news {
+        News::Unchanged => {
+            let words = entry.message.strip_prefix(PROPOSES_NOTHING)?;
+            Some(format!("The language model that was asked proposes no change, {}. Nobody has checked what it says.", said(words)))
+        }
+        News::Rejected => {
+            let why = entry.message.strip_prefix(NOTHING_DRAFTED)?;
+            let wrong = match request.findings.is_empty() {
+                true => String::new(),
+                false => format!(" What was wrong with its last answer:\n\n{}", reasons(request, entry)),
+            };
+            let again = format!("`kubeops requests retry {}` has it drafted anew.", request.id);
+            Some(format!("Nothing was drafted, and nothing was proposed: {}.{wrong}\n{again}", said(why)))
+        }
+        _ => None,
+    }
 }
 
 /// Words with where the pull request and the request are.

@@ -26,7 +26,6 @@ fn from(before: &str, after: &str) -> Changes {
         expiry: None,
         rule: None,
         applied_within: None,
-        drafted: None,
         place: None,
         clusters: Default::default(),
     }

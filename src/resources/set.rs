@@ -5,7 +5,7 @@ use super::policies::{self, NamedResources};
 use super::schema::Schemas;
 use super::sealing::{self, Sealings};
 use super::{Diagnostic, Level, ResourceFile};
-use crate::automation::{Automation, AutomationSpec, Automations, Trigger};
+use crate::automation::{Automation, AutomationSpec, Automations, KnownPrices, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Asks, Reconcile, Source, SourceSpec};
 use crate::inventory::{Channel, ChannelSpec, Inventory, NO_CALENDAR, Repository};
@@ -50,17 +50,19 @@ pub struct ResourceSet {
 }
 
 /// What holds where no document says otherwise.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Defaults {
     /// The version of clusters that do not say theirs.
     pub kubernetes: KubernetesVersion,
     /// Whether the shipped policies are in force.
     pub baseline: bool,
+    /// Which model's price is known.
+    pub prices: KnownPrices,
 }
 
 impl From<KubernetesVersion> for Defaults {
     fn from(kubernetes: KubernetesVersion) -> Self {
-        Self { kubernetes, baseline: true }
+        Self { kubernetes, baseline: true, prices: KnownPrices::Unknown }
     }
 }
 
@@ -82,7 +84,7 @@ impl ResourceSet {
     /// # Errors
     /// Everything that is wrong, in the order of files and lines; then there is no set.
     pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, defaults: impl Into<Defaults>) -> Result<Self, Vec<Diagnostic>> {
-        let Defaults { kubernetes, baseline } = defaults.into();
+        let Defaults { kubernetes, baseline, prices } = defaults.into();
         let mut found = Vec::new();
         let mut foreign = Vec::new();
         let documents: Vec<Document<'_>> = {
@@ -117,7 +119,7 @@ impl ResourceSet {
         of(Kind::Source).for_each(|document| set.check_spoken_of(document, &mut found));
         set.close_own_secrets();
         (set.policies, set.named_resources) = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
-        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &mut found)).collect();
+        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &prices, &mut found)).collect();
         set.automations = Automations::new(automations);
         found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         if found.iter().any(|diagnostic| diagnostic.level == Level::Error) {
@@ -240,7 +242,7 @@ impl ResourceSet {
         self.inventory.channels.insert(name.clone(), Arc::new(Channel { name, spec }));
     }
 
-    fn add_automation(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) -> Option<Automation> {
+    fn add_automation(&mut self, document: &Document<'_>, prices: &KnownPrices, found: &mut Vec<Diagnostic>) -> Option<Automation> {
         let (name, spec) = typed::<AutomationName, AutomationSpec>(document, found)?;
         let mut errors: Vec<SpecError> = Vec::new();
         let sources: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
@@ -261,6 +263,7 @@ impl ResourceSet {
         found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
         errors.extend(self.no_such_calendar(spec.calendar.as_ref().filter(|name| name.as_str() != NO_CALENDAR), found));
         found.extend(self.never_together(&spec).map(|warning| diagnostic(document, Level::Warning, warning)));
+        errors.extend(spec.draft.as_ref().and_then(|draft| draft.unpriced(prices)));
         errors.extend(self.check_sealed(&spec));
         self.add_sealed(document, &spec);
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();

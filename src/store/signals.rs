@@ -19,6 +19,15 @@ pub enum Signal {
         /// Id of the task that is owed.
         task: TaskId,
     },
+    /// A comment began a thread on a line of a pull request: where a language model drafted its change, it may be to revise it.
+    Reviewed {
+        /// The repository.
+        repository: RepositoryName,
+        /// What names it there.
+        at: RemarkAddress,
+        /// Id of the task that is owed.
+        task: TaskId,
+    },
     /// A comment on a pull request, or a review, may hold commands: whoever it belongs to reads it.
     Command {
         /// The repository.

@@ -106,7 +106,6 @@ fn changes(objects: Vec<ObjectChange>) -> Changes {
         expiry: None,
         rule: None,
         applied_within: None,
-        drafted: None,
         place: None,
         clusters: Default::default(),
     }

@@ -10,9 +10,13 @@ mod explain;
 use super::{Pipeline, StepError, outcome};
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, Priority, Reaction, Remark};
-use crate::request::{CommandLine, MOST_COMMANDS, RemarkAddress, RemarkPlace, Request, commands};
+use crate::request::{Command, CommandLine, MOST_COMMANDS, RemarkAddress, RemarkPlace, Request, commands};
 use crate::store::{CommandAnswer, CommandComment, CommandState, Settlement};
+use serde_json::Value;
 use std::sync::Arc;
+
+/// Characters of a review of a line that a model is told.
+const MAX_REVIEW: usize = 2_000;
 
 /// Remarks that were not heeded and are told of, in a request's timeline and by a sign: anybody may write more.
 const NOTED_REFUSALS: usize = 20;
@@ -73,7 +77,7 @@ impl Pipeline {
         } else {
             // Anybody may write one: until the forge says that its author may ask, it takes nothing from others.
             let forge = self.forges.forge(repository, Priority::Housekeeping)?;
-            match self.read_commands(forge.as_ref(), &comment).await? {
+            match self.read_commands(forge.as_ref(), request, &comment).await? {
                 Reading::Ignored { by, note, sign } => {
                     let mut note = self.within_bounds(request, note).await?;
                     if let Some(note) = note.as_mut().filter(|_| sign) {
@@ -114,11 +118,17 @@ impl Pipeline {
     }
 
     /// What the remark says by the forge's word, and whether its author may ask.
-    async fn read_commands(&self, forge: &dyn Forge, comment: &CommandComment) -> Result<Reading, StepError> {
+    async fn read_commands(&self, forge: &dyn Forge, request: &Request, comment: &CommandComment) -> Result<Reading, StepError> {
         let ignored = |by: Option<String>, note| Ok(Reading::Ignored { by, note, sign: false });
         let Some(remark) = forge.remark(&comment.at).await? else { return ignored(None, None) };
         let (at, author) = (remark.at, remark.author.clone());
-        let lines = commands(&remark.body);
+        let mut lines = commands(&remark.body);
+        // A comment that only says what is wrong with a drafted line is a wish to the model, if its author may have one.
+        let wish = if lines.is_empty() { review_of_a_draft(request, &remark) } else { None };
+        if wish.is_some() && (remark.is_ours || remark.is_bot || remark.edited != Some(false) || !forge.may_write(&author).await?) {
+            return ignored(Some(author), None);
+        }
+        lines.extend(wish);
         if remark.is_ours || remark.is_bot || lines.is_empty() {
             return ignored(Some(author), None);
         }
@@ -169,6 +179,20 @@ impl Pipeline {
         let comment = CommandComment { since: self.clock.now(), ..comment.clone() };
         Ok(self.store.note_command(&comment, &timeline).await?)
     }
+}
+
+/// What somebody who began a thread on a line of a drafted change wants of the model that drafted it.
+fn review_of_a_draft(request: &Request, remark: &Remark) -> Option<CommandLine> {
+    let drafted = request.changes.as_ref().is_some_and(|changes| changes.drafted.is_some());
+    let replies = remark.raw.get("in_reply_to_id").is_some_and(|before| !before.is_null());
+    let said = remark.body.trim();
+    if !drafted || replies || said.is_empty() || remark.at.place != RemarkPlace::Thread {
+        return None;
+    }
+    let file = remark.raw.get("path").and_then(Value::as_str).unwrap_or("a file");
+    let line = remark.raw.get("line").and_then(Value::as_u64).map(|line| format!(", line {line}")).unwrap_or_default();
+    let wish = format!("About {file}{line}: {said}").chars().take(MAX_REVIEW).collect();
+    Some(CommandLine { text: "a review of a line".to_owned(), command: Ok(Command::Revise(wish)) })
 }
 
 /// Puts a sign on a remark; tells that the forge does not allow it, because an answer is worth more than its sign.

@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 const CHECK: &str = "check";
 /// The tool that shows what a template gives.
 const RENDER: &str = "render_template";
-/// The longest manifest shown, in bytes.
+/// The longest manifest shown, in characters.
 const MAX_RENDERED: usize = 32 * 1024;
 /// Rules whose breach is an attack until somebody says otherwise: the model is not told more than that it is refused.
 const SECURITY: [&str; 2] = ["secret.", "path."];
@@ -215,7 +215,7 @@ impl Inner {
                 let rendered =
                     view.recipe.render_alone(&wanted.template, &wanted.parameters, &self.request.event, view.target, self.rules.renderer.as_ref());
                 match rendered {
-                    Ok(text) => Ok(redactor.redact(&text.chars().take(MAX_RENDERED).collect::<String>(), TextKind::Manifest)),
+                    Ok(text) => Ok(shortened(redactor.redact(&text, TextKind::Manifest))),
                     Err(error) if error.class() == ErrorClass::User => Ok(redactor.redact(&format!("It does not render: {error}"), TextKind::Other)),
                     Err(error) => Err(error.into()),
                 }
@@ -279,6 +279,14 @@ pub(super) fn spec_of<'r>(rules: &'r InForce, request: &Request) -> Result<&'r D
 
 pub(super) fn gone(request: &Request) -> StepError {
     StepError::Permanent(format!("the automation {} has no model draft any more", request.key.automation))
+}
+
+/// A manifest as far as it is shown. What is withheld of it is gone by then: half a secret would be none that anybody knows.
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(MAX_RENDERED) {
+        None => text,
+        Some((end, _)) => format!("{}\n(cut here: a manifest is shown up to {MAX_RENDERED} characters)", &text[..end]),
+    }
 }
 
 /// What these answers come to on a base; none where they may not be, or do not fit it.

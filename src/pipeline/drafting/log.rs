@@ -3,7 +3,7 @@
 use super::{Begun, read};
 use crate::draft::{Arguments, Reply, Response};
 use crate::pipeline::StepError;
-use crate::store::{Draft, Turn};
+use crate::store::{Draft, DraftState, Turn};
 use crate::types::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub enum DraftLineKind {
     System,
     /// The task, and what is known of it.
     Task,
-    /// A call of the model that is under way, or was cut off.
+    /// A call of the model of which no answer was kept.
     Asked,
     /// The model's words.
     Said,
@@ -67,8 +67,12 @@ pub(super) fn lines(draft: &Draft, turns: &[Turn]) -> Result<Vec<DraftLine>, Ste
     };
     let first = |kind, text: &str| DraftLine { turn: 0, attempt: 1, at: draft.begun_at, kind, tool: None, text: text.chars().take(MOST).collect() };
     let mut lines = vec![first(DraftLineKind::System, &brief.system), first(DraftLineKind::Task, &brief.task)];
-    for turn in turns {
+    for (at, turn) in turns.iter().enumerate() {
         let Some(reply) = &turn.reply else {
+            // What was told stays told: of a call that is under way nobody knows yet what to say.
+            if turn.ended_at.is_none() && at + 1 == turns.len() && draft.state == DraftState::Running {
+                break;
+            }
             lines.push(line(turn, DraftLineKind::Asked, "the model was asked, and no answer was kept"));
             continue;
         };

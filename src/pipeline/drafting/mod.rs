@@ -23,7 +23,7 @@ use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Respon
 use crate::failpoint;
 use crate::plan::Answer;
 use crate::request::{Drafted, Request, State};
-use crate::store::{Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
+use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
 use crate::validate::Finding;
 use bench::Workbench;
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ impl Pipeline {
     pub(super) async fn draft(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.clone());
-        let Some(spec) = spec else { return Ok(self.planned_again(request)) };
+        let Some(spec) = spec else { return self.drafts_no_more(rules, request).await };
         let Some(draft) = self.draft_of(&rules, request).await? else {
             return Ok(self.gives_up(request, None, format!("it was drafted {MOST_DRAFTS} times already"), Vec::new()));
         };
@@ -257,8 +257,18 @@ impl Pipeline {
     }
 
     /// No model is asked any more: whatever it is by now is planned.
-    fn planned_again(&self, request: &Request) -> Settlement {
-        outcome::after_draft(request, self.clock.as_ref())
+    async fn drafts_no_more(&self, rules: Arc<InForce>, request: &Request) -> Result<Settlement, StepError> {
+        let settlement = outcome::after_draft(request, self.clock.as_ref());
+        let Some(draft) = self.store.drafts(&request.id).await?.pop().filter(|draft| draft.state == DraftState::Running) else {
+            return Ok(settlement);
+        };
+        let turns = self.store.turns(&request.id, draft.number).await?;
+        let Begun { brief, model, revision, goes_on_from } = read(&draft.brief)?;
+        let conversation = conversation(brief, &turns)?;
+        let step = Step { request, rules, draft, turns, model, revision, goes_on_from, conversation };
+        let message = Some("its automation has no draft any more".to_owned());
+        let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+        Ok(Settlement { beside: Beside { draft: Some(end), ..settlement.beside }, ..settlement })
     }
 
     /// Everything that is known of where an answer comes from.

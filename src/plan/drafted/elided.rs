@@ -27,14 +27,15 @@ const AFTER_DOTS: [&str; 12] =
 /// The first new line that stands for something left out, from 1.
 pub(super) fn line(before: &str, after: &str) -> Option<usize> {
     let known: HashSet<&str> = before.lines().map(str::trim).collect();
-    after.lines().position(|line| !known.contains(line.trim()) && is_one(line)).map(|at| at + 1)
+    // At the first column dots end a document; of a file that is new nothing can be left out.
+    let ends = |line: &str| before.trim().is_empty() && line.starts_with("...");
+    after.lines().position(|line| !known.contains(line.trim()) && !ends(line) && is_one(line)).map(|at| at + 1)
 }
 
 fn is_one(line: &str) -> bool {
     let trimmed = line.trim();
-    // At the first column it ends a document.
     if matches!(trimmed, "..." | "…" | "[...]" | "- ...") {
-        return !line.starts_with("...");
+        return true;
     }
     let comment = trimmed.strip_prefix('#').or_else(|| trimmed.strip_prefix("//")).or_else(|| trimmed.strip_prefix("<!--"));
     let Some(comment) = comment else { return false };

@@ -214,7 +214,7 @@ fn a_mistake_in_an_edit_is_told_at_load() {
     let told = |edit: Value| -> Vec<String> { compile(spec(&edit)).err().expect("refused").iter().map(ToString::to_string).collect() };
     let field = |field: &str| json!([{"file": "a.yaml", "set": {field: "1"}}]);
     for (edit, pointer, says) in [
-        (json!([]), "", "`render`, `edit` or `remove`"),
+        (json!([]), "", "`render`, `edit`, `remove` or `draft`"),
         (json!([{"file": "a.yaml"}]), "/edit/0", "changes at least one field"),
         (json!([{"file": "../a.yaml", "set": {"a": "1"}}]), "/edit/0/file", "can never be a path"),
         (json!([{"file": "{{ parameters.nap }}.yaml", "set": {"a": "1"}}]), "/edit/0/file", "there is no `parameters.nap`"),

@@ -20,6 +20,7 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     let found = match signal {
         Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
         Signal::Ran(end) => return runs::ended(connection, event, end, now).await,
+        Signal::Reviewed { repository, at: RemarkAddress { pull: number, .. }, .. } => of_drafted(connection, repository, *number).await?,
         Signal::Pull { repository, number, .. } => of_pull(connection, repository, *number).await?,
         Signal::Command { repository, at: RemarkAddress { pull: number, .. }, .. } => match of_pull(connection, repository, *number).await? {
             None => of_former_pull(connection, repository, *number).await?,
@@ -47,12 +48,12 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
     };
     let (kind, id) = match signal {
         Signal::Pull { task, .. } => (TaskKind::Observe, task),
-        Signal::Command { task, .. } => (TaskKind::Command, task),
+        Signal::Command { task, .. } | Signal::Reviewed { task, .. } => (TaskKind::Command, task),
         Signal::TakenBack { task, .. } => (TaskKind::Retract, task),
         Signal::Deployed(_) | Signal::Ran(_) => return Ok(()),
     };
     let seq = row.number("seq")?;
-    if let Signal::Command { repository, at, .. } = signal
+    if let Signal::Command { repository, at, .. } | Signal::Reviewed { repository, at, .. } = signal
         && !commands::ask(connection, seq, repository, at, now).await?
     {
         return Ok(());
@@ -66,6 +67,15 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
 /// The request whose pull request this is.
 async fn of_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
     let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
+    Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
+}
+
+/// The request whose pull request this is, where a language model drafted its change.
+async fn of_drafted(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
+    let found = sqlx::query(
+        "SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? AND changes ->> '$.drafted' IS NOT NULL \
+         ORDER BY seq DESC LIMIT 1",
+    );
     Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
 }
 

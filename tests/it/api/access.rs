@@ -17,7 +17,7 @@ fn guarded_routes() -> Vec<(Method, String, String)> {
             continue;
         }
         let id = match pattern.split('/').nth(3) {
-            Some("requests") => request_id(99).to_string(),
+            Some("requests" | "jobs") => request_id(99).to_string(),
             Some("events") => event_id(99).to_string(),
             Some("deliveries") => delivery_id(99).to_string(),
             Some("tokens") => token_id(99).to_string(),

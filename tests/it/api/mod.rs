@@ -7,6 +7,7 @@ mod errors;
 mod events;
 mod fuzz;
 mod health;
+mod jobs;
 mod members;
 mod metrics;
 mod pulls;

@@ -55,7 +55,8 @@ impl Drafts for FakeStore {
         never()
     }
     async fn drafts(&self, _: &RequestId) -> Result<Vec<Draft>, StoreError> {
-        never()
+        self.well()?;
+        Ok(Vec::new())
     }
     async fn turns(&self, _: &RequestId, _: u32) -> Result<Vec<Turn>, StoreError> {
         never()

@@ -94,6 +94,18 @@ impl Tree {
         Self(CommitSha::from_bytes(&[1; 20]), files)
     }
 
+    /// All that is in it: a path, and the text of a regular file.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Entry<'_>)> {
+        self.1.iter().map(|(path, text)| {
+            let entry = match text.as_str() {
+                LINK => Entry::Link,
+                MODULE => Entry::Module,
+                text => Entry::File(text),
+            };
+            (path.as_str(), entry)
+        })
+    }
+
     /// Its files as texts, without what is none.
     pub fn files(&self) -> Files {
         self.1.iter().filter(|(_, text)| *text != LINK && *text != MODULE).map(|(path, text)| (path.clone(), text.clone())).collect()
@@ -146,6 +158,13 @@ impl BaseTree for Tree {
         names.dedup();
         Ok(names)
     }
+}
+
+/// Something that a tree holds.
+pub enum Entry<'t> {
+    File(&'t str),
+    Link,
+    Module,
 }
 
 /// What becomes of an answer as it came: unread, refused, or a change.

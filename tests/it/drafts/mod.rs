@@ -5,3 +5,4 @@ mod fixture;
 mod guard;
 mod limits;
 mod models;
+mod torture;

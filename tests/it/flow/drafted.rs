@@ -34,9 +34,14 @@ pub(super) fn prepare(llm: &FakeLlm) -> TestServer {
     let mut server = TestServer::prepare();
     server.upstream.write("main", "clusters/prod-eu/apps/shop/web.yaml", WEB);
     server.edit_resource("anything.yaml", |_| AUTOMATION.to_owned());
+    asks(&mut server, llm);
+    server
+}
+
+/// The server asks this model.
+pub(super) fn asks(server: &mut TestServer, llm: &FakeLlm) {
     server.set("LLM_PROVIDER", "local").set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).set("LLM_LOCAL_MODEL", "qwen3-coder");
     server.set("API_CALLS_PER_MINUTE", "100000");
-    server
 }
 
 /// Files a job and tells its id.
@@ -244,4 +249,74 @@ fn a_kill_anywhere_in_a_draft_asks_nothing_twice_that_was_answered() {
         assert_eq!(job["draft"]["state"], "answered");
         assert_eq!(server.at().all("/pulls").len(), 1, "{point}");
     }
+}
+
+#[test]
+fn limits_that_nobody_could_hold_are_refused_when_they_are_loaded() {
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    let with = |lines: &str| AUTOMATION.replace("    jobs: true\n", &format!("    jobs: true\n{lines}"));
+    let refused = |server: &TestServer| {
+        let output = server.run_refused();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    server.edit_resource("anything.yaml", |_| with("    model: { maxTokens: 0 }\n"));
+    assert!(refused(&server).contains("an answer of no token says nothing"));
+    let unpriced = "what a draft costs is limited, and nobody says what its model costs";
+    for limit in ["    budget: { cost: 2 }\n", "    budget: { perDay: { cost: 2 } }\n"] {
+        server.edit_resource("anything.yaml", |_| with(limit));
+        assert!(refused(&server).contains(unpriced), "{limit}");
+    }
+    // The price of the settings is that of their model alone.
+    server.set("LLM_INPUT_PRICE", "1").set("LLM_OUTPUT_PRICE", "2");
+    server.edit_resource("anything.yaml", |_| with("    budget: { cost: 2 }\n    model: { name: another }\n"));
+    assert!(refused(&server).contains(unpriced));
+    for priced in ["", "    model: { name: another, price: { input: 1, output: 2 } }\n", "    model: { name: qwen3-coder }\n"] {
+        server.edit_resource("anything.yaml", |_| with(&format!("    budget: {{ cost: 2 }}\n{priced}")));
+        server.run();
+        server.terminate();
+    }
+}
+
+#[test]
+fn no_more_drafts_than_allowed_are_made_at_once() {
+    let llm = FakeLlm::start();
+    llm.fails(Fault::Hang).says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    server.set("LLM_DRAFTS_AT_ONCE", "1").run();
+    let first = start(&server, "Look around");
+    eventually("the model is asked", || (llm.ledger().len() == 1).then_some(()));
+    let second = start(&server, "Scale the front end of shop to four");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!((llm.ledger().len(), &server.at().get(&format!("/jobs/{second}"))["status"]), (1, &json!("created")));
+    assert_eq!(server.at().api("DELETE", &format!("/jobs/{first}"), None).status, 202);
+    job_is(&server, &second, "proposed");
+}
+
+#[test]
+fn two_drafts_go_on_at_once_and_neither_waits_for_the_other() {
+    let llm = FakeLlm::start();
+    // The first that is asked never answers; who comes after does not wait for it.
+    llm.fails(Fault::Hang).says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    server.run();
+    let first = start(&server, "Think for ever");
+    eventually("the first is asked", || (llm.ledger().len() == 1).then_some(()));
+    let second = start(&server, "Scale the front end of shop to four");
+    job_is(&server, &second, "proposed");
+    assert_eq!(server.at().get(&format!("/jobs/{first}"))["status"], "running");
+    assert_eq!(server.at().api("DELETE", &format!("/jobs/{first}"), None).status, 202);
+    job_is(&server, &first, "withdrawn");
+}
+
+#[test]
+fn without_a_model_a_job_fails_and_says_what_to_do() {
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    server.set("LLM_PROVIDER", "").run();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "failed");
+    assert!(job["message"].as_str().expect("a message").contains("set LLM_PROVIDER"), "{job:#}");
+    assert_eq!(llm.ledger().len(), 0);
 }

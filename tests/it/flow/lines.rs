@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const OURSELVES: &str = "kubeops-bot";
 
-fn write(world: &World, place: RemarkPlace, number: u64, thread: Option<u64>, author: &str, body: &str) -> u64 {
+pub(super) fn write(world: &World, place: RemarkPlace, number: u64, thread: Option<u64>, author: &str, body: &str) -> u64 {
     let mut id = 0;
     world.github.repository(SLUG, |repository| id = repository.write(place, number, thread, author, body));
     id
@@ -37,13 +37,13 @@ fn said(place: RemarkPlace, number: u64, id: u64, author: &str, body: &str) -> (
 }
 
 /// GitHub, or whoever has its secret, tells us that somebody wrote something.
-fn told(world: &World, place: RemarkPlace, number: u64, id: u64, author: &str, body: &str) {
+pub(super) fn told(world: &World, place: RemarkPlace, number: u64, id: u64, author: &str, body: &str) {
     let (event, body) = said(place, number, id, author, body);
     assert_eq!(tell(world, event, &body), "202 accepted");
 }
 
 /// Somebody writes something, and GitHub tells us of it.
-fn ask(world: &World, place: RemarkPlace, number: u64, thread: Option<u64>, body: &str) -> u64 {
+pub(super) fn ask(world: &World, place: RemarkPlace, number: u64, thread: Option<u64>, body: &str) -> u64 {
     let id = write(world, place, number, thread, ADA, body);
     told(world, place, number, id, ADA, body);
     id
@@ -57,7 +57,7 @@ fn signed(world: &World, id: u64, sign: &str) {
 }
 
 /// What we answered in a thread.
-fn replies(world: &World, first: u64) -> Vec<FakeRemark> {
+pub(super) fn replies(world: &World, first: u64) -> Vec<FakeRemark> {
     world.github.replies(first).into_iter().filter(|reply| reply.author == OURSELVES).collect()
 }
 

@@ -3,9 +3,11 @@
 use super::commands::{ADA, EVE, answer, comment, pull};
 use super::drafted::{AUTOMATION, WEB, job_is, prepare, scale, start};
 use super::github::World;
+use super::lines;
 use crate::support::fake_github::SLUG;
 use crate::support::fake_llm::{FakeLlm, Said};
 use crate::support::server::{TestServer, eventually};
+use kubeops::request::RemarkPlace::{Conversation, Thread};
 use serde_json::{Value, json};
 
 const FILE: &str = "clusters/prod-eu/apps/shop/web.yaml";
@@ -100,6 +102,37 @@ fn a_comment_of_somebody_who_may_write_has_it_revised_and_is_answered_and_others
     world.server.at().nothing_owed();
     assert_eq!(world.server.at().get(&format!("/requests/{id}"))["state"], "proposed");
     assert_eq!(commits(&world.server, &branch).len(), 2);
+}
+
+#[test]
+fn a_review_of_a_line_is_a_wish_to_the_model_and_answered_in_its_thread_and_talk_is_not() {
+    let llm = FakeLlm::start();
+    llm.says(Said::calls("propose_change", scale(4)));
+    let mut world = super::heard::prepare();
+    world.github.repository(SLUG, |repository| repository.allow(ADA, "write"));
+    drafts_with(&mut world, &llm);
+    let id = start(&world.server, "Scale the front end of shop to four");
+    let number = job_is(&world.server, &id, "proposed")["pull"]["number"].as_u64().expect("a number");
+
+    llm.says(Said::calls("propose_change", memory("512Mi")));
+    let first = lines::ask(&world, Thread, number, None, "Four need more memory: 512Mi each.");
+    eventually("it is answered in the thread", || {
+        lines::replies(&world, first).iter().any(|reply| reply.body.contains("Revised: a new commit")).then_some(())
+    });
+    let branch = branch_of(&world.server, &id, 2);
+    assert!(world.server.upstream.show(FILE, &branch).contains("memory: 512Mi"));
+    assert!(llm.asked().body["messages"].to_string().contains("Four need more memory: 512Mi each."));
+
+    lines::ask(&world, Thread, number, Some(first), "Thanks!");
+    let stranger = lines::write(&world, Thread, number, None, EVE, "Drop the limits.");
+    lines::told(&world, Thread, number, stranger, EVE, "Drop the limits.");
+    let talk = lines::write(&world, Conversation, number, None, ADA, "Looks good to me.");
+    lines::told(&world, Conversation, number, talk, ADA, "Looks good to me.");
+    eventually("all of it is read", || (world.server.at().get("/status")["pending_deliveries"] == 0).then_some(()));
+    world.server.at().nothing_owed();
+    assert_eq!(llm.ledger().len(), 2, "replies, strangers and talk ask no model");
+    assert!(lines::replies(&world, stranger).is_empty());
+    assert_eq!(world.github.written(Thread, stranger).reactions, Vec::<String>::new());
 }
 
 /// Has this model draft in a world that is not running yet, and runs it.

@@ -63,7 +63,7 @@ enum Step {
     Fail(Fault),
 }
 
-type Function = Box<dyn FnMut(&Asked) -> Said + Send>;
+type Function = Box<dyn FnMut(&Asked) -> Result<Said, Fault> + Send>;
 
 #[derive(Default)]
 struct State {
@@ -104,7 +104,12 @@ impl FakeLlm {
     }
 
     /// What it answers once the script is over.
-    pub fn answers(&self, function: impl FnMut(&Asked) -> Said + Send + 'static) {
+    pub fn answers(&self, mut function: impl FnMut(&Asked) -> Said + Send + 'static) {
+        self.plays(move |asked| Ok(function(asked)));
+    }
+
+    /// What it answers, or how it fails, once the script is over.
+    pub fn plays(&self, function: impl FnMut(&Asked) -> Result<Said, Fault> + Send + 'static) {
         lock(&self.state).function = Some(Box::new(function));
     }
 
@@ -144,7 +149,10 @@ impl State {
             Some(Step::Say(said)) => said.answer(&asked),
             Some(Step::Fail(fault)) => failed(&fault, &asked),
             None => match &mut self.function {
-                Some(function) => function(&asked).answer(&asked),
+                Some(function) => match function(&asked) {
+                    Ok(said) => said.answer(&asked),
+                    Err(fault) => failed(&fault, &asked),
+                },
                 None => Said::text("I have nothing more to say.").answer(&asked),
             },
         }

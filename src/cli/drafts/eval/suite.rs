@@ -169,7 +169,7 @@ impl<'a> Suite<'a> {
         let told =
             |found: Vec<crate::resources::Diagnostic>| anyhow::anyhow!("{}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         let files: Vec<ResourceFile> = self.shared.iter().cloned().chain(own).collect();
-        let defaults = Defaults { kubernetes: self.known.kubernetes, baseline: true };
+        let defaults = Defaults::from(self.known.kubernetes);
         let set = ResourceSet::load(&files, Arc::clone(&self.catalogue), defaults).map_err(told)?;
         Ok(in_force(set.with_schemas(self.known.load()?)))
     }

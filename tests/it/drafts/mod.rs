@@ -1,5 +1,6 @@
 //! Drafts by a language model.
 
+mod eval;
 mod fixture;
 mod guard;
 mod limits;

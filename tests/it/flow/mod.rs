@@ -38,6 +38,7 @@ mod own;
 mod policies;
 mod reconciled;
 mod reload;
+mod replayed;
 mod reverted;
 mod revised;
 mod rivals;

@@ -241,13 +241,11 @@ impl<'a> Suite<'a> {
     }
 }
 
-/// The event a task is about.
-fn told(
-    rules: &Rules,
-    automation: &AutomationName,
-    document: &Document,
-    directory: &Path,
-) -> anyhow::Result<(Event, Option<Job>, Option<Map<String, Value>>)> {
+/// What happened: the event, and where an operator asked, the job and its parameters.
+type Told = (Event, Option<Job>, Option<Map<String, Value>>);
+
+/// What a task is about.
+fn told(rules: &Rules, automation: &AutomationName, document: &Document, directory: &Path) -> anyhow::Result<Told> {
     let at = Timestamp::from_unix_millis(AT);
     let id = EventId::from_parts(at, 0);
     match (&document.goal, &document.event) {

@@ -75,6 +75,7 @@ pub(super) struct JobFiled {
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes asking again harmless; 1 to 255 visible ASCII characters.", pattern = "^[!-~]{1,255}$")),
     responses((status = 201, description = "The job is filed.", body = JobFiled, headers(("Location" = String, description = "The job."))),
               (status = 200, description = "There is such a job already.", body = JobFiled, headers(("Location" = String, description = "The job."))),
+              (status = 404, description = "There is no such automation.", body = super::error::ErrorBody),
               (status = 422, description = "No automation takes it, or its parameters do not fit: `details.problems` has each.", body = super::error::ErrorBody)))]
 #[post("/jobs")]
 pub(super) async fn start_job(

@@ -8,6 +8,7 @@ mod chain;
 mod log;
 mod rehearsal;
 mod replay;
+mod report;
 mod revise;
 mod spend;
 mod stack;
@@ -16,14 +17,15 @@ pub(super) use chain::Answered;
 pub use log::{DraftLine, DraftLineKind};
 pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
 pub use replay::{DraftDifference, ReplayedDraft};
+pub use report::{DraftReport, draft_lines};
 pub(super) use spend::amount;
 
-use super::{InForce, Pipeline, StepError, outcome};
+use super::{ChosenModel, InForce, Pipeline, StepError, outcome};
 use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
 use crate::failpoint;
 use crate::plan::Answer;
 use crate::request::{Drafted, Request, State};
-use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Limit, Reservation, Settlement, Spend, Turn, lane};
+use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
 use crate::validate::Finding;
 use bench::Workbench;
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,11 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Answers of the model so far.
+    fn asked(&self) -> u32 {
+        u32::try_from(self.conversation.turns.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether people want something of it that nothing was drafted for yet.
     fn more_wishes(&self) -> bool {
         self.revision.map_or(0, |revision| revision + 1) < self.request.steering.revisions.len()
@@ -106,7 +113,7 @@ impl Pipeline {
         if let Some(reply) = step.conversation.unanswered().cloned() {
             return self.follow(step, reply).await;
         }
-        let asked = u32::try_from(step.conversation.turns.len()).unwrap_or(u32::MAX);
+        let asked = step.asked();
         let job = request.steering.job.as_deref();
         let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
         let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
@@ -119,42 +126,34 @@ impl Pipeline {
         let chosen = self.models.model(spec.model.as_ref())?;
         if *chosen.model.id() != step.model {
             // Another one is configured by now: it is not made to go on with what this one said.
-            let end =
-                ended(&step, DraftState::Cancelled, &Outcome { message: Some("another model was configured".to_owned()), ..self.nothing(&step) })?;
+            let message = Some("another model was configured".to_owned());
+            let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
             return Ok(outcome::drafted_anew(&step.request.id, end));
         }
-        let budget = Budget {
-            request: Limit { tokens: Some(spec.budget.tokens), micros: spec.budget.cost.map(spend::micros) },
-            automation_day: spec
-                .budget
-                .per_day
-                .as_ref()
-                .map_or(Limit::default(), |day| Limit { tokens: day.tokens, micros: day.cost.map(spend::micros) }),
-            day: chosen.per_day,
-        };
-        if budget.request.micros.or(budget.automation_day.micros).is_some() && chosen.price.is_none() {
-            let message = format!(
-                "the automation {} limits what its drafts cost, and nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE and LLM_OUTPUT_PRICE",
-                request.key.automation
-            );
-            return Err(StepError::Permanent(message));
-        }
+        let budget = spend::budget(&request.key.automation, &spec.budget, &chosen)?;
+        self.turn(step, &chosen, &budget).await
+    }
+
+    /// Asks the model once, within its budget, and does what follows from its reply.
+    async fn turn(self: &Arc<Self>, mut step: Step<'_>, chosen: &ChosenModel, budget: &Budget) -> Result<Settlement, StepError> {
         let exchange = step.conversation.exchange(chosen.max_tokens);
-        let worst = spend::most(&exchange, chosen.price);
-        let (of, number) = ((&request.id, step.draft.number), asked + 1);
-        let begun_at = self.clock.now();
-        let attempt = match self.store.reserve_turn(of, number, worst, &budget, begun_at).await? {
+        let reserved = spend::most(&exchange, chosen.price);
+        let of = (&step.request.id, step.draft.number);
+        let (number, begun_at) = (step.asked() + 1, self.clock.now());
+        let attempt = match self.store.reserve_turn(of, number, reserved, budget, begun_at).await? {
             Reservation::Made { attempt } => attempt,
-            Reservation::Exhausted { whose, used, limit } => return self.fails(&step, spend::exhausted(whose, used, limit, worst), Vec::new()).await,
+            Reservation::Exhausted { whose, used, limit } => {
+                return self.fails(&step, spend::exhausted(whose, used, limit, reserved), Vec::new()).await;
+            }
             Reservation::Over => return Ok(outcome::nothing()),
         };
         failpoint::hit("draft.reserved");
-        let mut turn = Turn { number, attempt, begun_at, reserved: worst, spent: None, reply: None, response: None, ended_at: None };
         let said = tokio::select! {
             said = chosen.model.answer(&exchange) => said,
-            () = self.until_over(request) => return Ok(outcome::nothing()),
+            () = self.until_over(step.request) => return Ok(outcome::nothing()),
         };
-        turn.ended_at = Some(self.clock.now());
+        let ended_at = Some(self.clock.now());
+        let mut turn = Turn { number, attempt, begun_at, reserved, spent: None, reply: None, response: None, ended_at };
         let reply = match said {
             Ok(reply) => reply,
             Err(error) => {
@@ -164,11 +163,10 @@ impl Pipeline {
                 return Err(error.into());
             }
         };
-        turn.spent = Some(spend::actual(&reply, &exchange, worst, chosen.price));
+        turn.spent = Some(spend::actual(&reply, &exchange, reserved, chosen.price));
         turn.reply = Some(kept(&reply)?);
         self.store.settle_turn(of, &turn).await?;
         failpoint::hit("draft.answered");
-        let mut step = step;
         step.turns.push(turn);
         step.conversation.turns.push((reply.clone(), None));
         self.follow(step, reply).await
@@ -305,49 +303,6 @@ impl Pipeline {
             }
         }
     }
-}
-
-/// A draft for people: where it stands, and what it came to so far.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DraftReport {
-    /// As it is kept.
-    pub draft: Draft,
-    /// Who is asked.
-    pub model: ModelId,
-    /// Calls of the model so far, those that were cut off among them.
-    pub turns: usize,
-    /// What they cost.
-    pub spent: Spend,
-    /// Where its answer comes from, once it is over.
-    pub drafted: Option<Drafted>,
-    /// Why there is no answer, once it is over without one.
-    pub message: Option<String>,
-    /// What was wrong with the last answer.
-    pub findings: Vec<Finding>,
-}
-
-impl DraftReport {
-    /// Reads what was kept.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn of(draft: Draft, turns: &[Turn]) -> Result<Self, StepError> {
-        let Begun { model, .. } = read(&draft.brief)?;
-        let outcome: Option<Outcome> = draft.outcome.as_ref().map(read).transpose()?;
-        let (drafted, message, findings) = match outcome {
-            Some(outcome) => (Some(outcome.drafted), outcome.message, outcome.findings),
-            None => (None, None, Vec::new()),
-        };
-        Ok(Self { model, turns: turns.len(), spent: spend::sum(turns), drafted, message, findings, draft })
-    }
-}
-
-/// Everything that was said in a draft, in order.
-///
-/// # Errors
-/// When what was kept cannot be read.
-pub fn draft_lines(draft: &Draft, turns: &[Turn]) -> Result<Vec<DraftLine>, StepError> {
-    log::lines(draft, turns)
 }
 
 /// The conversation as it was kept: of each turn the attempt that was answered.

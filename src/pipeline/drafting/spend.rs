@@ -1,9 +1,11 @@
 //! What calls of a model cost: at the most before they are made, and as far as it can be believed afterwards.
 
-use crate::automation::PriceSpec;
+use super::super::{ChosenModel, StepError};
+use crate::automation::{BudgetSpec, PriceSpec};
 use crate::draft::{Exchange, Reply, Usage};
 use crate::request::Drafted;
-use crate::store::{Limit, Purse, Spend, Turn};
+use crate::store::{Budget, Limit, Purse, Spend, Turn};
+use crate::types::AutomationName;
 
 /// A provider that says less was used than this part of the most is not believed: no token stands for so much text.
 const LEAST_PART: u64 = 64;
@@ -12,6 +14,22 @@ const LEAST_PART: u64 = 64;
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are bounded, and none is below 0")]
 pub(super) fn micros(amount: f64) -> u64 {
     (amount * 1_000_000.0).ceil() as u64
+}
+
+/// What an automation's drafts are held against with this model.
+///
+/// # Errors
+/// When it limits what they cost, and nobody says what the model costs.
+pub(super) fn budget(automation: &AutomationName, spec: &BudgetSpec, chosen: &ChosenModel) -> Result<Budget, StepError> {
+    let day = spec.per_day.as_ref().map_or(Limit::default(), |day| Limit { tokens: day.tokens, micros: day.cost.map(micros) });
+    let request = Limit { tokens: Some(spec.tokens), micros: spec.cost.map(micros) };
+    if request.micros.or(day.micros).is_some() && chosen.price.is_none() {
+        return Err(StepError::Permanent(format!(
+            "the automation {automation} limits what its drafts cost, and nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE \
+             and LLM_OUTPUT_PRICE"
+        )));
+    }
+    Ok(Budget { request, automation_day: day, day: chosen.per_day })
 }
 
 /// The most a call can cost.

@@ -87,9 +87,9 @@ fn dies_replanning_at(point: &str) {
 #[test]
 fn a_crash_between_any_two_stages_leaves_one_of_everything() {
     // Between every two stages, and where a request is settled for the second and the third time.
-    // What is heard, told and taken back after a proposal has stories of its own.
+    // What is drafted before a proposal, and heard, told and taken back after it, has stories of its own.
     let elsewhere = |point: &&str| {
-        ["clock.", "command.", "confirm.", "observe.", "propose.window", "retract.", "revert.", "tell."]
+        ["clock.", "command.", "confirm.", "draft.", "observe.", "propose.window", "retract.", "revert.", "tell."]
             .iter()
             .any(|prefix| point.starts_with(prefix))
     };

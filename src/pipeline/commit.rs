@@ -5,7 +5,7 @@ use super::drafting::Answered;
 use super::planning::{self, Made, Stop, Wanted};
 use super::plans::wanted;
 use super::{InForce, Pipeline, StepError};
-use crate::git::{CommitMeta, GitError, Identity, Mirror, Signing};
+use crate::git::{CommitMeta, GitError, Identity, Mirror, Signing, Snapshot};
 use crate::inventory::{AuthorSpec, Repository, Target};
 use crate::plan::{Inputs, PullText};
 use crate::request::{Drafted, Request};
@@ -21,6 +21,17 @@ pub(super) fn committer(repository: &Repository) -> Result<Identity, StepError> 
 
 fn identity(spec: &AuthorSpec) -> Result<Identity, StepError> {
     Identity::new(&spec.name, &spec.email).map_err(|error| StepError::Permanent(error.to_string()))
+}
+
+/// The tree of a commit of a base branch, fetched where the mirror does not hold it any more.
+pub(super) fn snapshot_of(mirror: &Arc<Mirror>, commit: &CommitSha) -> Result<Snapshot, GitError> {
+    match mirror.snapshot(commit) {
+        Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {
+            mirror.fetch()?;
+            mirror.snapshot(commit)
+        }
+        found => found,
+    }
 }
 
 /// What is planned, as far as the commit tells it.
@@ -110,13 +121,7 @@ impl Pipeline {
             return Ok(false);
         }
         let mirror = self.mirror(&target.repository)?;
-        let snapshot = match mirror.snapshot(base) {
-            Err(GitError::NoCommit { .. } | GitError::Corrupt { .. }) => {
-                mirror.fetch()?;
-                mirror.snapshot(base)?
-            }
-            found => found?,
-        };
+        let snapshot = snapshot_of(&mirror, base)?;
         let made = planning::make(rules, wanted, &parameters, &target, &snapshot)?;
         let (again, _) = self.commit_each_on(rules, wanted, &target, (&mirror, base), (&made, &request.id, &parameters))?;
         if again != *commit {

@@ -1,5 +1,6 @@
 //! Where a model's calls are answered: tools that read the base a draft was begun on, and the gate its answers are held against.
 
+use super::super::commit::snapshot_of;
 use super::super::planning;
 use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
@@ -111,7 +112,7 @@ impl Workbench {
         let (pipeline, rules, request, draft) = (Arc::clone(pipeline), Arc::clone(rules), request.clone(), draft.clone());
         blocking(move || {
             let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
-            let base = pipeline.mirror(&target.repository)?.snapshot(&draft.base)?;
+            let base = snapshot_of(&pipeline.mirror(&target.repository)?, &draft.base)?;
             let before = before.map(|known| known.draft.answers).unwrap_or_default();
             Self::on(rules, request, target, Arc::new(base), &draft.salt, before)
         })

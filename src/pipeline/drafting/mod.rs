@@ -23,6 +23,7 @@ pub(super) use spend::amount;
 use super::{ChosenModel, InForce, Pipeline, StepError, outcome};
 use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
 use crate::failpoint;
+use crate::git::GitError;
 use crate::plan::Answer;
 use crate::request::{Drafted, Request, State};
 use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
@@ -191,7 +192,15 @@ impl Pipeline {
     /// What follows from a reply.
     async fn follow(self: &Arc<Self>, step: Step<'_>, reply: Reply) -> Result<Settlement, StepError> {
         let before = chain::up_to(&self.store.drafts(&step.request.id).await?, step.goes_on_from)?;
-        let bench = Workbench::open(self, &step.rules, step.request, &step.draft, before).await?;
+        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before).await {
+            // Its branch was rewritten: what the model looks at is there no more.
+            Err(StepError::Git(GitError::NoCommit { .. })) => {
+                let message = Some("the commit it looked at is gone".to_owned());
+                let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+                return Ok(outcome::drafted_anew(&step.request.id, end));
+            }
+            opened => opened?,
+        };
         let next = step.conversation.follow(&reply, &bench).await?;
         match next {
             Next::GoesOn(response) => {

@@ -1,6 +1,7 @@
 //! A kept draft decided once more, without a network: the model's replies are those that were kept, and everything that followed from them
 //! is worked out again under the resources in force, on the commit the draft was begun on.
 
+use super::super::commit::snapshot_of;
 use super::super::operations::OperationError;
 use super::super::planning;
 use super::super::plans::wanted;
@@ -131,7 +132,7 @@ impl Pipeline {
         let heeded = begin::heeded(&earlier)?;
         let now = blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&of)).map_err(begin::failed)?;
-            let base = this.mirror(&target.repository)?.snapshot(&begun.base)?;
+            let base = snapshot_of(&this.mirror(&target.repository)?, &begun.base)?;
             let guard = recipe_of(&rules, &of)?.guard().ok_or_else(|| bench::gone(&of))?;
             let so_far = bench::applied(guard, &before, &target, &base)?;
             let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;

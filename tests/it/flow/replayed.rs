@@ -6,7 +6,6 @@ use crate::support::server::{TestServer, eventually};
 use serde_json::{Value, json};
 
 /// The tree without a file, which git knows without being given it.
-const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
 fn replay(server: &TestServer, id: &str, code: i32) -> Value {
     let ran = server.cli(&["drafts", "replay", id, "--output", "json"]);
@@ -66,7 +65,8 @@ fn what_the_model_would_be_told_otherwise_is_told_and_a_commit_that_is_gone_is_s
     assert!(replayed["begins"].to_string().contains("Be careful."), "{replayed:#}");
 
     server.terminate();
-    let anew = server.upstream.git(&["commit-tree", EMPTY_TREE, "-m", "anew"]);
+    let tree = server.upstream.git(&["hash-object", "-t", "tree", "-w", "/dev/null"]);
+    let anew = server.upstream.git(&["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit-tree", tree.trim(), "-m", "anew"]);
     server.upstream.git(&["update-ref", "refs/heads/main", anew.trim()]);
     std::fs::remove_dir_all(server.data().join("mirrors")).expect("removed");
     server.run();

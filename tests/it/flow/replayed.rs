@@ -5,8 +5,6 @@ use crate::support::fake_llm::{FakeLlm, Said};
 use crate::support::server::{TestServer, eventually};
 use serde_json::{Value, json};
 
-/// The tree without a file, which git knows without being given it.
-
 fn replay(server: &TestServer, id: &str, code: i32) -> Value {
     let ran = server.cli(&["drafts", "replay", id, "--output", "json"]);
     assert_eq!(ran.status.code(), Some(code), "{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));

@@ -30,6 +30,12 @@ impl Guard {
         let mut errors = Vec::new();
         let reach = Reach::compile(&spec.write, &spec.read, &spec.runbooks, &mut errors);
         let limits = Limits::compile(&spec.allow, &spec.images, &mut errors);
+        for (number, example) in spec.examples.iter().enumerate() {
+            if let Err(error) = Answer::parse(&example.answer) {
+                let message = format!("not an answer that a model may give: {error}");
+                errors.push(SpecError::new(format!("/draft/examples/{number}/answer"), message).hint("docs/drafts.md, Answers"));
+            }
+        }
         let formats = if spec.formats.is_empty() { AnswerFormat::ALL.to_vec() } else { spec.formats.clone() };
         if errors.is_empty() { Ok(Self { reach, limits, formats }) } else { Err(errors) }
     }

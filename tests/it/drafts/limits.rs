@@ -28,6 +28,14 @@ fn what_is_wrong_with_the_limits_is_said_at_load_with_its_place() {
             json!([{"kinds": ["Deployment", "Deployment.", "apps/Deployment", "**"], "fields": ["spec.replicas", "spec..x", "a[0]", "a[", "[*].b", ""]}]),
             ["kinds/1", "kinds/2", "kinds/3", "fields/1", "fields/2", "fields/3", "fields/5"].map(|at| format!("/draft/allow/0/{at}")).to_vec(),
         ),
+        (
+            "examples",
+            json!([
+                {"task": "x", "answer": {"operations": [{"remove": {"file": "a.yaml"}}], "explanation": "x"}},
+                {"task": "x", "answer": {"operations": [{"delete": {"file": "a.yaml"}}], "explanation": "x"}}
+            ]),
+            vec!["/draft/examples/1/answer".to_owned()],
+        ),
         ("allow", json!([{"kinds": [], "add": true}, {"kinds": ["Job"]}]), vec!["/draft/allow/0/kinds".to_owned(), "/draft/allow/1".to_owned()]),
     ] {
         let mut draft = draft();

@@ -21,7 +21,7 @@ pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
 pub use provider::{KeySource, ModelSettings, provider};
-pub use redact::{Redactor, TextKind, holds_placeholder};
+pub use redact::{Redactor, TextKind};
 pub use runbooks::{Passage, Passages, Question, RunbookError, Runbooks};
 pub use tools::Tools;
 pub use words::plain;

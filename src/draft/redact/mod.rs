@@ -25,8 +25,6 @@ const BEGIN: &str = "⟦withheld:";
 const END: char = '⟧';
 
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| pattern("⟦withheld:[0-9a-f]{12}⟧"));
-/// A model that copies one may lose its brackets on the way.
-static HELD: LazyLock<Regex> = LazyLock::new(|| pattern(r"⟦\s*withheld|(?i)withheld\s*:\s*[0-9a-f]{12}"));
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,11 +122,6 @@ impl Redactor {
         let digest = hex::encode(mac.finalize().into_bytes());
         format!("{BEGIN}{}{END}", &digest[..12])
     }
-}
-
-/// Whether a text holds a placeholder, or what is left of one that was copied by hand. No answer of a model may.
-pub fn holds_placeholder(text: &str) -> bool {
-    HELD.is_match(text)
 }
 
 /// A pattern of this module's own.

@@ -1,6 +1,7 @@
 //! Values that must not leave are planted in every form there is, and none survives; manifests without secrets come through byte for byte.
 
 use super::*;
+use crate::plan::holds_placeholder;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;

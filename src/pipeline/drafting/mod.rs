@@ -21,12 +21,14 @@ pub use report::{DraftReport, draft_lines};
 pub(super) use spend::amount;
 
 use super::{ChosenModel, InForce, Pipeline, StepError, outcome};
+use crate::automation::DraftSpec;
 use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
 use crate::failpoint;
 use crate::git::GitError;
 use crate::plan::Answer;
-use crate::request::{Drafted, Request, State};
+use crate::request::{Drafted, Job, Request, State};
 use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
+use crate::types::SpecDuration;
 use crate::validate::Finding;
 use bench::Workbench;
 use serde::{Deserialize, Serialize};
@@ -116,8 +118,7 @@ impl Pipeline {
         }
         let asked = step.asked();
         let job = request.steering.job.as_deref();
-        let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
-        let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
+        let (most_turns, timeout) = bounds(&spec, job);
         if asked >= most_turns {
             return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new()).await;
         }
@@ -312,6 +313,13 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// How many answers a draft may have and how long it may take: of the automation's limits and the job's the narrower.
+fn bounds(spec: &DraftSpec, job: Option<&Job>) -> (u32, SpecDuration) {
+    let turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
+    let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
+    (turns, timeout)
 }
 
 /// The conversation as it was kept: of each turn the attempt that was answered.

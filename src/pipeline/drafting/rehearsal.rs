@@ -6,7 +6,7 @@ use super::super::plans::wanted;
 use super::super::{ChosenModel, InForce, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{Workbench, spec_of};
-use super::spend;
+use super::{bounds, spend};
 use crate::automation::DraftSpec;
 use crate::draft::{Bench, Conversation, Exchange, Next, Reply, Verdict, plain};
 use crate::event::Event;
@@ -96,9 +96,7 @@ impl Rehearsal {
         let (bench, mut conversation) = self.open().await?;
         let request = self.request();
         let spec = spec_of(&self.rules, &request)?;
-        let job = self.job.as_ref();
-        let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
-        let timeout = job.and_then(|job| job.timeout).map_or(spec.timeout, |timeout| timeout.min(spec.timeout));
+        let (most_turns, timeout) = bounds(spec, self.job.as_ref());
         let (begun, mut spent) = (Instant::now(), Spend::default());
         loop {
             let asked = u32::try_from(conversation.turns.len()).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@ use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{self, Workbench, recipe_of, spec_of};
-use super::{Begun, Outcome, chain, conversation, outcome_of, read};
+use super::{Begun, Outcome, bounds, chain, conversation, outcome_of, read};
 use crate::draft::{Brief, Conversation, Next, Refused, Response, digest, plain};
 use crate::git::GitError;
 use crate::plan::{Answer, Changed};
@@ -73,8 +73,7 @@ impl Pipeline {
         let kept = conversation(brief, &turns)?;
         let rules = self.rules.current();
         let spec = spec_of(&rules, &request).map_err(refused)?;
-        let job = request.steering.job.as_deref();
-        let most_turns = job.and_then(|job| job.max_turns).map_or(spec.max_turns, |turns| turns.min(spec.max_turns));
+        let (most_turns, _) = bounds(spec, request.steering.job.as_deref());
         let begins = self.begins_otherwise(&rules, &request, (&draft, &drafts), &kept.brief).await?;
         let outcome = draft.outcome.as_ref().map(|_| outcome_of(&draft)).transpose()?;
         let mut difference = None;

@@ -15,7 +15,7 @@ const MAX_TEXTS: usize = 2;
 static INVISIBLE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}--[\n\t]]").ok());
 /// A placeholder as the redactor writes it, or as somebody might copy it.
-static PLACEHOLDER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)⟦withheld|withheld[:：][0-9a-f]{8}").ok());
+static PLACEHOLDER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)⟦\s*withheld|withheld\s*[:：]\s*[0-9a-f]{8}").ok());
 
 /// Whether a text holds a character that nobody sees.
 pub(super) fn is_hidden(text: &str) -> bool {
@@ -36,7 +36,7 @@ pub(super) fn is_hidden(text: &str) -> bool {
 }
 
 /// Whether a text holds a placeholder, also one that was broken up by space or by what nobody sees.
-pub(super) fn holds_placeholder(text: &str) -> bool {
+pub fn holds_placeholder(text: &str) -> bool {
     let is_in = |text: &str| PLACEHOLDER.as_ref().is_none_or(|placeholder| placeholder.is_match(text));
     if is_in(text) {
         return true;

@@ -22,4 +22,5 @@ mod violation;
 
 pub use answer::{Answer, AnswerError, Operation};
 pub use guard::Guard;
+pub use hidden::holds_placeholder;
 pub use violation::Violation;

@@ -232,20 +232,17 @@ impl Copilot {
         let Some(known) = rules.set.automations.get(&automation) else {
             return Err(StepError::Bug(format!("the automation {automation} that was offered is not there")).into());
         };
-        let given = match talk.fill(&sentence, known, &clusters(&rules), |given| complete(&rules, known, given, by, pipeline)).await? {
-            Ok(filled) => filled,
+        let judge = |given: &Value| complete(&rules, known, given, by, pipeline);
+        let FilledIn { given, parameters } = match talk.fill(&sentence, known, &clusters(&rules), judge).await? {
+            Ok(filled_in) => filled_in,
             Err(reason) => return Ok(Copiloted::Declined { reason, asked: talk.asked() }),
         };
-        let FilledIn { given, parameters } = given;
         let now = pipeline.clock.now();
         let suggested = Suggested {
             id: SuggestionId::from_parts(now, pipeline.clock.random()),
             description: known.spec.description.clone().unwrap_or_default(),
             preview: self.shown(&rules, &automation, &parameters, by).await?,
-            parameters: parameters
-                .into_iter()
-                .map(|(name, value)| Filled { origin: Origin::of(&value, given.get(&name), &sentence), name, value })
-                .collect(),
+            parameters: known.parameters().names().filter_map(|name| filled(name, &parameters, &given, &sentence)).collect(),
             asked: talk.asked(),
             expires_at: now.plus(LIVES),
             sentence,
@@ -279,6 +276,12 @@ impl Copilot {
         })
         .await
     }
+}
+
+/// A parameter with where its value comes from; none where it has no value.
+fn filled(name: &str, parameters: &Map<String, Value>, given: &Map<String, Value>, sentence: &str) -> Option<Filled> {
+    let value = parameters.get(name)?.clone();
+    Some(Filled { origin: Origin::of(&value, given.get(name), sentence), name: name.to_owned(), value })
 }
 
 /// Parameters as a model gave them, and completed.

@@ -70,7 +70,7 @@ pub(in crate::pipeline) fn exhausted(whose: Purse, used: Spend, limit: Limit, wo
     let whose = match whose {
         Purse::Request => "the request's budget",
         Purse::AutomationDay => "the automation's budget for today",
-        Purse::Day => "the budget for all drafts of today",
+        Purse::Day => "the budget for language models of today",
     };
     let over_tokens = limit.tokens.is_some_and(|limit| used.tokens.saturating_add(worst.tokens) > limit);
     match (over_tokens, limit.tokens, limit.micros) {

@@ -15,13 +15,13 @@ async fn a_sentence_reaches_the_operations_and_is_told_as_a_suggestion() {
     assert_eq!((&told["status"], &told["reason"]), (&json!("suggested"), &json!(null)));
     assert_eq!(told["suggestion"]["id"], json!(suggestion_id()));
     assert_eq!(told["suggestion"]["parameters"], json!([{ "name": "team", "value": "payments", "from": "said" }]));
-    assert_eq!(told["suggestion"]["expires_at"], "2026-01-01T00:00:00Z");
+    assert_eq!(told["suggestion"]["expires_at"], "2026-01-01T00:00:00.000Z");
     assert_eq!(told["model"], json!({ "provider": "local", "name": "qwen3", "reported": null, "calls": 2, "tokens": 1234, "cost": 0.005 }));
     let declined = world.post("/api/v1/copilot", &json!({ "sentence": "nothing" })).await.json();
     assert_eq!((&declined["status"], &declined["reason"]), (&json!("declined"), &json!("no automation does that")));
     assert_eq!(declined["suggestion"], json!(null));
     let done = world.operations.done.lock().expect("a lock").clone();
-    assert_eq!(done, ["copilot Some(\"namespace-request\"): a namespace for payments by operator", "copilot None: nothing by operator"]);
+    assert_eq!(done, ["copilot Some(\"namespace-request\"): a namespace for payments by an operator", "copilot None: nothing by an operator"]);
 }
 
 #[actix_web::test]
@@ -53,14 +53,14 @@ async fn a_suggestion_is_shown_and_confirmed_by_its_id() {
     let confirmed = world.post(&format!("/api/v1/copilot/{id}/confirm"), &json!(null)).await;
     assert_eq!((confirmed.status, &confirmed.json()["status"]), (StatusCode::CREATED, &json!("opened")));
     assert_eq!(confirmed.header("location"), Some(format!("/api/v1/requests/{}", request_id(1)).as_str()));
-    assert_eq!(*world.operations.done.lock().expect("a lock"), [format!("suggestion {id}"), format!("confirm {id} by operator")]);
-    assert_eq!(world.get("/api/v1/copilot/req_01kajz0000000000000000000a").await.status, StatusCode::BAD_REQUEST, "an id of something else");
+    assert_eq!(*world.operations.done.lock().expect("a lock"), [format!("suggestion {id}"), format!("confirm {id} by an operator")]);
+    assert_eq!(world.get("/api/v1/copilot/req_01kajz0000000000000000000a").await.status, StatusCode::NOT_FOUND, "an id of something else");
 }
 
 #[actix_web::test]
 async fn a_budget_that_is_used_up_says_when_the_next_day_begins() {
     let world = World::new();
-    let busy = OperationError::Busy { message: "the budget for all drafts of today".to_owned(), retry_after: Duration::from_secs(3_600) };
+    let busy = OperationError::Busy { message: "the budget for language models of today".to_owned(), retry_after: Duration::from_secs(3_600) };
     *world.operations.failure.lock().expect("a lock") = Some(busy);
     let answer = world.post("/api/v1/copilot", &json!({ "sentence": "x" })).await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("3600")));

@@ -252,7 +252,7 @@ fn the_days_budget_holds_the_copilot_too_and_a_call_that_broke_off_counts() {
     };
     assert_eq!(exhausted.status, 503, "{}", exhausted.text());
     let message = exhausted.json()["error"]["message"].as_str().expect("a message").to_owned();
-    assert!(message.starts_with("the budget for all drafts of today does not allow another turn"), "{message}");
+    assert!(message.starts_with("the budget for language models of today does not allow another turn"), "{message}");
     let wait: u64 = exhausted.headers["retry-after"].parse().expect("seconds");
     assert!((1..=86_400).contains(&wait), "{wait}");
     let asked = llm.ledger().len();

@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(150);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A language model picks one of the automations whose spec says `copilot: true` and fills its parameters. Nothing is filed before you\nagree, and what comes of it is a pull request like any other.\n\nExamples:\n  kubeops copilot 'a namespace for payments on prod-eu with 8 CPUs and 16Gi'\n  kubeops copilot --automation scale-workload 'the shop front end needs four replicas'\n  kubeops copilot --confirm sug_01k..."
+    after_help = "A language model picks one of the automations whose spec says `copilot: true` and fills its parameters. Nothing is filed before you agree, and what comes of it is a pull request like any other.\n\nExamples:\n  kubeops copilot 'a namespace for payments on prod-eu with 8 CPUs and 16Gi'\n  kubeops copilot --automation scale-workload 'the shop front end needs four replicas'\n  kubeops copilot --confirm sug_01k..."
 )]
 pub struct Arguments {
     #[command(flatten)]

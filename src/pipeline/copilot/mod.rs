@@ -16,7 +16,7 @@ use crate::draft::{ModelError, Offer, Redactor};
 use crate::plan::holds_placeholder;
 use crate::request::Job;
 use crate::store::{StoreError, Suggestion};
-use crate::types::{AutomationName, SuggestionId, Timestamp, nearest};
+use crate::types::{AutomationName, EventId, SuggestionId, Timestamp, nearest};
 use crate::validate::Finding;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -238,34 +238,35 @@ impl Copilot {
             Err(reason) => return Ok(Copiloted::Declined { reason, asked: talk.asked() }),
         };
         let now = pipeline.clock.now();
-        let suggested = Suggested {
+        let mut suggested = Suggested {
             id: SuggestionId::from_parts(now, pipeline.clock.random()),
             description: known.spec.description.clone().unwrap_or_default(),
-            preview: self.shown(&rules, &automation, &parameters, by).await?,
             parameters: known.parameters().names().filter_map(|name| filled(name, &parameters, &given, &sentence)).collect(),
+            preview: Shown::default(),
             asked: talk.asked(),
             expires_at: now.plus(LIVES),
             sentence,
             automation,
         };
+        suggested.preview = self.shown(&rules, self.wish(suggested.clone(), by), parameters).await?;
         let content = serde_json::to_value(&suggested).map_err(|error| StepError::Bug(format!("a suggestion cannot be kept: {error}")))?;
         pipeline.store.keep_suggestion(&Suggestion { id: suggested.id.clone(), by: by.to_owned(), made_at: now, content }).await?;
         Ok(Copiloted::Suggested(Box::new(suggested)))
     }
 
-    /// What the automation would do with these parameters on the base as it is now.
-    async fn shown(&self, rules: &Arc<InForce>, automation: &AutomationName, parameters: &Map<String, Value>, by: &str) -> Result<Shown, StepError> {
+    /// What the wish would come to on the base as it is now.
+    async fn shown(&self, rules: &Arc<InForce>, wish: Wish, parameters: Map<String, Value>) -> Result<Shown, StepError> {
         let (pipeline, rules) = (Arc::clone(&self.pipeline), Arc::clone(rules));
-        let (automation, parameters, by) = (automation.clone(), parameters.clone(), by.to_owned());
         blocking(move || {
-            let event = asked_by(&automation, &parameters, &by, pipeline.clock.as_ref());
-            let wanted = Wanted { automation: &automation, event: &event, given: Some(&parameters), reverts: None, set: None, draft: None };
+            let automation = &wish.automation;
+            let event = wish.event(EventId::from_parts(pipeline.clock.now(), pipeline.clock.random()), &parameters, pipeline.clock.now());
+            let wanted = Wanted { automation, event: &event, given: Some(&parameters), reverts: None, set: None, draft: None };
             let target = match planning::resolve(&rules, wanted) {
                 Ok((_, target)) => target,
                 Err(Stop::Refused { message, findings }) => return Ok(Shown { refused: Some(message), findings, ..Shown::default() }),
                 Err(Stop::Failed(error)) => return Err(error),
             };
-            if rules.set.rules.get(&automation).is_some_and(|rule| rule.recipe.guard().is_some()) {
+            if rules.set.rules.get(automation).is_some_and(|rule| rule.recipe.guard().is_some()) {
                 let note = "a language model drafts the change once it is filed: what it comes to is known then".to_owned();
                 let target = Some(format!("{}:{}", target.repository.name, target.path));
                 return Ok(Shown { target, note: Some(note), ..Shown::default() });

@@ -96,6 +96,7 @@ fn a_sentence_becomes_a_suggestion_and_once_it_is_confirmed_a_pull_request() {
     let branch = request["branch"].as_str().expect("a branch");
     assert!(server.upstream.show("clusters/prod-eu/namespaces/payments.yaml", branch).contains("name: payments"));
     let pull = server.at().get(&format!("/pulls/gitops/{}", request["pull"]["number"]));
+    assert_eq!((&pull["title"], &request["summary"]), (&suggestion["title"], &suggestion["summary"]), "what was shown is what comes");
     let body = pull["body"].as_str().expect("a body");
     assert!(
         body.contains(

@@ -1,4 +1,4 @@
-//! Language models: a trait of our own over the providers, what is said to a model and how it answers.
+//! Language models: a trait of our own over the providers, what is said to a model and how it answers, and the tools it may use.
 //! It decides nothing about a change: `plan::drafted` and `validate` do. No error and no log line above debug holds what was said.
 
 mod brief;
@@ -7,6 +7,7 @@ mod conversation;
 mod error;
 mod exchange;
 mod http;
+mod mcp;
 mod measure;
 mod provider;
 mod redact;
@@ -15,11 +16,12 @@ mod tools;
 mod wire;
 mod words;
 
-pub use brief::{Beginning, brief};
+pub use brief::{Beginning, brief, fenced};
 pub use cassette::{Recording, Replaying, Scrub};
 pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
+pub use mcp::{Given, McpServer, McpSession, OfferedTool, SecretSource, ToolError, fit};
 pub use provider::{KeySource, ModelSettings, provider};
 pub use redact::{Redactor, TextKind};
 pub use runbooks::{Passage, Passages, Question, RunbookError, Runbooks};

@@ -17,8 +17,8 @@ mod tool_servers;
 mod vital;
 
 pub use models::ConfiguredModels;
-pub use tool_servers::ConfiguredToolServers;
 pub use reload::{Places, Reloader};
+pub use tool_servers::ConfiguredToolServers;
 
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};

@@ -108,7 +108,11 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
     }
     if !beginning.without.is_empty() {
         let names: Vec<&str> = beginning.without.iter().map(McpServerName::as_str).collect();
-        let _ = writeln!(task, "The tools of {} cannot be had now. If too little can be known without them, call no_change and say so.\n", names.join(", "));
+        let _ = writeln!(
+            task,
+            "The tools of {} cannot be had now. If too little can be known without them, call no_change and say so.\n",
+            names.join(", ")
+        );
     }
     for (number, example) in spec.examples.iter().enumerate() {
         let _ = writeln!(task, "Example {}. Asked for: {}\nA good answer: {}\n", number + 1, example.task.trim(), example.answer);

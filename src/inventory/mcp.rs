@@ -211,7 +211,9 @@ impl McpHttpSpec {
         for (name, value) in &self.headers {
             let value = if let McpValueSpec::Value(value) = value { value.as_str() } else { "" };
             if let Some(message) = address::wrong_header(name, value, HEADERS_NOT_SAID) {
-                errors.push(SpecError::new(format!("/http/headers/{}", escaped(name)), message).hint("the server's token is `token: <name of a secret>`"));
+                errors.push(
+                    SpecError::new(format!("/http/headers/{}", escaped(name)), message).hint("the server's token is `token: <name of a secret>`"),
+                );
             }
         }
         errors
@@ -306,7 +308,9 @@ mod tests {
     #[test]
     fn a_program_has_a_path_of_its_own_and_plain_variables() {
         let stdio = |stdio: Value| wrong(json!({ "stdio": stdio, "tools": [{ "name": "query" }] }));
-        assert!(stdio(json!({ "command": "/bin/x", "args": ["-v"], "env": { "URL": { "value": "http://x" }, "TOKEN": { "secret": "T" } } })).is_empty());
+        assert!(
+            stdio(json!({ "command": "/bin/x", "args": ["-v"], "env": { "URL": { "value": "http://x" }, "TOKEN": { "secret": "T" } } })).is_empty()
+        );
         assert_eq!(stdio(json!({ "command": "npx" })), ["/stdio/command"]);
         assert_eq!(stdio(json!({ "command": "/bin/x", "env": { "A=B": { "value": "" } } })), ["/stdio/env/A=B"]);
         assert_eq!(stdio(json!({ "command": "/bin/x", "args": ["a\0b"] })), ["/stdio/args"]);

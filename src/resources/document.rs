@@ -32,8 +32,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] =
-        [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Calendar, Kind::McpServer, Kind::Automation];
+    pub const ALL: [Kind; 7] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Calendar, Kind::McpServer, Kind::Automation];
 
     /// The word written under `kind:`.
     pub fn as_str(self) -> &'static str {

@@ -6,7 +6,9 @@ use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
 use crate::inventory::{BLACKOUT_DAY, CalendarSpec, ChannelSpec, ClusterSpec, McpServerSpec, RepositorySpec, TIME_OF_DAY};
 use crate::manifest::Document;
-use crate::types::{AutomationName, CalendarName, ChannelName, ClusterName, DURATION, McpServerName, RepositoryName, SECRET_NAME, SourceName, nearest};
+use crate::types::{
+    AutomationName, CalendarName, ChannelName, ClusterName, DURATION, McpServerName, RepositoryName, SECRET_NAME, SourceName, nearest,
+};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};

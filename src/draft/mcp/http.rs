@@ -1,8 +1,8 @@
 //! Streamable HTTP (MCP 2025-11-25, transports), as far as it is wanted here: a message is sent, and the answer to it is read, along no
 //! redirect, bounded in time and bytes. What a server would say besides is not listened to, and a stream that broke off is not resumed.
 
-use super::ToolError;
 use super::super::http::{brief, why};
+use super::ToolError;
 use crate::inventory::{McpHttpSpec, McpServer, McpValueSpec};
 use crate::types::{McpServerName, SecretName, is_loopback};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -64,8 +64,8 @@ pub(super) fn headers(server: &McpServerName, http: &McpHttpSpec, secrets: &Secr
     let secret = |name: &SecretName, before: &str| {
         let secret = secrets(name).map_err(setup)?;
         let value = SecretString::from(format!("{before}{}", secret.expose_secret()));
-        let mut value = HeaderValue::from_str(value.expose_secret())
-            .map_err(|_| setup(format!("the secret {name} holds characters that no header may hold")))?;
+        let mut value =
+            HeaderValue::from_str(value.expose_secret()).map_err(|_| setup(format!("the secret {name} holds characters that no header may hold")))?;
         value.set_sensitive(true);
         Ok::<_, ToolError>(value)
     };
@@ -73,7 +73,9 @@ pub(super) fn headers(server: &McpServerName, http: &McpHttpSpec, secrets: &Secr
     for (name, value) in &http.headers {
         let header: HeaderName = name.parse().map_err(|_| setup(format!("{name:?} is no name of a header")))?;
         let value = match value {
-            McpValueSpec::Value(value) => HeaderValue::from_str(value).map_err(|_| setup(format!("the header {name} has no value that can be sent")))?,
+            McpValueSpec::Value(value) => {
+                HeaderValue::from_str(value).map_err(|_| setup(format!("the header {name} has no value that can be sent")))?
+            }
             McpValueSpec::Secret(name) => secret(name, "")?,
         };
         headers.insert(header, value);

@@ -50,7 +50,8 @@ fn a_tool_that_is_not_there_does_not_only_read_or_has_no_plain_schema_is_refused
 #[test]
 fn a_description_is_freed_of_secrets_and_cut_and_doing_so_again_changes_nothing() {
     let mut redactor = Redactor::new("salt", Vec::new(), &[SecretString::from("hunter2-of-old")]);
-    let schema = json!({ "type": "object", "properties": { "hunter2-of-old": { "description": "not hunter2-of-old", "default": ["hunter2-of-old", 1] } } });
+    let schema =
+        json!({ "type": "object", "properties": { "hunter2-of-old": { "description": "not hunter2-of-old", "default": ["hunter2-of-old", 1] } } });
     let tool = Tool { name: "a__b".to_owned(), description: format!("hunter2-of-old {}", "word ".repeat(2_000)), parameters: schema };
     let shown = redactor.redact_tool(&tool);
     let text = format!("{}{}", shown.description, shown.parameters);

@@ -32,14 +32,7 @@ impl Pipeline {
     }
 
     /// The same where one may block.
-    fn begin_here(
-        &self,
-        rules: &Arc<InForce>,
-        request: &Request,
-        number: u32,
-        known: &[Draft],
-        offered: &Offered,
-    ) -> Result<Draft, StepError> {
+    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32, known: &[Draft], offered: &Offered) -> Result<Draft, StepError> {
         let spec = spec_of(rules, request)?;
         let chosen = self.models.model(spec.model.as_ref())?;
         let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;

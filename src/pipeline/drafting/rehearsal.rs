@@ -165,7 +165,15 @@ impl Rehearsal {
         let (rules, request, base, salt) = (Arc::clone(&self.rules), self.request(), Arc::clone(&self.base), self.salt.clone());
         blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
-            let begins = Begins { parameters: &parameters, target: &target, base: base.as_ref(), salt: &salt, goes_on: false, wishes: Vec::new(), offered: &Offered::default() };
+            let begins = Begins {
+                parameters: &parameters,
+                target: &target,
+                base: base.as_ref(),
+                salt: &salt,
+                goes_on: false,
+                wishes: Vec::new(),
+                offered: &Offered::default(),
+            };
             let brief = begin::told(&rules, &request, &begins)?;
             Ok((Workbench::on(rules, request, target, base, &salt, Vec::new(), Outside::Nobody)?, Conversation::new(brief)))
         })

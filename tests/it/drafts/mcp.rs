@@ -77,7 +77,10 @@ async fn a_server_is_greeted_asked_and_left_in_one_session_with_its_token() {
             assert_eq!(heard.headers["x-scope-orgid"], "shop");
         }
         assert!(!heard[0].headers.contains_key("mcp-session-id"));
-        assert_eq!((heard[3].headers["mcp-session-id"].as_str(), &heard[3].headers["mcp-protocol-version"]), ("session-1", &version(&heard[0].params)));
+        assert_eq!(
+            (heard[3].headers["mcp-session-id"].as_str(), &heard[3].headers["mcp-protocol-version"]),
+            ("session-1", &version(&heard[0].params))
+        );
         assert_eq!(heard[0].params["capabilities"], json!({}), "a server can ask nothing of us");
     }
 }
@@ -205,7 +208,8 @@ async fn a_program_sees_its_own_environment_alone_and_ends_with_its_session_and_
     let given = session.call("query", &arguments("up"), Duration::from_secs(20)).await.expect("an answer");
     let seen: Value = serde_json::from_str(&given.text).expect("JSON");
     let environment: Vec<(String, String)> = serde_json::from_value(seen["environment"].clone()).expect("pairs");
-    let ours: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, _)| *name != "LC_CTYPE").collect();
+    let ours: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, _)| *name != "LC_CTYPE").collect();
     assert_eq!(ours, [("GREETING", "hello"), ("SECRET", TOKEN)]);
     assert_eq!(seen["directory"], "/");
     drop(session);

@@ -10,7 +10,7 @@ use crate::draft::{Beginning, Brief, Question, TextKind, Tool, brief};
 use crate::inventory::Target;
 use crate::plan::{Answer, BaseTree, Changed, PlanError};
 use crate::request::Request;
-use crate::store::{Draft, DraftState};
+use crate::store::{Draft, DraftState, StoreError};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,10 @@ const SHOWN_BYTES: usize = 24 * 1024;
 impl Pipeline {
     /// A draft of the request on the present tip of its base.
     pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32, known: Vec<Draft>) -> Result<Draft, StepError> {
-        let offered = self.offered(rules, request).await?;
+        let offered = tokio::select! {
+            offered = self.offered(rules, request) => offered?,
+            () = self.until_over(request) => return Err(StoreError::Conflict(format!("request {} has ended", request.id)).into()),
+        };
         let (this, rules, request) = (Arc::clone(self), Arc::clone(rules), request.clone());
         blocking(move || this.begin_here(&rules, &request, number, &known, &offered)).await
     }

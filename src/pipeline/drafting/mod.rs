@@ -229,8 +229,7 @@ impl Pipeline {
                 let answer: Answer =
                     Answer::parse(&answer).map_err(|error| StepError::Bug(format!("an answer that passed cannot be read: {error}")))?;
                 let drafted = self.provenance(&step, Some(&answer));
-                let message =
-                    outside::told(&step.without).map_or_else(|| spend::told(&drafted), |without| format!("{}; {without}", spend::told(&drafted)));
+                let message = [Some(spend::told(&drafted)), outside::told(&step.without)].into_iter().flatten().collect::<Vec<_>>().join("; ");
                 self.answer_wish(&step, &revise::revised(&drafted)).await?;
                 let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
                 let end = ended(&step, DraftState::Answered, &outcome)?;

@@ -95,6 +95,8 @@ pub struct Wish {
     pub correlation: Option<String>,
     /// What a language model is asked for in the operator's own words, where that is what is wished for.
     pub job: Option<Job>,
+    /// The sentence that was made into this, and the model that did so, as JSON for the event; none where a person said it all.
+    pub copilot: Option<Value>,
     /// Who asks.
     pub actor: String,
 }
@@ -135,7 +137,7 @@ impl Pipeline {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, wish: Wish) -> Result<Asked, AskError> {
-        let Wish { automation, parameters, correlation, job, actor } = wish;
+        let Wish { automation, parameters, correlation, job, copilot, actor } = wish;
         let automation = &automation;
         let rules = self.rules.current();
         let known = rules.set.automations.get(automation).ok_or_else(|| {
@@ -148,8 +150,9 @@ impl Pipeline {
         let correlation = correlation.unwrap_or_else(|| id.to_string());
         let mut event = asked_event(id.clone(), automation, &parameters, &actor, now);
         event.subject.clone_from(&correlation);
-        if let (Some(job), Some(data)) = (&job, event.data.as_object_mut()) {
-            data.insert("goal".to_owned(), Value::from(job.goal.as_str()));
+        if let Some(data) = event.data.as_object_mut() {
+            data.extend(job.as_ref().map(|job| ("goal".to_owned(), Value::from(job.goal.as_str()))));
+            data.extend(copilot.map(|copilot| ("copilot".to_owned(), copilot)));
         }
         let new = RequestId::from_parts(now, self.clock.random());
         let opening = Opening {

@@ -1,5 +1,5 @@
 //! Where manifests live: repositories, and clusters as a name, labels and a path in a repository. And channels: where it is told
-//! what became of a request. And calendars: when changes may take effect.
+//! what became of a request. And calendars: when changes may take effect. And MCP servers: whose tools models may use.
 //! Pure data with its checks. Secrets stand here only as names; nothing here connects to anything.
 
 mod address;
@@ -8,6 +8,7 @@ mod channel;
 mod commits;
 mod forge;
 mod limits;
+mod mcp;
 mod repository;
 mod sealing;
 mod transport;
@@ -18,12 +19,14 @@ pub use channel::{ChannelSpec, JiraAuthentication, JiraDeployment, JiraSpec, Sla
 pub use commits::{AuthorSpec, SigningFormat, SigningSpec};
 pub use forge::{AppId, AppSpec, ForgeSpec, api as github_api};
 pub use limits::ChangeLimits;
+pub use mcp::{McpHttpSpec, McpServerSpec, McpStdioSpec, McpToolSpec, McpValueSpec};
 pub use repository::{AppliedBySpec, CredentialsSpec, RepositorySpec};
 pub use sealing::SealingSpec;
 pub use transport::{GitSpec, GitTransport, KnownHosts, SshSpec};
 
 use crate::types::{
-    CalendarName, ChannelName, ClusterName, DirectoryPath, KubernetesVersion, RepositoryName, SpecDuration, SpecError, UnknownKinds, listed,
+    CalendarName, ChannelName, ClusterName, DirectoryPath, KubernetesVersion, McpServerName, RepositoryName, SpecDuration, SpecError, UnknownKinds,
+    listed,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,7 +104,16 @@ pub struct Channel {
     pub spec: ChannelSpec,
 }
 
-/// Every repository, cluster, channel and calendar in force.
+/// An MCP server as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpServer {
+    /// Its name.
+    pub name: McpServerName,
+    /// Its settings.
+    pub spec: McpServerSpec,
+}
+
+/// Every repository, cluster, channel, calendar and MCP server in force.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Repositories by name.
@@ -112,6 +124,8 @@ pub struct Inventory {
     pub channels: BTreeMap<ChannelName, Arc<Channel>>,
     /// Calendars by name.
     pub calendars: BTreeMap<CalendarName, Arc<Calendar>>,
+    /// MCP servers by name.
+    pub mcp_servers: BTreeMap<McpServerName, Arc<McpServer>>,
     /// The version of clusters that do not say theirs, and of bare repositories.
     pub kubernetes: KubernetesVersion,
 }

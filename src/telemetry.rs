@@ -161,7 +161,8 @@ fn filter(options: &LogOptions) -> EnvFilter {
     let others = options.level.min(LogLevel::Warn).as_str();
     // The usual level of the web server is `info`, for its access lines; that it starts and stops we say ourselves.
     let runtime = if options.server_level == LogLevel::Info { LogLevel::Warn.as_str() } else { server };
-    EnvFilter::new(format!("{others},kubeops={own},actix_server={runtime},actix_web={server},actix_http={server}"))
+    // The MCP client writes what servers send into its lines, at whatever level.
+    EnvFilter::new(format!("{others},rmcp=off,kubeops={own},actix_server={runtime},actix_web={server},actix_http={server}"))
 }
 
 #[cfg(test)]
@@ -177,6 +178,7 @@ mod tests {
         let finest = filter(&options(LogLevel::Trace, LogLevel::Info, LogTarget::Off)).to_string();
         assert!(finest.contains("kubeops=trace") && finest.contains("actix_web=info"), "{finest}");
         assert!(finest.split(',').any(|directive| directive == "warn"), "{finest}");
+        assert!(finest.contains("rmcp=off"), "what an MCP server sends is in no line: {finest}");
         let coarsest = filter(&options(LogLevel::Error, LogLevel::Error, LogTarget::Off)).to_string();
         assert!(coarsest.split(',').any(|directive| directive == "error"), "{coarsest}");
     }

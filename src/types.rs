@@ -32,7 +32,7 @@ pub use link_icon::LinkIcon;
 pub(crate) use listed::listed;
 pub use loopback::is_loopback;
 pub(crate) use names::SECRET_NAME;
-pub use names::{AutomationName, CalendarName, ChannelName, ClusterName, RepositoryName, SecretName, SourceName, TemplateName};
+pub use names::{AutomationName, CalendarName, ChannelName, ClusterName, McpServerName, RepositoryName, SecretName, SourceName, TemplateName};
 pub(crate) use nearest::nearest;
 pub(crate) use paths::below;
 pub use paths::{DirectoryPath, ManifestPath};

@@ -34,7 +34,7 @@ const DOCUMENT_PATH: &str = "/api/v1/docs/openapi.json";
         (name = "pulls", description = "Pull requests of the local forge."),
         (name = "events", description = "What was said, and what was decided on it."),
         (name = "deliveries", description = "What senders sent."),
-        (name = "resources", description = "Sources, repositories, clusters, channels, calendars, automations and templates in force."),
+        (name = "resources", description = "Sources, repositories, clusters, channels, calendars, MCP servers, automations and templates in force."),
         (name = "tokens", description = "API tokens."),
         (name = "webhooks", description = "Where senders send."),
         (name = "health", description = "For probes and Prometheus.")

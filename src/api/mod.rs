@@ -124,6 +124,7 @@ macro_rules! routes {
                 .service(resources::list_clusters)
                 .service(resources::list_repositories)
                 .service(resources::list_channels)
+                .service(resources::list_mcp_servers)
                 .service(resources::list_calendars)
                 .service(forges::list_forges)
                 .service(resources::list_templates)

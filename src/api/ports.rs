@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-use super::views::{AutomationView, CalendarView, ChannelView, ClusterView, ForgeView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, CalendarView, ChannelView, ClusterView, ForgeView, McpServerView, RepositoryView, SourceView, TemplateView};
 
 /// Takes webhook deliveries: authenticates them, stores them, and only then says so.
 #[async_trait]
@@ -381,6 +381,8 @@ pub trait Inventory: Send + Sync + 'static {
     fn channels(&self) -> Vec<ChannelView>;
     /// Calendars, by name, and how each stands now.
     fn calendars(&self) -> Vec<CalendarView>;
+    /// Every MCP server, by name; never a secret.
+    fn mcp_servers(&self) -> Vec<McpServerView>;
     /// Every template, by name.
     fn templates(&self) -> Vec<TemplateView>;
     /// How the last load went.

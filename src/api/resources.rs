@@ -4,7 +4,7 @@ use super::error::ApiError;
 use super::extract::{At, State};
 use super::paging::Listing;
 use super::ports::ResourcesStatus;
-use super::views::{AutomationView, CalendarView, ChannelView, ClusterView, RepositoryView, SourceView, TemplateView};
+use super::views::{AutomationView, CalendarView, ChannelView, ClusterView, McpServerView, RepositoryView, SourceView, TemplateView};
 use crate::types::{AutomationName, TemplateName};
 use actix_web::{get, web};
 use serde::Serialize;
@@ -59,6 +59,13 @@ pub(super) async fn list_channels(state: State) -> web::Json<Listing<ChannelView
 #[get("/calendars")]
 pub(super) async fn list_calendars(state: State) -> web::Json<Listing<CalendarView>> {
     web::Json(Listing::whole(state.parts.inventory.calendars()))
+}
+
+/// Lists the MCP servers in force, by name, with the tools of each that are let through. No secret is shown.
+#[utoipa::path(tag = "resources", responses((status = 200, description = "The MCP servers.", body = Listing<McpServerView>)))]
+#[get("/mcp-servers")]
+pub(super) async fn list_mcp_servers(state: State) -> web::Json<Listing<McpServerView>> {
+    web::Json(Listing::whole(state.parts.inventory.mcp_servers()))
 }
 
 /// Lists the catalogue of templates, by name.

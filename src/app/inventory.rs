@@ -1,6 +1,8 @@
 //! Glue: the resources in force, as the API shows them.
 
-use crate::api::{self, AutomationView, CalendarView, ChannelView, ClusterView, RepositoryView, ResourcesStatus, SourceView, TemplateView};
+use crate::api::{
+    self, AutomationView, CalendarView, ChannelView, ClusterView, McpServerView, RepositoryView, ResourcesStatus, SourceView, TemplateView,
+};
 use crate::clock::Clock;
 use crate::inventory::{ForgeSpec, Standing};
 use crate::pipeline::Rules;
@@ -89,6 +91,18 @@ impl api::Inventory for ResourcesInForce {
             CalendarView { name: calendar.name.clone(), description, time_zone, open, reason, until }
         };
         rules.set.inventory.calendars.values().map(view).collect()
+    }
+
+    fn mcp_servers(&self) -> Vec<McpServerView> {
+        let rules = self.0.current();
+        let view = |server: &Arc<crate::inventory::McpServer>| McpServerView {
+            name: server.name.clone(),
+            description: server.spec.description.clone(),
+            kind: server.spec.kind().to_owned(),
+            url: server.spec.http.as_ref().map(|http| http.url.clone()),
+            tools: server.spec.tools.iter().map(|tool| tool.shown(&server.name)).collect(),
+        };
+        rules.set.inventory.mcp_servers.values().map(view).collect()
     }
 
     fn templates(&self) -> Vec<TemplateView> {

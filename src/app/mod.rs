@@ -13,10 +13,12 @@ mod reconcile;
 mod reload;
 pub mod resources_dir;
 mod sealing;
+mod tool_servers;
 mod vital;
 
 pub use models::ConfiguredModels;
 pub use reload::{Places, Reloader};
+pub use tool_servers::ConfiguredToolServers;
 
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
@@ -247,6 +249,7 @@ impl Shared {
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             models: Arc::new(models),
+            tools: Arc::new(ConfiguredToolServers::new(Arc::clone(&secrets))),
             store,
             rules,
             mirrors,

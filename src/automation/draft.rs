@@ -1,7 +1,7 @@
 //! What a language model may do for an automation, as its author writes it. The limits here are held by code (`plan::drafted`), whatever
 //! the model is told and whatever it answers.
 
-use super::AutomationSpec;
+use super::{AutomationSpec, McpToolsSpec, mcp};
 use crate::types::{SpecDuration, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,9 @@ pub struct DraftSpec {
     /// The Markdown files it may search for how things are done here: globs as in `read`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runbooks: Vec<String>,
+    /// Tools of MCP servers it may use beside those that read the repository; what is not said here is not offered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mcp: Vec<McpToolsSpec>,
     /// What is withheld from the model beside what is known to be secret: regular expressions, of which the first group alone counts where
     /// there is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -329,6 +332,7 @@ pub(super) fn check(spec: &AutomationSpec) -> Vec<SpecError> {
             errors.push(SpecError::new(format!("/draft/withhold/{number}"), format!("not a regular expression: {error}")));
         }
     }
+    errors.extend(mcp::check(&draft.mcp));
     errors.extend(money(draft));
     errors
 }

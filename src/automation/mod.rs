@@ -5,6 +5,7 @@
 mod draft;
 mod feedback;
 mod matching;
+mod mcp;
 mod model;
 mod parameters;
 mod seal;
@@ -19,6 +20,7 @@ pub use draft::{
 };
 pub use feedback::{FeedbackSpec, LabelsSpec, News, NewsSpec, TransitionSpec, TransitionWithSpec};
 pub use matching::{Automations, Considered};
+pub use mcp::McpToolsSpec;
 pub use model::{
     Amount, AmountSpec, AutomationSpec, BoundedSpec, CoAuthorSpec, CommitSpec, EditSpec, ElementSpec, IfExists, IfMissing, MergeMethod, Milestone,
     OneOrMany, ParameterSpec, PullRequestSpec, RemoveSpec, RenderSpec, RoundSpec, TargetSpec, Trigger,

@@ -31,6 +31,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     };
     let (diagnostics, counts) = match resources.load()? {
         Ok(set) => {
+            let servers = set.inventory.mcp_servers.len();
             let counts = [
                 counted(set.sources.len(), "source", "sources"),
                 counted(set.inventory.repositories.len(), "repository", "repositories"),
@@ -39,6 +40,9 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
                 counted(set.inventory.calendars.len(), "calendar", "calendars"),
                 counted(set.automations.iter().len(), "automation", "automations"),
             ]
+            .into_iter()
+            .chain((servers > 0).then(|| counted(servers, "MCP server", "MCP servers")))
+            .collect::<Vec<_>>()
             .join(", ");
             let ended = set.ended_certificates(SystemClock.now());
             (set.warnings.into_iter().chain(ended).collect(), Some(counts))

@@ -68,7 +68,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("ENV_TAGS", "Labels for the metrics: a list `tag:VARIABLE,...` whose values come from the variables named."),
     ("APP_UI_URL", "Where people look at requests, if not at this server: links in pull requests go to `<url>/requests/<id>`."),
     ("SECRET_PROVIDER", "Where secrets named in resources are looked up: `env` for variables, `file:/directory` for one file each."),
-    ("RESOURCES_DIR", "Directory of the YAML documents: sources, repositories, clusters, channels, calendars, automations."),
+    ("RESOURCES_DIR", "Directory of the YAML documents: sources, repositories, clusters, channels, calendars, MCP servers, automations."),
     ("RESOURCES_RELOAD_SECONDS", "Seconds between looks at RESOURCES_DIR for changes; 0 reloads on SIGHUP alone."),
     (
         "SCHEMAS_DIR",

@@ -186,7 +186,7 @@ pub(super) fn why(error: &serde_json::Error) -> String {
 }
 
 /// An error of the HTTP client on one line, without the address.
-fn brief(error: reqwest::Error) -> String {
+pub(super) fn brief(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -1,4 +1,4 @@
-//! Language models: a trait of our own over the providers, what is said to a model and how it answers.
+//! Language models: a trait of our own over the providers, what is said to a model and how it answers, and the tools it may use.
 //! It decides nothing about a change: `plan::drafted` and `validate` do. No error and no log line above debug holds what was said.
 
 mod brief;
@@ -8,6 +8,7 @@ mod copilot;
 mod error;
 mod exchange;
 mod http;
+mod mcp;
 mod measure;
 mod provider;
 mod redact;
@@ -16,12 +17,13 @@ mod tools;
 mod wire;
 mod words;
 
-pub use brief::{Beginning, brief};
+pub use brief::{Beginning, brief, fenced};
 pub use cassette::{Recording, Replaying, Scrub};
 pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest};
 pub use copilot::{MOST_TRIES, Offer, Picked, choosing, chosen, filled, filling};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
+pub use mcp::{Given, McpServer, McpSession, OfferedTool, SecretSource, ToolError, fit};
 pub use provider::{KeySource, ModelSettings, provider};
 pub use redact::{Redactor, TextKind};
 pub use runbooks::{Passage, Passages, Question, RunbookError, Runbooks};

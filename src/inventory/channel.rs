@@ -191,14 +191,7 @@ impl WebhookSpec {
             errors.push(SpecError::new("/webhook/url", message).hint("https://<host>/<path>"));
         }
         for (name, value) in &self.headers {
-            let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-            let visible = value.bytes().all(|b| (b' '..=b'~').contains(&b)) && value.len() <= 1000;
-            let message = match name.to_ascii_lowercase().as_str() {
-                _ if !token => "a header's name has letters, digits and `-`",
-                own if HEADERS_NOT_SAID.contains(&own) => "this header cannot be set here: it is KubeOps' own to set, or holds a secret",
-                _ if !visible => "a header's value is printable ASCII, 1000 characters at most",
-                _ => continue,
-            };
+            let Some(message) = address::wrong_header(name, value, HEADERS_NOT_SAID) else { continue };
             let pointer = format!("/webhook/headers/{}", name.replace('~', "~0").replace('/', "~1"));
             errors.push(SpecError::new(pointer, message).hint("the receiver knows KubeOps by the signature, which `secret` makes"));
         }

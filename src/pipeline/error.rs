@@ -1,6 +1,6 @@
 //! Why a step was not done.
 
-use crate::draft::ModelError;
+use crate::draft::{ModelError, ToolError};
 use crate::feedback::FeedbackError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
@@ -30,6 +30,9 @@ pub enum StepError {
     /// A language model did not answer.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An MCP server, whose tools a model is to use, failed.
+    #[error(transparent)]
+    Tools(#[from] ToolError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,6 +56,7 @@ impl StepError {
             Self::Forge(error) => error.class(),
             Self::Feedback(error) => error.class(),
             Self::Model(error) => error.class(),
+            Self::Tools(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::TimedOut(_) => ErrorClass::Transient,
             Self::Permanent(_) => ErrorClass::Permanent,

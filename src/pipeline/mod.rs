@@ -45,6 +45,7 @@ mod planned;
 mod reconcile;
 mod telling;
 mod tidy;
+mod tool_servers;
 mod report;
 mod unseen;
 mod wording;
@@ -64,6 +65,7 @@ pub use reconcile::{ReconcileError, Reconciled, Reconciler};
 pub use refused::Refusals;
 pub use report::{Outcome, Report};
 pub use rules::{InForce, Rules};
+pub use tool_servers::ToolServers;
 pub use unseen::Unseen;
 
 use crate::clock::Clock;
@@ -143,6 +145,8 @@ pub struct Pipeline {
     pub channels: Arc<dyn Channels>,
     /// The language models.
     pub models: Arc<dyn Models>,
+    /// The MCP servers whose tools they use.
+    pub tools: Arc<dyn ToolServers>,
     /// The secrets.
     pub secrets: Arc<dyn SecretProvider>,
     /// Time.

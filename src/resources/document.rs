@@ -24,13 +24,15 @@ pub enum Kind {
     Channel,
     /// When changes may take effect.
     Calendar,
+    /// A server whose tools models may use.
+    McpServer,
     /// A rule.
     Automation,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 6] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Calendar, Kind::Automation];
+    pub const ALL: [Kind; 7] = [Kind::Source, Kind::Repository, Kind::Cluster, Kind::Channel, Kind::Calendar, Kind::McpServer, Kind::Automation];
 
     /// The word written under `kind:`.
     pub fn as_str(self) -> &'static str {
@@ -40,7 +42,16 @@ impl Kind {
             Kind::Cluster => "Cluster",
             Kind::Channel => "Channel",
             Kind::Calendar => "Calendar",
+            Kind::McpServer => "McpServer",
             Kind::Automation => "Automation",
+        }
+    }
+
+    /// What people call it.
+    pub(super) fn word(self) -> String {
+        match self {
+            Kind::McpServer => "MCP server".to_owned(),
+            other => other.as_str().to_lowercase(),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The YAML documents that configure KubeOps: sources, repositories, clusters, channels, calendars and automations, checked as one set.
+//! The YAML documents that configure KubeOps: sources, repositories, clusters, channels, calendars, MCP servers and automations, checked as one set.
 //! Pure: it is given the files' texts and never reads a directory. A set with one error is no set; every error has its
 //! file, line, column and, where there is one, a hint.
 
 mod calendars;
 mod diagnostic;
 mod document;
+mod mcp;
 mod policies;
 mod schema;
 mod sealing;

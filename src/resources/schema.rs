@@ -4,9 +4,11 @@ use super::document::{API_VERSION, Kind};
 use super::{Diagnostic, Level};
 use crate::automation::{AutomationSpec, escape_pointer};
 use crate::ingress::SourceSpec;
-use crate::inventory::{BLACKOUT_DAY, CalendarSpec, ChannelSpec, ClusterSpec, RepositorySpec, TIME_OF_DAY};
+use crate::inventory::{BLACKOUT_DAY, CalendarSpec, ChannelSpec, ClusterSpec, McpServerSpec, RepositorySpec, TIME_OF_DAY};
 use crate::manifest::Document;
-use crate::types::{AutomationName, CalendarName, ChannelName, ClusterName, DURATION, RepositoryName, SECRET_NAME, SourceName, nearest};
+use crate::types::{
+    AutomationName, CalendarName, ChannelName, ClusterName, DURATION, McpServerName, RepositoryName, SECRET_NAME, SourceName, nearest,
+};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -55,6 +57,7 @@ pub fn schema_of(kind: Kind) -> Value {
         Kind::Cluster => envelope::<ClusterName, ClusterSpec>(kind),
         Kind::Channel => envelope::<ChannelName, ChannelSpec>(kind),
         Kind::Calendar => envelope::<CalendarName, CalendarSpec>(kind),
+        Kind::McpServer => envelope::<McpServerName, McpServerSpec>(kind),
         Kind::Automation => envelope::<AutomationName, AutomationSpec>(kind),
     }
 }

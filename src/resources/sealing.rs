@@ -52,7 +52,7 @@ impl ResourceSet {
     pub(super) fn check_sealed(&self, spec: &AutomationSpec) -> Vec<SpecError> {
         let own = sealed(spec).filter(|(_, secret)| self.sealings.own.contains(*secret)).map(|(pointer, secret)| {
             let message =
-                format!("the secret {secret} is the server's own: a Source, a Repository, a Cluster or a Channel names it, and it is not given away");
+                format!("the secret {secret} is the server's own: a Source, a Repository, a Cluster, a Channel or an McpServer names it, and it is not given away");
             SpecError::new(pointer, message).hint("where it is wanted in the cluster all the same, keep it once more under another name")
         });
         own.chain(self.check_sealing_target(spec)).collect()

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub struct ResourceSet {
     /// Webhook senders by name.
     pub sources: BTreeMap<SourceName, Arc<Source>>,
-    /// Repositories, clusters, channels and calendars.
+    /// Repositories, clusters, channels, calendars and MCP servers.
     pub inventory: Inventory,
     /// Automations, indexed for matching.
     pub automations: Automations,
@@ -115,6 +115,7 @@ impl ResourceSet {
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.check_aliases(document, &mut found));
         of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
+        of(Kind::McpServer).for_each(|document| set.add_mcp_server(document, &mut found));
         of(Kind::Source).for_each(|document| set.check_reconciled(document, &mut found));
         of(Kind::Source).for_each(|document| set.check_spoken_of(document, &mut found));
         set.close_own_secrets();
@@ -150,7 +151,7 @@ impl ResourceSet {
         places.map(|place| Diagnostic { message: message.to_owned(), ..place.clone() }).collect()
     }
 
-    fn add_secrets(&mut self, document: &Document<'_>, names: impl IntoIterator<Item = SecretName>) {
+    pub(super) fn add_secrets(&mut self, document: &Document<'_>, names: impl IntoIterator<Item = SecretName>) {
         for name in names.into_iter().collect::<BTreeSet<_>>() {
             self.add_secret_at(document, &document.pointer_to(name.as_str()), &name);
         }
@@ -264,6 +265,7 @@ impl ResourceSet {
         errors.extend(self.no_such_calendar(spec.calendar.as_ref().filter(|name| name.as_str() != NO_CALENDAR), found));
         found.extend(self.never_together(&spec).map(|warning| diagnostic(document, Level::Warning, warning)));
         errors.extend(spec.draft.as_ref().and_then(|draft| draft.unpriced(prices)));
+        errors.extend(self.check_tools(&spec, found));
         errors.extend(self.check_sealed(&spec));
         self.add_sealed(document, &spec);
         let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
@@ -346,7 +348,7 @@ pub(super) fn is_broken(found: &[Diagnostic], kind: Kind, name: &str) -> bool {
 
 /// A reference that leads nowhere.
 pub(super) fn no_such(pointer: &str, kind: Kind, name: &str, known: &[&str]) -> SpecError {
-    let word = kind.as_str().to_lowercase();
+    let word = kind.word();
     let hint = match (nearest(name, known.iter().copied()), known) {
         (Some(near), _) => format!("did you mean {near:?}?"),
         (None, []) => format!("there is none at all: add a document of kind {}", kind.as_str()),

@@ -28,6 +28,8 @@ name_type!(/// Where it is told what became of a request.
     ChannelName, "channel name");
 name_type!(/// When changes may take effect.
     CalendarName, "calendar name");
+name_type!(/// An MCP server whose tools models may use.
+    McpServerName, "MCP server name");
 name_type!(/// A folder of the template catalogue.
     TemplateName, "template name");
 

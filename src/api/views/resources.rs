@@ -1,6 +1,8 @@
 //! Resources in force, as the API shows them.
 
-use crate::types::{AutomationName, BranchName, CalendarName, ChannelName, ClusterName, RepositoryName, SourceName, TemplateName, Timestamp};
+use crate::types::{
+    AutomationName, BranchName, CalendarName, ChannelName, ClusterName, McpServerName, RepositoryName, SourceName, TemplateName, Timestamp,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -126,6 +128,25 @@ pub struct CalendarView {
     /// When that changes; null where it never does.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
+}
+
+/// An MCP server in force, whose tools models may use. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct McpServerView {
+    /// Its name.
+    #[schema(value_type = String, example = "prometheus")]
+    pub name: McpServerName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// http or stdio.
+    #[schema(example = "http")]
+    pub kind: String,
+    /// Where it is; none of a program.
+    #[schema(example = "https://mcp.example/mcp")]
+    pub url: Option<String>,
+    /// The tools that are let through, as models call them.
+    #[schema(example = json!(["prometheus__query"]))]
+    pub tools: Vec<String>,
 }
 
 /// A template of the catalogue.

@@ -4,12 +4,13 @@ use super::super::planning::{self, Stop};
 use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::bench::{self, View, gone, recipe_of, spec_of};
+use super::outside::Offered;
 use super::{Begun, chain, kept, read};
-use crate::draft::{Beginning, Brief, Question, TextKind, brief};
+use crate::draft::{Beginning, Brief, Question, TextKind, Tool, brief};
 use crate::inventory::Target;
 use crate::plan::{Answer, BaseTree, Changed, PlanError};
 use crate::request::Request;
-use crate::store::{Draft, DraftState};
+use crate::store::{Draft, DraftState, StoreError};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,12 +26,16 @@ const SHOWN_BYTES: usize = 24 * 1024;
 impl Pipeline {
     /// A draft of the request on the present tip of its base.
     pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32, known: Vec<Draft>) -> Result<Draft, StepError> {
+        let offered = tokio::select! {
+            offered = self.offered(rules, request) => offered?,
+            () = self.until_over(request) => return Err(StoreError::Conflict(format!("request {} has ended", request.id)).into()),
+        };
         let (this, rules, request) = (Arc::clone(self), Arc::clone(rules), request.clone());
-        blocking(move || this.begin_here(&rules, &request, number, &known)).await
+        blocking(move || this.begin_here(&rules, &request, number, &known, &offered)).await
     }
 
     /// The same where one may block.
-    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32, known: &[Draft]) -> Result<Draft, StepError> {
+    fn begin_here(&self, rules: &Arc<InForce>, request: &Request, number: u32, known: &[Draft], offered: &Offered) -> Result<Draft, StepError> {
         let spec = spec_of(rules, request)?;
         let chosen = self.models.model(spec.model.as_ref())?;
         let (parameters, target) = planning::resolve(rules, wanted(request)).map_err(failed)?;
@@ -51,7 +56,7 @@ impl Pipeline {
         let tree = Changed::new(&base.snapshot, &so_far);
         let goes_on = goes_on_from.is_some();
         let wishes = wishes(request, heeded, revision, goes_on);
-        let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes };
+        let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes, offered };
         let brief = told(rules, request, &begins)?;
         Ok(Draft {
             request: request.id.clone(),
@@ -60,7 +65,7 @@ impl Pipeline {
             state: DraftState::Running,
             base: base.tip.clone(),
             salt,
-            brief: kept(&Begun { brief, model: chosen.model.id().clone(), revision, goes_on_from })?,
+            brief: kept(&Begun { brief, model: chosen.model.id().clone(), revision, goes_on_from, without: offered.without.clone() })?,
             outcome: None,
             begun_at: self.clock.now(),
             ended_at: None,
@@ -78,6 +83,8 @@ pub(super) struct Begins<'b> {
     pub(super) goes_on: bool,
     /// What people wanted of a draft before it, in their own words.
     pub(super) wishes: Vec<&'b str>,
+    /// What MCP servers offer.
+    pub(super) offered: &'b Offered,
 }
 
 /// What people wanted of a request's drafts that a new one is told: what goes on from a draft has what they wanted of it before.
@@ -89,7 +96,7 @@ pub(super) fn wishes(request: &Request, heeded: Option<usize>, revision: Option<
 
 /// What the model is told when a draft of the request begins. Called where one may block.
 pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> Result<Brief, StepError> {
-    let Begins { parameters, target, base, salt, goes_on, wishes } = begins;
+    let Begins { parameters, target, base, salt, goes_on, wishes, offered } = begins;
     let (target, base, goes_on) = (*target, *base, *goes_on);
     let spec = spec_of(rules, request)?;
     let recipe = recipe_of(rules, request)?;
@@ -110,6 +117,7 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> R
     };
     let wishes: Vec<String> = wishes.iter().map(|wish| redactor.redact(wish, TextKind::Other)).collect();
     let wishes = wishes.join("\n");
+    let outside: Vec<Tool> = offered.tools.iter().map(|tool| redactor.redact_tool(tool)).collect();
     let answer = Answer::schema(guard.formats());
     Ok(brief(&Beginning {
         spec,
@@ -122,6 +130,8 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> R
         goes_on,
         revision: (!wishes.is_empty()).then_some(wishes.as_str()),
         tools: bench::tools(spec, recipe, &answer),
+        outside: &outside,
+        without: &offered.without,
         answer: &answer,
         salt,
     }))

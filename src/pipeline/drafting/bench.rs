@@ -6,9 +6,10 @@ use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin;
 use super::chain::Known;
+use super::outside::{self, Outside};
 use crate::automation::DraftSpec;
-use crate::draft::{Arguments, Bench, Call, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict};
-use crate::inventory::Target;
+use crate::draft::{Arguments, Bench, Call, Given, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict, fenced};
+use crate::inventory::{McpToolSpec, Target};
 use crate::plan::{Answer, BaseTree, ChangeSet, Changed, FileChange, Guard, PlanError, Recipe};
 use crate::request::Request;
 use crate::store::Draft;
@@ -28,7 +29,7 @@ use tokio::runtime::Handle;
 const CHECK: &str = "check";
 /// The tool that shows what a template gives.
 const RENDER: &str = "render_template";
-/// The longest manifest shown, in characters.
+/// The longest manifest, or answer of a server, that is shown, in characters.
 const MAX_RENDERED: usize = 32 * 1024;
 /// Rules whose breach is an attack until somebody says otherwise: the model is not told more than that it is refused.
 const SECURITY: [&str; 2] = ["secret.", "path."];
@@ -44,6 +45,8 @@ pub(super) struct View<'v> {
 /// Answers one draft's calls.
 pub(super) struct Workbench {
     inner: Arc<Inner>,
+    /// Where the calls of servers' tools are answered.
+    outside: Outside,
 }
 
 struct Inner {
@@ -51,6 +54,7 @@ struct Inner {
     request: Request,
     target: Target,
     base: Arc<dyn BaseTree + Send + Sync>,
+    salt: String,
     /// What was answered before, where this goes on from it, and what that comes to.
     before: Vec<Answer>,
     so_far: ChangeSet,
@@ -108,13 +112,14 @@ impl Workbench {
         request: &Request,
         draft: &Draft,
         before: Option<Known>,
+        outside: Outside,
     ) -> Result<Self, StepError> {
         let (pipeline, rules, request, draft) = (Arc::clone(pipeline), Arc::clone(rules), request.clone(), draft.clone());
         blocking(move || {
             let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
             let base = snapshot_of(&pipeline.mirror(&target.repository)?, &draft.base)?;
             let before = before.map(|known| known.draft.answers).unwrap_or_default();
-            Self::on(rules, request, target, Arc::new(base), &draft.salt, before)
+            Self::on(rules, request, target, Arc::new(base), &draft.salt, before, outside)
         })
         .await
     }
@@ -127,12 +132,40 @@ impl Workbench {
         base: Arc<dyn BaseTree + Send + Sync>,
         salt: &str,
         before: Vec<Answer>,
+        outside: Outside,
     ) -> Result<Self, StepError> {
         let guard = recipe_of(&rules, &request)?.guard().ok_or_else(|| gone(&request))?;
         let so_far = applied(guard, &before, &target, base.as_ref())?;
         let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
         let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, salt));
-        Ok(Self { inner: Arc::new(Inner { rules, request, target, base, before, so_far, redactor }) })
+        let salt = salt.to_owned();
+        Ok(Self { inner: Arc::new(Inner { rules, request, target, base, salt, before, so_far, redactor }), outside })
+    }
+
+    /// What the model is told of a call of a server's tool.
+    async fn ask(&self, call: &Call) -> Result<String, StepError> {
+        let inner = &self.inner;
+        let Some((server, tool)) = outside::named(&inner.rules, &inner.request, &call.name)? else {
+            return Ok("Not asked: this tool may not be used any more.".to_owned());
+        };
+        let arguments = match &call.arguments {
+            Arguments::Read(Value::Object(arguments)) => arguments.clone(),
+            Arguments::Read(Value::Null) => Map::new(),
+            Arguments::Read(_) => return Ok("Not asked: its arguments are an object.".to_owned()),
+            Arguments::Unreadable { reason, .. } => return Ok(format!("The arguments cannot be read: {reason}.")),
+        };
+        if inner.holds_secrets(&arguments) {
+            return Ok("Not asked: its arguments hold what looks like a secret, and nothing of that kind leaves. Ask without it.".to_owned());
+        }
+        if let Some(given) = self.outside.again(&call.id, &call.name) {
+            return Ok(given);
+        }
+        let given = match self.outside.ask(server, &tool.name, &arguments).await {
+            Ok(given) => given,
+            Err(why) => return Ok(why),
+        };
+        let (inner, name) = (Arc::clone(inner), call.name.clone());
+        blocking(move || Ok(inner.given(&name, &given))).await
     }
 
     /// The files that an answer, which passed, changes.
@@ -153,6 +186,9 @@ impl Bench for Workbench {
     type Error = StepError;
 
     async fn look(&self, call: &Call) -> Result<String, StepError> {
+        if McpToolSpec::is_shown(&call.name) {
+            return self.ask(call).await;
+        }
         let (inner, call) = (Arc::clone(&self.inner), call.clone());
         blocking(move || inner.look(&call)).await
     }
@@ -175,6 +211,21 @@ impl Bench for Workbench {
 }
 
 impl Inner {
+    /// Whether anything in the arguments a model wrote must not leave.
+    fn holds_secrets(&self, arguments: &Map<String, Value>) -> bool {
+        let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        let arguments = Value::Object(arguments.clone());
+        let text = arguments.to_string();
+        redactor.redact_texts(&arguments) != arguments || redactor.redact(&text, TextKind::Manifest) != text
+    }
+
+    /// What a server gave, as the model is told it: without secrets, between marks that no server knows.
+    fn given(&self, name: &str, given: &Given) -> String {
+        let text = self.redactor.lock().unwrap_or_else(PoisonError::into_inner).redact(&given.text, TextKind::Manifest);
+        let said = if given.failed { "The server says that this failed:\n" } else { "" };
+        format!("{said}{}", fenced(&self.salt, name, &shortened(text)))
+    }
+
     fn withhold(&self, text: &str) -> String {
         self.redactor.lock().unwrap_or_else(PoisonError::into_inner).redact(text, TextKind::Other)
     }
@@ -286,7 +337,7 @@ pub(super) fn gone(request: &Request) -> StepError {
 fn shortened(text: String) -> String {
     match text.char_indices().nth(MAX_RENDERED) {
         None => text,
-        Some((end, _)) => format!("{}\n(cut here: a manifest is shown up to {MAX_RENDERED} characters)", &text[..end]),
+        Some((end, _)) => format!("{}\n(cut here: it is shown up to {MAX_RENDERED} characters)", &text[..end]),
     }
 }
 

@@ -6,6 +6,7 @@ mod begin;
 mod bench;
 mod chain;
 mod log;
+mod outside;
 mod rehearsal;
 mod replay;
 mod report;
@@ -28,9 +29,10 @@ use crate::git::GitError;
 use crate::plan::Answer;
 use crate::request::{Drafted, Job, Request, State};
 use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
-use crate::types::SpecDuration;
+use crate::types::{McpServerName, SpecDuration};
 use crate::validate::Finding;
 use bench::Workbench;
+use outside::Outside;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -71,6 +73,9 @@ pub(super) struct Begun {
     /// The draft whose change it goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) goes_on_from: Option<u32>,
+    /// The MCP servers whose tools it does without, because they were not to be had when it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) without: Vec<McpServerName>,
 }
 
 /// One step of a draft.
@@ -82,10 +87,18 @@ struct Step<'a> {
     model: ModelId,
     revision: Option<usize>,
     goes_on_from: Option<u32>,
+    without: Vec<McpServerName>,
     conversation: Conversation,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// The step that a draft is at, from what is kept of it.
+    fn of(request: &'a Request, rules: Arc<InForce>, draft: Draft, turns: Vec<Turn>) -> Result<Self, StepError> {
+        let Begun { brief, model, revision, goes_on_from, without } = read(&draft.brief)?;
+        let conversation = conversation(brief, &turns)?;
+        Ok(Self { request, rules, draft, turns, model, revision, goes_on_from, without, conversation })
+    }
+
     /// Answers of the model so far.
     fn asked(&self) -> u32 {
         u32::try_from(self.conversation.turns.len()).unwrap_or(u32::MAX)
@@ -110,9 +123,7 @@ impl Pipeline {
             return Ok(self.gives_up(request, None, format!("it was drafted {MOST_DRAFTS} times already"), Vec::new()));
         };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let Begun { brief, model, revision, goes_on_from } = read(&draft.brief)?;
-        let conversation = conversation(brief, &turns)?;
-        let step = Step { request, rules, draft, turns, model, revision, goes_on_from, conversation };
+        let step = Step::of(request, rules, draft, turns)?;
         if let Some(reply) = step.conversation.unanswered().cloned() {
             return self.follow(step, reply).await;
         }
@@ -193,7 +204,8 @@ impl Pipeline {
     /// What follows from a reply.
     async fn follow(self: &Arc<Self>, step: Step<'_>, reply: Reply) -> Result<Settlement, StepError> {
         let before = chain::up_to(&self.store.drafts(&step.request.id).await?, step.goes_on_from)?;
-        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before).await {
+        let outside = Outside::asked(&self.tools);
+        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before, outside).await {
             // Its branch was rewritten: what the model looks at is there no more.
             Err(StepError::Git(GitError::NoCommit { .. })) => {
                 let message = Some("the commit it looked at is gone".to_owned());
@@ -202,7 +214,10 @@ impl Pipeline {
             }
             opened => opened?,
         };
-        let next = step.conversation.follow(&reply, &bench).await?;
+        let next = tokio::select! {
+            next = step.conversation.follow(&reply, &bench) => next?,
+            () = self.until_over(step.request) => return Ok(outcome::nothing()),
+        };
         match next {
             Next::GoesOn(response) => {
                 let turn = self.told(&step, &response)?;
@@ -214,7 +229,7 @@ impl Pipeline {
                 let answer: Answer =
                     Answer::parse(&answer).map_err(|error| StepError::Bug(format!("an answer that passed cannot be read: {error}")))?;
                 let drafted = self.provenance(&step, Some(&answer));
-                let message = spend::told(&drafted);
+                let message = [Some(spend::told(&drafted)), outside::told(&step.without)].into_iter().flatten().collect::<Vec<_>>().join("; ");
                 self.answer_wish(&step, &revise::revised(&drafted)).await?;
                 let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
                 let end = ended(&step, DraftState::Answered, &outcome)?;
@@ -271,9 +286,7 @@ impl Pipeline {
             return Ok(settlement);
         };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let Begun { brief, model, revision, goes_on_from } = read(&draft.brief)?;
-        let conversation = conversation(brief, &turns)?;
-        let step = Step { request, rules, draft, turns, model, revision, goes_on_from, conversation };
+        let step = Step::of(request, rules, draft, turns)?;
         let message = Some("its automation has no draft any more".to_owned());
         let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
         Ok(Settlement { beside: Beside { draft: Some(end), ..settlement.beside }, ..settlement })

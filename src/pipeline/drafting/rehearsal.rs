@@ -6,6 +6,7 @@ use super::super::plans::wanted;
 use super::super::{ChosenModel, InForce, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{Workbench, spec_of};
+use super::outside::{Offered, Outside};
 use super::{bounds, spend};
 use crate::automation::DraftSpec;
 use crate::draft::{Bench, Conversation, Exchange, Next, Reply, Verdict, plain};
@@ -164,9 +165,17 @@ impl Rehearsal {
         let (rules, request, base, salt) = (Arc::clone(&self.rules), self.request(), Arc::clone(&self.base), self.salt.clone());
         blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
-            let begins = Begins { parameters: &parameters, target: &target, base: base.as_ref(), salt: &salt, goes_on: false, wishes: Vec::new() };
+            let begins = Begins {
+                parameters: &parameters,
+                target: &target,
+                base: base.as_ref(),
+                salt: &salt,
+                goes_on: false,
+                wishes: Vec::new(),
+                offered: &Offered::default(),
+            };
             let brief = begin::told(&rules, &request, &begins)?;
-            Ok((Workbench::on(rules, request, target, base, &salt, Vec::new())?, Conversation::new(brief)))
+            Ok((Workbench::on(rules, request, target, base, &salt, Vec::new(), Outside::Nobody)?, Conversation::new(brief)))
         })
         .await
     }

@@ -8,13 +8,14 @@ use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{self, Workbench, recipe_of, spec_of};
+use super::outside::{Offered, Outside};
 use super::{Begun, Outcome, bounds, chain, conversation, outcome_of, read};
 use crate::draft::{Brief, Conversation, Next, Refused, Response, digest, plain};
 use crate::git::GitError;
 use crate::plan::{Answer, Changed};
 use crate::request::Request;
 use crate::store::{Draft, DraftState};
-use crate::types::RequestId;
+use crate::types::{McpServerName, RequestId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -69,12 +70,12 @@ impl Pipeline {
             return Err(OperationError::Refused(format!("draft {number} of {id} runs yet: it can be decided once more when it is over")));
         }
         let turns = self.store.turns(id, number).await?;
-        let Begun { brief, goes_on_from, .. } = read(&draft.brief)?;
+        let Begun { brief, goes_on_from, without, .. } = read(&draft.brief)?;
         let kept = conversation(brief, &turns)?;
         let rules = self.rules.current();
         let spec = spec_of(&rules, &request).map_err(refused)?;
         let (most_turns, _) = bounds(spec, request.steering.job.as_deref());
-        let begins = self.begins_otherwise(&rules, &request, (&draft, &drafts), &kept.brief).await?;
+        let begins = self.begins_otherwise(&rules, &request, (&draft, &drafts), (&kept.brief, &without)).await?;
         let outcome = draft.outcome.as_ref().map(|_| outcome_of(&draft)).transpose()?;
         let mut difference = None;
         for (turn, (reply, response)) in (1_u32..).zip(&kept.turns) {
@@ -84,7 +85,8 @@ impl Pipeline {
                 break;
             }
             let before = chain::up_to(&drafts, goes_on_from)?;
-            let bench = Workbench::open(self, &rules, &request, &draft, before).await.map_err(|error| gone(error, &draft))?;
+            let given = response.as_ref().map(|response| response.results.as_slice()).unwrap_or_default();
+            let bench = Workbench::open(self, &rules, &request, &draft, before, Outside::kept(given)).await.map_err(|error| gone(error, &draft))?;
             let earlier = usize::try_from(turn - 1).unwrap_or(usize::MAX);
             let mut conversation = Conversation { brief: kept.brief.clone(), turns: kept.turns[..earlier].to_vec() };
             conversation.turns.push((reply.clone(), None));
@@ -122,13 +124,14 @@ impl Pipeline {
         rules: &Arc<InForce>,
         request: &Request,
         (draft, drafts): (&Draft, &[Draft]),
-        then: &Brief,
+        (then, without): (&Brief, &[McpServerName]),
     ) -> Result<Option<DraftDifference>, OperationError> {
         let (this, rules, of, begun) = (Arc::clone(self), Arc::clone(rules), request.clone(), draft.clone());
         let Begun { revision, goes_on_from, .. } = read(&draft.brief)?;
         let before = chain::up_to(drafts, goes_on_from)?.map(|known| known.draft.answers).unwrap_or_default();
         let earlier: Vec<Draft> = drafts.iter().filter(|other| other.number < draft.number).cloned().collect();
         let heeded = begin::heeded(&earlier)?;
+        let offered = Offered::again(&rules, request, &then.tools, without)?;
         let now = blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&of)).map_err(begin::failed)?;
             let base = snapshot_of(&this.mirror(&target.repository)?, &begun.base)?;
@@ -137,7 +140,7 @@ impl Pipeline {
             let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
             let (tree, goes_on) = (Changed::new(&base, &so_far), goes_on_from.is_some());
             let wishes = begin::wishes(&of, heeded, revision, goes_on);
-            let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &begun.salt, goes_on, wishes };
+            let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &begun.salt, goes_on, wishes, offered: &offered };
             begin::told(&rules, &of, &begins)
         });
         let now = now.await.map_err(|error| gone(error, draft))?;

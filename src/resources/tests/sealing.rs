@@ -102,5 +102,5 @@ fn a_certificate_is_read_at_load_and_one_that_has_ended_is_a_warning() {
 fn a_channels_secret_is_the_servers_own() {
     let channel = "apiVersion: kubeops.dev/v1alpha1\nkind: Channel\nmetadata: { name: chat }\nspec: { slack: { url: LEDGER_PASSWORD } }\n";
     let found = errors(&[("a.yaml", BASICS), ("b.yaml", channel), ("c.yaml", &cluster(CERTIFICATE)), ("s.yaml", SEALED)]);
-    assert!(found.len() == 1 && found[0].contains("a Cluster or a Channel names it"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("a Channel or an McpServer names it"), "{found:?}");
 }

@@ -14,6 +14,7 @@ async fn what_is_in_force_is_listed_and_shown() {
         ("repositories", "gitops"),
         ("channels", "issues"),
         ("calendars", "office-hours"),
+        ("mcp-servers", "prometheus"),
         ("templates", "namespace"),
     ] {
         assert_eq!(world.get(&format!("/api/v1/{path}")).await.json()["items"][0]["name"], name);

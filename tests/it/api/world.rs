@@ -263,6 +263,15 @@ impl Inventory for FakeInventory {
     fn channels(&self) -> Vec<ChannelView> {
         vec![ChannelView { name: "issues".parse().expect("a name"), kind: "jira".to_owned(), url: Some("https://acme.atlassian.net".to_owned()) }]
     }
+    fn mcp_servers(&self) -> Vec<McpServerView> {
+        vec![McpServerView {
+            name: "prometheus".parse().expect("a name"),
+            description: None,
+            kind: "http".to_owned(),
+            url: Some("https://mcp.example/mcp".to_owned()),
+            tools: vec!["prometheus__query".to_owned()],
+        }]
+    }
     fn calendars(&self) -> Vec<CalendarView> {
         vec![CalendarView {
             name: "office-hours".parse().expect("a name"),

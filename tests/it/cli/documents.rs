@@ -94,6 +94,7 @@ fn every_resource_in_the_documents_loads_without_a_diagnostic() {
         "Channel",
         "Cluster",
         "ConfigMap",
+        "McpServer",
         "PolicyParameters",
         "Repository",
         "Source",

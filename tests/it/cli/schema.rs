@@ -46,7 +46,7 @@ fn one_schema_takes_them_all_and_kinds_are_read_in_any_case() {
         assert!(validator.is_valid(&document), "{document}");
     }
     assert_eq!(world.run(&["schema", "automation"]).json(), world.run(&["schema", "Automation"]).json());
-    assert!(world.run(&["schema", "Pod"]).fails(2).contains("one of Source, Repository, Cluster, Channel, Calendar, Automation"));
+    assert!(world.run(&["schema", "Pod"]).fails(2).contains("one of Source, Repository, Cluster, Channel, Calendar, McpServer, Automation"));
 }
 
 #[test]

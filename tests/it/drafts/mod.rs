@@ -4,5 +4,6 @@ mod eval;
 mod fixture;
 mod guard;
 mod limits;
+mod mcp;
 mod models;
 mod torture;

@@ -16,6 +16,7 @@ mod disk_full;
 mod drafted;
 mod drafted_canaries;
 mod drafted_github;
+mod drafted_tools;
 mod edits;
 mod github;
 mod groups;

@@ -33,6 +33,7 @@ fn no_secret_is_in_a_file_a_log_line_or_an_answer() {
         "/forges",
         "/clusters",
         "/channels",
+        "/mcp-servers",
         "/templates",
     ] {
         paths.push(listing.to_owned());

@@ -6,13 +6,14 @@ use super::settings;
 use kubeops::app::resources_dir;
 use kubeops::automation::ModelSpec;
 use kubeops::clock::Clock as _;
-use kubeops::draft::ModelError;
+use kubeops::draft::{ModelError, ToolError};
 use kubeops::feedback::{Account, FeedbackError, Outlet};
 use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review};
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
-use kubeops::inventory::Repository;
+use kubeops::inventory::{McpServer, Repository};
 use kubeops::pipeline::{
-    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen,
+    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules, ToolServers,
+    Unseen,
 };
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
@@ -60,6 +61,14 @@ impl Models for NoModels {
     }
 }
 
+struct NoTools;
+
+impl ToolServers for NoTools {
+    fn server(&self, settings: &Arc<McpServer>) -> Result<Arc<kubeops::draft::McpServer>, ToolError> {
+        unreachable!("nothing of these requests is drafted with {}", settings.name)
+    }
+}
+
 struct NoChannels;
 
 impl Channels for NoChannels {
@@ -96,6 +105,7 @@ impl World {
         let mirrors = Mirrors::new(directory.path().join("mirrors"), Arc::new(Libgit2::new(Limits::default()))).expect("mirrors");
         let pipeline = Arc::new(Pipeline {
             models: Arc::new(NoModels),
+            tools: Arc::new(NoTools),
             store: Arc::clone(&store),
             rules: Arc::clone(&rules),
             mirrors: Arc::new(mirrors),

@@ -6,6 +6,7 @@ pub mod drafts_oracle;
 pub mod fake_github;
 pub mod fake_jira;
 pub mod fake_llm;
+pub mod fake_mcp;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;

@@ -22,7 +22,7 @@ use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Mirrors, PerRepository, Transport};
-use crate::pipeline::{JustPushed, Pipeline, Refusals, Rules, Unseen};
+use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -260,6 +260,7 @@ impl Shared {
             pushed: JustPushed::default(),
             refusals: Refusals::default(),
             unseen: Unseen::default(),
+            learnt: LearntSoFar::default(),
         }))
     }
 }

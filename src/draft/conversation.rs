@@ -144,6 +144,12 @@ impl Conversation {
         self.turns.last().filter(|(_, response)| response.is_none()).map(|(reply, _)| reply)
     }
 
+    /// The calls that were answered so far.
+    pub fn looked_at(&self) -> impl Iterator<Item = &Call> {
+        let told = self.turns.iter().filter(|(_, response)| response.is_some());
+        told.flat_map(|(reply, _)| reply.calls.iter().take(MOST_CALLS))
+    }
+
     /// The answers that were refused so far.
     pub fn refused(&self) -> impl Iterator<Item = &Refused> {
         self.turns.iter().filter_map(|(_, response)| response.as_ref()?.refused.as_ref())

@@ -51,7 +51,9 @@ mod wording;
 pub use body::{Trailer, evidence};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
-pub use drafting::{DraftDifference, DraftLine, DraftLineKind, DraftReport, Judged, Rehearsal, RehearsalEnd, Rehearsed, ReplayedDraft, draft_lines};
+pub use drafting::{
+    DraftDifference, DraftLine, DraftLineKind, DraftReport, Judged, LearntSoFar, Rehearsal, RehearsalEnd, Rehearsed, ReplayedDraft, draft_lines,
+};
 pub use error::StepError;
 pub use models::{ChosenModel, Models};
 pub use observe::Observer;
@@ -157,6 +159,8 @@ pub struct Pipeline {
     pub refusals: Refusals,
     /// Commits that delivery tools named and the base's remote did not have a moment ago.
     pub unseen: Unseen,
+    /// What running drafts have learnt between their turns.
+    pub learnt: LearntSoFar,
 }
 
 impl Pipeline {

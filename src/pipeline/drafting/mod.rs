@@ -5,6 +5,7 @@
 mod begin;
 mod bench;
 mod chain;
+mod learnt;
 mod log;
 mod rehearsal;
 mod replay;
@@ -14,6 +15,7 @@ mod spend;
 mod stack;
 
 pub(super) use chain::Answered;
+pub use learnt::LearntSoFar;
 pub use log::{DraftLine, DraftLineKind};
 pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
 pub use replay::{DraftDifference, ReplayedDraft};
@@ -129,7 +131,7 @@ impl Pipeline {
         if *chosen.model.id() != step.model {
             // Another one is configured by now: it is not made to go on with what this one said.
             let message = Some("another model was configured".to_owned());
-            let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+            let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
             return Ok(outcome::drafted_anew(&step.request.id, end));
         }
         let budget = spend::budget(&request.key.automation, &spec.budget, &chosen)?;
@@ -147,12 +149,12 @@ impl Pipeline {
             Reservation::Exhausted { whose, used, limit } => {
                 return self.fails(&step, spend::exhausted(whose, used, limit, reserved), Vec::new()).await;
             }
-            Reservation::Over => return Ok(outcome::nothing()),
+            Reservation::Over => return Ok(self.over(&step)),
         };
         failpoint::hit("draft.reserved");
         let said = tokio::select! {
             said = chosen.model.answer(&exchange) => said,
-            () = self.until_over(step.request) => return Ok(outcome::nothing()),
+            () = self.until_over(step.request) => return Ok(self.over(&step)),
         };
         let ended_at = Some(self.clock.now());
         let mut turn = Turn { number, attempt, begun_at, reserved, spent: None, reply: None, response: None, ended_at };
@@ -193,11 +195,12 @@ impl Pipeline {
     /// What follows from a reply.
     async fn follow(self: &Arc<Self>, step: Step<'_>, reply: Reply) -> Result<Settlement, StepError> {
         let before = chain::up_to(&self.store.drafts(&step.request.id).await?, step.goes_on_from)?;
-        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before).await {
+        let looked_at = step.conversation.looked_at().cloned().collect();
+        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before, looked_at).await {
             // Its branch was rewritten: what the model looks at is there no more.
             Err(StepError::Git(GitError::NoCommit { .. })) => {
                 let message = Some("the commit it looked at is gone".to_owned());
-                let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+                let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
                 return Ok(outcome::drafted_anew(&step.request.id, end));
             }
             opened => opened?,
@@ -207,6 +210,7 @@ impl Pipeline {
             Next::GoesOn(response) => {
                 let turn = self.told(&step, &response)?;
                 self.store.settle_turn((&step.request.id, step.draft.number), &turn).await?;
+                bench.keep(self, &step.draft);
                 failpoint::hit("draft.told");
                 Ok(outcome::goes_on(lane::draft(&step.request.id)))
             }
@@ -217,14 +221,14 @@ impl Pipeline {
                 let message = spend::told(&drafted);
                 self.answer_wish(&step, &revise::revised(&drafted)).await?;
                 let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
-                let end = ended(&step, DraftState::Answered, &outcome)?;
+                let end = self.ended(&step, DraftState::Answered, &outcome)?;
                 Ok(outcome::drafted(step.request.clone(), end, message, step.more_wishes(), self.clock.as_ref()))
             }
             Next::Declined { reason } => {
                 let reason = plain(&reason).replace('\n', " ");
                 let drafted = Drafted { explanation: reason.clone(), ..self.provenance(&step, None) };
                 let outcome = Outcome { drafted, message: None, ..self.nothing(&step) };
-                let end = ended(&step, DraftState::Declined, &outcome)?;
+                let end = self.ended(&step, DraftState::Declined, &outcome)?;
                 if step.revision.is_some() {
                     self.answer_wish(&step, &revise::declined(&reason)).await?;
                     let message = "the language model did not revise it".to_owned();
@@ -246,7 +250,7 @@ impl Pipeline {
     /// The draft is over without an answer.
     async fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
         let outcome = Outcome { findings: findings.clone(), message: Some(message.clone()), ..self.nothing(step) };
-        let end = ended(step, DraftState::Refused, &outcome)?;
+        let end = self.ended(step, DraftState::Refused, &outcome)?;
         if step.revision.is_some() {
             self.answer_wish(step, &revise::failed(&message)).await?;
             let message = format!("it was not revised: {message}");
@@ -258,6 +262,12 @@ impl Pipeline {
     /// What a draft comes to that has no answer.
     fn nothing(&self, step: &Step<'_>) -> Outcome {
         Outcome { drafted: self.provenance(step, None), answer: None, findings: Vec::new(), message: None }
+    }
+
+    /// The draft's end.
+    fn ended(&self, step: &Step<'_>, state: DraftState, outcome: &Outcome) -> Result<DraftEnd, StepError> {
+        self.learnt.forget(&step.request.id);
+        Ok(DraftEnd { number: step.draft.number, state, outcome: kept(outcome)? })
     }
 
     fn gives_up(&self, request: &Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>) -> Settlement {
@@ -275,7 +285,7 @@ impl Pipeline {
         let conversation = conversation(brief, &turns)?;
         let step = Step { request, rules, draft, turns, model, revision, goes_on_from, conversation };
         let message = Some("its automation has no draft any more".to_owned());
-        let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+        let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
         Ok(Settlement { beside: Beside { draft: Some(end), ..settlement.beside }, ..settlement })
     }
 
@@ -301,6 +311,12 @@ impl Pipeline {
             micros: price.map(|_| spent.micros),
             explanation: answer.map(|answer| plain(&answer.explanation)).unwrap_or_default(),
         }
+    }
+
+    /// Somebody else has ended the draft.
+    fn over(&self, step: &Step<'_>) -> Settlement {
+        self.learnt.forget(&step.request.id);
+        outcome::nothing()
     }
 
     /// Until nobody wants the request any more.
@@ -331,10 +347,6 @@ fn conversation(brief: Brief, turns: &[Turn]) -> Result<Conversation, StepError>
         conversation.turns.push((read(reply)?, response));
     }
     Ok(conversation)
-}
-
-fn ended(step: &Step<'_>, state: DraftState, outcome: &Outcome) -> Result<DraftEnd, StepError> {
-    Ok(DraftEnd { number: step.draft.number, state, outcome: kept(outcome)? })
 }
 
 /// What a draft that is over came to.

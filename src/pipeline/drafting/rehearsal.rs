@@ -6,6 +6,7 @@ use super::super::plans::wanted;
 use super::super::{ChosenModel, InForce, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{Workbench, spec_of};
+use super::learnt::Learnt;
 use super::{bounds, spend};
 use crate::automation::DraftSpec;
 use crate::draft::{Bench, Conversation, Exchange, Next, Reply, Verdict, plain};
@@ -165,8 +166,9 @@ impl Rehearsal {
         blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
             let begins = Begins { parameters: &parameters, target: &target, base: base.as_ref(), salt: &salt, goes_on: false, wishes: Vec::new() };
-            let brief = begin::told(&rules, &request, &begins)?;
-            Ok((Workbench::on(rules, request, target, base, &salt, Vec::new())?, Conversation::new(brief)))
+            let mut learnt = Learnt::nothing(&rules, spec_of(&rules, &request)?, &salt);
+            let brief = begin::told(&rules, &request, &begins, &mut learnt)?;
+            Ok((Workbench::on(rules, request, target, base, Vec::new(), learnt)?, Conversation::new(brief)))
         })
         .await
     }

@@ -15,6 +15,7 @@ mod disk_full;
 mod drafted;
 mod drafted_canaries;
 mod drafted_github;
+mod drafted_learnt;
 mod edits;
 mod github;
 mod groups;

@@ -12,7 +12,8 @@ use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review}
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::Repository;
 use kubeops::pipeline::{
-    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules, Unseen,
+    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, LearntSoFar, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules,
+    Unseen,
 };
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
@@ -109,6 +110,7 @@ impl World {
             pushed: JustPushed::default(),
             refusals: Refusals::default(),
             unseen: Unseen::default(),
+            learnt: LearntSoFar::default(),
         });
         let dispatcher = Arc::new(pipeline.dispatcher());
         let observer = tokio::sync::Mutex::new(Observer::new(Arc::clone(&pipeline)));

@@ -30,7 +30,7 @@ use crate::git::GitError;
 use crate::plan::Answer;
 use crate::request::{Drafted, Job, Request, State};
 use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
-use crate::types::SpecDuration;
+use crate::types::{RequestId, SpecDuration};
 use crate::validate::Finding;
 use bench::Workbench;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,14 @@ struct Step<'a> {
     conversation: Conversation,
 }
 
+/// Why nobody wants a draft any more.
+enum Unwanted {
+    /// Its request has ended.
+    Ended,
+    /// What asked for its request went away; the request as it is then.
+    TakenBack(Box<Request>),
+}
+
 impl Step<'_> {
     /// Answers of the model so far.
     fn asked(&self) -> u32 {
@@ -140,6 +148,9 @@ impl Pipeline {
 
     /// Asks the model once, within its budget, and does what follows from its reply.
     async fn turn(self: &Arc<Self>, mut step: Step<'_>, chosen: &ChosenModel, budget: &Budget) -> Result<Settlement, StepError> {
+        if let Some(unwanted) = self.unwanted(&step.request.id).await? {
+            return self.over(&step, unwanted).await;
+        }
         let exchange = step.conversation.exchange(chosen.max_tokens);
         let reserved = spend::most(&exchange, chosen.price);
         let of = (&step.request.id, step.draft.number);
@@ -149,12 +160,12 @@ impl Pipeline {
             Reservation::Exhausted { whose, used, limit } => {
                 return self.fails(&step, spend::exhausted(whose, used, limit, reserved), Vec::new()).await;
             }
-            Reservation::Over => return Ok(self.over(&step)),
+            Reservation::Over => return self.over(&step, Unwanted::Ended).await,
         };
         failpoint::hit("draft.reserved");
         let said = tokio::select! {
             said = chosen.model.answer(&exchange) => said,
-            () = self.until_over(step.request) => return Ok(self.over(&step)),
+            unwanted = self.until_unwanted(&step.request.id) => return self.over(&step, unwanted).await,
         };
         let ended_at = Some(self.clock.now());
         let mut turn = Turn { number, attempt, begun_at, reserved, spent: None, reply: None, response: None, ended_at };
@@ -313,19 +324,33 @@ impl Pipeline {
         }
     }
 
-    /// Somebody else has ended the draft.
-    fn over(&self, step: &Step<'_>) -> Settlement {
+    /// Nobody wants the draft any more.
+    async fn over(&self, step: &Step<'_>, unwanted: Unwanted) -> Result<Settlement, StepError> {
         self.learnt.forget(&step.request.id);
-        outcome::nothing()
+        let settlement = match unwanted {
+            Unwanted::Ended => return Ok(outcome::nothing()),
+            // The task that is owed for it waits for this one to end: what it would do is done here.
+            Unwanted::TakenBack(now) => self.retract(&now).await?,
+        };
+        // Wanted again a moment later.
+        Ok(if settlement.request.is_none() { outcome::goes_on(lane::draft(&step.request.id)) } else { settlement })
+    }
+
+    /// Why nobody wants the request any more; none where somebody does.
+    async fn unwanted(&self, request: &RequestId) -> Result<Option<Unwanted>, StepError> {
+        let now = self.store.request(request).await?;
+        if now.state.is_ended() && now.state != State::Merged {
+            return Ok(Some(Unwanted::Ended));
+        }
+        Ok(self.is_taken_back(&now).await?.then(|| Unwanted::TakenBack(Box::new(now))))
     }
 
     /// Until nobody wants the request any more.
-    async fn until_over(&self, request: &Request) {
+    async fn until_unwanted(&self, request: &RequestId) -> Unwanted {
         loop {
             tokio::time::sleep(LOOKS).await;
-            match self.store.request(&request.id).await {
-                Ok(now) if now.state.is_ended() && now.state != State::Merged => return,
-                _ => {}
+            if let Ok(Some(unwanted)) = self.unwanted(request).await {
+                return unwanted;
             }
         }
     }

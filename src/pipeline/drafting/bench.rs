@@ -8,7 +8,7 @@ use super::begin::{self, Begins};
 use super::chain::Known;
 use super::learnt::{Learnt, Whose};
 use crate::automation::DraftSpec;
-use crate::draft::{Arguments, Bench, Call, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict};
+use crate::draft::{Arguments, Bench, Call, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict, listed};
 use crate::inventory::Target;
 use crate::plan::{Answer, BaseTree, ChangeSet, Changed, FileChange, Guard, PlanError, Recipe};
 use crate::request::Request;
@@ -21,7 +21,6 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tool an answer is tried with.
@@ -234,10 +233,7 @@ impl Inner {
             CHECK => Ok(match self.judge(arguments)? {
                 Verdict::Passes => "It would be accepted: propose it with propose_change.".to_owned(),
                 Verdict::Refused { security: true, .. } => "It would be refused: it does what is not allowed here.".to_owned(),
-                Verdict::Refused { findings, .. } => findings.iter().take(20).fold("It would be refused:\n".to_owned(), |mut text, finding| {
-                    let _ = writeln!(text, "- {}: {finding}", finding.rule);
-                    text
-                }),
+                Verdict::Refused { findings, .. } => format!("It would be refused:\n{}", listed(&findings)),
             }),
             RENDER => {
                 let wanted = match Rendering::deserialize(arguments) {

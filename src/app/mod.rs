@@ -243,7 +243,7 @@ impl Shared {
         // A page that came by https shows no picture that does not.
         let pictures = settings.public_url.as_ref().filter(|url| url.as_str().starts_with("https://")).map(|url| format!("{}/icons", url.as_str()));
         let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
-        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock));
+        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock))?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             models: Arc::new(models),

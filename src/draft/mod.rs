@@ -16,7 +16,7 @@ mod wire;
 mod words;
 
 pub use brief::{Beginning, brief};
-pub use cassette::{Recording, Replaying, Scrub};
+pub use cassette::{Recording, Replaying, Scrub, Tape};
 pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest, listed};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};

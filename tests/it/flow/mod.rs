@@ -16,6 +16,7 @@ mod drafted;
 mod drafted_canaries;
 mod drafted_github;
 mod drafted_learnt;
+mod drafted_recorded;
 mod drafted_withdrawn;
 mod edits;
 mod github;

@@ -26,7 +26,7 @@ pub(crate) use duration::DURATION;
 pub use duration::SpecDuration;
 pub use identity::Identity;
 pub(crate) use identity::is_invisible;
-pub use ids::{DeliveryId, EventId, RequestId, TaskId, TokenId};
+pub use ids::{DeliveryId, EventId, RequestId, SuggestionId, TaskId, TokenId};
 pub use kubernetes::{KubernetesVersion, UnknownKinds};
 pub use link_icon::LinkIcon;
 pub(crate) use listed::listed;

@@ -462,6 +462,30 @@ CREATE UNIQUE INDEX draft_turns_attempt ON draft_turns (request, draft, turn, at
 CREATE INDEX draft_turns_automation ON draft_turns (automation, begun_at, tokens, micros);
 CREATE INDEX draft_turns_begun ON draft_turns (begun_at, tokens, micros);
 
+-- Calls of a model by the copilot, which no request has; columns as of `draft_turns`.
+CREATE TABLE copilot_calls (
+    seq             INTEGER PRIMARY KEY,
+    begun_at        INTEGER NOT NULL,
+    reserved_tokens INTEGER NOT NULL,
+    reserved_micros INTEGER NOT NULL,
+    spent_tokens    INTEGER,
+    spent_micros    INTEGER,
+    tokens          INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(spent_tokens, reserved_tokens)) VIRTUAL,
+    micros          INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(spent_micros, reserved_micros)) VIRTUAL
+) STRICT;
+CREATE INDEX copilot_calls_begun ON copilot_calls (begun_at, tokens, micros);
+
+-- What the copilot suggests, until somebody files it.
+CREATE TABLE suggestions (
+    seq     INTEGER PRIMARY KEY,
+    id      TEXT    NOT NULL,
+    made_by TEXT    NOT NULL,
+    made_at INTEGER NOT NULL,
+    content TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX suggestions_id ON suggestions (id);
+CREATE INDEX suggestions_made ON suggestions (made_at);
+
 -- Pull requests of the local forge; `record` is the whole of it as JSON.
 CREATE TABLE pulls (
     seq        INTEGER PRIMARY KEY,

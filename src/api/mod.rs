@@ -4,6 +4,7 @@
 
 mod access;
 mod address;
+mod copilot;
 mod docs;
 mod drafts;
 mod error;
@@ -37,8 +38,8 @@ pub use error::{ApiError, ErrorBody, ErrorDetail};
 pub use limit::CALLS_A_MINUTE;
 pub use paging::Listing;
 pub use ports::{
-    Ask, AskJob, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt, Receiver,
-    Refusal, ResourcesStatus,
+    Ask, AskCopilot, AskJob, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt,
+    Receiver, Refusal, ResourcesStatus,
 };
 pub use serve::{Bound, Listen, ServeError, ServeOptions, Server, serve};
 pub use state::{AppState, Parts};
@@ -108,6 +109,9 @@ macro_rules! routes {
                 .service(jobs::show_job)
                 .service(jobs::job_logs)
                 .service(jobs::cancel_job)
+                .service(copilot::suggest)
+                .service(copilot::show_suggestion)
+                .service(copilot::confirm_suggestion)
                 .service(events::list_events)
                 .service(events::show_event)
                 .service(events::list_deliveries)

@@ -1,11 +1,11 @@
 //! What the API needs of the rest of the program, as narrow traits; `app` plugs the real things in, tests their own.
 //! Nothing here knows HTTP beyond the headers a delivery came with.
 
-use crate::pipeline::ReplayedDraft;
+use crate::pipeline::{Copiloted, ReplayedDraft, Suggested};
 use crate::request::Request;
 use crate::store::inbox::InboxCounts;
 use crate::store::{EventRecord, PullRecord};
-use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, SpecDuration, Timestamp};
+use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, SpecDuration, SuggestionId, Timestamp};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
 use async_trait::async_trait;
@@ -114,6 +114,24 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// When no automation takes it, or the parameters are not its.
     async fn ask_job(&self, ask: AskJob) -> Result<Asked, OperationError>;
+
+    /// Has a language model make a suggestion of a sentence. It is bounded in time by itself.
+    ///
+    /// # Errors
+    /// When nobody has set it up, the day's budget is used up, or the model does not answer.
+    async fn copilot(&self, ask: AskCopilot) -> Result<Copiloted, OperationError>;
+
+    /// A suggestion that was made.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it may not be confirmed any more.
+    async fn suggestion(&self, id: &SuggestionId) -> Result<Suggested, OperationError>;
+
+    /// Files what a suggestion shows.
+    ///
+    /// # Errors
+    /// As [`Self::suggestion`] and [`Self::ask`].
+    async fn confirm_suggestion(&self, id: &SuggestionId, actor: &str) -> Result<Asked, OperationError>;
 
     /// Has an ended request that may be tried again planned anew.
     ///
@@ -232,6 +250,17 @@ pub struct AskJob {
     pub parameters: Map<String, Value>,
     /// As of [`Ask`].
     pub idempotency_key: Option<String>,
+    /// Who asks: the token's name.
+    pub actor: String,
+}
+
+/// What an operator says to the copilot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskCopilot {
+    /// What they want, in their own words.
+    pub sentence: String,
+    /// The automation, where they name it.
+    pub automation: Option<AutomationName>,
     /// Who asks: the token's name.
     pub actor: String,
 }

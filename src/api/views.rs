@@ -1,6 +1,7 @@
 //! What the API shows, as it shows it. A change here changes the interface: fields are added, never renamed or removed.
 
 mod changes;
+mod copilot;
 mod drafts;
 mod events;
 mod forges;
@@ -11,6 +12,7 @@ mod resources;
 mod trace;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
+pub use copilot::{CopilotModelView, CopilotView, FilledView, SuggestionView};
 pub use drafts::{DigestsView, DraftLineView, DraftView, JobView, ReplayView};
 pub use events::{DecisionView, DeliveryView, EventHead, EventView, ExplanationView, OperandView, PredicateView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};

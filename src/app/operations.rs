@@ -1,15 +1,18 @@
 //! Glue: what people ask for through the API, done by the pipeline and the local forge.
 
 use crate::api::{
-    self, Ask, AskJob, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction,
+    self, Ask, AskCopilot, AskJob, Asked, Diff, FileChangeKind, FileDiff, ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView, PullAction,
 };
 use crate::forge::local::Person;
 use crate::forge::{AccountReport, Calls, ForgeError, Review, WindowReport};
 use crate::inventory::ForgeSpec;
-use crate::pipeline::{AskError, MAX_DIFF_BYTES, OperationError, Pipeline, ReplayedDraft, StepError, Wish, events_of, what_counts};
+use crate::pipeline::{
+    AskError, Copilot, CopilotError, Copiloted, MAX_DIFF_BYTES, OperationError, Pipeline, ReplayedDraft, StepError, Suggested, Wish, events_of,
+    what_counts,
+};
 use crate::request::{Job, Request};
 use crate::store::{EventRecord, PageQuery, PullRecord, RequestFilter};
-use crate::types::{AutomationName, ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, TreeDiff};
+use crate::types::{AutomationName, ChangeKind, DeliveryId, ErrorClass, RepositoryName, RequestId, SpecDuration, SuggestionId, TreeDiff};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +24,14 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Does what people ask for.
 pub struct PeoplesOperations {
     pipeline: Arc<Pipeline>,
+    copilot: Copilot,
     wake: Arc<Notify>,
 }
 
 impl PeoplesOperations {
     /// Operations over `pipeline`; `wake` tells the worker that there is something to do.
     pub fn new(pipeline: Arc<Pipeline>, wake: Arc<Notify>) -> Self {
-        Self { pipeline, wake }
+        Self { copilot: Copilot::new(Arc::clone(&pipeline)), pipeline, wake }
     }
 
     /// The request that was asked for before with this key.
@@ -70,6 +74,20 @@ fn not_asked(error: AskError) -> api::OperationError {
     }
 }
 
+/// Why nothing came of a sentence, as the API tells it.
+fn no_suggestion(error: CopilotError) -> api::OperationError {
+    let message = error.to_string();
+    match error {
+        CopilotError::NotOffered(_) => api::OperationError::Invalid { message, problems: Vec::new() },
+        CopilotError::Ask(error) => not_asked(error),
+        CopilotError::Exhausted { retry_after, .. } => api::OperationError::Busy { message, retry_after },
+        CopilotError::Busy | CopilotError::TooLong => api::OperationError::Busy { message, retry_after: RETRY_AFTER },
+        CopilotError::Expired(_) => api::OperationError::Conflict(message),
+        CopilotError::Step(StepError::Store(error)) => OperationError::from(error).into(),
+        CopilotError::Step(error) => failed(&message, error.class()),
+    }
+}
+
 #[async_trait]
 impl api::Operations for PeoplesOperations {
     async fn ask(&self, ask: Ask) -> Result<Asked, api::OperationError> {
@@ -81,7 +99,7 @@ impl api::Operations for PeoplesOperations {
             return Ok(first);
         }
         let correlation = ask.correlation.or(ask.idempotency_key);
-        self.wished(Wish { automation: ask.automation, parameters: ask.parameters, correlation, job: None, actor: ask.actor }).await
+        self.wished(Wish { automation: ask.automation, parameters: ask.parameters, correlation, job: None, copilot: None, actor: ask.actor }).await
     }
 
     async fn ask_job(&self, ask: AskJob) -> Result<Asked, api::OperationError> {
@@ -93,7 +111,24 @@ impl api::Operations for PeoplesOperations {
             return Ok(first);
         }
         let job = Some(Job { goal, by: actor.clone(), max_turns, timeout });
-        self.wished(Wish { automation, parameters, correlation: idempotency_key, job, actor }).await
+        self.wished(Wish { automation, parameters, correlation: idempotency_key, job, copilot: None, actor }).await
+    }
+
+    async fn copilot(&self, ask: AskCopilot) -> Result<Copiloted, api::OperationError> {
+        let AskCopilot { sentence, automation, actor } = ask;
+        self.copilot.suggest(&sentence, automation.as_ref(), &actor).await.map_err(no_suggestion)
+    }
+
+    async fn suggestion(&self, id: &SuggestionId) -> Result<Suggested, api::OperationError> {
+        self.copilot.suggestion(id).await.map_err(no_suggestion)
+    }
+
+    async fn confirm_suggestion(&self, id: &SuggestionId, actor: &str) -> Result<Asked, api::OperationError> {
+        let suggested = self.copilot.suggestion(id).await.map_err(no_suggestion)?;
+        if let Some(first) = self.asked_before(&suggested.automation, id.as_str()).await? {
+            return Ok(first);
+        }
+        self.wished(self.copilot.wish(suggested, actor)).await
     }
 
     async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, api::OperationError> {

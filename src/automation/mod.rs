@@ -63,11 +63,17 @@ impl Automation {
     /// Everything that is wrong with it, at once.
     pub fn compile(name: AutomationName, spec: AutomationSpec) -> Result<Self, Vec<SpecError>> {
         let mut errors = Vec::new();
-        let takes_jobs = spec.draft.as_ref().is_some_and(|draft| draft.jobs);
-        if spec.on.sources().next().is_none() && !takes_jobs {
+        let is_asked = spec.copilot || spec.draft.as_ref().is_some_and(|draft| draft.jobs);
+        if spec.on.sources().next().is_none() && !is_asked {
             errors.push(
                 SpecError::new("/on", "an automation names the source, or sources, whose events it takes")
                     .hint("on: { source: service-desk, types: [jira.issue.transitioned] }"),
+            );
+        }
+        if spec.copilot && spec.description.as_deref().is_none_or(|description| description.trim().is_empty()) {
+            errors.push(
+                SpecError::new("/copilot", "without a description no model can tell what it is for")
+                    .hint("description: Opens a namespace for a team, with quotas and its members' rights."),
             );
         }
         let when = spec.when.as_deref().and_then(|text| compile_at(text, "/when", EVENT_VARIABLES, &mut errors));

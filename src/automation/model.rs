@@ -19,7 +19,7 @@ pub struct AutomationSpec {
     /// What it is for, in a sentence; shown wherever the automation is listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Which events it looks at. One that only operators ask, for jobs (`draft.jobs`), needs none.
+    /// Which events it looks at. One that only operators ask, for jobs (`draft.jobs`) or by the copilot (`copilot`), needs none.
     #[serde(default, skip_serializing_if = "Trigger::is_none")]
     pub on: Trigger,
     /// CEL over `event`: the request is wanted when this is true. A missing field is false. Without it every event is wanted.
@@ -41,6 +41,10 @@ pub struct AutomationSpec {
     /// resolves, unless something else is said here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdraw: Option<WithdrawSpec>,
+    /// Offers it to operators who say in a sentence what they want (`kubeops copilot`, `POST /api/v1/copilot`): a language model picks it by its
+    /// `description` and fills its parameters by their schemas.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub copilot: bool,
     /// Values taken from the event (or given by a person), each checked against its schema.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, ParameterSpec>,

@@ -77,6 +77,18 @@ impl Parameters {
         &self.schema
     }
 
+    /// The same, each parameter with the default that stands in its place when nobody gives it: as a person or a model is shown it.
+    pub fn schema_with_defaults(&self) -> Value {
+        let mut schema = self.schema.clone();
+        for parameter in &self.each {
+            let Some(default) = &parameter.default else { continue };
+            if let Some(Value::Object(property)) = schema.get_mut("properties").and_then(|properties| properties.get_mut(&parameter.name)) {
+                property.entry("default").or_insert_with(|| default.clone());
+            }
+        }
+        schema
+    }
+
     /// The parameters' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.each.iter().map(|parameter| parameter.name.as_str())

@@ -89,6 +89,21 @@ fn what_is_wrong_with_a_spec_has_its_place() {
 }
 
 #[test]
+fn what_the_copilot_is_offered_says_what_it_is_for_and_needs_no_event() {
+    let offered = |description: Value| {
+        let spec = serde_json::from_value(json!({
+            "copilot": true, "description": description, "target": { "cluster": "prod" }, "pullRequest": { "title": "x" }
+        }));
+        Automation::compile("a".parse().expect("a name"), spec.expect("a spec"))
+    };
+    assert!(offered(json!("Opens a namespace.")).is_ok(), "who is asked by operators alone listens to no source");
+    for nothing in [Value::Null, json!(" \n")] {
+        let errors = offered(nothing).expect_err("refused");
+        assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/copilot"], "{errors:?}");
+    }
+}
+
+#[test]
 fn a_catastrophic_pattern_is_refused_or_linear() {
     let spec = json!({"parameters": {"x": {"from": "event.data.x", "schema": {"type": "string", "pattern": "^(a+)+$"}}}});
     let automation = automation("a", spec).expect("compiles");

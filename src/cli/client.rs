@@ -5,6 +5,7 @@ use anyhow::{Context, bail};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use std::time::Duration;
 
 /// Which server, and as whom.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,13 +32,16 @@ impl Server {
     /// # Errors
     /// When the server cannot be reached or says no, in its words.
     pub async fn json(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<&Value>) -> anyhow::Result<Value> {
-        let response = self.send(method, path, query, body).await?;
-        let text = response.text().await.context("the server's answer broke off")?;
-        if text.is_empty() {
-            Ok(Value::Null)
-        } else {
-            serde_json::from_str(&text).context("the server's answer is not JSON; is --server a KubeOps server?")
-        }
+        read(self.send(method, path, query, body).await?).await
+    }
+
+    /// The same for a call that may take this long.
+    ///
+    /// # Errors
+    /// As [`Self::json`].
+    pub async fn json_within(&self, within: Duration, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.request(method, path)?.timeout(within).json(body);
+        read(self.checked(request.send().await).await?).await
     }
 
     /// Sends a request and reads text.
@@ -65,7 +69,7 @@ impl Server {
 
     fn request(&self, method: Method, path: &str) -> anyhow::Result<reqwest::RequestBuilder> {
         crate::tls::install_provider();
-        let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         let mut request = client.request(method, format!("{}/api/v1{path}", self.server.trim_end_matches('/')));
         if let Some(token) = self.token() {
             request = request.bearer_auth(token.expose_secret());
@@ -103,6 +107,15 @@ impl Server {
         };
         bail!("{} ({}){details}{hint}", output::printable(message), status.as_u16())
     }
+}
+
+/// The JSON of an answer.
+async fn read(response: Response) -> anyhow::Result<Value> {
+    let text = response.text().await.context("the server's answer broke off")?;
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&text).context("the server's answer is not JSON; is --server a KubeOps server?")
 }
 
 /// `team: is required` from an object with a field and a message.

@@ -4,6 +4,7 @@
 mod calendar;
 mod check;
 mod client;
+mod copilot;
 mod demo;
 mod diff;
 mod drafts;
@@ -80,6 +81,8 @@ enum Command {
     Requests(requests::Arguments),
     /// Have a language model draft what you ask for: start, follow and cancel jobs
     Jobs(jobs::Arguments),
+    /// Say in a sentence what you want: a language model fills the request, and you file it
+    Copilot(copilot::Arguments),
     /// Show what language models drafted for a request, and what was said in it
     Drafts(drafts::Arguments),
     /// Show everything kept about a ticket, alert, commit, branch or pull request
@@ -152,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diff(arguments) => diff::run(&arguments, format),
         Command::Requests(arguments) => requests::run(arguments, format),
         Command::Jobs(arguments) => jobs::run(arguments, format),
+        Command::Copilot(arguments) => copilot::run(arguments, format),
         Command::Drafts(arguments) => drafts::run(arguments, format),
         Command::Trace(arguments) => trace::run(&arguments, format),
         Command::Policy(arguments) => policy::run(&arguments, format),

@@ -131,8 +131,8 @@ const MEANINGS: &[(&str, &str)] = &[
         "What a million tokens sent to the model of LLM_PROVIDER cost, in whatever currency budgets are written in; empty: unknown. Given together with LLM_OUTPUT_PRICE.",
     ),
     ("LLM_OUTPUT_PRICE", "What a million tokens answered by the model of LLM_PROVIDER cost."),
-    ("LLM_TOKENS_PER_DAY", "Most tokens all drafts together may use in a day (UTC), those sent and those answered; empty for no limit."),
-    ("LLM_COST_PER_DAY", "Most that all drafts together may cost in a day (UTC), in the currency of the prices; empty for no limit."),
+    ("LLM_TOKENS_PER_DAY", "Most tokens drafts and the copilot together may use in a day (UTC), those sent and those answered; empty for no limit."),
+    ("LLM_COST_PER_DAY", "Most that drafts and the copilot together may cost in a day (UTC), in the currency of the prices; empty for no limit."),
     (
         "LLM_RECORD",
         "Path of a file to which everything that is said with language models is added, secrets taken out, readable for its owner alone, 64 MiB at most; empty: nothing is recorded.",

@@ -160,18 +160,8 @@ impl Conversation {
     /// # Errors
     /// What the bench gives.
     pub async fn follow<B: Bench + ?Sized>(&self, reply: &Reply, bench: &B) -> Result<Next, B::Error> {
-        if reply.end == End::Refused {
-            let said = shortened(&reply.text);
-            let reason = if said.is_empty() { "The model, or its provider, refused to answer.".to_owned() } else { said };
+        if let Some(reason) = declined(reply, NO_CHANGE) {
             return Ok(Next::Declined { reason });
-        }
-        if let Some(call) = reply.calls.iter().find(|call| call.name == NO_CHANGE) {
-            let reason = match &call.arguments {
-                Arguments::Read(arguments) => arguments.get("reason").and_then(Value::as_str).unwrap_or_default(),
-                Arguments::Unreadable { .. } => "",
-            };
-            let reason = if reason.trim().is_empty() { reply.text.as_str() } else { reason };
-            return Ok(Next::Declined { reason: shortened(reason) });
         }
         let mut response = Response::default();
         for (number, call) in reply.calls.iter().enumerate() {
@@ -231,6 +221,20 @@ impl Conversation {
         let name: String = call.name.chars().take(60).collect();
         format!("There is no tool {name:?}. There are: {}.", known.join(", "))
     }
+}
+
+/// Why a model gives nothing, in its words, where its reply says that: by refusing, or by calling this tool.
+pub(super) fn declined(reply: &Reply, tool: &str) -> Option<String> {
+    if reply.end == End::Refused {
+        let said = shortened(&reply.text);
+        return Some(if said.is_empty() { "The model, or its provider, refused to answer.".to_owned() } else { said });
+    }
+    let call = reply.calls.iter().find(|call| call.name == tool)?;
+    let reason = match &call.arguments {
+        Arguments::Read(arguments) => arguments.get("reason").and_then(Value::as_str).unwrap_or_default(),
+        Arguments::Unreadable { .. } => "",
+    };
+    Some(shortened(if reason.trim().is_empty() { &reply.text } else { reason }))
 }
 
 /// What was said instead of an answer.

@@ -4,6 +4,7 @@
 mod brief;
 mod cassette;
 mod conversation;
+mod copilot;
 mod error;
 mod exchange;
 mod http;
@@ -18,6 +19,7 @@ mod words;
 pub use brief::{Beginning, brief};
 pub use cassette::{Recording, Replaying, Scrub, Tape};
 pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest, listed};
+pub use copilot::{MOST_TRIES, Offer, Picked, choosing, chosen, filled, filling};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};
 pub use provider::{KeySource, ModelSettings, provider};

@@ -14,6 +14,7 @@ mod commands;
 mod commit;
 mod confirm;
 mod conflicts;
+mod copilot;
 mod deployed;
 mod dispatch;
 mod drafting;
@@ -49,6 +50,7 @@ mod unseen;
 mod wording;
 
 pub use body::{Trailer, evidence};
+pub use copilot::{Copilot, CopilotError, Copiloted, Filled, MAX_SENTENCE, ModelAsked, Origin, Shown, Suggested};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
 pub use drafting::{

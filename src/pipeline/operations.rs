@@ -95,8 +95,25 @@ pub struct Wish {
     pub correlation: Option<String>,
     /// What a language model is asked for in the operator's own words, where that is what is wished for.
     pub job: Option<Job>,
+    /// The sentence that was made into this, and the model that did so, as JSON for the event; none where a person said it all.
+    pub copilot: Option<Value>,
     /// Who asks.
     pub actor: String,
+}
+
+impl Wish {
+    /// The event of it, with the parameters completed.
+    pub(super) fn event(&self, id: EventId, parameters: &Map<String, Value>, at: Timestamp) -> Event {
+        let mut event = asked_event(id, &self.automation, parameters, &self.actor, at);
+        if let Some(correlation) = &self.correlation {
+            event.subject.clone_from(correlation);
+        }
+        if let Some(data) = event.data.as_object_mut() {
+            data.extend(self.job.as_ref().map(|job| ("goal".to_owned(), Value::from(job.goal.as_str()))));
+            data.extend(self.copilot.clone().map(|copilot| ("copilot".to_owned(), copilot)));
+        }
+        event
+    }
 }
 
 impl Pipeline {
@@ -135,27 +152,21 @@ impl Pipeline {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, wish: Wish) -> Result<Asked, AskError> {
-        let Wish { automation, parameters, correlation, job, actor } = wish;
-        let automation = &automation;
+        let automation = &wish.automation;
         let rules = self.rules.current();
         let known = rules.set.automations.get(automation).ok_or_else(|| {
             let near = nearest(automation.as_str(), rules.set.automations.iter().map(|known| known.name.as_str()));
             AskError::NoAutomation(automation.clone(), near.map(str::to_owned))
         })?;
-        let parameters = known.parameters().complete(parameters).map_err(AskError::Parameters)?;
+        let parameters = known.parameters().complete(wish.parameters.clone()).map_err(AskError::Parameters)?;
         let now = self.clock.now();
         let id = EventId::from_parts(now, self.clock.random());
-        let correlation = correlation.unwrap_or_else(|| id.to_string());
-        let mut event = asked_event(id.clone(), automation, &parameters, &actor, now);
-        event.subject.clone_from(&correlation);
-        if let (Some(job), Some(data)) = (&job, event.data.as_object_mut()) {
-            data.insert("goal".to_owned(), Value::from(job.goal.as_str()));
-        }
+        let event = wish.event(id.clone(), &parameters, now);
         let new = RequestId::from_parts(now, self.clock.random());
         let opening = Opening {
             id: new.clone(),
             automation: automation.clone(),
-            correlation,
+            correlation: event.subject.clone(),
             // A person asks for one change, not for a group's.
             group: None,
             repository: destination(&rules, automation, &event, &parameters),
@@ -165,8 +176,8 @@ impl Pipeline {
             retractable: known.withdraw().is_some(),
             in_order: false,
             tells: !known.spec.feedback.is_empty(),
-            steering: Steering { job: job.map(Box::new), ..Steering::default() },
-            actor,
+            steering: Steering { job: wish.job.map(Box::new), ..Steering::default() },
+            actor: wish.actor,
         };
         let entry = Dispatch {
             delivery: None,

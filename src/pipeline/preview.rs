@@ -2,10 +2,10 @@
 
 use super::commit::{CommitFacts, commit_meta};
 use super::planning::{self, Made, Stop, Wanted};
-use super::{Rules, StepError};
+use super::{InForce, Rules, StepError, plans};
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
-use crate::git::{CommitMeta, Mirrors, PerRepository, RemoteSpec, commit_message};
+use crate::git::{CommitMeta, Mirror, Mirrors, PerRepository, RemoteSpec, commit_message};
 use crate::inventory::Target;
 use crate::plan::{BaseTree, EmptyTree, FileChange};
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
@@ -15,6 +15,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
+
+/// The longest diff shown, in bytes.
+const MAX_DIFF: usize = 4 * 1024 * 1024;
 
 /// What an automation would do about an event.
 #[derive(Debug, Serialize)]
@@ -68,7 +71,11 @@ pub fn preview(
     given: Option<&Map<String, Value>>,
     fetch: bool,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given, set: None, reverts: None, draft: None }, if fetch { Base::Repository } else { Base::Nothing })
+    made(
+        &rules.current(),
+        Wanted { automation, event, given, set: None, reverts: None, draft: None },
+        if fetch { Base::Repository } else { Base::Nothing },
+    )
 }
 
 /// The same on a tree that is given.
@@ -82,18 +89,26 @@ pub fn preview_on(
     given: Option<&Map<String, Value>>,
     base: &dyn BaseTree,
 ) -> Result<Preview, StepError> {
-    made(rules, Wanted { automation, event, given, set: None, reverts: None, draft: None }, Base::Tree(base))
+    made(&rules.current(), Wanted { automation, event, given, set: None, reverts: None, draft: None }, Base::Tree(base))
+}
+
+/// The same on the tip of a base branch that a mirror holds. Called where one may block.
+pub(super) fn preview_at(rules: &InForce, wanted: Wanted<'_>, base: &plans::Base) -> Result<Preview, StepError> {
+    made(rules, wanted, Base::Tip(base))
 }
 
 /// What a preview is made on.
+#[derive(Clone, Copy)]
 enum Base<'b> {
-    /// The repository's base branch.
+    /// The repository's base branch, fetched for it.
     Repository,
+    /// The same, of a mirror.
+    Tip(&'b plans::Base),
     Nothing,
     Tree(&'b dyn BaseTree),
 }
 
-fn made(rules: &Rules, wanted: Wanted<'_>, base: Base<'_>) -> Result<Preview, StepError> {
+fn made(rules: &InForce, wanted: Wanted<'_>, base: Base<'_>) -> Result<Preview, StepError> {
     let Wanted { automation, event, .. } = wanted;
     let mut preview = Preview {
         automation: automation.clone(),
@@ -138,34 +153,33 @@ pub fn preview_asked(
 
 /// The event of an automation that a person asks for directly.
 pub fn asked(automation: &AutomationName, given: &Map<String, Value>, clock: &dyn Clock) -> Event {
-    let id = EventId::from_parts(clock.now(), clock.random());
-    super::operations::asked_event(id, automation, given, "kubeops render", clock.now())
+    asked_by(automation, given, "kubeops render", clock)
 }
 
-fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>) -> Result<(), Stop> {
-    let current = rules.current();
-    let (parameters, target) = planning::resolve(&current, wanted)?;
+/// The same of whom it is.
+pub(super) fn asked_by(automation: &AutomationName, given: &Map<String, Value>, actor: &str, clock: &dyn Clock) -> Event {
+    let id = EventId::from_parts(clock.now(), clock.random());
+    super::operations::asked_event(id, automation, given, actor, clock.now())
+}
+
+fn fill(preview: &mut Preview, rules: &InForce, wanted: Wanted<'_>, base: Base<'_>) -> Result<(), Stop> {
+    let (parameters, target) = planning::resolve(rules, wanted)?;
     preview.parameters = Some(parameters.clone());
     preview.target = Some(format!("{}:{}", target.repository.name, target.path));
     let scratch = match base {
         Base::Repository => Scratch::fetch(&target).map(Some),
         Base::Nothing => Err("not compared with the repository".to_owned()),
-        Base::Tree(_) => Ok(None),
+        Base::Tree(_) | Base::Tip(_) => Ok(None),
     };
-    let made = match &scratch {
-        Ok(None) => match base {
-            Base::Tree(tree) => planning::make(&current, wanted, &parameters, &target, tree)?,
-            _ => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
-        },
-        Ok(Some(scratch)) => {
-            let snapshot = scratch.mirror.snapshot(&scratch.base)?;
-            planning::make(&current, wanted, &parameters, &target, &snapshot)?
-        }
-        Err(reason) if current.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.needs_base()) => {
+    let made = match (&scratch, base) {
+        (Ok(_), Base::Tree(tree)) => planning::make(rules, wanted, &parameters, &target, tree)?,
+        (Ok(_), Base::Tip(tip)) => planning::make(rules, wanted, &parameters, &target, &tip.snapshot)?,
+        (Ok(Some(scratch)), _) => planning::make(rules, wanted, &parameters, &target, &scratch.mirror.snapshot(&scratch.base)?)?,
+        (Err(reason), _) if rules.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.needs_base()) => {
             let message = format!("edits change files of the repository, and without them nothing can be shown: {reason}");
             return Err(StepError::Permanent(message).into());
         }
-        Err(_) => planning::make(&current, wanted, &parameters, &target, &EmptyTree::default())?,
+        _ => planning::make(rules, wanted, &parameters, &target, &EmptyTree::default())?,
     };
     preview.title = Some(made.text.title.clone());
     for (path, change) in made.change.files() {
@@ -181,17 +195,18 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
     // The request has no id yet: this one stands for it.
     let request = RequestId::from_parts(wanted.event.time, 0);
     let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary, drafted: made.drafted.as_ref() };
-    let (meta, said) = commit_meta(&current, wanted, &target, &facts)?;
+    let (meta, said) = commit_meta(rules, wanted, &target, &facts)?;
     preview.message = Some(commit_message(&meta, made.change.templates()));
     preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
     preview.summary.clone_from(&made.summary);
     preview.ttl = made.expiry.as_ref().map(|expiry| expiry.lifetime.after.to_string());
-    match scratch {
-        Ok(Some(scratch)) => preview.diff = Some(scratch.diff(&made, &meta)?),
-        Ok(None) => {}
-        Err(reason) => preview.note = Some(format!("compared with an empty tree: {reason}")),
+    match (scratch, base) {
+        (Ok(_), Base::Tip(tip)) => preview.diff = Some(diff(&tip.mirror, &tip.tip, &made, &meta)?),
+        (Ok(Some(scratch)), _) => preview.diff = Some(diff(&scratch.mirror, &scratch.base, &made, &meta)?),
+        (Ok(None), _) => {}
+        (Err(reason), _) => preview.note = Some(format!("compared with an empty tree: {reason}")),
     }
-    if let Some(note) = current.sealer.note().filter(|_| current.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.seals())) {
+    if let Some(note) = rules.sealer.note().filter(|_| rules.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.seals())) {
         preview.note = Some(preview.note.take().map_or_else(|| note.to_owned(), |before| format!("{before}; {note}")));
     }
     Ok(())
@@ -199,7 +214,7 @@ fn fill(preview: &mut Preview, rules: &Rules, wanted: Wanted<'_>, base: Base<'_>
 
 /// A mirror that lives as long as the preview.
 struct Scratch {
-    mirror: Arc<crate::git::Mirror>,
+    mirror: Arc<Mirror>,
     base: CommitSha,
     _directory: ScratchDirectory,
 }
@@ -227,12 +242,13 @@ impl Scratch {
         let base = mirror.fetch().map_err(|error| error.to_string())?;
         Ok(Self { mirror, base, _directory: directory })
     }
+}
 
-    fn diff(&self, made: &Made, meta: &CommitMeta) -> Result<String, Stop> {
-        if made.change.is_empty() {
-            return Ok(String::new());
-        }
-        let commit = self.mirror.commit(&self.base, &made.change, meta)?;
-        Ok(self.mirror.diff(&self.base, &commit, 4 * 1024 * 1024)?.text())
+/// What differs from the base, as a unified diff.
+fn diff(mirror: &Mirror, base: &CommitSha, made: &Made, meta: &CommitMeta) -> Result<String, Stop> {
+    if made.change.is_empty() {
+        return Ok(String::new());
     }
+    let commit = mirror.commit(base, &made.change, meta)?;
+    Ok(mirror.diff(base, &commit, MAX_DIFF)?.text())
 }

@@ -159,6 +159,6 @@ pub trait Drafts: Send + Sync {
     /// Notes what a call that was reserved came to. Told again it changes nothing but what is still missing.
     async fn settle_turn(&self, of: (&RequestId, u32), turn: &Turn) -> Result<(), StoreError>;
 
-    /// What was used since a moment: by an automation, or by all.
+    /// What was used since a moment: by an automation, or by everything, the copilot too.
     async fn spent_since(&self, automation: Option<&AutomationName>, since: Timestamp) -> Result<Spend, StoreError>;
 }

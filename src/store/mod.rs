@@ -3,6 +3,7 @@
 //! nothing here decides what happens next, and no method does I/O besides the database's own.
 
 mod commands;
+mod copilot;
 mod cursor;
 mod drafts;
 mod feedback;
@@ -17,6 +18,7 @@ mod tasks;
 mod trace;
 
 pub use commands::*;
+pub use copilot::*;
 pub use drafts::*;
 pub use feedback::*;
 pub use queries::*;
@@ -72,7 +74,7 @@ impl StoreError {
 
 /// The database behind KubeOps. One contract suite (`tests/it/store/`) holds every implementation to these words.
 #[async_trait]
-pub trait Store: Drafts + Send + Sync + 'static {
+pub trait Store: Drafts + Copilots + Send + Sync + 'static {
     // ---- inbox -------------------------------------------------------------------------------------------------
 
     /// Writes all of `batch` in one transaction and returns, in the same order, what became of each. When this returns

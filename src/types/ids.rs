@@ -43,6 +43,8 @@ id_type!(/// One step that is still owed.
     TaskId, "tsk", "task id");
 id_type!(/// One API token; the id is public, the token is not.
     TokenId, "tok", "token id");
+id_type!(/// What the copilot suggests of a sentence, for a person to confirm.
+    SuggestionId, "sug", "suggestion id");
 
 #[cfg(test)]
 mod tests {

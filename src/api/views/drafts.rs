@@ -59,12 +59,17 @@ pub struct DigestsView {
     pub answer: String,
 }
 
+/// Millionths as what they are millionths of.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(super) fn whole(micros: u64) -> f64 {
+    micros as f64 / 1_000_000.0
+}
+
 impl From<DraftReport> for DraftView {
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
     fn from(report: DraftReport) -> Self {
         let DraftReport { draft, model, turns, spent, drafted, message, findings } = report;
         let explanation = drafted.as_ref().map(|drafted| drafted.explanation.clone()).filter(|text| !text.is_empty());
-        let cost = drafted.as_ref().and_then(|drafted| drafted.micros).map(|micros| micros as f64 / 1_000_000.0);
+        let cost = drafted.as_ref().and_then(|drafted| drafted.micros).map(whole);
         Self {
             number: draft.number,
             state: draft.state,

@@ -7,6 +7,9 @@ use crate::request::Request;
 use serde_json::Value;
 use std::fmt::Write as _;
 
+/// Characters of what an operator said that are quoted.
+const MOST_WORDS: usize = 300;
+
 /// The section.
 pub(super) fn why(request: &Request) -> String {
     let event = &request.event;
@@ -35,7 +38,27 @@ pub(super) fn why(request: &Request) -> String {
     if !people.is_empty() {
         let _ = writeln!(text, "\nIt was {}.", people.join(" and "));
     }
+    if let Some(words) = words(event) {
+        let _ = writeln!(text, "\n{words}");
+    }
     text
+}
+
+/// What an operator said, where a language model made parameters or a change of it.
+fn words(event: &Event) -> Option<String> {
+    if event.kind.as_str() != "kubeops.request.asked" {
+        return None;
+    }
+    let quoted = |said: &str| said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_WORDS).collect::<String>();
+    if let (Some(sentence), Some(model)) = (text(event, "/copilot/sentence"), text(event, "/copilot/model")) {
+        let provider = text(event, "/copilot/provider").unwrap_or("-");
+        return Some(format!(
+            "In the words {}, which the language model {} read as the parameters; they were shown, and confirmed, before it was filed.",
+            code(&quoted(sentence)),
+            code(&format!("{provider}/{model}"))
+        ));
+    }
+    Some(format!("In the words {}.", code(&quoted(text(event, "/goal")?))))
 }
 
 fn text<'e>(event: &'e Event, pointer: &str) -> Option<&'e str> {

@@ -20,7 +20,7 @@ pub use log::{DraftLine, DraftLineKind};
 pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
 pub use replay::{DraftDifference, ReplayedDraft};
 pub use report::{DraftReport, draft_lines};
-pub(super) use spend::amount;
+pub(super) use spend::{actual, amount, exhausted, most};
 
 use super::{ChosenModel, InForce, Pipeline, StepError, outcome};
 use crate::automation::DraftSpec;

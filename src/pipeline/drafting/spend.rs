@@ -33,12 +33,12 @@ pub(super) fn budget(automation: &AutomationName, spec: &BudgetSpec, chosen: &Ch
 }
 
 /// The most a call can cost.
-pub(super) fn most(exchange: &Exchange, price: Option<PriceSpec>) -> Spend {
+pub(in crate::pipeline) fn most(exchange: &Exchange, price: Option<PriceSpec>) -> Spend {
     priced(Usage { input: exchange.most_tokens(), output: u64::from(exchange.max_tokens) }, price)
 }
 
 /// What a call did cost. A provider that says nothing, or what cannot be, is reckoned at the most.
-pub(super) fn actual(reply: &Reply, exchange: &Exchange, worst: Spend, price: Option<PriceSpec>) -> Spend {
+pub(in crate::pipeline) fn actual(reply: &Reply, exchange: &Exchange, worst: Spend, price: Option<PriceSpec>) -> Spend {
     let answered = u64::try_from(serde_json::to_vec(&(&reply.text, &reply.calls)).map_or(0, |bytes| bytes.len())).unwrap_or(u64::MAX);
     match reply.usage {
         Some(usage) if usage.input >= exchange.most_tokens() / LEAST_PART && usage.output >= answered / LEAST_PART => priced(usage, price),
@@ -66,11 +66,11 @@ fn priced(usage: Usage, price: Option<PriceSpec>) -> Spend {
 }
 
 /// Why a call was not made.
-pub(super) fn exhausted(whose: Purse, used: Spend, limit: Limit, worst: Spend) -> String {
+pub(in crate::pipeline) fn exhausted(whose: Purse, used: Spend, limit: Limit, worst: Spend) -> String {
     let whose = match whose {
         Purse::Request => "the request's budget",
         Purse::AutomationDay => "the automation's budget for today",
-        Purse::Day => "the budget for all drafts of today",
+        Purse::Day => "the budget for language models of today",
     };
     let over_tokens = limit.tokens.is_some_and(|limit| used.tokens.saturating_add(worst.tokens) > limit);
     match (over_tokens, limit.tokens, limit.micros) {

@@ -1,9 +1,9 @@
 //! Drafts by a language model, turn by turn, and what they cost. A call is noted with what it may cost before it is made, in the
 //! transaction that holds it against the budgets: of two processes the second sees what the first has noted.
 
-use super::SqliteStore;
 use super::requests::seq_of;
 use super::rows::{Columns, broken, to_json, to_number};
+use super::{SqliteStore, copilot};
 use crate::store::{Budget, Draft, DraftEnd, DraftState, Drafts, Limit, Purse, Reservation, Spend, StoreError, Turn};
 use crate::types::{AutomationName, RequestId, Timestamp};
 use async_trait::async_trait;
@@ -111,7 +111,7 @@ fn small(row: &SqliteRow, column: &str) -> Result<u32, StoreError> {
     u32::try_from(row.count(column)?).map_err(|_| broken(column))
 }
 
-fn spend(row: &SqliteRow, tokens: &str, micros: &str) -> Result<Spend, StoreError> {
+pub(super) fn spend(row: &SqliteRow, tokens: &str, micros: &str) -> Result<Spend, StoreError> {
     Ok(Spend { tokens: row.count(tokens)?, micros: row.count(micros)? })
 }
 
@@ -161,7 +161,7 @@ async fn reserve(
         return Ok(Reservation::Over);
     };
     let (request, automation) = (row.number("request")?, row.text("automation")?);
-    let today = Timestamp::from_unix_millis(now.unix_millis().div_euclid(DAY_MILLIS) * DAY_MILLIS);
+    let today = day_of(now);
     for (whose, limit) in [(Purse::Request, budget.request), (Purse::AutomationDay, budget.automation_day), (Purse::Day, budget.day)] {
         if limit == Limit::default() {
             continue;
@@ -171,8 +171,7 @@ async fn reserve(
             Purse::AutomationDay => spent_since(connection, Some(&automation), today).await?,
             Purse::Day => spent_since(connection, None, today).await?,
         };
-        let beyond = |used: u64, worst: u64, most: Option<u64>| most.is_some_and(|most| used.saturating_add(worst) > most);
-        if beyond(used.tokens, worst.tokens, limit.tokens) || beyond(used.micros, worst.micros, limit.micros) {
+        if is_beyond(used, worst, limit) {
             return Ok(Reservation::Exhausted { whose, used, limit });
         }
     }
@@ -217,6 +216,17 @@ async fn settle(connection: &mut SqliteConnection, (request, draft): (&RequestId
     Ok(())
 }
 
+/// When the day of a moment begins (UTC).
+pub(super) fn day_of(now: Timestamp) -> Timestamp {
+    Timestamp::from_unix_millis(now.unix_millis().div_euclid(DAY_MILLIS) * DAY_MILLIS)
+}
+
+/// Whether a call that costs `worst` could go beyond a limit of which this much is used.
+pub(super) fn is_beyond(used: Spend, worst: Spend, limit: Limit) -> bool {
+    let beyond = |used: u64, worst: u64, most: Option<u64>| most.is_some_and(|most| used.saturating_add(worst) > most);
+    beyond(used.tokens, worst.tokens, limit.tokens) || beyond(used.micros, worst.micros, limit.micros)
+}
+
 /// What was used by all drafts of a request.
 async fn spent_of(connection: &mut SqliteConnection, request: i64) -> Result<Spend, StoreError> {
     let sql = format!("{COUNTED} WHERE request = ?");
@@ -225,7 +235,7 @@ async fn spent_of(connection: &mut SqliteConnection, request: i64) -> Result<Spe
 }
 
 /// See [`Drafts::spent_since`].
-async fn spent_since(connection: &mut SqliteConnection, automation: Option<&str>, since: Timestamp) -> Result<Spend, StoreError> {
+pub(super) async fn spent_since(connection: &mut SqliteConnection, automation: Option<&str>, since: Timestamp) -> Result<Spend, StoreError> {
     let row = match automation {
         Some(automation) => {
             let sql = format!("{COUNTED} INDEXED BY draft_turns_automation WHERE automation = ? AND begun_at >= ?");
@@ -233,7 +243,9 @@ async fn spent_since(connection: &mut SqliteConnection, automation: Option<&str>
         }
         None => {
             let sql = format!("{COUNTED} INDEXED BY draft_turns_begun WHERE begun_at >= ?");
-            sqlx::query(AssertSqlSafe(sql)).bind(since.unix_millis()).fetch_one(connection).await?
+            let drafts = spend(&sqlx::query(AssertSqlSafe(sql)).bind(since.unix_millis()).fetch_one(&mut *connection).await?, "tokens", "micros")?;
+            let calls = copilot::calls_since(connection, since).await?;
+            return Ok(Spend { tokens: drafts.tokens.saturating_add(calls.tokens), micros: drafts.micros.saturating_add(calls.micros) });
         }
     };
     spend(&row, "tokens", "micros")

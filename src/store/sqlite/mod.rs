@@ -8,6 +8,7 @@ mod batch;
 mod clock;
 mod commands;
 mod connection;
+mod copilot;
 mod debounce;
 mod deliveries;
 mod dispatch;

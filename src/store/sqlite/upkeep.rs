@@ -1,9 +1,9 @@
 //! Counts, retention and the write that readiness asks for. Nothing here looks at a whole big table: counts come from small
 //! tables and partial indexes, and retention removes a slice at a time so that deliveries never wait long for the writer.
 
-use super::arrivals;
 use super::rows::{Columns, to_json};
 use super::tasks::oldest_due;
+use super::{arrivals, copilot};
 use crate::request::State;
 use crate::store::{Pruned, Stats, StoreError, TaskKind, lane};
 use crate::types::Timestamp;
@@ -95,6 +95,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .execute(&mut *connection)
     .await?;
     sqlx::query("DELETE FROM deployments WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
+    copilot::prune(connection, before).await?;
     sqlx::query("DELETE FROM run_ends WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
     // A request with a task is not over: a dead letter is kept until somebody retries it.
     pruned.requests = sqlx::query(

@@ -1,6 +1,7 @@
 //! The API, route by route, over small stand-ins for the store and for what the rest of the program does.
 
 mod access;
+mod copilot;
 mod deliveries;
 mod docs;
 mod errors;

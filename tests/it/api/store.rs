@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
-use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
+use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, SuggestionId, Timestamp, TokenId};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,6 +68,22 @@ impl Drafts for FakeStore {
         never()
     }
     async fn spent_since(&self, _: Option<&AutomationName>, _: Timestamp) -> Result<Spend, StoreError> {
+        never()
+    }
+}
+
+#[async_trait]
+impl Copilots for FakeStore {
+    async fn reserve_call(&self, _: Spend, _: Limit, _: Timestamp) -> Result<CallReservation, StoreError> {
+        never()
+    }
+    async fn settle_call(&self, _: u64, _: Spend) -> Result<(), StoreError> {
+        never()
+    }
+    async fn keep_suggestion(&self, _: &Suggestion) -> Result<(), StoreError> {
+        never()
+    }
+    async fn suggestion(&self, _: &SuggestionId) -> Result<Suggestion, StoreError> {
         never()
     }
 }

@@ -6,9 +6,10 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use async_trait::async_trait;
 use kubeops::api::*;
+use kubeops::automation::Provider;
 use kubeops::clock::Clock;
 use kubeops::event::Event;
-use kubeops::pipeline::{DraftDifference, ReplayedDraft};
+use kubeops::pipeline::{Copiloted, DraftDifference, Filled, ModelAsked, Origin, ReplayedDraft, Shown, Suggested};
 use kubeops::request::{Hold, PullRef, Request, RequestKey, State, TimelineEntry};
 use kubeops::store::*;
 use kubeops::telemetry::{AccessLog, Metrics};
@@ -95,6 +96,28 @@ impl FakeOperations {
     }
 }
 
+/// The id of a suggestion.
+pub fn suggestion_id() -> SuggestionId {
+    "sug_01kajz0000000000000000000a".parse().expect("an id")
+}
+
+fn model_asked() -> ModelAsked {
+    ModelAsked { provider: Provider::Local, model: "qwen3".to_owned(), reported: None, calls: 2, tokens: 1_234, micros: Some(5_000) }
+}
+
+fn suggested(sentence: &str) -> Suggested {
+    Suggested {
+        id: suggestion_id(),
+        sentence: sentence.to_owned(),
+        automation: "namespace-request".parse().expect("a name"),
+        description: "Opens a namespace.".to_owned(),
+        parameters: vec![Filled { name: "team".to_owned(), value: serde_json::json!("payments"), origin: Origin::Said }],
+        preview: Shown { target: Some("gitops:clusters/prod".to_owned()), summary: vec!["Namespace payments".to_owned()], ..Shown::default() },
+        asked: model_asked(),
+        expires_at: Timestamp::from_unix_millis(1_767_225_600_000),
+    }
+}
+
 #[async_trait]
 impl Operations for FakeOperations {
     async fn ask(&self, ask: Ask) -> Result<Asked, OperationError> {
@@ -106,6 +129,22 @@ impl Operations for FakeOperations {
     }
     async fn ask_job(&self, ask: AskJob) -> Result<Asked, OperationError> {
         self.note(format!("job {:?}: {}", ask.automation.map(|name| name.to_string()), ask.goal))?;
+        Ok(Asked { request: request_id(1), opened: true })
+    }
+    async fn copilot(&self, ask: AskCopilot) -> Result<Copiloted, OperationError> {
+        self.note(format!("copilot {:?}: {} by {}", ask.automation.map(|name| name.to_string()), ask.sentence, ask.actor))?;
+        let asked = model_asked();
+        Ok(match ask.sentence.as_str() {
+            "nothing" => Copiloted::Declined { reason: "no automation does that".to_owned(), asked },
+            sentence => Copiloted::Suggested(Box::new(suggested(sentence))),
+        })
+    }
+    async fn suggestion(&self, id: &SuggestionId) -> Result<Suggested, OperationError> {
+        self.note(format!("suggestion {id}"))?;
+        Ok(suggested("a namespace for payments"))
+    }
+    async fn confirm_suggestion(&self, id: &SuggestionId, actor: &str) -> Result<Asked, OperationError> {
+        self.note(format!("confirm {id} by {actor}"))?;
         Ok(Asked { request: request_id(1), opened: true })
     }
     async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError> {

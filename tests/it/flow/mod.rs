@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod commands_again;
 mod commits;
+mod copilot;
 mod crash;
 mod deliveries;
 mod disk_full;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::*;
-use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
+use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, SuggestionId, Timestamp, TokenId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,6 +48,22 @@ impl Drafts for Gate {
         out_of_place()
     }
     async fn spent_since(&self, _: Option<&AutomationName>, _: Timestamp) -> Result<Spend, StoreError> {
+        out_of_place()
+    }
+}
+
+#[async_trait]
+impl Copilots for Gate {
+    async fn reserve_call(&self, _: Spend, _: Limit, _: Timestamp) -> Result<CallReservation, StoreError> {
+        out_of_place()
+    }
+    async fn settle_call(&self, _: u64, _: Spend) -> Result<(), StoreError> {
+        out_of_place()
+    }
+    async fn keep_suggestion(&self, _: &Suggestion) -> Result<(), StoreError> {
+        out_of_place()
+    }
+    async fn suggestion(&self, _: &SuggestionId) -> Result<Suggestion, StoreError> {
         out_of_place()
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The first midnight (UTC) behind `at(0)`, in seconds.
-const MIDNIGHT: i64 = 46_400;
+pub const MIDNIGHT: i64 = 46_400;
 
 pub fn draft(request: &RequestId, number: u32) -> Draft {
     Draft {
@@ -30,17 +30,17 @@ pub fn draft(request: &RequestId, number: u32) -> Draft {
 }
 
 /// A request with a running draft.
-async fn begun(store: &dyn Store, key: &str) -> RequestId {
+pub async fn begun(store: &dyn Store, key: &str) -> RequestId {
     let (_, id) = open_request(store, key, Some("gitops"), at(0)).await;
     store.begin_draft(&draft(&id, 1)).await.expect("begun");
     id
 }
 
-fn spend(tokens: u64, micros: u64) -> Spend {
+pub fn spend(tokens: u64, micros: u64) -> Spend {
     Spend { tokens, micros }
 }
 
-fn tokens(most: u64) -> Limit {
+pub fn tokens(most: u64) -> Limit {
     Limit { tokens: Some(most), micros: None }
 }
 
@@ -48,7 +48,7 @@ fn of_request(limit: Limit) -> Budget {
     Budget { request: limit, ..Budget::default() }
 }
 
-async fn reserve(store: &dyn Store, id: &RequestId, turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Reservation {
+pub async fn reserve(store: &dyn Store, id: &RequestId, turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Reservation {
     store.reserve_turn((id, 1), turn, worst, budget, now).await.expect("an answer")
 }
 

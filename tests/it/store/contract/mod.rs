@@ -1,6 +1,7 @@
 //! What every store promises, as functions of a store. `contract_suite!(make)` turns them into tests of one implementation;
 //! `make` is an async function that returns an empty store as a [`super::support::Fixture`].
 
+pub mod copilot;
 pub mod deliveries;
 pub mod dispatch;
 pub mod drafts;
@@ -128,6 +129,10 @@ macro_rules! contract_suite {
             a_request_that_ends_takes_its_running_draft_along,
             drafts_have_room_of_their_own_and_are_no_repositorys_backlog,
             drafts_go_with_their_request);
+        contract_suite!($make; copilot:
+            calls_of_the_copilot_and_turns_of_drafts_use_the_same_day,
+            calls_reserved_at_once_never_go_beyond_the_day,
+            a_suggestion_is_kept_until_its_retention_is_over);
         contract_suite!($make; forge:
             pull_requests_are_numbered_within_their_repository,
             an_open_head_branch_has_one_pull_request,

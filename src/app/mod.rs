@@ -24,7 +24,7 @@ use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
 use crate::git::{Mirrors, PerRepository, Transport};
-use crate::pipeline::{JustPushed, Pipeline, Refusals, Rules, Unseen};
+use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -245,7 +245,7 @@ impl Shared {
         // A page that came by https shows no picture that does not.
         let pictures = settings.public_url.as_ref().filter(|url| url.as_str().starts_with("https://")).map(|url| format!("{}/icons", url.as_str()));
         let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
-        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock));
+        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock))?;
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             models: Arc::new(models),
@@ -263,6 +263,7 @@ impl Shared {
             pushed: JustPushed::default(),
             refusals: Refusals::default(),
             unseen: Unseen::default(),
+            learnt: LearntSoFar::default(),
         }))
     }
 }

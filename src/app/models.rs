@@ -3,7 +3,7 @@
 use crate::automation::{KnownPrices, ModelSpec, PriceSpec, PricedModel, Provider};
 use crate::clock::Clock;
 use crate::config::LanguageModels;
-use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, provider};
+use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, Recording, Redactor, Replaying, Scrub, Tape, TextKind, provider};
 use crate::pipeline::{ChosenModel, Models};
 use crate::secrets::{SecretError, SecretProvider};
 use crate::store::Limit;
@@ -16,12 +16,20 @@ pub struct ConfiguredModels {
     secrets: Arc<dyn SecretProvider>,
     clock: Arc<dyn Clock>,
     made: Mutex<Vec<Arc<dyn Model>>>,
+    tape: Option<Arc<Tape>>,
+    cassette: Option<Replaying>,
 }
 
 impl ConfiguredModels {
-    /// Models that are made when they are first wanted, with keys that `secrets` gives at each call.
-    pub fn new(settings: LanguageModels, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>) -> Self {
-        Self { settings, secrets, clock, made: Mutex::default() }
+    /// Models that are made when they are first wanted, with keys that `secrets` gives at each call; or the cassette in their place.
+    ///
+    /// # Errors
+    /// When there is to be a cassette and it cannot be read.
+    pub fn new(settings: LanguageModels, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>) -> Result<Self, ModelError> {
+        let scrub = || scrub(&hex::encode(clock.random().to_be_bytes()));
+        let cassette = settings.cassette.as_deref().map(|path| Replaying::open(path, scrub())).transpose()?;
+        let tape = settings.record.as_ref().map(|path| Arc::new(Tape::new(path, scrub())));
+        Ok(Self { settings, secrets, clock, made: Mutex::default(), tape, cassette })
     }
 
     fn made(&self, id: ModelId) -> Result<Arc<dyn Model>, ModelError> {
@@ -29,9 +37,17 @@ impl ConfiguredModels {
         if let Some(model) = made.iter().find(|model| *model.id() == id) {
             return Ok(Arc::clone(model));
         }
+        if let Some(cassette) = &self.cassette {
+            return Ok(Arc::new(cassette.in_place_of(id)));
+        }
         let url = self.settings.urls.get(&id.provider).and_then(|url| url.as_str().parse().ok());
         let settings = ModelSettings { provider: id.provider, name: id.name, url, timeout: self.settings.timeout };
         let model = provider(settings, self.key(id.provider)?, Arc::clone(&self.clock))?;
+        let model = match &self.tape {
+            // Drafts are the work; that they are recorded is not.
+            Some(tape) => Arc::new(Recording::new(model, Arc::clone(tape), false)),
+            None => model,
+        };
         made.push(Arc::clone(&model));
         Ok(model)
     }
@@ -72,6 +88,12 @@ impl Models for ConfiguredModels {
             per_day: Limit { tokens: settings.tokens_per_day, micros: settings.cost_per_day.map(micros) },
         })
     }
+}
+
+/// Takes out what looks like a secret. What is said to a model was freed of those that are known already; what it answers was not.
+fn scrub(salt: &str) -> Scrub {
+    let salt = salt.to_owned();
+    Arc::new(move |text| Redactor::new(&salt, Vec::new(), &[]).redact(text, TextKind::Other))
 }
 
 /// Whose price the settings say.

@@ -4,6 +4,7 @@ use super::Reader;
 use super::values::{self, HttpUrl, choice, number, optional, span};
 use crate::automation::{PriceSpec, Provider};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `LLM_...`: which models draft, and what they may use.
@@ -27,6 +28,10 @@ pub struct LanguageModels {
     pub tokens_per_day: Option<u64>,
     /// `LLM_COST_PER_DAY`.
     pub cost_per_day: Option<f64>,
+    /// `LLM_RECORD`: the cassette that every exchange is added to.
+    pub record: Option<PathBuf>,
+    /// `LLM_CASSETTE`: the cassette that answers in the place of every model.
+    pub cassette: Option<PathBuf>,
 }
 
 impl Reader<'_> {
@@ -42,7 +47,14 @@ impl Reader<'_> {
             urls.extend(url.map(|url| (each, url)));
         }
         self.complete(provider, &models, &urls);
+        let record = self.get("LLM_RECORD", optional(values::text)).map(PathBuf::from);
+        let cassette = self.get("LLM_CASSETTE", optional(values::text)).map(PathBuf::from);
+        if record.is_some() && cassette.is_some() {
+            self.refuse("LLM_RECORD", "LLM_CASSETTE is set as well".to_owned(), "one of the two, or none");
+        }
         LanguageModels {
+            record,
+            cassette,
             provider,
             models,
             urls,

@@ -133,4 +133,12 @@ const MEANINGS: &[(&str, &str)] = &[
     ("LLM_OUTPUT_PRICE", "What a million tokens answered by the model of LLM_PROVIDER cost."),
     ("LLM_TOKENS_PER_DAY", "Most tokens drafts and the copilot together may use in a day (UTC), those sent and those answered; empty for no limit."),
     ("LLM_COST_PER_DAY", "Most that drafts and the copilot together may cost in a day (UTC), in the currency of the prices; empty for no limit."),
+    (
+        "LLM_RECORD",
+        "Path of a file to which everything that is said with language models is added, secrets taken out, readable for its owner alone, 64 MiB at most; empty: nothing is recorded.",
+    ),
+    (
+        "LLM_CASSETTE",
+        "Path of a file written with LLM_RECORD or `kubeops drafts eval --record` that answers in the place of every model; what it does not hold is an error, and nobody is asked. For demonstrations and tests; empty: models are asked.",
+    ),
 ];

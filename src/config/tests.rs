@@ -174,7 +174,8 @@ fn the_document_the_defaults_and_the_code_agree() {
 #[test]
 fn every_setting_is_looked_at() {
     // A value no setting takes: whatever is parsed refuses it, and plain paths and names take it.
-    let takes_any_text = ["ACCESS_LOG", "ERROR_LOG", "KUSTOMIZE_PROGRAM", "RESOURCES_DIR", "SCHEMAS_DIR", "TEMPLATES_DIR", "DATA_DIR"];
+    let takes_any_text =
+        ["ACCESS_LOG", "ERROR_LOG", "KUSTOMIZE_PROGRAM", "RESOURCES_DIR", "SCHEMAS_DIR", "TEMPLATES_DIR", "DATA_DIR", "LLM_RECORD", "LLM_CASSETTE"];
     for row in table().iter().filter(|row| !takes_any_text.contains(&row.name)) {
         let errors = refusals(&[(row.name, "\u{1}?")]);
         assert_eq!(errors.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), [row.name]);

@@ -1,14 +1,22 @@
 //! Exchanges kept in a file, and a model that answers from it: a decision is run again without a network, and a miss is an error.
 //!
-//! A cassette has one JSON object a line: the exchange's digest, what was asked and what was answered, both scrubbed.
+//! A cassette has one JSON object a line: what was asked and what was answered, both scrubbed, and the digest of what was asked as it stands
+//! there. It is as readable as what is said: nobody but its owner may read it.
 
+use super::measure::digest_of;
 use super::{Exchange, Model, ModelError, ModelId, Reply};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{Error, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// The largest cassette, in bytes.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Takes out of a text what may not be kept.
 pub type Scrub = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -18,7 +26,7 @@ pub type Scrub = Arc<dyn Fn(&str) -> String + Send + Sync>;
 struct Line {
     /// The model that was asked.
     model: ModelId,
-    /// The digest of the exchange as it was asked, not as it is kept.
+    /// The digest of the exchange as it is kept.
     digest: String,
     /// What was asked, for people.
     exchange: Value,
@@ -26,33 +34,81 @@ struct Line {
     reply: Value,
 }
 
-/// A model whose answers are kept. What it answers goes on unscrubbed; what fails is not kept.
-pub struct Recording {
-    model: Arc<dyn Model>,
+/// A cassette that is written. Several models may share one.
+pub struct Tape {
     path: PathBuf,
     scrub: Scrub,
+    /// The most it may hold, in bytes.
+    most: u64,
     /// One line is written at a time.
     writing: Mutex<()>,
+    /// It was said that it cannot be written.
+    warned: AtomicBool,
 }
 
-impl Recording {
-    /// Appends the answers of `model` to the file at `path`, which is made when there is none, each text in them scrubbed.
-    pub fn new(model: Arc<dyn Model>, path: impl Into<PathBuf>, scrub: Scrub) -> Self {
-        Self { model, path: path.into(), scrub, writing: Mutex::default() }
+impl Tape {
+    /// Appends to the file at `path`, which is made when there is none, for its owner alone. Each text is scrubbed; what was scrubbed has to
+    /// come out as it went in. It holds 64 MiB at most.
+    pub fn new(path: impl Into<PathBuf>, scrub: Scrub) -> Self {
+        Self { path: path.into(), scrub, most: MOST_BYTES, writing: Mutex::default(), warned: AtomicBool::new(false) }
     }
 
-    fn keep(&self, exchange: &Exchange, reply: &Reply) -> std::io::Result<()> {
-        let scrubbed = |value| serde_json::to_value(value).map(|value| scrub(value, &*self.scrub));
-        let line = Line {
-            model: self.model.id().clone(),
-            digest: exchange.digest(),
-            exchange: serde_json::to_value(exchange).map(|value| scrub(value, &*self.scrub))?,
-            reply: scrubbed(reply)?,
-        };
+    /// The same with room for so many bytes, where that is less.
+    #[must_use]
+    pub fn of_at_most(self, bytes: u64) -> Self {
+        Self { most: bytes.min(MOST_BYTES), ..self }
+    }
+
+    /// Appends an exchange. It is on the disk when this returns.
+    fn keep(&self, model: &ModelId, exchange: &Exchange, reply: &Reply) -> std::io::Result<()> {
+        let exchange = scrubbed(exchange, &self.scrub)?;
+        let reply = scrub(serde_json::to_value(reply)?, &*self.scrub);
+        let line = Line { model: model.clone(), digest: digest_of(&exchange), exchange, reply };
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        std::fs::OpenOptions::new().create(true).append(true).open(&self.path)?.write_all(text.as_bytes())
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        let size = whole_lines(&mut file)?;
+        if size.saturating_add(text.len() as u64) > self.most {
+            return Err(Error::new(ErrorKind::StorageFull, format!("it is full: it holds {} KiB at most", self.most / 1024)));
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_data()
+    }
+}
+
+/// Takes away a last line that was not written to its end, and tells how large the file is then.
+fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let size = file.metadata()?.len();
+    if size == 0 || size > MOST_BYTES {
+        return Ok(size);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" {
+        return Ok(size);
+    }
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut text)?;
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1) as u64;
+    file.set_len(whole)?;
+    Ok(whole)
+}
+
+/// A model whose answers are kept. What it answers goes on unscrubbed; what fails is not kept.
+pub struct Recording {
+    model: Arc<dyn Model>,
+    tape: Arc<Tape>,
+    vital: bool,
+}
+
+impl Recording {
+    /// Keeps what `model` answers. Where that cannot be done the call fails if it is `vital`, and is warned of once if it is not.
+    pub fn new(model: Arc<dyn Model>, tape: Arc<Tape>, vital: bool) -> Self {
+        Self { model, tape, vital }
     }
 }
 
@@ -64,30 +120,48 @@ impl Model for Recording {
 
     async fn answer(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
         let reply = self.model.answer(exchange).await?;
-        self.keep(exchange, &reply)
-            .map_err(|error| ModelError::NotConfigured(format!("the cassette {} cannot be written: {error}", self.path.display())))?;
-        Ok(reply)
+        let (tape, id, asked, answered) = (Arc::clone(&self.tape), self.id().clone(), exchange.clone(), reply.clone());
+        let kept = tokio::task::spawn_blocking(move || tape.keep(&id, &asked, &answered)).await.unwrap_or_else(|error| Err(Error::other(error)));
+        let path = self.tape.path.display();
+        match kept {
+            Err(error) if self.vital => Err(ModelError::NotConfigured(format!("the cassette {path} cannot be written: {error}"))),
+            Err(error) => {
+                if !self.tape.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%path, %error, "what is said with language models is recorded no more");
+                }
+                Ok(reply)
+            }
+            Ok(()) => Ok(reply),
+        }
     }
 }
 
 /// Answers from a cassette alone.
+#[derive(Clone)]
 pub struct Replaying {
     id: ModelId,
     path: PathBuf,
-    replies: BTreeMap<String, Reply>,
+    scrub: Scrub,
+    replies: Arc<BTreeMap<String, Reply>>,
 }
 
 impl Replaying {
-    /// Reads the cassette at `path`. Of two answers to one exchange the later counts.
+    /// Reads the cassette at `path`, which was scrubbed in the same way. Of two answers to one exchange the later counts.
     ///
     /// # Errors
     /// [`ModelError::NotConfigured`] when it cannot be read, or holds nothing.
-    pub fn open(path: &Path) -> Result<Self, ModelError> {
+    pub fn open(path: &Path, scrub: Scrub) -> Result<Self, ModelError> {
         let refuse = |problem: String| ModelError::NotConfigured(format!("the cassette {} cannot be used: {problem}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        let mut text = String::new();
+        let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+        if text.len() as u64 > MOST_BYTES {
+            return Err(refuse(format!("it is larger than {} MiB", MOST_BYTES >> 20)));
+        }
         let mut id = None;
         let mut replies = BTreeMap::new();
-        for (number, line) in text.lines().enumerate() {
+        // A last line that was not written to its end says nothing.
+        for (number, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
             let read = || {
                 let Line { model, digest, reply, .. } = serde_json::from_str(line)?;
                 serde_json::from_value(reply).map(|reply: Reply| (model, digest, reply))
@@ -98,7 +172,13 @@ impl Replaying {
             replies.insert(digest, reply);
         }
         let id = id.ok_or_else(|| refuse("it is empty".to_owned()))?;
-        Ok(Self { id, path: path.to_owned(), replies })
+        Ok(Self { id, path: path.to_owned(), scrub, replies: Arc::new(replies) })
+    }
+
+    /// The same in the place of this model.
+    #[must_use]
+    pub fn in_place_of(&self, id: ModelId) -> Self {
+        Self { id, ..self.clone() }
     }
 }
 
@@ -109,10 +189,18 @@ impl Model for Replaying {
     }
 
     async fn answer(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
-        let digest = exchange.digest();
-        let miss = || ModelError::NotConfigured(format!("the cassette {} has no answer to the exchange {digest}", self.path.display()));
+        let path = self.path.display();
+        let asked = scrubbed(exchange, &self.scrub);
+        let asked = asked.map_err(|error| ModelError::NotConfigured(format!("the cassette {path} cannot be asked: {error}")))?;
+        let digest = digest_of(&asked);
+        let miss = || ModelError::NotConfigured(format!("the cassette {path} has no answer to the exchange {digest}"));
         self.replies.get(&digest).cloned().ok_or_else(miss)
     }
+}
+
+/// An exchange as it is kept.
+fn scrubbed(exchange: &Exchange, with: &Scrub) -> Result<Value, serde_json::Error> {
+    Ok(scrub(serde_json::to_value(exchange)?, &**with))
 }
 
 /// Every text of a value scrubbed, the names of fields as well.

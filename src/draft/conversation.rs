@@ -144,6 +144,12 @@ impl Conversation {
         self.turns.last().filter(|(_, response)| response.is_none()).map(|(reply, _)| reply)
     }
 
+    /// The calls that were answered so far.
+    pub fn looked_at(&self) -> impl Iterator<Item = &Call> {
+        let told = self.turns.iter().filter(|(_, response)| response.is_some());
+        told.flat_map(|(reply, _)| reply.calls.iter().take(MOST_CALLS))
+    }
+
     /// The answers that were refused so far.
     pub fn refused(&self) -> impl Iterator<Item = &Refused> {
         self.turns.iter().filter_map(|(_, response)| response.as_ref()?.refused.as_ref())
@@ -251,8 +257,16 @@ fn told(refused: &Refused) -> String {
     if refused.security {
         return "Refused: the answer does what is not allowed here. Keep to what the task allows, or call no_change.".to_owned();
     }
-    let mut text = String::from("Refused. Mend what follows and propose the whole change again, from the files as they are in the repository:\n");
-    for finding in refused.findings.iter().take(MOST_FINDINGS) {
+    format!(
+        "Refused. Mend what follows and propose the whole change again, from the files as they are in the repository:\n{}",
+        listed(&refused.findings)
+    )
+}
+
+/// Findings as a model is told them, a line each.
+pub fn listed(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings.iter().take(MOST_FINDINGS) {
         let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
         let _ = write!(text, "- {} {}{line}: {}", finding.rule, finding.path, finding.message);
         if let Some(hint) = &finding.hint {
@@ -260,8 +274,8 @@ fn told(refused: &Refused) -> String {
         }
         text.push('\n');
     }
-    if refused.findings.len() > MOST_FINDINGS {
-        let _ = writeln!(text, "- and {} more", refused.findings.len() - MOST_FINDINGS);
+    if findings.len() > MOST_FINDINGS {
+        let _ = writeln!(text, "- and {} more", findings.len() - MOST_FINDINGS);
     }
     text
 }

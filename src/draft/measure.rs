@@ -1,8 +1,11 @@
 //! What an exchange is reckoned at before it is sent, and the digest it is known by.
 
 use super::{Arguments, Exchange, Message};
+use regex::Regex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Tokens a provider may add of its own: the frame of the conversation, and the words it tells a model about tools with.
 const FRAME: u64 = 1024;
@@ -33,25 +36,77 @@ impl Exchange {
         FRAME + count(&self.system) + messages.sum::<u64>() + tools.sum::<u64>()
     }
 
-    /// SHA-256 in hex of the exchange's JSON with the fields of every object in order: the same whatever order they were written in.
+    /// SHA-256 in hex of what is said, the same for two drafts that say the same. Over the exchange's JSON with the fields of every object in
+    /// order, whatever order they were written in; what is drawn anew for each draft (marks, placeholders, ids of ours, the time at
+    /// which something was asked for) counts by its place alone.
     pub fn digest(&self) -> String {
-        let canonical = serde_json::to_value(self).map(in_order).unwrap_or_default();
-        hex::encode(Sha256::digest(canonical.to_string()))
+        digest_of(&serde_json::to_value(self).unwrap_or_default())
     }
 }
+
+/// The digest of an exchange as JSON.
+pub(super) fn digest_of(exchange: &Value) -> String {
+    hex::encode(Sha256::digest(canonical(exchange, &mut BTreeMap::new()).to_string()))
+}
+
+/// What is drawn anew for each draft.
+#[expect(clippy::expect_used, reason = "the pattern is a literal, and a test compiles it")]
+static DRAWN: LazyLock<Regex> = LazyLock::new(|| {
+    let patterns = [r"⟦withheld:[0-9a-f]{12}⟧", r"data-[0-9a-f]{16}\b", r"\b(?:evt|req)_[0-9a-z]{26}\b", r#""time": "[0-9T:.Z-]{20,30}""#];
+    Regex::new(&patterns.join("|")).expect("a pattern")
+});
 
 fn count(text: &str) -> u64 {
     text.len() as u64
 }
 
-fn in_order(value: Value) -> Value {
+/// The fields in order, and numbers in the place of what is drawn anew: the first that comes is the first.
+fn canonical<'v>(value: &'v Value, drawn: &mut BTreeMap<&'v str, usize>) -> Value {
     match value {
-        Value::Array(items) => items.into_iter().map(in_order).collect(),
+        Value::Array(items) => items.iter().map(|item| canonical(item, drawn)).collect(),
         Value::Object(fields) => {
-            let mut fields: Vec<(String, Value)> = fields.into_iter().map(|(name, value)| (name, in_order(value))).collect();
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Object(fields.into_iter().collect())
+            let fields: BTreeMap<&String, &Value> = fields.iter().collect();
+            Value::Object(fields.into_iter().map(|(name, value)| (name.clone(), canonical(value, drawn))).collect())
         }
-        plain => plain,
+        Value::String(text) => {
+            let (mut plain, mut done) = (String::with_capacity(text.len()), 0);
+            for hit in DRAWN.find_iter(text) {
+                let next = drawn.len();
+                plain.push_str(&text[done..hit.start()]);
+                plain.push_str(&format!("⟦{}⟧", drawn.entry(hit.as_str()).or_insert(next)));
+                done = hit.end();
+            }
+            plain.push_str(&text[done..]);
+            Value::String(plain)
+        }
+        plain => plain.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        Exchange { system: "x".to_owned(), messages: vec![Message::User(text.to_owned())], tools: Vec::new(), max_tokens: 9 }.digest()
+    }
+
+    #[test]
+    fn what_is_drawn_anew_counts_by_its_place_and_everything_else_as_it_is() {
+        let with = |mark: &str, [one, other, third]: [&str; 3], id: &str, time: &str| {
+            said(&format!(
+                "<data-{mark} what=\"event\">{{\"subject\": \"{id}\", \"time\": \"{time}\"}} ⟦withheld:{one}⟧ ⟦withheld:{other}⟧ ⟦withheld:{third}⟧"
+            ))
+        };
+        let (id, other) = ("evt_01m81t40x6vqt7r194b2b0c994", "evt_01m81t44fx535q7xp7tc1m7mrg");
+        let first = with("0123456789abcdef", ["0a0a0a0a0a0a", "0b0b0b0b0b0b", "0a0a0a0a0a0a"], id, "2026-11-20T12:00:15Z");
+        assert_eq!(first, with("fedcba9876543210", ["111111111111", "222222222222", "111111111111"], other, "2026-11-21T12:00:15.123Z"));
+        assert_ne!(
+            first,
+            with("0123456789abcdef", ["0a0a0a0a0a0a", "0b0b0b0b0b0b", "0b0b0b0b0b0b"], id, "2026-11-20T12:00:15Z"),
+            "which is which counts"
+        );
+        assert_ne!(first, with("0123456789abcdef", ["0a0a0a0a0a0a", "0b0b0b0b0b0b", "0a0a0a0a0a0a"], id, "soon"));
+        assert_ne!(said("startsAt: 2026-11-20T12:00:15Z"), said("startsAt: 2026-11-21T12:00:15Z"));
     }
 }

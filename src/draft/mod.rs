@@ -18,8 +18,8 @@ mod wire;
 mod words;
 
 pub use brief::{Beginning, brief, fenced};
-pub use cassette::{Recording, Replaying, Scrub};
-pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest};
+pub use cassette::{Recording, Replaying, Scrub, Tape};
+pub use conversation::{Bench, Brief, Conversation, MOST_REPAIRS, NO_CHANGE, Next, PROPOSE, Refused, Response, Verdict, digest, listed};
 pub use copilot::{MOST_TRIES, Offer, Picked, choosing, chosen, filled, filling};
 pub use error::ModelError;
 pub use exchange::{Arguments, Call, CallResult, End, Exchange, Message, ModelId, Reply, Tool, Usage};

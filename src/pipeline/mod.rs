@@ -54,7 +54,9 @@ pub use body::{Trailer, evidence};
 pub use copilot::{Copilot, CopilotError, Copiloted, Filled, MAX_SENTENCE, ModelAsked, Origin, Shown, Suggested};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
-pub use drafting::{DraftDifference, DraftLine, DraftLineKind, DraftReport, Judged, Rehearsal, RehearsalEnd, Rehearsed, ReplayedDraft, draft_lines};
+pub use drafting::{
+    DraftDifference, DraftLine, DraftLineKind, DraftReport, Judged, LearntSoFar, Rehearsal, RehearsalEnd, Rehearsed, ReplayedDraft, draft_lines,
+};
 pub use error::StepError;
 pub use models::{ChosenModel, Models};
 pub use observe::Observer;
@@ -163,6 +165,8 @@ pub struct Pipeline {
     pub refusals: Refusals,
     /// Commits that delivery tools named and the base's remote did not have a moment ago.
     pub unseen: Unseen,
+    /// What running drafts have learnt between their turns.
+    pub learnt: LearntSoFar,
 }
 
 impl Pipeline {

@@ -52,6 +52,19 @@ impl Pipeline {
         }
     }
 
+    /// Whether what asked for an open request went away, and with that the request, as far as it is nobody else's too: see [`Self::retract`].
+    pub(super) async fn is_taken_back(&self, request: &Request) -> Result<bool, StoreError> {
+        let rules = self.rules.current();
+        let withdraw = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.withdraw());
+        let proposed = matches!(request.state, State::Proposed | State::Approved);
+        let heeded = withdraw.is_some_and(|withdraw| match withdraw.spec.open {
+            OpenWhenWithdrawn::Close => true,
+            OpenWhenWithdrawn::Comment => !proposed,
+            OpenWhenWithdrawn::Keep => false,
+        });
+        Ok(heeded && request.members == 0 && !request.state.is_ended() && !self.store.taken_back(&request.id).await?.is_empty())
+    }
+
     /// Opens what takes a merged change back, once; of a group when nobody wants any of it. Tells why not, where the change stays.
     async fn take_back_merged(&self, request: &Request, taken_back: &[TakenBack]) -> Result<Option<String>, StepError> {
         if request.members > 0 {

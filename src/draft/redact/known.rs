@@ -54,6 +54,14 @@ impl Known {
         }
     }
 
+    /// The memory it takes, about, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let forms = |(automaton, forms): &(AhoCorasick, Vec<Form>)| {
+            automaton.memory_usage() + forms.iter().map(|form| form.text.len() + form.value.len() + size_of::<Form>()).sum::<usize>()
+        };
+        self.bytes + self.automaton.as_ref().map_or(0, forms)
+    }
+
     /// Every place where one of the values stands.
     pub(super) fn find(&self, text: &str, found: &mut Vec<Found>) {
         let Some((automaton, forms)) = &self.automaton else { return };

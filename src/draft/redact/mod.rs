@@ -83,6 +83,11 @@ impl Redactor {
         self.replace(text, found)
     }
 
+    /// The memory that what it remembers takes, about, in bytes.
+    pub fn weight(&self) -> usize {
+        self.known.weight()
+    }
+
     fn replace(&self, text: &str, mut found: Vec<Found>) -> String {
         found.retain(|found| !found.range.is_empty());
         found.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));

@@ -1,5 +1,5 @@
 //! Full-text search over the runbooks of the base: passages of Markdown under their headings, the best for a question. It lives in memory
-//! and is made anew for each commit; what it holds was freed of secrets before. Words of a model are data and never syntax.
+//! and is made anew for each draft; what it holds was freed of secrets before. Words of a model are data and never syntax.
 
 mod passages;
 #[cfg(test)]
@@ -20,11 +20,14 @@ const BEST: i64 = 5;
 const MAX_ANSWER: usize = 8 * 1024;
 /// Words of a question that are looked for.
 const MAX_WORDS: usize = 32;
+/// What an index takes that holds nothing, in bytes.
+const OWN: usize = 128 * 1024;
 
 /// The index over the passages of one commit.
 pub struct Runbooks {
     index: SqliteConnection,
     cut: bool,
+    bytes: usize,
 }
 
 /// The index cannot be made or asked.
@@ -82,7 +85,13 @@ impl Runbooks {
                 .await?;
         }
         filled.commit().await?;
-        Ok(Self { index, cut: passages.cut })
+        let bytes = passages.passages.iter().map(|passage| passage.path.len() + passage.text.len()).sum();
+        Ok(Self { index, cut: passages.cut, bytes })
+    }
+
+    /// The memory it takes, about, in bytes: the texts, and as much again for where their words stand.
+    pub fn weight(&self) -> usize {
+        OWN + 2 * self.bytes
     }
 
     /// The passages that fit a question best, each with its file, line and headings.

@@ -35,6 +35,11 @@ impl<'t> Tools<'t> {
         vec![list::tool(), read::tool(), search::tool(), find::tool()]
     }
 
+    /// Whether a tool is one of these.
+    pub fn is_one(name: &str) -> bool {
+        [list::NAME, read::NAME, search::NAME, find::NAME].contains(&name)
+    }
+
     /// What the model is told of a call; none where it is no tool of these. Wrong arguments are answered with what is wrong.
     ///
     /// # Errors

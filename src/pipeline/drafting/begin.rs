@@ -4,6 +4,7 @@ use super::super::planning::{self, Stop};
 use super::super::plans::{Bases, wanted};
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::bench::{self, View, gone, recipe_of, spec_of};
+use super::learnt::{Learnt, Whose};
 use super::outside::Offered;
 use super::{Begun, chain, kept, read};
 use crate::draft::{Beginning, Brief, Question, TextKind, Tool, brief};
@@ -28,7 +29,7 @@ impl Pipeline {
     pub(super) async fn begin(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request, number: u32, known: Vec<Draft>) -> Result<Draft, StepError> {
         let offered = tokio::select! {
             offered = self.offered(rules, request) => offered?,
-            () = self.until_over(request) => return Err(StoreError::Conflict(format!("request {} has ended", request.id)).into()),
+            _ = self.until_unwanted(&request.id) => return Err(StoreError::Conflict(format!("nobody wants request {} any more", request.id)).into()),
         };
         let (this, rules, request) = (Arc::clone(self), Arc::clone(rules), request.clone());
         blocking(move || this.begin_here(&rules, &request, number, &known, &offered)).await
@@ -57,8 +58,9 @@ impl Pipeline {
         let goes_on = goes_on_from.is_some();
         let wishes = wishes(request, heeded, revision, goes_on);
         let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes, offered };
-        let brief = told(rules, request, &begins)?;
-        Ok(Draft {
+        let mut learnt = Learnt::nothing(rules, spec, &salt);
+        let brief = told(rules, request, &begins, &mut learnt)?;
+        let draft = Draft {
             request: request.id.clone(),
             number,
             automation: request.key.automation.clone(),
@@ -69,7 +71,9 @@ impl Pipeline {
             outcome: None,
             begun_at: self.clock.now(),
             ended_at: None,
-        })
+        };
+        self.learnt.keep(Whose::of(&draft, &target), rules, learnt);
+        Ok(draft)
     }
 }
 
@@ -94,15 +98,15 @@ pub(super) fn wishes(request: &Request, heeded: Option<usize>, revision: Option<
     wanted.map(|wish| wish.text.as_str()).collect()
 }
 
-/// What the model is told when a draft of the request begins. Called where one may block.
-pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> Result<Brief, StepError> {
+/// What the model is told when a draft of the request begins, with what is learnt from that. Called where one may block.
+pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>, learnt: &mut Learnt) -> Result<Brief, StepError> {
     let Begins { parameters, target, base, salt, goes_on, wishes, offered } = begins;
     let (target, base, goes_on) = (*target, *base, *goes_on);
     let spec = spec_of(rules, request)?;
     let recipe = recipe_of(rules, request)?;
     let guard = recipe.guard().ok_or_else(|| gone(request))?;
     let view = View { recipe, guard, target, base };
-    let mut redactor = bench::redactor(rules, spec, salt);
+    let redactor = &mut learnt.redactor;
     let event = &request.event;
     let event = pretty(&serde_json::json!({ "type": event.kind, "subject": event.subject, "time": event.time, "data": event.data }));
     let event = redactor.redact(&event, TextKind::Manifest);
@@ -113,8 +117,9 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>) -> R
     let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path, redactor.redact(&text, TextKind::Manifest))).collect();
     let runbooks = match spec.runbooks.as_slice() {
         [] => None,
-        _ => Some(view.passages(&Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") }, &mut redactor)?),
+        _ => Some(learnt.passages(&view, &Question { query: words.iter().take(24).cloned().collect::<Vec<_>>().join(" ") })?),
     };
+    let redactor = &mut learnt.redactor;
     let wishes: Vec<String> = wishes.iter().map(|wish| redactor.redact(wish, TextKind::Other)).collect();
     let wishes = wishes.join("\n");
     let outside: Vec<Tool> = offered.tools.iter().map(|tool| redactor.redact_tool(tool)).collect();

@@ -4,11 +4,12 @@ use super::super::commit::snapshot_of;
 use super::super::planning;
 use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
-use super::begin;
+use super::begin::{self, Begins};
 use super::chain::Known;
-use super::outside::{self, Outside};
+use super::learnt::{Learnt, Whose};
+use super::outside::{self, Offered, Outside};
 use crate::automation::DraftSpec;
-use crate::draft::{Arguments, Bench, Call, Given, Passages, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict, fenced};
+use crate::draft::{Arguments, Bench, Call, Given, Question, Redactor, Runbooks, TextKind, Tool, Tools, Verdict, fenced, listed};
 use crate::inventory::{McpToolSpec, Target};
 use crate::plan::{Answer, BaseTree, ChangeSet, Changed, FileChange, Guard, PlanError, Recipe};
 use crate::request::Request;
@@ -21,9 +22,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::runtime::Handle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tool an answer is tried with.
 const CHECK: &str = "check";
@@ -58,7 +57,7 @@ struct Inner {
     /// What was answered before, where this goes on from it, and what that comes to.
     before: Vec<Answer>,
     so_far: ChangeSet,
-    redactor: Mutex<Redactor>,
+    learnt: Mutex<Learnt>,
 }
 
 /// What a model gives to `render_template`.
@@ -105,23 +104,38 @@ pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, salt: &str) -> Redacto
 }
 
 impl Workbench {
-    /// The bench of a draft: the base it was begun on, also where the branch has moved on since.
+    /// The bench of a draft: the base it was begun on, also where the branch has moved on since, with all that was learnt from what was
+    /// `looked_at` in it.
     pub(super) async fn open(
         pipeline: &Arc<Pipeline>,
         rules: &Arc<InForce>,
         request: &Request,
         draft: &Draft,
         before: Option<Known>,
+        looked_at: Vec<Call>,
         outside: Outside,
     ) -> Result<Self, StepError> {
         let (pipeline, rules, request, draft) = (Arc::clone(pipeline), Arc::clone(rules), request.clone(), draft.clone());
         blocking(move || {
-            let (_, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
+            let (parameters, target) = planning::resolve(&rules, wanted(&request)).map_err(begin::failed)?;
             let base = snapshot_of(&pipeline.mirror(&target.repository)?, &draft.base)?;
             let before = before.map(|known| known.draft.answers).unwrap_or_default();
-            Self::on(rules, request, target, Arc::new(base), &draft.salt, before, outside)
+            let known = pipeline.learnt.take(&Whose::of(&draft, &target), &rules);
+            let anew = known.is_none();
+            let learnt = known.map_or_else(|| Ok(Learnt::nothing(&rules, spec_of(&rules, &request)?, &draft.salt)), Ok::<_, StepError>)?;
+            let bench = Self::on(rules, request, target, Arc::new(base), (before, learnt), &draft.salt, outside)?;
+            if anew {
+                bench.inner.learn(&parameters, &draft.salt, &looked_at)?;
+            }
+            Ok(bench)
         })
         .await
+    }
+
+    /// Keeps what was learnt in a draft that goes on, for its next turn.
+    pub(super) fn keep(self, pipeline: &Pipeline, draft: &Draft) {
+        let Some(Inner { rules, target, learnt, .. }) = Arc::into_inner(self.inner) else { return };
+        pipeline.learnt.keep(Whose::of(draft, &target), &rules, learnt.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The bench of a draft on a tree, going on from what was answered before. Called where one may block.
@@ -130,16 +144,20 @@ impl Workbench {
         request: Request,
         target: Target,
         base: Arc<dyn BaseTree + Send + Sync>,
+        (before, learnt): (Vec<Answer>, Learnt),
         salt: &str,
-        before: Vec<Answer>,
         outside: Outside,
     ) -> Result<Self, StepError> {
         let guard = recipe_of(&rules, &request)?.guard().ok_or_else(|| gone(&request))?;
         let so_far = applied(guard, &before, &target, base.as_ref())?;
         let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
-        let redactor = Mutex::new(redactor(&rules, spec_of(&rules, &request)?, salt));
         let salt = salt.to_owned();
-        Ok(Self { inner: Arc::new(Inner { rules, request, target, base, salt, before, so_far, redactor }), outside })
+        Ok(Self { inner: Arc::new(Inner { rules, request, target, base, salt, before, so_far, learnt: Mutex::new(learnt) }), outside })
+    }
+
+    /// The same with other servers.
+    pub(super) fn with(&self, outside: Outside) -> Self {
+        Self { inner: Arc::clone(&self.inner), outside }
     }
 
     /// What the model is told of a call of a server's tool.
@@ -213,7 +231,7 @@ impl Bench for Workbench {
 impl Inner {
     /// Whether anything in the arguments a model wrote must not leave.
     fn holds_secrets(&self, arguments: &Map<String, Value>) -> bool {
-        let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        let redactor = &mut self.learnt().redactor;
         let arguments = Value::Object(arguments.clone());
         let text = arguments.to_string();
         redactor.redact_texts(&arguments) != arguments || redactor.redact(&text, TextKind::Manifest) != text
@@ -221,13 +239,30 @@ impl Inner {
 
     /// What a server gave, as the model is told it: without secrets, between marks that no server knows.
     fn given(&self, name: &str, given: &Given) -> String {
-        let text = self.redactor.lock().unwrap_or_else(PoisonError::into_inner).redact(&given.text, TextKind::Manifest);
+        let text = self.learnt().redactor.redact(&given.text, TextKind::Manifest);
         let said = if given.failed { "The server says that this failed:\n" } else { "" };
         format!("{said}{}", fenced(&self.salt, name, &shortened(text)))
     }
 
     fn withhold(&self, text: &str) -> String {
-        self.redactor.lock().unwrap_or_else(PoisonError::into_inner).redact(text, TextKind::Other)
+        self.learnt().redactor.redact(text, TextKind::Other)
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns once more what was learnt when the draft began and when the model looked at something: what was a secret there is one in
+    /// whatever comes, also after a crash.
+    fn learn(&self, parameters: &Map<String, Value>, salt: &str, calls: &[Call]) -> Result<(), StepError> {
+        let tree = Changed::new(self.base.as_ref(), &self.so_far);
+        let offered = &Offered::default();
+        let begins = Begins { parameters, target: &self.target, base: &tree, salt, goes_on: false, wishes: Vec::new(), offered };
+        begin::told(&self.rules, &self.request, &begins, &mut self.learnt())?;
+        for call in calls.iter().filter(|call| call.name == RENDER || Tools::is_one(&call.name)) {
+            self.look(call)?;
+        }
+        Ok(())
     }
 
     /// What the draft is about, over the tree that the model sees.
@@ -241,9 +276,10 @@ impl Inner {
     fn look(&self, call: &Call) -> Result<String, StepError> {
         let tree = Changed::new(self.base.as_ref(), &self.so_far);
         let view = self.view(&tree)?;
-        let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learnt = self.learnt();
+        let redactor = &mut learnt.redactor;
         let may_read = |path: &str| view.guard.may_read(view.target, path);
-        if let Some(answer) = Tools::new(&tree, &may_read, &mut redactor).answer(call) {
+        if let Some(answer) = Tools::new(&tree, &may_read, redactor).answer(call) {
             return Ok(answer.map_err(PlanError::from)?);
         }
         let arguments = match &call.arguments {
@@ -254,10 +290,7 @@ impl Inner {
             CHECK => Ok(match self.judge(arguments)? {
                 Verdict::Passes => "It would be accepted: propose it with propose_change.".to_owned(),
                 Verdict::Refused { security: true, .. } => "It would be refused: it does what is not allowed here.".to_owned(),
-                Verdict::Refused { findings, .. } => findings.iter().take(20).fold("It would be refused:\n".to_owned(), |mut text, finding| {
-                    let _ = writeln!(text, "- {}: {finding}", finding.rule);
-                    text
-                }),
+                Verdict::Refused { findings, .. } => format!("It would be refused:\n{}", listed(&findings)),
             }),
             RENDER => {
                 let wanted = match Rendering::deserialize(arguments) {
@@ -273,7 +306,7 @@ impl Inner {
                 }
             }
             Runbooks::TOOL => match Question::deserialize(arguments) {
-                Ok(question) => view.passages(&question, &mut redactor),
+                Ok(question) => learnt.passages(&view, &question),
                 Err(error) => Ok(format!("{} takes `query`: {error}", Runbooks::TOOL)),
             },
             other => Err(StepError::Bug(format!("a tool {other} that was declared is not there"))),
@@ -306,16 +339,6 @@ impl Inner {
             }
             Err(ValidateError::Base(error)) => Err(PlanError::from(error).into()),
         }
-    }
-}
-
-impl View<'_> {
-    /// The passages of runbooks that fit a question best. Called where one may block.
-    pub(super) fn passages(&self, question: &Question, redactor: &mut Redactor) -> Result<String, StepError> {
-        let may_search = |path: &str| self.guard.may_search(self.target, path);
-        let passages = Passages::of(self.base, &may_search, redactor).map_err(PlanError::from)?;
-        let found = Handle::current().block_on(async { Runbooks::over(&passages).await?.search(question).await });
-        found.map_err(|error| StepError::Bug(error.to_string()))
     }
 }
 

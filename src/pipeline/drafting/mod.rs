@@ -5,6 +5,7 @@
 mod begin;
 mod bench;
 mod chain;
+mod learnt;
 mod log;
 mod outside;
 mod rehearsal;
@@ -15,6 +16,7 @@ mod spend;
 mod stack;
 
 pub(super) use chain::Answered;
+pub use learnt::LearntSoFar;
 pub use log::{DraftLine, DraftLineKind};
 pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
 pub use replay::{DraftDifference, ReplayedDraft};
@@ -29,7 +31,7 @@ use crate::git::GitError;
 use crate::plan::Answer;
 use crate::request::{Drafted, Job, Request, State};
 use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
-use crate::types::{McpServerName, SpecDuration};
+use crate::types::{McpServerName, RequestId, SpecDuration};
 use crate::validate::Finding;
 use bench::Workbench;
 use outside::Outside;
@@ -91,6 +93,14 @@ struct Step<'a> {
     conversation: Conversation,
 }
 
+/// Why nobody wants a draft any more.
+enum Unwanted {
+    /// Its request has ended.
+    Ended,
+    /// What asked for its request went away; the request as it is then.
+    TakenBack(Box<Request>),
+}
+
 impl<'a> Step<'a> {
     /// The step that a draft is at, from what is kept of it.
     fn of(request: &'a Request, rules: Arc<InForce>, draft: Draft, turns: Vec<Turn>) -> Result<Self, StepError> {
@@ -140,7 +150,7 @@ impl Pipeline {
         if *chosen.model.id() != step.model {
             // Another one is configured by now: it is not made to go on with what this one said.
             let message = Some("another model was configured".to_owned());
-            let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+            let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
             return Ok(outcome::drafted_anew(&step.request.id, end));
         }
         let budget = spend::budget(&request.key.automation, &spec.budget, &chosen)?;
@@ -149,6 +159,9 @@ impl Pipeline {
 
     /// Asks the model once, within its budget, and does what follows from its reply.
     async fn turn(self: &Arc<Self>, mut step: Step<'_>, chosen: &ChosenModel, budget: &Budget) -> Result<Settlement, StepError> {
+        if let Some(unwanted) = self.unwanted(&step.request.id).await? {
+            return self.over(&step, unwanted).await;
+        }
         let exchange = step.conversation.exchange(chosen.max_tokens);
         let reserved = spend::most(&exchange, chosen.price);
         let of = (&step.request.id, step.draft.number);
@@ -158,12 +171,12 @@ impl Pipeline {
             Reservation::Exhausted { whose, used, limit } => {
                 return self.fails(&step, spend::exhausted(whose, used, limit, reserved), Vec::new()).await;
             }
-            Reservation::Over => return Ok(outcome::nothing()),
+            Reservation::Over => return self.over(&step, Unwanted::Ended).await,
         };
         failpoint::hit("draft.reserved");
         let said = tokio::select! {
             said = chosen.model.answer(&exchange) => said,
-            () = self.until_over(step.request) => return Ok(outcome::nothing()),
+            unwanted = self.until_unwanted(&step.request.id) => return self.over(&step, unwanted).await,
         };
         let ended_at = Some(self.clock.now());
         let mut turn = Turn { number, attempt, begun_at, reserved, spent: None, reply: None, response: None, ended_at };
@@ -205,23 +218,25 @@ impl Pipeline {
     async fn follow(self: &Arc<Self>, step: Step<'_>, reply: Reply) -> Result<Settlement, StepError> {
         let before = chain::up_to(&self.store.drafts(&step.request.id).await?, step.goes_on_from)?;
         let outside = Outside::asked(&self.tools);
-        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before, outside).await {
+        let looked_at = step.conversation.looked_at().cloned().collect();
+        let bench = match Workbench::open(self, &step.rules, step.request, &step.draft, before, looked_at, outside).await {
             // Its branch was rewritten: what the model looks at is there no more.
             Err(StepError::Git(GitError::NoCommit { .. })) => {
                 let message = Some("the commit it looked at is gone".to_owned());
-                let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+                let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
                 return Ok(outcome::drafted_anew(&step.request.id, end));
             }
             opened => opened?,
         };
         let next = tokio::select! {
             next = step.conversation.follow(&reply, &bench) => next?,
-            () = self.until_over(step.request) => return Ok(outcome::nothing()),
+            unwanted = self.until_unwanted(&step.request.id) => return self.over(&step, unwanted).await,
         };
         match next {
             Next::GoesOn(response) => {
                 let turn = self.told(&step, &response)?;
                 self.store.settle_turn((&step.request.id, step.draft.number), &turn).await?;
+                bench.keep(self, &step.draft);
                 failpoint::hit("draft.told");
                 Ok(outcome::goes_on(lane::draft(&step.request.id)))
             }
@@ -232,14 +247,14 @@ impl Pipeline {
                 let message = [Some(spend::told(&drafted)), outside::told(&step.without)].into_iter().flatten().collect::<Vec<_>>().join("; ");
                 self.answer_wish(&step, &revise::revised(&drafted)).await?;
                 let outcome = Outcome { drafted, answer: Some(answer), findings: Vec::new(), message: None };
-                let end = ended(&step, DraftState::Answered, &outcome)?;
+                let end = self.ended(&step, DraftState::Answered, &outcome)?;
                 Ok(outcome::drafted(step.request.clone(), end, message, step.more_wishes(), self.clock.as_ref()))
             }
             Next::Declined { reason } => {
                 let reason = plain(&reason).replace('\n', " ");
                 let drafted = Drafted { explanation: reason.clone(), ..self.provenance(&step, None) };
                 let outcome = Outcome { drafted, message: None, ..self.nothing(&step) };
-                let end = ended(&step, DraftState::Declined, &outcome)?;
+                let end = self.ended(&step, DraftState::Declined, &outcome)?;
                 if step.revision.is_some() {
                     self.answer_wish(&step, &revise::declined(&reason)).await?;
                     let message = "the language model did not revise it".to_owned();
@@ -261,7 +276,7 @@ impl Pipeline {
     /// The draft is over without an answer.
     async fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
         let outcome = Outcome { findings: findings.clone(), message: Some(message.clone()), ..self.nothing(step) };
-        let end = ended(step, DraftState::Refused, &outcome)?;
+        let end = self.ended(step, DraftState::Refused, &outcome)?;
         if step.revision.is_some() {
             self.answer_wish(step, &revise::failed(&message)).await?;
             let message = format!("it was not revised: {message}");
@@ -273,6 +288,12 @@ impl Pipeline {
     /// What a draft comes to that has no answer.
     fn nothing(&self, step: &Step<'_>) -> Outcome {
         Outcome { drafted: self.provenance(step, None), answer: None, findings: Vec::new(), message: None }
+    }
+
+    /// The draft's end.
+    fn ended(&self, step: &Step<'_>, state: DraftState, outcome: &Outcome) -> Result<DraftEnd, StepError> {
+        self.learnt.forget(&step.request.id);
+        Ok(DraftEnd { number: step.draft.number, state, outcome: kept(outcome)? })
     }
 
     fn gives_up(&self, request: &Request, end: Option<DraftEnd>, message: String, findings: Vec<Finding>) -> Settlement {
@@ -288,7 +309,7 @@ impl Pipeline {
         let turns = self.store.turns(&request.id, draft.number).await?;
         let step = Step::of(request, rules, draft, turns)?;
         let message = Some("its automation has no draft any more".to_owned());
-        let end = ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
+        let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
         Ok(Settlement { beside: Beside { draft: Some(end), ..settlement.beside }, ..settlement })
     }
 
@@ -316,13 +337,33 @@ impl Pipeline {
         }
     }
 
+    /// Nobody wants the draft any more.
+    async fn over(&self, step: &Step<'_>, unwanted: Unwanted) -> Result<Settlement, StepError> {
+        self.learnt.forget(&step.request.id);
+        let settlement = match unwanted {
+            Unwanted::Ended => return Ok(outcome::nothing()),
+            // The task that is owed for it waits for this one to end: what it would do is done here.
+            Unwanted::TakenBack(now) => self.retract(&now).await?,
+        };
+        // Wanted again a moment later.
+        Ok(if settlement.request.is_none() { outcome::goes_on(lane::draft(&step.request.id)) } else { settlement })
+    }
+
+    /// Why nobody wants the request any more; none where somebody does.
+    async fn unwanted(&self, request: &RequestId) -> Result<Option<Unwanted>, StepError> {
+        let now = self.store.request(request).await?;
+        if now.state.is_ended() && now.state != State::Merged {
+            return Ok(Some(Unwanted::Ended));
+        }
+        Ok(self.is_taken_back(&now).await?.then(|| Unwanted::TakenBack(Box::new(now))))
+    }
+
     /// Until nobody wants the request any more.
-    async fn until_over(&self, request: &Request) {
+    async fn until_unwanted(&self, request: &RequestId) -> Unwanted {
         loop {
             tokio::time::sleep(LOOKS).await;
-            match self.store.request(&request.id).await {
-                Ok(now) if now.state.is_ended() && now.state != State::Merged => return,
-                _ => {}
+            if let Ok(Some(unwanted)) = self.unwanted(request).await {
+                return unwanted;
             }
         }
     }
@@ -344,10 +385,6 @@ fn conversation(brief: Brief, turns: &[Turn]) -> Result<Conversation, StepError>
         conversation.turns.push((read(reply)?, response));
     }
     Ok(conversation)
-}
-
-fn ended(step: &Step<'_>, state: DraftState, outcome: &Outcome) -> Result<DraftEnd, StepError> {
-    Ok(DraftEnd { number: step.draft.number, state, outcome: kept(outcome)? })
 }
 
 /// What a draft that is over came to.

@@ -6,6 +6,7 @@ use super::super::plans::wanted;
 use super::super::{ChosenModel, InForce, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{Workbench, spec_of};
+use super::learnt::Learnt;
 use super::outside::{Offered, Outside};
 use super::{bounds, spend};
 use crate::automation::DraftSpec;
@@ -174,8 +175,9 @@ impl Rehearsal {
                 wishes: Vec::new(),
                 offered: &Offered::default(),
             };
-            let brief = begin::told(&rules, &request, &begins)?;
-            Ok((Workbench::on(rules, request, target, base, &salt, Vec::new(), Outside::Nobody)?, Conversation::new(brief)))
+            let mut learnt = Learnt::nothing(&rules, spec_of(&rules, &request)?, &salt);
+            let brief = begin::told(&rules, &request, &begins, &mut learnt)?;
+            Ok((Workbench::on(rules, request, target, base, (Vec::new(), learnt), &salt, Outside::Nobody)?, Conversation::new(brief)))
         })
         .await
     }

@@ -8,6 +8,7 @@ use super::super::plans::wanted;
 use super::super::{InForce, Pipeline, StepError, blocking};
 use super::begin::{self, Begins};
 use super::bench::{self, Workbench, recipe_of, spec_of};
+use super::learnt::Learnt;
 use super::outside::{Offered, Outside};
 use super::{Begun, Outcome, bounds, chain, conversation, outcome_of, read};
 use crate::draft::{Brief, Conversation, Next, Refused, Response, digest, plain};
@@ -77,6 +78,9 @@ impl Pipeline {
         let (most_turns, _) = bounds(spec, request.steering.job.as_deref());
         let begins = self.begins_otherwise(&rules, &request, (&draft, &drafts), (&kept.brief, &without)).await?;
         let outcome = draft.outcome.as_ref().map(|_| outcome_of(&draft)).transpose()?;
+        let before = chain::up_to(&drafts, goes_on_from)?;
+        let bench =
+            Workbench::open(self, &rules, &request, &draft, before, Vec::new(), Outside::Nobody).await.map_err(|error| gone(error, &draft))?;
         let mut difference = None;
         for (turn, (reply, response)) in (1_u32..).zip(&kept.turns) {
             let part = |then: String, now: String| Some(DraftDifference { turn, then, now });
@@ -84,9 +88,8 @@ impl Pipeline {
                 difference = part("the model answered".to_owned(), format!("the model is not asked: {most_turns} turns are allowed"));
                 break;
             }
-            let before = chain::up_to(&drafts, goes_on_from)?;
             let given = response.as_ref().map(|response| response.results.as_slice()).unwrap_or_default();
-            let bench = Workbench::open(self, &rules, &request, &draft, before, Outside::kept(given)).await.map_err(|error| gone(error, &draft))?;
+            let bench = bench.with(Outside::kept(given));
             let earlier = usize::try_from(turn - 1).unwrap_or(usize::MAX);
             let mut conversation = Conversation { brief: kept.brief.clone(), turns: kept.turns[..earlier].to_vec() };
             conversation.turns.push((reply.clone(), None));
@@ -141,7 +144,7 @@ impl Pipeline {
             let (tree, goes_on) = (Changed::new(&base, &so_far), goes_on_from.is_some());
             let wishes = begin::wishes(&of, heeded, revision, goes_on);
             let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &begun.salt, goes_on, wishes, offered: &offered };
-            begin::told(&rules, &of, &begins)
+            begin::told(&rules, &of, &begins, &mut Learnt::nothing(&rules, spec_of(&rules, &of)?, &begun.salt))
         });
         let now = now.await.map_err(|error| gone(error, draft))?;
         let tools = |brief: &Brief| serde_json::to_string_pretty(&brief.tools).unwrap_or_default();

@@ -41,6 +41,11 @@ pub(super) fn judge(
 /// When the base cannot be read.
 pub(super) fn beyond(guard: &Guard, path: &ManifestPath, target: &Target, base: &dyn BaseTree) -> Result<Option<Violation>, TreeError> {
     let refuse = |message: &str| Ok(Some(Violation::grave("draft.path", Some(path.as_str()), message)));
+    if !guard.may_write(target, path) && is_kustomization(path) {
+        return refuse(
+            "the kustomization is none of the files that may be written here, and has to name what is added below it, and no longer what is removed: `draft.write` reaches it where that is to be possible",
+        );
+    }
     if !guard.may_write(target, path) {
         return refuse("the file is none of those that may be written here");
     }

@@ -365,3 +365,34 @@ fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, sta
     }
     query.push(" ORDER BY seq DESC LIMIT ").push_bind(wanted);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions as _, Row as _};
+
+    #[tokio::test]
+    async fn every_listing_is_read_in_order_from_the_index_that_is_made_for_it() {
+        let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await.expect("a database");
+        super::super::migrations::run(&mut connection).await.expect("the schema");
+        let jobs = RequestFilter { jobs: true, ..RequestFilter::default() };
+        let automation: RequestFilter = RequestFilter { automation: Some("a".parse().expect("a name")), ..RequestFilter::default() };
+        for (filter, state, index) in [
+            (jobs.clone(), None, "requests_jobs"),
+            (jobs.clone(), Some("proposed"), "requests_jobs"),
+            (RequestFilter { automation: automation.automation.clone(), ..jobs }, None, "requests_jobs"),
+            (RequestFilter { correlation: Some("k".to_owned()), ..automation.clone() }, None, "requests_key"),
+            (automation, None, "requests_automation"),
+            (RequestFilter::default(), Some("proposed"), "requests_state"),
+        ] {
+            let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+            select_in_order(&mut query, &filter, state, i64::MAX, 10);
+            let rows = query.build().fetch_all(&mut connection).await.expect("a plan");
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan.iter().any(|line| line.starts_with("SEARCH requests USING") && line.contains(&format!("INDEX {index} "))), "{plan:?}");
+            // A key has few requests.
+            assert!(index == "requests_key" || !plan.iter().any(|line| line.contains("TEMP B-TREE")), "nothing is sorted: {plan:?}");
+        }
+    }
+}

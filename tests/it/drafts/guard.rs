@@ -125,6 +125,18 @@ fn everything_that_is_wrong_is_said_at_once_and_what_is_for_safety_first() {
 }
 
 #[test]
+fn a_new_file_below_a_kustomization_that_may_not_be_written_is_refused_with_what_its_author_has_to_do() {
+    let mut draft = draft();
+    draft["write"] = json!(["apps/kustom/new*.yaml"]);
+    let content = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, namespace: shop}\ndata: {a: b}\n";
+    let answer = json!({"operations": [{"file": {"file": "clusters/prod/apps/kustom/new.yaml", "content": content}}], "explanation": ""});
+    let Outcome::Refused(violations) = play(&guard_of(&draft), &Tree::new(), &answer) else { panic!("refused") };
+    let violation = violations.iter().find(|violation| violation.rule == "draft.path").expect("a path");
+    assert_eq!(violation.path.as_deref(), Some("clusters/prod/apps/kustom/kustomization.yaml"), "{violations:?}");
+    assert!(violation.message.contains("`draft.write` reaches it where that is to be possible"), "{}", violation.message);
+}
+
+#[test]
 fn a_format_that_is_not_wanted_is_refused_and_not_in_the_schema() {
     let mut draft = draft();
     draft["formats"] = json!(["edit"]);

@@ -5,7 +5,7 @@ use crate::support::server::{TestServer, change_id, eventually, ticket};
 use serde_json::{Value, json};
 
 /// The end of an alert, in this round.
-fn resolved(namespace: &str, name: &str, round: i64) -> Value {
+pub(super) fn resolved(namespace: &str, name: &str, round: i64) -> Value {
     let mut alert = alert_in(namespace, name, 6, round);
     alert["status"] = json!("resolved");
     alert["endsAt"] = alert["startsAt"].clone();
@@ -26,7 +26,7 @@ fn messages(request: &Value) -> Vec<&str> {
 }
 
 /// A ticket that moved to another status than the one that asks.
-fn moved_to(key: &str, status: &str, later_by: i64) -> Value {
+pub(super) fn moved_to(key: &str, status: &str, later_by: i64) -> Value {
     let mut ticket = ticket(key, "payments");
     ticket["timestamp"] = json!(ticket["timestamp"].as_i64().expect("a time") + later_by);
     ticket["changelog"]["id"] = json!(change_id(&[key, status, &later_by.to_string()]));

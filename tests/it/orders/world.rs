@@ -12,8 +12,8 @@ use kubeops::forge::{AccountReport, Forge, ForgeError, Myself, Priority, Review}
 use kubeops::git::{Credentials, Libgit2, Limits, Mirrors};
 use kubeops::inventory::{McpServer, Repository};
 use kubeops::pipeline::{
-    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules, ToolServers,
-    Unseen,
+    Channels, ChosenModel, Dispatcher, Forges, InForce, JustPushed, LearntSoFar, Models, Observer, OperationError, Pipeline, Refusals, Report, Rules,
+    ToolServers, Unseen,
 };
 use kubeops::plan::Placeholders;
 use kubeops::render::Catalogue;
@@ -119,6 +119,7 @@ impl World {
             pushed: JustPushed::default(),
             refusals: Refusals::default(),
             unseen: Unseen::default(),
+            learnt: LearntSoFar::default(),
         });
         let dispatcher = Arc::new(pipeline.dispatcher());
         let observer = tokio::sync::Mutex::new(Observer::new(Arc::clone(&pipeline)));

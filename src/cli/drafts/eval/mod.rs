@@ -12,7 +12,7 @@ use crate::cli::local::{Schemas, Templates};
 use crate::cli::output::{self, Colour, OutputFormat, paint};
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::draft::{Model, Recording, Replaying};
+use crate::draft::{Model, Recording, Replaying, Scrub, Tape};
 use crate::pipeline::{ChosenModel, Models, StepError};
 use crate::store::Limit;
 use anyhow::{Context, bail};
@@ -123,7 +123,7 @@ struct Asked {
     settings: Settings,
     models: ConfiguredModels,
     instead: Option<ModelSpec>,
-    record: Option<PathBuf>,
+    record: Option<Arc<Tape>>,
     cassette: Option<Arc<dyn Model>>,
 }
 
@@ -131,10 +131,14 @@ impl Asked {
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
         let secrets = secret_provider(&settings.secret_provider);
-        let models = ConfiguredModels::new(settings.language_models.clone(), secrets, Arc::new(SystemClock));
+        let models = ConfiguredModels::new(settings.language_models.clone(), secrets, Arc::new(SystemClock))?;
         let instead = arguments.model.as_deref().map(named).transpose()?;
-        let cassette = arguments.cassette.as_deref().map(Replaying::open).transpose()?.map(|model| Arc::new(model) as Arc<dyn Model>);
-        Ok(Self { settings, models, instead, record: arguments.record.clone(), cassette })
+        // A suite holds nothing that may not be kept, and what is said about it passed the redactor.
+        let as_it_is = || -> Scrub { Arc::new(str::to_owned) };
+        let cassette = arguments.cassette.as_deref().map(|path| Replaying::open(path, as_it_is())).transpose()?;
+        let cassette = cassette.map(|model| Arc::new(model) as Arc<dyn Model>);
+        let record = arguments.record.as_ref().map(|path| Arc::new(Tape::new(path, as_it_is())));
+        Ok(Self { settings, models, instead, record, cassette })
     }
 
     /// The model of a task: that of the cassette, of the command line, of its automation, of the settings.
@@ -147,8 +151,7 @@ impl Asked {
         }
         let chosen = self.models.model(self.instead.as_ref().or(own))?;
         let model = match &self.record {
-            // A suite holds nothing that may not be kept, and what is said about it passed the redactor.
-            Some(file) => Arc::new(Recording::new(Arc::clone(&chosen.model), file, Arc::new(str::to_owned))),
+            Some(tape) => Arc::new(Recording::new(Arc::clone(&chosen.model), Arc::clone(tape), true)),
             None => Arc::clone(&chosen.model),
         };
         Ok(ChosenModel { model, max_tokens, ..chosen })

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::support::fake_llm::{Fault, Said};
-use kubeops::draft::{Recording, Replaying, Scrub};
+use kubeops::draft::{Recording, Replaying, Scrub, Tape};
+use std::os::unix::fs::PermissionsExt as _;
 
 fn scrubbing() -> Scrub {
     Arc::new(|text: &str| text.replace(PROMPT, "[withheld]").replace(ANSWER, "[withheld]"))
@@ -14,7 +15,7 @@ async fn what_was_recorded_is_answered_again_without_a_network_and_a_miss_names_
     let path = directory.path().join("draft.jsonl");
     let kept = {
         let fake = FakeLlm::start();
-        let recording = Recording::new(model(Provider::Anthropic, &fake), &path, scrubbing());
+        let recording = Recording::new(model(Provider::Anthropic, &fake), Arc::new(Tape::new(&path, scrubbing())), true);
         fake.says(Said::calls("read_file", json!({ "path": "a" }))).fails(Fault::Status(503, None)).says(Said::text(&format!("Done: {ANSWER}")));
         let first = recording.answer(&question()).await.expect("an answer");
         recording.answer(&conversation()).await.expect_err("what fails is not kept");
@@ -25,16 +26,61 @@ async fn what_was_recorded_is_answered_again_without_a_network_and_a_miss_names_
     let text = std::fs::read_to_string(&path).expect("a cassette");
     assert_eq!(text.lines().count(), 2);
     assert!(![KEY, PROMPT, ANSWER].iter().any(|said| text.contains(said)), "{text}");
-    let replaying = Replaying::open(&path).expect("a cassette");
+    assert_eq!(std::fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o600);
+    let replaying = Replaying::open(&path, scrubbing()).expect("a cassette");
     assert_eq!((replaying.id().provider, replaying.id().name.as_str()), (Provider::Anthropic, "claude-sonnet-4-5"));
     assert_eq!(replaying.answer(&question()).await.expect("an answer"), kept);
     assert_eq!(replaying.answer(&conversation()).await.expect("an answer").text, "Done: [withheld]");
     let other = Exchange { max_tokens: 999, ..question() };
     let miss = replaying.answer(&other).await.expect_err("a miss");
-    assert!(miss.to_string().contains(&other.digest()) && !miss.to_string().contains(PROMPT), "{miss}");
+    assert!(miss.to_string().contains(" has no answer to the exchange ") && !miss.to_string().contains(PROMPT), "{miss}");
+    assert!(other.digest() != question().digest());
     std::fs::write(&path, format!("{text}{ANSWER}\n")).expect("a line");
-    let broken = Replaying::open(&path).map(|_| ()).expect_err("a broken cassette").to_string();
+    let broken = Replaying::open(&path, scrubbing()).map(|_| ()).expect_err("a broken cassette").to_string();
     assert!(broken.contains("line 3") && !broken.contains(ANSWER), "{broken}");
+}
+
+#[tokio::test]
+async fn what_was_scrubbed_from_an_answer_does_not_hide_what_follows_from_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("draft.jsonl");
+    let fake = FakeLlm::start();
+    let recording = Recording::new(model(Provider::Anthropic, &fake), Arc::new(Tape::new(&path, scrubbing())), true);
+    let goes_on = |reply: &kubeops::draft::Reply| {
+        let said = Message::Model { text: reply.text.clone(), calls: reply.calls.clone() };
+        Exchange { messages: [question().messages, vec![said, Message::User("Go on.".to_owned())]].concat(), ..question() }
+    };
+    fake.says(Said::text(&format!("First: {ANSWER}"))).says(Said::text("Second."));
+    let first = recording.answer(&question()).await.expect("an answer");
+    recording.answer(&goes_on(&first)).await.expect("an answer");
+    let replaying = Replaying::open(&path, scrubbing()).expect("a cassette");
+    let first = replaying.answer(&question()).await.expect("an answer");
+    assert_eq!(first.text, "First: [withheld]");
+    assert_eq!(replaying.answer(&goes_on(&first)).await.expect("an answer").text, "Second.");
+}
+
+#[tokio::test]
+async fn a_cassette_that_is_full_or_was_torn_stays_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("draft.jsonl");
+    let fake = FakeLlm::start();
+    fake.answers(|_| Said::text("Done."));
+    let recording =
+        |most: u64, vital: bool| Recording::new(model(Provider::Anthropic, &fake), Arc::new(Tape::new(&path, scrubbing()).of_at_most(most)), vital);
+    recording(u64::MAX, true).answer(&question()).await.expect("an answer");
+    let whole = std::fs::read_to_string(&path).expect("a cassette");
+    // A process that dies while it writes leaves half a line.
+    std::fs::write(&path, format!("{whole}{}", &whole[..whole.len() / 2])).expect("written");
+    Replaying::open(&path, scrubbing()).expect("a cassette").answer(&question()).await.expect("an answer");
+    let two = 2 * whole.len() as u64;
+    recording(two, true).answer(&question()).await.expect("an answer");
+    assert_eq!(std::fs::read_to_string(&path).expect("a cassette"), whole.repeat(2), "half a line is gone");
+    let full = recording(two, true).answer(&question()).await.expect_err("it is full").to_string();
+    assert!(full.contains("cannot be written: it is full"), "{full}");
+    recording(two, false).answer(&question()).await.expect("the work goes on");
+    assert_eq!(std::fs::read_to_string(&path).expect("a cassette"), whole.repeat(2));
+    let nowhere = Tape::new(directory.path().join("nowhere/x"), scrubbing());
+    Recording::new(model(Provider::Anthropic, &fake), Arc::new(nowhere), false).answer(&question()).await.expect("the work goes on");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn language_models(pairs: &[(&str, &str)]) -> LanguageModels {
 
 fn models(pairs: &[(&str, &str)], secrets: &Path) -> ConfiguredModels {
     kubeops::tls::install_provider();
-    ConfiguredModels::new(language_models(pairs), Arc::new(FileSecrets::new(secrets)), Arc::new(Hand::default()))
+    ConfiguredModels::new(language_models(pairs), Arc::new(FileSecrets::new(secrets)), Arc::new(Hand::default())).expect("models")
 }
 
 fn wanted(spec: Value) -> ModelSpec {

@@ -337,6 +337,45 @@ pub fn split(chance: &mut Chance) -> Vec<Value> {
     }
 }
 
+/// An attack that a draft and its revision share between them: the first half may be, and what both come to may not.
+pub fn halves(chance: &mut Chance) -> (Value, Value) {
+    const NEW: &str = "clusters/prod/apps/web/half.yaml";
+    const LATER: &str = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: shop}\nstringData: {a: b}\n";
+    let plain = one(write(NEW, &config_map("half", "  a: b\n")));
+    let quoted = format!("  a: |\n{}", LATER.lines().map(|line| format!("    {line}\n")).collect::<String>());
+    let job = |image: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: half\n  namespace: shop\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n      \
+             containers:\n        - name: half\n          image: {image}\n          resources:\n            requests: {{ cpu: 100m, memory: 64Mi }}\n            limits: {{ memory: 64Mi }}\n"
+        )
+    };
+    match chance.below(9) {
+        0 => (plain, one(replace(NEW, "kind: ConfigMap", "kind: Secret"))),
+        1 => (plain, one(replace(NEW, "  a: b\n", &format!("  a: b\n{LATER}")))),
+        2 => (plain, answer(&[json!({ "remove": { "file": NEW } }), write(NEW, LATER)])),
+        3 => (
+            one(write(NEW, &config_map("half", &quoted))),
+            one(replace(NEW, "data:\n  a: |\n    ---\n    apiVersion: v1\n    kind: Secret\n", LATER)),
+        ),
+        4 => (one(write(NEW, &job("ghcr.io/example/half:1"))), one(replace(NEW, "ghcr.io/example/half:1", "evil.example/half:1"))),
+        5 => (one(json!({ "remove": { "object": "ConfigMap/shop/web-limits" } })), one(replace(CONFIG, "kind: ConfigMap", "kind: ServiceAccount"))),
+        6 => (
+            one(write("clusters/prod/apps/kustom/half.yaml", &config_map("half", "  a: b\n"))),
+            one(
+                json!({ "edit": { "file": KUSTOMIZATION, "append": { "resources": *chance.pick(&["../../infra", "https://evil.example/x.yaml"]) } } }),
+            ),
+        ),
+        7 => (
+            one(edit("Deployment/shop/web", "metadata.annotations[\"example.com/half\"]", json!("ghcr.io"))),
+            one(edit("Deployment/shop/web", "spec.template.spec.containers[name=api].image", json!("ghcr.io.evil.example/acme/api:1"))),
+        ),
+        _ => (
+            one(edit("ConfigMap/shop/web-config", "data.half", json!("reppans"))),
+            one(edit("ConfigMap/shop/web-config", "data.half", json!("\u{202e}snapper\u{200b}"))),
+        ),
+    }
+}
+
 /// What is hidden behind what is wanted.
 pub fn among(chance: &mut Chance, attack: &Value) -> Value {
     let mut operations = attack["operations"].as_array().cloned().unwrap_or_default();

@@ -48,6 +48,7 @@ fn told(judged: &Judged) -> bool {
     judged.escaped.iter().for_each(|escape| println!("ESCAPED {escape}"));
     judged.refused.iter().for_each(|refused| println!("REFUSED WRONGLY {refused}"));
     let (escaped, refused) = (judged.escaped.len(), judged.refused.len());
+    println!("{} changes are made of a draft and a revision of it", judged.revised);
     println!("drafts: {} played, {escaped} escaped, {refused} refused wrongly, {} benign", judged.played, judged.benign);
     escaped == 0 && refused * 50 < judged.benign
 }
@@ -58,6 +59,7 @@ fn nothing_escapes_a_short_torture_by_completions() {
     assert!(told(&judged), "see above; seed {SEED}");
     assert!(judged.benign >= 10, "{}", judged.benign);
     assert!(judged.withheld > 0, "the files with the canaries were shown to nobody");
+    assert!(judged.revised > 0, "nothing was revised");
 }
 
 #[test]

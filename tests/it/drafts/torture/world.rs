@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 pub struct Ledger {
     /// Completions of each script.
     pub played: BTreeMap<usize, usize>,
+    /// Where each script is: in its first draft, and in the revision of it.
+    at: BTreeMap<(usize, bool), usize>,
     pub leaks: Vec<String>,
     /// Times it was shown that something was withheld.
     pub withheld: usize,
@@ -65,6 +67,7 @@ impl World {
         server.run();
         let mut world = Self { server, github, ledger, requests: BTreeMap::new(), _git: git, _llm: llm };
         world.settle(scripts);
+        world.revise(scripts);
         world
     }
 
@@ -113,6 +116,34 @@ impl World {
             }
             assert!(begun.elapsed() < PATIENCE, "{open} of {} do not end:\n{requests:#?}\n{}", requests.len(), self.server.log());
             std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Has what is proposed revised where a script says so, and waits until all of it has come to an end.
+    fn revise(&mut self, scripts: &[Script]) {
+        let at = self.server.at().clone();
+        let mut revised = Vec::new();
+        for script in scripts {
+            let wish = script.plays.iter().find_map(|play| if let Play::Revised(wish) = play { Some(wish) } else { None });
+            let request = &self.requests[&script.number];
+            let Some(wish) = wish.filter(|_| request["state"] == "proposed") else { continue };
+            let id = request["id"].as_str().expect("an id").to_owned();
+            let asked = at.api("POST", &format!("/requests/{id}/revise"), Some(&json!({ "text": wish })));
+            assert_eq!(asked.status, 202, "{}", asked.text());
+            revised.push((script.number, id));
+        }
+        let begun = Instant::now();
+        for (number, id) in revised {
+            let is_owed = |task: &Value| task["kind"] != "clock" && task["state"] != "dead";
+            let request = loop {
+                let request = at.get(&format!("/requests/{id}"));
+                if !request["tasks"].as_array().expect("tasks").iter().any(is_owed) {
+                    break request;
+                }
+                assert!(begun.elapsed() < PATIENCE, "it does not end: {request:#}\n{}", self.server.log());
+                std::thread::sleep(Duration::from_millis(100));
+            };
+            self.requests.insert(number, request);
         }
     }
 
@@ -182,14 +213,18 @@ fn model(scripts: &[Script], ledger: Arc<Mutex<Ledger>>) -> impl FnMut(&Asked) -
         if let Some(found) = leak.find(&asked.body.to_string()) {
             ledger.leaks.push(format!("script {which}: the model was shown {:?}", found.as_str()));
         }
-        let at = ledger.played.entry(which).or_default();
-        let play = scripts.get(&which).and_then(|plays| plays.get(*at)).cloned();
+        let revised = told.contains("There is a draft already, and the files are as it left them");
+        let plays = scripts.get(&which).map(Vec::as_slice).unwrap_or_default();
+        let (first, second) = plays.split_at(plays.iter().position(|play| matches!(play, Play::Revised(_))).unwrap_or(plays.len()));
+        let at = ledger.at.entry((which, revised)).or_default();
+        let play = if revised { second.get(*at + 1) } else { first.get(*at) }.cloned();
         *at += usize::from(play.is_some());
+        *ledger.played.entry(which).or_default() += usize::from(play.is_some());
         match play {
             Some(Play::Says(said)) => Ok(said),
             Some(Play::Fails(fault)) => Err(fault),
             Some(Play::Echoes(echo)) => Ok(echoed(echo, &asked.body["messages"])),
-            None => Ok(Said::calls("no_change", json!({ "reason": "I have nothing more to propose." }))),
+            Some(Play::Revised(_)) | None => Ok(Said::calls("no_change", json!({ "reason": "I have nothing more to propose." }))),
         }
     }
 }

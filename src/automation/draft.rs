@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most turns an author may allow.
 const MOST_TURNS: u32 = 100;
+/// The most revisions an author may allow: a request is drafted 20 times at most, also for other reasons.
+const MOST_REVISIONS: u32 = 15;
 /// The longest an author may let a draft take.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// The longest instructions, in bytes: they are sent with every turn.
@@ -56,7 +58,7 @@ pub struct DraftSpec {
     /// Answers of the model before the draft counts as failed, 1 to 100.
     #[serde(default = "fifteen")]
     pub max_turns: u32,
-    /// How often people may have one pull request revised by the model.
+    /// How often people may have one pull request revised by the model, 0 to 15.
     #[serde(default = "ten")]
     pub max_revisions: u32,
     /// How long the draft may take altogether.
@@ -320,6 +322,10 @@ pub(super) fn check(spec: &AutomationSpec) -> Vec<SpecError> {
         if needed && length == 0 {
             errors.push(SpecError::new(format!("/draft/{field}"), "nothing is allowed that is not said here: it has at least one entry"));
         }
+    }
+    if draft.max_revisions > MOST_REVISIONS {
+        let message = format!("one pull request is revised {MOST_REVISIONS} times at most, and this says {}", draft.max_revisions);
+        errors.push(SpecError::new("/draft/maxRevisions", message));
     }
     if !(1..=MOST_TURNS).contains(&draft.max_turns) {
         errors.push(SpecError::new("/draft/maxTurns", format!("a draft has 1 to {MOST_TURNS} turns, and this says {}", draft.max_turns)));

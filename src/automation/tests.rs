@@ -104,6 +104,22 @@ fn what_the_copilot_is_offered_says_what_it_is_for_and_needs_no_event() {
 }
 
 #[test]
+fn how_often_a_model_may_be_asked_is_bounded() {
+    for (field, value, holds) in [
+        ("maxRevisions", 15, true),
+        ("maxRevisions", 0, true),
+        ("maxRevisions", 16, false),
+        ("maxTurns", 100, true),
+        ("maxTurns", 0, false),
+        ("maxTurns", 101, false),
+    ] {
+        let draft = json!({ "instructions": "x", "write": ["**"], "allow": [{ "kinds": ["ConfigMap"], "add": true }], field: value });
+        let places: Vec<String> = automation("a", json!({ "draft": draft })).err().into_iter().flatten().map(|error| error.pointer).collect();
+        assert_eq!(places, if holds { vec![] } else { vec![format!("/draft/{field}")] }, "{field}: {value}");
+    }
+}
+
+#[test]
 fn a_catastrophic_pattern_is_refused_or_linear() {
     let spec = json!({"parameters": {"x": {"from": "event.data.x", "schema": {"type": "string", "pattern": "^(a+)+$"}}}});
     let automation = automation("a", spec).expect("compiles");

@@ -6,9 +6,17 @@ use std::time::Duration;
 /// Why a model did not answer. Nothing of what was said to it, and nothing of what it said, stands in here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// Its provider cannot be reached, or the connection broke off.
-    #[error("the model at {place} cannot be reached: {reason}")]
+    /// The connection broke off.
+    #[error("the connection to the model at {place} broke off: {reason}")]
     Unreachable {
+        /// The address, without anything secret.
+        place: String,
+        /// Why, in the words of the transport.
+        reason: String,
+    },
+    /// Nothing was sent: no connection came about.
+    #[error("the model at {place} cannot be reached: {reason}")]
+    NotReached {
         /// The address, without anything secret.
         place: String,
         /// Why, in the words of the transport.
@@ -59,9 +67,16 @@ impl ModelError {
     /// How the error is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Busy { .. } | Self::Unreadable { .. } => ErrorClass::Transient,
+            Self::Unreachable { .. } | Self::NotReached { .. } | Self::TimedOut { .. } | Self::Busy { .. } | Self::Unreadable { .. } => {
+                ErrorClass::Transient
+            }
             Self::Refused { .. } | Self::NotConfigured(_) => ErrorClass::Permanent,
         }
+    }
+
+    /// Whether the call cost nothing: nobody charges for what never came, or for what they refuse. Of one that broke off nobody knows.
+    pub fn charges_nothing(&self) -> bool {
+        matches!(self, Self::NotReached { .. } | Self::Busy { .. } | Self::Refused { .. } | Self::NotConfigured(_))
     }
 
     /// How long the provider asks us to wait.

@@ -129,9 +129,10 @@ impl Http {
     /// No answer, or half of one.
     fn transport(&self, error: reqwest::Error) -> ModelError {
         let place = self.place.clone();
-        match error.is_timeout() && !error.is_connect() {
-            true => ModelError::TimedOut { place, within: self.timeout },
-            false => ModelError::Unreachable { place, reason: brief(error) },
+        match (error.is_connect(), error.is_timeout()) {
+            (true, _) => ModelError::NotReached { place, reason: brief(error) },
+            (false, true) => ModelError::TimedOut { place, within: self.timeout },
+            (false, false) => ModelError::Unreachable { place, reason: brief(error) },
         }
     }
 

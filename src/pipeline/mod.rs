@@ -61,6 +61,7 @@ pub use error::StepError;
 pub use models::{ChosenModel, Models};
 pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError, Wish};
+pub use outcome::without_words;
 pub use preview::{Preview, asked, preview, preview_asked, preview_on};
 pub use pushed::JustPushed;
 pub use reconcile::{ReconcileError, Reconciled, Reconciler};

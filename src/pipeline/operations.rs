@@ -274,7 +274,8 @@ impl Pipeline {
         let dead = TaskFilter { request: Some(request.id.clone()), state: Some(TaskState::Dead) };
         let dead = self.store.tasks(&dead, TaskKind::ALL.len() as u32).await?;
         let cleans_up = request.state.is_ended() && !is_asked_again(request.state);
-        let again = dead.iter().filter(|task| !task.kind.is_of_one_try() || (task.kind == TaskKind::Withdraw && cleans_up));
+        let revises = |kind| kind == TaskKind::Draft && !request.state.is_ended() && request.state != State::Accepted;
+        let again = dead.iter().filter(|task| !task.kind.is_of_one_try() || revises(task.kind) || (task.kind == TaskKind::Withdraw && cleans_up));
         Ok(again.map(|task| outcome::follow_up(request, task.kind, &task.lane, self.clock.as_ref())).collect())
     }
 

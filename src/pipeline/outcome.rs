@@ -182,6 +182,11 @@ pub(super) fn drafted_anew(request: &RequestId, end: DraftEnd) -> Settlement {
 
 /// How the message of a request begins whose model said that nothing is to be changed, before the model's own words.
 pub(super) const PROPOSES_NOTHING: &str = "the language model proposes no change; ";
+/// A request's message without a model's own words: as it may stand in a log.
+pub fn without_words(message: &str) -> &str {
+    if message.starts_with(PROPOSES_NOTHING) { PROPOSES_NOTHING.trim_end_matches("; ") } else { message }
+}
+
 /// How that of a request begins whose model came to nothing that may be proposed, before the reason.
 pub(super) const NOTHING_DRAFTED: &str = "nothing was drafted: ";
 

@@ -4,7 +4,7 @@
 use super::Worker;
 use super::retry::{self, AfterFailure, Failure};
 use crate::failpoint;
-use crate::pipeline::{Outcome, Report, StepError};
+use crate::pipeline::{Outcome, Report, StepError, without_words};
 use crate::request::{State, TimelineEntry};
 use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict};
 use std::collections::BTreeSet;
@@ -137,7 +137,7 @@ impl Worker {
         match written {
             Ok(()) => {
                 if let Some(after) = settlement.request.as_ref().filter(|_| !settlement.timeline.is_empty()) {
-                    tracing::info!(%request, automation = %after.key.automation, from = %claimed.request.state, to = %after.state, "{}", after.message.as_deref().unwrap_or_default());
+                    tracing::info!(%request, automation = %after.key.automation, from = %claimed.request.state, to = %after.state, "{}", after.message.as_deref().map(without_words).unwrap_or_default());
                 }
             }
             Err(StoreError::Conflict(reason)) => {
@@ -178,7 +178,9 @@ impl Worker {
         }
         tracing::error!(request = %request.id, attempt = attempts, %error, "a step failed for good");
         let message = format!("{} failed after {attempts} attempt{}: {error}", claimed.task.kind.as_str(), if attempts == 1 { "" } else { "s" });
-        let fails = claimed.task.kind.is_of_one_try() && request.state.may_become(State::Failed);
+        // A revision that does not come about leaves what is proposed as it is.
+        let revises = claimed.task.kind == TaskKind::Draft && request.state != State::Accepted;
+        let fails = claimed.task.kind.is_of_one_try() && request.state.may_become(State::Failed) && !revises;
         let to = if fails { State::Failed } else { request.state };
         let then = if fails { String::new() } else { format!("; once that is mended, `kubeops requests retry {}` tries it again", request.id) };
         let line = TimelineEntry { at: now, from: Some(request.state), to, message: format!("{message}{then}"), actor: "kubeops".to_owned() };

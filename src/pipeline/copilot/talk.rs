@@ -104,7 +104,7 @@ impl<'p> Talk<'p> {
                 Err(error) => error,
             };
             let wait = error.retry_after().unwrap_or(Duration::from_secs(1));
-            let is_over_soon = matches!(error, ModelError::Busy { .. } | ModelError::Unreachable { .. });
+            let is_over_soon = matches!(error, ModelError::Busy { .. } | ModelError::Unreachable { .. } | ModelError::NotReached { .. });
             if attempt == MOST_ATTEMPTS || !is_over_soon || wait > MOST_WAITED {
                 return Err(StepError::from(error).into());
             }
@@ -130,8 +130,7 @@ impl<'p> Talk<'p> {
         let answered = self.chosen.model.answer(&exchange).await;
         let spent = match &answered {
             Ok(reply) => actual(reply, &exchange, worst, self.chosen.price),
-            // Who refused to answer charges nothing; of a call that was cut off nobody knows.
-            Err(ModelError::Busy { .. } | ModelError::Refused { .. }) => Spend::default(),
+            Err(error) if error.charges_nothing() => Spend::default(),
             Err(_) => worst,
         };
         self.pipeline.store.settle_call(call, spent).await?;

@@ -43,8 +43,8 @@ impl Pipeline {
         let base = self.base(&mut Bases::new(), &target.repository)?;
         let salt = hex::encode(self.clock.random().to_be_bytes());
         let heeded = heeded(known)?;
-        let next = heeded.map_or(0, |last| last + 1);
-        let revision = (next < request.steering.revisions.len()).then_some(next);
+        let revision = (heeded < request.steering.revisions.len()).then_some(heeded);
+        let heeds = revision.map_or(heeded, |revision| revision + 1);
         let before = if revision.is_some() { chain::newest(known)? } else { None };
         let so_far = match &before {
             Some(before) => {
@@ -56,7 +56,7 @@ impl Pipeline {
         let so_far = so_far.unwrap_or_default();
         let tree = Changed::new(&base.snapshot, &so_far);
         let goes_on = goes_on_from.is_some();
-        let wishes = wishes(request, heeded, revision, goes_on);
+        let wishes = wishes(request, heeds, revision, goes_on);
         let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes, offered };
         let mut learnt = Learnt::nothing(rules, spec, &salt);
         let brief = told(rules, request, &begins, &mut learnt)?;
@@ -67,7 +67,7 @@ impl Pipeline {
             state: DraftState::Running,
             base: base.tip.clone(),
             salt,
-            brief: kept(&Begun { brief, model: chosen.model.id().clone(), revision, goes_on_from, without: offered.without.clone() })?,
+            brief: kept(&Begun { brief, model: chosen.model.id().clone(), revision, heeds, goes_on_from, without: offered.without.clone() })?,
             outcome: None,
             begun_at: self.clock.now(),
             ended_at: None,
@@ -92,10 +92,9 @@ pub(super) struct Begins<'b> {
 }
 
 /// What people wanted of a request's drafts that a new one is told: what goes on from a draft has what they wanted of it before.
-pub(super) fn wishes(request: &Request, heeded: Option<usize>, revision: Option<usize>, goes_on: bool) -> Vec<&str> {
+pub(super) fn wishes(request: &Request, heeds: usize, revision: Option<usize>, goes_on: bool) -> Vec<&str> {
     let first = revision.filter(|_| goes_on).unwrap_or(0);
-    let wanted = request.steering.revisions.iter().take(revision.or(heeded).map_or(0, |last| last + 1)).skip(first);
-    wanted.map(|wish| wish.text.as_str()).collect()
+    request.steering.revisions.iter().take(heeds).skip(first).map(|wish| wish.text.as_str()).collect()
 }
 
 /// What the model is told when a draft of the request begins, with what is learnt from that. Called where one may block.
@@ -142,12 +141,12 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>, lear
     }))
 }
 
-/// The last of people's wishes that something was drafted for.
-pub(super) fn heeded(known: &[Draft]) -> Result<Option<usize>, StepError> {
-    let mut heeded = None;
-    for draft in known {
-        let Begun { revision, .. } = read(&draft.brief)?;
-        heeded = heeded.max(revision);
+/// How many of people's wishes were drafted for: a draft that somebody else went on with came to nothing.
+pub(super) fn heeded(known: &[Draft]) -> Result<usize, StepError> {
+    let mut heeded = 0;
+    for draft in known.iter().filter(|draft| !matches!(draft.state, DraftState::Running | DraftState::Cancelled)) {
+        let Begun { heeds, .. } = read(&draft.brief)?;
+        heeded = heeded.max(heeds);
     }
     Ok(heeded)
 }

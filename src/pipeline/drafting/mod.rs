@@ -14,6 +14,7 @@ mod report;
 mod revise;
 mod spend;
 mod stack;
+mod turn;
 
 pub(super) use chain::Answered;
 pub use learnt::LearntSoFar;
@@ -23,15 +24,15 @@ pub use replay::{DraftDifference, ReplayedDraft};
 pub use report::{DraftReport, draft_lines};
 pub(super) use spend::{actual, amount, exhausted, most};
 
-use super::{ChosenModel, InForce, Pipeline, StepError, outcome};
+use super::{InForce, Pipeline, StepError, outcome};
 use crate::automation::DraftSpec;
-use crate::draft::{Brief, Conversation, ModelError, ModelId, Next, Reply, Response, digest, plain};
+use crate::draft::{Brief, Conversation, ModelId, Next, Reply, Response, digest, plain};
 use crate::failpoint;
 use crate::git::GitError;
 use crate::plan::Answer;
 use crate::request::{Drafted, Job, Request, State};
-use crate::store::{Beside, Budget, Draft, DraftEnd, DraftState, Reservation, Settlement, Spend, Turn, lane};
-use crate::types::{McpServerName, RequestId, SpecDuration};
+use crate::store::{Beside, Draft, DraftEnd, DraftState, Settlement, Turn, lane};
+use crate::types::{ErrorClass, McpServerName, SpecDuration};
 use crate::validate::Finding;
 use bench::Workbench;
 use outside::Outside;
@@ -39,12 +40,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Drafts of one request, at most: who asks once more, or moves the base, often enough asks in vain.
 const MOST_DRAFTS: u32 = 20;
-/// While a model is asked, it is looked this often whether anybody still wants to know.
-const LOOKS: Duration = Duration::from_millis(300);
 
 /// What a draft came to, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,9 +67,12 @@ pub(super) struct Begun {
     pub(super) brief: Brief,
     /// Who is asked, from the first turn to the last.
     pub(super) model: ModelId,
-    /// Which of the wishes of people it is made for, from 0; none for the change as it was asked for.
+    /// Which of the wishes of people it is made for, from 0; none for the change as it was asked for, with what it knows of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) revision: Option<usize>,
+    /// How many of the wishes it knows: those before count as drafted for.
+    #[serde(default)]
+    pub(super) heeds: usize,
     /// The draft whose change it goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) goes_on_from: Option<u32>,
@@ -88,25 +89,18 @@ struct Step<'a> {
     turns: Vec<Turn>,
     model: ModelId,
     revision: Option<usize>,
+    heeds: usize,
     goes_on_from: Option<u32>,
     without: Vec<McpServerName>,
     conversation: Conversation,
 }
 
-/// Why nobody wants a draft any more.
-enum Unwanted {
-    /// Its request has ended.
-    Ended,
-    /// What asked for its request went away; the request as it is then.
-    TakenBack(Box<Request>),
-}
-
 impl<'a> Step<'a> {
     /// The step that a draft is at, from what is kept of it.
     fn of(request: &'a Request, rules: Arc<InForce>, draft: Draft, turns: Vec<Turn>) -> Result<Self, StepError> {
-        let Begun { brief, model, revision, goes_on_from, without } = read(&draft.brief)?;
+        let Begun { brief, model, revision, heeds, goes_on_from, without } = read(&draft.brief)?;
         let conversation = conversation(brief, &turns)?;
-        Ok(Self { request, rules, draft, turns, model, revision, goes_on_from, without, conversation })
+        Ok(Self { request, rules, draft, turns, model, revision, heeds, goes_on_from, without, conversation })
     }
 
     /// Answers of the model so far.
@@ -116,7 +110,7 @@ impl<'a> Step<'a> {
 
     /// Whether people want something of it that nothing was drafted for yet.
     fn more_wishes(&self) -> bool {
-        self.revision.map_or(0, |revision| revision + 1) < self.request.steering.revisions.len()
+        self.heeds < self.request.steering.revisions.len()
     }
 }
 
@@ -126,12 +120,17 @@ impl Pipeline {
     /// # Errors
     /// When store, repository or model fail.
     pub(super) async fn draft(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+        match self.draft_on(request).await {
+            Err(error) if error.class() == ErrorClass::Permanent => self.not_revised(request, error).await,
+            settled => settled,
+        }
+    }
+
+    async fn draft_on(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
         let rules = self.rules.current();
         let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.clone());
         let Some(spec) = spec else { return self.drafts_no_more(rules, request).await };
-        let Some(draft) = self.draft_of(&rules, request).await? else {
-            return Ok(self.gives_up(request, None, format!("it was drafted {MOST_DRAFTS} times already"), Vec::new()));
-        };
+        let Some(draft) = self.draft_of(&rules, request).await? else { return self.drafted_too_often(&rules, request).await };
         let turns = self.store.turns(&request.id, draft.number).await?;
         let step = Step::of(request, rules, draft, turns)?;
         if let Some(reply) = step.conversation.unanswered().cloned() {
@@ -144,7 +143,7 @@ impl Pipeline {
             return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new()).await;
         }
         if self.clock.now().since(step.draft.begun_at) > timeout.get() {
-            return self.fails(&step, format!("the model came to no answer within {timeout}"), Vec::new()).await;
+            return self.fails(&step, late(timeout), Vec::new()).await;
         }
         let chosen = self.models.model(spec.model.as_ref())?;
         if *chosen.model.id() != step.model {
@@ -154,48 +153,33 @@ impl Pipeline {
             return Ok(outcome::drafted_anew(&step.request.id, end));
         }
         let budget = spend::budget(&request.key.automation, &spec.budget, &chosen)?;
-        self.turn(step, &chosen, &budget).await
+        self.turn(step, &chosen, &budget, timeout).await
     }
 
-    /// Asks the model once, within its budget, and does what follows from its reply.
-    async fn turn(self: &Arc<Self>, mut step: Step<'_>, chosen: &ChosenModel, budget: &Budget) -> Result<Settlement, StepError> {
-        if let Some(unwanted) = self.unwanted(&step.request.id).await? {
-            return self.over(&step, unwanted).await;
+    /// A draft that cannot be made, whoever tries: where it is a revision, what is proposed stays, and who asked for it is told.
+    async fn not_revised(&self, request: &Request, error: StepError) -> Result<Settlement, StepError> {
+        let running = self.store.drafts(&request.id).await?.pop().filter(|draft| draft.state == DraftState::Running);
+        let Some(draft) = running else { return Err(error) };
+        let turns = self.store.turns(&request.id, draft.number).await?;
+        let step = Step::of(request, self.rules.current(), draft, turns)?;
+        if step.revision.is_none() {
+            return Err(error);
         }
-        let exchange = step.conversation.exchange(chosen.max_tokens);
-        let reserved = spend::most(&exchange, chosen.price);
-        let of = (&step.request.id, step.draft.number);
-        let (number, begun_at) = (step.asked() + 1, self.clock.now());
-        let attempt = match self.store.reserve_turn(of, number, reserved, budget, begun_at).await? {
-            Reservation::Made { attempt } => attempt,
-            Reservation::Exhausted { whose, used, limit } => {
-                return self.fails(&step, spend::exhausted(whose, used, limit, reserved), Vec::new()).await;
-            }
-            Reservation::Over => return self.over(&step, Unwanted::Ended).await,
-        };
-        failpoint::hit("draft.reserved");
-        let said = tokio::select! {
-            said = chosen.model.answer(&exchange) => said,
-            unwanted = self.until_unwanted(&step.request.id) => return self.over(&step, unwanted).await,
-        };
-        let ended_at = Some(self.clock.now());
-        let mut turn = Turn { number, attempt, begun_at, reserved, spent: None, reply: None, response: None, ended_at };
-        let reply = match said {
-            Ok(reply) => reply,
-            Err(error) => {
-                // Who refused to answer charges nothing; of a call that was cut off nobody knows.
-                turn.spent = matches!(error, ModelError::Busy { .. } | ModelError::Refused { .. }).then(Spend::default);
-                self.store.settle_turn(of, &turn).await?;
-                return Err(error.into());
-            }
-        };
-        turn.spent = Some(spend::actual(&reply, &exchange, reserved, chosen.price));
-        turn.reply = Some(kept(&reply)?);
-        self.store.settle_turn(of, &turn).await?;
-        failpoint::hit("draft.answered");
-        step.turns.push(turn);
-        step.conversation.turns.push((reply.clone(), None));
-        self.follow(step, reply).await
+        self.fails(&step, error.to_string(), Vec::new()).await
+    }
+
+    /// No further draft is made. What is proposed stays where people only want it otherwise.
+    async fn drafted_too_often(&self, rules: &InForce, request: &Request) -> Result<Settlement, StepError> {
+        let message = format!("it was drafted {MOST_DRAFTS} times already");
+        let heeded = begin::heeded(&self.store.drafts(&request.id).await?)?;
+        let wishes = request.steering.revisions.get(heeded..).unwrap_or_default();
+        if request.state == State::Accepted || wishes.is_empty() {
+            return Ok(self.gives_up(request, None, message, Vec::new()));
+        }
+        for wish in wishes {
+            self.answer_to(rules, request, wish, &revise::failed(&message)).await?;
+        }
+        Ok(outcome::noted(request, format!("it was not revised: {message}"), self.clock.as_ref()))
     }
 
     /// The draft the request is at, begun where none is; none where there were too many.
@@ -336,37 +320,11 @@ impl Pipeline {
             explanation: answer.map(|answer| plain(&answer.explanation)).unwrap_or_default(),
         }
     }
+}
 
-    /// Nobody wants the draft any more.
-    async fn over(&self, step: &Step<'_>, unwanted: Unwanted) -> Result<Settlement, StepError> {
-        self.learnt.forget(&step.request.id);
-        let settlement = match unwanted {
-            Unwanted::Ended => return Ok(outcome::nothing()),
-            // The task that is owed for it waits for this one to end: what it would do is done here.
-            Unwanted::TakenBack(now) => self.retract(&now).await?,
-        };
-        // Wanted again a moment later.
-        Ok(if settlement.request.is_none() { outcome::goes_on(lane::draft(&step.request.id)) } else { settlement })
-    }
-
-    /// Why nobody wants the request any more; none where somebody does.
-    async fn unwanted(&self, request: &RequestId) -> Result<Option<Unwanted>, StepError> {
-        let now = self.store.request(request).await?;
-        if now.state.is_ended() && now.state != State::Merged {
-            return Ok(Some(Unwanted::Ended));
-        }
-        Ok(self.is_taken_back(&now).await?.then(|| Unwanted::TakenBack(Box::new(now))))
-    }
-
-    /// Until nobody wants the request any more.
-    async fn until_unwanted(&self, request: &RequestId) -> Unwanted {
-        loop {
-            tokio::time::sleep(LOOKS).await;
-            if let Ok(Some(unwanted)) = self.unwanted(request).await {
-                return unwanted;
-            }
-        }
-    }
+/// Why a draft is over that took too long.
+fn late(timeout: SpecDuration) -> String {
+    format!("the model came to no answer within {timeout}")
 }
 
 /// How many answers a draft may have and how long it may take: of the automation's limits and the job's the narrower.

@@ -130,10 +130,8 @@ impl Pipeline {
         (then, without): (&Brief, &[McpServerName]),
     ) -> Result<Option<DraftDifference>, OperationError> {
         let (this, rules, of, begun) = (Arc::clone(self), Arc::clone(rules), request.clone(), draft.clone());
-        let Begun { revision, goes_on_from, .. } = read(&draft.brief)?;
+        let Begun { revision, heeds, goes_on_from, .. } = read(&draft.brief)?;
         let before = chain::up_to(drafts, goes_on_from)?.map(|known| known.draft.answers).unwrap_or_default();
-        let earlier: Vec<Draft> = drafts.iter().filter(|other| other.number < draft.number).cloned().collect();
-        let heeded = begin::heeded(&earlier)?;
         let offered = Offered::again(&rules, request, &then.tools, without)?;
         let now = blocking(move || {
             let (parameters, target) = planning::resolve(&rules, wanted(&of)).map_err(begin::failed)?;
@@ -142,7 +140,7 @@ impl Pipeline {
             let so_far = bench::applied(guard, &before, &target, &base)?;
             let so_far = so_far.ok_or_else(|| StepError::Permanent("what was drafted before is not allowed any more".to_owned()))?;
             let (tree, goes_on) = (Changed::new(&base, &so_far), goes_on_from.is_some());
-            let wishes = begin::wishes(&of, heeded, revision, goes_on);
+            let wishes = begin::wishes(&of, heeds, revision, goes_on);
             let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &begun.salt, goes_on, wishes, offered: &offered };
             begin::told(&rules, &of, &begins, &mut Learnt::nothing(&rules, spec_of(&rules, &of)?, &begun.salt))
         });

@@ -3,7 +3,7 @@
 use super::super::body::markdown::fenced;
 use super::super::operations::OperationError;
 use super::super::pull::priority;
-use super::super::{Pipeline, StepError, outcome};
+use super::super::{InForce, Pipeline, StepError, outcome};
 use super::Step;
 use crate::request::{Drafted, Request, Revision, TimelineEntry};
 use crate::store::{RequestUpdate, TaskKind, lane};
@@ -59,11 +59,18 @@ impl Pipeline {
 
     /// Answers whoever asked for the revision that a draft is made for, once.
     pub(super) async fn answer_wish(&self, step: &Step<'_>, text: &str) -> Result<(), StepError> {
-        let request = step.request;
-        let Some(at) = step.revision.and_then(|revision| request.steering.revisions.get(revision)).and_then(|wish| wish.at) else { return Ok(()) };
-        let Some(repository) = request.repository.as_ref().and_then(|name| step.rules.set.inventory.repositories.get(name)) else { return Ok(()) };
+        match step.revision.and_then(|revision| step.request.steering.revisions.get(revision)) {
+            Some(wish) => self.answer_to(&step.rules, step.request, wish, text).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same for one wish.
+    pub(super) async fn answer_to(&self, rules: &InForce, request: &Request, wish: &Revision, text: &str) -> Result<(), StepError> {
+        let Some(at) = &wish.at else { return Ok(()) };
+        let Some(repository) = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name)) else { return Ok(()) };
         let marker = format!("revision:{}:{}", at.place.as_str(), at.id);
-        self.forges.forge(repository, priority(request))?.answer_once(&at, text, &marker, true).await?;
+        self.forges.forge(repository, priority(request))?.answer_once(at, text, &marker, true).await?;
         Ok(())
     }
 }

@@ -105,3 +105,29 @@ pub(super) fn told(drafted: &Drafted) -> String {
     let cost = drafted.micros.map(|micros| format!(", {}", amount(micros))).unwrap_or_default();
     format!("drafted by {} of {} in {} {turns}, {} tokens{cost}{refused}", drafted.model, drafted.provider.as_str(), drafted.turns, drafted.tokens)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draft::{End, Message};
+
+    #[test]
+    fn what_a_provider_says_was_used_counts_only_where_it_can_be() {
+        let exchange =
+            Exchange { system: "s".repeat(4_000), messages: vec![Message::User("u".repeat(60_000))], tools: Vec::new(), max_tokens: 1_000 };
+        let price = Some(PriceSpec { input: 2.0, output: 8.0 });
+        let worst = most(&exchange, price);
+        assert!(worst.tokens > 65_000 && worst.micros == 2 * (worst.tokens - 1_000) + 8_000, "{worst:?}");
+        let of = |usage: Option<(u64, u64)>| {
+            let usage = usage.map(|(input, output)| Usage { input, output });
+            let reply = Reply { text: "t".repeat(640), calls: Vec::new(), usage, model: None, end: End::Finished };
+            actual(&reply, &exchange, worst, price)
+        };
+        assert_eq!(of(Some((20_000, 200))), Spend { tokens: 20_200, micros: 41_600 }, "what may well be");
+        for lie in [None, Some((1, 1)), Some((0, 0)), Some((20_000, 1)), Some((100, 200))] {
+            assert_eq!(of(lie), worst, "{lie:?} counts for the most");
+        }
+        let more = of(Some((500_000, 0)));
+        assert!(more.tokens == 500_000 && more.micros >= 1_000_000, "more than can be, half of it unbelievable: {more:?}");
+    }
+}

@@ -1,0 +1,76 @@
+//! What bounds a draft: its time, its repairs and its budget; and what stays out of the log.
+
+use super::drafted::{AUTOMATION, job_is, prepare, scale, start};
+use crate::support::fake_llm::{FakeLlm, Fault, Said};
+use crate::support::server::eventually;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[test]
+fn the_time_a_draft_may_take_ends_a_call_that_is_under_way() {
+    let llm = FakeLlm::start();
+    llm.fails(Fault::Hang);
+    let mut server = prepare(&llm);
+    server.edit_resource("anything.yaml", |_| AUTOMATION.replace("    jobs: true\n", "    jobs: true\n    timeout: 2s\n"));
+    server.run();
+    let begun = Instant::now();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "rejected");
+    assert!(begun.elapsed() < Duration::from_secs(60), "a call may take 120 s, and the draft 2: {:?}", begun.elapsed());
+    assert_eq!(job["message"], "nothing was drafted: the model came to no answer within 2s");
+    assert!(job["draft"]["tokens"].as_u64() > Some(1_000), "what was under way counts at its most: {job:#}");
+}
+
+#[test]
+fn an_answer_is_mended_three_times_and_not_once_more() {
+    let llm = FakeLlm::start();
+    for number in 0..5 {
+        let set = json!({ format!("spec.template.spec.x{number}"): 1 });
+        let answer = json!({ "operations": [{ "edit": { "object": "Deployment/shop/web", "set": set } }], "explanation": "x" });
+        llm.says(Said::calls("propose_change", answer));
+    }
+    let mut server = prepare(&llm);
+    server.run();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "rejected");
+    assert_eq!(job["message"], "nothing was drafted: the model mended its answer 3 times, and it is still refused");
+    assert_eq!(llm.ledger().len(), 4);
+}
+
+#[test]
+fn a_provider_that_is_not_there_uses_up_no_budget() {
+    let llm = FakeLlm::start();
+    llm.says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}/v1", nobody.local_addr().expect("an address"));
+    drop(nobody);
+    // Of one call at its most there is room, of two there is not.
+    server.set("LLM_LOCAL_URL", &address).set("LLM_MAX_TOKENS", "20000").set("LLM_TOKENS_PER_DAY", "60000").run();
+    let id = start(&server, "Scale the front end of shop to four");
+    eventually("three calls found nobody", || (server.log().matches("a step failed and is tried again").count() >= 3).then_some(()));
+    assert!(server.log().contains("cannot be reached"), "{}", server.log());
+    assert!(server.terminate().success());
+    server.set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).run();
+    assert!(server.cli(&["requests", "retry", &id]).status.success());
+    job_is(&server, &id, "proposed");
+}
+
+#[test]
+fn a_models_words_stand_in_no_line_of_the_log() {
+    let llm = FakeLlm::start();
+    llm.says(Said::text("canary-said").and_calls("no_change", json!({ "reason": "canary-reason of Jane Doe" })));
+    let mut answer = scale(4);
+    answer["explanation"] = json!("canary-explanation");
+    llm.says(Said::text("canary-said").and_calls("propose_change", answer));
+    let mut server = prepare(&llm);
+    server.run();
+    let declined = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &declined, "unchanged");
+    assert!(job["message"].as_str().expect("a message").contains("canary-reason"), "people are told: {job:#}");
+    let id = start(&server, "Scale the front end of shop to four, again");
+    job_is(&server, &id, "proposed");
+    let log = server.log();
+    assert!(log.contains("the language model proposes no change"), "{log}");
+    assert!(!log.contains("canary-"), "{}", log.lines().find(|line| line.contains("canary-")).unwrap_or_default());
+}

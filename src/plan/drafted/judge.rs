@@ -5,7 +5,7 @@ use super::hidden::{self, Faults};
 use super::limits::Place;
 use super::texts::Text;
 use super::violation::Violation;
-use super::{built, elided, objects};
+use super::{built, elided, objects, twice};
 use crate::inventory::Target;
 use crate::manifest::is_kustomization;
 use crate::plan::{BaseTree, EntryKind, FileChange, TreeError};
@@ -30,6 +30,7 @@ pub(super) fn judge(
         }
     }
     if violations.is_empty() {
+        twice::judge(files, target, base, &mut violations)?;
         built::judge(guard.limits(), files, target, base, &mut violations)?;
     }
     Ok(violations)

@@ -18,6 +18,7 @@ mod objects;
 mod reach;
 mod replace;
 mod texts;
+mod twice;
 mod violation;
 
 pub use answer::{Answer, AnswerError, Operation};

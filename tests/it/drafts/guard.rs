@@ -149,6 +149,69 @@ fn what_is_added_stands_nowhere_else_as_overlays_build_it() {
 }
 
 #[test]
+fn what_steers_a_chart_stays_and_what_describes_it_may_change() {
+    let chart = "apiVersion: v2\nname: web\nversion: 1.0.0\nappVersion: \"1.4\" # {\"$imagepolicy\": \"flux-system:web:tag\"}\ndependencies: []\n";
+    let tree = Tree::with(&[
+        ("clusters/prod/apps/chart/Chart.yaml", chart),
+        ("clusters/prod/apps/chart/templates/config.yaml", &config_map("shop", "charted")),
+    ]);
+    let mut draft = draft();
+    draft["allow"] = json!([{"kinds": ["none"], "fields": ["appVersion", "dependencies", "type", "kind"], "add": true, "remove": true}, {"kinds": ["*"], "fields": ["data"], "add": true, "remove": true}]);
+    let guard = guard_of(&draft);
+    let at = |file: &str| format!("clusters/prod/apps/chart/{file}");
+    let set = |field: &str, value: Value| json!({"edit": {"file": at("Chart.yaml"), "set": {field: value}}});
+    for (operation, passes) in [
+        (set("appVersion", json!("1.5")), true),
+        (set("dependencies", json!([{"name": "x", "version": "1.0.0", "repository": "https://evil.example"}])), false),
+        (set("type", json!("library")), false),
+        (set("kind", json!("ConfigMap")), false),
+        (json!({"remove": {"file": at("Chart.yaml")}}), false),
+        (json!({"edit": {"file": at("templates/config.yaml"), "set": {"data.a": "{{ .Values.a }}"}}}), false),
+        (json!({"file": {"file": at("templates/deep/new.yaml"), "content": config_map("shop", "new")}}), false),
+        (json!({"file": {"file": at("values.yaml"), "content": "a: b"}}), true),
+        (json!({"file": {"file": "clusters/prod/apps/templates/new.yaml", "content": config_map("shop", "new")}}), true),
+    ] {
+        match play(&guard, &tree, &json!({"operations": [operation], "explanation": ""})) {
+            Outcome::Change(_) => assert!(passes, "{operation}"),
+            Outcome::Refused(violations) => {
+                assert!(!passes, "{operation}: {violations:?}");
+                assert!(violations.iter().any(|violation| violation.rule == "draft.path" && violation.security), "{violations:?}");
+            }
+            Outcome::Unread(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_comment_that_acts_stays_where_it_is_and_none_is_new() {
+    let marked = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: marked\n  namespace: shop\ndata:\n  tag: one # {\"$imagepolicy\": \"flux-system:web:tag\"}\n  other: two # said first\n";
+    let file = "clusters/prod/apps/web/marked.yaml";
+    let tree = Tree::with(&[(file, marked)]);
+    for (from, to, passes) in [
+        ("tag: one", "tag: two", true),
+        ("two # said first", "three # renovated last year, see #12", true),
+        ("other: two", "other: '{\"a\": \"$b\"}'", true),
+        (":web:", ":evil:", false),
+        ("said first", "{\"$imagepolicy\": \"flux-system:web:tag\"}", false),
+        ("other: two", "evil: three # {\"$imagepolicy\": \"flux-system:web:tag\"}\n  other: two", false),
+        ("tag: one", "tag: one\n  evil: three", false),
+        ("said first", "{\"\\u0024imagepolicy\": \"flux-system:web:tag\"}", false),
+        ("said first", "CHECKOV: skip=all", false),
+        ("said first", "vim: set modeline", false),
+    ] {
+        let answer = json!({"operations": [{"replace": {"file": file, "search": from, "replace": to}}], "explanation": ""});
+        match play(&guard(), &tree, &answer) {
+            Outcome::Change(_) => assert!(passes, "{to}"),
+            Outcome::Refused(violations) => {
+                assert!(!passes, "{to}: {violations:?}");
+                assert!(violations.iter().any(|violation| violation.rule == "draft.comment" && violation.security), "{to}: {violations:?}");
+            }
+            Outcome::Unread(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
 fn more_objects_than_are_looked_for_are_not_added() {
     let of = |many: usize| (0..many).map(|number| config_map("shop", &format!("new-{number}"))).collect::<Vec<_>>().join("---\n");
     let answer = |many: usize| json!({"operations": [{"file": {"file": "clusters/prod/apps/web/new.yaml", "content": of(many)}}], "explanation": ""});

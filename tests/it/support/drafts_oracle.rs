@@ -28,6 +28,10 @@ const GRAVE: [&str; 12] = [
     "CustomResourceDefinition",
 ];
 
+/// How names of files begin that tools heed, and what comments hold that they heed: samples.
+const STEERS: [&str; 6] = ["chart.", "fleet.", "helmfile.", "skaffold.", "requirements.", "vendir."];
+const ACTS: [&str; 8] = ["imagepolicy", "kpt-set", "checkov:", "trivy:", "nosemgrep", "renovate:", "yamllint", "kics-scan"];
+
 /// Everything by which the tree `after` goes beyond what `draft` (as its author wrote it) allows to be changed of `before`.
 pub fn escapes(draft: &Value, within: &str, before: &Files, after: &Files) -> Vec<String> {
     let mut found = Vec::new();
@@ -39,6 +43,10 @@ pub fn escapes(draft: &Value, within: &str, before: &Files, after: &Files) -> Ve
         }
         if !may_write(draft, within, path) {
             found.push(format!("{path}: outside of what may be written"));
+        }
+        let name = path.rsplit('/').next().unwrap_or_default().to_lowercase();
+        if STEERS.iter().any(|steers| name.starts_with(steers)) {
+            found.push(format!("{path}: a tool heeds files of this name"));
         }
         found.extend(file(draft, path, old.unwrap_or_default(), new.unwrap_or_default()).into_iter().map(|escape| format!("{path}: {escape}")));
     }
@@ -104,6 +112,9 @@ fn file(draft: &Value, path: &str, old: &str, new: &str) -> Vec<String> {
         }
         if line.to_lowercase().contains("⟦withheld") {
             found.push("a placeholder".to_owned());
+        }
+        if line.split_once('#').is_some_and(|(_, comment)| ACTS.iter().any(|acts| comment.contains(acts))) {
+            found.push(format!("a comment acts in {line:?}"));
         }
         let value = line.split_once(": ").map_or("", |(_, value)| value.trim()).trim_start_matches("- ");
         if value.starts_with('&') || value.starts_with('*') || line.trim_start().starts_with("<<:") || value.starts_with('!') {

@@ -2,7 +2,7 @@
 //! asks the gate.
 
 use super::canaries;
-use super::generator::Script;
+use super::generator::{Script, TRUNCATION};
 use super::world::{BUDGET, World};
 use crate::drafts::fixture::{WITHIN, draft};
 use crate::support::drafts_oracle::{Files, escapes};
@@ -70,6 +70,9 @@ pub fn judge(world: &mut World, scripts: &[Script]) -> Judged {
             judged.proposed.push(format!("script {} ({}): {}", script.number, script.class, request["summary"]));
         }
         let mut found = said(world, &request);
+        if proposed && script.class == TRUNCATION {
+            found.push("a reply that was cut became a pull request".to_owned());
+        }
         if let Some(branch) = request["branch"].as_str().filter(|branch| world.server.upstream.tip(branch).is_some()) {
             ours.push(branch.to_owned());
             found.extend(branch_escapes(world, branch));

@@ -13,6 +13,11 @@ use std::fmt::Write as _;
 pub const PROPOSE: &str = "propose_change";
 /// The tool a model says with that nothing is to be changed, or that it cannot be done.
 pub const NO_CHANGE: &str = "no_change";
+/// What became of a reply that was cut, for people.
+pub(super) const CUT: &str = "the reply was cut off at the length it may have";
+/// The same for the model.
+pub(super) const SHORTER: &str =
+    "Your reply was cut off: it is longer than it may be. Answer with less: name fields and pieces of text instead of whole files.";
 /// How often a model may mend an answer that was refused.
 pub const MOST_REPAIRS: usize = 3;
 /// Calls of one reply that are answered.
@@ -168,6 +173,12 @@ impl Conversation {
             let content = match (&call.arguments, call.name.as_str()) {
                 _ if number >= MOST_CALLS => format!("Not done: {MOST_CALLS} calls are answered at once."),
                 _ if response.refused.is_some() => "Not looked at, because an answer before it was refused.".to_owned(),
+                // Where it was cut, what it calls may be a part of what was meant, and reads like the whole.
+                (arguments, PROPOSE | NO_CHANGE) if reply.end == End::Cut => {
+                    response.refused = Some(no_answer(&said(arguments), CUT));
+                    format!("Not looked at: {SHORTER}")
+                }
+                _ if reply.end == End::Cut => format!("Not done: {SHORTER}"),
                 (Arguments::Unreadable { text, reason }, PROPOSE) => {
                     response.refused = Some(no_answer(text, reason));
                     format!("The arguments cannot be read: {reason}. Call the tool again with valid JSON that fits its schema.")
@@ -188,10 +199,7 @@ impl Conversation {
         }
         if reply.calls.is_empty() {
             let (why, say) = match reply.end {
-                End::Cut => (
-                    "the reply was cut off at the length it may have",
-                    "Your reply was cut off: it is longer than it may be. Answer with less: name fields and pieces of text instead of whole files.",
-                ),
+                End::Cut => (CUT, SHORTER),
                 _ => (
                     "the reply called nothing",
                     "Nothing follows from text alone. Call propose_change with the change, or no_change with the reason why there is none.",
@@ -229,12 +237,20 @@ pub(super) fn declined(reply: &Reply, tool: &str) -> Option<String> {
         let said = shortened(&reply.text);
         return Some(if said.is_empty() { "The model, or its provider, refused to answer.".to_owned() } else { said });
     }
-    let call = reply.calls.iter().find(|call| call.name == tool)?;
+    let call = reply.calls.iter().find(|call| call.name == tool && reply.end != End::Cut)?;
     let reason = match &call.arguments {
         Arguments::Read(arguments) => arguments.get("reason").and_then(Value::as_str).unwrap_or_default(),
         Arguments::Unreadable { .. } => "",
     };
     Some(shortened(if reason.trim().is_empty() { &reply.text } else { reason }))
+}
+
+/// A call's arguments as a text, however they came.
+fn said(arguments: &Arguments) -> String {
+    match arguments {
+        Arguments::Read(value) => value.to_string(),
+        Arguments::Unreadable { text, .. } => text.clone(),
+    }
 }
 
 /// What was said instead of an answer.

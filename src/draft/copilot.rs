@@ -1,8 +1,8 @@
 //! The copilot's conversation: a model picks one of the automations it is offered, then fills that one's parameters from the operator's
 //! sentence. It only names and fills: whether a name is known and a value fits is for whoever asks.
 
-use super::conversation::{Brief, Conversation, Response, declined, digest};
-use super::{Arguments, CallResult, Reply, Tool};
+use super::conversation::{Brief, CUT, Conversation, Response, declined, digest};
+use super::{Arguments, CallResult, End, Reply, Tool};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -130,6 +130,7 @@ fn read<T>(reply: &Reply, tool: &str, judge: impl Fn(&Value) -> Result<T, String
     for call in &reply.calls {
         let wrong = match &call.arguments {
             _ if problem.is_some() => "not looked at, because a call before it was refused".to_owned(),
+            _ if reply.end == End::Cut => CUT.to_owned(),
             _ if call.name != tool => format!("there is no tool {:?}", call.name.chars().take(60).collect::<String>()),
             Arguments::Unreadable { reason, .. } => format!("the arguments cannot be read: {reason}"),
             Arguments::Read(arguments) => match judge(arguments) {
@@ -150,7 +151,7 @@ fn read<T>(reply: &Reply, tool: &str, judge: impl Fn(&Value) -> Result<T, String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draft::{Call, End};
+    use crate::draft::Call;
 
     fn reply(text: &str, calls: &[(&str, Value)]) -> Reply {
         let call = |(number, (name, arguments)): (usize, &(&str, Value))| Call {
@@ -178,6 +179,11 @@ mod tests {
             (reply("", &[(CHOOSE, json!({}))]), "`automation` is the name of one of the automations"),
             (reply("", &[("run", json!({})), (CHOOSE, json!({ "automation": "namespace" }))]), "there is no tool \"run\""),
             (reply("namespace", &[]), "the model called nothing"),
+            (
+                Reply { end: End::Cut, ..reply("", &[(CHOOSE, json!({ "automation": "namespace" }))]) },
+                "the reply was cut off at the length it may have",
+            ),
+            (Reply { end: End::Cut, ..reply("", &[(NO_REQUEST, json!({ "reason": "No te" }))]) }, "the reply was cut off at the length it may have"),
         ] {
             let Picked::Not { problem, response } = chosen(&said, known) else { panic!("{said:?} is taken") };
             assert_eq!(problem, wrong);

@@ -80,10 +80,15 @@ fn hidden_characters(path: &ManifestPath, text: &str) -> Option<Finding> {
 fn is_helm_input(path: &ManifestPath) -> bool {
     let name = path.components().last().unwrap_or_default();
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    stem == "Chart"
+    is_chart(path)
         || stem == "values"
         || ["values-", "values."].iter().any(|start| stem.starts_with(start))
         || ["-values", ".values"].iter().any(|end| stem.ends_with(end))
+}
+
+/// Whether it is the file of a chart itself.
+fn is_chart(path: &ManifestPath) -> bool {
+    path.components().last() == Some("Chart.yaml")
 }
 
 struct Inspector<'a> {
@@ -121,8 +126,10 @@ impl Inspector<'_> {
             self.inline_patches(value);
             return;
         }
-        let says_kind = ["kind", "apiVersion"].iter().any(|key| value.get(key).is_some());
-        if is_helm_input(self.path) && value.is_object() && (!says_kind || self.path.as_str().ends_with("Chart.yaml")) {
+        // A chart has an `apiVersion` of its own, and no kind.
+        let of_objects: &[&str] = if is_chart(self.path) { &["kind"] } else { &["kind", "apiVersion"] };
+        let is_object = of_objects.iter().any(|key| value.get(key).is_some());
+        if is_helm_input(self.path) && value.is_object() && !is_object {
             return;
         }
         for (pointer, object) in flatten(value) {

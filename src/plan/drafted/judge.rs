@@ -5,7 +5,7 @@ use super::hidden::{self, Faults};
 use super::limits::Place;
 use super::texts::Text;
 use super::violation::Violation;
-use super::{built, elided, objects};
+use super::{built, comments, elided, objects, steering, twice};
 use crate::inventory::Target;
 use crate::manifest::is_kustomization;
 use crate::plan::{BaseTree, EntryKind, FileChange, TreeError};
@@ -30,6 +30,7 @@ pub(super) fn judge(
         }
     }
     if violations.is_empty() {
+        twice::judge(files, target, base, &mut violations)?;
         built::judge(guard.limits(), files, target, base, &mut violations)?;
     }
     Ok(violations)
@@ -48,6 +49,9 @@ pub(super) fn beyond(guard: &Guard, path: &ManifestPath, target: &Target, base: 
     }
     if !guard.may_write(target, path) {
         return refuse("the file is none of those that may be written here");
+    }
+    if let Some(steers) = steering::beyond(path, base)? {
+        return refuse(steers);
     }
     for directory in path.ancestors() {
         match base.entry(directory)? {
@@ -87,6 +91,7 @@ fn file(guard: &Guard, path: &ManifestPath, change: &FileChange, base: &dyn Base
     let there = (base.entry(path.as_str())?.is_some(), matches!(change, FileChange::Write(_)));
     let (old, new) = (objects::of_file(&before.documents, there.0, kustomization), objects::of_file(&after.documents, there.1, kustomization));
     guard.limits().judge(&old, &new, Place { path: path.as_str(), overlay: None }, into);
+    steering::judge(path, &before, &after, into);
     if kustomization {
         for (number, document) in after.documents.iter().enumerate() {
             built::unknown_fields(path, before.documents.get(number).map(|document| &document.value), &document.value, into);
@@ -113,6 +118,10 @@ fn file(guard: &Guard, path: &ManifestPath, change: &FileChange, base: &dyn Base
 fn lines(path: &ManifestPath, before: &str, after: &str, into: &mut Vec<Violation>) {
     if let Some(line) = hidden::hidden_line(before, after) {
         into.push(Violation::grave("draft.hidden", Some(path.as_str()), format!("line {line} holds characters nobody sees, or nobody looks for")));
+    }
+    if let Some(line) = comments::acting(before, after) {
+        let message = format!("line {line} holds a comment that a tool acts on");
+        into.push(Violation::grave("draft.comment", Some(path.as_str()), message));
     }
     let known: std::collections::HashSet<&str> = before.lines().collect();
     if let Some(line) = after.lines().position(|line| !known.contains(line) && hidden::holds_placeholder(line)) {

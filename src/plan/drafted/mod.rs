@@ -5,6 +5,7 @@
 mod answer;
 mod apply;
 mod built;
+mod comments;
 mod compare;
 mod elided;
 mod fields;
@@ -17,7 +18,9 @@ mod limits;
 mod objects;
 mod reach;
 mod replace;
+mod steering;
 mod texts;
+mod twice;
 mod violation;
 
 pub use answer::{Answer, AnswerError, Operation};

@@ -16,6 +16,7 @@ mod renamed;
 mod search;
 mod selection;
 mod transform;
+mod twice;
 
 pub(super) use aim::Aim;
 pub(super) use entries::hold;

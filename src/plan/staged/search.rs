@@ -156,7 +156,7 @@ impl Staged<'_> {
     }
 
     /// Whether one of the kustomizations gives its objects other names.
-    fn renames(&mut self, chain: &[ManifestPath]) -> Result<bool, PlanError> {
+    pub(super) fn renames(&mut self, chain: &[ManifestPath]) -> Result<bool, PlanError> {
         for path in chain {
             if self.kustomization(path)?.is_some_and(|value| !Kustomization::of(&value).renamed("").is_empty()) {
                 return Ok(true);

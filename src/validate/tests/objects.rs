@@ -84,6 +84,10 @@ fn helm_input_and_kustomizations_are_no_objects() {
         assert_eq!(broken_at(&format!("charts/{name}"), "kind: Deployment\n"), ["object.identity"], "{name}");
     }
     assert_eq!(broken_at("charts/Chart.yaml", "apiVersion: v2\nname: x\nversion: 1.0.0\n"), Vec::<String>::new());
+    // A name takes no object out of the checks.
+    assert_eq!(broken_at("charts/Chart.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\nversion: 1.0.0\n"), ["schema.unknown_field"]);
+    assert_eq!(broken_at("charts/Chart.yaml", "kind: ConfigMap\nname: x\n"), ["object.identity"]);
+    assert_eq!(broken_at("charts/Chart.yml", "apiVersion: v2\nname: x\n"), ["object.identity"]);
     assert_eq!(broken_at("config.yaml", "replicas: 2\n"), ["object.identity"]);
     assert_eq!(broken_at("a/kustomization.yaml", "resources: [a.yaml]\nimages: [{ name: a, newTag: b }]\n"), Vec::<String>::new());
     assert_eq!(broken_at("a/kustomization.yaml", "resource: [a.yaml]\n"), ["kustomization.unknown_field"]);

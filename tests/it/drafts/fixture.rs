@@ -94,6 +94,13 @@ impl Tree {
         Self(CommitSha::from_bytes(&[1; 20]), files)
     }
 
+    /// With other files beside its own.
+    pub fn with(files: &[(&str, &str)]) -> Self {
+        let mut tree = Self::new();
+        tree.1.extend(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
+        tree
+    }
+
     /// All that is in it: a path, and the text of a regular file.
     pub fn entries(&self) -> impl Iterator<Item = (&str, Entry<'_>)> {
         self.1.iter().map(|(path, text)| {

@@ -86,6 +86,140 @@ fn what_a_revision_takes_back_is_no_change_and_answers_are_judged_together() {
     assert!(together(&[replicas(4), privileged]).is_err());
 }
 
+/// A ConfigMap's text; without a namespace where that is empty.
+fn config_map(namespace: &str, name: &str) -> String {
+    let namespace = if namespace.is_empty() { String::new() } else { format!("\n  namespace: {namespace}") };
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}{namespace}\ndata:\n  a: b\n")
+}
+
+#[test]
+fn what_is_added_stands_nowhere_else_as_overlays_build_it() {
+    let kustomization = |rest: &str| format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n{rest}");
+    let (plain, named) = (config_map("", "flags"), config_map("shop", "flags"));
+    let (base, prod, eu) = (
+        kustomization("resources: [settings.yaml]\n"),
+        kustomization("resources: [../base, flags.yaml]\nnamespace: shop\nnamePrefix: a-\n"),
+        kustomization("resources: [../base]\nnamespace: shop\nnamePrefix: a-\n"),
+    );
+    let alone = kustomization("resources: [other.yaml]\nnamespace: shop\nnamePrefix: a-\n");
+    let tree = Tree::with(&[
+        ("clusters/prod/apps/base/kustomization.yaml", &base),
+        ("clusters/prod/apps/base/settings.yaml", &config_map("", "settings")),
+        ("clusters/prod/apps/one/kustomization.yaml", &prod),
+        ("clusters/prod/apps/one/flags.yaml", &plain),
+        ("clusters/prod/apps/two/kustomization.yaml", &eu),
+        ("clusters/prod/apps/three/kustomization.yaml", &alone),
+        ("clusters/prod/apps/three/other.yaml", &config_map("", "other")),
+    ]);
+    let written = |file: &str, content: &str| json!({"file": {"file": format!("clusters/prod/apps/{file}"), "content": content}});
+    let patched = json!({"edit": {"file": "clusters/prod/apps/three/kustomization.yaml", "set": {"patches": [{"path": "patch.yaml"}]}}});
+    let shared = |overlay: &str| json!({"edit": {"file": format!("clusters/prod/apps/{overlay}/kustomization.yaml"), "append": {"resources": "../web/both.yaml"}}});
+    for (operations, stands) in [
+        // As it is built, it is called otherwise.
+        (vec![written("web/x.yaml", &config_map("shop", "a-flags"))], Some("clusters/prod/apps/one/flags.yaml")),
+        (vec![written("web/x.yaml", &config_map("", "a-flags"))], Some("clusters/prod/apps/one/flags.yaml")),
+        (vec![written("web/x.yaml", &named)], None),
+        (vec![written("web/x.yaml", &config_map("elsewhere", "a-flags"))], None),
+        // What is new is called otherwise as well.
+        (vec![written("one/x.yaml", &config_map("", "settings"))], Some("clusters/prod/apps/base/settings.yaml")),
+        (vec![written("three/x.yaml", &plain)], Some("clusters/prod/apps/one/flags.yaml")),
+        // Overlays of one base are for several clusters.
+        (vec![written("two/x.yaml", &plain)], None),
+        // Which a change does not decide.
+        (
+            vec![written("web/both.yaml", &config_map("", "both")), shared("one"), shared("three"), written("three/x.yaml", &plain)],
+            Some("clusters/prod/apps/one/flags.yaml"),
+        ),
+        // A part of an object is no object.
+        (vec![patched, written("three/patch.yaml", &config_map("", "other"))], None),
+    ] {
+        let answer = json!({"operations": operations, "explanation": ""});
+        match (play(&guard(), &tree, &answer), stands) {
+            (Outcome::Change(change), None) => assert!(!change.files.is_empty()),
+            (Outcome::Refused(violations), Some(place)) => {
+                let [violation] = violations.as_slice() else { panic!("{answer:#}: {violations:?}") };
+                assert!(violation.rule == "draft.kind" && violation.security, "{violation:?}");
+                assert!(violation.message.ends_with(&format!("stands already in {place}")), "{violation:?}");
+            }
+            (Outcome::Refused(violations), None) => panic!("{answer:#}: {violations:?}"),
+            (Outcome::Unread(error), _) => panic!("{error}"),
+            (Outcome::Change(_), Some(_)) => panic!("{answer:#} is let through"),
+        }
+    }
+}
+
+#[test]
+fn what_steers_a_chart_stays_and_what_describes_it_may_change() {
+    let chart = "apiVersion: v2\nname: web\nversion: 1.0.0\nappVersion: \"1.4\" # {\"$imagepolicy\": \"flux-system:web:tag\"}\ndependencies: []\n";
+    let tree = Tree::with(&[
+        ("clusters/prod/apps/chart/Chart.yaml", chart),
+        ("clusters/prod/apps/chart/templates/config.yaml", &config_map("shop", "charted")),
+    ]);
+    let mut draft = draft();
+    draft["allow"] = json!([{"kinds": ["none"], "fields": ["appVersion", "dependencies", "type", "kind"], "add": true, "remove": true}, {"kinds": ["*"], "fields": ["data"], "add": true, "remove": true}]);
+    let guard = guard_of(&draft);
+    let at = |file: &str| format!("clusters/prod/apps/chart/{file}");
+    let set = |field: &str, value: Value| json!({"edit": {"file": at("Chart.yaml"), "set": {field: value}}});
+    for (operation, passes) in [
+        (set("appVersion", json!("1.5")), true),
+        (set("dependencies", json!([{"name": "x", "version": "1.0.0", "repository": "https://evil.example"}])), false),
+        (set("type", json!("library")), false),
+        (set("kind", json!("ConfigMap")), false),
+        (json!({"remove": {"file": at("Chart.yaml")}}), false),
+        (json!({"edit": {"file": at("templates/config.yaml"), "set": {"data.a": "{{ .Values.a }}"}}}), false),
+        (json!({"file": {"file": at("templates/deep/new.yaml"), "content": config_map("shop", "new")}}), false),
+        (json!({"file": {"file": at("values.yaml"), "content": "a: b"}}), true),
+        (json!({"file": {"file": "clusters/prod/apps/templates/new.yaml", "content": config_map("shop", "new")}}), true),
+    ] {
+        match play(&guard, &tree, &json!({"operations": [operation], "explanation": ""})) {
+            Outcome::Change(_) => assert!(passes, "{operation}"),
+            Outcome::Refused(violations) => {
+                assert!(!passes, "{operation}: {violations:?}");
+                assert!(violations.iter().any(|violation| violation.rule == "draft.path" && violation.security), "{violations:?}");
+            }
+            Outcome::Unread(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_comment_that_acts_stays_where_it_is_and_none_is_new() {
+    let marked = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: marked\n  namespace: shop\ndata:\n  tag: one # {\"$imagepolicy\": \"flux-system:web:tag\"}\n  other: two # said first\n";
+    let file = "clusters/prod/apps/web/marked.yaml";
+    let tree = Tree::with(&[(file, marked)]);
+    for (from, to, passes) in [
+        ("tag: one", "tag: two", true),
+        ("two # said first", "three # renovated last year, see #12", true),
+        ("other: two", "other: '{\"a\": \"$b\"}'", true),
+        (":web:", ":evil:", false),
+        ("said first", "{\"$imagepolicy\": \"flux-system:web:tag\"}", false),
+        ("other: two", "evil: three # {\"$imagepolicy\": \"flux-system:web:tag\"}\n  other: two", false),
+        ("tag: one", "tag: one\n  evil: three", false),
+        ("said first", "{\"\\u0024imagepolicy\": \"flux-system:web:tag\"}", false),
+        ("said first", "CHECKOV: skip=all", false),
+        ("said first", "vim: set modeline", false),
+    ] {
+        let answer = json!({"operations": [{"replace": {"file": file, "search": from, "replace": to}}], "explanation": ""});
+        match play(&guard(), &tree, &answer) {
+            Outcome::Change(_) => assert!(passes, "{to}"),
+            Outcome::Refused(violations) => {
+                assert!(!passes, "{to}: {violations:?}");
+                assert!(violations.iter().any(|violation| violation.rule == "draft.comment" && violation.security), "{to}: {violations:?}");
+            }
+            Outcome::Unread(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn more_objects_than_are_looked_for_are_not_added() {
+    let of = |many: usize| (0..many).map(|number| config_map("shop", &format!("new-{number}"))).collect::<Vec<_>>().join("---\n");
+    let answer = |many: usize| json!({"operations": [{"file": {"file": "clusters/prod/apps/web/new.yaml", "content": of(many)}}], "explanation": ""});
+    assert!(matches!(play(&guard(), &Tree::new(), &answer(200)), Outcome::Change(_)));
+    let Outcome::Refused(violations) = play(&guard(), &Tree::new(), &answer(201)) else { panic!("refused") };
+    assert_eq!(violations.iter().map(|violation| (violation.rule, violation.security)).collect::<Vec<_>>(), [("draft.large", false)]);
+}
+
 #[test]
 fn an_answer_beyond_its_bounds_is_not_read() {
     let tree = Tree::new();
@@ -174,6 +308,12 @@ fn the_oracle_sees_what_would_have_escaped() {
         assert!(text.contains(from), "{path} {from}");
         *text = text.replacen(from, to, 1);
         assert!(!escapes(&draft(), WITHIN, &before, &after).is_empty(), "{path}: {to}");
+    }
+    for (path, object) in [("zz.yaml", "web-config"), ("zz.yaml", "infra"), ("config.yaml", "web-config")] {
+        let mut after = before.clone();
+        let text = after.entry(format!("clusters/prod/apps/web/{path}")).or_default();
+        *text = format!("{text}---\n{}", config_map("shop", object));
+        assert_eq!(escapes(&draft(), WITHIN, &before, &after), [format!("ConfigMap shop/{object} stands twice")], "{path}");
     }
     assert!(escapes(&draft(), WITHIN, &before, &before).is_empty());
 }

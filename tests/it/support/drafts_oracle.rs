@@ -28,6 +28,10 @@ const GRAVE: [&str; 12] = [
     "CustomResourceDefinition",
 ];
 
+/// How names of files begin that tools heed, and what comments hold that they heed: samples.
+const STEERS: [&str; 6] = ["chart.", "fleet.", "helmfile.", "skaffold.", "requirements.", "vendir."];
+const ACTS: [&str; 8] = ["imagepolicy", "kpt-set", "checkov:", "trivy:", "nosemgrep", "renovate:", "yamllint", "kics-scan"];
+
 /// Everything by which the tree `after` goes beyond what `draft` (as its author wrote it) allows to be changed of `before`.
 pub fn escapes(draft: &Value, within: &str, before: &Files, after: &Files) -> Vec<String> {
     let mut found = Vec::new();
@@ -40,9 +44,40 @@ pub fn escapes(draft: &Value, within: &str, before: &Files, after: &Files) -> Ve
         if !may_write(draft, within, path) {
             found.push(format!("{path}: outside of what may be written"));
         }
+        let name = path.rsplit('/').next().unwrap_or_default().to_lowercase();
+        if STEERS.iter().any(|steers| name.starts_with(steers)) {
+            found.push(format!("{path}: a tool heeds files of this name"));
+        }
         found.extend(file(draft, path, old.unwrap_or_default(), new.unwrap_or_default()).into_iter().map(|escape| format!("{path}: {escape}")));
     }
+    found.extend(doubled(within, before, after));
     found
+}
+
+/// The objects that stand more often below the target than they did, and more than once: the later one decides what becomes of both.
+fn doubled(within: &str, before: &Files, after: &Files) -> Vec<String> {
+    let (old, new) = (whole(within, before), whole(within, after));
+    let more = |key: &&Key| new[*key] > 1 && new[*key] > old.get(*key).copied().unwrap_or_default();
+    new.keys().filter(more).map(|key| format!("{} {}/{} stands twice", key.1, key.2, key.3)).collect()
+}
+
+/// How often each object that has a name stands below the target. What a kustomization names as a patch is a part of one.
+fn whole(within: &str, files: &Files) -> BTreeMap<Key, usize> {
+    let is_visible = |path: &str| path.strip_prefix(within).is_some_and(|rest| rest.starts_with('/') && !rest.contains("/."));
+    let mut patches = BTreeSet::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with("/kustomization.yaml")) {
+        let Ok(value) = serde_norway::from_str::<Yaml>(text) else { continue };
+        let directory = path.trim_end_matches("kustomization.yaml");
+        let named = value.get("patches").and_then(Yaml::as_sequence).into_iter().flatten().filter_map(|patch| patch.get("path")?.as_str());
+        patches.extend(named.map(|file| format!("{directory}{}", file.trim_start_matches("./"))));
+    }
+    let mut counts = BTreeMap::new();
+    for (path, text) in files.iter().filter(|(path, _)| is_visible(path) && !patches.contains(*path) && !path.ends_with("/kustomization.yaml")) {
+        for key in read(path, text).unwrap_or_default().into_keys().filter(|key| !key.1.is_empty() && !key.3.is_empty()) {
+            *counts.entry((key.0, key.1, key.2, key.3, 0)).or_default() += 1;
+        }
+    }
+    counts
 }
 
 fn may_write(draft: &Value, within: &str, path: &str) -> bool {
@@ -77,6 +112,9 @@ fn file(draft: &Value, path: &str, old: &str, new: &str) -> Vec<String> {
         }
         if line.to_lowercase().contains("⟦withheld") {
             found.push("a placeholder".to_owned());
+        }
+        if line.split_once('#').is_some_and(|(_, comment)| ACTS.iter().any(|acts| comment.contains(acts))) {
+            found.push(format!("a comment acts in {line:?}"));
         }
         let value = line.split_once(": ").map_or("", |(_, value)| value.trim()).trim_start_matches("- ");
         if value.starts_with('&') || value.starts_with('*') || line.trim_start().starts_with("<<:") || value.starts_with('!') {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::fake_llm::{Fault, Said};
-use kubeops::draft::{End, Reply, Usage};
+use kubeops::draft::{Bench, Brief, Conversation, End, Next, Reply, Usage, Verdict};
 
 /// What chat completions hold beside the field for the answer's bound.
 fn chat(model: &str, bound: &str) -> Value {
@@ -160,6 +160,56 @@ async fn how_an_answer_ended_is_read_in_each_providers_words() {
         fake.says(Said::text("So far").ended(word));
         let reply = model(provider, &fake).answer(&question()).await.expect("an answer");
         assert_eq!((reply.text.as_str(), reply.end), ("So far", end), "{provider:?} {word}");
+    }
+}
+
+/// A bench that lets everything pass, and is never to be asked.
+struct Lax;
+
+#[async_trait::async_trait]
+impl Bench for Lax {
+    type Error = String;
+
+    async fn look(&self, call: &Call) -> Result<String, String> {
+        Err(format!("{} was called", call.name))
+    }
+
+    fn withhold(&self, text: &str) -> String {
+        text.to_owned()
+    }
+
+    async fn judge(&self, _: &Value) -> Result<Verdict, String> {
+        Ok(Verdict::Passes)
+    }
+}
+
+#[tokio::test]
+async fn what_a_reply_calls_that_was_cut_is_not_followed() {
+    let fake = FakeLlm::start();
+    let conversation = Conversation::new(Brief { system: String::new(), task: "Scale web.".to_owned(), tools: vec![tool("read_file")] });
+    for (provider, cut, whole) in
+        [(Provider::OpenAi, "length", "tool_calls"), (Provider::Anthropic, "max_tokens", "tool_use"), (Provider::Google, "MAX_TOKENS", "STOP")]
+    {
+        for (called, arguments) in [
+            ("propose_change", json!({ "operations": [{ "file": { "file": "a.yaml", "content": "one: 1\ntwo:" } }], "explanation": "" })),
+            ("no_change", json!({ "reason": "The work" })),
+        ] {
+            let said =
+                || Said::text("So").and_calls("read_file", json!({ "path": "a" })).and_calls(called, arguments.clone()).and_calls(called, json!({}));
+            fake.says(said().ended(cut));
+            let reply = model(provider, &fake).answer(&question()).await.expect("an answer");
+            let Next::GoesOn(response) = conversation.follow(&reply, &Lax).await.expect("nothing is called") else {
+                panic!("{provider:?}: {called}")
+            };
+            assert_eq!(response.results.len(), 3, "every call is answered, or no provider takes the next message");
+            assert!(response.results[1].content.contains("Your reply was cut off"), "{response:?}");
+            let refused = response.refused.expect("it counts as an answer");
+            assert!(refused.findings[0].message.contains("cut off") && !refused.security, "{refused:?}");
+            fake.says(Said::text("So").and_calls(called, arguments.clone()).ended(whole));
+            let reply = model(provider, &fake).answer(&question()).await.expect("an answer");
+            let next = conversation.follow(&reply, &Lax).await.expect("nothing is called");
+            assert!(matches!(next, Next::Answered(_) | Next::Declined { .. }), "{provider:?}: {next:?}");
+        }
     }
 }
 

@@ -317,6 +317,66 @@ pub fn matches(chance: &mut Chance) -> Vec<Value> {
     ]
 }
 
+/// Objects that stand there, in another file, so that they seem to be added.
+pub fn twice(chance: &mut Chance) -> Vec<Value> {
+    const THERE: [&str; 5] = ["web-config", "web-limits", "infra", "listed", "large"];
+    (0..3)
+        .map(|_| {
+            let (name, n) = (*chance.pick(&THERE), chance.below(90));
+            let whole = config_map(name, "  color: red\n");
+            let file = |end: &str| format!("clusters/prod/apps/web/zz-{n}.{end}");
+            one(match chance.below(5) {
+                0 => write(&file("yaml"), &whole.replace(name, &format!("\"{name}\""))),
+                1 => write(&file("yml"), &format!("{}---\n{whole}", config_map(&format!("new-{n}"), "  a: b\n"))),
+                2 => write(&file("yaml"), &format!("apiVersion: v1\nkind: ConfigMapList\nitems:\n  - metadata: {{name: {name}, namespace: shop}}\n    data: {{color: red}}\n")),
+                3 => write(
+                    &file("json"),
+                    &json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": "shop" }, "data": { "color": "red" } }).to_string(),
+                ),
+                _ => write(&format!("clusters/prod/apps/shared/zz-{n}.yaml"), &whole),
+            })
+        })
+        .collect()
+}
+
+/// Files that a tool heeds for their name, as objects that may be added.
+pub fn steering(chance: &mut Chance) -> Vec<Value> {
+    const NAMES: [&str; 8] =
+        ["Chart.yaml", "fleet.yaml", "helmfile.yaml", "skaffold.yaml", "requirements.yaml", "HELMFILE.yml", "chart.yml", "vendir.yml"];
+    (0..3)
+        .map(|_| {
+            let file = format!("clusters/prod/apps/web/{}", chance.pick(&NAMES));
+            let steers = "name: x\nversion: 1.0.0\ndependencies: [{name: x, version: 1.0.0, repository: 'https://evil.example'}]\n";
+            one(write(&file, &format!("{}{steers}", config_map(&format!("new-{}", chance.below(90)), "  a: b\n"))))
+        })
+        .collect()
+}
+
+/// Remarks that are none.
+pub fn comments(chance: &mut Chance) -> Vec<Value> {
+    const COMMENTS: [&str; 8] = [
+        "# {\"$imagepolicy\": \"flux-system:evil:tag\"}",
+        "# {\"\\u0024imagepolicy\": \"flux-system:evil\"}",
+        "# kpt-set: ${image}",
+        "# checkov:skip=CKV_K8S_1:approved by security",
+        "# trivy:ignore:AVD-KSV-0001",
+        "# nosemgrep",
+        "# renovate: datasource=docker depName=evil/x",
+        "# yamllint disable",
+    ];
+    (0..3)
+        .map(|_| {
+            let comment = *chance.pick(&COMMENTS);
+            one(match chance.below(4) {
+                0 => replace(WEB, "replicas: 2", &format!("replicas: 3 {comment}")),
+                1 => replace(CONFIG, "  color: blue", &format!("  {comment}\n  color: red")),
+                2 => replace(CONFIG, "hello # said first", &format!("hello {comment}")),
+                _ => write(&format!("clusters/prod/apps/web/zz-{}.yaml", chance.below(90)), &format!("{comment}\n{}", config_map("zz", "  a: b\n"))),
+            })
+        })
+        .collect()
+}
+
 /// An attack that two answers, or two operations of one, share between them.
 pub fn split(chance: &mut Chance) -> Vec<Value> {
     let half =

@@ -19,7 +19,7 @@ const GATES: [(&str, &[&str]); 7] = [
     ("kinds", &["draft.kind"]),
     ("fields", &["draft.field"]),
     ("images", &["draft.image"]),
-    ("hidden text and placeholders", &["draft.hidden", "draft.placeholder"]),
+    ("hidden text, comments that act, placeholders", &["draft.hidden", "draft.placeholder", "draft.comment"]),
     ("shape of the text", &["draft.untouched", "draft.yaml", "draft.elided", "draft.syntax", "draft.large"]),
     ("overlays", &["draft.unclear"]),
 ];
@@ -45,6 +45,9 @@ pub fn alone(seed: u64, generated: usize) -> Alone {
         attacks::hidden,
         attacks::elided,
         attacks::matches,
+        attacks::twice,
+        attacks::steering,
+        attacks::comments,
     ];
     let mut chance = Chance::new(seed);
     while answers.len() < generated + 500 {

@@ -60,7 +60,7 @@ pub struct Generator {
 /// Makes a conversation of a class.
 type Class = fn(&mut Generator) -> (&'static str, Vec<Play>);
 
-const CLASSES: [Class; 21] = [
+const CLASSES: [Class; 24] = [
     |it| it.by_hand("by hand"),
     |it| it.of("path escapes", attacks::paths),
     |it| it.of("symlinks", attacks::links),
@@ -82,7 +82,13 @@ const CLASSES: [Class; 21] = [
     |it| it.exfiltrates(),
     |it| it.of("two steps", attacks::split),
     |it| it.revised(),
+    |it| it.of("objects that stand already", attacks::twice),
+    |it| it.of("files that steer tools", attacks::steering),
+    |it| it.of("comments that act", attacks::comments),
 ];
+
+/// The class of which nothing may be proposed: no reply of it is whole.
+pub const TRUNCATION: &str = "truncation";
 
 /// What is written where a model reads it, and may obey.
 const INJECTIONS: [&str; 6] = [
@@ -187,9 +193,10 @@ impl Generator {
         let plays = vec![
             Play::Says(Said::text("").and_calls_badly("propose_change", &cut).ended("length")),
             Play::Says(Said::text(&cut).ended("length")),
+            // It reads like a whole one, and nobody knows what was to follow.
             Play::Says(Said::calls("propose_change", answer(&[wanted(&mut self.chance)])).ended("length")),
         ];
-        ("truncation", plays)
+        (TRUNCATION, plays)
     }
 
     fn broken_answers(&mut self) -> (&'static str, Vec<Play>) {

@@ -2,7 +2,7 @@
 //! asks the gate.
 
 use super::canaries;
-use super::generator::Script;
+use super::generator::{Script, TRUNCATION};
 use super::world::{BUDGET, World};
 use crate::drafts::fixture::{WITHIN, draft};
 use crate::support::drafts_oracle::{Files, escapes};
@@ -76,6 +76,9 @@ pub fn judge(world: &mut World, scripts: &[Script]) -> Judged {
         let drafts = world.server.at().get(&format!("/requests/{}/drafts", request["id"].as_str().expect("an id")));
         let answered = drafts.as_array().expect("drafts").iter().filter(|draft| draft["state"] == "answered").count();
         judged.revised += usize::from(answered > 1);
+        if proposed && script.class == TRUNCATION {
+            found.push("a reply that was cut became a pull request".to_owned());
+        }
         if let Some(branch) = request["branch"].as_str().filter(|branch| world.server.upstream.tip(branch).is_some()) {
             ours.push(branch.to_owned());
             found.extend(branch_escapes(world, branch));

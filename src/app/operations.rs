@@ -82,7 +82,7 @@ fn no_suggestion(error: CopilotError) -> api::OperationError {
         CopilotError::Ask(error) => not_asked(error),
         CopilotError::Exhausted { retry_after, .. } => api::OperationError::Busy { message, retry_after },
         CopilotError::Busy | CopilotError::TooLong => api::OperationError::Busy { message, retry_after: RETRY_AFTER },
-        CopilotError::Expired(_) => api::OperationError::Conflict(message),
+        CopilotError::Expired(_) | CopilotError::OfferedNoMore(_) => api::OperationError::Conflict(message),
         CopilotError::Step(StepError::Store(error)) => OperationError::from(error).into(),
         CopilotError::Step(error) => failed(&message, error.class()),
     }
@@ -128,7 +128,8 @@ impl api::Operations for PeoplesOperations {
         if let Some(first) = self.asked_before(&suggested.automation, id.as_str()).await? {
             return Ok(first);
         }
-        self.wished(self.copilot.wish(suggested, actor)).await
+        let wish = self.copilot.wish(suggested, actor).map_err(no_suggestion)?;
+        self.wished(wish).await
     }
 
     async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, api::OperationError> {

@@ -222,11 +222,12 @@ impl api::Operations for PeoplesOperations {
         let review = self.review(repository)?;
         let held = match action {
             PullAction::Approve | PullAction::Merge => self.pipeline.holds_up_merge(repository, number).await?,
-            PullAction::Close(_) => None,
+            PullAction::Ready | PullAction::Close(_) => None,
         };
         let person = Person::named(actor);
         match action {
             PullAction::Approve => review.approve(number, &person, held.is_some()).await,
+            PullAction::Ready => review.ready(number).await,
             PullAction::Merge => match held {
                 Some(why) => return Err(api::OperationError::Conflict(format!("pull request {repository}#{number} is not merged: {why}"))),
                 None => review.merge(number, &person).await,

@@ -525,6 +525,7 @@ pub fn pull(number: u64) -> PullRecord {
         assignees: Vec::new(),
         milestone: None,
         auto_merge: false,
+        draft: false,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

@@ -17,6 +17,7 @@ mod drafted;
 mod drafted_canaries;
 mod drafted_github;
 mod drafted_learnt;
+mod drafted_locally;
 mod drafted_recorded;
 mod drafted_tools;
 mod drafted_withdrawn;

@@ -13,6 +13,7 @@ pub use table::{Row, settings_page, table};
 pub use values::{Environment, HttpUrl, SecretProvider, StoreUrl};
 
 use crate::api::Listen;
+use crate::inventory::McpPrograms;
 use crate::telemetry::{LogFormat, LogLevel, LogTarget, RESERVED_LABELS};
 use crate::types::ErrorClass;
 use crate::validate::KubernetesVersion;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub schemas_dir: Option<PathBuf>,
     /// `KUSTOMIZE_PROGRAM`; none when nothing is built.
     pub kustomize_program: Option<PathBuf>,
+    /// `MCP_PROGRAMS`: the programs that MCP servers may be.
+    pub mcp_programs: McpPrograms,
     /// `TEMPLATES_DIR`.
     pub templates_dir: Option<PathBuf>,
     /// `DATA_DIR`.
@@ -250,6 +253,7 @@ impl<'a> Reader<'a> {
             resources_reload: Some(self.get("RESOURCES_RELOAD_SECONDS", span(0, 86_400, 1))).filter(|every| !every.is_zero()),
             schemas_dir: self.get("SCHEMAS_DIR", optional(text)).map(PathBuf::from),
             kustomize_program: self.get("KUSTOMIZE_PROGRAM", optional(text)).map(PathBuf::from),
+            mcp_programs: self.get("MCP_PROGRAMS", values::programs),
             templates_dir: self.get("TEMPLATES_DIR", optional(text)).map(PathBuf::from),
             store_url: self.get("STORE_URL", optional(values::store_url)).unwrap_or_else(|| StoreUrl::Sqlite(data_dir.join("kubeops.db"))),
             data_dir,

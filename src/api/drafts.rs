@@ -83,8 +83,8 @@ pub(super) async fn revise_request(state: State, At(id): At<RequestId>, caller: 
 
 /// A draft with what it came to so far.
 pub(super) async fn report(store: &dyn Store, draft: Draft) -> Result<DraftReport, ApiError> {
-    let turns = store.turns(&draft.request, draft.number).await?;
-    DraftReport::of(draft, &turns).map_err(unreadable)
+    let tally = store.tally(&draft.request, draft.number).await?;
+    DraftReport::of(draft, tally).map_err(unreadable)
 }
 
 /// Everything that was said in a draft.

@@ -8,8 +8,8 @@ use super::extract::{At, IdempotencyKey, State};
 use super::paging::{Listing, page};
 use super::ports::AskJob;
 use super::views::{DraftLineView, JobView};
-use crate::request::Request;
-use crate::store::{DraftState, RequestFilter, Store};
+use crate::request::{self, Request};
+use crate::store::{DraftState, Progress, RequestFilter, Store};
 use crate::types::{AutomationName, RequestId, SpecDuration};
 use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
@@ -17,6 +17,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 /// The longest goal, in characters.
@@ -164,7 +165,8 @@ pub(super) async fn show_job(state: State, At(id): At<RequestId>) -> Result<web:
 /// Shows everything that was said in a job, turn by turn. With `Accept: text/event-stream` it is followed while it runs: an event `line`
 /// for each, and `end` with the job when its draft is over.
 #[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The job's id.")),
-    responses((status = 200, description = "What was said so far.", content((Vec<DraftLineView> = "application/json"), (String = "text/event-stream")))))]
+    responses((status = 200, description = "What was said so far.", content((Vec<DraftLineView> = "application/json"), (String = "text/event-stream"))),
+              (status = 503, description = "As many follow jobs already as may at the same time.", body = super::error::ErrorBody)))]
 #[get("/jobs/{id}/logs")]
 pub(super) async fn job_logs(state: State, At(id): At<RequestId>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
     state.timed(job(state.store(), &id)).await?;
@@ -172,7 +174,7 @@ pub(super) async fn job_logs(state: State, At(id): At<RequestId>, http: HttpRequ
     if !follows {
         return Ok(HttpResponse::Ok().json(state.timed(lines(state.store(), &id)).await?));
     }
-    let begin = Following { state, id, told: 0, looks: 0, over: false };
+    let begin = Following { _place: state.follower()?, state, id, seen: None, told: 0, looks: 0, over: false };
     let events = stream::unfold(begin, |mut following| async move {
         if following.over {
             return None;
@@ -201,31 +203,23 @@ pub(super) async fn cancel_job(state: State, At(id): At<RequestId>, caller: Call
 struct Following {
     state: State,
     id: RequestId,
+    /// How far the job was when it was last told of.
+    seen: Option<Progress>,
     told: usize,
     looks: u32,
     over: bool,
+    /// One of the places there are for those who follow.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Following {
     /// The next events, as soon as there are any.
     async fn next(&mut self) -> String {
         loop {
-            let said = async {
-                let lines = lines(self.state.store(), &self.id).await?;
-                let running = self.state.store().drafts(&self.id).await?.last().is_none_or(|draft| draft.state == DraftState::Running);
-                let job = job(self.state.store(), &self.id).await?;
-                Ok::<_, ApiError>((lines, running && matches!(job.status.as_str(), "created" | "running"), job))
-            };
-            let Ok((lines, running, job)) = said.await else {
+            let Ok(text) = self.look().await else {
                 self.over = true;
                 return "event: error\ndata: {}\n\n".to_owned();
             };
-            let mut text: String = lines.iter().skip(self.told).map(|line| event("line", line)).collect();
-            self.told = lines.len().max(self.told);
-            if !running {
-                self.over = true;
-                text.push_str(&event("end", &job));
-            }
             if !text.is_empty() {
                 return text;
             }
@@ -235,6 +229,25 @@ impl Following {
                 return ": alive\n\n".to_owned();
             }
         }
+    }
+
+    /// What there is to tell that was not told yet. What was said is read only where something happened since the last look.
+    async fn look(&mut self) -> Result<String, ApiError> {
+        let store = self.state.store();
+        // Before the lines: what is said between the two is seen as something new at the next look.
+        let progress = store.progress(&self.id).await?;
+        if self.seen == Some(progress) {
+            return Ok(String::new());
+        }
+        let lines = lines(store, &self.id).await?;
+        let mut text: String = lines.iter().skip(self.told).map(|line| event("line", line)).collect();
+        if progress.request != request::State::Accepted || progress.newest.is_some_and(|newest| newest != DraftState::Running) {
+            text.push_str(&event("end", &job(store, &self.id).await?));
+            self.over = true;
+        }
+        self.told = lines.len().max(self.told);
+        self.seen = Some(progress);
+        Ok(text)
     }
 }
 
@@ -257,8 +270,7 @@ async fn job(store: &dyn Store, id: &RequestId) -> Result<JobView, ApiError> {
 }
 
 async fn view(store: &dyn Store, request: Request) -> Result<Option<JobView>, ApiError> {
-    let newest = store.drafts(&request.id).await?.pop();
-    let report = match newest {
+    let report = match store.newest_draft(&request.id).await? {
         Some(draft) => Some(report(store, draft).await?),
         None => None,
     };

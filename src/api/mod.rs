@@ -134,6 +134,7 @@ macro_rules! routes {
                 .service(pulls::show_pull)
                 .service(pulls::diff_pull)
                 .service(pulls::approve_pull)
+                .service(pulls::ready_pull)
                 .service(pulls::merge_pull)
                 .service(pulls::close_pull)
                 .service(tokens::list_tokens)

@@ -279,6 +279,8 @@ pub struct Asked {
 pub enum PullAction {
     /// Approve it.
     Approve,
+    /// Mark a draft ready.
+    Ready,
     /// Merge its head into its base.
     Merge,
     /// Close it without a merge, and say why.

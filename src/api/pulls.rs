@@ -1,4 +1,4 @@
-//! Pull requests of the local forge: listed, looked at, approved, merged, closed.
+//! Pull requests of the local forge: listed, looked at, approved, marked ready, merged, closed.
 
 use super::access::Caller;
 use super::error::ApiError;
@@ -70,9 +70,17 @@ pub(super) async fn approve_pull(state: State, At(pull): At<(RepositoryName, u64
     act(&state, pull, PullAction::Approve, &caller).await
 }
 
+/// Marks a draft ready, so that it may be merged.
+#[utoipa::path(tag = "pulls", params(("repository" = String, Path, description = "The repository's name."), ("number" = u64, Path, description = "Its number.")),
+    responses((status = 200, description = "It is ready.", body = PullView), (status = 409, description = "It is not open, or its forge is not ours.", body = super::error::ErrorBody)))]
+#[post("/pulls/{repository}/{number}/ready")]
+pub(super) async fn ready_pull(state: State, At(pull): At<(RepositoryName, u64)>, caller: Caller) -> Result<web::Json<PullView>, ApiError> {
+    act(&state, pull, PullAction::Ready, &caller).await
+}
+
 /// Merges a pull request: a real merge of its head into its base.
 #[utoipa::path(tag = "pulls", params(("repository" = String, Path, description = "The repository's name."), ("number" = u64, Path, description = "Its number.")),
-    responses((status = 200, description = "It is merged.", body = PullView), (status = 409, description = "It is not open, does not merge cleanly, or its forge is not ours.", body = super::error::ErrorBody)))]
+    responses((status = 200, description = "It is merged.", body = PullView), (status = 409, description = "It is not open, is a draft, does not merge cleanly, or its forge is not ours.", body = super::error::ErrorBody)))]
 #[post("/pulls/{repository}/{number}/merge")]
 pub(super) async fn merge_pull(state: State, At(pull): At<(RepositoryName, u64)>, caller: Caller) -> Result<web::Json<PullView>, ApiError> {
     act(&state, pull, PullAction::Merge, &caller).await

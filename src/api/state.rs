@@ -13,9 +13,12 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Milliseconds for which what the store said is told again: `/ready` and `/metrics` are open to anybody.
 const FRESH_MILLIS: i64 = 1000;
+/// How many may follow jobs at the same time: each keeps a connection, and asks the store several times a second.
+const MOST_FOLLOWERS: usize = 64;
 
 /// What the API is made of.
 pub struct Parts {
@@ -52,6 +55,7 @@ pub struct AppState {
     pub(super) parts: Parts,
     pub(super) tokens: TokenCache,
     pub(super) limiter: Limiter,
+    followers: Arc<Semaphore>,
     draining: AtomicBool,
     broken: OnceLock<String>,
     health: Remembered<Result<(), StoreError>>,
@@ -68,6 +72,7 @@ impl AppState {
             limiter: Limiter::new(parts.calls_a_minute),
             parts,
             tokens: TokenCache::default(),
+            followers: Arc::new(Semaphore::new(MOST_FOLLOWERS)),
             draining: AtomicBool::new(false),
             broken: OnceLock::new(),
             health: Mutex::default(),
@@ -117,6 +122,18 @@ impl AppState {
             Ok(outcome) => outcome.map_err(Into::into),
             Err(_) => Err(ApiError::unavailable("timeout", "this took too long; try again", 5)),
         }
+    }
+
+    /// A place among those who follow jobs, until it is dropped.
+    ///
+    /// # Errors
+    /// 503 when all are taken.
+    pub(super) fn follower(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let full = |_| {
+            let message = format!("{MOST_FOLLOWERS} follow jobs already; what was said can be read without following");
+            ApiError::unavailable("too_many_followers", message, 5)
+        };
+        Arc::clone(&self.followers).try_acquire_owned().map_err(full)
     }
 
     /// Whether the store would take a write, asked at most once a second.

@@ -222,6 +222,7 @@ impl Shared {
             kubernetes: settings.kubernetes_version,
             baseline: settings.policy_baseline,
             prices: models::prices(&settings.language_models),
+            programs: settings.mcp_programs.clone(),
         };
         Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }

@@ -82,7 +82,7 @@ fn no_suggestion(error: CopilotError) -> api::OperationError {
         CopilotError::Ask(error) => not_asked(error),
         CopilotError::Exhausted { retry_after, .. } => api::OperationError::Busy { message, retry_after },
         CopilotError::Busy | CopilotError::TooLong => api::OperationError::Busy { message, retry_after: RETRY_AFTER },
-        CopilotError::Expired(_) => api::OperationError::Conflict(message),
+        CopilotError::Expired(_) | CopilotError::OfferedNoMore(_) => api::OperationError::Conflict(message),
         CopilotError::Step(StepError::Store(error)) => OperationError::from(error).into(),
         CopilotError::Step(error) => failed(&message, error.class()),
     }
@@ -128,7 +128,8 @@ impl api::Operations for PeoplesOperations {
         if let Some(first) = self.asked_before(&suggested.automation, id.as_str()).await? {
             return Ok(first);
         }
-        self.wished(self.copilot.wish(suggested, actor)).await
+        let wish = self.copilot.wish(suggested, actor).map_err(no_suggestion)?;
+        self.wished(wish).await
     }
 
     async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, api::OperationError> {
@@ -221,11 +222,12 @@ impl api::Operations for PeoplesOperations {
         let review = self.review(repository)?;
         let held = match action {
             PullAction::Approve | PullAction::Merge => self.pipeline.holds_up_merge(repository, number).await?,
-            PullAction::Close(_) => None,
+            PullAction::Ready | PullAction::Close(_) => None,
         };
         let person = Person::named(actor);
         match action {
             PullAction::Approve => review.approve(number, &person, held.is_some()).await,
+            PullAction::Ready => review.ready(number).await,
             PullAction::Merge => match held {
                 Some(why) => return Err(api::OperationError::Conflict(format!("pull request {repository}#{number} is not merged: {why}"))),
                 None => review.merge(number, &person).await,

@@ -28,6 +28,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         templates: arguments.resources.templates.clone(),
         known: arguments.resources.known.clone(),
         policy_baseline: arguments.resources.policy_baseline,
+        mcp_programs: arguments.resources.mcp_programs.clone(),
     };
     let (diagnostics, counts) = match resources.load()? {
         Ok(set) => {

@@ -5,6 +5,7 @@ use crate::app::resources_dir;
 use crate::automation::KnownPrices;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
+use crate::inventory::McpPrograms;
 use crate::pipeline::{InForce, Rules, events_of};
 use crate::plan::Placeholders;
 use crate::render::Catalogue;
@@ -35,6 +36,9 @@ pub struct Resources {
     /// Whether the policies that are shipped are in force.
     #[arg(long, env = "POLICY_BASELINE", value_name = "SWITCH", value_enum, default_value_t = Switch::On, help_heading = "Resources")]
     pub policy_baseline: Switch,
+    /// Programs that an McpServer may name, by their exact paths, separated by commas.
+    #[arg(long, env = "MCP_PROGRAMS", value_name = "PATHS", default_value = "", hide_default_value = true, help_heading = "Resources")]
+    pub mcp_programs: McpPrograms,
 }
 
 /// Which schemas manifests are held against.
@@ -133,7 +137,8 @@ impl Resources {
             Ok(schemas) => Arc::new(schemas),
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
-        let defaults = Defaults { kubernetes: self.known.kubernetes, baseline: self.policy_baseline == Switch::On, prices: KnownPrices::Unknown };
+        let (kubernetes, baseline) = (self.known.kubernetes, self.policy_baseline == Switch::On);
+        let defaults = Defaults { kubernetes, baseline, prices: KnownPrices::Unknown, programs: self.mcp_programs.clone() };
         Ok(ResourceSet::load(&files, catalogue, defaults).map(|set| set.with_schemas(schemas)))
     }
 

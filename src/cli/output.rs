@@ -1,5 +1,6 @@
 //! Printing: tables for people, JSON and YAML for programs, colours only on a terminal.
 
+use crate::manifest::is_shown;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -117,9 +118,10 @@ pub fn cell(object: &Value, pointer: &str) -> String {
     }
 }
 
-/// Text without control characters: ticket text must not steer a terminal.
+/// Text as it is read, and nothing else: ticket text must not steer a terminal, nor show a value otherwise than it is. A control character
+/// is a space; what nobody sees (zero width, bidirectional) is left out.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| is_shown(*c)).collect()
 }
 
 /// A unified diff in colours.
@@ -159,5 +161,6 @@ mod tests {
     #[test]
     fn ticket_text_cannot_steer_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a [2Jb ");
+        assert_eq!(printable("prod\u{202e}gnigats\u{2069}\u{200b}-\u{feff}eu \u{e0061}grün"), "prodgnigats-eu grün");
     }
 }

@@ -56,6 +56,12 @@ enum Command {
         /// The pull request, `repository#number`.
         pull: String,
     },
+    /// Mark a draft ready, so that it may be merged
+    #[command(after_help = "Example:\n  kubeops pulls ready gitops#1")]
+    Ready {
+        /// The pull request, `repository#number`.
+        pull: String,
+    },
     /// Merge one into its base branch
     #[command(after_help = "Example:\n  kubeops pulls merge gitops#1")]
     Merge {
@@ -93,6 +99,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             }
             Command::Diff { pull } => output::text(&output::diff(&server.text(&format!("{}/diff", path(&pull)?), "text/x-diff").await?)),
             Command::Approve { pull } => act(&server, &pull, "approve", json!({}), format).await?,
+            Command::Ready { pull } => act(&server, &pull, "ready", json!({}), format).await?,
             Command::Merge { pull } => act(&server, &pull, "merge", json!({}), format).await?,
             Command::Close { pull, comment } => act(&server, &pull, "close", json!({ "comment": comment }), format).await?,
         }
@@ -105,7 +112,7 @@ async fn act(server: &Server, pull: &str, verb: &str, body: Value, format: Outpu
     output::value(format, &found, || {
         let approved = found.pointer("/approved_by").and_then(Value::as_array).filter(|by| !by.is_empty());
         let by = approved.map(|by| by.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
-        format!("{pull} is {}{}", cell(&found, "/state"), by.map_or_else(String::new, |by| format!(", approved by {by}")))
+        format!("{pull} is {}{}", state(&found), by.map_or_else(String::new, |by| format!(", approved by {by}")))
     })
 }
 
@@ -117,12 +124,20 @@ fn path(pull: &str) -> anyhow::Result<String> {
     Ok(format!("/pulls/{repository}/{number}"))
 }
 
+/// `open`, `draft`, `closed` or `merged`: a draft is open, and waits to be marked ready.
+fn state(pull: &Value) -> String {
+    match pull.pointer("/draft") {
+        Some(Value::Bool(true)) if cell(pull, "/state") == "open" => "draft".to_owned(),
+        _ => cell(pull, "/state"),
+    }
+}
+
 fn list(page: &Value) -> String {
     let rows: Vec<Vec<String>> = items(page)
         .map(|pull| {
             vec![
                 format!("{}#{}", cell(pull, "/repository"), cell(pull, "/number")),
-                cell(pull, "/state"),
+                state(pull),
                 cell(pull, "/title"),
                 cell(pull, "/head"),
                 cell(pull, "/updated_at"),
@@ -133,7 +148,7 @@ fn list(page: &Value) -> String {
 }
 
 fn show(pull: &str, found: &Value, diff: &str) -> String {
-    let mut lines = vec![format!("{} {} ({})", paint(Colour::Bold, pull), cell(found, "/title"), cell(found, "/state"))];
+    let mut lines = vec![format!("{} {} ({})", paint(Colour::Bold, pull), cell(found, "/title"), state(found))];
     lines.push(format!("  {} -> {}", cell(found, "/head"), cell(found, "/base")));
     let body = found.pointer("/body").and_then(Value::as_str).unwrap_or_default();
     lines.extend(body.lines().map(|line| format!("  {}", output::printable(line))));

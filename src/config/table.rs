@@ -78,6 +78,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "KUSTOMIZE_PROGRAM",
         "What builds the overlays a change touches, before and after it, for the pull request: `kubectl`, `kustomize`, or a path of one; empty for none.",
     ),
+    (
+        "MCP_PROGRAMS",
+        "Programs that an McpServer with `stdio` may name, as exact absolute paths separated by commas; empty for none. They run as the server's own user and can read what it can: name none that runs whatever its arguments say, as a shell does.",
+    ),
     ("TEMPLATES_DIR", "A further catalogue of templates, beside the one built in; empty for none."),
     ("DATA_DIR", "Directory of the store and of the mirrors of the repositories."),
     ("STORE_URL", "The store: `sqlite:<file>`; empty for kubeops.db in DATA_DIR."),

@@ -108,6 +108,14 @@ fn credentials_in_a_url_are_refused_and_never_printed() {
 }
 
 #[test]
+fn programs_of_mcp_servers_are_none_unless_they_are_named_by_their_paths() {
+    assert!(!settings(&[]).mcp_programs.contains("/opt/owners"));
+    assert!(settings(&[("MCP_PROGRAMS", "/bin/x, /opt/owners")]).mcp_programs.contains("/opt/owners"));
+    let refused = &refusals(&[("MCP_PROGRAMS", "/bin/x,owners")])[0];
+    assert!(refused.problem.contains("`owners`") && refused.allowed.contains("absolute paths"), "{refused}");
+}
+
+#[test]
 fn a_secret_provider_is_the_environment_or_a_directory() {
     assert_eq!(settings(&[("SECRET_PROVIDER", "file:/run/secrets")]).secret_provider, SecretProvider::Directory("/run/secrets".into()));
     for bad in ["file:relative", "vault"] {

@@ -2,6 +2,7 @@
 
 use crate::api::Listen;
 use crate::automation::Provider;
+use crate::inventory::McpPrograms;
 use crate::telemetry::{LogLevel, LogTarget};
 use crate::types::{KubernetesVersion, is_loopback};
 use ipnet::IpNet;
@@ -240,6 +241,11 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
             _ => refusal(format!("`{entry}` is no network"), "a list of networks or addresses, such as 10.0.0.0/8,::1"),
         })
         .collect()
+}
+
+/// Programs by their paths.
+pub(super) fn programs(raw: &str) -> Parsed<McpPrograms> {
+    raw.parse().or_else(|problem: String| refusal(problem, "a list of absolute paths, such as /usr/local/bin/mcp-server,/opt/owners"))
 }
 
 /// `on` or `off`.

@@ -165,6 +165,14 @@ pub enum ForgeError {
         /// The pull request.
         number: u64,
     },
+    /// The pull request is a draft.
+    #[error("{forge}: pull request {number} is a draft; mark it ready first")]
+    Draft {
+        /// The forge and repository.
+        forge: String,
+        /// The pull request.
+        number: u64,
+    },
     /// Another wrote the same pull request's record at the same time.
     #[error("{forge}: the record of pull request {number} was changed by another at the same time; try again")]
     Outdated {
@@ -209,7 +217,7 @@ impl ForgeError {
             | Self::NothingToPropose { .. }
             | Self::Refused { .. }
             | Self::Setup { .. } => ErrorClass::Permanent,
-            Self::NoPull { .. } | Self::Conflict { .. } | Self::Changed { .. } | Self::NotOpen { .. } => ErrorClass::User,
+            Self::NoPull { .. } | Self::Conflict { .. } | Self::Changed { .. } | Self::NotOpen { .. } | Self::Draft { .. } => ErrorClass::User,
             Self::Limited { .. } | Self::Unreachable { .. } | Self::NoHead { .. } | Self::Busy { .. } | Self::Outdated { .. } => {
                 ErrorClass::Transient
             }

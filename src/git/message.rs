@@ -68,7 +68,8 @@ pub fn commit_message(meta: &CommitMeta, templates: &BTreeMap<String, String>) -
         for (name, digest) in [("Prompt", &drafted.prompt), ("Context", &drafted.context), ("Answer", &drafted.answer)] {
             let _ = writeln!(message, "Kubeops-{name}: sha256:{}", one_line(digest, 64));
         }
-        let _ = writeln!(message, "Kubeops-Draft: turns={} refused={} tokens={}", drafted.turns, drafted.refused, drafted.tokens);
+        let cost = drafted.cost().map(|cost| format!(" cost={cost}")).unwrap_or_default();
+        let _ = writeln!(message, "Kubeops-Draft: turns={} refused={} tokens={}{cost}", drafted.turns, drafted.refused, drafted.tokens);
     }
     // In GitHub's form, and last, where forges look for them.
     for person in meta.co_authors.iter().filter(|person| !person.email().eq_ignore_ascii_case(meta.author.email())) {
@@ -180,6 +181,32 @@ mod tests {
         Kubeops-Event: evt_00000000010000000000000002
         Kubeops-Template: namespace@sha256:abababababababababababababababababababababababababababababababab
         ");
+    }
+
+    #[test]
+    fn a_draft_is_told_with_who_answered_and_with_its_cost_where_a_price_is_known() {
+        let digest = |of: &str| of.repeat(64);
+        let drafted = Drafted {
+            number: 1,
+            provider: crate::automation::Provider::Local,
+            model: "qwen3-coder".to_owned(),
+            reported: ["qwen3-coder-30b\nSigned-off-by: x".to_owned()].into(),
+            prompt: digest("a"),
+            context: digest("b"),
+            answer: digest("c"),
+            turns: 3,
+            refused: 1,
+            broke: Default::default(),
+            tokens: 14_210,
+            micros: Some(41_250),
+            explanation: String::new(),
+        };
+        let told =
+            |micros| commit_message(&CommitMeta { drafted: Some(Drafted { micros, ..drafted.clone() }), ..meta("Scale web", "") }, &BTreeMap::new());
+        let message = told(Some(41_250));
+        assert!(message.contains("\nKubeops-Model: local/qwen3-coder\nKubeops-Model-Reported: qwen3-coder-30b Signed-off-by: x\n"), "{message}");
+        assert!(message.ends_with("\nKubeops-Draft: turns=3 refused=1 tokens=14210 cost=0.0412\n"), "{message}");
+        assert!(told(None).ends_with("\nKubeops-Draft: turns=3 refused=1 tokens=14210\n"), "{}", told(None));
     }
 
     #[test]

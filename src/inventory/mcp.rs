@@ -1,7 +1,7 @@
 //! An MCP server whose tools models may use, as its author writes it: how it is reached, and which of its tools are let through, by name.
 //! Secrets stand here only as names; nothing here connects to anything or starts anything.
 
-use super::address;
+use super::{McpPrograms, address};
 use crate::types::{McpServerName, SecretName, SpecDuration, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ pub struct McpHttpSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct McpStdioSpec {
-    /// Its absolute path.
+    /// Its absolute path, one of those that the server's `MCP_PROGRAMS` allows.
     pub command: String,
     /// Its arguments. Every user of the machine may see them: nothing secret belongs into them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -142,11 +142,11 @@ impl McpServerSpec {
         self.http.iter().filter_map(|http| http.token.as_ref()).chain(values)
     }
 
-    /// What is wrong beyond the types: pointers into the spec.
-    pub fn check(&self, name: &McpServerName) -> Vec<SpecError> {
+    /// What is wrong beyond the types, where these programs may be run: pointers into the spec.
+    pub fn check(&self, name: &McpServerName, programs: &McpPrograms) -> Vec<SpecError> {
         let mut errors = match (&self.http, &self.stdio) {
             (Some(http), None) => http.check(),
-            (None, Some(stdio)) => stdio.check(),
+            (None, Some(stdio)) => stdio.check(programs),
             _ => {
                 let hint = "http: { url: https://mcp.example/mcp }, or stdio: { command: /usr/local/bin/mcp-server }";
                 vec![SpecError::new("", "a server is reached in one way: exactly one of `http` and `stdio` is wanted").hint(hint)]
@@ -221,12 +221,16 @@ impl McpHttpSpec {
 }
 
 impl McpStdioSpec {
-    fn check(&self) -> Vec<SpecError> {
+    fn check(&self, programs: &McpPrograms) -> Vec<SpecError> {
         let mut errors = Vec::new();
         let plain = |text: &str| text.len() <= MAX_TEXT && !text.contains('\0');
         if !self.command.starts_with('/') || !plain(&self.command) {
             let hint = "there is no PATH to look it up in: command: /usr/local/bin/mcp-server";
             errors.push(SpecError::new("/stdio/command", "the program's absolute path is wanted").hint(hint));
+        } else if !programs.contains(&self.command) {
+            let message = "this program is not among those that MCP_PROGRAMS allows: it would run as the server's own user";
+            let hint = "whoever runs the server names its exact path in MCP_PROGRAMS; a server that is reached over `http` needs none";
+            errors.push(SpecError::new("/stdio/command", message).hint(hint));
         }
         if self.args.len() > MOST_ENTRIES || !self.args.iter().all(|text| plain(text)) {
             let message = format!("{MOST_ENTRIES} arguments of {MAX_TEXT} bytes at most, without zero bytes");
@@ -263,7 +267,7 @@ mod tests {
 
     fn wrong(spec: Value) -> Vec<String> {
         let spec: McpServerSpec = serde_json::from_value(spec).expect("a spec");
-        spec.check(&"prometheus".parse().expect("a name")).into_iter().map(|error| error.pointer).collect()
+        spec.check(&"prometheus".parse().expect("a name"), &"/bin/x".parse().expect("a list")).into_iter().map(|error| error.pointer).collect()
     }
 
     fn http(http: Value) -> Value {
@@ -311,7 +315,9 @@ mod tests {
         assert!(
             stdio(json!({ "command": "/bin/x", "args": ["-v"], "env": { "URL": { "value": "http://x" }, "TOKEN": { "secret": "T" } } })).is_empty()
         );
-        assert_eq!(stdio(json!({ "command": "npx" })), ["/stdio/command"]);
+        for command in ["npx", "/bin/y", "/bin/../bin/x", "/bin/x "] {
+            assert_eq!(stdio(json!({ "command": command })), ["/stdio/command"], "{command}");
+        }
         assert_eq!(stdio(json!({ "command": "/bin/x", "env": { "A=B": { "value": "" } } })), ["/stdio/env/A=B"]);
         assert_eq!(stdio(json!({ "command": "/bin/x", "args": ["a\0b"] })), ["/stdio/args"]);
     }

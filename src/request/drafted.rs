@@ -37,3 +37,10 @@ pub struct Drafted {
     /// The model's own words.
     pub explanation: String,
 }
+
+impl Drafted {
+    /// What it cost, in the currency that prices are in, to four decimals; none where no price is known.
+    pub fn cost(&self) -> Option<String> {
+        self.micros.map(|micros| format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100))
+    }
+}

@@ -4,14 +4,14 @@ use super::document::{Document, Kind};
 use super::set::{ResourceSet, diagnostic, is_broken, no_such, typed};
 use super::{Diagnostic, Level};
 use crate::automation::{AutomationSpec, McpToolsSpec};
-use crate::inventory::{McpServer, McpServerSpec};
+use crate::inventory::{McpPrograms, McpServer, McpServerSpec};
 use crate::types::{McpServerName, SpecError, nearest};
 use std::sync::Arc;
 
 impl ResourceSet {
-    pub(super) fn add_mcp_server(&mut self, document: &Document<'_>, found: &mut Vec<Diagnostic>) {
+    pub(super) fn add_mcp_server(&mut self, document: &Document<'_>, programs: &McpPrograms, found: &mut Vec<Diagnostic>) {
         let Some((name, spec)) = typed::<McpServerName, McpServerSpec>(document, found) else { return };
-        found.extend(spec.check(&name).into_iter().map(|error| diagnostic(document, Level::Error, error)));
+        found.extend(spec.check(&name, programs).into_iter().map(|error| diagnostic(document, Level::Error, error)));
         self.add_secrets(document, spec.secret_names().cloned());
         self.inventory.mcp_servers.insert(name.clone(), Arc::new(McpServer { name, spec }));
     }

@@ -8,7 +8,7 @@ use super::{Diagnostic, Level, ResourceFile};
 use crate::automation::{Automation, AutomationSpec, Automations, KnownPrices, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Asks, Reconcile, Source, SourceSpec};
-use crate::inventory::{Channel, ChannelSpec, Inventory, NO_CALENDAR, Repository};
+use crate::inventory::{Channel, ChannelSpec, Inventory, McpPrograms, NO_CALENDAR, Repository};
 use crate::plan::{CommitText, GroupText, Recipe, Words};
 use crate::render::Catalogue;
 use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
@@ -58,11 +58,13 @@ pub struct Defaults {
     pub baseline: bool,
     /// Which model's price is known.
     pub prices: KnownPrices,
+    /// Which programs MCP servers may be.
+    pub programs: McpPrograms,
 }
 
 impl From<KubernetesVersion> for Defaults {
     fn from(kubernetes: KubernetesVersion) -> Self {
-        Self { kubernetes, baseline: true, prices: KnownPrices::Unknown }
+        Self { kubernetes, baseline: true, prices: KnownPrices::Unknown, programs: McpPrograms::default() }
     }
 }
 
@@ -84,7 +86,7 @@ impl ResourceSet {
     /// # Errors
     /// Everything that is wrong, in the order of files and lines; then there is no set.
     pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, defaults: impl Into<Defaults>) -> Result<Self, Vec<Diagnostic>> {
-        let Defaults { kubernetes, baseline, prices } = defaults.into();
+        let Defaults { kubernetes, baseline, prices, programs } = defaults.into();
         let mut found = Vec::new();
         let mut foreign = Vec::new();
         let documents: Vec<Document<'_>> = {
@@ -115,7 +117,7 @@ impl ResourceSet {
         of(Kind::Cluster).for_each(|document| set.add_cluster(document, &mut found));
         of(Kind::Cluster).for_each(|document| set.check_aliases(document, &mut found));
         of(Kind::Channel).for_each(|document| set.add_channel(document, &mut found));
-        of(Kind::McpServer).for_each(|document| set.add_mcp_server(document, &mut found));
+        of(Kind::McpServer).for_each(|document| set.add_mcp_server(document, &programs, &mut found));
         of(Kind::Source).for_each(|document| set.check_reconciled(document, &mut found));
         of(Kind::Source).for_each(|document| set.check_spoken_of(document, &mut found));
         set.close_own_secrets();

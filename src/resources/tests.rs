@@ -10,8 +10,12 @@ use crate::types::KubernetesVersion;
 use std::sync::Arc;
 
 fn load(files: &[(&str, &str)]) -> Result<ResourceSet, Vec<Diagnostic>> {
+    load_with(files, KubernetesVersion::default())
+}
+
+fn load_with(files: &[(&str, &str)], defaults: impl Into<Defaults>) -> Result<ResourceSet, Vec<Diagnostic>> {
     let files: Vec<ResourceFile> = files.iter().map(|(path, text)| ResourceFile { path: (*path).to_owned(), text: (*text).to_owned() }).collect();
-    ResourceSet::load(&files, Arc::new(Catalogue::embedded().expect("the shipped templates")), KubernetesVersion::default())
+    ResourceSet::load(&files, Arc::new(Catalogue::embedded().expect("the shipped templates")), defaults)
 }
 
 fn errors(files: &[(&str, &str)]) -> Vec<String> {

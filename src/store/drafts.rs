@@ -1,6 +1,7 @@
 //! What the store keeps of drafts by a language model: the conversation turn by turn, what it cost, and what it came to.
 
 use super::StoreError;
+use crate::request::State;
 use crate::types::{AutomationName, CommitSha, RequestId, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,34 @@ pub struct Turn {
     pub response: Option<Value>,
     /// When the answer came.
     pub ended_at: Option<Timestamp>,
+}
+
+/// What the calls of a draft come to, without a word of what was said in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Calls, those that were cut off among them.
+    pub calls: u64,
+    /// What they cost; what they were reckoned at where that is not known.
+    pub spent: Spend,
+}
+
+/// How far a request and its drafts are. Equal ones: nothing was said in between, and nothing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Where the request stands.
+    pub request: State,
+    /// Where its newest draft stands; none where none was begun.
+    pub newest: Option<DraftState>,
+    /// Its drafts.
+    pub drafts: u64,
+    /// Their calls.
+    pub calls: u64,
+    /// Those of them that are over.
+    pub ended: u64,
+    /// Those of which the answer is kept.
+    pub replies: u64,
+    /// Those of which it is kept what was said to the answer.
+    pub responses: u64,
 }
 
 /// What a call costs.
@@ -151,6 +180,15 @@ pub trait Drafts: Send + Sync {
 
     /// The calls of a draft, in order of turn and attempt.
     async fn turns(&self, request: &RequestId, number: u32) -> Result<Vec<Turn>, StoreError>;
+
+    /// The request's newest draft; none where none was begun.
+    async fn newest_draft(&self, request: &RequestId) -> Result<Option<Draft>, StoreError>;
+
+    /// What the calls of a draft come to. What was said is not read, so its price does not depend on how much that was.
+    async fn tally(&self, request: &RequestId, number: u32) -> Result<Tally, StoreError>;
+
+    /// How far the request and its drafts are, at a price as [`Self::tally`].
+    async fn progress(&self, request: &RequestId) -> Result<Progress, StoreError>;
 
     /// Notes in one transaction that a call is about to be made which costs at most `worst`, if that goes beyond no budget: what counts
     /// of a call is what it did cost, and what it was reckoned at where that is not known.

@@ -211,6 +211,9 @@ pub struct PullRecord {
     /// Whether it is merged by itself once a person has approved it.
     #[serde(default)]
     pub auto_merge: bool,
+    /// Whether it is a draft, which is not merged before somebody marks it ready.
+    #[serde(default)]
+    pub draft: bool,
     /// Who approved it.
     pub approved_by: Vec<String>,
     /// The merge commit.

@@ -26,7 +26,7 @@ pub struct DraftView {
     #[schema(value_type = String)]
     pub base: CommitSha,
     /// Calls of the model so far.
-    pub turns: usize,
+    pub turns: u64,
     /// Tokens used so far; of calls whose usage nobody told, the most they can have used.
     pub tokens: u64,
     /// What that cost, in the currency that prices are in; null where no price is known.

@@ -16,6 +16,8 @@ pub struct PullView {
     /// open, closed or merged.
     #[schema(value_type = String, example = "open")]
     pub state: PullState,
+    /// Whether it is a draft, which is not merged before somebody marks it ready.
+    pub draft: bool,
     /// The title.
     pub title: String,
     /// The body, in Markdown.
@@ -68,11 +70,12 @@ pub struct CommentView {
 impl From<PullRecord> for PullView {
     fn from(pull: PullRecord) -> Self {
         let PullRecord { repository, number, head, base, head_commit, state, title, body, labels, reviewers, assignees, milestone, .. } = pull;
-        let PullRecord { approved_by, merge_commit, comments, created_at, updated_at, .. } = pull;
+        let PullRecord { draft, approved_by, merge_commit, comments, created_at, updated_at, .. } = pull;
         Self {
             repository,
             number,
             state,
+            draft,
             title,
             body,
             head,

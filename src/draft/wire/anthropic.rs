@@ -1,6 +1,6 @@
 //! Anthropic's messages.
 
-use super::{arguments_of_json, shown_again, usage, word};
+use super::{arguments_of_json, model_name, shown_again, usage, word};
 use crate::draft::{Call, End, Exchange, Message, Reply, Usage};
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub(super) fn reply(body: &Value) -> Result<Reply, &'static str> {
         text: String::new(),
         calls: Vec::new(),
         usage: used(&body["usage"]),
-        model: word(&body["model"]),
+        model: model_name(&body["model"]),
         end: match body["stop_reason"].as_str() {
             Some("max_tokens" | "model_context_window_exceeded") => End::Cut,
             Some("refusal") => End::Refused,

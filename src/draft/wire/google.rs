@@ -1,6 +1,6 @@
 //! Google's `generateContent` (Gemini).
 
-use super::{arguments_of_json, shown_again, usage, word};
+use super::{arguments_of_json, model_name, shown_again, usage, word};
 use crate::draft::{Call, CallResult, End, Exchange, Message, Reply, Usage};
 use serde_json::{Value, json};
 
@@ -67,8 +67,13 @@ fn result(result: &CallResult) -> Value {
 }
 
 pub(super) fn reply(body: &Value) -> Result<Reply, &'static str> {
-    let mut reply =
-        Reply { text: String::new(), calls: Vec::new(), usage: used(&body["usageMetadata"]), model: word(&body["modelVersion"]), end: End::Finished };
+    let mut reply = Reply {
+        text: String::new(),
+        calls: Vec::new(),
+        usage: used(&body["usageMetadata"]),
+        model: model_name(&body["modelVersion"]),
+        end: End::Finished,
+    };
     let Some(candidate) = body["candidates"].as_array().and_then(|candidates| candidates.first()) else {
         // What was asked is blocked before a model answers.
         return match body["promptFeedback"]["blockReason"].as_str() {

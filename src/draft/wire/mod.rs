@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// Characters kept of arguments that cannot be read.
 const MAX_UNREADABLE: usize = 2000;
+/// Characters kept of what a provider calls the model that answered: the name stands in rows, commits and events.
+const MAX_MODEL_NAME: usize = 200;
 
 /// A form, and what differs within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,4 +133,26 @@ fn usage(input: Option<u64>, output: Option<u64>, total: Option<u64>) -> Option<
 /// A word that stands for an id or a name; an empty one is none.
 fn word(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The model that answered, by the provider's word: what can be seen of it, and no more than a name is long.
+fn model_name(value: &Value) -> Option<String> {
+    let seen = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    let name: String = value.as_str()?.chars().filter(seen).take(MAX_MODEL_NAME).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_name_of_a_model_is_short_and_can_be_seen() {
+        assert_eq!(model_name(&json!("qwen3-coder:30b")).as_deref(), Some("qwen3-coder:30b"));
+        assert_eq!(model_name(&json!("gpt\u{202e}\n\u{200b}-5 \u{1b}[2J")).as_deref(), Some("gpt-5 [2J"));
+        assert_eq!(model_name(&json!("m".repeat(4_000_000))).map(|name| name.len()), Some(200));
+        for none in [json!(""), json!(" \u{200b}"), json!(7), Value::Null] {
+            assert_eq!(model_name(&none), None, "{none}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! OpenAI's chat completions, as OpenAI, xAI and servers of one's own speak them.
 
-use super::{arguments_of_json, arguments_of_text, shown_again, usage, word};
+use super::{arguments_of_json, arguments_of_text, model_name, shown_again, usage, word};
 use crate::draft::{Call, End, Exchange, Message, Reply};
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ pub(super) fn reply(body: &Value) -> Result<Reply, &'static str> {
         text: if said.is_empty() { refusal.unwrap_or_default() } else { said },
         calls: calls.iter().enumerate().map(call).collect::<Result<_, _>>()?,
         usage: usage(count["prompt_tokens"].as_u64(), count["completion_tokens"].as_u64(), count["total_tokens"].as_u64()),
-        model: word(&body["model"]),
+        model: model_name(&body["model"]),
         end,
     })
 }

@@ -173,6 +173,8 @@ impl LocalForge {
                 pull.assignees.push(assignee.clone());
             }
         }
+        // What a person marked ready stays so; nothing that is there becomes a draft again.
+        pull.draft &= spec.draft;
         pull.auto_merge = spec.auto_merge.is_some() && !spec.draft;
         if let Some(milestone) = &spec.milestone {
             pull.milestone = Some(match milestone {
@@ -205,8 +207,7 @@ impl LocalForge {
             reviewers: Vec::new(),
             assignees: Vec::new(),
             milestone: None,
-            // Drafts are for forges that have checks to wait for.
-            draft: false,
+            draft: spec.draft,
             auto_merge: false,
             queued: false,
             head: spec.head.to_string(),

@@ -37,8 +37,14 @@ pub trait Review: Forge {
     ///
     /// # Errors
     /// [`ForgeError::Conflict`] with the files, [`ForgeError::Changed`] when the branch has other commits than the record,
-    /// [`ForgeError::NotOpen`] when it was closed.
+    /// [`ForgeError::NotOpen`] when it was closed, [`ForgeError::Draft`] when nobody has marked it ready.
     async fn merge(&self, number: u64, who: &Person) -> Result<Pull, ForgeError>;
+
+    /// Marks a draft ready: from now on it may be merged. One that is ready stays as it is.
+    ///
+    /// # Errors
+    /// [`ForgeError::NotOpen`] when it is closed or merged.
+    async fn ready(&self, number: u64) -> Result<Pull, ForgeError>;
 
     /// Closes it as a person's decision: it is not opened again.
     ///
@@ -90,7 +96,19 @@ impl Review for LocalForge {
             return self.record_merge(record, merged, &who.name).await;
         }
         let record = self.reviewable(number).await?;
+        if record.pull.draft {
+            return Err(ForgeError::Draft { forge: self.upstream.forge.clone(), number });
+        }
         self.merge_reviewed(record, who).await
+    }
+
+    async fn ready(&self, number: u64) -> Result<Pull, ForgeError> {
+        let record = self.record(number).await?;
+        if record.pull.state != PullState::Open {
+            return Err(ForgeError::NotOpen { forge: self.upstream.forge.clone(), number });
+        }
+        let record = if record.pull.draft { self.edit(record, |record| record.pull.draft = false).await? } else { record };
+        Ok(record.pull)
     }
 
     async fn decline(&self, number: u64, who: &Person, comment: Option<&str>) -> Result<Pull, ForgeError> {
@@ -160,6 +178,6 @@ fn is_held(pull: &Pull) -> bool {
 
 /// In whose name a pull request is merged by itself now: of those who approve it, the last. None where it waits for a person still.
 fn approver(pull: &Pull) -> Option<Person> {
-    let merges = pull.state == PullState::Open && pull.auto_merge && !is_held(pull);
+    let merges = pull.state == PullState::Open && pull.auto_merge && !pull.draft && !is_held(pull);
     pull.approved_by.last().filter(|_| merges).map(|name| Person::named(name))
 }

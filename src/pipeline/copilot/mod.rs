@@ -153,6 +153,9 @@ pub enum CopilotError {
     /// The suggestion may not be confirmed any more.
     #[error("the suggestion {0} is more than a day old: say the sentence again")]
     Expired(SuggestionId),
+    /// Its automation was taken from the copilot after it was made.
+    #[error("the automation {0} is not offered to the copilot any more: what was suggested cannot be filed")]
+    OfferedNoMore(AutomationName),
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -195,20 +198,26 @@ impl Copilot {
     }
 
     /// What is wished for where somebody confirms a suggestion: the same request however often that is done.
-    pub fn wish(&self, suggested: Suggested, actor: &str) -> Wish {
+    ///
+    /// # Errors
+    /// [`CopilotError::OfferedNoMore`] where the automation is gone by now, or does not say `copilot: true` any more.
+    pub fn wish(&self, suggested: Suggested, actor: &str) -> Result<Wish, CopilotError> {
         let Suggested { id, sentence, automation, parameters, asked, .. } = suggested;
         let rules = self.pipeline.rules.current();
-        let takes_jobs = rules.set.automations.get(&automation).and_then(|known| known.spec.draft.as_ref()).is_some_and(|draft| draft.jobs);
+        let Some(known) = rules.set.automations.get(&automation).filter(|known| known.spec.copilot) else {
+            return Err(CopilotError::OfferedNoMore(automation));
+        };
+        let takes_jobs = known.spec.draft.as_ref().is_some_and(|draft| draft.jobs);
         let job = takes_jobs.then(|| Job { goal: sentence.clone(), by: actor.to_owned(), max_turns: None, timeout: None });
         let words = serde_json::json!({ "sentence": sentence, "provider": asked.provider, "model": asked.model, "reported": asked.reported });
-        Wish {
+        Ok(Wish {
             automation,
             parameters: parameters.into_iter().map(|filled| (filled.name, filled.value)).collect(),
             correlation: Some(id.to_string()),
             job,
             copilot: Some(words),
             actor: actor.to_owned(),
-        }
+        })
     }
 
     async fn made(&self, sentence: &str, named: Option<&AutomationName>, by: &str) -> Result<Copiloted, CopilotError> {
@@ -248,7 +257,7 @@ impl Copilot {
             sentence,
             automation,
         };
-        suggested.preview = self.shown(&rules, self.wish(suggested.clone(), by), parameters).await?;
+        suggested.preview = self.shown(&rules, self.wish(suggested.clone(), by)?, parameters).await?;
         let content = serde_json::to_value(&suggested).map_err(|error| StepError::Bug(format!("a suggestion cannot be kept: {error}")))?;
         pipeline.store.keep_suggestion(&Suggestion { id: suggested.id.clone(), by: by.to_owned(), made_at: now, content }).await?;
         Ok(Copiloted::Suggested(Box::new(suggested)))

@@ -1,11 +1,11 @@
 //! Drafts for people: where they stand, what they came to so far, and everything that was said in them.
 
 use super::log::{self, DraftLine};
-use super::{Begun, Outcome, read, spend};
+use super::{Begun, Outcome, read};
 use crate::draft::ModelId;
 use crate::pipeline::StepError;
 use crate::request::Drafted;
-use crate::store::{Draft, Spend, Turn};
+use crate::store::{Draft, Spend, Tally, Turn};
 use crate::validate::Finding;
 
 /// A draft for people: where it stands, and what it came to so far.
@@ -16,7 +16,7 @@ pub struct DraftReport {
     /// Who is asked.
     pub model: ModelId,
     /// Calls of the model so far, those that were cut off among them.
-    pub turns: usize,
+    pub turns: u64,
     /// What they cost.
     pub spent: Spend,
     /// Where its answer comes from, once it is over.
@@ -28,18 +28,18 @@ pub struct DraftReport {
 }
 
 impl DraftReport {
-    /// Reads what was kept.
+    /// Reads what was kept of a draft whose calls come to `tally`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn of(draft: Draft, turns: &[Turn]) -> Result<Self, StepError> {
+    pub fn of(draft: Draft, tally: Tally) -> Result<Self, StepError> {
         let Begun { model, .. } = read(&draft.brief)?;
         let outcome: Option<Outcome> = draft.outcome.as_ref().map(read).transpose()?;
         let (drafted, message, findings) = match outcome {
             Some(outcome) => (Some(outcome.drafted), outcome.message, outcome.findings),
             None => (None, None, Vec::new()),
         };
-        Ok(Self { model, turns: turns.len(), spent: spend::sum(turns), drafted, message, findings, draft })
+        Ok(Self { model, turns: tally.calls, spent: tally.spent, drafted, message, findings, draft })
     }
 }
 

@@ -16,10 +16,33 @@ spec:
     - name: list_metrics
 ";
 
+const PROGRAM: &str = "apiVersion: kubeops.dev/v1alpha1
+kind: McpServer
+metadata: { name: owners }
+spec:
+  stdio: { command: /bin/owners, env: { TOKEN: { secret: OWNERS_TOKEN } } }
+  tools: [{ name: owner_of }]
+";
+
+/// What holds where these programs may be run.
+fn allowing(programs: &str) -> Defaults {
+    Defaults { programs: programs.parse().expect("programs"), ..KubernetesVersion::default().into() }
+}
+
+#[test]
+fn a_program_is_refused_unless_whoever_runs_the_server_allows_it() {
+    for programs in ["", "/bin/owner", "/bin", "/usr/bin/owners"] {
+        let found = load_with(&[("a.yaml", PROGRAM)], allowing(programs)).err().expect("refused");
+        let told = found[0].to_string();
+        assert!(found.len() == 1 && told.starts_with("a.yaml:5:12: error: McpServer/owners: this program is not among"), "{programs:?}: {told}");
+        assert!(told.contains("MCP_PROGRAMS") && told.contains("hint: whoever runs the server"), "{told}");
+    }
+    assert!(load_with(&[("a.yaml", PROGRAM)], allowing("/opt/x,/bin/owners")).is_ok());
+}
+
 #[test]
 fn a_server_is_taken_with_the_secrets_it_names() {
-    let program = "apiVersion: kubeops.dev/v1alpha1\nkind: McpServer\nmetadata: { name: owners }\nspec:\n  stdio: { command: /bin/owners, env: { TOKEN: { secret: OWNERS_TOKEN } } }\n  tools: [{ name: owner_of }]\n";
-    let set = load(&[("a.yaml", &format!("{SERVER}---\n{program}"))]).unwrap_or_else(|found| panic!("{found:?}"));
+    let set = load_with(&[("a.yaml", &format!("{SERVER}---\n{PROGRAM}"))], allowing("/bin/owners")).unwrap_or_else(|found| panic!("{found:?}"));
     let kinds: Vec<(&str, &str)> = set.inventory.mcp_servers.iter().map(|(name, server)| (name.as_str(), server.spec.kind())).collect();
     assert_eq!(kinds, [("owners", "stdio"), ("prometheus", "http")]);
     let names: Vec<&str> = set.secret_names().map(|name| name.as_str()).collect();

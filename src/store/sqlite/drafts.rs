@@ -4,7 +4,7 @@
 use super::requests::seq_of;
 use super::rows::{Columns, broken, to_json, to_number};
 use super::{SqliteStore, copilot};
-use crate::store::{Budget, Draft, DraftEnd, DraftState, Drafts, Limit, Purse, Reservation, Spend, StoreError, Turn};
+use crate::store::{Budget, Draft, DraftEnd, DraftState, Drafts, Limit, Progress, Purse, Reservation, Spend, StoreError, Tally, Turn};
 use crate::types::{AutomationName, RequestId, Timestamp};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -35,6 +35,27 @@ impl Drafts for SqliteStore {
         let seq = seq_of(&mut connection, request).await?;
         let rows = sqlx::query("SELECT * FROM draft_turns WHERE request = ? AND draft = ? ORDER BY turn, attempt");
         rows.bind(seq).bind(number).fetch_all(&mut *connection).await?.iter().map(read_turn).collect()
+    }
+
+    async fn newest_draft(&self, request: &RequestId) -> Result<Option<Draft>, StoreError> {
+        let mut connection = self.database.read().await?;
+        let seq = seq_of(&mut connection, request).await?;
+        let row =
+            sqlx::query("SELECT * FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1").bind(seq).fetch_optional(&mut *connection).await?;
+        row.map(|row| read(&row, request)).transpose()
+    }
+
+    async fn tally(&self, request: &RequestId, number: u32) -> Result<Tally, StoreError> {
+        let mut connection = self.database.read().await?;
+        let seq = seq_of(&mut connection, request).await?;
+        let sql = "SELECT count(*) AS calls, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(micros), 0) AS micros FROM draft_turns \
+                   WHERE request = ? AND draft = ?";
+        let row = sqlx::query(sql).bind(seq).bind(number).fetch_one(&mut *connection).await?;
+        Ok(Tally { calls: row.count("calls")?, spent: spend(&row, "tokens", "micros")? })
+    }
+
+    async fn progress(&self, request: &RequestId) -> Result<Progress, StoreError> {
+        progress(&mut *self.database.read().await?, request).await
     }
 
     async fn reserve_turn(&self, of: (&RequestId, u32), turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Result<Reservation, StoreError> {
@@ -104,6 +125,25 @@ fn read_turn(row: &SqliteRow) -> Result<Turn, StoreError> {
         reply: optional_json(row, "reply")?,
         response: optional_json(row, "response")?,
         ended_at: row.optional_moment("ended_at")?,
+    })
+}
+
+/// See [`Drafts::progress`]. One statement, so that all of it is of one moment; `typeof` looks at no text.
+async fn progress(connection: &mut SqliteConnection, request: &RequestId) -> Result<Progress, StoreError> {
+    let sql = "SELECT r.state, (SELECT d.state FROM drafts d WHERE d.request = r.seq ORDER BY d.number DESC LIMIT 1) AS newest, \
+               (SELECT count(*) FROM drafts d WHERE d.request = r.seq) AS drafts, count(t.seq) AS calls, count(t.ended_at) AS ended, \
+               coalesce(sum(typeof(t.reply) = 'text'), 0) AS replies, coalesce(sum(typeof(t.response) = 'text'), 0) AS responses \
+               FROM requests r LEFT JOIN draft_turns t ON t.request = r.seq WHERE r.id = ? GROUP BY r.seq";
+    let row = sqlx::query(sql).bind(request.as_str()).fetch_optional(connection).await?;
+    let row = row.ok_or_else(|| StoreError::NotFound(format!("request {request}")))?;
+    Ok(Progress {
+        request: row.parsed("state")?,
+        newest: row.optional_text("newest")?.map(|newest| state(&newest)).transpose()?,
+        drafts: row.count("drafts")?,
+        calls: row.count("calls")?,
+        ended: row.count("ended")?,
+        replies: row.count("replies")?,
+        responses: row.count("responses")?,
     })
 }
 

@@ -2,8 +2,12 @@
 
 use super::world::*;
 use actix_web::http::StatusCode;
-use kubeops::request::{Job, State};
+use futures_util::future::join_all;
+use kubeops::request::{Job, Request, State};
+use kubeops::store::{Draft, DraftState, Progress};
 use serde_json::json;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[actix_web::test]
 async fn a_job_reaches_the_operations_with_what_was_asked() {
@@ -76,4 +80,87 @@ async fn a_request_that_nobody_asked_in_words_is_no_job() {
         assert_eq!((answer.status, answer.error_code().as_str()), (StatusCode::NOT_FOUND, "not_found"), "{path}");
     }
     assert_eq!(world.get("/api/v1/jobs/nonsense").await.status, StatusCode::NOT_FOUND);
+}
+
+fn job(n: u128) -> Request {
+    let mut job = request(n, State::Accepted);
+    job.steering.job = Some(Box::new(Job { goal: "Scale it".to_owned(), by: "ada".to_owned(), max_turns: None, timeout: None }));
+    job
+}
+
+/// A draft of a job that runs.
+fn draft(n: u128, number: u32) -> Draft {
+    Draft {
+        request: request_id(n),
+        number,
+        automation: "namespace-request".parse().expect("a name"),
+        state: DraftState::Running,
+        base: "a".repeat(40).parse().expect("a commit"),
+        salt: "00ff".repeat(8),
+        brief: json!({ "brief": { "system": "You change manifests.", "task": "Scale it", "tools": [] }, "model": { "provider": "local", "name": "qwen3" } }),
+        outcome: None,
+        begun_at: at(2),
+        ended_at: None,
+    }
+}
+
+fn progress(calls: u64, newest: DraftState) -> Progress {
+    Progress { request: State::Accepted, newest: Some(newest), drafts: 1, calls, ended: calls, replies: calls, responses: calls }
+}
+
+#[actix_web::test]
+async fn a_listing_tells_what_drafts_cost_without_reading_what_was_said() {
+    let world = World::new();
+    world.store.requests.lock().expect("a lock").push(job(2));
+    world.store.drafts.lock().expect("a lock").extend([draft(2, 1), draft(2, 2)]);
+    for shown in [world.get("/api/v1/jobs").await.json()["items"][0].clone(), world.get(&format!("/api/v1/jobs/{}", request_id(2))).await.json()] {
+        let told = &shown["draft"];
+        assert_eq!(
+            (&told["number"], &told["turns"], &told["tokens"], &told["model"]),
+            (&json!(2), &json!(2), &json!(1_400), &json!("qwen3")),
+            "{shown:#}"
+        );
+    }
+    // The store answers with an error whoever wants to read the turns.
+    assert_eq!(world.store.drafts_read.load(Ordering::SeqCst), 0);
+}
+
+#[actix_web::test]
+async fn whoever_follows_has_what_was_said_read_only_where_something_happened() {
+    let world = World::new();
+    world.store.requests.lock().expect("a lock").push(job(2));
+    world.store.drafts.lock().expect("a lock").push(draft(2, 1));
+    *world.store.turns.lock().expect("a lock") = Some(Vec::new());
+    let running = progress(0, DraftState::Running);
+    let planned = [running, running, running, progress(1, DraftState::Running), progress(1, DraftState::Running), progress(1, DraftState::Answered)];
+    world.store.progress.lock().expect("a lock").extend(planned);
+    let told = world.follow(&request_id(2)).await;
+    assert_eq!(told.status, StatusCode::OK, "{}", told.text());
+    let text = told.text();
+    let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!(events, ["line", "line", "end"], "what it was told, once: {text}");
+    assert_eq!(world.store.drafts_read.load(Ordering::SeqCst), 3, "of six looks three found something else");
+}
+
+#[actix_web::test]
+async fn no_more_than_64_follow_at_the_same_time_and_who_is_too_many_is_told_so() {
+    let world = World::new();
+    world.store.requests.lock().expect("a lock").push(job(2));
+    world.store.drafts.lock().expect("a lock").push(draft(2, 1));
+    *world.store.turns.lock().expect("a lock") = Some(Vec::new());
+    let is = |newest| *world.store.progress.lock().expect("a lock") = [progress(0, newest)].into();
+    is(DraftState::Running);
+    let one = || async {
+        let answer = world.follow(&request_id(2)).await;
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+            // The others follow until it is over.
+            is(DraftState::Answered);
+        }
+        answer
+    };
+    let all = tokio::time::timeout(Duration::from_secs(20), join_all((0..65).map(|_| one()))).await.expect("somebody is refused");
+    let refused: Vec<&Answer> = all.iter().filter(|answer| answer.status != StatusCode::OK).collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!((refused[0].error_code().as_str(), refused[0].header("retry-after")), ("too_many_followers", Some("5")));
+    assert_eq!(world.follow(&request_id(2)).await.status, StatusCode::OK, "those who are done make room");
 }

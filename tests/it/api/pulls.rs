@@ -20,9 +20,10 @@ async fn pull_requests_are_listed_shown_and_diffed() {
 #[actix_web::test]
 async fn a_pull_request_is_approved_merged_and_closed_by_name() {
     let world = World::new();
-    for action in ["approve", "merge", "close"] {
+    for action in ["approve", "ready", "merge", "close"] {
         assert_eq!(world.post(&format!("/api/v1/pulls/gitops/7/{action}"), &json!({})).await.status, StatusCode::OK);
     }
     let done = world.operations.done.lock().expect("a lock").clone();
-    assert_eq!(done, ["Approve gitops#7 by an operator", "Merge gitops#7 by an operator", "Close(None) gitops#7 by an operator"]);
+    let expected = ["Approve", "Ready", "Merge", "Close(None)"].map(|action| format!("{action} gitops#7 by an operator"));
+    assert_eq!(done, expected);
 }

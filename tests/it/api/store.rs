@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use kubeops::request::{Member, Request, Rival, TimelineEntry, Touch};
 use kubeops::store::*;
 use kubeops::types::{AutomationName, CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, SuggestionId, Timestamp, TokenId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +20,12 @@ pub struct FakeStore {
     pub pulls: Mutex<Vec<PullRecord>>,
     pub tokens: Mutex<Vec<TokenRecord>>,
     pub stats: Mutex<Stats>,
+    pub drafts: Mutex<Vec<Draft>>,
+    /// How often all that was said was read.
+    pub drafts_read: AtomicUsize,
+    pub progress: Mutex<VecDeque<Progress>>,
+    /// What was said; none where nobody may look.
+    pub turns: Mutex<Option<Vec<Turn>>>,
     /// What every call fails with.
     pub failure: Mutex<Option<StoreError>>,
     pub token_lookups: AtomicUsize,
@@ -54,12 +60,26 @@ impl Drafts for FakeStore {
     async fn begin_draft(&self, _: &Draft) -> Result<Draft, StoreError> {
         never()
     }
-    async fn drafts(&self, _: &RequestId) -> Result<Vec<Draft>, StoreError> {
+    async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
         self.well()?;
-        Ok(Vec::new())
+        self.drafts_read.fetch_add(1, Ordering::SeqCst);
+        Ok(self.drafts.lock().expect("a lock").iter().filter(|draft| draft.request == *request).cloned().collect())
     }
+    async fn newest_draft(&self, request: &RequestId) -> Result<Option<Draft>, StoreError> {
+        Ok(self.drafts.lock().expect("a lock").iter().rfind(|draft| draft.request == *request).cloned())
+    }
+    async fn tally(&self, _: &RequestId, number: u32) -> Result<Tally, StoreError> {
+        Ok(Tally { calls: u64::from(number), spent: Spend { tokens: 1_400, micros: 0 } })
+    }
+    /// What is planned, one after the other; the last stays.
+    async fn progress(&self, _: &RequestId) -> Result<Progress, StoreError> {
+        let mut planned = self.progress.lock().expect("a lock");
+        let next = if planned.len() > 1 { planned.pop_front() } else { planned.front().copied() };
+        next.ok_or_else(|| StoreError::Broken("nothing is planned".to_owned()))
+    }
+    /// Only what shows what was said reads it.
     async fn turns(&self, _: &RequestId, _: u32) -> Result<Vec<Turn>, StoreError> {
-        never()
+        self.turns.lock().expect("a lock").clone().map_or_else(never, Ok)
     }
     async fn reserve_turn(&self, _: (&RequestId, u32), _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
         never()

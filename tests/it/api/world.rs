@@ -428,6 +428,12 @@ impl World {
         self.call(TestRequest::get().uri(path).insert_header(("authorization", format!("Bearer {}", viewer())))).await
     }
 
+    /// Everything that whoever follows this job is told.
+    pub async fn follow(&self, job: &RequestId) -> Answer {
+        let request = TestRequest::get().uri(&format!("/api/v1/jobs/{job}/logs")).insert_header(("authorization", format!("Bearer {}", viewer())));
+        self.call(request.insert_header(("accept", "text/event-stream"))).await
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         let request = TestRequest::post().uri(path).insert_header(("authorization", format!("Bearer {}", operator())));
         self.call(request.set_json(body)).await
@@ -519,6 +525,7 @@ pub fn pull(number: u64) -> PullRecord {
         assignees: Vec::new(),
         milestone: None,
         auto_merge: false,
+        draft: false,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

@@ -62,6 +62,23 @@ fn a_function_that_there_is_not_is_refused_at_its_place_before_anything_runs() {
 }
 
 #[test]
+fn a_program_of_an_mcp_server_is_refused_as_the_server_refuses_it_unless_it_is_allowed() {
+    let world = World::new();
+    let file = world.write(
+        "resources/owners.yaml",
+        "apiVersion: kubeops.dev/v1alpha1\nkind: McpServer\nmetadata: { name: owners }\nspec:\n  stdio: { command: /opt/owners }\n  tools: [{ name: owner_of }]\n",
+    );
+    let refused = format!("{}:5:12: error: McpServer/owners: this program is not among those that MCP_PROGRAMS allows", file.display());
+    for programs in ["", "/opt/owner,/opt"] {
+        let checked = Ran::of(world.kubeops(&["check"]).env("MCP_PROGRAMS", programs)).fails(3);
+        let served = Ran::of(world.kubeops(&["serve"]).env("MCP_PROGRAMS", programs)).fails(1);
+        assert!(checked.contains(&refused) && served.contains(&refused), "{programs:?}: {checked}\n{served}");
+    }
+    let told = Ran::of(world.kubeops(&["check"]).env("MCP_PROGRAMS", "/opt/owners")).ok();
+    assert!(told.contains("1 MCP server"), "{told}");
+}
+
+#[test]
 fn a_warning_is_let_through_unless_strict() {
     let world = World::new();
     world.write(

@@ -2,7 +2,7 @@
 
 use super::world::{PROGRAM, World, project};
 use kubeops::render::Catalogue;
-use kubeops::resources::{ResourceFile, ResourceSet};
+use kubeops::resources::{Defaults, ResourceFile, ResourceSet};
 use kubeops::types::KubernetesVersion;
 use serde_yaml_ng::Value;
 use std::collections::BTreeSet;
@@ -73,6 +73,8 @@ fn is_resource(block: &str) -> bool {
 #[test]
 fn every_resource_in_the_documents_loads_without_a_diagnostic() {
     let catalogue = Arc::new(Catalogue::embedded().map_err(|errors| format!("{errors:?}")).expect("the catalogue"));
+    let programs = "/usr/local/bin/catalogue-mcp".parse().expect("the program in docs/drafts.md");
+    let defaults = Defaults { programs, ..KubernetesVersion::default().into() };
     let mut kinds = BTreeSet::new();
     for page in pages() {
         for (line, block) in blocks(&page, "yaml").into_iter().filter(|(_, block)| is_resource(block)) {
@@ -81,7 +83,7 @@ fn every_resource_in_the_documents_loads_without_a_diagnostic() {
             kinds.extend(taken.iter().map(|(kind, _)| kind.clone()));
             let mut files = shipped_without(&taken);
             files.push(ResourceFile { path: place.clone(), text: block });
-            let said = match ResourceSet::load(&files, Arc::clone(&catalogue), KubernetesVersion::default()) {
+            let said = match ResourceSet::load(&files, Arc::clone(&catalogue), defaults.clone()) {
                 Ok(set) => set.warnings,
                 Err(diagnostics) => diagnostics,
             };

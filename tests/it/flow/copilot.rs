@@ -282,6 +282,34 @@ fn a_provider_that_has_no_time_is_asked_again_and_one_that_is_out_of_order_is_to
 }
 
 #[test]
+fn a_suggestion_is_not_filed_once_its_automation_is_taken_from_the_copilot() {
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    server.run();
+    let suggested = || {
+        llm.says(choose("namespace-request")).says(payments());
+        told(&say(&server, SENTENCE))["suggestion"]["id"].as_str().expect("an id").to_owned()
+    };
+    let (filed, late) = (suggested(), suggested());
+    let confirm = |server: &TestServer, id: &str| server.at().api("POST", &format!("/copilot/{id}/confirm"), None);
+    let first = confirm(&server, &filed);
+    assert_eq!(first.status, 201, "{}", first.text());
+    server.terminate();
+    server.edit_resource("namespace-request.yaml", |text| {
+        let without = text.replace("copilot: true", "copilot: false");
+        assert_ne!(without, text);
+        without
+    });
+    server.run();
+    let refused = confirm(&server, &late);
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (409, &json!("conflict")), "{}", refused.text());
+    assert!(refused.text().contains("the automation namespace-request is not offered to the copilot any more"), "{}", refused.text());
+    assert_eq!(server.at().all("/requests").len(), 1);
+    let again = confirm(&server, &filed);
+    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]), "what was filed before is told as ever");
+}
+
+#[test]
 fn an_automation_that_drafts_gets_the_sentence_as_its_goal() {
     let llm = FakeLlm::start();
     let mut server = prepare(&llm);

@@ -104,7 +104,7 @@ fn a_goal_becomes_a_draft_pull_request_that_says_who_drafted_it() {
         "Kubeops-Prompt: sha256:",
         "Kubeops-Context: sha256:",
         "Kubeops-Answer: sha256:",
-        "Kubeops-Draft: turns=1 refused=0 tokens=",
+        "Kubeops-Draft: turns=1 refused=0 tokens=2120\n",
     ] {
         assert!(message.contains(trailer), "{trailer}: {message}");
     }

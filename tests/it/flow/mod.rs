@@ -18,6 +18,7 @@ mod drafted_canaries;
 mod drafted_bounds;
 mod drafted_github;
 mod drafted_learnt;
+mod drafted_locally;
 mod drafted_recorded;
 mod drafted_tools;
 mod drafted_withdrawn;

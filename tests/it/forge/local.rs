@@ -318,6 +318,40 @@ async fn what_merges_by_itself_here_does_so_once_a_person_has_approved_it_and_no
 }
 
 #[tokio::test]
+async fn a_draft_may_be_approved_and_is_merged_only_after_a_person_marked_it_ready() {
+    let local = local();
+    let wanted = PullSpec { draft: true, ..spec() };
+    let (spec, number) = local.propose_as(wanted, "kubeops/one", APP, &config_map("app", "1")).await;
+    assert!(local.look(number).await.draft);
+    assert_eq!(local.forge.approve(number, &ada(), false).await.expect("approved").approved_by, ["ada"]);
+    let before = local.upstream.tip("main");
+    let refused = local.forge.merge(number, &ada()).await.expect_err("a draft");
+    assert!(matches!(refused, ForgeError::Draft { .. }) && refused.to_string().contains("mark it ready first"), "{refused}");
+    assert_eq!((local.look(number).await.state, local.upstream.tip("main")), (PullState::Open, before));
+
+    assert!(!local.forge.ready(number).await.expect("ready").draft);
+    assert!(!local.forge.ready(number).await.expect("again").draft);
+    // What a person did is not undone when it is brought up to date.
+    let updated = PullSpec { title: "Another title".to_owned(), ..again(&spec) };
+    let pull = local.forge.ensure_pull(&updated).await.expect("brought up");
+    assert_eq!((pull.draft, pull.title.as_str()), (false, "Another title"));
+    let merged = local.forge.merge(number, &ada()).await.expect("merged");
+    assert_eq!((merged.state, merged.merge_commit), (PullState::Merged, local.upstream.tip("main")));
+    assert!(matches!(local.forge.ready(number).await, Err(ForgeError::NotOpen { .. })));
+}
+
+#[tokio::test]
+async fn a_draft_becomes_ready_where_its_automation_says_so_since_and_nothing_becomes_one_again() {
+    let local = local();
+    let wanted = PullSpec { draft: true, ..spec() };
+    let (spec, number) = local.propose_as(wanted, "kubeops/one", APP, &config_map("app", "1")).await;
+    for (draft, expected) in [(true, true), (false, false), (true, false)] {
+        local.forge.ensure_pull(&PullSpec { draft, ..again(&spec) }).await.expect("brought up");
+        assert_eq!(local.look(number).await.draft, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_draft_and_what_does_not_ask_for_it_are_not_merged_by_themselves() {
     let local = local();
     let (_, plain) = local.propose("kubeops/two", "clusters/prod/config/other.yaml", &config_map("other", "1")).await;

@@ -41,6 +41,15 @@ impl Drafts for Gate {
     async fn turns(&self, _: &RequestId, _: u32) -> Result<Vec<Turn>, StoreError> {
         out_of_place()
     }
+    async fn newest_draft(&self, _: &RequestId) -> Result<Option<Draft>, StoreError> {
+        out_of_place()
+    }
+    async fn tally(&self, _: &RequestId, _: u32) -> Result<Tally, StoreError> {
+        out_of_place()
+    }
+    async fn progress(&self, _: &RequestId) -> Result<Progress, StoreError> {
+        out_of_place()
+    }
     async fn reserve_turn(&self, _: (&RequestId, u32), _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
         out_of_place()
     }

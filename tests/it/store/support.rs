@@ -142,6 +142,7 @@ pub fn pull(repository: &str, head: &str) -> PullRecord {
         assignees: vec!["bob".to_owned()],
         milestone: Some("Q4".to_owned()),
         auto_merge: true,
+        draft: true,
         approved_by: Vec::new(),
         merge_commit: None,
         closed_by: None,

@@ -3,8 +3,8 @@
 use crate::store::support::{at, end_request, open_request, open_request_of, parsed, task};
 use kubeops::request::State;
 use kubeops::store::{
-    Beside, Budget, ClaimedTask, Draft, DraftEnd, DraftState, Limit, Purse, Reservation, Room, Settlement, Spend, Store, StoreError, TaskKind, Turn,
-    lane,
+    Beside, Budget, ClaimedTask, Draft, DraftEnd, DraftState, Limit, Progress, Purse, Reservation, Room, Settlement, Spend, Store, StoreError, Tally,
+    TaskKind, Turn, lane,
 };
 use kubeops::types::{RequestId, Timestamp};
 use serde_json::json;
@@ -102,6 +102,51 @@ pub async fn a_turn_is_kept_with_what_was_said_and_what_it_did_cost(store: Arc<d
     assert_eq!(kept, expected, "only what was missing was added");
     assert!(matches!(store.settle_turn((&id, 1), &settled(1, 2, spend(1, 1))).await, Err(StoreError::NotFound(_))), "nobody reserved that");
     assert!(store.turns(&id, 2).await.expect("turns").is_empty());
+}
+
+pub async fn calls_are_summed_and_progress_is_seen_without_what_was_said(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "a", Some("gitops"), at(0)).await;
+    let now = || async { store.progress(&id).await.expect("progress") };
+    let sum = |number| {
+        let (store, id) = (Arc::clone(&store), id.clone());
+        async move { store.tally(&id, number).await.expect("a sum") }
+    };
+    assert_eq!(store.newest_draft(&id).await.expect("none"), None);
+    let mut seen = now().await;
+    assert_eq!((seen.request, seen.newest, seen.drafts, seen.calls), (State::Accepted, None, 0, 0));
+    assert_eq!(sum(1).await, Tally::default());
+    let mut another = |progress: Progress| {
+        assert_ne!(progress, seen, "something happened");
+        seen = progress;
+        progress
+    };
+    store.begin_draft(&draft(&id, 1)).await.expect("begun");
+    assert_eq!(another(now().await).newest, Some(DraftState::Running));
+    reserve(&*store, &id, 1, spend(100, 7), &Budget::default(), at(2)).await;
+    let called = another(now().await);
+    assert_eq!((called.calls, called.ended, called.replies, called.responses), (1, 0, 0, 0));
+    assert_eq!(now().await, called, "nothing happened");
+    assert_eq!(sum(1).await, Tally { calls: 1, spent: spend(100, 7) });
+    store.settle_turn((&id, 1), &Turn { response: None, ended_at: None, ..settled(1, 1, spend(40, 3)) }).await.expect("kept");
+    assert_eq!(another(now().await).replies, 1);
+    store.settle_turn((&id, 1), &settled(1, 1, spend(40, 3))).await.expect("kept");
+    let told = another(now().await);
+    assert_eq!((told.responses, told.ended), (1, 1));
+    // One that was cut off counts as it was reckoned.
+    reserve(&*store, &id, 2, spend(100, 7), &Budget::default(), at(3)).await;
+    assert_eq!(sum(1).await, Tally { calls: 2, spent: spend(140, 10) });
+    // Another draft has its own sum, and is the newest from then on.
+    store.begin_draft(&draft(&id, 2)).await.expect("begun");
+    assert_eq!((sum(2).await, sum(1).await.calls), (Tally::default(), 2));
+    assert_eq!(store.newest_draft(&id).await.expect("a draft").map(|draft| draft.number), Some(2));
+    another(now().await);
+    end_request(&*store, &id, State::Withdrawn, at(6)).await;
+    let over = another(now().await);
+    assert_eq!((over.request, over.newest, over.drafts), (State::Withdrawn, Some(DraftState::Cancelled), 2));
+    let nobody = crate::store::support::request_id();
+    assert!(matches!(store.progress(&nobody).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.tally(&nobody, 1).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.newest_draft(&nobody).await, Err(StoreError::NotFound(_))));
 }
 
 pub async fn a_call_that_could_go_beyond_the_requests_budget_is_not_made(store: Arc<dyn Store>) {

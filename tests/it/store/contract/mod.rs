@@ -121,6 +121,7 @@ macro_rules! contract_suite {
         contract_suite!($make; drafts:
             a_draft_begun_twice_is_the_first_one,
             a_turn_is_kept_with_what_was_said_and_what_it_did_cost,
+            calls_are_summed_and_progress_is_seen_without_what_was_said,
             a_call_that_could_go_beyond_the_requests_budget_is_not_made,
             an_attempt_that_was_cut_off_counts_for_what_it_was_reckoned_at,
             a_day_ends_at_midnight_for_an_automation_and_for_all,

@@ -20,7 +20,7 @@ mod steering;
 pub use changes::{Changes, Expiry, FirstPlan};
 pub use command::{Assignment, Command, CommandLine, MOST_COMMANDS, Mistake, USAGES, Usage, commands, may_hold, meant};
 pub use conflict::{CONFLICT, Conflict, Rival, conflicts, findings};
-pub use drafted::Drafted;
+pub use drafted::{Drafted, amount};
 pub use hold::{HeldUp, Hold, Release, Window};
 pub use job::Job;
 pub use member::{Member, MemberOutcome, MemberState};

@@ -9,7 +9,7 @@ use super::paging::{Listing, page};
 use super::ports::AskJob;
 use super::views::{DraftLineView, JobView};
 use crate::request::{self, Request};
-use crate::store::{DraftState, Progress, RequestFilter, Store};
+use crate::store::{DraftState, Progress, RequestFilter, Store, Task, TaskFilter, TaskState};
 use crate::types::{AutomationName, RequestId, SpecDuration};
 use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
@@ -24,6 +24,8 @@ use utoipa::{IntoParams, ToSchema};
 const MAX_GOAL: usize = 4_000;
 /// Whoever follows a job is told within this.
 const FOLLOWED: Duration = Duration::from_millis(300);
+/// Steps of a job that are looked at.
+const MOST_TASKS: u32 = 8;
 /// Looks after which whoever follows is told that the connection is alive.
 const LOOKS_ALIVE: u32 = 50;
 
@@ -266,7 +268,16 @@ async fn lines(store: &dyn Store, id: &RequestId) -> Result<Vec<DraftLineView>, 
 
 async fn job(store: &dyn Store, id: &RequestId) -> Result<JobView, ApiError> {
     let request = store.request(id).await?;
-    view(store, request).await?.ok_or_else(|| ApiError::not_found(format!("there is no job {id}")))
+    let job = view(store, request).await?.ok_or_else(|| ApiError::not_found(format!("there is no job {id}")))?;
+    Ok(JobView { waits: waits(store, id).await?, ..job })
+}
+
+/// Why a step of the job is tried again later.
+async fn waits(store: &dyn Store, id: &RequestId) -> Result<Option<String>, ApiError> {
+    let waiting = TaskFilter { request: Some(id.clone()), state: Some(TaskState::Waiting) };
+    let tasks = store.tasks(&waiting, MOST_TASKS).await?;
+    let told = |task: &Task| Some(format!("tried {} times, again at {}: {}", task.attempts, task.run_at, task.last_error.as_deref()?));
+    Ok(tasks.iter().filter(|task| task.attempts > 0).find_map(told))
 }
 
 async fn view(store: &dyn Store, request: Request) -> Result<Option<JobView>, ApiError> {

@@ -69,7 +69,7 @@ impl Automation {
         if spec.on.sources().next().is_none() && !is_asked {
             errors.push(
                 SpecError::new("/on", "an automation names the source, or sources, whose events it takes")
-                    .hint("on: { source: service-desk, types: [jira.issue.transitioned] }"),
+                    .hint("on: { source: service-desk, types: [jira.issue.transitioned] }; one that only operators ask for says `copilot: true` or `draft.jobs: true`"),
             );
         }
         if spec.copilot && spec.description.as_deref().is_none_or(|description| description.trim().is_empty()) {

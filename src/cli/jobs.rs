@@ -1,5 +1,6 @@
 //! `kubeops jobs`: what a language model is asked for in one's own words.
 
+use super::EXIT_REFUSED;
 use super::client::Server;
 use super::drafts::told;
 use super::naming::request_id;
@@ -53,7 +54,7 @@ enum Command {
         /// How long it may take: 90s, 10m.
         #[arg(long = "within")]
         within: Option<SpecDuration>,
-        /// Show what is said until it is over.
+        /// Show what is said until it is over; ends with 1 when it failed and with 3 when nothing may be proposed.
         #[arg(long)]
         follow: bool,
     },
@@ -104,7 +105,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 if !follows {
                     output::value(format, &filed, || format!("filed: {id}\nfollow it: kubeops jobs logs {id} --follow"))?;
                 } else {
-                    follow(&server, &id, format).await?;
+                    return follow(&server, &id, format).await;
                 }
             }
             Command::List { automation, limit } => {
@@ -118,7 +119,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 let job = server.json(Method::GET, &format!("/jobs/{id}"), &[], None).await?;
                 output::value(format, &job, || shown(&job))?;
             }
-            Command::Logs { id, follow: true } => follow(&server, request_id(&id)?.as_str(), format).await?,
+            Command::Logs { id, follow: true } => return follow(&server, request_id(&id)?.as_str(), format).await,
             Command::Logs { id, follow: false } => {
                 let id = request_id(&id)?;
                 let lines = server.json(Method::GET, &format!("/jobs/{id}/logs"), &[], None).await?;
@@ -134,9 +135,9 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
     })
 }
 
-/// Shows what is said as it is said, and at the end what came of it.
-async fn follow(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<()> {
-    let mut seen = 0;
+/// Shows what is said as it is said, why it waits where it does, and at the end what came of it, which the exit code tells too.
+async fn follow(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let (mut seen, mut waits) = (0, Value::Null);
     loop {
         let job = server.json(Method::GET, &format!("/jobs/{id}"), &[], None).await?;
         let lines = server.json(Method::GET, &format!("/jobs/{id}/logs"), &[], None).await?;
@@ -145,8 +146,17 @@ async fn follow(server: &Server, id: &str, format: OutputFormat) -> anyhow::Resu
             output::text(&format!("{}\n", told(lines[seen..].iter())));
         }
         seen = lines.len();
+        if format == OutputFormat::Table && job["waits"] != waits && job["waits"].is_string() {
+            output::text(&format!("waits: {}\n", cell(&job, "/waits")));
+        }
+        waits = job["waits"].clone();
         if !matches!(job["status"].as_str(), Some("created" | "running" | "planned")) {
-            return output::value(format, &job, || shown(&job));
+            output::value(format, &job, || shown(&job))?;
+            return Ok(match job["status"].as_str() {
+                Some("failed") => ExitCode::FAILURE,
+                Some("rejected") => ExitCode::from(EXIT_REFUSED),
+                _ => ExitCode::SUCCESS,
+            });
         }
         tokio::time::sleep(LOOKS).await;
     }
@@ -173,6 +183,9 @@ fn shown(job: &Value) -> String {
         format!("automation: {}", cell(job, "/automation")),
         format!("message:    {}", cell(job, "/message")),
     ];
+    if job["waits"].is_string() {
+        lines.push(format!("waits:      {}", cell(job, "/waits")));
+    }
     if job["pull"].is_object() {
         lines.push(format!("pull:       #{} {}", cell(job, "/pull/number"), cell(job, "/pull/url")));
     }

@@ -52,6 +52,7 @@ impl Reader<'_> {
         if record.is_some() && cassette.is_some() {
             self.refuse("LLM_RECORD", "LLM_CASSETTE is set as well".to_owned(), "one of the two, or none");
         }
+        let price = self.price();
         LanguageModels {
             record,
             cassette,
@@ -61,9 +62,9 @@ impl Reader<'_> {
             max_tokens: self.get("LLM_MAX_TOKENS", number(1, 1_000_000)),
             timeout: self.get("LLM_TIMEOUT", span(1, 3600, 1)),
             drafts_at_once: self.get("LLM_DRAFTS_AT_ONCE", number(1, 64)),
-            price: self.price(),
+            price,
             tokens_per_day: self.get("LLM_TOKENS_PER_DAY", optional(number(1, 1_000_000_000_000))),
-            cost_per_day: self.get("LLM_COST_PER_DAY", optional(values::amount)),
+            cost_per_day: self.cost_per_day(provider, price),
         }
     }
 
@@ -81,6 +82,16 @@ impl Reader<'_> {
             let (problem, allowed) = wants("its model", &variable);
             self.refuse("LLM_PROVIDER", problem, allowed);
         }
+    }
+
+    /// A limit on costs that can be reckoned: of a provider with a price.
+    fn cost_per_day(&mut self, provider: Option<Provider>, price: Option<PriceSpec>) -> Option<f64> {
+        let cost = self.get("LLM_COST_PER_DAY", optional(values::amount));
+        if cost.is_some() && provider.is_some() && price.is_none() && self.raw("LLM_INPUT_PRICE").is_empty() {
+            let problem = "nobody says what the model costs, so nothing would be limited".to_owned();
+            self.refuse("LLM_COST_PER_DAY", problem, "with LLM_INPUT_PRICE and LLM_OUTPUT_PRICE, or none; LLM_TOKENS_PER_DAY needs no price");
+        }
+        cost
     }
 
     /// Both prices, or none.

@@ -142,6 +142,7 @@ fn a_provider_of_language_models_needs_its_model_and_a_local_one_its_address() {
         (&prices[..1], &["both prices, or none"]),
         (&[("LLM_OPENAI_URL", "http://models.example/v1")], &["an https:// URL, or an http:// one on this machine"]),
         (&[("LLM_GOOGLE_MODEL", "gemini 3")], &["1 to 200 characters without a space"]),
+        (&[local.as_slice(), &prices[2..3]].concat(), &["with LLM_INPUT_PRICE and LLM_OUTPUT_PRICE, or none; LLM_TOKENS_PER_DAY needs no price"]),
         (&[("LLM_COST_PER_DAY", "-1")], &["a number from 0 to 1000000, such as 2.5"]),
     ] {
         assert_eq!(refusals(given).iter().map(|error| error.allowed.as_str()).collect::<Vec<_>>(), allowed, "{given:?}");

@@ -4,7 +4,7 @@ use super::alarms;
 use super::planned::{Grouped, Planned, Postponed};
 use crate::clock::Clock;
 use crate::forge::PullState;
-use crate::request::{CONFLICT, PullRef, PullWritten, Request, State, TimelineEntry};
+use crate::request::{CONFLICT, Changes, PullRef, PullWritten, Request, State, TimelineEntry};
 use crate::store::{Beside, DraftEnd, NewTask, Settlement, TakenBack, TaskKind, Verdict, lane};
 use crate::types::{CommitSha, RepositoryName, RequestId, TaskId, Timestamp};
 use crate::validate::Finding;
@@ -120,6 +120,9 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             let again = match request.state {
                 State::Accepted => "computed",
                 _ if request.base.as_ref() == Some(&base) && request.members > 0 => "its members changed: computed again",
+                _ if request.base.as_ref() == Some(&base) && draft_of(request.changes.as_ref()) != draft_of(Some(&changes)) => {
+                    "it was revised: computed again"
+                }
                 _ if request.base.as_ref() == Some(&base) => "its parameters changed: computed again",
                 _ => "the base moved: computed again",
             };
@@ -151,6 +154,11 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             settlement
         }
     }
+}
+
+/// The newest draft a change is made of.
+fn draft_of(changes: Option<&Changes>) -> Option<u32> {
+    Some(changes?.drafted.as_ref()?.number)
 }
 
 /// After a model answered what may be proposed: it is planned with that.

@@ -41,6 +41,11 @@ pub struct Drafted {
 impl Drafted {
     /// What it cost, in the currency that prices are in, to four decimals; none where no price is known.
     pub fn cost(&self) -> Option<String> {
-        self.micros.map(|micros| format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100))
+        self.micros.map(amount)
     }
+}
+
+/// An amount of millionths for people, to four decimals.
+pub fn amount(micros: u64) -> String {
+    format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)
 }

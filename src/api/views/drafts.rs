@@ -173,6 +173,8 @@ pub struct JobView {
     pub status: String,
     /// A sentence about where it stands.
     pub message: Option<String>,
+    /// Why it does not go on just now and when it is tried again, such as a model that is not to be had; null in listings.
+    pub waits: Option<String>,
     /// What was asked for.
     pub goal: String,
     /// Who asked.
@@ -206,6 +208,7 @@ impl JobView {
             job_id: request.id,
             status: status.to_owned(),
             message: request.message,
+            waits: None,
             goal: job.goal,
             by: job.by,
             automation: request.key.automation,

@@ -1,6 +1,5 @@
 //! That a language model drafted the change: its words, and where they come from. What changes is told before this, by us.
 
-use super::super::drafting::amount;
 use super::markdown::{code, fenced};
 use crate::request::Request;
 use std::fmt::Write as _;
@@ -28,7 +27,7 @@ pub(super) fn drafted(request: &Request) -> Option<String> {
         ("Turns", drafted.turns.to_string()),
         ("Answers refused before", refused),
         ("Tokens", drafted.tokens.to_string()),
-        ("Cost", drafted.micros.map_or_else(|| "no price is known".to_owned(), amount)),
+        ("Cost", drafted.cost().unwrap_or_else(|| "no price is known".to_owned())),
         ("Prompt", digest(&drafted.prompt)),
         ("Context", digest(&drafted.context)),
         ("Answer", digest(&drafted.answer)),

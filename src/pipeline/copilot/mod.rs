@@ -6,6 +6,7 @@ mod talk;
 
 pub use origin::Origin;
 
+use super::drafting::is_priced;
 use super::operations::AskError;
 use super::planning::{self, Stop, Wanted};
 use super::plans::Bases;
@@ -228,6 +229,7 @@ impl Copilot {
             ModelError::NotConfigured(why) => CopilotError::NotOffered(why),
             other => CopilotError::Step(other.into()),
         })?;
+        is_priced(&chosen).map_err(CopilotError::NotOffered)?;
         let mut talk = Talk::new(pipeline, chosen, redactor(&rules, pipeline.clock.random()));
         let sentence = talk.withheld(sentence);
         let picked = match offered.as_slice() {

@@ -22,7 +22,7 @@ pub use log::{DraftLine, DraftLineKind};
 pub use rehearsal::{Judged, Rehearsal, RehearsalEnd, Rehearsed};
 pub use replay::{DraftDifference, ReplayedDraft};
 pub use report::{DraftReport, draft_lines};
-pub(super) use spend::{actual, amount, exhausted, most};
+pub(super) use spend::{actual, exhausted, is_priced, most};
 
 use super::{InForce, Pipeline, StepError, outcome};
 use crate::automation::DraftSpec;
@@ -241,7 +241,7 @@ impl Pipeline {
                 let end = self.ended(&step, DraftState::Declined, &outcome)?;
                 if step.revision.is_some() {
                     self.answer_wish(&step, &revise::declined(&reason)).await?;
-                    let message = "the language model did not revise it".to_owned();
+                    let message = format!("the language model did not revise it; in its own words: {:?}", revise::shortened(&reason));
                     return Ok(outcome::not_revised(step.request, end, message, step.more_wishes(), self.clock.as_ref()));
                 }
                 Ok(outcome::draft_declined(step.request.clone(), end, &reason, self.clock.as_ref()))

@@ -10,6 +10,9 @@ use crate::store::{RequestUpdate, TaskKind, lane};
 use crate::types::RequestId;
 use std::sync::Arc;
 
+/// Characters of somebody's words that are quoted in a timeline.
+const MOST_QUOTED: usize = 300;
+
 /// The model did what was asked.
 pub(super) fn revised(drafted: &Drafted) -> String {
     format!("Revised: a new commit follows when it is computed. The model's own words, which nobody has checked:\n\n{}", fenced(&drafted.explanation))
@@ -23,6 +26,11 @@ pub(super) fn declined(reason: &str) -> String {
 /// It came to nothing that may be proposed.
 pub(super) fn failed(message: &str) -> String {
     format!("Nothing was changed, because nothing came of it that may be proposed:\n\n{}", fenced(message))
+}
+
+/// Words as they are quoted in a timeline.
+pub(super) fn shortened(words: &str) -> String {
+    words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_QUOTED).collect()
 }
 
 impl Pipeline {
@@ -48,10 +56,11 @@ impl Pipeline {
         if request.steering.revisions.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
             return Err(OperationError::Refused(format!("it was revised {most} times, as often as `draft.maxRevisions` allows")));
         }
+        let wanted = format!("to be revised by the language model: {:?}", shortened(&wish.text));
         let mut after = request.clone();
         after.steering.revisions.push(wish);
         let task = outcome::follow_up(&after, TaskKind::Draft, &lane::draft(&after.id), self.clock.as_ref());
-        let entry = outcome::note(&after, "to be revised by the language model".to_owned(), self.clock.as_ref());
+        let entry = outcome::note(&after, wanted, self.clock.as_ref());
         let timeline = vec![TimelineEntry { actor: actor.to_owned(), ..entry }];
         let update = RequestUpdate { timeline, tasks: vec![task], drop_tasks: false, successor: None };
         Ok(self.store.update_request(&after, &update, self.clock.now()).await?)

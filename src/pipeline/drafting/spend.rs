@@ -3,12 +3,15 @@
 use super::super::{ChosenModel, StepError};
 use crate::automation::{BudgetSpec, PriceSpec};
 use crate::draft::{Exchange, Reply, Usage};
-use crate::request::Drafted;
+use crate::request::{Drafted, amount};
 use crate::store::{Budget, Limit, Purse, Spend, Turn};
 use crate::types::AutomationName;
 
 /// A provider that says less was used than this part of the most is not believed: no token stands for so much text.
 const LEAST_PART: u64 = 64;
+
+/// Why a limit on costs cannot be held.
+const UNPRICED: &str = "nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE and LLM_OUTPUT_PRICE";
 
 /// Millionths of an amount.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are bounded, and none is below 0")]
@@ -24,12 +27,18 @@ pub(super) fn budget(automation: &AutomationName, spec: &BudgetSpec, chosen: &Ch
     let day = spec.per_day.as_ref().map_or(Limit::default(), |day| Limit { tokens: day.tokens, micros: day.cost.map(micros) });
     let request = Limit { tokens: Some(spec.tokens), micros: spec.cost.map(micros) };
     if request.micros.or(day.micros).is_some() && chosen.price.is_none() {
-        return Err(StepError::Permanent(format!(
-            "the automation {automation} limits what its drafts cost, and nobody says what the model costs: `draft.model.price`, or LLM_INPUT_PRICE \
-             and LLM_OUTPUT_PRICE"
-        )));
+        return Err(StepError::Permanent(format!("the automation {automation} limits what its drafts cost, and {UNPRICED}")));
     }
+    is_priced(chosen).map_err(StepError::Permanent)?;
     Ok(Budget { request, automation_day: day, day: chosen.per_day })
+}
+
+/// Whether what a day may cost can be reckoned with this model; why not, where it cannot.
+pub(in crate::pipeline) fn is_priced(chosen: &ChosenModel) -> Result<(), String> {
+    match (chosen.per_day.micros, chosen.price) {
+        (Some(_), None) => Err(format!("LLM_COST_PER_DAY limits what models cost, and {UNPRICED}")),
+        _ => Ok(()),
+    }
 }
 
 /// The most a call can cost.
@@ -89,11 +98,6 @@ pub(in crate::pipeline) fn exhausted(whose: Purse, used: Spend, limit: Limit, wo
     }
 }
 
-/// An amount, for people.
-pub(in crate::pipeline) fn amount(micros: u64) -> String {
-    format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)
-}
-
 /// What a draft took, for a timeline.
 pub(super) fn told(drafted: &Drafted) -> String {
     let refused = match drafted.refused {
@@ -102,7 +106,7 @@ pub(super) fn told(drafted: &Drafted) -> String {
         more => format!("; {more} answers before it were refused"),
     };
     let turns = if drafted.turns == 1 { "turn" } else { "turns" };
-    let cost = drafted.micros.map(|micros| format!(", {}", amount(micros))).unwrap_or_default();
+    let cost = drafted.cost().map(|cost| format!(", {cost}")).unwrap_or_default();
     format!("drafted by {} of {} in {} {turns}, {} tokens{cost}{refused}", drafted.model, drafted.provider.as_str(), drafted.turns, drafted.tokens)
 }
 

@@ -43,7 +43,9 @@ pub(super) fn judge(
     };
     for ((path, object), place) in added.iter().zip(places) {
         if let Some(place) = place {
-            let message = format!("it adds {object}, which stands already in {place}");
+            let message = format!(
+                "it adds {object}, which stands already in {place}; if that is another cluster's, the automation's target has to be narrower"
+            );
             into.push(Violation::grave("draft.kind", Some(path.as_str()), message));
         }
     }

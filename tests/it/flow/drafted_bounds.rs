@@ -35,6 +35,8 @@ fn an_answer_is_mended_three_times_and_not_once_more() {
     let job = job_is(&server, &id, "rejected");
     assert_eq!(job["message"], "nothing was drafted: the model mended its answer 3 times, and it is still refused");
     assert_eq!(llm.ledger().len(), 4);
+    let followed = server.cli(&["jobs", "logs", &id, "--follow"]);
+    assert_eq!(followed.status.code(), Some(3), "{}", String::from_utf8_lossy(&followed.stdout));
 }
 
 #[test]
@@ -50,6 +52,10 @@ fn a_provider_that_is_not_there_uses_up_no_budget() {
     let id = start(&server, "Scale the front end of shop to four");
     eventually("three calls found nobody", || (server.log().matches("a step failed and is tried again").count() >= 3).then_some(()));
     assert!(server.log().contains("cannot be reached"), "{}", server.log());
+    let waits = server.at().get(&format!("/jobs/{id}"))["waits"].as_str().expect("why it waits").to_owned();
+    assert!(waits.starts_with("tried ") && waits.contains("cannot be reached"), "{waits}");
+    let shown = server.cli(&["jobs", "show", &id]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("waits:      tried "), "{}", String::from_utf8_lossy(&shown.stdout));
     assert!(server.terminate().success());
     server.set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).run();
     assert!(server.cli(&["requests", "retry", &id]).status.success());

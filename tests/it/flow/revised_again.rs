@@ -113,8 +113,33 @@ fn a_revision_that_another_model_goes_on_with_is_a_revision_of_the_same_draft() 
     server.kill();
     llm.says(Said::calls("no_change", json!({ "reason": "It is." })));
     server.set("LLM_LOCAL_MODEL", "a-third-model").run();
-    let after = once_told(&server, &id, "the language model did not revise it");
+    let after = once_told(&server, &id, "the language model did not revise it; in its own words: \\\"It is.\\\"");
+    let timeline = show(&server, &id)["timeline"].to_string();
+    assert!(
+        timeline.contains("to be revised by the language model: \\\"is this right?\\\"") && timeline.contains("it was revised: computed again"),
+        "{timeline}"
+    );
     assert_eq!(after, text);
+}
+
+#[test]
+fn a_kill_anywhere_in_a_revision_asks_nothing_twice_that_was_answered() {
+    for point in ["draft.begun", "draft.reserved", "draft.answered", "draft.told", "draft.settling"] {
+        let llm = FakeLlm::start();
+        llm.says(Said::calls("propose_change", scale(4)));
+        let mut server = prepare(&llm);
+        server.run();
+        let id = proposed(&server);
+        assert!(server.terminate().success());
+        llm.says(Said::calls("list_files", json!({}))).says(memory("512Mi"));
+        server.set("KUBEOPS_FAILPOINT", point).run();
+        revise(&server, &id, "and give it 512Mi");
+        assert!(!server.wait().success(), "{point}: it died");
+        server.set("KUBEOPS_FAILPOINT", "").run();
+        let text = once_there(&server, &id, "memory: 512Mi");
+        assert!(text.contains("replicas: 4"), "{point}: {text}");
+        assert_eq!(llm.ledger().len(), 3, "{point}");
+    }
 }
 
 #[test]

@@ -35,6 +35,11 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// Completions played that are none of a model that does what is wanted, of which each is a conversation of its own.
+    pub fn adversarial(&self) -> usize {
+        self.played - self.benign
+    }
+
     pub fn add(&mut self, other: Self) {
         self.played += other.played;
         self.benign += other.benign;

@@ -20,21 +20,26 @@ const AT_ONCE: usize = 600;
 /// The seed of the short run.
 const SEED: u64 = 6;
 
-/// Plays so many completions.
+/// Plays so many adversarial completions, and benign ones between them.
 fn torture(seed: u64, wanted: usize) -> Judged {
     let mut generator = Generator::new(seed);
     let mut judged = Judged::default();
-    while judged.played < wanted {
+    while judged.adversarial() < wanted {
         let (mut scripts, mut planned) = (Vec::new(), 0);
-        let room = (wanted - judged.played).min(AT_ONCE);
+        let room = (wanted - judged.adversarial()).min(AT_ONCE);
         while planned < room {
             let script = generator.script();
-            planned += script.plays.len();
+            planned += if script.benign { 0 } else { script.plays.len() };
             scripts.push(script);
         }
         let mut world = World::play(&scripts);
         judged.add(judge(&mut world, &scripts));
-        eprintln!("seed {seed}: {} of {wanted} played, {} escaped, {} refused wrongly", judged.played, judged.escaped.len(), judged.refused.len());
+        eprintln!(
+            "seed {seed}: {} of {wanted} played, {} escaped, {} refused wrongly",
+            judged.adversarial(),
+            judged.escaped.len(),
+            judged.refused.len()
+        );
     }
     judged
 }

@@ -1,7 +1,8 @@
 //! The copilot's conversation: a model picks one of the automations it is offered, then fills that one's parameters from the operator's
 //! sentence. It only names and fills: whether a name is known and a value fits is for whoever asks.
 
-use super::conversation::{Brief, CUT, Conversation, Response, declined, digest};
+use super::brief::fenced;
+use super::conversation::{Brief, CUT, Conversation, Response, declined};
 use super::{Arguments, CallResult, End, Reply, Tool};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -102,8 +103,7 @@ pub fn filled<T>(reply: &Reply, judge: impl Fn(&Value) -> Result<T, String>) -> 
 }
 
 fn wanted(sentence: &str, salt: &str) -> String {
-    let mark = &digest(format!("mark of {salt}").as_bytes())[..16];
-    format!("What the operator wants:\n<data-{mark}>\n{}\n</data-{mark}>\n", sentence.trim())
+    format!("What the operator wants:\n{}", fenced(salt, "sentence", sentence.trim()))
 }
 
 fn begun(task: String, tool: Tool) -> Conversation {
@@ -200,7 +200,7 @@ mod tests {
         for conversation in briefs {
             let Brief { task, system, .. } = conversation.brief;
             let (_, rest) = task.split_once("<data-").expect("a mark");
-            let (mark, rest) = rest.split_once('>').expect("its end");
+            let (mark, rest) = rest.split_once(" what=\"sentence\">").expect("its end");
             let (inside, _) = rest.split_once(&format!("</data-{mark}>")).expect("its other end");
             assert_eq!(inside.trim(), sentence);
             assert!(!system.contains(mark) && !sentence.contains(mark));

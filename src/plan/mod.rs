@@ -22,7 +22,7 @@ mod tests;
 pub use builds::{Build, BuildError, Builder, Built, builds, builds_from};
 pub use changed::Changed;
 pub use commit_text::{CommitText, Said};
-pub use drafted::{Answer, AnswerError, Guard, Operation, Violation, holds_placeholder};
+pub use drafted::{Answer, AnswerError, Guard, Operation, Violation, holds_placeholder, value_holds_placeholder};
 pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use inverse::{Inverse, Undone};

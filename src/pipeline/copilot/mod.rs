@@ -14,7 +14,7 @@ use super::preview::{Preview, asked_by, preview_at};
 use super::{InForce, Pipeline, StepError, Wish, blocking};
 use crate::automation::{Automation, Provider};
 use crate::draft::{ModelError, Offer, Redactor};
-use crate::plan::holds_placeholder;
+use crate::plan::value_holds_placeholder;
 use crate::request::Job;
 use crate::store::{StoreError, Suggestion};
 use crate::types::{AutomationName, EventId, SuggestionId, Timestamp, nearest};
@@ -304,10 +304,10 @@ struct FilledIn {
 
 /// Holds what a model gave against the schemas and the target. What is wrong is said to the model, a line for each.
 fn complete(rules: &InForce, automation: &Automation, given: &Value, by: &str, pipeline: &Pipeline) -> Result<FilledIn, String> {
-    let Value::Object(given) = given else { return Err("the parameters are an object".to_owned()) };
-    if holds_a_placeholder(given) {
+    if value_holds_placeholder(given) {
         return Err("a value holds the placeholder of something that is withheld".to_owned());
     }
+    let Value::Object(given) = given else { return Err("the parameters are an object".to_owned()) };
     let told = |parameter: &str, message: &str| format!("{parameter}: {message}");
     let parameters = automation.parameters().complete(given.clone());
     let parameters = parameters.map_err(|errors| errors.iter().map(|error| told(&error.parameter, &error.message)).collect::<Vec<_>>().join("\n"))?;
@@ -318,18 +318,6 @@ fn complete(rules: &InForce, automation: &Automation, given: &Value, by: &str, p
         // What fails here fails once more where it is shown, and is told there.
         Ok(_) | Err(Stop::Failed(_)) => Ok(FilledIn { given: given.clone(), parameters }),
     }
-}
-
-fn holds_a_placeholder(given: &Map<String, Value>) -> bool {
-    fn holds(value: &Value) -> bool {
-        match value {
-            Value::String(text) => holds_placeholder(text),
-            Value::Array(items) => items.iter().any(holds),
-            Value::Object(fields) => fields.iter().any(|(name, value)| holds_placeholder(name) || holds(value)),
-            _ => false,
-        }
-    }
-    given.values().any(holds)
 }
 
 /// The automations that are marked, or the one that is named.

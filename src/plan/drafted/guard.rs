@@ -118,10 +118,7 @@ impl Guard {
             let message = format!("an answer by `{}` is not wanted here; wanted are {}", format.as_str(), allowed.join(", "));
             violations.push(Violation::of("draft.format", None, message));
         }
-        let mut placeholder = false;
-        let value = serde_json::to_value(answer).unwrap_or(Value::Null);
-        hidden::texts(&value, &mut |text| placeholder |= hidden::holds_placeholder(text));
-        if placeholder {
+        if hidden::value_holds_placeholder(&serde_json::to_value(answer).unwrap_or(Value::Null)) {
             let message = "the answer holds a placeholder for what was withheld from the model";
             violations.push(Violation::grave("draft.placeholder", None, message));
         }

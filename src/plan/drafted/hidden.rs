@@ -99,6 +99,13 @@ fn look(text: &str, depth: usize, faults: &mut Faults) {
     }
 }
 
+/// Whether a key or a text of a value holds a placeholder.
+pub fn value_holds_placeholder(value: &Value) -> bool {
+    let mut holds = false;
+    texts(value, &mut |text| holds |= holds_placeholder(text));
+    holds
+}
+
 /// Every key and text of a value.
 pub(super) fn texts<'v>(value: &'v Value, each: &mut dyn FnMut(&'v str)) {
     match value {

@@ -25,5 +25,5 @@ mod violation;
 
 pub use answer::{Answer, AnswerError, Operation};
 pub use guard::Guard;
-pub use hidden::holds_placeholder;
+pub use hidden::{holds_placeholder, value_holds_placeholder};
 pub use violation::Violation;

@@ -6,7 +6,7 @@ use crate::report::{Reference, Report};
 use crate::server::{self, Running, Scratch};
 use anyhow::{bail, ensure};
 use kubeops::request::{Request, State};
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
+use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::store::{PageQuery, RequestFilter, Store};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ fn concern(upstream: &Path, place: &Scratch) -> anyhow::Result<Duration> {
 /// Looks into the store until the requests are as wanted.
 fn until(runtime: &tokio::runtime::Runtime, store: &Path, wanted: impl Fn(&[Request]) -> bool) -> anyhow::Result<Vec<Request>> {
     runtime.block_on(async {
-        let store = SqliteStore::open(&store.to_string_lossy(), SqliteOptions { create: false, ..SqliteOptions::default() }).await?;
+        let store = SqlStore::sqlite(&store.to_string_lossy(), SqliteOptions { create: false, ..SqliteOptions::default() }).await?;
         let begun = Instant::now();
         loop {
             let mut requests = Vec::new();

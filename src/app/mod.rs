@@ -27,7 +27,7 @@ use crate::git::{Mirrors, PerRepository, Transport};
 use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{SqlStore, SqliteOptions};
 use crate::store::{Role, Store, TokenRecord};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Timestamp, TokenId};
@@ -290,7 +290,7 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
         std::fs::create_dir_all(directory).with_context(|| format!("the store's directory {} cannot be made", directory.display()))?;
     }
     let store =
-        SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
+        SqlStore::sqlite(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
     Ok(Arc::new(store))
 }
 
@@ -305,7 +305,7 @@ pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Arc<dyn 
     }
     // Between that look and this one it may have gone: even then none is made.
     let options = SqliteOptions { create: false, ..SqliteOptions::default() };
-    let store = SqliteStore::open(&path.to_string_lossy(), options).await.with_context(|| format!("the store {}", path.display()))?;
+    let store = SqlStore::sqlite(&path.to_string_lossy(), options).await.with_context(|| format!("the store {}", path.display()))?;
     Ok(Arc::new(store))
 }
 

@@ -1,0 +1,58 @@
+//! Brings a database to the schema this program knows, in one transaction and under a lock: of several replicas that start at once one
+//! does it, and a crash in between leaves the old schema. It refuses, and never touches, what another program or a newer version made.
+
+use super::connection::LOCKS;
+use crate::store::StoreError;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, Executor, PgConnection, Row};
+
+static MIGRATIONS: Migrator = {
+    let mut migrator = sqlx::migrate!("migrations/postgres");
+    // The lock is ours: it is held until the transaction ends.
+    migrator.locking = false;
+    migrator
+};
+
+/// The lock of whoever changes the schema; see [`LOCKS`].
+const SCHEMA: i32 = 2;
+
+/// Applies what is missing, or refuses a database that misses something.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when this is no database of ours, or a newer or an older one.
+pub(super) async fn run(connection: &mut PgConnection, migrate: bool) -> Result<(), StoreError> {
+    let version = connection.server_version_num();
+    if version.is_some_and(|version| version < 140_000) {
+        return Err(StoreError::Unusable("PostgreSQL 14 or later is needed".to_owned()));
+    }
+    let mut transaction = connection.begin().await?;
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(LOCKS).bind(SCHEMA);
+    transaction.execute(lock).await?;
+    let here = "SELECT to_regclass('kubeops') IS NOT NULL AS ours, EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r') AS any";
+    let here = transaction.fetch_one(here).await?;
+    let (ours, any): (bool, bool) = (here.try_get("ours")?, here.try_get("any")?);
+    if any && !ours {
+        return Err(StoreError::Unusable("the schema of the database holds tables of another program: name another database".to_owned()));
+    }
+    if !migrate && !ours {
+        return Err(StoreError::Unusable("the database holds no store yet: `kubeops serve` or `kubeops store migrate` makes one".to_owned()));
+    }
+    if migrate {
+        MIGRATIONS.run(&mut *transaction).await.map_err(|error| explain(&error))?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn explain(error: &MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Unusable(format!(
+            "the database has schema version {version}, which this version of kubeops does not know: start the newer kubeops that wrote it, or restore a backup"
+        )),
+        MigrateError::VersionMismatch(version) => StoreError::Unusable(format!(
+            "schema version {version} of the database is not the one this version of kubeops has: start the kubeops that wrote it"
+        )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => StoreError::Broken(error.to_string()),
+        other => StoreError::Broken(other.to_string()),
+    }
+}

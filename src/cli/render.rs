@@ -139,6 +139,9 @@ pub(super) fn human(preview: &Preview) -> String {
         let why = if preview.findings_stop().is_empty() { format!(": {refused}") } else { String::new() };
         lines.push(format!("{}{why}", paint(Colour::Red, "rejected")));
     }
+    if let Some(drafted) = &preview.drafted {
+        lines.push(format!("{}: {drafted}", paint(Colour::Green, "drafted")));
+    }
     for finding in &preview.findings {
         let place = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
         lines.push(format!(

@@ -83,7 +83,10 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
         let _ = writeln!(system, "- objects of kind {}: {}", allow.kinds.join(", "), may.join("; "));
     }
     match spec.images.as_slice() {
-        [] => system.push_str("- images: only the tag or digest of an image that is there\n"),
+        [] if spec.allow.iter().any(|allow| allow.add || allow.fields.iter().any(|field| may_hold_an_image(field))) => {
+            system.push_str("- images: none from another repository than there is; another tag or digest where the field may change\n");
+        }
+        [] => {}
         patterns => drop(writeln!(system, "- images: those that fit {}", patterns.join(", "))),
     }
     let mut task = format!("Task:\n{}\n\n", spec.instructions.trim());
@@ -124,6 +127,17 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
     Brief { system, task: task.trim_end().to_owned(), tools }
 }
 
+/// Whether an image may stand in the field, as far as its name tells: what holds is the gate's work.
+fn may_hold_an_image(field: &str) -> bool {
+    let last = field.rsplit('.').next().unwrap_or(field).to_ascii_lowercase();
+    let wide = ["spec", "template", "jobtemplate", "containers", "initcontainers", "data", "values"];
+    field.to_ascii_lowercase().contains("image")
+        || last.ends_with(['*', ']'])
+        || wide.contains(&last.as_str())
+        || last.ends_with("tag")
+        || last.ends_with("digest")
+}
+
 fn propose(spec: &DraftSpec, answer: &Value) -> Tool {
     let formats = if spec.formats.is_empty() { &AnswerFormat::ALL[..] } else { &spec.formats };
     let ways: Vec<&str> = formats
@@ -156,5 +170,24 @@ fn no_change() -> Tool {
             "required": ["reason"],
             "additionalProperties": false
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_hold_an_image;
+
+    #[test]
+    fn images_are_spoken_of_only_where_one_may_stand() {
+        for holds in
+            ["spec.template.spec.containers[*].image", "spec.template.spec.containers[*]", "images[*].newTag", "spec", "spec.*", "data", "image.tag"]
+        {
+            assert!(may_hold_an_image(holds), "{holds}");
+        }
+        for none in
+            ["spec.replicas", "spec.template.spec.containers[*].resources", "resources", "spec.template.spec.containers[*].resources.limits.memory"]
+        {
+            assert!(!may_hold_an_image(none), "{none}");
+        }
     }
 }

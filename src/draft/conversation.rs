@@ -284,7 +284,8 @@ pub fn listed(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings.iter().take(MOST_FINDINGS) {
         let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let _ = write!(text, "- {} {}{line}: {}", finding.rule, finding.path, finding.message);
+        let place = if finding.path.is_empty() { String::new() } else { format!(" {}{line}", finding.path) };
+        let _ = write!(text, "- {}{place}: {}", finding.rule, finding.message);
         if let Some(hint) = &finding.hint {
             let _ = write!(text, " ({hint})");
         }

@@ -7,7 +7,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::git::{CommitMeta, Mirror, Mirrors, PerRepository, RemoteSpec, commit_message};
 use crate::inventory::Target;
-use crate::plan::{BaseTree, EmptyTree, FileChange};
+use crate::plan::{BaseTree, EmptyTree, FileChange, Inputs};
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
 use crate::validate::{Finding, Severity};
 use serde::Serialize;
@@ -46,6 +46,8 @@ pub struct Preview {
     pub diff: Option<String>,
     /// What was found, gravest first.
     pub findings: Vec<Finding>,
+    /// That a language model drafts the change, and that nothing more can be told of it here.
+    pub drafted: Option<String>,
     /// Why nothing would be proposed.
     pub refused: Option<String>,
     /// What else there is to say.
@@ -123,6 +125,7 @@ fn made(rules: &InForce, wanted: Wanted<'_>, base: Base<'_>) -> Result<Preview, 
         ttl: None,
         diff: None,
         findings: Vec::new(),
+        drafted: None,
         refused: None,
         note: None,
     };
@@ -166,6 +169,12 @@ fn fill(preview: &mut Preview, rules: &InForce, wanted: Wanted<'_>, base: Base<'
     let (parameters, target) = planning::resolve(rules, wanted)?;
     preview.parameters = Some(parameters.clone());
     preview.target = Some(format!("{}:{}", target.repository.name, target.path));
+    let rule = rules.set.rules.get(wanted.automation).filter(|rule| rule.recipe.guard().is_some());
+    if let Some(rule) = rule.filter(|_| wanted.draft.is_none() && wanted.reverts.is_none()) {
+        preview.title = Some(rule.recipe.pull_text(Inputs { event: wanted.event, parameters: &parameters })?.title);
+        preview.drafted = Some("by a language model: what it comes to is known when the model has answered".to_owned());
+        return Ok(());
+    }
     let scratch = match base {
         Base::Repository => Scratch::fetch(&target).map(Some),
         Base::Nothing => Err("not compared with the repository".to_owned()),

@@ -54,6 +54,7 @@ impl Outcome {
     fn kind(&self) -> Kind {
         match &self.preview {
             preview if preview.refused.is_some() || !preview.findings_stop().is_empty() => Kind::Rejected,
+            preview if preview.drafted.is_some() => Kind::Drafted,
             preview if preview.files.is_empty() && preview.removed.is_empty() => Kind::Unchanged,
             _ => Kind::Proposed,
         }

@@ -48,10 +48,11 @@ impl Drafts for SqliteStore {
     async fn tally(&self, request: &RequestId, number: u32) -> Result<Tally, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let sql = "SELECT count(*) AS calls, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(micros), 0) AS micros FROM draft_turns \
-                   WHERE request = ? AND draft = ?";
+        // `typeof` looks at no text.
+        let sql = "SELECT coalesce(sum(typeof(reply) = 'text'), 0) AS replies, coalesce(sum(tokens), 0) AS tokens, \
+                   coalesce(sum(micros), 0) AS micros FROM draft_turns WHERE request = ? AND draft = ?";
         let row = sqlx::query(sql).bind(seq).bind(number).fetch_one(&mut *connection).await?;
-        Ok(Tally { calls: row.count("calls")?, spent: spend(&row, "tokens", "micros")? })
+        Ok(Tally { replies: row.count("replies")?, spent: spend(&row, "tokens", "micros")? })
     }
 
     async fn progress(&self, request: &RequestId) -> Result<Progress, StoreError> {
@@ -81,6 +82,7 @@ fn word(state: DraftState) -> &'static str {
         DraftState::Answered => "answered",
         DraftState::Declined => "declined",
         DraftState::Refused => "refused",
+        DraftState::Failed => "failed",
         DraftState::Cancelled => "cancelled",
     }
 }
@@ -91,6 +93,7 @@ fn state(word: &str) -> Result<DraftState, StoreError> {
         "answered" => DraftState::Answered,
         "declined" => DraftState::Declined,
         "refused" => DraftState::Refused,
+        "failed" => DraftState::Failed,
         "cancelled" => DraftState::Cancelled,
         _ => return Err(broken("state")),
     })

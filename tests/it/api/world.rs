@@ -185,9 +185,9 @@ impl Operations for FakeOperations {
         self.note(format!("release {id} by {actor}"))?;
         Ok(request(1, State::Proposed))
     }
-    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, OperationError> {
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Revising, OperationError> {
         self.note(format!("revise {id} by {actor}: {text}"))?;
-        Ok(request(1, State::Proposed))
+        Ok(Revising { request: request(1, State::Proposed), revision: 1 })
     }
     async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
         self.note(format!("withdraw {member} of {id} by {actor}: {}", reason.unwrap_or("-")))?;

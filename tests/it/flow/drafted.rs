@@ -144,7 +144,8 @@ fn an_answer_that_is_refused_is_mended_and_what_crosses_a_line_is_not_explained(
 #[test]
 fn a_number_that_the_api_server_would_refuse_is_mended_before_anything_is_proposed() {
     let llm = FakeLlm::start();
-    let negative = json!({ "operations": [{ "edit": { "object": "Deployment/shop/web", "set": { "spec.replicas": -1 } } }], "explanation": "x" });
+    let replaced = json!({ "file": "clusters/prod-eu/apps/shop/web.yaml", "search": "replicas: 2 #", "replace": "replicas: -1 #" });
+    let negative = json!({ "operations": [{ "replace": replaced }], "explanation": "x" });
     llm.says(Said::calls("propose_change", negative)).says(Said::calls("propose_change", scale(3)));
     let mut server = prepare(&llm);
     server.run();

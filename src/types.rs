@@ -33,7 +33,7 @@ pub(crate) use listed::listed;
 pub use loopback::is_loopback;
 pub(crate) use names::SECRET_NAME;
 pub use names::{AutomationName, CalendarName, ChannelName, ClusterName, McpServerName, RepositoryName, SecretName, SourceName, TemplateName};
-pub(crate) use nearest::nearest;
+pub(crate) use nearest::{nearest, nearest_within};
 pub(crate) use paths::below;
 pub use paths::{DirectoryPath, ManifestPath};
 pub(crate) use pattern::look_around;

@@ -4,7 +4,7 @@
 //! there. It is as readable as what is said: nobody but its owner may read it.
 
 use super::measure::digest_of;
-use super::{Exchange, Model, ModelError, ModelId, Reply};
+use super::{Exchange, Message, Model, ModelError, ModelId, Reply};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -62,6 +62,20 @@ impl Tape {
         Self { most: bytes.min(MOST_BYTES), ..self }
     }
 
+    /// Whether the file can be written, which is made when there is none.
+    ///
+    /// # Errors
+    /// [`ModelError::NotConfigured`] when it cannot be opened.
+    pub fn check(&self) -> Result<(), ModelError> {
+        self.open().map(drop).map_err(|error| ModelError::NotConfigured(format!("the cassette {} cannot be written: {error}", self.path.display())))
+    }
+
+    fn open(&self) -> std::io::Result<File> {
+        let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(file)
+    }
+
     /// Appends an exchange. It is on the disk when this returns.
     fn keep(&self, model: &ModelId, run: Option<u32>, exchange: &Exchange, reply: &Reply) -> std::io::Result<()> {
         let exchange = scrubbed(exchange, &self.scrub)?;
@@ -70,8 +84,7 @@ impl Tape {
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        let mut file = self.open()?;
         let size = whole_lines(&mut file)?;
         if size.saturating_add(text.len() as u64) > self.most {
             return Err(Error::new(ErrorKind::StorageFull, format!("it is full: it holds {} KiB at most", self.most / 1024)));
@@ -212,9 +225,14 @@ impl Model for Replaying {
         let asked = scrubbed(exchange, &self.scrub);
         let asked = asked.map_err(|error| ModelError::NotConfigured(format!("the cassette {path} cannot be asked: {error}")))?;
         let digest = digest_of(&asked);
-        let run = if self.run > 1 { format!(" in run {}", self.run) } else { String::new() };
-        let miss = ModelError::NotConfigured(format!("the cassette {path} has no answer to the exchange {digest}{run}"));
-        self.replies.get(&(self.run, digest)).cloned().ok_or(miss)
+        let miss = || {
+            let turn = 1 + exchange.messages.iter().filter(|message| matches!(message, Message::Model { .. })).count();
+            let (ModelId { provider, name }, held) = (&self.id, self.replies.len());
+            let run = if self.run > 1 { format!(" in run {}", self.run) } else { String::new() };
+            let asked = format!("turn {turn} with {name} of {}{run}", provider.as_str());
+            ModelError::NotConfigured(format!("the cassette {path} has no answer to the exchange {digest} ({asked}) among the {held} it holds"))
+        };
+        self.replies.get(&(self.run, digest.clone())).cloned().ok_or_else(miss)
     }
 }
 

@@ -5,6 +5,7 @@
 mod calendars;
 mod diagnostic;
 mod document;
+mod drafts;
 mod mcp;
 mod policies;
 mod schema;

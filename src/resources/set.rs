@@ -1,11 +1,12 @@
 //! A set of resources that fit together.
 
 use super::document::{Document, Kind, read};
+use super::drafts::NamedLimits;
 use super::policies::{self, NamedResources};
 use super::schema::Schemas;
 use super::sealing::{self, Sealings};
 use super::{Diagnostic, Level, ResourceFile};
-use crate::automation::{Automation, AutomationSpec, Automations, KnownPrices, Trigger};
+use crate::automation::{Automation, AutomationSpec, Automations, KnownModels, Trigger};
 use crate::event::EventType;
 use crate::ingress::{Asks, Reconcile, Source, SourceSpec};
 use crate::inventory::{Channel, ChannelSpec, Inventory, McpPrograms, NO_CALENDAR, Repository};
@@ -44,6 +45,8 @@ pub struct ResourceSet {
     pub warnings: Vec<Diagnostic>,
     /// Which resources policies are about, to be looked at when the schemas are there.
     named_resources: Vec<NamedResources>,
+    /// What drafts may touch, to be looked at then too.
+    pub(super) named_limits: Vec<NamedLimits>,
     /// Where each secret is named.
     secrets: BTreeMap<SecretName, Vec<Diagnostic>>,
     pub(super) sealings: Sealings,
@@ -56,15 +59,15 @@ pub struct Defaults {
     pub kubernetes: KubernetesVersion,
     /// Whether the shipped policies are in force.
     pub baseline: bool,
-    /// Which model's price is known.
-    pub prices: KnownPrices,
+    /// Which language models are known, and whose price.
+    pub models: KnownModels,
     /// Which programs MCP servers may be.
     pub programs: McpPrograms,
 }
 
 impl From<KubernetesVersion> for Defaults {
     fn from(kubernetes: KubernetesVersion) -> Self {
-        Self { kubernetes, baseline: true, prices: KnownPrices::Unknown, programs: McpPrograms::default() }
+        Self { kubernetes, baseline: true, models: KnownModels::default(), programs: McpPrograms::default() }
     }
 }
 
@@ -86,7 +89,7 @@ impl ResourceSet {
     /// # Errors
     /// Everything that is wrong, in the order of files and lines; then there is no set.
     pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, defaults: impl Into<Defaults>) -> Result<Self, Vec<Diagnostic>> {
-        let Defaults { kubernetes, baseline, prices, programs } = defaults.into();
+        let Defaults { kubernetes, baseline, models, programs } = defaults.into();
         let mut found = Vec::new();
         let mut foreign = Vec::new();
         let documents: Vec<Document<'_>> = {
@@ -106,6 +109,7 @@ impl ResourceSet {
             digest: digest(files),
             warnings: Vec::new(),
             named_resources: Vec::new(),
+            named_limits: Vec::new(),
             secrets: BTreeMap::new(),
             sealings: Sealings::default(),
         };
@@ -122,7 +126,7 @@ impl ResourceSet {
         of(Kind::Source).for_each(|document| set.check_spoken_of(document, &mut found));
         set.close_own_secrets();
         (set.policies, set.named_resources) = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
-        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &prices, &mut found)).collect();
+        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &models, &mut found)).collect();
         set.automations = Automations::new(automations);
         found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         if found.iter().any(|diagnostic| diagnostic.level == Level::Error) {
@@ -133,10 +137,11 @@ impl ResourceSet {
     }
 
     /// The same set with schemas of kinds that are not Kubernetes' own. What only they tell is told now: policies about resources that no
-    /// kind has are warned of.
+    /// kind has are warned of, and what drafts may touch of kinds and fields that there are not.
     #[must_use]
     pub fn with_schemas(mut self, schemas: Arc<SchemaSet>) -> Self {
         self.warnings.extend(self.named_resources.iter().flat_map(|named| named.unknown(&schemas)));
+        self.warnings.extend(self.named_limits.iter().flat_map(|named| named.unknown(&schemas)));
         self.warnings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         self.schemas = schemas;
         self
@@ -245,7 +250,7 @@ impl ResourceSet {
         self.inventory.channels.insert(name.clone(), Arc::new(Channel { name, spec }));
     }
 
-    fn add_automation(&mut self, document: &Document<'_>, prices: &KnownPrices, found: &mut Vec<Diagnostic>) -> Option<Automation> {
+    fn add_automation(&mut self, document: &Document<'_>, models: &KnownModels, found: &mut Vec<Diagnostic>) -> Option<Automation> {
         let (name, spec) = typed::<AutomationName, AutomationSpec>(document, found)?;
         let mut errors: Vec<SpecError> = Vec::new();
         let sources: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
@@ -266,7 +271,7 @@ impl ResourceSet {
         found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
         errors.extend(self.no_such_calendar(spec.calendar.as_ref().filter(|name| name.as_str() != NO_CALENDAR), found));
         found.extend(self.never_together(&spec).map(|warning| diagnostic(document, Level::Warning, warning)));
-        errors.extend(spec.draft.as_ref().and_then(|draft| draft.unpriced(prices)));
+        errors.extend(self.check_draft(document, &spec, models, found));
         errors.extend(self.check_tools(&spec, found));
         errors.extend(self.check_sealed(&spec));
         self.add_sealed(document, &spec);

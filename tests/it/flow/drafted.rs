@@ -143,6 +143,23 @@ fn an_answer_that_is_refused_is_mended_and_what_crosses_a_line_is_not_explained(
 }
 
 #[test]
+fn a_number_that_the_api_server_would_refuse_is_mended_before_anything_is_proposed() {
+    let llm = FakeLlm::start();
+    let replaced = json!({ "file": "clusters/prod-eu/apps/shop/web.yaml", "search": "replicas: 2 #", "replace": "replicas: -1 #" });
+    let negative = json!({ "operations": [{ "replace": replaced }], "explanation": "x" });
+    llm.says(Said::calls("propose_change", negative)).says(Said::calls("propose_change", scale(3)));
+    let mut server = prepare(&llm);
+    server.run();
+    let id = start(&server, "Scale the front end of shop to minus one");
+    job_is(&server, &id, "proposed");
+    let asked = llm.ledger();
+    assert!(last(&asked[1]).contains("`spec.replicas`: expected 0 or more, found the number -1"), "{}", last(&asked[1]));
+    let lines = server.at().get(&format!("/requests/{id}/drafts/1/lines"));
+    let refused = lines.as_array().expect("lines").iter().find(|line| line["kind"] == "refused").expect("a refusal");
+    assert!(refused["text"].as_str().is_some_and(|text| text.starts_with("object.value")), "{refused}");
+}
+
+#[test]
 fn a_model_that_proposes_nothing_leaves_no_pull_request_and_its_reason() {
     let llm = FakeLlm::start();
     llm.says(Said::calls("no_change", json!({ "reason": "The front end has <b>two</b> already, @octocat." })));

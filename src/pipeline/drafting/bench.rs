@@ -98,7 +98,8 @@ pub(super) fn tools(spec: &DraftSpec, recipe: &Recipe, answer: &Value) -> Vec<To
 
 /// What withholds secrets from a draft's model.
 pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, salt: &str) -> Redactor {
-    let patterns = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+    let own = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok());
+    let patterns = rules.set.withheld.patterns().iter().cloned().chain(own).collect();
     let secrets: Vec<SecretString> = rules.secrets.values().cloned().collect();
     Redactor::new(salt, patterns, &secrets)
 }

@@ -223,6 +223,7 @@ impl Shared {
             baseline: settings.policy_baseline,
             models: models::known(&settings.language_models, true),
             programs: settings.mcp_programs.clone(),
+            withheld: settings.language_models.withheld.clone(),
         };
         Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }

@@ -7,7 +7,7 @@ use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, Recordi
 use crate::pipeline::{ChosenModel, Models};
 use crate::secrets::{SecretError, SecretProvider};
 use crate::store::Limit;
-use crate::types::SecretName;
+use crate::types::{SecretName, Withheld};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The models the settings and automations name.
@@ -26,7 +26,7 @@ impl ConfiguredModels {
     /// # Errors
     /// When there is to be a cassette and it cannot be read, or everything is to be recorded and the file cannot be opened.
     pub fn new(settings: LanguageModels, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>) -> Result<Self, ModelError> {
-        let scrub = || scrub(&hex::encode(clock.random().to_be_bytes()));
+        let scrub = || scrub(&hex::encode(clock.random().to_be_bytes()), &settings.withheld);
         let cassette = settings.cassette.as_deref().map(|path| Replaying::open(path, scrub())).transpose()?;
         let tape = settings.record.as_ref().map(|path| Arc::new(Tape::new(path, scrub())));
         if let Some(tape) = &tape {
@@ -94,9 +94,9 @@ impl Models for ConfiguredModels {
 }
 
 /// Takes out what looks like a secret. What is said to a model was freed of those that are known already; what it answers was not.
-fn scrub(salt: &str) -> Scrub {
-    let salt = salt.to_owned();
-    Arc::new(move |text| Redactor::new(&salt, Vec::new(), &[]).redact(text, TextKind::Other))
+fn scrub(salt: &str, withheld: &Withheld) -> Scrub {
+    let (salt, patterns) = (salt.to_owned(), withheld.patterns().to_vec());
+    Arc::new(move |text| Redactor::new(&salt, patterns.clone(), &[]).redact(text, TextKind::Other))
 }
 
 /// What the settings say of models, for whoever loads resources; `given` where they are a server's.

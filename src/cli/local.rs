@@ -11,7 +11,7 @@ use crate::plan::Placeholders;
 use crate::render::Catalogue;
 use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
-use crate::types::{AutomationName, DeliveryId, KubernetesVersion, SourceName, nearest};
+use crate::types::{AutomationName, DeliveryId, KubernetesVersion, SourceName, Withheld, nearest};
 use crate::validate::SchemaSet;
 use crate::validate::policy::{Policies, shipped};
 use anyhow::{Context, bail};
@@ -146,7 +146,7 @@ impl Resources {
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
         let (kubernetes, baseline) = (self.known.kubernetes, self.policy_baseline == Switch::On);
-        let defaults = Defaults { kubernetes, baseline, models, programs: self.mcp_programs.clone() };
+        let defaults = Defaults { kubernetes, baseline, models, programs: self.mcp_programs.clone(), withheld: Withheld::default() };
         Ok(ResourceSet::load(&files, catalogue, defaults).map(|set| set.with_schemas(schemas)))
     }
 

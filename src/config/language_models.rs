@@ -3,6 +3,7 @@
 use super::values::{self, HttpUrl, number, optional, span};
 use super::{ConfigError, Reader, table};
 use crate::automation::{PriceSpec, Provider};
+use crate::types::Withheld;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct LanguageModels {
     pub tokens_per_day: Option<u64>,
     /// `LLM_COST_PER_DAY`.
     pub cost_per_day: Option<f64>,
+    /// `LLM_WITHHOLD`: what is shown to no model, beside what is withheld anyway.
+    pub withheld: Withheld,
     /// `LLM_RECORD`: the cassette that every exchange is added to.
     pub record: Option<PathBuf>,
     /// `LLM_CASSETTE`: the cassette that answers in the place of every model.
@@ -91,6 +94,7 @@ impl Reader<'_> {
             price,
             tokens_per_day: self.get("LLM_TOKENS_PER_DAY", optional(number(1, 1_000_000_000_000))),
             cost_per_day: self.cost_per_day(provider, price),
+            withheld: self.get("LLM_WITHHOLD", values::patterns),
         }
     }
 

@@ -116,6 +116,17 @@ fn programs_of_mcp_servers_are_none_unless_they_are_named_by_their_paths() {
 }
 
 #[test]
+fn patterns_that_are_withheld_stand_one_a_line_and_match_something() {
+    assert!(settings(&[]).language_models.withheld.patterns().is_empty());
+    let withheld = settings(&[("LLM_WITHHOLD", "cust-[0-9]{2,6}\nticket=(\\w+)")]).language_models.withheld;
+    assert_eq!(withheld.patterns().iter().map(|pattern| pattern.as_str()).collect::<Vec<_>>(), ["cust-[0-9]{2,6}", "ticket=(\\w+)"]);
+    for (bad, problem) in [("cust-[0-9", "`cust-[0-9` is no regular expression"), ("x\na*", "`a*` matches the empty text")] {
+        let refused = &refusals(&[("LLM_WITHHOLD", bad)])[0];
+        assert!(refused.problem.contains(problem) && refused.allowed.contains("one a line"), "{refused}");
+    }
+}
+
+#[test]
 fn a_secret_provider_is_the_environment_or_a_directory() {
     assert_eq!(settings(&[("SECRET_PROVIDER", "file:/run/secrets")]).secret_provider, SecretProvider::Directory("/run/secrets".into()));
     for bad in ["file:relative", "vault"] {

@@ -4,7 +4,7 @@ use crate::api::Listen;
 use crate::automation::Provider;
 use crate::inventory::McpPrograms;
 use crate::telemetry::{LogLevel, LogTarget};
-use crate::types::{KubernetesVersion, is_loopback, nearest};
+use crate::types::{KubernetesVersion, Withheld, is_loopback, nearest};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -260,6 +260,11 @@ pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
 /// Programs by their paths.
 pub(super) fn programs(raw: &str) -> Parsed<McpPrograms> {
     raw.parse().or_else(|problem: String| refusal(problem, "a list of absolute paths, such as /usr/local/bin/mcp-server,/opt/owners"))
+}
+
+/// Regular expressions, one a line.
+pub(super) fn patterns(raw: &str) -> Parsed<Withheld> {
+    raw.parse().or_else(|problem: String| refusal(problem, "regular expressions, one a line, such as cust-[0-9]+"))
 }
 
 /// `on` or `off`.

@@ -1,11 +1,11 @@
 //! What a model is told when a conversation begins. What comes from a ticket, an alert or the repository stands between marks that it
 //! cannot know, and is said to be data; that this is believed is hoped for, that it does no harm if not is the gate's work.
 
-use super::conversation::Brief;
+use super::conversation::{Brief, ends};
 use super::{Tool, digest};
 use crate::automation::{AnswerFormat, DraftSpec};
 use crate::types::McpServerName;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// What a conversation begins with. Every text has passed the redactor.
@@ -161,16 +161,8 @@ fn propose(spec: &DraftSpec, answer: &Value) -> Tool {
 }
 
 fn no_change() -> Tool {
-    Tool {
-        name: super::NO_CHANGE.to_owned(),
-        description: "Ends the work without a change: nothing has to be changed, it is not allowed, or too little is known.".to_owned(),
-        parameters: json!({
-            "type": "object",
-            "properties": { "reason": { "type": "string", "description": "Why, in a few plain sentences for the people who asked." } },
-            "required": ["reason"],
-            "additionalProperties": false
-        }),
-    }
+    let description = "Ends the work without a change: nothing has to be changed, it is not allowed, or too little is known.";
+    ends(super::NO_CHANGE, description, "Why, in a few plain sentences for the people who asked.")
 }
 
 #[cfg(test)]

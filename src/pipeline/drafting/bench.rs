@@ -98,7 +98,8 @@ pub(super) fn tools(spec: &DraftSpec, recipe: &Recipe, answer: &Value) -> Vec<To
 
 /// What withholds secrets from a draft's model. The ids of its request and event are none.
 pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, request: &Request, salt: &str) -> Redactor {
-    let patterns = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+    let named = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok());
+    let patterns = rules.set.withheld.patterns().iter().cloned().chain(named).collect();
     let secrets: Vec<SecretString> = rules.secrets.values().cloned().collect();
     let own = [request.id.to_string(), request.event.id.to_string()].into_iter().chain(request.event.delivery.iter().map(ToString::to_string));
     Redactor::new(salt, patterns, &secrets).knowing(own.collect())

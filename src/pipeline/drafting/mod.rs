@@ -222,6 +222,7 @@ impl Pipeline {
         };
         match next {
             Next::GoesOn(response) => {
+                failpoint::hit("draft.looked");
                 let turn = self.told(&step, &response)?;
                 self.store.settle_turn((&step.request.id, step.draft.number), &turn).await?;
                 bench.keep(self, &step.draft);

@@ -9,7 +9,7 @@ use kubeops::api::*;
 use kubeops::automation::Provider;
 use kubeops::clock::Clock;
 use kubeops::event::Event;
-use kubeops::pipeline::{Copiloted, DraftDifference, Filled, ModelAsked, Origin, ReplayedDraft, Shown, Suggested};
+use kubeops::pipeline::{AlreadyOpen, Copiloted, DraftDifference, Filled, ModelAsked, Origin, ReplayedDraft, Shown, Suggested};
 use kubeops::request::{Hold, PullRef, Request, RequestKey, State, TimelineEntry};
 use kubeops::store::*;
 use kubeops::telemetry::{AccessLog, Metrics};
@@ -113,6 +113,12 @@ fn suggested(sentence: &str) -> Suggested {
         description: "Opens a namespace.".to_owned(),
         parameters: vec![Filled { name: "team".to_owned(), value: serde_json::json!("payments"), origin: Origin::Said }],
         preview: Shown { target: Some("gitops:clusters/prod".to_owned()), summary: vec!["Namespace payments".to_owned()], ..Shown::default() },
+        already_open: vec![AlreadyOpen {
+            request: request_id(2),
+            state: State::Proposed,
+            repository: Some("gitops".parse().expect("a name")),
+            pull: Some(PullRef { number: 4, url: "https://git.example/pulls/4".to_owned() }),
+        }],
         asked: model_asked(),
         expires_at: Timestamp::from_unix_millis(1_767_225_600_000),
     }

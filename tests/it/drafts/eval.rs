@@ -174,3 +174,26 @@ fn a_model_that_is_not_to_be_had_is_measured_as_nothing() {
     let told = eval(&world, &llm, &["--only", "a-right"]).fails(1);
     assert!(told.contains("0 right (0 %)") && told.contains("1 without an answer"), "{told}");
 }
+
+#[test]
+fn a_suite_may_name_programs_of_mcp_servers_and_starts_none_and_patterns_are_withheld_in_it_too() {
+    let (world, llm) = (suite(), FakeLlm::start());
+    llm.answers(played);
+    let server = "apiVersion: kubeops.dev/v1alpha1\nkind: McpServer\nmetadata: { name: owners }\nspec:\n  stdio: { command: /nowhere/owners }\n  tools: [{ name: owner_of }]\n";
+    world.write("evals/resources/owners.yaml", server);
+    world.write(
+        "evals/resources/all.yaml",
+        &RESOURCES.replace("    jobs: true\n", "    jobs: true\n    mcp: [{ server: owners, tools: [owner_of] }]\n"),
+    );
+    let refused = eval(&world, &llm, &["--check"]);
+    assert!(refused.code != 0 && refused.error.contains("MCP_PROGRAMS"), "{}", refused.error);
+    let mut checks = world.kubeops(&["drafts", "eval", "evals", "--check"]);
+    let checked = Ran::of(checks.env("MCP_PROGRAMS", "/nowhere/owners"));
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.error);
+    let mut command = world.kubeops(&["drafts", "eval", "evals", "--only", "d-declines", "--mcp-programs", "/nowhere/owners"]);
+    command.env("LLM_PROVIDER", "local").env("LLM_LOCAL_URL", format!("{}/v1", llm.url())).env("LLM_LOCAL_MODEL", "qwen3-coder");
+    let ran = Ran::of(command.env("LLM_WITHHOLD", "to seven"));
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.error);
+    let asked = llm.asked().body.to_string();
+    assert!(asked.contains("Scale web ") && !asked.contains("seven") && !asked.contains("owners__"), "{asked}");
+}

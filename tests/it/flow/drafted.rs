@@ -253,7 +253,9 @@ fn a_job_that_is_cancelled_while_the_model_thinks_ends_at_once() {
 
 #[test]
 fn a_kill_anywhere_in_a_draft_asks_nothing_twice_that_was_answered() {
-    for (point, asked) in [("draft.begun", 2), ("draft.reserved", 2), ("draft.answered", 2), ("draft.told", 2), ("draft.settling", 2)] {
+    for (point, asked) in
+        [("draft.begun", 2), ("draft.reserved", 2), ("draft.answered", 2), ("draft.looked", 2), ("draft.told", 2), ("draft.settling", 2)]
+    {
         let llm = FakeLlm::start();
         llm.says(Said::calls("list_files", json!({}))).says(Said::calls("propose_change", scale(4)));
         let mut server = prepare(&llm);

@@ -13,7 +13,9 @@ use crate::cli::output::{self, Colour, OutputFormat, paint};
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::draft::{Recording, Replaying, Scrub, Tape};
+use crate::inventory::McpPrograms;
 use crate::pipeline::{ChosenModel, Models, StepError};
+use crate::resources::Defaults;
 use crate::store::Limit;
 use anyhow::{Context, bail};
 use measured::{Measured, Report, of_reference};
@@ -53,6 +55,9 @@ pub struct Arguments {
     /// The part of the runs that must be right, from 0 to 1.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     at_least: f64,
+    /// Programs that an McpServer of the suite's resources may name, by their exact paths, separated by commas. None of them is started.
+    #[arg(long, env = "MCP_PROGRAMS", value_name = "PATHS", default_value = "", hide_default_value = true, help_heading = "Resources")]
+    mcp_programs: McpPrograms,
     #[command(flatten)]
     templates: Templates,
     #[command(flatten)]
@@ -63,10 +68,19 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     if !(0.0..=1.0).contains(&arguments.at_least) {
         bail!("--at-least is a part of the runs, from 0 to 1: 0.9 for nine of ten");
     }
-    let suite = Suite::open(&arguments.suite, &arguments.templates, &arguments.known)?;
+    // Nobody is asked where a suite is checked: no settings are needed.
+    let asked = if arguments.check { None } else { Some(Asked::new(arguments)?) };
+    let withheld = asked.as_ref().map(|asked| asked.settings.language_models.withheld.clone()).unwrap_or_default();
+    let defaults = Defaults { programs: arguments.mcp_programs.clone(), withheld, ..Defaults::from(arguments.known.kubernetes) };
+    let suite = Suite::open(&arguments.suite, &arguments.templates, &arguments.known, defaults)?;
     let tasks = suite.tasks(arguments.only.as_deref())?;
     // Tools and the gate work on threads of their own.
-    super::super::runtime()?.block_on(async { if arguments.check { check(&tasks, format).await } else { measure(arguments, &tasks, format).await } })
+    super::super::runtime()?.block_on(async {
+        match &asked {
+            None => check(&tasks, format).await,
+            Some(asked) => measure(arguments, asked, &tasks, format).await,
+        }
+    })
 }
 
 /// What is wrong with a suite.
@@ -95,8 +109,7 @@ async fn check(tasks: &[Task], format: OutputFormat) -> anyhow::Result<ExitCode>
     Ok(if checked.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
 }
 
-async fn measure(arguments: &Arguments, tasks: &[Task], format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let asked = Asked::new(arguments)?;
+async fn measure(arguments: &Arguments, asked: &Asked, tasks: &[Task], format: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut ran = Vec::new();
     for task in tasks {
         for run in 1..=arguments.runs {

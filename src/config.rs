@@ -147,6 +147,11 @@ impl Settings {
         if reader.errors.is_empty() { Ok(settings) } else { Err(ConfigError(reader.errors)) }
     }
 
+    /// What can be used and is hardly meant, a sentence each: for the log, at the start.
+    pub fn warnings(&self) -> Vec<String> {
+        self.language_models.warnings().collect()
+    }
+
     /// Where people reach a server that listens at `bound`, which has the port that the system chose for port 0.
     pub fn public_url_at(&self, bound: &Listen) -> HttpUrl {
         self.public_url.clone().unwrap_or_else(|| HttpUrl::of(bound))

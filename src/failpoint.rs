@@ -13,6 +13,7 @@ pub const ALL: &[&str] = &[
     "draft.begun",
     "draft.reserved",
     "draft.answered",
+    "draft.looked",
     "draft.told",
     "draft.settling",
     "propose.pushed",

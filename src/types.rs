@@ -20,6 +20,7 @@ mod remote_url;
 mod spec;
 mod timestamp;
 pub(crate) mod wildcard;
+mod withheld;
 
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
 pub(crate) use duration::DURATION;
@@ -33,7 +34,7 @@ pub(crate) use listed::listed;
 pub use loopback::is_loopback;
 pub(crate) use names::SECRET_NAME;
 pub use names::{AutomationName, CalendarName, ChannelName, ClusterName, McpServerName, RepositoryName, SecretName, SourceName, TemplateName};
-pub(crate) use nearest::nearest;
+pub(crate) use nearest::{nearest, nearest_within};
 pub(crate) use paths::below;
 pub use paths::{DirectoryPath, ManifestPath};
 pub(crate) use pattern::look_around;
@@ -42,6 +43,7 @@ pub use refs::{BranchName, CommitSha};
 pub use remote_url::{PlainHttp, RemoteUrl, SshPlace};
 pub use spec::SpecError;
 pub use timestamp::Timestamp;
+pub use withheld::Withheld;
 
 /// Why a text is not a value of the wanted type. The message names the value, the rule and, where there is one, the mend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -432,7 +432,7 @@ CREATE TABLE drafts (
     request    BIGINT NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
     number     BIGINT NOT NULL,
     automation TEXT COLLATE "C" NOT NULL,
-    state      TEXT COLLATE "C" NOT NULL CHECK (state IN ('running', 'answered', 'declined', 'refused', 'cancelled')),
+    state      TEXT COLLATE "C" NOT NULL CHECK (state IN ('running', 'answered', 'declined', 'refused', 'failed', 'cancelled')),
     base       TEXT COLLATE "C" NOT NULL,
     -- What placeholders for secrets are derived with, in hex.
     salt       TEXT COLLATE "C" NOT NULL,
@@ -444,7 +444,8 @@ CREATE TABLE drafts (
 );
 CREATE UNIQUE INDEX drafts_number ON drafts (request, number);
 CREATE FUNCTION requests_end_drafts() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN
-    UPDATE drafts SET state = 'cancelled', ended_at = NEW.updated_at WHERE request = NEW.seq AND state = 'running';
+    UPDATE drafts SET state = CASE NEW.state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END, ended_at = NEW.updated_at
+        WHERE request = NEW.seq AND state = 'running';
     RETURN NULL;
 END $$;
 CREATE TRIGGER requests_end_drafts AFTER UPDATE ON requests FOR EACH ROW WHEN (OLD.live = 1 AND NEW.live = 0) EXECUTE FUNCTION requests_end_drafts();

@@ -423,7 +423,7 @@ CREATE TABLE drafts (
     request    INTEGER NOT NULL REFERENCES requests (seq) ON DELETE CASCADE,
     number     INTEGER NOT NULL,
     automation TEXT    NOT NULL,
-    state      TEXT    NOT NULL CHECK (state IN ('running', 'answered', 'declined', 'refused', 'cancelled')),
+    state      TEXT    NOT NULL CHECK (state IN ('running', 'answered', 'declined', 'refused', 'failed', 'cancelled')),
     base       TEXT    NOT NULL,
     -- What placeholders for secrets are derived with, in hex.
     salt       TEXT    NOT NULL,
@@ -435,7 +435,8 @@ CREATE TABLE drafts (
 ) STRICT;
 CREATE UNIQUE INDEX drafts_number ON drafts (request, number);
 CREATE TRIGGER requests_end_drafts AFTER UPDATE OF state ON requests WHEN OLD.live = 1 AND NEW.live = 0 BEGIN
-    UPDATE drafts SET state = 'cancelled', ended_at = NEW.updated_at WHERE request = NEW.seq AND state = 'running';
+    UPDATE drafts SET state = iif(NEW.state = 'failed', 'failed', 'cancelled'), ended_at = NEW.updated_at
+        WHERE request = NEW.seq AND state = 'running';
 END;
 
 -- The calls of a model, each attempt. What was reckoned before counts until it is known what it did cost.

@@ -3,12 +3,14 @@
 use super::access::Caller;
 use super::error::ApiError;
 use super::extract::{At, State};
+use super::ports::Revising;
 use super::views::{DraftLineView, DraftView, ReplayView, RequestView};
 use crate::pipeline::{DraftReport, StepError, draft_lines};
-use crate::store::{Draft, Store};
+use crate::request;
+use crate::store::{Draft, DraftState, Store};
 use crate::types::RequestId;
 use actix_web::{HttpResponse, get, post, web};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The longest wish, in characters.
@@ -20,10 +22,14 @@ const MAX_WISH: usize = 2_000;
 #[get("/requests/{id}/drafts")]
 pub(super) async fn list_drafts(state: State, At(id): At<RequestId>) -> Result<web::Json<Vec<DraftView>>, ApiError> {
     let drafts = state.timed(async {
-        state.store().request(&id).await?;
+        let request = state.store().request(&id).await?;
         let mut views = Vec::new();
         for draft in state.store().drafts(&id).await? {
             views.push(DraftView::from(report(state.store(), draft).await?));
+        }
+        // One that failed with its request says nothing of its own.
+        if let Some(last) = views.last_mut().filter(|last| last.state == DraftState::Failed && request.state == request::State::Failed) {
+            last.message = last.message.take().or(request.message);
         }
         Ok::<_, ApiError>(views)
     });
@@ -67,9 +73,20 @@ pub(super) struct Wish {
     text: String,
 }
 
+/// A wish for a revision that was heard.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RevisionAsked {
+    /// The request.
+    #[serde(flatten)]
+    request: RequestView,
+    /// Which wish for a revision this is, from 1: the draft that is made for it names the same as its `revision`.
+    #[schema(minimum = 1, example = 1)]
+    revision: u32,
+}
+
 /// Has the language model that drafted the change revise it, as a new commit on the same pull request.
 #[utoipa::path(tag = "drafts", params(("id" = String, Path, description = "The request's id.")),
-    responses((status = 202, description = "The model is asked.", body = RequestView),
+    responses((status = 202, description = "The model is asked.", body = RevisionAsked),
               (status = 409, description = "No model drafted it, it is not open, or it was revised too often.", body = super::error::ErrorBody)))]
 #[post("/requests/{id}/revise")]
 pub(super) async fn revise_request(state: State, At(id): At<RequestId>, caller: Caller, body: web::Json<Wish>) -> Result<HttpResponse, ApiError> {
@@ -77,8 +94,8 @@ pub(super) async fn revise_request(state: State, At(id): At<RequestId>, caller: 
     if text.trim().is_empty() || text.chars().count() > MAX_WISH {
         return Err(ApiError::bad_request("invalid_body", format!("text has 1 to {MAX_WISH} characters and says something")));
     }
-    let request = state.timed(state.parts.operations.revise(&id, &caller.name, &text)).await?;
-    Ok(HttpResponse::Accepted().json(RequestView::from(request)))
+    let Revising { request, revision } = state.timed(state.parts.operations.revise(&id, &caller.name, &text)).await?;
+    Ok(HttpResponse::Accepted().json(RevisionAsked { request: request.into(), revision }))
 }
 
 /// A draft with what it came to so far.

@@ -39,7 +39,7 @@ pub use limit::CALLS_A_MINUTE;
 pub use paging::Listing;
 pub use ports::{
     Ask, AskCopilot, AskJob, Asked, Diff, FileChangeKind, FileDiff, Incoming, Inventory, OperationError, Operations, Problem, PullAction, Receipt,
-    Receiver, Refusal, ResourcesStatus,
+    Receiver, Refusal, ResourcesStatus, Revising,
 };
 pub use serve::{Bound, Listen, ServeError, ServeOptions, Server, serve};
 pub use state::{AppState, Parts};

@@ -35,6 +35,14 @@ pub trait Receiver: Send + Sync + 'static {
     }
 }
 
+/// A wish for a revision that was heard.
+pub struct Revising {
+    /// The request, with the wish.
+    pub request: Request,
+    /// Which wish it is, from 1.
+    pub revision: u32,
+}
+
 /// One webhook request, read to its end.
 pub struct Incoming<'a> {
     /// The source it was sent to, as in the path; it may not exist.
@@ -169,11 +177,11 @@ pub trait Operations: Send + Sync + 'static {
     /// `NotFound`; `Conflict` when it has ended.
     async fn release(&self, id: &RequestId, actor: &str) -> Result<Request, OperationError>;
 
-    /// Has the language model that drafted a request's change revise it.
+    /// Has the language model that drafted a request's change revise it, and tells which wish for a revision this is.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when no model drafted it, it is not open, or it was revised too often.
-    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, OperationError>;
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Revising, OperationError>;
 
     /// Takes a member, named by its correlation key or its number, out of a live group.
     ///

@@ -12,7 +12,7 @@ mod resources;
 mod trace;
 
 pub use changes::{ChangesView, EvidenceView, FieldChangeView, ObjectChangeView};
-pub use copilot::{CopilotModelView, CopilotView, FilledView, SuggestionView};
+pub use copilot::{AlreadyOpenView, CopilotModelView, CopilotView, FilledView, SuggestionView};
 pub use drafts::{DigestsView, DraftLineView, DraftView, JobView, ReplayView};
 pub use events::{DecisionView, DeliveryView, EventHead, EventView, ExplanationView, OperandView, PredicateView};
 pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView};

@@ -16,7 +16,7 @@ mod sealing;
 mod tool_servers;
 mod vital;
 
-pub use models::ConfiguredModels;
+pub use models::{ConfiguredModels, known as known_models};
 pub use reload::{Places, Reloader};
 pub use tool_servers::ConfiguredToolServers;
 
@@ -221,8 +221,9 @@ impl Shared {
         let defaults = crate::resources::Defaults {
             kubernetes: settings.kubernetes_version,
             baseline: settings.policy_baseline,
-            prices: models::prices(&settings.language_models),
+            models: models::known(&settings.language_models, true),
             programs: settings.mcp_programs.clone(),
+            withheld: settings.language_models.withheld.clone(),
         };
         Arc::new(Reloader::new(places, defaults, executable, secrets, clock, metrics))
     }

@@ -1,13 +1,13 @@
 //! Glue: the models of the settings and of automations, each made once.
 
-use crate::automation::{KnownPrices, ModelSpec, PriceSpec, PricedModel, Provider};
+use crate::automation::{KnownModels, ModelSpec, PriceSpec, Provider};
 use crate::clock::Clock;
 use crate::config::LanguageModels;
 use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, Recording, Redactor, Replaying, Scrub, Tape, TextKind, provider};
 use crate::pipeline::{ChosenModel, Models};
 use crate::secrets::{SecretError, SecretProvider};
 use crate::store::Limit;
-use crate::types::SecretName;
+use crate::types::{SecretName, Withheld};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The models the settings and automations name.
@@ -24,11 +24,14 @@ impl ConfiguredModels {
     /// Models that are made when they are first wanted, with keys that `secrets` gives at each call; or the cassette in their place.
     ///
     /// # Errors
-    /// When there is to be a cassette and it cannot be read.
+    /// When there is to be a cassette and it cannot be read, or everything is to be recorded and the file cannot be opened.
     pub fn new(settings: LanguageModels, secrets: Arc<dyn SecretProvider>, clock: Arc<dyn Clock>) -> Result<Self, ModelError> {
-        let scrub = || scrub(&hex::encode(clock.random().to_be_bytes()));
+        let scrub = || scrub(&hex::encode(clock.random().to_be_bytes()), &settings.withheld);
         let cassette = settings.cassette.as_deref().map(|path| Replaying::open(path, scrub())).transpose()?;
         let tape = settings.record.as_ref().map(|path| Arc::new(Tape::new(path, scrub())));
+        if let Some(tape) = &tape {
+            tape.check().map_err(|error| ModelError::NotConfigured(format!("LLM_RECORD cannot be used: {error}")))?;
+        }
         Ok(Self { settings, secrets, clock, made: Mutex::default(), tape, cassette })
     }
 
@@ -91,16 +94,15 @@ impl Models for ConfiguredModels {
 }
 
 /// Takes out what looks like a secret. What is said to a model was freed of those that are known already; what it answers was not.
-fn scrub(salt: &str) -> Scrub {
-    let salt = salt.to_owned();
-    Arc::new(move |text| Redactor::new(&salt, Vec::new(), &[]).redact(text, TextKind::Other))
+fn scrub(salt: &str, withheld: &Withheld) -> Scrub {
+    let (salt, patterns) = (salt.to_owned(), withheld.patterns().to_vec());
+    Arc::new(move |text| Redactor::new(&salt, patterns.clone(), &[]).redact(text, TextKind::Other))
 }
 
-/// Whose price the settings say.
-pub fn prices(settings: &LanguageModels) -> KnownPrices {
-    let priced = settings.price.and(settings.provider);
-    let priced = priced.and_then(|provider| Some(PricedModel { provider, name: settings.models.get(&provider)?.clone() }));
-    KnownPrices::Settings(priced)
+/// What the settings say of models, for whoever loads resources; `given` where they are a server's.
+pub fn known(settings: &LanguageModels, given: bool) -> KnownModels {
+    let LanguageModels { provider, models, price, max_tokens, .. } = settings;
+    KnownModels { given, provider: *provider, names: models.clone(), priced: price.is_some(), max_tokens: Some(*max_tokens) }
 }
 
 /// Millionths of an amount.

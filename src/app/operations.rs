@@ -132,10 +132,10 @@ impl api::Operations for PeoplesOperations {
         self.wished(wish).await
     }
 
-    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, api::OperationError> {
-        let request = self.pipeline.revise(id, text, actor).await?;
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<api::Revising, api::OperationError> {
+        let (request, revision) = self.pipeline.revise(id, text, actor).await?;
         self.wake.notify_one();
-        Ok(request)
+        Ok(api::Revising { request, revision })
     }
 
     async fn retry(&self, id: &RequestId, actor: &str) -> Result<Request, api::OperationError> {

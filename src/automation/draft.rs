@@ -225,51 +225,6 @@ pub struct PriceSpec {
     pub output: f64,
 }
 
-/// The model whose price the settings say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PricedModel {
-    /// `LLM_PROVIDER`.
-    pub provider: Provider,
-    /// Its model.
-    pub name: String,
-}
-
-/// What is known of prices when resources are loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum KnownPrices {
-    /// The server's settings are not known here.
-    #[default]
-    Unknown,
-    /// They are, and name the price of this model, or of none.
-    Settings(Option<PricedModel>),
-}
-
-impl DraftSpec {
-    /// What is wrong where a cost is limited of which nobody could say what it is.
-    pub fn unpriced(&self, known: &KnownPrices) -> Option<SpecError> {
-        let per_day = self.budget.per_day.as_ref().and_then(|day| day.cost);
-        let pointer = match (self.budget.cost, per_day) {
-            (Some(_), _) => "/draft/budget/cost",
-            (None, Some(_)) => "/draft/budget/perDay/cost",
-            (None, None) => return None,
-        };
-        let model = self.model.as_ref();
-        let KnownPrices::Settings(priced) = known else { return None };
-        let named = |priced: &PricedModel| {
-            let provider = model.and_then(|model| model.provider).is_none_or(|provider| provider == priced.provider);
-            provider && model.and_then(|model| model.name.as_ref()).is_none_or(|name| *name == priced.name)
-        };
-        if model.is_some_and(|model| model.price.is_some()) || priced.as_ref().is_some_and(named) {
-            return None;
-        }
-        let message = "what a draft costs is limited, and nobody says what its model costs";
-        Some(
-            SpecError::new(pointer, message)
-                .hint("say it in `draft.model.price`; LLM_INPUT_PRICE and LLM_OUTPUT_PRICE are those of the model that LLM_PROVIDER names"),
-        )
-    }
-}
-
 /// A worked example.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -4,6 +4,7 @@
 
 mod draft;
 mod feedback;
+mod known_models;
 mod matching;
 mod mcp;
 mod model;
@@ -15,10 +16,9 @@ mod withdraw;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{
-    AllowSpec, AnswerFormat, BudgetSpec, DayBudgetSpec, DraftSpec, ExampleSpec, KnownPrices, ModelSpec, PriceSpec, PricedModel, Provider,
-};
+pub use draft::{AllowSpec, AnswerFormat, BudgetSpec, DayBudgetSpec, DraftSpec, ExampleSpec, ModelSpec, PriceSpec, Provider};
 pub use feedback::{FeedbackSpec, LabelsSpec, News, NewsSpec, TransitionSpec, TransitionWithSpec};
+pub use known_models::KnownModels;
 pub use matching::{Automations, Considered};
 pub use mcp::McpToolsSpec;
 pub use model::{

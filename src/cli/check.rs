@@ -3,14 +3,16 @@
 use super::EXIT_REFUSED;
 use super::local::Resources;
 use super::output::{self, Colour, OutputFormat, paint};
+use crate::app::known_models;
 use crate::clock::{Clock, SystemClock};
+use crate::config::LanguageModels;
 use crate::resources::{Diagnostic, Level};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 when the set is valid, 3 when it is not.\n\nExamples:\n  kubeops check config/resources\n  kubeops check --output json | jq '.diagnostics[] | .message'"
+    after_help = "Exit code: 0 when the set is valid, 3 when it is not.\nThe language models it is checked beside are those of the environment's LLM_... variables, as the server reads them.\n\nExamples:\n  kubeops check config/resources\n  kubeops check --output json | jq '.diagnostics[] | .message'"
 )]
 pub struct Arguments {
     /// Directory of resource files; the same as --resources.
@@ -30,7 +32,10 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         policy_baseline: arguments.resources.policy_baseline,
         mcp_programs: arguments.resources.mcp_programs.clone(),
     };
-    let (diagnostics, counts) = match resources.load()? {
+    // What a server with this environment would know of models: it is the one that refuses a cost that nobody can reckon.
+    let environment = |name: &str| std::env::var(name).ok();
+    let models = known_models(&LanguageModels::from_env(&environment)?, LanguageModels::are_given(&environment));
+    let (diagnostics, counts) = match resources.load_beside(models)? {
         Ok(set) => {
             let servers = set.inventory.mcp_servers.len();
             let counts = [

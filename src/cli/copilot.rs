@@ -27,16 +27,19 @@ pub struct Arguments {
     /// The automation, where you know which: then only its parameters are filled.
     #[arg(long, conflicts_with = "confirm")]
     automation: Option<String>,
-    /// File it without asking, unless it would be refused.
+    /// File it without asking, unless it would be refused or an open request does the same already.
     #[arg(long, short)]
     yes: bool,
+    /// File it also where an open request does the same already.
+    #[arg(long, requires = "yes")]
+    again: bool,
     /// File a suggestion that was shown before.
     #[arg(long, value_name = "SUGGESTION")]
     confirm: Option<String>,
 }
 
 pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let Arguments { server, sentence, automation, yes, confirm } = arguments;
+    let Arguments { server, sentence, automation, yes, again, confirm } = arguments;
     super::runtime()?.block_on(async {
         if let Some(id) = confirm {
             let id: SuggestionId = id.parse()?;
@@ -50,13 +53,16 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             return Ok(ExitCode::from(EXIT_REFUSED));
         }
         let id = cell(suggestion, "/id");
+        let open = already_open(suggestion);
+        let stops = !suggestion["refused"].is_null() || (yes && !again && !open.is_empty());
         // For programs one document is printed: what was filed, or what may be.
-        if format == OutputFormat::Table || !yes {
-            output::value(format, &made, || format!("{}\n{}", shown(suggestion), asked(&made)))?;
+        if format == OutputFormat::Table || !yes || stops {
+            output::value(format, &made, || format!("{}\n{}\n{}", shown(suggestion), asked(&made), look_twice(suggestion)).trim_end().to_owned())?;
         }
-        if !suggestion["refused"].is_null() {
-            if format != OutputFormat::Table && yes {
-                output::value(format, &made, String::new)?;
+        if stops {
+            if suggestion["refused"].is_null() {
+                let open = open.join("; ");
+                output::error(&format!("nothing is filed: {open}\n  hint: is it wanted once more? say --again, or: kubeops copilot --confirm {id}"));
             }
             return Ok(ExitCode::from(EXIT_REFUSED));
         }
@@ -106,9 +112,9 @@ fn shown(suggestion: &Value) -> String {
         .flatten()
         .map(|filled| {
             let from = match filled["from"].as_str() {
-                Some("said") => "you said it".to_owned(),
+                _ if is_inferred(filled) => paint(Colour::Yellow, "not in your words: look twice"),
                 Some("default") => "the default".to_owned(),
-                _ => paint(Colour::Yellow, "not in your words: look twice"),
+                _ => "you said it".to_owned(),
             };
             vec![cell(filled, "/name"), cell(filled, "/value"), from]
         })
@@ -126,12 +132,48 @@ fn shown(suggestion: &Value) -> String {
         Some(diff) => lines.push(output::diff(diff)),
         None => {}
     }
-    for finding in suggestion["findings"].as_array().into_iter().flatten() {
-        lines.push(format!("  {} {} {}: {}", cell(finding, "/severity"), cell(finding, "/rule"), cell(finding, "/path"), cell(finding, "/message")));
-    }
-    lines.extend(suggestion["refused"].as_str().map(|why| format!("{}: {}", paint(Colour::Red, "it would be rejected"), printable(why))));
-    lines.extend(suggestion["note"].as_str().map(|note| paint(Colour::Dim, &printable(note))));
     lines.join("\n")
+}
+
+/// What a person should look at before they agree: it stands last, where no diff pushes it off the screen.
+fn look_twice(suggestion: &Value) -> String {
+    let each = |list: &str| suggestion[list].as_array().cloned().unwrap_or_default();
+    let mut lines = Vec::new();
+    lines.extend(suggestion["note"].as_str().map(|note| paint(Colour::Dim, &printable(note))));
+    for finding in each("findings") {
+        lines.push(format!(
+            "{} {} {}: {}",
+            cell(&finding, "/severity"),
+            cell(&finding, "/rule"),
+            cell(&finding, "/path"),
+            cell(&finding, "/message")
+        ));
+    }
+    for filled in each("parameters").iter().filter(|filled| is_inferred(filled)) {
+        let told = format!("look twice: {} {} is not in your words", cell(filled, "/name"), cell(filled, "/value"));
+        lines.push(paint(Colour::Yellow, &told));
+    }
+    let open = already_open(suggestion);
+    lines.extend(open.iter().map(|open| paint(Colour::Yellow, &format!("look twice: {open}"))));
+    lines.extend(suggestion["refused"].as_str().map(|why| format!("{}: {}", paint(Colour::Red, "it would be rejected"), printable(why))));
+    lines.join("\n")
+}
+
+/// The open requests that do the same, a line each.
+fn already_open(suggestion: &Value) -> Vec<String> {
+    let told = |open: &Value| {
+        let request = format!("{}, {}", cell(open, "/request"), cell(open, "/state"));
+        match open["pull"]["number"].as_u64() {
+            Some(number) => format!("{}#{number} ({request}) does the same already", cell(open, "/repository")),
+            None => format!("a request ({request}) does the same already"),
+        }
+    };
+    suggestion["already_open"].as_array().into_iter().flatten().map(told).collect()
+}
+
+/// Whether a model made a value of the sentence that does not stand in it.
+fn is_inferred(filled: &Value) -> bool {
+    !matches!(filled["from"].as_str(), Some("said" | "default"))
 }
 
 /// The model, and what it cost.

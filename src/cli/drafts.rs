@@ -7,13 +7,18 @@ use super::client::Server;
 use super::naming::request_id;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, table};
 use crate::types::RequestId;
+use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Whoever follows a draft looks this often.
+pub const LOOKS: Duration = Duration::from_millis(700);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  kubeops drafts list req_01k...\n  kubeops drafts show req_01k...            the newest, everything that was said\n  kubeops drafts show req_01k... --draft 1\n  kubeops drafts replay req_01k...\n  kubeops drafts eval evals --check         without a model: is the suite sound?\n  kubeops drafts eval evals --model local/qwen3-coder"
+    after_help = "Examples:\n  kubeops drafts list req_01k...\n  kubeops drafts show req_01k...            the newest, everything that was said\n  kubeops drafts show req_01k... --draft 1\n  kubeops drafts show req_01k... --revision 2\n  kubeops drafts replay req_01k...\n  kubeops drafts eval evals --check         without a model: is the suite sound?\n  kubeops drafts eval evals --model local/qwen3-coder"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -38,6 +43,9 @@ enum Command {
         /// Which of its drafts, from 1; left out, the newest.
         #[arg(long)]
         draft: Option<u32>,
+        /// The draft that was made for this wish for a revision, from 1.
+        #[arg(long, conflicts_with = "draft")]
+        revision: Option<u64>,
     },
     /// Decide a draft once more with the model's kept replies, without asking it
     #[command(
@@ -75,9 +83,17 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 output::value(format, &replayed, || again(&replayed))?;
                 return Ok(if replayed["same"] == true { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) });
             }
-            Command::Show { request, draft } => {
+            Command::Show { request, draft, revision } => {
                 let id = request_id(&request)?;
-                let number = numbered(&server, &id, draft).await?;
+                let number = match revision {
+                    Some(revision) => {
+                        let found = of_revision(&drafts(&server, &id).await?, revision).map(|draft| cell(draft, "/number"));
+                        found.with_context(|| {
+                            format!("no draft was begun for revision {revision} of {id} yet: kubeops requests show {id} tells why")
+                        })?
+                    }
+                    None => numbered(&server, &id, draft).await?,
+                };
                 let lines = server.json(Method::GET, &format!("/requests/{id}/drafts/{number}/lines"), &[], None).await?;
                 output::value(format, &lines, || told(lines.as_array().into_iter().flatten()))?;
             }
@@ -99,6 +115,61 @@ async fn numbered(server: &Server, id: &RequestId, draft: Option<u32>) -> anyhow
     let newest = drafts.as_array().and_then(|drafts| drafts.last());
     let none = || anyhow::anyhow!("no language model was asked for {id}: kubeops requests show {id} tells where it stands");
     newest.map(|newest| cell(newest, "/number")).ok_or_else(none)
+}
+
+/// The newest draft that was made for a wish for a revision.
+fn of_revision(drafts: &Value, revision: u64) -> Option<&Value> {
+    drafts.as_array()?.iter().rfind(|draft| draft["revision"] == revision)
+}
+
+/// Shows what is said in the draft that is made for a wish, as it is said, why it waits where it does, and at the end what came of it,
+/// which the exit code tells too.
+pub async fn follow(server: &Server, id: &RequestId, revision: u64, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let (mut seen, mut waits) = ((String::new(), 0), None);
+    loop {
+        // Before the drafts: where none is owed any more and none is there, none will be.
+        let request = server.json(Method::GET, &format!("/requests/{id}"), &[], None).await?;
+        let owed = request["tasks"].as_array().into_iter().flatten().find(|task| task["kind"] == "draft" && task["state"] != "dead");
+        let all = drafts(server, id).await?;
+        let draft = of_revision(&all, revision);
+        if let Some(draft) = draft {
+            let number = cell(draft, "/number");
+            let lines = server.json(Method::GET, &format!("/requests/{id}/drafts/{number}/lines"), &[], None).await?;
+            let told_before = if seen.0 == number { seen.1 } else { 0 };
+            let lines = lines.as_array().map_or(&[][..], Vec::as_slice);
+            if format == OutputFormat::Table && lines.len() > told_before {
+                output::text(&format!("{}\n", told(lines[told_before..].iter())));
+            }
+            seen = (number, lines.len());
+        }
+        let goes_on = match draft.and_then(|draft| draft["state"].as_str()) {
+            // It is begun, goes on, or another one is begun in its place, as long as somebody is to do it.
+            Some("running" | "cancelled") | None => owed.is_some(),
+            Some(_) => false,
+        };
+        if !goes_on {
+            return ended(id, revision, draft, format);
+        }
+        let why = owed.and_then(|task| task["last_error"].as_str()).map(str::to_owned);
+        if format == OutputFormat::Table && why != waits {
+            why.iter().for_each(|why| output::text(&format!("waits: {}\n", printable(why))));
+        }
+        waits = why.or(waits);
+        tokio::time::sleep(LOOKS).await;
+    }
+}
+
+/// What came of a wish.
+fn ended(id: &RequestId, revision: u64, draft: Option<&Value>, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    output::value(format, draft.unwrap_or(&Value::Null), || match draft {
+        Some(draft) => list(&json!([draft])),
+        None => format!("nothing was drafted for revision {revision}: kubeops requests show {id} tells why"),
+    })?;
+    Ok(match draft.and_then(|draft| draft["state"].as_str()) {
+        Some("answered" | "declined" | "cancelled") => ExitCode::SUCCESS,
+        Some("refused") => ExitCode::from(EXIT_REFUSED),
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// What came of a draft that was decided once more.

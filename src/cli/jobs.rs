@@ -2,7 +2,7 @@
 
 use super::EXIT_REFUSED;
 use super::client::Server;
-use super::drafts::told;
+use super::drafts::{LOOKS, told};
 use super::naming::request_id;
 use super::output::{self, OutputFormat, cell, state, table};
 use super::requests::assignments;
@@ -10,10 +10,6 @@ use crate::types::SpecDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// Whoever follows a job looks this often.
-const LOOKS: Duration = Duration::from_millis(700);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -137,7 +133,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
 
 /// Shows what is said as it is said, why it waits where it does, and at the end what came of it, which the exit code tells too.
 async fn follow(server: &Server, id: &str, format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let (mut seen, mut waits) = (0, Value::Null);
+    let (mut seen, mut waits) = (0, None);
     loop {
         let job = server.json(Method::GET, &format!("/jobs/{id}"), &[], None).await?;
         let lines = server.json(Method::GET, &format!("/jobs/{id}/logs"), &[], None).await?;
@@ -146,10 +142,12 @@ async fn follow(server: &Server, id: &str, format: OutputFormat) -> anyhow::Resu
             output::text(&format!("{}\n", told(lines[seen..].iter())));
         }
         seen = lines.len();
-        if format == OutputFormat::Table && job["waits"] != waits && job["waits"].is_string() {
+        // Once for each reason, however often it is tried.
+        let waits_now = job["waits"].as_str().map(|waits| waits.split_once(": ").map_or(waits, |(_, reason)| reason).to_owned());
+        if format == OutputFormat::Table && waits_now.is_some() && waits_now != waits {
             output::text(&format!("waits: {}\n", cell(&job, "/waits")));
         }
-        waits = job["waits"].clone();
+        waits = waits_now.or(waits);
         if !matches!(job["status"].as_str(), Some("created" | "running" | "planned")) {
             output::value(format, &job, || shown(&job))?;
             return Ok(match job["status"].as_str() {

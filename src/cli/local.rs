@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::app::resources_dir;
-use crate::automation::KnownPrices;
+use crate::automation::KnownModels;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::inventory::McpPrograms;
@@ -11,7 +11,7 @@ use crate::plan::Placeholders;
 use crate::render::Catalogue;
 use crate::resources::{Defaults, Diagnostic, ResourceSet};
 use crate::store::{Delivery, DeliveryState};
-use crate::types::{AutomationName, DeliveryId, KubernetesVersion, SourceName, nearest};
+use crate::types::{AutomationName, DeliveryId, KubernetesVersion, SourceName, Withheld, nearest};
 use crate::validate::SchemaSet;
 use crate::validate::policy::{Policies, shipped};
 use anyhow::{Context, bail};
@@ -117,11 +117,19 @@ impl Resources {
         self.resources == Path::new(RESOURCES) && !self.resources.exists()
     }
 
-    /// The set, or every diagnostic.
+    /// The set, or every diagnostic; what a server's settings say of language models is not asked for.
     ///
     /// # Errors
     /// When a directory cannot be read or a template of one's own is broken.
     pub fn load(&self) -> anyhow::Result<Result<ResourceSet, Vec<Diagnostic>>> {
+        self.load_beside(KnownModels::default())
+    }
+
+    /// The same beside these language models.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_beside(&self, models: KnownModels) -> anyhow::Result<Result<ResourceSet, Vec<Diagnostic>>> {
         let catalogue = Arc::new(self.catalogue()?);
         if self.resources.is_file() {
             let file = self.resources.display();
@@ -138,7 +146,7 @@ impl Resources {
             Err(diagnostics) => return Ok(Err(diagnostics)),
         };
         let (kubernetes, baseline) = (self.known.kubernetes, self.policy_baseline == Switch::On);
-        let defaults = Defaults { kubernetes, baseline, prices: KnownPrices::Unknown, programs: self.mcp_programs.clone() };
+        let defaults = Defaults { kubernetes, baseline, models, programs: self.mcp_programs.clone(), withheld: Withheld::default() };
         Ok(ResourceSet::load(&files, catalogue, defaults).map(|set| set.with_schemas(schemas)))
     }
 

@@ -112,7 +112,8 @@ async fn act(server: &Server, pull: &str, verb: &str, body: Value, format: Outpu
     output::value(format, &found, || {
         let approved = found.pointer("/approved_by").and_then(Value::as_array).filter(|by| !by.is_empty());
         let by = approved.map(|by| by.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
-        format!("{pull} is {}{}", state(&found), by.map_or_else(String::new, |by| format!(", approved by {by}")))
+        let ready = if verb == "ready" && state(&found) == "open" { ", and ready for review" } else { "" };
+        format!("{pull} is {}{ready}{}", state(&found), by.map_or_else(String::new, |by| format!(", approved by {by}")))
     })
 }
 

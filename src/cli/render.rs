@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
         output::error("no automation takes this payload; `kubeops explain` with the same arguments says why");
         return Ok(ExitCode::from(EXIT_REFUSED));
     }
-    let refused = previews.iter().any(|preview| !preview.findings_stop().is_empty() || preview.refused.is_some());
+    let refused = previews.iter().any(|preview| !preview.findings_stop().is_empty() || preview.shown.refused.is_some());
     output::value(format, &previews, || previews.iter().map(human).collect::<Vec<_>>().join("\n"))?;
     Ok(if refused { ExitCode::from(EXIT_REFUSED) } else { ExitCode::SUCCESS })
 }
@@ -132,14 +132,17 @@ pub(super) fn human(preview: &Preview) -> String {
         "{} {} -> {}",
         paint(Colour::Bold, preview.automation.as_str()),
         preview.event.subject,
-        preview.target.as_deref().unwrap_or("no target")
+        preview.shown.target.as_deref().unwrap_or("no target")
     )];
-    if let Some(refused) = &preview.refused {
+    if let Some(refused) = &preview.shown.refused {
         // What is wrong follows, each with its rule; told here as well it would stand there twice.
         let why = if preview.findings_stop().is_empty() { format!(": {refused}") } else { String::new() };
         lines.push(format!("{}{why}", paint(Colour::Red, "rejected")));
     }
-    for finding in &preview.findings {
+    if let Some(drafted) = &preview.shown.drafted {
+        lines.push(format!("{}: {drafted}", paint(Colour::Green, "drafted")));
+    }
+    for finding in &preview.shown.findings {
         let place = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
         lines.push(format!(
             "  {} {} {}{place}: {}",
@@ -157,16 +160,16 @@ pub(super) fn human(preview: &Preview) -> String {
     for path in &preview.removed {
         lines.push(paint(Colour::Cyan, &format!("# {path} goes")));
     }
-    for line in &preview.summary {
+    for line in &preview.shown.summary {
         lines.push(format!("  {line}"));
     }
     let ttl = |ttl: &String| format!("  wanted for {ttl}; then the pull request that takes it back is opened");
-    lines.extend(preview.ttl.as_ref().map(ttl));
-    match &preview.diff {
+    lines.extend(preview.shown.ttl.as_ref().map(ttl));
+    match &preview.shown.diff {
         Some(diff) if diff.is_empty() => lines.push("nothing differs from the base".to_owned()),
         Some(diff) => lines.push(output::diff(diff)),
         None => {}
     }
-    lines.extend(preview.note.iter().map(|note| paint(Colour::Dim, note)));
+    lines.extend(preview.shown.note.iter().map(|note| paint(Colour::Dim, note)));
     lines.join("\n")
 }

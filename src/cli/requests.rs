@@ -3,6 +3,7 @@
 mod shown;
 
 use super::client::Server;
+use super::drafts;
 use super::naming::{event_id, request_id, segment};
 use super::output::{self, Colour, OutputFormat, cell, paint, printable, state, table};
 use super::runtime;
@@ -110,12 +111,15 @@ enum Command {
         reason: Option<String>,
     },
     /// Have the language model that drafted a change revise it
-    #[command(after_help = "Example:\n  kubeops requests revise req_01k... 'keep the memory limit as it was'")]
+    #[command(after_help = "Example:\n  kubeops requests revise req_01k... 'keep the memory limit as it was' --follow")]
     Revise {
         /// The request.
         id: String,
         /// What is wanted otherwise, in your own words.
         text: String,
+        /// Show what is said until its draft is over; ends with 1 when that failed and with 3 when nothing may be proposed.
+        #[arg(long)]
+        follow: bool,
     },
     /// Keep a merged change with a time to live for longer
     #[command(after_help = "Example:\n  kubeops requests extend req_01k... 2h")]
@@ -195,10 +199,15 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                     format!("request {by} takes it back{there}\nsee what becomes of it: kubeops requests show {by}")
                 })?;
             }
-            Command::Revise { id, text } => {
+            Command::Revise { id, text, follow } => {
                 let id = request_id(&id)?;
-                let request = server.json(Method::POST, &format!("/requests/{id}/revise"), &[], Some(&json!({ "text": text }))).await?;
-                output::value(format, &request, || format!("the model is asked to revise {id}\nsee what is said: kubeops drafts show {id}"))?;
+                let asked = server.json(Method::POST, &format!("/requests/{id}/revise"), &[], Some(&json!({ "text": text }))).await?;
+                if follow {
+                    return drafts::follow(&server, &id, asked["revision"].as_u64().unwrap_or_default(), format).await;
+                }
+                let number = cell(&asked, "/revision");
+                let see = format!("kubeops drafts show {id} --revision {number}");
+                output::value(format, &asked, || format!("the model is asked for revision {number} of {id}\nsee what is said: {see}"))?;
             }
             Command::Extend { id, by } => {
                 let id = request_id(&id)?;

@@ -25,6 +25,9 @@ pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
         target: settings.error_log.clone(),
         access: settings.access_log.clone(),
     })?;
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     // Web workers have threads of their own; these two drive the worker, the inbox and signals.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("kubeops").enable_all().build()?;
     let code = runtime.block_on(async {

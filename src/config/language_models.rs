@@ -1,8 +1,9 @@
 //! The settings of language models. Their keys are secrets and stand in none of them.
 
-use super::Reader;
-use super::values::{self, HttpUrl, choice, number, optional, span};
+use super::values::{self, HttpUrl, number, optional, span};
+use super::{ConfigError, Reader, table};
 use crate::automation::{PriceSpec, Provider};
+use crate::types::Withheld;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,16 +29,44 @@ pub struct LanguageModels {
     pub tokens_per_day: Option<u64>,
     /// `LLM_COST_PER_DAY`.
     pub cost_per_day: Option<f64>,
+    /// `LLM_WITHHOLD`: what is shown to no model, beside what is withheld anyway.
+    pub withheld: Withheld,
     /// `LLM_RECORD`: the cassette that every exchange is added to.
     pub record: Option<PathBuf>,
     /// `LLM_CASSETTE`: the cassette that answers in the place of every model.
     pub cassette: Option<PathBuf>,
 }
 
+impl LanguageModels {
+    /// Reads them alone, as [`super::Settings::from_env`] reads them, for whoever looks at resources without a server.
+    ///
+    /// # Errors
+    /// Every value that cannot be used, all at once.
+    pub fn from_env(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment)?;
+        let models = reader.language_models();
+        if reader.errors.is_empty() { Ok(models) } else { Err(ConfigError(reader.errors)) }
+    }
+
+    /// Whether the environment says anything about them.
+    pub fn are_given(environment: &dyn Fn(&str) -> Option<String>) -> bool {
+        let given = |name: &str| environment(name).is_some_and(|value| !value.trim().is_empty());
+        table::names().any(|name| name.starts_with("LLM_") && given(name))
+    }
+
+    /// What can be used and is hardly meant, a sentence each.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.urls.iter().filter(|(_, url)| url.has_no_path()).map(|(provider, url)| {
+            let word = provider.as_str().to_ascii_uppercase();
+            let version = if *provider == Provider::Google { "v1beta" } else { "v1" };
+            format!("LLM_{word}_URL={url} has no path, and most servers are called below a version: LLM_{word}_URL={url}/{version}")
+        })
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn language_models(&mut self) -> LanguageModels {
-        let known = Provider::ALL.map(|provider| (provider.as_str(), Some(provider)));
-        let provider: Option<Provider> = self.get("LLM_PROVIDER", optional(choice(&known))).flatten();
+        let provider: Option<Provider> = self.get("LLM_PROVIDER", optional(values::provider)).flatten();
         let (mut models, mut urls) = (BTreeMap::new(), BTreeMap::new());
         for each in Provider::ALL {
             let word = each.as_str().to_ascii_uppercase();
@@ -65,6 +94,7 @@ impl Reader<'_> {
             price,
             tokens_per_day: self.get("LLM_TOKENS_PER_DAY", optional(number(1, 1_000_000_000_000))),
             cost_per_day: self.cost_per_day(provider, price),
+            withheld: self.get("LLM_WITHHOLD", values::patterns),
         }
     }
 
@@ -72,15 +102,14 @@ impl Reader<'_> {
     fn complete(&mut self, provider: Option<Provider>, models: &BTreeMap<Provider, String>, urls: &BTreeMap<Provider, HttpUrl>) {
         let Some(provider) = provider else { return };
         let word = provider.as_str().to_ascii_uppercase();
-        let wants = |what: &str, variable: &str| (format!("{what} is not said"), format!("a provider with {variable}, or none"));
         if provider == Provider::Local && !urls.contains_key(&provider) && self.raw("LLM_LOCAL_URL").is_empty() {
-            let (problem, allowed) = wants("where it is", "LLM_LOCAL_URL");
-            self.refuse("LLM_PROVIDER", problem, allowed);
+            let problem = "that is a server of one's own, and LLM_LOCAL_URL, which says where it is, is not set";
+            self.refuse("LLM_PROVIDER", problem, "local with LLM_LOCAL_URL, such as http://localhost:11434/v1; another provider; or none");
         }
         let variable = format!("LLM_{word}_MODEL");
         if !models.contains_key(&provider) && self.raw(&variable).is_empty() {
-            let (problem, allowed) = wants("its model", &variable);
-            self.refuse("LLM_PROVIDER", problem, allowed);
+            let problem = format!("{variable}, which says which model is called there, is not set");
+            self.refuse("LLM_PROVIDER", problem, format!("a provider with {variable}, or none"));
         }
     }
 

@@ -113,7 +113,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "LLM_LOCAL_URL",
-        "Base URL of a server of one's own that speaks OpenAI's chat completions (vLLM, Ollama and others), as `http://vllm:8000/v1`. It alone may be plain http to another machine.",
+        "Base URL of a server of one's own that speaks OpenAI's chat completions (vLLM, Ollama and others), with the version in it, as `http://vllm:8000/v1`. It alone may be plain http to another machine.",
     ),
     ("LLM_LOCAL_MODEL", "Name of the model at LLM_LOCAL_URL."),
     ("LLM_OPENAI_MODEL", "Name of the model at OpenAI."),
@@ -138,8 +138,12 @@ const MEANINGS: &[(&str, &str)] = &[
     ("LLM_TOKENS_PER_DAY", "Most tokens drafts and the copilot together may use in a day (UTC), those sent and those answered; empty for no limit."),
     ("LLM_COST_PER_DAY", "Most that drafts and the copilot together may cost in a day (UTC), in the currency of the prices; empty for no limit."),
     (
+        "LLM_WITHHOLD",
+        "Regular expressions, one a line, for what is shown to no language model, beside what is withheld anyway; of one with a group the first group alone. They hold for drafts, the copilot and LLM_RECORD; an automation may name more (`draft.withhold`).",
+    ),
+    (
         "LLM_RECORD",
-        "Path of a file to which everything that is said with language models is added, secrets taken out, readable for its owner alone, 64 MiB at most; empty: nothing is recorded.",
+        "Path of a file to which everything that is said with language models is added, secrets taken out, readable for its owner alone, 64 MiB at most; one that cannot be opened stops the start; empty: nothing is recorded.",
     ),
     (
         "LLM_CASSETTE",

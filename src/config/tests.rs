@@ -116,6 +116,17 @@ fn programs_of_mcp_servers_are_none_unless_they_are_named_by_their_paths() {
 }
 
 #[test]
+fn patterns_that_are_withheld_stand_one_a_line_and_match_something() {
+    assert!(settings(&[]).language_models.withheld.patterns().is_empty());
+    let withheld = settings(&[("LLM_WITHHOLD", "cust-[0-9]{2,6}\nticket=(\\w+)")]).language_models.withheld;
+    assert_eq!(withheld.patterns().iter().map(|pattern| pattern.as_str()).collect::<Vec<_>>(), ["cust-[0-9]{2,6}", "ticket=(\\w+)"]);
+    for (bad, problem) in [("cust-[0-9", "`cust-[0-9` is no regular expression"), ("x\na*", "`a*` matches the empty text")] {
+        let refused = &refusals(&[("LLM_WITHHOLD", bad)])[0];
+        assert!(refused.problem.contains(problem) && refused.allowed.contains("one a line"), "{refused}");
+    }
+}
+
+#[test]
 fn a_secret_provider_is_the_environment_or_a_directory() {
     assert_eq!(settings(&[("SECRET_PROVIDER", "file:/run/secrets")]).secret_provider, SecretProvider::Directory("/run/secrets".into()));
     for bad in ["file:relative", "vault"] {
@@ -136,7 +147,11 @@ fn a_provider_of_language_models_needs_its_model_and_a_local_one_its_address() {
     assert_eq!(models.price, Some(PriceSpec { input: 2.5, output: 10.0 }));
     assert_eq!((models.tokens_per_day, models.cost_per_day), (Some(1_000_000), Some(25.0)));
     for (given, allowed) in [
-        (&local[..1], ["a provider with LLM_LOCAL_URL, or none", "a provider with LLM_LOCAL_MODEL, or none"].as_slice()),
+        (
+            &local[..1],
+            ["local with LLM_LOCAL_URL, such as http://localhost:11434/v1; another provider; or none", "a provider with LLM_LOCAL_MODEL, or none"]
+                .as_slice(),
+        ),
         (&[("LLM_PROVIDER", "anthropic")], &["a provider with LLM_ANTHROPIC_MODEL, or none"]),
         (&[("LLM_PROVIDER", "skynet")], &["local, openai, anthropic, google, xai"]),
         (&prices[..1], &["both prices, or none"]),
@@ -151,6 +166,48 @@ fn a_provider_of_language_models_needs_its_model_and_a_local_one_its_address() {
         settings(&[("LLM_OPENAI_URL", "http://127.0.0.1:8080/v1")]).language_models.urls[&Provider::OpenAi].as_str(),
         "http://127.0.0.1:8080/v1"
     );
+}
+
+#[test]
+fn slips_in_the_settings_of_language_models_are_told_with_what_was_meant() {
+    for (name, value, problem) in [
+        ("LLM_PROVIDER", "ollama", "is `local`, at LLM_LOCAL_URL"),
+        ("LLM_PROVIDER", "vLLM", "is `local`, at LLM_LOCAL_URL"),
+        ("LLM_PROVIDER", "lmstudio", "is `local`, at LLM_LOCAL_URL"),
+        ("LLM_PROVIDER", "claude", "is called `anthropic`"),
+        ("LLM_PROVIDER", "opnai", "did you mean `openai`?"),
+        ("LLM_LOCAL_URL", "localhost:11434", "`http://` or `https://` is missing before it"),
+        ("LLM_LOCAL_URL", "10.0.0.7:8000/v1", "`http://` or `https://` is missing before it"),
+        ("LLM_OPENAI_URL", "models.example/v1", "`http://` or `https://` is missing before it"),
+        ("LLM_LOCAL_URL", "ftp://models.example", "it is another kind of URL"),
+        ("LLM_LOCAL_URL", "mailto:a@models.example", "it is another kind of URL"),
+    ] {
+        let told = &refusals(&[(name, value)])[0];
+        assert!(told.problem.contains(problem), "{value}: {told}");
+    }
+    let local = &refusals(&[("LLM_PROVIDER", "local"), ("LLM_LOCAL_MODEL", "x")])[0];
+    assert!(local.problem.contains("LLM_LOCAL_URL") && local.problem.contains("is not set"), "{local}");
+}
+
+#[test]
+fn an_address_of_models_without_a_version_is_warned_of() {
+    let told = settings(&[("LLM_LOCAL_URL", "http://localhost:11434/"), ("LLM_OPENAI_URL", "https://gateway.example/v1")]).warnings();
+    assert_eq!(
+        told,
+        ["LLM_LOCAL_URL=http://localhost:11434 has no path, and most servers are called below a version: LLM_LOCAL_URL=http://localhost:11434/v1"]
+    );
+}
+
+#[test]
+fn language_models_are_read_alone_as_all_settings_are() {
+    let of = |given: &'static [(&'static str, &'static str)]| {
+        move |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    let priced = of(&[("LLM_PROVIDER", "openai"), ("LLM_OPENAI_MODEL", "gpt"), ("PORT", "http")]);
+    assert_eq!(LanguageModels::from_env(&priced).expect("settings").provider, Some(Provider::OpenAi));
+    assert!(LanguageModels::are_given(&priced));
+    assert!(LanguageModels::from_env(&of(&[("LLM_PROVIDER", "ollama")])).is_err());
+    assert!(!LanguageModels::are_given(&of(&[("PORT", "1"), ("LLM_PROVIDER", " ")])));
 }
 
 #[test]

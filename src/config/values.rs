@@ -4,7 +4,7 @@ use crate::api::Listen;
 use crate::automation::Provider;
 use crate::inventory::McpPrograms;
 use crate::telemetry::{LogLevel, LogTarget};
-use crate::types::{KubernetesVersion, is_loopback};
+use crate::types::{KubernetesVersion, Withheld, is_loopback, nearest};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -75,6 +75,13 @@ impl HttpUrl {
                 _ => Self(format!("http://{host}:{port}")),
             },
         }
+    }
+}
+
+impl HttpUrl {
+    /// Whether it ends with its host and port.
+    pub(super) fn has_no_path(&self) -> bool {
+        reqwest::Url::parse(&self.0).is_ok_and(|url| url.path() == "/")
     }
 }
 
@@ -176,9 +183,16 @@ pub(super) fn url(raw: &str) -> Parsed<HttpUrl> {
             }
             Ok(HttpUrl(url.as_str().trim_end_matches('/').to_owned()))
         }
+        _ if is_without_scheme(raw) => refusal("`http://` or `https://` is missing before it", allowed),
         Ok(_) => refusal("it is another kind of URL", allowed),
         Err(e) => refusal(e.to_string(), allowed),
     }
+}
+
+/// Whether it would be a URL of a host if it said of which kind: `localhost:11434`, `models.example/v1`.
+fn is_without_scheme(raw: &str) -> bool {
+    let port = raw.split_once(':').is_none_or(|(_, after)| after.starts_with(|c: char| c.is_ascii_digit()));
+    port && !raw.contains("//") && !raw.starts_with('/') && reqwest::Url::parse(&format!("http://{raw}")).is_ok_and(|url| url.has_host())
 }
 
 pub(super) fn host(raw: &str) -> Parsed<String> {
@@ -248,6 +262,11 @@ pub(super) fn programs(raw: &str) -> Parsed<McpPrograms> {
     raw.parse().or_else(|problem: String| refusal(problem, "a list of absolute paths, such as /usr/local/bin/mcp-server,/opt/owners"))
 }
 
+/// Regular expressions, one a line.
+pub(super) fn patterns(raw: &str) -> Parsed<Withheld> {
+    raw.parse().or_else(|problem: String| refusal(problem, "regular expressions, one a line, such as cust-[0-9]+"))
+}
+
 /// `on` or `off`.
 pub(super) fn switch(raw: &str) -> Parsed<bool> {
     match raw.to_ascii_lowercase().as_str() {
@@ -261,6 +280,39 @@ pub(super) fn kubernetes_version(raw: &str) -> Parsed<KubernetesVersion> {
     raw.parse().or_else(|_| {
         let known: Vec<String> = KubernetesVersion::supported().iter().map(ToString::to_string).collect();
         refusal("there are no schemas for it", format!("one of {}", known.join(", ")))
+    })
+}
+
+/// Words for providers that are taken for their names, each with the provider that is meant.
+const MEANT: [(&str, Provider); 13] = [
+    ("ollama", Provider::Local),
+    ("vllm", Provider::Local),
+    ("lmstudio", Provider::Local),
+    ("lm-studio", Provider::Local),
+    ("llamacpp", Provider::Local),
+    ("llama.cpp", Provider::Local),
+    ("localai", Provider::Local),
+    ("litellm", Provider::Local),
+    ("openrouter", Provider::Local),
+    ("chatgpt", Provider::OpenAi),
+    ("claude", Provider::Anthropic),
+    ("gemini", Provider::Google),
+    ("grok", Provider::Xai),
+];
+
+/// Who offers language models.
+pub(super) fn provider(raw: &str) -> Parsed<Option<Provider>> {
+    let known = Provider::ALL.map(|provider| (provider.as_str(), Some(provider)));
+    choice(&known)(raw).map_err(|(problem, allowed)| {
+        let word = raw.to_ascii_lowercase();
+        match MEANT.iter().find(|(meant, _)| *meant == word) {
+            Some((_, Provider::Local)) => ("a server that speaks OpenAI's chat completions is `local`, at LLM_LOCAL_URL".to_owned(), allowed),
+            Some((_, meant)) => (format!("who offers it is called `{}`", meant.as_str()), allowed),
+            None => match nearest(raw, Provider::ALL.iter().map(|provider| provider.as_str())) {
+                Some(near) => (format!("{problem}; did you mean `{near}`?"), allowed),
+                None => (problem, allowed),
+            },
+        }
     })
 }
 

@@ -1,11 +1,11 @@
 //! What a model is told when a conversation begins. What comes from a ticket, an alert or the repository stands between marks that it
 //! cannot know, and is said to be data; that this is believed is hoped for, that it does no harm if not is the gate's work.
 
-use super::conversation::Brief;
+use super::conversation::{Brief, ends};
 use super::{Tool, digest};
 use crate::automation::{AnswerFormat, DraftSpec};
 use crate::types::McpServerName;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// What a conversation begins with. Every text has passed the redactor.
@@ -83,7 +83,10 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
         let _ = writeln!(system, "- objects of kind {}: {}", allow.kinds.join(", "), may.join("; "));
     }
     match spec.images.as_slice() {
-        [] => system.push_str("- images: only the tag or digest of an image that is there\n"),
+        [] if spec.allow.iter().any(|allow| allow.add || allow.fields.iter().any(|field| may_hold_an_image(field))) => {
+            system.push_str("- images: none from another repository than there is; another tag or digest where the field may change\n");
+        }
+        [] => {}
         patterns => drop(writeln!(system, "- images: those that fit {}", patterns.join(", "))),
     }
     let mut task = format!("Task:\n{}\n\n", spec.instructions.trim());
@@ -124,6 +127,17 @@ pub fn brief(beginning: &Beginning<'_>) -> Brief {
     Brief { system, task: task.trim_end().to_owned(), tools }
 }
 
+/// Whether an image may stand in the field, as far as its name tells: what holds is the gate's work.
+fn may_hold_an_image(field: &str) -> bool {
+    let last = field.rsplit('.').next().unwrap_or(field).to_ascii_lowercase();
+    let wide = ["spec", "template", "jobtemplate", "containers", "initcontainers", "data", "values"];
+    field.to_ascii_lowercase().contains("image")
+        || last.ends_with(['*', ']'])
+        || wide.contains(&last.as_str())
+        || last.ends_with("tag")
+        || last.ends_with("digest")
+}
+
 fn propose(spec: &DraftSpec, answer: &Value) -> Tool {
     let formats = if spec.formats.is_empty() { &AnswerFormat::ALL[..] } else { &spec.formats };
     let ways: Vec<&str> = formats
@@ -147,14 +161,25 @@ fn propose(spec: &DraftSpec, answer: &Value) -> Tool {
 }
 
 fn no_change() -> Tool {
-    Tool {
-        name: super::NO_CHANGE.to_owned(),
-        description: "Ends the work without a change: nothing has to be changed, it is not allowed, or too little is known.".to_owned(),
-        parameters: json!({
-            "type": "object",
-            "properties": { "reason": { "type": "string", "description": "Why, in a few plain sentences for the people who asked." } },
-            "required": ["reason"],
-            "additionalProperties": false
-        }),
+    let description = "Ends the work without a change: nothing has to be changed, it is not allowed, or too little is known.";
+    ends(super::NO_CHANGE, description, "Why, in a few plain sentences for the people who asked.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_hold_an_image;
+
+    #[test]
+    fn images_are_spoken_of_only_where_one_may_stand() {
+        for holds in
+            ["spec.template.spec.containers[*].image", "spec.template.spec.containers[*]", "images[*].newTag", "spec", "spec.*", "data", "image.tag"]
+        {
+            assert!(may_hold_an_image(holds), "{holds}");
+        }
+        for none in
+            ["spec.replicas", "spec.template.spec.containers[*].resources", "resources", "spec.template.spec.containers[*].resources.limits.memory"]
+        {
+            assert!(!may_hold_an_image(none), "{none}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! there. It is as readable as what is said: nobody but its owner may read it.
 
 use super::measure::digest_of;
-use super::{Exchange, Model, ModelError, ModelId, Reply};
+use super::{Exchange, Message, Model, ModelError, ModelId, Reply};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ struct Line {
     model: ModelId,
     /// The digest of the exchange as it is kept.
     digest: String,
+    /// In which of several runs of the same it was asked, from 1; none where there is no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<u32>,
     /// What was asked, for people.
     exchange: Value,
     /// What was answered.
@@ -59,16 +62,29 @@ impl Tape {
         Self { most: bytes.min(MOST_BYTES), ..self }
     }
 
+    /// Whether the file can be written, which is made when there is none.
+    ///
+    /// # Errors
+    /// [`ModelError::NotConfigured`] when it cannot be opened.
+    pub fn check(&self) -> Result<(), ModelError> {
+        self.open().map(drop).map_err(|error| ModelError::NotConfigured(format!("the cassette {} cannot be written: {error}", self.path.display())))
+    }
+
+    fn open(&self) -> std::io::Result<File> {
+        let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(file)
+    }
+
     /// Appends an exchange. It is on the disk when this returns.
-    fn keep(&self, model: &ModelId, exchange: &Exchange, reply: &Reply) -> std::io::Result<()> {
+    fn keep(&self, model: &ModelId, run: Option<u32>, exchange: &Exchange, reply: &Reply) -> std::io::Result<()> {
         let exchange = scrubbed(exchange, &self.scrub)?;
         let reply = scrub(serde_json::to_value(reply)?, &*self.scrub);
-        let line = Line { model: model.clone(), digest: digest_of(&exchange), exchange, reply };
+        let line = Line { model: model.clone(), digest: digest_of(&exchange), run, exchange, reply };
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        let mut file = self.open()?;
         let size = whole_lines(&mut file)?;
         if size.saturating_add(text.len() as u64) > self.most {
             return Err(Error::new(ErrorKind::StorageFull, format!("it is full: it holds {} KiB at most", self.most / 1024)));
@@ -102,13 +118,20 @@ fn whole_lines(file: &mut File) -> std::io::Result<u64> {
 pub struct Recording {
     model: Arc<dyn Model>,
     tape: Arc<Tape>,
+    run: Option<u32>,
     vital: bool,
 }
 
 impl Recording {
     /// Keeps what `model` answers. Where that cannot be done the call fails if it is `vital`, and is warned of once if it is not.
     pub fn new(model: Arc<dyn Model>, tape: Arc<Tape>, vital: bool) -> Self {
-        Self { model, tape, vital }
+        Self { model, tape, run: None, vital }
+    }
+
+    /// The same in one of several runs of the same, from 1: what is answered is kept for that run alone.
+    #[must_use]
+    pub fn in_run(self, run: u32) -> Self {
+        Self { run: Some(run), ..self }
     }
 }
 
@@ -120,8 +143,8 @@ impl Model for Recording {
 
     async fn answer(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
         let reply = self.model.answer(exchange).await?;
-        let (tape, id, asked, answered) = (Arc::clone(&self.tape), self.id().clone(), exchange.clone(), reply.clone());
-        let kept = tokio::task::spawn_blocking(move || tape.keep(&id, &asked, &answered)).await.unwrap_or_else(|error| Err(Error::other(error)));
+        let (tape, id, run, asked, answered) = (Arc::clone(&self.tape), self.id().clone(), self.run, exchange.clone(), reply.clone());
+        let kept = tokio::task::spawn_blocking(move || tape.keep(&id, run, &asked, &answered)).await.unwrap_or_else(|error| Err(Error::other(error)));
         let path = self.tape.path.display();
         match kept {
             Err(error) if self.vital => Err(ModelError::NotConfigured(format!("the cassette {path} cannot be written: {error}"))),
@@ -142,11 +165,14 @@ pub struct Replaying {
     id: ModelId,
     path: PathBuf,
     scrub: Scrub,
-    replies: Arc<BTreeMap<String, Reply>>,
+    run: u32,
+    /// By run and digest.
+    replies: Arc<BTreeMap<(u32, String), Reply>>,
 }
 
 impl Replaying {
-    /// Reads the cassette at `path`, which was scrubbed in the same way. Of two answers to one exchange the later counts.
+    /// Reads the cassette at `path`, which was scrubbed in the same way. Of two answers to one exchange in one run the later counts; where no
+    /// run is named it is the first.
     ///
     /// # Errors
     /// [`ModelError::NotConfigured`] when it cannot be read, or holds nothing.
@@ -163,16 +189,22 @@ impl Replaying {
         // A last line that was not written to its end says nothing.
         for (number, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
             let read = || {
-                let Line { model, digest, reply, .. } = serde_json::from_str(line)?;
-                serde_json::from_value(reply).map(|reply: Reply| (model, digest, reply))
+                let Line { model, digest, run, reply, .. } = serde_json::from_str(line)?;
+                serde_json::from_value(reply).map(|reply: Reply| (model, (run.unwrap_or(1), digest), reply))
             };
-            let (model, digest, reply) =
+            let (model, asked, reply) =
                 read().map_err(|error: serde_json::Error| refuse(format!("line {}: {}", number + 1, super::http::why(&error))))?;
             id = Some(model);
-            replies.insert(digest, reply);
+            replies.insert(asked, reply);
         }
         let id = id.ok_or_else(|| refuse("it is empty".to_owned()))?;
-        Ok(Self { id, path: path.to_owned(), scrub, replies: Arc::new(replies) })
+        Ok(Self { id, path: path.to_owned(), scrub, run: 1, replies: Arc::new(replies) })
+    }
+
+    /// The same in one of several runs, from 1: it answers what was answered in that run alone.
+    #[must_use]
+    pub fn in_run(&self, run: u32) -> Self {
+        Self { run, ..self.clone() }
     }
 
     /// The same in the place of this model.
@@ -193,8 +225,14 @@ impl Model for Replaying {
         let asked = scrubbed(exchange, &self.scrub);
         let asked = asked.map_err(|error| ModelError::NotConfigured(format!("the cassette {path} cannot be asked: {error}")))?;
         let digest = digest_of(&asked);
-        let miss = || ModelError::NotConfigured(format!("the cassette {path} has no answer to the exchange {digest}"));
-        self.replies.get(&digest).cloned().ok_or_else(miss)
+        let miss = || {
+            let turn = 1 + exchange.messages.iter().filter(|message| matches!(message, Message::Model { .. })).count();
+            let (ModelId { provider, name }, held) = (&self.id, self.replies.len());
+            let run = if self.run > 1 { format!(" in run {}", self.run) } else { String::new() };
+            let asked = format!("turn {turn} with {name} of {}{run}", provider.as_str());
+            ModelError::NotConfigured(format!("the cassette {path} has no answer to the exchange {digest} ({asked}) among the {held} it holds"))
+        };
+        self.replies.get(&(self.run, digest.clone())).cloned().ok_or_else(miss)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Arguments, Call, CallResult, End, Exchange, Message, Reply, Tool};
 use crate::validate::Finding;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -26,6 +26,20 @@ const MOST_CALLS: usize = 16;
 const MOST_FINDINGS: usize = 20;
 /// The longest reason of a model that is kept, in characters.
 const MAX_REASON: usize = 2_000;
+
+/// A tool that a model says with that nothing follows; `reason` says what is wanted as its only argument.
+pub(super) fn ends(name: &str, description: &str, reason: &str) -> Tool {
+    Tool {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        parameters: json!({
+            "type": "object",
+            "properties": { "reason": { "type": "string", "description": reason } },
+            "required": ["reason"],
+            "additionalProperties": false
+        }),
+    }
+}
 
 /// What a conversation begins with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,7 +298,8 @@ pub fn listed(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings.iter().take(MOST_FINDINGS) {
         let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let _ = write!(text, "- {} {}{line}: {}", finding.rule, finding.path, finding.message);
+        let place = if finding.path.is_empty() { String::new() } else { format!(" {}{line}", finding.path) };
+        let _ = write!(text, "- {}{place}: {}", finding.rule, finding.message);
         if let Some(hint) = &finding.hint {
             let _ = write!(text, " ({hint})");
         }

@@ -2,7 +2,7 @@
 //! sentence. It only names and fills: whether a name is known and a value fits is for whoever asks.
 
 use super::brief::fenced;
-use super::conversation::{Brief, CUT, Conversation, Response, declined};
+use super::conversation::{Brief, CUT, Conversation, Response, declined, ends};
 use super::{Arguments, CallResult, End, Reply, Tool};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -107,16 +107,8 @@ fn wanted(sentence: &str, salt: &str) -> String {
 }
 
 fn begun(task: String, tool: Tool) -> Conversation {
-    let nothing = Tool {
-        name: NO_REQUEST.to_owned(),
-        description: "Ends the work: no automation does what is wanted, or a value that must be given is not known.".to_owned(),
-        parameters: json!({
-            "type": "object",
-            "properties": { "reason": { "type": "string", "description": "Why, in a plain sentence for the operator." } },
-            "required": ["reason"],
-            "additionalProperties": false
-        }),
-    };
+    let description = "Ends the work: no automation does what is wanted, or a value that must be given is not known.";
+    let nothing = ends(NO_REQUEST, description, "Why, in a plain sentence for the operator.");
     Conversation::new(Brief { system: ROLE.to_owned(), task: task.trim_end().to_owned(), tools: vec![tool, nothing] })
 }
 

@@ -41,7 +41,7 @@ pub enum ModelError {
         retry_after: Option<Duration>,
     },
     /// The provider refuses the call: credentials, the model's name, the form of the request.
-    #[error("the model at {place} refuses the call: HTTP {status}{}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    #[error("the model at {place} refuses the call: HTTP {status}{}{}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default(), .hint.map(|hint| format!("; {hint}")).unwrap_or_default())]
     Refused {
         /// The address.
         place: String,
@@ -49,6 +49,8 @@ pub enum ModelError {
         status: u16,
         /// The provider's own word for it, when it is a plain one.
         code: Option<String>,
+        /// What to look at first, in our words.
+        hint: Option<&'static str>,
     },
     /// What came is no answer.
     #[error("what the model at {place} answered cannot be read: {reason}")]

@@ -144,7 +144,7 @@ impl Http {
                 let retry_after = retry_after(headers, self.clock.now()).or_else(|| retry_info(&body)).map(|wait| wait.min(LONGEST_WAIT));
                 ModelError::Busy { place, status, retry_after }
             }
-            _ => ModelError::Refused { place, status, code: code(&body) },
+            _ => ModelError::Refused { place, status, code: code(&body), hint: None },
         }
     }
 }

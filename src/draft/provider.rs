@@ -19,6 +19,11 @@ use url::Url;
 
 /// The longest name of a model.
 const MAX_NAME: usize = 200;
+/// Words for a refusal that do not say what is wrong with the request.
+const UNCLEAR: [&str; 2] = ["BadRequestError", "invalid_request_error"];
+const WANTS_A_KEY: &str = "a server of one's own that wants a key is given the secret LLM_LOCAL_API_KEY";
+const WANTS_TOOLS_ENABLED: &str =
+    "it was offered tools, which the model has to know and some servers take only when told to (vLLM: --enable-auto-tool-choice, --tool-call-parser)";
 
 /// Which model is called, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +105,22 @@ impl Provided {
         }
         Ok(headers)
     }
+
+    /// The same with what a server of one's own usually wants when it refuses so. Its own words are not looked at.
+    fn with_hint(&self, error: ModelError, exchange: &Exchange) -> ModelError {
+        match error {
+            ModelError::Refused { place, status, code, .. } if self.id.provider == Provider::Local => {
+                let told = code.as_deref().is_some_and(|code| !UNCLEAR.contains(&code));
+                let hint = match status {
+                    401 => Some(WANTS_A_KEY),
+                    400 if !exchange.tools.is_empty() && !told => Some(WANTS_TOOLS_ENABLED),
+                    _ => None,
+                };
+                ModelError::Refused { place, status, code, hint }
+            }
+            error => error,
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -110,7 +131,7 @@ impl Model for Provided {
 
     async fn answer(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
         let body = self.wire.body(&self.id.name, exchange);
-        let answer = self.http.post(self.headers()?, &body).await?;
+        let answer = self.http.post(self.headers()?, &body).await.map_err(|error| self.with_hint(error, exchange))?;
         self.wire.reply(&answer).map_err(|reason| self.http.unreadable(reason))
     }
 }

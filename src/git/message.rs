@@ -38,6 +38,8 @@ pub struct CommitMeta {
 
 /// Names of models that a provider reported.
 const MOST_REPORTED: usize = 5;
+/// Rules that answers before were refused by.
+const MOST_BROKEN: usize = 10;
 const SUBJECT_LIMIT: usize = 120;
 const BODY_LIMIT: usize = 16 * 1024;
 
@@ -46,6 +48,10 @@ pub fn commit_message(meta: &CommitMeta, templates: &BTreeMap<String, String>) -
     let mut message = one_line(&meta.subject, SUBJECT_LIMIT);
     if message.is_empty() {
         message.push_str("Change manifests");
+    }
+    let revision = meta.drafted.as_ref().and_then(|drafted| drafted.revision);
+    if let Some(revision) = revision {
+        let _ = write!(message, " (revision {revision})");
     }
     let body = paragraphs(&meta.body);
     if !body.is_empty() {
@@ -70,6 +76,13 @@ pub fn commit_message(meta: &CommitMeta, templates: &BTreeMap<String, String>) -
         }
         let cost = drafted.cost().map(|cost| format!(" cost={cost}")).unwrap_or_default();
         let _ = writeln!(message, "Kubeops-Draft: turns={} refused={} tokens={}{cost}", drafted.turns, drafted.refused, drafted.tokens);
+        let refused: Vec<String> = drafted.broke.iter().take(MOST_BROKEN).map(|rule| one_line(rule, 60)).collect();
+        if !refused.is_empty() {
+            let _ = writeln!(message, "Kubeops-Refused: {}", refused.join(","));
+        }
+        if let Some(revision) = revision {
+            let _ = writeln!(message, "Kubeops-Revision: {revision}");
+        }
     }
     // In GitHub's form, and last, where forges look for them.
     for person in meta.co_authors.iter().filter(|person| !person.email().eq_ignore_ascii_case(meta.author.email())) {
@@ -187,7 +200,8 @@ mod tests {
     fn a_draft_is_told_with_who_answered_and_with_its_cost_where_a_price_is_known() {
         let digest = |of: &str| of.repeat(64);
         let drafted = Drafted {
-            number: 1,
+            number: 2,
+            revision: None,
             provider: crate::automation::Provider::Local,
             model: "qwen3-coder".to_owned(),
             reported: ["qwen3-coder-30b\nSigned-off-by: x".to_owned()].into(),
@@ -207,6 +221,13 @@ mod tests {
         assert!(message.contains("\nKubeops-Model: local/qwen3-coder\nKubeops-Model-Reported: qwen3-coder-30b Signed-off-by: x\n"), "{message}");
         assert!(message.ends_with("\nKubeops-Draft: turns=3 refused=1 tokens=14210 cost=0.0412\n"), "{message}");
         assert!(told(None).ends_with("\nKubeops-Draft: turns=3 refused=1 tokens=14210\n"), "{}", told(None));
+        let broke = (0..12).map(|n| format!("draft.r{n:02}")).collect();
+        let revised = Drafted { revision: Some(2), broke, ..drafted.clone() };
+        let message = commit_message(&CommitMeta { drafted: Some(revised), ..meta(&"Scale web ".repeat(20), "") }, &BTreeMap::new());
+        let subject = message.lines().next().expect("a subject");
+        assert!(subject.starts_with("Scale web") && subject.ends_with("… (revision 2)"), "{subject}");
+        let end = "draft.r07,draft.r08,draft.r09\nKubeops-Revision: 2\n";
+        assert!(message.contains("\nKubeops-Refused: draft.r00,draft.r01,") && message.ends_with(end), "{message}");
     }
 
     #[test]

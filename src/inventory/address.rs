@@ -30,13 +30,19 @@ pub(super) fn endpoint(given: &str, what: &str, plain_http: bool) -> Result<Url,
     }
 }
 
-/// What is wrong with a header an author sets; those of `ours` are not for authors to set.
+/// Headers that are ours to set, or that hold secrets, whoever is spoken to.
+const HEADERS_NOT_SAID: [&str; 9] =
+    ["authorization", "connection", "content-length", "content-type", "cookie", "host", "proxy-authorization", "transfer-encoding", "user-agent"];
+
+/// What is wrong with a header an author sets; those of `ours`, of the protocol that is spoken, are not for authors to set either.
 pub(super) fn wrong_header(name: &str, value: &str, ours: &[&str]) -> Option<&'static str> {
     let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     let visible = value.bytes().all(|b| (b' '..=b'~').contains(&b)) && value.len() <= 1000;
     match name.to_ascii_lowercase().as_str() {
         _ if !token => Some("a header's name has letters, digits and `-`"),
-        own if ours.contains(&own) => Some("this header cannot be set here: it is KubeOps' own to set, or holds a secret"),
+        own if HEADERS_NOT_SAID.contains(&own) || ours.contains(&own) => {
+            Some("this header cannot be set here: it is KubeOps' own to set, or holds a secret")
+        }
         _ if !visible => Some("a header's value is printable ASCII, 1000 characters at most"),
         _ => None,
     }

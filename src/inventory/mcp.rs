@@ -22,22 +22,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 const MOST_ENTRIES: usize = 64;
 /// The longest text among them, in bytes.
 const MAX_TEXT: usize = 8 * 1024;
-/// Headers that are ours or the protocol's to set.
-const HEADERS_NOT_SAID: &[&str] = &[
-    "accept",
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "host",
-    "last-event-id",
-    "mcp-protocol-version",
-    "mcp-session-id",
-    "proxy-authorization",
-    "transfer-encoding",
-    "user-agent",
-];
+/// Headers of the protocol.
+const OF_THE_PROTOCOL: [&str; 4] = ["accept", "last-event-id", "mcp-protocol-version", "mcp-session-id"];
 
 /// The `spec:` of a document of kind `McpServer`: `http` or `stdio`, and the tools that are let through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -210,7 +196,7 @@ impl McpHttpSpec {
         }
         for (name, value) in &self.headers {
             let value = if let McpValueSpec::Value(value) = value { value.as_str() } else { "" };
-            if let Some(message) = address::wrong_header(name, value, HEADERS_NOT_SAID) {
+            if let Some(message) = address::wrong_header(name, value, &OF_THE_PROTOCOL) {
                 errors.push(
                     SpecError::new(format!("/http/headers/{}", escaped(name)), message).hint("the server's token is `token: <name of a secret>`"),
                 );

@@ -219,6 +219,22 @@ impl ObjectChange {
                 _ => false,
             }
     }
+
+    /// Whether `other` leaves what this changes of the object as this does.
+    pub fn is_done_by(&self, other: &Self) -> bool {
+        if !self.is_about_the_same(other) || self.action != other.action {
+            return false;
+        }
+        match self.action {
+            Action::Added => self.content.is_some() && self.content == other.content,
+            Action::Removed => true,
+            Action::Changed => {
+                let leaves = |object: &Self| object.fields.iter().flat_map(FieldChange::leaves).collect::<Vec<_>>();
+                let theirs = leaves(other);
+                leaves(self).iter().all(|field| theirs.iter().any(|other| other.comes_to_the_same(field)))
+            }
+        }
+    }
 }
 
 impl FieldChange {

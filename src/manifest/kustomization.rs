@@ -2,7 +2,7 @@
 //! Only the local file system layout of Kustomize is known here; what it would build is not computed.
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
-use super::Step;
+use super::{ObjectRef, Step};
 use crate::types::ManifestPath;
 use serde_json::Value;
 
@@ -118,6 +118,19 @@ impl<'v> Kustomization<'v> {
     /// The generators of ConfigMaps, or of Secrets, with the way to each.
     pub fn generators(self, field: &'static str) -> impl Iterator<Item = (Vec<Step>, &'v Value)> {
         self.list(field).enumerate().map(move |(number, entry)| (vec![Step::key(field), Step::Place(number)], entry))
+    }
+
+    /// The ConfigMaps and Secrets that its generators make, by the names they have there, without the hash that Kustomize puts behind them.
+    /// A generator that adds to another's makes none.
+    pub fn generated(self) -> Vec<ObjectRef> {
+        let made = |kind: &str, generator: &Value| {
+            let text = |field: &str| generator.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+            let makes = matches!(text("behavior"), None | Some("create" | "unspecified"));
+            let name = text("name").filter(|_| makes)?.to_owned();
+            Some(ObjectRef { api_version: "v1".to_owned(), kind: kind.to_owned(), namespace: text("namespace").map(str::to_owned), name })
+        };
+        let lists = [("configMapGenerator", "ConfigMap"), ("secretGenerator", "Secret")];
+        lists.into_iter().flat_map(|(field, kind)| self.generators(field).filter_map(move |(_, generator)| made(kind, generator))).collect()
     }
 
     /// Every text in it that may name a local file, of whatever kind.

@@ -17,6 +17,7 @@ mod object;
 mod patch;
 mod plain;
 mod positions;
+mod remarks;
 mod scalar;
 mod shorthand;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use patch::{PatchError, Room, json_patch, strategic_merge};
 pub use plain::Scalar;
 pub(crate) use positions::push_step;
 pub use positions::{Location, Place, Positions, Span};
+pub use remarks::comments;
 pub(crate) use scalar::is_shown;
 pub use scalar::{write_scalar, write_value};
 

@@ -10,7 +10,7 @@ use crate::validate::Finding;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Other requests that are looked at, newest first.
-const MAX_RIVALS: u32 = 100;
+pub(super) const MAX_RIVALS: u32 = 100;
 
 /// What was planned in the same batch, which the store may not know yet.
 #[derive(Default)]

@@ -51,7 +51,7 @@ mod unseen;
 mod wording;
 
 pub use body::{Trailer, evidence};
-pub use copilot::{Copilot, CopilotError, Copiloted, Filled, MAX_SENTENCE, ModelAsked, Origin, Shown, Suggested};
+pub use copilot::{AlreadyOpen, Copilot, CopilotError, Copiloted, Filled, MAX_SENTENCE, ModelAsked, Origin, Suggested};
 pub use deployed::what_counts;
 pub use dispatch::{Dispatched, Dispatcher, events_of, explain};
 pub use drafting::{
@@ -62,7 +62,7 @@ pub use models::{ChosenModel, Models};
 pub use observe::Observer;
 pub use operations::{AskError, Asked, MAX_DIFF_BYTES, OperationError, Wish};
 pub use outcome::without_words;
-pub use preview::{Preview, asked, preview, preview_asked, preview_on};
+pub use preview::{Preview, Shown, asked, preview, preview_asked, preview_on};
 pub use pushed::JustPushed;
 pub use reconcile::{ReconcileError, Reconciled, Reconciler};
 pub use refused::Refusals;

@@ -7,10 +7,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::git::{CommitMeta, Mirror, Mirrors, PerRepository, RemoteSpec, commit_message};
 use crate::inventory::Target;
-use crate::plan::{BaseTree, EmptyTree, FileChange};
+use crate::plan::{BaseTree, EmptyTree, FileChange, Inputs};
+use crate::request::Changes;
 use crate::types::{AutomationName, CommitSha, EventId, RequestId};
 use crate::validate::{Finding, Severity};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -18,6 +19,29 @@ use std::sync::Arc;
 
 /// The longest diff shown, in bytes.
 const MAX_DIFF: usize = 4 * 1024 * 1024;
+
+/// What a change would come to, as people are shown it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Shown {
+    /// `repository:path`, when it is known.
+    pub target: Option<String>,
+    /// The pull request's title.
+    pub title: Option<String>,
+    /// What changes, a line for each object.
+    pub summary: Vec<String>,
+    /// How long it is wanted; none for good.
+    pub ttl: Option<String>,
+    /// A unified diff against the base; none when there was no base to compare with.
+    pub diff: Option<String>,
+    /// What was found, gravest first.
+    pub findings: Vec<Finding>,
+    /// That a language model drafts the change, and that nothing more can be told of it here.
+    pub drafted: Option<String>,
+    /// Why nothing would be proposed.
+    pub refused: Option<String>,
+    /// What else there is to say.
+    pub note: Option<String>,
+}
 
 /// What an automation would do about an event.
 #[derive(Debug, Serialize)]
@@ -28,34 +52,24 @@ pub struct Preview {
     pub event: Event,
     /// The parameters, when they are valid.
     pub parameters: Option<Map<String, Value>>,
-    /// `repository:path`, when it is known.
-    pub target: Option<String>,
-    /// The pull request's title.
-    pub title: Option<String>,
     /// The commit's message, but for the request's id.
     pub message: Option<String>,
     /// The files, path and text.
     pub files: BTreeMap<String, String>,
     /// The files that go.
     pub removed: Vec<String>,
-    /// What changes, a line for each object.
-    pub summary: Vec<String>,
-    /// How long it is wanted; none for good.
-    pub ttl: Option<String>,
-    /// A unified diff against the base; none when there was no base to compare with.
-    pub diff: Option<String>,
-    /// What was found, gravest first.
-    pub findings: Vec<Finding>,
-    /// Why nothing would be proposed.
-    pub refused: Option<String>,
-    /// What else there is to say.
-    pub note: Option<String>,
+    /// What it comes to.
+    #[serde(flatten)]
+    pub shown: Shown,
+    /// What it changes, as data; none where nothing would be proposed.
+    #[serde(skip)]
+    pub changes: Option<Changes>,
 }
 
 impl Preview {
     /// The findings that stop the change.
     pub fn findings_stop(&self) -> Vec<&Finding> {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error).collect()
+        self.shown.findings.iter().filter(|finding| finding.severity == Severity::Error).collect()
     }
 }
 
@@ -114,23 +128,17 @@ fn made(rules: &InForce, wanted: Wanted<'_>, base: Base<'_>) -> Result<Preview, 
         automation: automation.clone(),
         event: event.clone(),
         parameters: None,
-        target: None,
-        title: None,
         message: None,
         files: BTreeMap::new(),
         removed: Vec::new(),
-        summary: Vec::new(),
-        ttl: None,
-        diff: None,
-        findings: Vec::new(),
-        refused: None,
-        note: None,
+        shown: Shown::default(),
+        changes: None,
     };
     match fill(&mut preview, rules, wanted, base) {
         Ok(()) => Ok(preview),
         Err(Stop::Refused { findings, message }) => {
-            preview.findings = findings;
-            preview.refused = Some(message);
+            preview.shown.findings = findings;
+            preview.shown.refused = Some(message);
             Ok(preview)
         }
         Err(Stop::Failed(error)) => Err(error),
@@ -165,7 +173,13 @@ pub(super) fn asked_by(automation: &AutomationName, given: &Map<String, Value>, 
 fn fill(preview: &mut Preview, rules: &InForce, wanted: Wanted<'_>, base: Base<'_>) -> Result<(), Stop> {
     let (parameters, target) = planning::resolve(rules, wanted)?;
     preview.parameters = Some(parameters.clone());
-    preview.target = Some(format!("{}:{}", target.repository.name, target.path));
+    preview.shown.target = Some(format!("{}:{}", target.repository.name, target.path));
+    let rule = rules.set.rules.get(wanted.automation).filter(|rule| rule.recipe.guard().is_some());
+    if let Some(rule) = rule.filter(|_| wanted.draft.is_none() && wanted.reverts.is_none()) {
+        preview.shown.title = Some(rule.recipe.pull_text(Inputs { event: wanted.event, parameters: &parameters })?.title);
+        preview.shown.drafted = Some("by a language model: what it comes to is known when the model has answered".to_owned());
+        return Ok(());
+    }
     let scratch = match base {
         Base::Repository => Scratch::fetch(&target).map(Some),
         Base::Nothing => Err("not compared with the repository".to_owned()),
@@ -181,7 +195,7 @@ fn fill(preview: &mut Preview, rules: &InForce, wanted: Wanted<'_>, base: Base<'
         }
         _ => planning::make(rules, wanted, &parameters, &target, &EmptyTree::default())?,
     };
-    preview.title = Some(made.text.title.clone());
+    preview.shown.title = Some(made.text.title.clone());
     for (path, change) in made.change.files() {
         let text = match change {
             FileChange::Write(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -197,17 +211,18 @@ fn fill(preview: &mut Preview, rules: &InForce, wanted: Wanted<'_>, base: Base<'
     let facts = CommitFacts { request: &request, parameters: &parameters, text: &made.text, summary: &made.summary, drafted: made.drafted.as_ref() };
     let (meta, said) = commit_meta(rules, wanted, &target, &facts)?;
     preview.message = Some(commit_message(&meta, made.change.templates()));
-    preview.findings = made.change.warnings().iter().cloned().chain(said).collect();
-    preview.summary.clone_from(&made.summary);
-    preview.ttl = made.expiry.as_ref().map(|expiry| expiry.lifetime.after.to_string());
+    preview.shown.findings = made.change.warnings().iter().cloned().chain(said).collect();
+    preview.shown.summary.clone_from(&made.summary);
+    preview.changes = Some(Changes::of(&made.change));
+    preview.shown.ttl = made.expiry.as_ref().map(|expiry| expiry.lifetime.after.to_string());
     match (scratch, base) {
-        (Ok(_), Base::Tip(tip)) => preview.diff = Some(diff(&tip.mirror, &tip.tip, &made, &meta)?),
-        (Ok(Some(scratch)), _) => preview.diff = Some(diff(&scratch.mirror, &scratch.base, &made, &meta)?),
+        (Ok(_), Base::Tip(tip)) => preview.shown.diff = Some(diff(&tip.mirror, &tip.tip, &made, &meta)?),
+        (Ok(Some(scratch)), _) => preview.shown.diff = Some(diff(&scratch.mirror, &scratch.base, &made, &meta)?),
         (Ok(None), _) => {}
-        (Err(reason), _) => preview.note = Some(format!("compared with an empty tree: {reason}")),
+        (Err(reason), _) => preview.shown.note = Some(format!("compared with an empty tree: {reason}")),
     }
     if let Some(note) = rules.sealer.note().filter(|_| rules.set.rules.get(wanted.automation).is_some_and(|rule| rule.recipe.seals())) {
-        preview.note = Some(preview.note.take().map_or_else(|| note.to_owned(), |before| format!("{before}; {note}")));
+        preview.shown.note = Some(preview.shown.note.take().map_or_else(|| note.to_owned(), |before| format!("{before}; {note}")));
     }
     Ok(())
 }

@@ -13,6 +13,35 @@ use crate::store::{PageQuery, RequestFilter, Settlement, StoreError, TakenBack};
 /// Earlier requests of a key among which one that is merged is looked for.
 const EARLIER: u32 = 20;
 
+/// What becomes of a request once what asked for it went away.
+enum Fate {
+    /// Its change is in the base: that may be taken back.
+    TakenBackMerged,
+    /// It has ended otherwise.
+    Over,
+    /// Nothing.
+    Stays,
+    /// Nothing, and its pull request says why it may not be wanted.
+    StaysWithWord,
+    /// It stands for a group, of which those are taken out that went away.
+    LosesMembers,
+    /// It is withdrawn.
+    Withdrawn,
+}
+
+/// What becomes of a request, as it stands, where its automation says this of open ones.
+fn fate(request: &Request, open: OpenWhenWithdrawn) -> Fate {
+    let proposed = matches!(request.state, State::Proposed | State::Approved);
+    match open {
+        _ if request.state.is_merged() => Fate::TakenBackMerged,
+        _ if request.state.is_ended() => Fate::Over,
+        OpenWhenWithdrawn::Keep => Fate::Stays,
+        OpenWhenWithdrawn::Comment if proposed => Fate::StaysWithWord,
+        _ if request.members > 0 => Fate::LosesMembers,
+        OpenWhenWithdrawn::Comment | OpenWhenWithdrawn::Close => Fate::Withdrawn,
+    }
+}
+
 impl Pipeline {
     /// Acts on what was taken back of a request.
     pub(super) async fn retract(&self, request: &Request) -> Result<Settlement, StepError> {
@@ -28,9 +57,8 @@ impl Pipeline {
             // Wanted again meanwhile, or nobody's matter any more.
             return Ok(outcome::nothing());
         };
-        let proposed = matches!(request.state, State::Proposed | State::Approved);
-        match (request.state, withdraw.spec.open) {
-            (state, _) if state.is_merged() => {
+        match fate(request, withdraw.spec.open) {
+            Fate::TakenBackMerged => {
                 let kept = |why: &str| outcome::noted(request, format!("{}; the change is merged and stays{why}", first.reason), self.clock.as_ref());
                 if withdraw.spec.merged == MergedWhenWithdrawn::Keep {
                     return Ok(kept(""));
@@ -38,31 +66,26 @@ impl Pipeline {
                 self.take_back_merged(request, &taken_back).await.map(|refused| refused.map_or_else(outcome::nothing, |why| kept(&why)))
             }
             // Asked for again when its change was in the base already: then that is the one to take back.
-            (state, _) if state.is_ended() => {
+            Fate::Over => {
                 self.take_back_earlier(request, &taken_back).await?;
                 Ok(outcome::nothing())
             }
-            (_, OpenWhenWithdrawn::Keep) => Ok(outcome::nothing()),
-            (_, OpenWhenWithdrawn::Comment) if proposed => self.say(request, first).await,
-            _ if request.members > 0 => self.take_out(request, &taken_back).await,
-            _ => {
+            Fate::Stays => Ok(outcome::nothing()),
+            Fate::StaysWithWord => self.say(request, first).await,
+            Fate::LosesMembers => self.take_out(request, &taken_back).await,
+            Fate::Withdrawn => {
                 self.take_back_earlier(request, &taken_back).await?;
                 Ok(outcome::taken_back(request.clone(), first, self.clock.as_ref()))
             }
         }
     }
 
-    /// Whether what asked for an open request went away, and with that the request, as far as it is nobody else's too: see [`Self::retract`].
+    /// Whether what asked for a request went away, and [`Self::retract`] withdraws it therefore.
     pub(super) async fn is_taken_back(&self, request: &Request) -> Result<bool, StoreError> {
         let rules = self.rules.current();
         let withdraw = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.withdraw());
-        let proposed = matches!(request.state, State::Proposed | State::Approved);
-        let heeded = withdraw.is_some_and(|withdraw| match withdraw.spec.open {
-            OpenWhenWithdrawn::Close => true,
-            OpenWhenWithdrawn::Comment => !proposed,
-            OpenWhenWithdrawn::Keep => false,
-        });
-        Ok(heeded && request.members == 0 && !request.state.is_ended() && !self.store.taken_back(&request.id).await?.is_empty())
+        let withdrawn = withdraw.is_some_and(|withdraw| matches!(fate(request, withdraw.spec.open), Fate::Withdrawn));
+        Ok(withdrawn && !self.store.taken_back(&request.id).await?.is_empty())
     }
 
     /// Opens what takes a merged change back, once; of a group when nobody wants any of it. Tells why not, where the change stays.

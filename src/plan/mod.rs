@@ -23,6 +23,7 @@ pub use builds::{Build, BuildError, Builder, Built, builds, builds_from};
 pub use changed::Changed;
 pub use commit_text::{CommitText, Said};
 pub use drafted::{Answer, AnswerError, Guard, Operation, Violation, holds_placeholder, value_holds_placeholder};
+pub(crate) use drafted::{FieldPattern, KindName, PatternStep, idle_globs};
 pub use empty::EmptyTree;
 pub use group::GroupText;
 pub use inverse::{Inverse, Undone};

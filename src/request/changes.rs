@@ -135,6 +135,12 @@ impl Changes {
         });
     }
 
+    /// Whether `other` leaves everything that this changes as this does. Of what is left out, or holds a secret, nobody can say so.
+    pub fn is_done_by(&self, other: &Self) -> bool {
+        let is_done = |mine: &ObjectChange| other.objects.iter().any(|theirs| mine.is_done_by(theirs));
+        !self.cut && !other.cut && !self.objects.is_empty() && self.objects.iter().all(is_done)
+    }
+
     /// What the request changed when it was first planned.
     pub fn at_first(&self) -> &[ObjectChange] {
         self.first.as_ref().and_then(|first| first.objects.as_deref()).unwrap_or(&self.objects)

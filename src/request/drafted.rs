@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 pub struct Drafted {
     /// Which of the request's drafts.
     pub number: u32,
+    /// Which wish of people's for a revision it was made for, from 1; none for the change as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
     /// Who offers the model.
     pub provider: Provider,
     /// The model that was asked.

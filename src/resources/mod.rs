@@ -2,9 +2,11 @@
 //! Pure: it is given the files' texts and never reads a directory. A set with one error is no set; every error has its
 //! file, line, column and, where there is one, a hint.
 
+mod automations;
 mod calendars;
 mod diagnostic;
 mod document;
+mod drafts;
 mod mcp;
 mod policies;
 mod schema;
@@ -13,10 +15,11 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+pub use automations::Rule;
 pub use diagnostic::{Diagnostic, Level};
 pub use document::{API_VERSION, Kind};
 pub use schema::{check_test, schema_like, schema_of};
-pub use set::{Defaults, ResourceSet, Rule};
+pub use set::{Defaults, ResourceSet};
 
 /// One file of a resources directory.
 #[derive(Debug, Clone)]

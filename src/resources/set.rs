@@ -1,17 +1,17 @@
 //! A set of resources that fit together.
 
 use super::document::{Document, Kind, read};
+use super::drafts::NamedLimits;
 use super::policies::{self, NamedResources};
 use super::schema::Schemas;
 use super::sealing::{self, Sealings};
-use super::{Diagnostic, Level, ResourceFile};
-use crate::automation::{Automation, AutomationSpec, Automations, KnownPrices, Trigger};
-use crate::event::EventType;
+use super::{Diagnostic, Level, ResourceFile, Rule};
+use crate::automation::{Automation, Automations, KnownModels};
 use crate::ingress::{Asks, Reconcile, Source, SourceSpec};
-use crate::inventory::{Channel, ChannelSpec, Inventory, McpPrograms, NO_CALENDAR, Repository};
-use crate::plan::{CommitText, GroupText, Recipe, Words};
+use crate::inventory::{Channel, ChannelSpec, Inventory, McpPrograms, Repository};
+use crate::plan::CommitText;
 use crate::render::Catalogue;
-use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, nearest};
+use crate::types::{AutomationName, ChannelName, KubernetesVersion, RepositoryName, SecretName, SourceName, SpecError, Withheld, nearest};
 use crate::validate::SchemaSet;
 use crate::validate::policy::Policies;
 use serde::de::DeserializeOwned;
@@ -38,46 +38,40 @@ pub struct ResourceSet {
     pub catalogue: Arc<Catalogue>,
     /// Schemas of kinds that are not Kubernetes' own; whoever loads the set gives them with [`Self::with_schemas`].
     pub schemas: Arc<SchemaSet>,
+    /// What is shown to no language model, whichever automation asks it.
+    pub withheld: Withheld,
     /// SHA-256 over the files, hex: the version of the set.
     pub digest: String,
     /// What somebody should look at.
     pub warnings: Vec<Diagnostic>,
     /// Which resources policies are about, to be looked at when the schemas are there.
     named_resources: Vec<NamedResources>,
+    /// What drafts may touch, to be looked at then too.
+    pub(super) named_limits: Vec<NamedLimits>,
     /// Where each secret is named.
     secrets: BTreeMap<SecretName, Vec<Diagnostic>>,
     pub(super) sealings: Sealings,
 }
 
-/// What holds where no document says otherwise.
+/// What whoever runs the service decides, and what holds where no document says otherwise.
 #[derive(Debug, Clone)]
 pub struct Defaults {
     /// The version of clusters that do not say theirs.
     pub kubernetes: KubernetesVersion,
     /// Whether the shipped policies are in force.
     pub baseline: bool,
-    /// Which model's price is known.
-    pub prices: KnownPrices,
+    /// Which language models are known, and whose price.
+    pub models: KnownModels,
     /// Which programs MCP servers may be.
     pub programs: McpPrograms,
+    /// What is shown to no language model.
+    pub withheld: Withheld,
 }
 
 impl From<KubernetesVersion> for Defaults {
     fn from(kubernetes: KubernetesVersion) -> Self {
-        Self { kubernetes, baseline: true, prices: KnownPrices::Unknown, programs: McpPrograms::default() }
+        Self { kubernetes, baseline: true, models: KnownModels::default(), programs: McpPrograms::default(), withheld: Withheld::default() }
     }
-}
-
-/// An automation's work and where it is written.
-pub struct Rule {
-    /// What it does.
-    pub recipe: Recipe,
-    /// What the pull request of a group says; none when the automation groups nothing.
-    pub group: Option<GroupText>,
-    /// What is said outside of its requests, in the author's own words.
-    pub words: Words,
-    /// `file:line`.
-    pub place: String,
 }
 
 impl ResourceSet {
@@ -86,7 +80,7 @@ impl ResourceSet {
     /// # Errors
     /// Everything that is wrong, in the order of files and lines; then there is no set.
     pub fn load(files: &[ResourceFile], catalogue: Arc<Catalogue>, defaults: impl Into<Defaults>) -> Result<Self, Vec<Diagnostic>> {
-        let Defaults { kubernetes, baseline, prices, programs } = defaults.into();
+        let Defaults { kubernetes, baseline, models, programs, withheld } = defaults.into();
         let mut found = Vec::new();
         let mut foreign = Vec::new();
         let documents: Vec<Document<'_>> = {
@@ -103,9 +97,11 @@ impl ResourceSet {
             rules: BTreeMap::new(),
             catalogue,
             schemas: Arc::default(),
+            withheld,
             digest: digest(files),
             warnings: Vec::new(),
             named_resources: Vec::new(),
+            named_limits: Vec::new(),
             secrets: BTreeMap::new(),
             sealings: Sealings::default(),
         };
@@ -122,7 +118,7 @@ impl ResourceSet {
         of(Kind::Source).for_each(|document| set.check_spoken_of(document, &mut found));
         set.close_own_secrets();
         (set.policies, set.named_resources) = policies::load(&foreign, baseline, set.inventory.clusters.keys(), &mut found);
-        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &prices, &mut found)).collect();
+        let automations: Vec<Automation> = of(Kind::Automation).filter_map(|document| set.add_automation(document, &models, &mut found)).collect();
         set.automations = Automations::new(automations);
         found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         if found.iter().any(|diagnostic| diagnostic.level == Level::Error) {
@@ -133,10 +129,11 @@ impl ResourceSet {
     }
 
     /// The same set with schemas of kinds that are not Kubernetes' own. What only they tell is told now: policies about resources that no
-    /// kind has are warned of.
+    /// kind has are warned of, and what drafts may touch of kinds and fields that there are not.
     #[must_use]
     pub fn with_schemas(mut self, schemas: Arc<SchemaSet>) -> Self {
         self.warnings.extend(self.named_resources.iter().flat_map(|named| named.unknown(&schemas)));
+        self.warnings.extend(self.named_limits.iter().flat_map(|named| named.unknown(&schemas)));
         self.warnings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         self.schemas = schemas;
         self
@@ -243,101 +240,6 @@ impl ResourceSet {
         found.extend(spec.check().into_iter().map(|error| diagnostic(document, Level::Error, error)));
         self.add_secrets(document, [spec.secret().clone()]);
         self.inventory.channels.insert(name.clone(), Arc::new(Channel { name, spec }));
-    }
-
-    fn add_automation(&mut self, document: &Document<'_>, prices: &KnownPrices, found: &mut Vec<Diagnostic>) -> Option<Automation> {
-        let (name, spec) = typed::<AutomationName, AutomationSpec>(document, found)?;
-        let mut errors: Vec<SpecError> = Vec::new();
-        let sources: Vec<&str> = self.sources.keys().map(SourceName::as_str).collect();
-        let clusters: Vec<&str> = self.inventory.clusters.keys().map(|name| name.as_str()).collect();
-        let repositories: Vec<&str> = self.inventory.repositories.keys().map(|name| name.as_str()).collect();
-        let target = |name: &'_ Option<String>| name.clone().filter(|name| !name.contains("{{"));
-        let references = spec.on.sources().map(|source| ("/on/source", Kind::Source, source.to_string(), &sources));
-        let targets = [
-            target(&spec.target.cluster).map(|name| ("/target/cluster", Kind::Cluster, name, &clusters)),
-            target(&spec.target.repository).map(|name| ("/target/repository", Kind::Repository, name, &repositories)),
-        ];
-        for (pointer, kind, name, known) in references.chain(targets.into_iter().flatten()) {
-            if !known.contains(&name.as_str()) && !is_broken(found, kind, &name) {
-                errors.push(no_such(pointer, kind, &name, known));
-            }
-        }
-        let warnings = self.unheard_types(&spec.on).into_iter().chain(self.unread_parameters(&spec));
-        found.extend(warnings.map(|warning| diagnostic(document, Level::Warning, warning)));
-        errors.extend(self.no_such_calendar(spec.calendar.as_ref().filter(|name| name.as_str() != NO_CALENDAR), found));
-        found.extend(self.never_together(&spec).map(|warning| diagnostic(document, Level::Warning, warning)));
-        errors.extend(spec.draft.as_ref().and_then(|draft| draft.unpriced(prices)));
-        errors.extend(self.check_tools(&spec, found));
-        errors.extend(self.check_sealed(&spec));
-        self.add_sealed(document, &spec);
-        let recipe = Recipe::compile(&spec, &self.catalogue).map_err(|found| errors.extend(found)).ok();
-        let group = GroupText::compile(&spec).map_err(|found| errors.extend(found)).ok();
-        errors.extend(self.check_feedback(&spec, found));
-        let words = Words::compile(&spec).map_err(|found| errors.extend(found)).ok();
-        let automation = Automation::compile(name.clone(), spec).map_err(|found| errors.extend(found)).ok();
-        let failed = !errors.is_empty();
-        found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error)));
-        if failed {
-            return None;
-        }
-        self.rules.insert(name, Arc::new(Rule { recipe: recipe?, group: group?, words: words?, place: document.place() }));
-        automation
-    }
-}
-
-impl ResourceSet {
-    /// A warning where the commit message of the automation's repository reads parameters which the automation does not have.
-    fn unread_parameters(&self, spec: &AutomationSpec) -> Option<SpecError> {
-        let (pointer, repository) = match (&spec.target.cluster, &spec.target.repository) {
-            (Some(cluster), _) => ("/target/cluster", self.inventory.clusters.get(cluster.as_str())?.repository.as_str()),
-            (None, Some(repository)) => ("/target/repository", repository.as_str()),
-            (None, None) => return None,
-        };
-        let missing: Vec<&str> = self.messages.get(repository)?.parameters().filter(|name| !spec.parameters.contains_key(*name)).collect();
-        let names = missing.iter().map(|name| format!("parameters.{name}")).collect::<Vec<_>>().join(", ");
-        let message = format!("the commit message of repository {repository} reads {names}, which this automation does not have");
-        let hint = "add the parameter, or write `{{ parameters.x | default(value=\"\") }}` in the message";
-        (!missing.is_empty()).then(|| SpecError::new(pointer, message).hint(hint))
-    }
-
-    /// What is wrong with the channels that are told of an automation's requests.
-    fn check_feedback(&self, spec: &AutomationSpec, found: &[Diagnostic]) -> Vec<SpecError> {
-        let known: Vec<&str> = self.inventory.channels.keys().map(|name| name.as_str()).collect();
-        let mut errors = Vec::new();
-        for (index, feedback) in spec.feedback.iter().enumerate() {
-            let Some(channel) = self.inventory.channels.get(&feedback.channel) else {
-                if !is_broken(found, Kind::Channel, feedback.channel.as_str()) {
-                    errors.push(no_such(&format!("/feedback/{index}/channel"), Kind::Channel, feedback.channel.as_str(), &known));
-                }
-                continue;
-            };
-            let without_issues = |pointer: String| {
-                let message = format!("the channel {} is a {}, which has no issues", channel.name, channel.spec.kind());
-                SpecError::new(pointer, message).hint("leave it out, or name a channel of a Jira")
-            };
-            if channel.spec.kind() != "jira" {
-                errors.extend(feedback.issue.as_ref().map(|_| without_issues(format!("/feedback/{index}/issue"))));
-                let acting = feedback.on.iter().filter(|(_, on)| on.needs_issue());
-                errors.extend(acting.map(|(news, _)| without_issues(format!("/feedback/{index}/on/{}", news.as_str()))));
-            }
-        }
-        errors
-    }
-
-    /// A warning for each event type that none of the sources can give; of a source that is not there nothing is known.
-    fn unheard_types(&self, on: &Trigger) -> Vec<SpecError> {
-        let given: Option<Vec<Vec<&str>>> = on.sources().map(|source| self.sources.get(source)?.event_types()).collect();
-        let given: BTreeSet<&str> = given.into_iter().flatten().flatten().collect();
-        let unheard = on.types.iter().enumerate().filter(|(_, kind)| !given.is_empty() && !given.contains(kind.as_str()));
-        let sources: Vec<&str> = on.sources().map(SourceName::as_str).collect();
-        let warning = |(index, kind): (usize, &EventType)| {
-            let hint = match nearest(kind.as_str(), given.iter().copied()) {
-                Some(near) => format!("did you mean {near}?"),
-                None => format!("its types are: {}", given.iter().copied().collect::<Vec<_>>().join(", ")),
-            };
-            SpecError::new(format!("/on/types/{index}"), format!("no event from {} is of the type {kind}", sources.join(" or "))).hint(hint)
-        };
-        unheard.map(warning).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 mod calendars;
 mod channels;
+mod drafts;
 mod mcp;
 mod policies;
 mod sealing;

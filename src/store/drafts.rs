@@ -44,6 +44,8 @@ pub enum DraftState {
     Declined,
     /// It came to no answer that may pass: refused, out of turns, time or budget.
     Refused,
+    /// It could not be made: the model's provider, a server, or what else it needs refused, or was not to be had for as long as it was tried.
+    Failed,
     /// Nobody wants it any more.
     Cancelled,
 }
@@ -72,9 +74,9 @@ pub struct Turn {
 /// What the calls of a draft come to, without a word of what was said in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Calls, those that were cut off among them.
-    pub calls: u64,
-    /// What they cost; what they were reckoned at where that is not known.
+    /// Calls of which the answer is kept: those that came to nothing are no turns of the model.
+    pub replies: u64,
+    /// What all of them cost, those that came to nothing too; what they were reckoned at where that is not known.
     pub spent: Spend,
 }
 

@@ -2,8 +2,12 @@
 
 /// The candidate that `text` was probably meant to be: few letters differ, case aside. None when nothing is near.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    nearest_within((text.chars().take(64).count() / 3).clamp(1, 4), text, candidates)
+}
+
+/// The same where `allowed` letters may differ.
+pub(crate) fn nearest_within<'c>(allowed: usize, text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let wanted: Vec<char> = text.chars().take(64).flat_map(char::to_lowercase).collect();
-    let allowed = (wanted.len() / 3).clamp(1, 4);
     candidates
         .map(|candidate| (distance(&wanted, &candidate.chars().flat_map(char::to_lowercase).collect::<Vec<char>>()), candidate))
         .filter(|(distance, _)| *distance <= allowed)

@@ -1,7 +1,7 @@
 //! What a file says: UTF-8, strict YAML, whole objects with names, no plaintext Secret, valid by Kubernetes' schemas.
 
 use super::schema::{self, Fault, Kind, Lookup, Schemas};
-use super::{Finding, Rules, Severity, UnknownKinds, kustomize, secrets};
+use super::{Finding, Rules, Severity, UnknownKinds, kustomize, secrets, values};
 use crate::manifest::{Document, IdentityError, Limits, ObjectRef, Positions, flatten, parse};
 use crate::plan::MAX_FILE_BYTES;
 use crate::types::ManifestPath;
@@ -159,7 +159,9 @@ impl Inspector<'_> {
                         || document.value.pointer(&fault.pointer).is_some_and(Value::is_null)
                         || fault.pointer.rsplit('/').next().is_some_and(|last| last.starts_with('$'))
                 };
-                for fault in schema.faults(&document.value).into_iter().filter(|fault| !is_part(fault)) {
+                let group = version.split_once('/').map_or("", |(group, _)| group);
+                let beyond = values::faults(group, kind, &document.value);
+                for fault in schema.faults(&document.value).into_iter().filter(|fault| !is_part(fault)).chain(beyond) {
                     let line = first.saturating_add(document.positions.line(&fault.pointer)).saturating_sub(1);
                     self.report(Severity::Error, fault.rule, &pointer, format!("the patch of {kind}: {}", fault.message), fault.hint);
                     if let Some(last) = self.contents.findings.last_mut() {
@@ -189,6 +191,8 @@ impl Inspector<'_> {
                     Value::Object(fields)
                 });
                 self.faults(at, &object, schema.faults(without_proof.as_ref().unwrap_or(value)));
+                let (group, kind, ..) = object.key();
+                self.faults(at, &object, values::faults(group, kind, value));
             }
             Kind::Wrong(near) => {
                 let message = format!("Kubernetes {} has no `{}` in `{}`", self.rules.kubernetes, object.kind, object.api_version);

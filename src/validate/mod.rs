@@ -12,8 +12,10 @@ mod schema;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use finding::{Finding, Severity};
+pub(crate) use schema::{NoField, kinds_of, no_field};
 pub use schema::{ReadSchemas, SchemaProblem, SchemaSet};
 
 pub use crate::types::{KubernetesVersion, UnknownKinds};

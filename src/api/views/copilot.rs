@@ -1,7 +1,8 @@
 //! What the copilot makes of a sentence.
 
-use crate::pipeline::{Copiloted, Filled, ModelAsked, Origin, Shown, Suggested};
-use crate::types::{AutomationName, SuggestionId, Timestamp};
+use crate::pipeline::{AlreadyOpen, Copiloted, Filled, ModelAsked, Origin, Shown, Suggested};
+use crate::request::{PullRef, State};
+use crate::types::{AutomationName, RepositoryName, RequestId, SuggestionId, Timestamp};
 use crate::validate::Finding;
 use serde::Serialize;
 use serde_json::Value;
@@ -54,9 +55,28 @@ pub struct SuggestionView {
     pub refused: Option<String>,
     /// What else there is to say.
     pub note: Option<String>,
+    /// Open requests that do the same already: confirmed, this would be one more.
+    pub already_open: Vec<AlreadyOpenView>,
     /// Until when it may be confirmed.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+}
+
+/// An open request that does what a suggestion would.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlreadyOpenView {
+    /// Its id.
+    #[schema(value_type = String, pattern = "^req_[0-9a-hjkmnp-tv-z]{26}$")]
+    pub request: RequestId,
+    /// Where it stands.
+    #[schema(value_type = String, example = "proposed")]
+    pub state: State,
+    /// The repository it goes to; null where that is not known yet.
+    #[schema(value_type = Option<String>, example = "gitops")]
+    pub repository: Option<RepositoryName>,
+    /// Its pull request.
+    #[schema(value_type = Option<super::PullRefView>)]
+    pub pull: Option<PullRef>,
 }
 
 /// A parameter and its value.
@@ -106,11 +126,29 @@ impl From<Copiloted> for CopilotView {
 
 impl From<Suggested> for SuggestionView {
     fn from(suggested: Suggested) -> Self {
-        let Suggested { id, sentence, automation, description, parameters, preview, expires_at, .. } = suggested;
-        let Shown { target, title, summary, ttl, diff, findings, refused, note } = preview;
+        let Suggested { id, sentence, automation, description, parameters, preview, already_open, expires_at, .. } = suggested;
+        let Shown { target, title, summary, ttl, diff, findings, drafted, refused, note } = preview;
         let filled = |Filled { name, value, origin }| FilledView { name, value, from: origin };
         let parameters = parameters.into_iter().map(filled).collect();
-        Self { id, sentence, automation, description, parameters, target, title, summary, ttl, diff, findings, refused, note, expires_at }
+        let open = |AlreadyOpen { request, state, repository, pull }| AlreadyOpenView { request, state, repository, pull };
+        let already_open = already_open.into_iter().map(open).collect();
+        Self {
+            id,
+            sentence,
+            automation,
+            description,
+            parameters,
+            target,
+            title,
+            summary,
+            ttl,
+            diff,
+            findings,
+            refused,
+            note: note.or(drafted),
+            already_open,
+            expires_at,
+        }
     }
 }
 

@@ -13,9 +13,11 @@ use utoipa::ToSchema;
 pub struct DraftView {
     /// Which of the request's drafts, from 1.
     pub number: u32,
-    /// running, answered, declined, refused or cancelled.
+    /// running, answered, declined, refused, failed or cancelled.
     #[schema(value_type = String, example = "answered")]
     pub state: DraftState,
+    /// Which wish for a revision it is made for, from 1; null for the change as it was asked for.
+    pub revision: Option<u32>,
     /// Who offers the model.
     #[schema(example = "local")]
     pub provider: String,
@@ -25,7 +27,7 @@ pub struct DraftView {
     /// The commit of the base it looks at.
     #[schema(value_type = String)]
     pub base: CommitSha,
-    /// Calls of the model so far.
+    /// Answers of the model so far.
     pub turns: u64,
     /// Tokens used so far; of calls whose usage nobody told, the most they can have used.
     pub tokens: u64,
@@ -67,12 +69,13 @@ pub(super) fn whole(micros: u64) -> f64 {
 
 impl From<DraftReport> for DraftView {
     fn from(report: DraftReport) -> Self {
-        let DraftReport { draft, model, turns, spent, drafted, message, findings } = report;
+        let DraftReport { draft, model, revision, turns, spent, drafted, message, findings } = report;
         let explanation = drafted.as_ref().map(|drafted| drafted.explanation.clone()).filter(|text| !text.is_empty());
         let cost = drafted.as_ref().and_then(|drafted| drafted.micros).map(whole);
         Self {
             number: draft.number,
             state: draft.state,
+            revision,
             provider: model.provider.as_str().to_owned(),
             model: model.name,
             base: draft.base,

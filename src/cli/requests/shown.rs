@@ -38,7 +38,9 @@ pub(super) fn request(id: &RequestId, request: &Value, diff: Option<&str>) -> St
     }
     lines.extend(held(request).map(|held| format!("  {:<11}{held}", "held", held = held.trim_start_matches("held "))));
     for finding in request.pointer("/findings").and_then(Value::as_array).into_iter().flatten() {
-        lines.push(format!("  {:<11}{}: {}", cell(finding, "/severity"), cell(finding, "/path"), cell(finding, "/message")));
+        let place = finding.pointer("/path").and_then(Value::as_str).filter(|path| !path.is_empty());
+        let place = place.map(|path| format!("{}: ", printable(path))).unwrap_or_default();
+        lines.push(format!("  {:<11}{place}{}", cell(finding, "/severity"), cell(finding, "/message")));
     }
     lines.extend(owed(request));
     lines.extend(changes(request));

@@ -110,6 +110,8 @@ pub(super) enum Kind {
     Proposed,
     Unchanged,
     Rejected,
+    /// A language model would draft the change.
+    Drafted,
 }
 
 impl Kind {
@@ -118,6 +120,7 @@ impl Kind {
             Self::Proposed => "proposed",
             Self::Unchanged => "unchanged",
             Self::Rejected => "rejected",
+            Self::Drafted => "drafted",
         }
     }
 }

@@ -53,7 +53,8 @@ pub(super) fn of(rules: &Rules, suite: &Suite, case: &Case, base: &Texts) -> any
 impl Outcome {
     fn kind(&self) -> Kind {
         match &self.preview {
-            preview if preview.refused.is_some() || !preview.findings_stop().is_empty() => Kind::Rejected,
+            preview if preview.shown.refused.is_some() || !preview.findings_stop().is_empty() => Kind::Rejected,
+            preview if preview.shown.drafted.is_some() => Kind::Drafted,
             preview if preview.files.is_empty() && preview.removed.is_empty() => Kind::Unchanged,
             _ => Kind::Proposed,
         }
@@ -73,14 +74,14 @@ impl Outcome {
         }
         if let Some(kind) = expected.outcome {
             let found = self.kind();
-            let why = preview.refused.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+            let why = preview.shown.refused.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
             differs("outcome", kind.as_str(), &if kind == found { found.as_str().to_owned() } else { format!("{}{why}", found.as_str()) });
         }
         for (name, wanted) in &expected.parameters {
             let found = preview.parameters.as_ref().and_then(|parameters| parameters.get(name));
             differs(&format!("parameter {name}"), &wanted.to_string(), &found.map_or("nothing".to_owned(), Value::to_string));
         }
-        for (what, wanted, found) in [("target", &expected.target, &preview.target), ("title", &expected.title, &preview.title)] {
+        for (what, wanted, found) in [("target", &expected.target, &preview.shown.target), ("title", &expected.title, &preview.shown.title)] {
             if let Some(wanted) = wanted {
                 differs(what, wanted, found.as_deref().unwrap_or("nothing"));
             }
@@ -93,13 +94,13 @@ impl Outcome {
             };
             differs("removed", &sorted(wanted), &sorted(&preview.removed));
         }
-        let rules: Vec<&str> = preview.findings.iter().map(|finding| finding.rule.as_str()).collect();
+        let rules: Vec<&str> = preview.shown.findings.iter().map(|finding| finding.rule.as_str()).collect();
         for rule in expected.findings.iter().filter(|rule| !rules.contains(&rule.as_str())) {
             problems.push(format!("the finding {rule} is not among [{}]", rules.join(", ")));
         }
         if let Some(wanted) = &expected.message {
             let found: Vec<&str> =
-                preview.refused.iter().chain(preview.findings.iter().map(|finding| &finding.message)).map(String::as_str).collect();
+                preview.shown.refused.iter().chain(preview.shown.findings.iter().map(|finding| &finding.message)).map(String::as_str).collect();
             if !found.iter().any(|found| found.contains(wanted.as_str())) {
                 problems.push(format!("message: {wanted:?} is no part of {found:?}"));
             }

@@ -40,6 +40,8 @@ pub struct Redactor {
     salt: Vec<u8>,
     patterns: Vec<Regex>,
     known: Known,
+    /// Ids of ours that look random, and are no secret.
+    own: Vec<String>,
 }
 
 /// A stretch of a text that must not leave, and the value it holds where that is written otherwise.
@@ -62,7 +64,14 @@ impl Redactor {
     pub fn new(salt: &str, patterns: Vec<Regex>, secrets: &[SecretString]) -> Self {
         let mut known = Known::default();
         known.add(secrets.iter().map(|secret| secret.expose_secret()));
-        Self { salt: salt.as_bytes().to_vec(), patterns, known }
+        Self { salt: salt.as_bytes().to_vec(), patterns, known, own: Vec::new() }
+    }
+
+    /// The same that does not take these ids for secrets because they look random. Only exactly these: what else stands with one of them is
+    /// looked at without it.
+    #[must_use]
+    pub fn knowing(self, own: Vec<String>) -> Self {
+        Self { own, ..self }
     }
 
     /// The text without what must not leave, with as many lines. Takes time in proportion to the text. Given what it gave before, it changes nothing.
@@ -73,7 +82,7 @@ impl Redactor {
         self.known.add(found.iter().filter_map(|found| found.value.as_deref()).filter(|value| words::is_worth_remembering(value)));
         lines::find(text, read, &mut found);
         shapes::find(text, &mut found);
-        random::find(text, &mut found);
+        random::find(text, &self.own, &mut found);
         self.known.find(text, &mut found);
         for pattern in &self.patterns {
             found.extend(

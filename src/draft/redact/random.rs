@@ -16,16 +16,17 @@ const DIFFERENT: usize = 9;
 static RUN: LazyLock<Regex> = LazyLock::new(|| pattern("[A-Za-z0-9+/=_-]{16,}"));
 static DIGEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:sha(?:1|256|384|512)[:-]|h1:)$"));
 
-/// Every run that looks random.
-pub(super) fn find(text: &str, found: &mut Vec<Found>) {
+/// Every run that looks random also without the ids that are our own.
+pub(super) fn find(text: &str, own: &[String], found: &mut Vec<Found>) {
     for run in RUN.find_iter(text) {
         // `sha256-<base64>` is one run; of `sha256:<base64>` the name stands before it.
         let before = &text.as_bytes()[run.start().saturating_sub(7)..run.start()];
         let named = std::str::from_utf8(before).is_ok_and(|before| DIGEST.is_match(before));
         let integrity = ["sha256-", "sha384-", "sha512-", "sha1-"].iter().any(|name| run.as_str().starts_with(name));
-        let stretches = || run.as_str().split(|c: char| !c.is_ascii_alphanumeric());
+        let rest = own.iter().filter(|id| run.as_str().contains(id.as_str())).fold(run.as_str().to_owned(), |rest, id| rest.replace(id.as_str(), ""));
+        let stretches = || rest.split(|c: char| !c.is_ascii_alphanumeric());
         // A key in base64 may have a `/` anywhere; words between slashes do not look like one.
-        let joined = || run.as_str().split(['-', '_']).any(|part| part.contains(['/', '+']) && looks_drawn(&part.replace(['/', '+', '='], "")));
+        let joined = || rest.split(['-', '_']).any(|part| part.contains(['/', '+']) && looks_drawn(&part.replace(['/', '+', '='], "")));
         if !named && !integrity && (stretches().any(is_random) || joined()) {
             found.push(Found::at(run.range()));
         }

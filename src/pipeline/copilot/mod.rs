@@ -1,16 +1,18 @@
 //! The copilot: an operator says in a sentence what they want, a language model picks the automation and fills its parameters, and a person
 //! confirms what is shown. It files nothing by itself, and what is filed is a request like any other.
 
+mod already;
 mod origin;
 mod talk;
 
+pub use already::AlreadyOpen;
 pub use origin::Origin;
 
 use super::drafting::is_priced;
 use super::operations::AskError;
 use super::planning::{self, Stop, Wanted};
 use super::plans::Bases;
-use super::preview::{Preview, asked_by, preview_at};
+use super::preview::{Shown, asked_by, preview_at};
 use super::{InForce, Pipeline, StepError, Wish, blocking};
 use crate::automation::{Automation, Provider};
 use crate::draft::{ModelError, Offer, Redactor};
@@ -18,7 +20,7 @@ use crate::plan::value_holds_placeholder;
 use crate::request::Job;
 use crate::store::{StoreError, Suggestion};
 use crate::types::{AutomationName, EventId, SuggestionId, Timestamp, nearest};
-use crate::validate::Finding;
+use already::Would;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -73,6 +75,9 @@ pub struct Suggested {
     pub parameters: Vec<Filled>,
     /// What it would do as things stand.
     pub preview: Shown,
+    /// Open requests that do the same.
+    #[serde(default)]
+    pub already_open: Vec<AlreadyOpen>,
     /// What was asked.
     pub asked: ModelAsked,
     /// Until when it may be confirmed.
@@ -88,27 +93,6 @@ pub struct Filled {
     pub value: Value,
     /// Where that comes from.
     pub origin: Origin,
-}
-
-/// What a suggestion would do.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Shown {
-    /// `repository:path`.
-    pub target: Option<String>,
-    /// The pull request's title.
-    pub title: Option<String>,
-    /// What changes, a line for each object.
-    pub summary: Vec<String>,
-    /// How long it is wanted; none for good.
-    pub ttl: Option<String>,
-    /// A unified diff against the base.
-    pub diff: Option<String>,
-    /// What was found, gravest first.
-    pub findings: Vec<Finding>,
-    /// Why nothing would be proposed.
-    pub refused: Option<String>,
-    /// What else there is to say.
-    pub note: Option<String>,
 }
 
 /// What was asked of a model, and what it cost.
@@ -254,19 +238,25 @@ impl Copilot {
             description: known.spec.description.clone().unwrap_or_default(),
             parameters: known.parameters().names().filter_map(|name| filled(name, &parameters, &given, &sentence)).collect(),
             preview: Shown::default(),
+            already_open: Vec::new(),
             asked: talk.asked(),
             expires_at: now.plus(LIVES),
             sentence,
             automation,
         };
-        suggested.preview = self.shown(&rules, self.wish(suggested.clone(), by)?, parameters).await?;
+        let wish = self.wish(suggested.clone(), by)?;
+        let (shown, would) = self.shown(&rules, wish.clone(), parameters.clone()).await?;
+        let (already_open, conflicts) = pipeline.already_open(&wish, &parameters, would.as_ref()).await?;
+        suggested.preview = shown;
+        suggested.preview.findings.extend(conflicts);
+        suggested.already_open = already_open;
         let content = serde_json::to_value(&suggested).map_err(|error| StepError::Bug(format!("a suggestion cannot be kept: {error}")))?;
         pipeline.store.keep_suggestion(&Suggestion { id: suggested.id.clone(), by: by.to_owned(), made_at: now, content }).await?;
         Ok(Copiloted::Suggested(Box::new(suggested)))
     }
 
-    /// What the wish would come to on the base as it is now.
-    async fn shown(&self, rules: &Arc<InForce>, wish: Wish, parameters: Map<String, Value>) -> Result<Shown, StepError> {
+    /// What the wish would come to on the base as it is now, and as data where that is known.
+    async fn shown(&self, rules: &Arc<InForce>, wish: Wish, parameters: Map<String, Value>) -> Result<(Shown, Option<Would>), StepError> {
         let (pipeline, rules) = (Arc::clone(&self.pipeline), Arc::clone(rules));
         blocking(move || {
             let automation = &wish.automation;
@@ -274,17 +264,18 @@ impl Copilot {
             let wanted = Wanted { automation, event: &event, given: Some(&parameters), reverts: None, set: None, draft: None };
             let target = match planning::resolve(&rules, wanted) {
                 Ok((_, target)) => target,
-                Err(Stop::Refused { message, findings }) => return Ok(Shown { refused: Some(message), findings, ..Shown::default() }),
+                Err(Stop::Refused { message, findings }) => return Ok((Shown { refused: Some(message), findings, ..Shown::default() }, None)),
                 Err(Stop::Failed(error)) => return Err(error),
             };
             if rules.set.rules.get(automation).is_some_and(|rule| rule.recipe.guard().is_some()) {
                 let note = "a language model drafts the change once it is filed: what it comes to is known then".to_owned();
                 let target = Some(format!("{}:{}", target.repository.name, target.path));
-                return Ok(Shown { target, note: Some(note), ..Shown::default() });
+                return Ok((Shown { target, note: Some(note), ..Shown::default() }, None));
             }
             let base = pipeline.base(&mut Bases::new(), &target.repository)?;
-            let Preview { target, title, summary, ttl, diff, findings, refused, note, .. } = preview_at(&rules, wanted, &base)?;
-            Ok(Shown { target, title, summary, ttl, diff, findings, refused, note })
+            let preview = preview_at(&rules, wanted, &base)?;
+            let would = preview.changes.map(|changes| Would { repository: target.repository.name.clone(), changes });
+            Ok((preview.shown, would))
         })
         .await
     }
@@ -352,5 +343,5 @@ fn clusters(rules: &InForce) -> Vec<&str> {
 fn redactor(rules: &InForce, random: u128) -> (Redactor, String) {
     let salt = hex::encode(random.to_be_bytes());
     let secrets: Vec<SecretString> = rules.secrets.values().cloned().collect();
-    (Redactor::new(&salt, Vec::new(), &secrets), salt)
+    (Redactor::new(&salt, rules.set.withheld.patterns().to_vec(), &secrets), salt)
 }

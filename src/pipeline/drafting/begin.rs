@@ -58,7 +58,7 @@ impl Pipeline {
         let goes_on = goes_on_from.is_some();
         let wishes = wishes(request, heeds, revision, goes_on);
         let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &salt, goes_on, wishes, offered };
-        let mut learnt = Learnt::nothing(rules, spec, &salt);
+        let mut learnt = Learnt::nothing(rules, spec, request, &salt);
         let brief = told(rules, request, &begins, &mut learnt)?;
         let draft = Draft {
             request: request.id.clone(),
@@ -141,10 +141,11 @@ pub(super) fn told(rules: &InForce, request: &Request, begins: &Begins<'_>, lear
     }))
 }
 
-/// How many of people's wishes were drafted for: a draft that somebody else went on with came to nothing.
+/// How many of people's wishes were drafted for: a draft that somebody else went on with, or that ended with its request, came to nothing.
 pub(super) fn heeded(known: &[Draft]) -> Result<usize, StepError> {
     let mut heeded = 0;
-    for draft in known.iter().filter(|draft| !matches!(draft.state, DraftState::Running | DraftState::Cancelled)) {
+    let ended_with_its_request = |draft: &Draft| draft.state == DraftState::Failed && draft.outcome.is_none();
+    for draft in known.iter().filter(|draft| !matches!(draft.state, DraftState::Running | DraftState::Cancelled) && !ended_with_its_request(draft)) {
         let Begun { heeds, .. } = read(&draft.brief)?;
         heeded = heeded.max(heeds);
     }

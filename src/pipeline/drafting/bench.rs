@@ -96,11 +96,13 @@ pub(super) fn tools(spec: &DraftSpec, recipe: &Recipe, answer: &Value) -> Vec<To
     tools
 }
 
-/// What withholds secrets from a draft's model.
-pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, salt: &str) -> Redactor {
-    let patterns = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+/// What withholds secrets from a draft's model. The ids of its request and event are none.
+pub(super) fn redactor(rules: &InForce, spec: &DraftSpec, request: &Request, salt: &str) -> Redactor {
+    let named = spec.withhold.iter().filter_map(|pattern| Regex::new(pattern).ok());
+    let patterns = rules.set.withheld.patterns().iter().cloned().chain(named).collect();
     let secrets: Vec<SecretString> = rules.secrets.values().cloned().collect();
-    Redactor::new(salt, patterns, &secrets)
+    let own = [request.id.to_string(), request.event.id.to_string()].into_iter().chain(request.event.delivery.iter().map(ToString::to_string));
+    Redactor::new(salt, patterns, &secrets).knowing(own.collect())
 }
 
 impl Workbench {
@@ -122,7 +124,7 @@ impl Workbench {
             let before = before.map(|known| known.draft.answers).unwrap_or_default();
             let known = pipeline.learnt.take(&Whose::of(&draft, &target), &rules);
             let anew = known.is_none();
-            let learnt = known.map_or_else(|| Ok(Learnt::nothing(&rules, spec_of(&rules, &request)?, &draft.salt)), Ok::<_, StepError>)?;
+            let learnt = known.map_or_else(|| Ok(Learnt::nothing(&rules, spec_of(&rules, &request)?, &request, &draft.salt)), Ok::<_, StepError>)?;
             let bench = Self::on(rules, request, target, Arc::new(base), (before, learnt), &draft.salt, outside)?;
             if anew {
                 bench.inner.learn(&parameters, &draft.salt, &looked_at)?;

@@ -8,6 +8,7 @@ use crate::automation::DraftSpec;
 use crate::draft::{Passages, Question, Redactor, Runbooks};
 use crate::inventory::Target;
 use crate::plan::PlanError;
+use crate::request::Request;
 use crate::store::Draft;
 use crate::types::{CommitSha, DirectoryPath, RepositoryName, RequestId};
 use std::collections::VecDeque;
@@ -30,8 +31,8 @@ pub(super) struct Learnt {
 
 impl Learnt {
     /// What is known before anything was looked at.
-    pub(super) fn nothing(rules: &InForce, spec: &DraftSpec, salt: &str) -> Self {
-        Self { redactor: redactor(rules, spec, salt), runbooks: None }
+    pub(super) fn nothing(rules: &InForce, spec: &DraftSpec, request: &Request, salt: &str) -> Self {
+        Self { redactor: redactor(rules, spec, request, salt), runbooks: None }
     }
 
     /// The passages of runbooks that fit a question best. Called where one may block.

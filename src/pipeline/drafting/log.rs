@@ -73,7 +73,10 @@ pub(super) fn lines(draft: &Draft, turns: &[Turn]) -> Result<Vec<DraftLine>, Ste
             if turn.ended_at.is_none() && at + 1 == turns.len() && draft.state == DraftState::Running {
                 break;
             }
-            lines.push(line(turn, DraftLineKind::Asked, "the model was asked, and no answer was kept"));
+            // Once, however often it is tried.
+            if at == 0 || turns[at - 1].number != turn.number {
+                lines.push(line(turn, DraftLineKind::Asked, "the model was asked, and no answer was kept"));
+            }
             continue;
         };
         let reply: Reply = read(reply)?;

@@ -33,7 +33,7 @@ use crate::plan::Answer;
 use crate::request::{Drafted, Job, Request, State};
 use crate::store::{Beside, Draft, DraftEnd, DraftState, Settlement, Turn, lane};
 use crate::types::{ErrorClass, McpServerName, SpecDuration};
-use crate::validate::Finding;
+use crate::validate::{Finding, Severity};
 use bench::Workbench;
 use outside::Outside;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ use std::sync::Arc;
 
 /// Drafts of one request, at most: who asks once more, or moves the base, often enough asks in vain.
 const MOST_DRAFTS: u32 = 20;
+/// Rules that a message names.
+const MOST_RULES: usize = 5;
 
 /// What a draft came to, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,7 +142,9 @@ impl Pipeline {
         let job = request.steering.job.as_deref();
         let (most_turns, timeout) = bounds(&spec, job);
         if asked >= most_turns {
-            return self.fails(&step, format!("the model came to no answer within {asked} turns"), Vec::new()).await;
+            let refused = step.conversation.turns.last().and_then(|(_, told)| told.as_ref()?.refused.as_ref());
+            let findings = refused.map(|refused| refused.findings.clone()).unwrap_or_default();
+            return self.fails(&step, format!("the model came to no answer within {asked} turns"), findings).await;
         }
         if self.clock.now().since(step.draft.begun_at) > timeout.get() {
             return self.fails(&step, late(timeout), Vec::new()).await;
@@ -165,7 +169,7 @@ impl Pipeline {
         if step.revision.is_none() {
             return Err(error);
         }
-        self.fails(&step, error.to_string(), Vec::new()).await
+        self.ends(&step, DraftState::Failed, error.to_string(), Vec::new()).await
     }
 
     /// No further draft is made. What is proposed stays where people only want it otherwise.
@@ -218,6 +222,7 @@ impl Pipeline {
         };
         match next {
             Next::GoesOn(response) => {
+                failpoint::hit("draft.looked");
                 let turn = self.told(&step, &response)?;
                 self.store.settle_turn((&step.request.id, step.draft.number), &turn).await?;
                 bench.keep(self, &step.draft);
@@ -259,8 +264,14 @@ impl Pipeline {
 
     /// The draft is over without an answer.
     async fn fails(&self, step: &Step<'_>, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
+        self.ends(step, DraftState::Refused, message, findings).await
+    }
+
+    /// The same in this state. Whoever asked is told the rules that its last answer broke by their names.
+    async fn ends(&self, step: &Step<'_>, state: DraftState, message: String, findings: Vec<Finding>) -> Result<Settlement, StepError> {
         let outcome = Outcome { findings: findings.clone(), message: Some(message.clone()), ..self.nothing(step) };
-        let end = self.ended(step, DraftState::Refused, &outcome)?;
+        let end = self.ended(step, state, &outcome)?;
+        let message = format!("{message}{}", broken(&findings));
         if step.revision.is_some() {
             self.answer_wish(step, &revise::failed(&message)).await?;
             let message = format!("it was not revised: {message}");
@@ -306,6 +317,7 @@ impl Pipeline {
         let spent = spend::sum(&step.turns);
         Drafted {
             number: step.draft.number,
+            revision: step.revision.map(numbered),
             provider: step.model.provider,
             model: step.model.name.clone(),
             reported: replies().filter_map(|reply| reply.model.clone()).collect(),
@@ -320,6 +332,19 @@ impl Pipeline {
             explanation: answer.map(|answer| plain(&answer.explanation)).unwrap_or_default(),
         }
     }
+}
+
+/// The number by which people know a wish, from 1.
+fn numbered(revision: usize) -> u32 {
+    u32::try_from(revision + 1).unwrap_or(u32::MAX)
+}
+
+/// The rules that were broken, behind a sentence that says so.
+fn broken(findings: &[Finding]) -> String {
+    let rules: BTreeSet<&str> = findings.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.rule.as_str()).collect();
+    let more = if rules.len() > MOST_RULES { format!(" and {} more", rules.len() - MOST_RULES) } else { String::new() };
+    let named: Vec<&str> = rules.into_iter().take(MOST_RULES).collect();
+    if named.is_empty() { String::new() } else { format!(" ({}{more})", named.join(", ")) }
 }
 
 /// Why a draft is over that took too long.

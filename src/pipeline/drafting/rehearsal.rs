@@ -175,7 +175,7 @@ impl Rehearsal {
                 wishes: Vec::new(),
                 offered: &Offered::default(),
             };
-            let mut learnt = Learnt::nothing(&rules, spec_of(&rules, &request)?, &salt);
+            let mut learnt = Learnt::nothing(&rules, spec_of(&rules, &request)?, &request, &salt);
             let brief = begin::told(&rules, &request, &begins, &mut learnt)?;
             Ok((Workbench::on(rules, request, target, base, (Vec::new(), learnt), &salt, Outside::Nobody)?, Conversation::new(brief)))
         })

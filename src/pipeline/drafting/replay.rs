@@ -97,8 +97,8 @@ impl Pipeline {
             difference = match (response, &now) {
                 (Some(then), Next::GoesOn(now)) => parted(then, now).and_then(|(then, now)| part(then, now)),
                 (Some(then), now) => part(told_of(then), end_of(now)),
-                // Who cancelled it did not wait for what follows.
-                (None, _) if draft.state == DraftState::Cancelled => None,
+                // Who cancelled it did not wait for what follows, and what failed before it was followed says nothing of that.
+                (None, _) if matches!(draft.state, DraftState::Cancelled | DraftState::Failed) => None,
                 (None, now) => {
                     let then = ended(&draft, outcome.as_ref());
                     let now = end_of(now);
@@ -142,7 +142,7 @@ impl Pipeline {
             let (tree, goes_on) = (Changed::new(&base, &so_far), goes_on_from.is_some());
             let wishes = begin::wishes(&of, heeds, revision, goes_on);
             let begins = Begins { parameters: &parameters, target: &target, base: &tree, salt: &begun.salt, goes_on, wishes, offered: &offered };
-            begin::told(&rules, &of, &begins, &mut Learnt::nothing(&rules, spec_of(&rules, &of)?, &begun.salt))
+            begin::told(&rules, &of, &begins, &mut Learnt::nothing(&rules, spec_of(&rules, &of)?, &of, &begun.salt))
         });
         let now = now.await.map_err(|error| gone(error, draft))?;
         let tools = |brief: &Brief| serde_json::to_string_pretty(&brief.tools).unwrap_or_default();
@@ -180,6 +180,7 @@ fn ended(draft: &Draft, outcome: Option<&Outcome>) -> String {
         DraftState::Answered => answered(outcome.and_then(|outcome| outcome.answer.as_ref())),
         DraftState::Declined => declined(outcome.map(|outcome| outcome.drafted.explanation.as_str()).unwrap_or_default()),
         DraftState::Refused => format!("it failed: {}", message()),
+        DraftState::Failed => "it could not be made".to_owned(),
         DraftState::Cancelled => "it was cancelled".to_owned(),
         DraftState::Running => "it runs".to_owned(),
     }

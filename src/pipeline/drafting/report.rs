@@ -1,7 +1,7 @@
 //! Drafts for people: where they stand, what they came to so far, and everything that was said in them.
 
 use super::log::{self, DraftLine};
-use super::{Begun, Outcome, read};
+use super::{Begun, Outcome, numbered, read};
 use crate::draft::ModelId;
 use crate::pipeline::StepError;
 use crate::request::Drafted;
@@ -15,9 +15,11 @@ pub struct DraftReport {
     pub draft: Draft,
     /// Who is asked.
     pub model: ModelId,
-    /// Calls of the model so far, those that were cut off among them.
+    /// Which wish of people's for a revision it is made for, from 1; none for the change as it was asked for.
+    pub revision: Option<u32>,
+    /// Answers of the model so far.
     pub turns: u64,
-    /// What they cost.
+    /// What was spent on them, and on calls that were not answered.
     pub spent: Spend,
     /// Where its answer comes from, once it is over.
     pub drafted: Option<Drafted>,
@@ -33,13 +35,14 @@ impl DraftReport {
     /// # Errors
     /// When it cannot be read.
     pub fn of(draft: Draft, tally: Tally) -> Result<Self, StepError> {
-        let Begun { model, .. } = read(&draft.brief)?;
+        let Begun { model, revision, .. } = read(&draft.brief)?;
+        let revision = revision.map(numbered);
         let outcome: Option<Outcome> = draft.outcome.as_ref().map(read).transpose()?;
         let (drafted, message, findings) = match outcome {
             Some(outcome) => (Some(outcome.drafted), outcome.message, outcome.findings),
             None => (None, None, Vec::new()),
         };
-        Ok(Self { model, turns: tally.calls, spent: tally.spent, drafted, message, findings, draft })
+        Ok(Self { model, revision, turns: tally.replies, spent: tally.spent, drafted, message, findings, draft })
     }
 }
 

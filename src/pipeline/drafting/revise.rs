@@ -4,7 +4,7 @@ use super::super::body::markdown::fenced;
 use super::super::operations::OperationError;
 use super::super::pull::priority;
 use super::super::{InForce, Pipeline, StepError, outcome};
-use super::Step;
+use super::{Step, numbered};
 use crate::request::{Drafted, Request, Revision, TimelineEntry};
 use crate::store::{RequestUpdate, TaskKind, lane};
 use crate::types::RequestId;
@@ -34,18 +34,18 @@ pub(super) fn shortened(words: &str) -> String {
 }
 
 impl Pipeline {
-    /// Has the model that drafted an open request's change revise it.
+    /// Has the model that drafted an open request's change revise it, and tells which wish for a revision this is, from 1.
     ///
     /// # Errors
     /// When no model drafted it, it is not open, a person has pushed to its branch, or it was revised too often.
-    pub async fn revise(self: &Arc<Self>, id: &RequestId, text: &str, actor: &str) -> Result<Request, OperationError> {
+    pub async fn revise(self: &Arc<Self>, id: &RequestId, text: &str, actor: &str) -> Result<(Request, u32), OperationError> {
         let request = self.store.request(id).await?;
-        self.wish(&request, Revision { text: text.to_owned(), by: actor.to_owned(), at: None }, actor).await?;
-        Ok(self.store.request(id).await?)
+        let revision = self.wish(&request, Revision { text: text.to_owned(), by: actor.to_owned(), at: None }, actor).await?;
+        Ok((self.store.request(id).await?, revision))
     }
 
     /// The same for a wish that was said somewhere; `actor` stands in the timeline.
-    pub(in crate::pipeline) async fn wish(self: &Arc<Self>, request: &Request, wish: Revision, actor: &str) -> Result<(), OperationError> {
+    pub(in crate::pipeline) async fn wish(self: &Arc<Self>, request: &Request, wish: Revision, actor: &str) -> Result<u32, OperationError> {
         let rules = self.rules.current();
         let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.as_ref());
         let (Some(spec), Some(_)) = (spec, request.changes.as_ref().and_then(|changes| changes.drafted.as_ref())) else {
@@ -63,7 +63,8 @@ impl Pipeline {
         let entry = outcome::note(&after, wanted, self.clock.as_ref());
         let timeline = vec![TimelineEntry { actor: actor.to_owned(), ..entry }];
         let update = RequestUpdate { timeline, tasks: vec![task], drop_tasks: false, successor: None };
-        Ok(self.store.update_request(&after, &update, self.clock.now()).await?)
+        self.store.update_request(&after, &update, self.clock.now()).await?;
+        Ok(numbered(request.steering.revisions.len()))
     }
 
     /// Answers whoever asked for the revision that a draft is made for, once.

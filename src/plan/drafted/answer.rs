@@ -18,6 +18,7 @@ const MAX_MESSAGE: usize = 300;
 
 /// What a model proposes. Its JSON Schema is what the model is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "A whole change, and why.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Answer {
     /// What is to be done, in order, each on what those before left.

@@ -9,23 +9,22 @@ const MAX_STEPS: usize = 64;
 
 /// A field, or several: `spec.replicas`, `metadata.labels.*`, `spec.template.spec.containers[*].resources`.
 #[derive(Debug)]
-pub(super) struct FieldPattern {
+pub(crate) struct FieldPattern {
     source: String,
     steps: Vec<PatternStep>,
 }
 
+/// One step of a pattern.
 #[derive(Debug)]
-enum PatternStep {
+pub(crate) enum PatternStep {
+    /// A field of a mapping.
     Key(String),
     /// `*`: any field of a mapping.
     AnyKey,
     /// `[*]`: any element of a list.
     AnyElement,
     /// `[name=api]`: the element whose field is this.
-    Element {
-        key: String,
-        value: String,
-    },
+    Element { key: String, value: String },
 }
 
 impl FieldPattern {
@@ -33,7 +32,7 @@ impl FieldPattern {
     ///
     /// # Errors
     /// The sentence that says what is wrong with it.
-    pub(super) fn compile(source: &str) -> Result<Self, String> {
+    pub(crate) fn compile(source: &str) -> Result<Self, String> {
         let (mut steps, mut rest) = (Vec::new(), source);
         while !rest.is_empty() || steps.is_empty() {
             if steps.len() == MAX_STEPS {
@@ -52,6 +51,11 @@ impl FieldPattern {
             rest = behind;
         }
         Ok(Self { source: source.to_owned(), steps })
+    }
+
+    /// Its steps, outermost first.
+    pub(crate) fn steps(&self) -> &[PatternStep] {
+        &self.steps
     }
 
     /// Whether what stands at the path is the field, or lies below it.

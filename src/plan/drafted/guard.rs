@@ -4,7 +4,7 @@ use super::apply::Application;
 use super::judge::judge;
 use super::limits::Limits;
 use super::reach::Reach;
-use super::{Answer, Violation, hidden};
+use super::{Answer, Violation, comments, hidden};
 use crate::automation::{AnswerFormat, DraftSpec};
 use crate::inventory::Target;
 use crate::plan::staged::Staged;
@@ -95,6 +95,7 @@ impl Guard {
         }
         whole.files = differing(whole.files, base)?;
         let violations = if answers.len() > 1 { self.judge(&whole.files, target, base)? } else { Vec::new() };
+        whole.notes.extend(comments::changed(&whole.files, base)?);
         Ok(if violations.is_empty() { Ok(whole) } else { Err(violations) })
     }
 

@@ -58,7 +58,7 @@ const GROUPS: [&str; 23] = [
 
 /// One entry of `kinds`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum KindName {
+pub(crate) enum KindName {
     /// `*`: every kind that has to be named by nobody.
     Common,
     /// `none`: documents that are no objects.
@@ -72,7 +72,7 @@ impl KindName {
     ///
     /// # Errors
     /// The sentence that says what is wrong with it.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
+    pub(crate) fn compile(text: &str) -> Result<Self, String> {
         match text {
             "*" => return Ok(Self::Common),
             "none" => return Ok(Self::None),

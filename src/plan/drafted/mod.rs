@@ -11,6 +11,7 @@ mod elided;
 mod fields;
 mod guard;
 mod hidden;
+mod idle;
 mod images;
 mod judge;
 mod kinds;
@@ -24,6 +25,9 @@ mod twice;
 mod violation;
 
 pub use answer::{Answer, AnswerError, Operation};
+pub(crate) use fields::{FieldPattern, PatternStep};
 pub use guard::Guard;
 pub use hidden::{holds_placeholder, value_holds_placeholder};
+pub(crate) use idle::idle_globs;
+pub(crate) use kinds::KindName;
 pub use violation::Violation;

@@ -4,7 +4,7 @@
 use super::objects::{Identity, of_file};
 use super::violation::Violation;
 use crate::inventory::Target;
-use crate::manifest::{Limits, ObjectRef, is_kustomization, parse};
+use crate::manifest::{Kustomization, Limits, ObjectRef, is_kustomization, parse};
 use crate::plan::staged::Staged;
 use crate::plan::{BaseTree, FileChange, PlanError, TreeError};
 use crate::types::ManifestPath;
@@ -52,13 +52,14 @@ pub(super) fn judge(
     Ok(())
 }
 
-/// The objects with names that files have more of than they had.
+/// The objects with names that files have more of than they had, and what generators of kustomizations make more of.
 fn added(files: &BTreeMap<ManifestPath, FileChange>, base: &dyn BaseTree) -> Result<Vec<(ManifestPath, ObjectRef)>, TreeError> {
     let mut added = Vec::new();
-    for (path, change) in files.iter().filter(|(path, _)| !is_kustomization(path)) {
+    for (path, change) in files {
         let FileChange::Write(bytes) = change else { continue };
-        let mut old = base.read(path)?.map_or_else(Vec::new, |bytes| standing(path, &String::from_utf8_lossy(&bytes)));
-        for object in standing(path, &String::from_utf8_lossy(bytes)) {
+        let of = if is_kustomization(path) { generated } else { standing };
+        let mut old = base.read(path)?.map_or_else(Vec::new, |bytes| of(path, &String::from_utf8_lossy(&bytes)));
+        for object in of(path, &String::from_utf8_lossy(bytes)) {
             match old.iter().position(|other| other.is_same(&object)) {
                 Some(at) => drop(old.swap_remove(at)),
                 None => added.push((path.clone(), object)),
@@ -73,6 +74,12 @@ fn standing(path: &ManifestPath, text: &str) -> Vec<ObjectRef> {
     let Ok(documents) = parse(text, Limits::default()) else { return Vec::new() };
     let objects = of_file(&documents, true, is_kustomization(path));
     objects.into_iter().flat_map(|(identity, values)| object(&identity).into_iter().cycle().take(values.len()).collect::<Vec<_>>()).collect()
+}
+
+/// What the generators of a kustomization make.
+fn generated(_: &ManifestPath, text: &str) -> Vec<ObjectRef> {
+    let documents = parse(text, Limits::default()).unwrap_or_default();
+    documents.iter().flat_map(|document| Kustomization::of(&document.value).generated()).collect()
 }
 
 /// An object by its name; of its version nothing is said, which does not make it another.

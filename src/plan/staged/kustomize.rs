@@ -113,6 +113,11 @@ impl Staged<'_> {
 
     /// Every file that kustomizations below the target build, with the chain of kustomizations that does, outermost first.
     pub(super) fn built(&mut self) -> Result<BTreeMap<ManifestPath, Vec<Vec<ManifestPath>>>, PlanError> {
+        Ok(self.ways_below()?.files)
+    }
+
+    /// The same with the ways to the kustomizations themselves.
+    pub(super) fn ways_below(&mut self) -> Result<Ways, PlanError> {
         let roots = self.roots()?;
         let ways = self.ways(&roots)?;
         if let Some(last) = ways.too_deep.first().and_then(|chain| chain.last()) {
@@ -122,7 +127,7 @@ impl Staged<'_> {
             );
             return Err(PlanError::Object(message));
         }
-        Ok(ways.files)
+        Ok(ways)
     }
 
     /// What is built from these kustomizations.

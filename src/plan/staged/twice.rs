@@ -2,14 +2,15 @@
 //! It only looks, and guesses towards yes: a namespace that nobody says may be any.
 
 use super::Staged;
-use crate::manifest::{Mentions, ObjectRef, is_kustomization};
+use super::kustomize::Ways;
+use crate::manifest::{Kustomization, Mentions, ObjectRef, is_kustomization};
 use crate::plan::PlanError;
 use crate::types::ManifestPath;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chain of kustomizations, outermost first.
 type Chain = Vec<ManifestPath>;
-/// Files with the chains that build them.
+/// Files with the chains that build them; a kustomization with those that end with it, which build what its generators make.
 type Built = BTreeMap<ManifestPath, Vec<Chain>>;
 
 /// An object as a cluster would get it.
@@ -28,7 +29,7 @@ struct Wanted<'o> {
 
 impl Staged<'_> {
     /// For each of these objects, which stand in these files, another place where the same one stands; its own file where it stands
-    /// there twice. A part of an object, in a file that a kustomization names as a patch, is none. `before` is the tree as it was: a
+    /// there twice. What a kustomization's generators make stands in that kustomization. A part of an object, in a file that a kustomization names as a patch, is none. `before` is the tree as it was: a
     /// change cannot say of itself that two overlays have nothing to do with each other. `read` gives the objects of a file.
     ///
     /// # Errors
@@ -39,16 +40,20 @@ impl Staged<'_> {
         before: &mut Self,
         read: &dyn Fn(&ManifestPath, &str) -> Vec<ObjectRef>,
     ) -> Result<Vec<Option<ManifestPath>>, PlanError> {
-        let was_built = before.built()?;
+        let was_built = with_generators(before.ways_below()?);
         self.learn(before);
-        let built = self.built()?;
+        let built = with_generators(self.ways_below()?);
         let mut wanted = Vec::new();
         for (path, object) in objects {
             wanted.push(Wanted { path, forms: self.forms(&built, path, object)?, found: None });
         }
         let mut places: BTreeSet<ManifestPath> = self.manifests()?.into_iter().collect();
         places.extend(built.keys().cloned());
-        for place in places.into_iter().filter(|place| !is_kustomization(place)) {
+        for place in places {
+            if is_kustomization(&place) {
+                self.look_at_generators(&built, &place, before, &was_built, &mut wanted)?;
+                continue;
+            }
             let renamed = match built.get(&place) {
                 Some(chains) => self.any_renames(chains)?,
                 None => false,
@@ -77,6 +82,27 @@ impl Staged<'_> {
             }
         }
         Ok(wanted.into_iter().map(|wanted| wanted.found).collect())
+    }
+
+    /// Notes what is looked for and made by a kustomization's generators as well.
+    fn look_at_generators(
+        &mut self,
+        built: &Built,
+        place: &ManifestPath,
+        before: &mut Self,
+        was_built: &Built,
+        wanted: &mut [Wanted<'_>],
+    ) -> Result<(), PlanError> {
+        let Some(value) = self.kustomization(place)? else { return Ok(()) };
+        for object in Kustomization::of(&value).generated() {
+            let forms = self.forms(built, place, &object)?;
+            for wanted in wanted.iter_mut().filter(|wanted| wanted.found.is_none() && wanted.path != place) {
+                if before.meet(was_built, &wanted.forms, &forms)? {
+                    wanted.found = Some(place.clone());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What becomes of an object of a file; nothing of a part of one.
@@ -128,6 +154,17 @@ impl Staged<'_> {
         }
         Ok(false)
     }
+}
+
+/// The ways in which files are built, and those in which what a kustomization makes itself is.
+fn with_generators(ways: Ways) -> Built {
+    let mut built = ways.files;
+    for chain in ways.chains {
+        if let Some(last) = chain.last().cloned() {
+            built.entry(last).or_default().push(chain);
+        }
+    }
+    built
 }
 
 /// Whether a file may hold one of those that are still looked for. `may_hold` says it of a kind and, where one is given, a name.

@@ -47,10 +47,11 @@ impl Drafts for SqlStore {
     async fn tally(&self, request: &RequestId, number: u32) -> Result<Tally, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let sql = "SELECT count(*) AS calls, CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns \
-                   WHERE request = ? AND draft = ?";
+        // `typeof` looks at no text.
+        let sql = "SELECT count(CASE WHEN typeof(reply) = 'text' THEN 1 END) AS replies, CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, \
+                   CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns WHERE request = ? AND draft = ?";
         let row = statement(sql).bind(seq).bind(number).fetch_one(&mut connection).await?;
-        Ok(Tally { calls: row.count("calls")?, spent: spend(&row, "tokens", "micros")? })
+        Ok(Tally { replies: row.count("replies")?, spent: spend(&row, "tokens", "micros")? })
     }
 
     async fn progress(&self, request: &RequestId) -> Result<Progress, StoreError> {
@@ -80,6 +81,7 @@ fn word(state: DraftState) -> &'static str {
         DraftState::Answered => "answered",
         DraftState::Declined => "declined",
         DraftState::Refused => "refused",
+        DraftState::Failed => "failed",
         DraftState::Cancelled => "cancelled",
     }
 }
@@ -90,6 +92,7 @@ fn state(word: &str) -> Result<DraftState, StoreError> {
         "answered" => DraftState::Answered,
         "declined" => DraftState::Declined,
         "refused" => DraftState::Refused,
+        "failed" => DraftState::Failed,
         "cancelled" => DraftState::Cancelled,
         _ => return Err(broken("state")),
     })

@@ -5,11 +5,13 @@
 mod check;
 mod crd;
 mod explain;
+mod fields;
 mod found;
 mod set;
 mod steps;
 
 pub(super) use explain::Fault;
+pub(crate) use fields::{NoField, no_field};
 pub use found::ReadSchemas;
 pub(super) use found::Schemas;
 pub(super) use set::Lookup;
@@ -54,7 +56,7 @@ pub(super) fn kind(version: KubernetesVersion, api_version: &str, kind: &str) ->
 }
 
 /// Every kind of a group of Kubernetes' own, in whichever minor; all of them for `*`. None when the group is somebody else's.
-pub(super) fn kinds_of(group: &str) -> Option<Vec<&'static str>> {
+pub(crate) fn kinds_of(group: &str) -> Option<Vec<&'static str>> {
     let catalogue = catalogue();
     let kinds = catalogue.head.kinds.keys().filter_map(|key| {
         let (group_version, kind) = key.rsplit_once('/')?;

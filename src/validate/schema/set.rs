@@ -92,7 +92,7 @@ impl SchemaSet {
     }
 
     /// The kinds of a group, in lower case; of every group for `*`.
-    pub(in crate::validate) fn kinds_of(&self, group: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn kinds_of(&self, group: &str) -> impl Iterator<Item = &str> {
         self.kinds.keys().filter(move |(of, _)| group == "*" || of == group).map(|(_, kind)| kind.as_str())
     }
 

@@ -157,3 +157,19 @@ fn the_fields_of_a_kustomization_hold_what_kustomize_reads() {
         assert_eq!(broken_at("a/kustomization.yaml", text), Vec::<String>::new(), "{text}");
     }
 }
+
+#[test]
+fn a_number_that_the_api_server_refuses_is_told_with_its_line_in_objects_and_in_patches() {
+    let negative = only(&DEPLOYMENT.replace("replicas: 2", "replicas: -1"));
+    assert_eq!((negative.rule.as_str(), negative.pointer.as_deref()), ("object.value", Some("/spec/replicas")));
+    let line = 1 + DEPLOYMENT.lines().position(|line| line.contains("replicas")).expect("replicas");
+    assert_eq!(negative.line.map(|line| line as usize), Some(line));
+    assert!(negative.message.ends_with("`spec.replicas`: expected 0 or more, found the number -1"), "{}", negative.message);
+    let autoscaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: { name: a }\nspec:\n  scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: a }\n  minReplicas: 5\n  maxReplicas: 3\n";
+    let fewer = only(autoscaler);
+    assert_eq!((fewer.rule.as_str(), fewer.line), ("object.value", Some(7)));
+    assert!(broken(&autoscaler.replace("maxReplicas: 3", "maxReplicas: 5")).is_empty());
+    let patch = "resources: [a.yaml]\npatches:\n  - patch: |\n      apiVersion: apps/v1\n      kind: Deployment\n      metadata: { name: a }\n      spec:\n        replicas: -1\n";
+    let found = findings(change(&[("kustomization.yaml", patch)]), &FakeTree::new(), &rules());
+    assert_eq!(found.iter().map(|finding| (finding.rule.as_str(), finding.line)).collect::<Vec<_>>(), [("object.value", Some(8))], "{found:?}");
+}

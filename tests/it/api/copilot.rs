@@ -15,6 +15,8 @@ async fn a_sentence_reaches_the_operations_and_is_told_as_a_suggestion() {
     assert_eq!((&told["status"], &told["reason"]), (&json!("suggested"), &json!(null)));
     assert_eq!(told["suggestion"]["id"], json!(suggestion_id()));
     assert_eq!(told["suggestion"]["parameters"], json!([{ "name": "team", "value": "payments", "from": "said" }]));
+    let open = json!({ "request": request_id(2), "state": "proposed", "repository": "gitops", "pull": { "number": 4, "url": "https://git.example/pulls/4" } });
+    assert_eq!(told["suggestion"]["already_open"], json!([open]));
     assert_eq!(told["suggestion"]["expires_at"], "2026-01-01T00:00:00.000Z");
     assert_eq!(told["model"], json!({ "provider": "local", "name": "qwen3", "reported": null, "calls": 2, "tokens": 1234, "cost": 0.005 }));
     let declined = world.post("/api/v1/copilot", &json!({ "sentence": "nothing" })).await.json();

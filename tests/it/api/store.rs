@@ -69,7 +69,7 @@ impl Drafts for FakeStore {
         Ok(self.drafts.lock().expect("a lock").iter().rfind(|draft| draft.request == *request).cloned())
     }
     async fn tally(&self, _: &RequestId, number: u32) -> Result<Tally, StoreError> {
-        Ok(Tally { calls: u64::from(number), spent: Spend { tokens: 1_400, micros: 0 } })
+        Ok(Tally { replies: u64::from(number), spent: Spend { tokens: 1_400, micros: 0 } })
     }
     /// What is planned, one after the other; the last stays.
     async fn progress(&self, _: &RequestId) -> Result<Progress, StoreError> {

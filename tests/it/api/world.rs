@@ -9,7 +9,7 @@ use kubeops::api::*;
 use kubeops::automation::Provider;
 use kubeops::clock::Clock;
 use kubeops::event::Event;
-use kubeops::pipeline::{Copiloted, DraftDifference, Filled, ModelAsked, Origin, ReplayedDraft, Shown, Suggested};
+use kubeops::pipeline::{AlreadyOpen, Copiloted, DraftDifference, Filled, ModelAsked, Origin, ReplayedDraft, Shown, Suggested};
 use kubeops::request::{Hold, PullRef, Request, RequestKey, State, TimelineEntry};
 use kubeops::store::*;
 use kubeops::telemetry::{AccessLog, Metrics};
@@ -113,6 +113,12 @@ fn suggested(sentence: &str) -> Suggested {
         description: "Opens a namespace.".to_owned(),
         parameters: vec![Filled { name: "team".to_owned(), value: serde_json::json!("payments"), origin: Origin::Said }],
         preview: Shown { target: Some("gitops:clusters/prod".to_owned()), summary: vec!["Namespace payments".to_owned()], ..Shown::default() },
+        already_open: vec![AlreadyOpen {
+            request: request_id(2),
+            state: State::Proposed,
+            repository: Some("gitops".parse().expect("a name")),
+            pull: Some(PullRef { number: 4, url: "https://git.example/pulls/4".to_owned() }),
+        }],
         asked: model_asked(),
         expires_at: Timestamp::from_unix_millis(1_767_225_600_000),
     }
@@ -185,9 +191,9 @@ impl Operations for FakeOperations {
         self.note(format!("release {id} by {actor}"))?;
         Ok(request(1, State::Proposed))
     }
-    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Request, OperationError> {
+    async fn revise(&self, id: &RequestId, actor: &str, text: &str) -> Result<Revising, OperationError> {
         self.note(format!("revise {id} by {actor}: {text}"))?;
-        Ok(request(1, State::Proposed))
+        Ok(Revising { request: request(1, State::Proposed), revision: 1 })
     }
     async fn withdraw_member(&self, id: &RequestId, member: &str, actor: &str, reason: Option<&str>) -> Result<Request, OperationError> {
         self.note(format!("withdraw {member} of {id} by {actor}: {}", reason.unwrap_or("-")))?;

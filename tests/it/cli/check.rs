@@ -181,3 +181,37 @@ fn a_pattern_that_looks_around_is_named() {
     let told = world.run(&["check"]).fails(3);
     assert!(told.contains("looks around with `(?!`") && told.contains("`not: { pattern: ... }`"), "{told}");
 }
+
+const DRAFT: &str = "apiVersion: kubeops.dev/v1alpha1\nkind: Automation\nmetadata: { name: anything }\nspec:\n  target: { cluster: prod }\n  draft:\n    instructions: Do it.\n    jobs: true\n    write: ['apps/**/*.yaml']\n    allow: [{ kinds: [Deployment], fields: [spec.replicas] }]\n    budget: { cost: 1.5 }\n  pullRequest: { title: x }\n";
+const LOCAL: [(&str, &str); 3] = [("LLM_PROVIDER", "local"), ("LLM_LOCAL_URL", "http://127.0.0.1:9/v1"), ("LLM_LOCAL_MODEL", "qwen3")];
+
+#[test]
+fn a_cost_that_nobody_can_reckon_is_refused_as_the_server_refuses_it() {
+    let world = World::new();
+    let file = world.write("resources/draft.yaml", DRAFT);
+    let place = format!("{}:11:15: ", file.display());
+    let checked = Ran::of(world.kubeops(&["check"]).envs(LOCAL)).fails(3);
+    let served = Ran::of(world.kubeops(&["serve"]).envs(LOCAL)).fails(1);
+    let refused = format!("{place}error: Automation/anything: what a draft costs is limited, and nobody says what its model costs");
+    assert!(checked.contains(&refused) && served.contains(&refused), "{checked}\n{served}");
+
+    let prices = [("LLM_INPUT_PRICE", "2"), ("LLM_OUTPUT_PRICE", "8")];
+    let told = Ran::of(world.kubeops(&["check", "--strict"]).envs(LOCAL).envs(prices)).ok();
+    assert!(told.contains("; 0 warnings"), "{told}");
+
+    let unknown = world.run(&["check"]).ok();
+    assert!(unknown.contains(&format!("{place}warning: ")) && unknown.contains("where the server knows no price"), "{unknown}");
+    let broken = Ran::of(world.kubeops(&["check"]).env("LLM_PROVIDER", "ollama")).fails(1);
+    assert!(broken.contains("LLM_PROVIDER=\"ollama\" cannot be used") && broken.contains("is `local`"), "{broken}");
+}
+
+#[test]
+fn what_a_draft_may_touch_and_cannot_is_warned_of() {
+    let world = World::new();
+    let text = DRAFT.replace("'apps/", "'clusters/prod/apps/").replace("[Deployment]", "[Deploymnet]").replace("    budget: { cost: 1.5 }\n", "");
+    world.write("resources/draft.yaml", &text);
+    let told = Ran::of(world.kubeops(&["check"]).envs(LOCAL)).ok();
+    assert!(told.contains("again (clusters/prod)") && told.contains("did you mean `Deployment`?") && told.contains("; 2 warnings"), "{told}");
+    let without = Ran::of(world.kubeops(&["check"]).env("LLM_TIMEOUT", "60")).ok();
+    assert!(without.contains("no language model is set, so nothing can be drafted"), "{without}");
+}

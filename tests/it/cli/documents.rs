@@ -1,6 +1,7 @@
 //! What the documents say is true: their YAML loads, the README works when it is typed, the tests they name exist.
 
 use super::world::{PROGRAM, World, project};
+use kubeops::automation::{KnownModels, Provider};
 use kubeops::render::Catalogue;
 use kubeops::resources::{Defaults, ResourceFile, ResourceSet};
 use kubeops::types::KubernetesVersion;
@@ -74,7 +75,8 @@ fn is_resource(block: &str) -> bool {
 fn every_resource_in_the_documents_loads_without_a_diagnostic() {
     let catalogue = Arc::new(Catalogue::embedded().map_err(|errors| format!("{errors:?}")).expect("the catalogue"));
     let programs = "/usr/local/bin/catalogue-mcp".parse().expect("the program in docs/drafts.md");
-    let defaults = Defaults { programs, ..KubernetesVersion::default().into() };
+    let models = KnownModels { provider: Some(Provider::Local), ..KnownModels::default() };
+    let defaults = Defaults { programs, models, ..KubernetesVersion::default().into() };
     let mut kinds = BTreeSet::new();
     for page in pages() {
         for (line, block) in blocks(&page, "yaml").into_iter().filter(|(_, block)| is_resource(block)) {

@@ -215,3 +215,17 @@ fn what_a_rejected_change_is_refused_for_is_told_once_with_its_rule() {
     assert!(told.contains("rejected\n  error policy.no-claims clusters/prod/volumes/ledger.yaml"), "{told}");
     assert_eq!(told.matches("claims are made by hand here").count(), 1, "{told}");
 }
+
+#[test]
+fn what_a_model_would_draft_is_said_to_be_drafted_and_is_no_refusal() {
+    let world = World::new();
+    world.write(
+        "resources/scale.yaml",
+        "apiVersion: kubeops.dev/v1alpha1\nkind: Automation\nmetadata: { name: scale }\nspec:\n  target: { cluster: prod }\n  draft:\n    instructions: Do it.\n    jobs: true\n    write: ['**']\n    allow: [{ kinds: [Deployment], fields: [spec.replicas] }]\n  pullRequest: { title: \"Scale ({{ event.data.goal | default(value=event.subject) }})\" }\n",
+    );
+    world.write("none.yaml", "{}\n");
+    let told = world.run(&["render", "--automation", "scale", "--parameters", "none.yaml"]).ok();
+    assert!(told.contains("drafted: by a language model") && !told.contains("rejected"), "{told}");
+    let shown = world.run(&["render", "--automation", "scale", "--parameters", "none.yaml", "--output", "json"]).json();
+    assert!(shown[0]["title"].as_str().is_some_and(|title| title.starts_with("Scale (evt_")), "no goal, no failure: {shown:#}");
+}

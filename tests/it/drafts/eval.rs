@@ -1,7 +1,7 @@
 //! `kubeops drafts eval`: the suite that is shipped is sound, what a model does with tasks is told as it is, and a cassette stands for it.
 
 use crate::cli::world::{Ran, World};
-use crate::support::fake_llm::{Asked, FakeLlm, Said};
+use crate::support::fake_llm::{Asked, FakeLlm, Fault, Said};
 use serde_json::{Value, json};
 
 const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop, labels: { app: web } }\nspec:\n  replicas: 2\n  selector: { matchLabels: { app: web } }\n  template:\n    metadata: { labels: { app: web } }\n    spec:\n      containers:\n        - name: web\n          image: ghcr.io/example/web:1.4.0\n          resources: { requests: { cpu: 100m, memory: 128Mi }, limits: { memory: 256Mi } }\n";
@@ -114,6 +114,10 @@ fn a_cassette_answers_in_the_models_place_and_what_it_does_not_hold_is_an_error(
     assert_eq!(plain(&again), plain(&recorded));
     assert_eq!(llm.ledger().len(), asked, "nobody was asked");
 
+    // What the model said in another run is no answer to this one.
+    let told = world.run(&["drafts", "eval", "evals", "--cassette", "said.jsonl", "--only", "b-wrong", "--runs", "2"]).fails(1);
+    assert!(told.contains("b-wrong: the cassette said.jsonl has no answer to the exchange") && told.contains(" in run 2"), "{told}");
+
     world.write("evals/a-right/task.yaml", &task("Scale web to four and a half", "noChange: true"));
     std::fs::remove_file(world.path("evals/a-right/answer.yaml")).expect("removed");
     let told = world.run(&["drafts", "eval", "evals", "--cassette", "said.jsonl"]).fails(1);
@@ -146,4 +150,50 @@ fn a_suite_that_is_not_sound_is_told_with_its_place() {
     assert!(check().fails(1).contains("spec.replicas: $least is none of"), "a matcher that is none");
     world.write("evals/e-endless/task.yaml", "name: x\nautomation: anything\ngoal: x\nnoChange: true\nrepository: nowhere\n");
     assert!(check().fails(1).contains("the repository evals/e-endless/nowhere is no directory"));
+}
+
+#[test]
+fn each_run_has_its_own_answers_in_a_cassette() {
+    let (world, llm) = (suite(), FakeLlm::start());
+    llm.says(Said::calls("no_change", json!({ "reason": "x" })).used(3_000, 50)).says(Said::calls("propose_change", scale(4)).used(3_000, 50));
+    let runs = ["--only", "a-right", "--runs", "2"];
+    let told = eval(&world, &llm, &[&runs[..], &["--record", "said.jsonl"]].concat()).ok();
+    let again = world.run(&[&["drafts", "eval", "evals", "--cassette", "said.jsonl"][..], &runs].concat()).ok();
+    for told in [told, again] {
+        assert!(told.contains("a-right (1): declined") && told.contains("a-right (2): right"), "{told}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_to_be_had_is_measured_as_nothing() {
+    let (world, llm) = (suite(), FakeLlm::start());
+    // As often as it is asked for one answer.
+    for _ in 0..4 {
+        llm.fails(Fault::Status(503, Some("0".to_owned())));
+    }
+    let told = eval(&world, &llm, &["--only", "a-right"]).fails(1);
+    assert!(told.contains("0 right (0 %)") && told.contains("1 without an answer"), "{told}");
+}
+
+#[test]
+fn a_suite_may_name_programs_of_mcp_servers_and_starts_none_and_patterns_are_withheld_in_it_too() {
+    let (world, llm) = (suite(), FakeLlm::start());
+    llm.answers(played);
+    let server = "apiVersion: kubeops.dev/v1alpha1\nkind: McpServer\nmetadata: { name: owners }\nspec:\n  stdio: { command: /nowhere/owners }\n  tools: [{ name: owner_of }]\n";
+    world.write("evals/resources/owners.yaml", server);
+    world.write(
+        "evals/resources/all.yaml",
+        &RESOURCES.replace("    jobs: true\n", "    jobs: true\n    mcp: [{ server: owners, tools: [owner_of] }]\n"),
+    );
+    let refused = eval(&world, &llm, &["--check"]);
+    assert!(refused.code != 0 && refused.error.contains("MCP_PROGRAMS"), "{}", refused.error);
+    let mut checks = world.kubeops(&["drafts", "eval", "evals", "--check"]);
+    let checked = Ran::of(checks.env("MCP_PROGRAMS", "/nowhere/owners"));
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.error);
+    let mut command = world.kubeops(&["drafts", "eval", "evals", "--only", "d-declines", "--mcp-programs", "/nowhere/owners"]);
+    command.env("LLM_PROVIDER", "local").env("LLM_LOCAL_URL", format!("{}/v1", llm.url())).env("LLM_LOCAL_MODEL", "qwen3-coder");
+    let ran = Ran::of(command.env("LLM_WITHHOLD", "to seven"));
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.error);
+    let asked = llm.asked().body.to_string();
+    assert!(asked.contains("Scale web ") && !asked.contains("seven") && !asked.contains("owners__"), "{asked}");
 }

@@ -24,6 +24,7 @@ const TREE: &[(&str, &str)] = &[
     ("clusters/prod/apps/shared/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"),
     ("clusters/prod/apps/kustom/kustomization.yaml", include_str!("tree/kustomization.yaml")),
     ("clusters/prod/apps/kustom/deployment.yaml", include_str!("tree/worker.yaml")),
+    ("clusters/prod/apps/generated/kustomization.yaml", "namespace: shop\nconfigMapGenerator: [{name: made, literals: [a=b]}]\n"),
     ("clusters/prod/apps/delivery/app.yaml", include_str!("tree/application.yaml")),
     ("clusters/prod/apps/linked.yaml", LINK),
     ("clusters/prod/apps/links", LINK),

@@ -102,6 +102,9 @@ fn what_is_added_stands_nowhere_else_as_overlays_build_it() {
         kustomization("resources: [../base]\nnamespace: shop\nnamePrefix: a-\n"),
     );
     let alone = kustomization("resources: [other.yaml]\nnamespace: shop\nnamePrefix: a-\n");
+    let generators = kustomization(
+        "namespace: shop\nnamePrefix: a-\nconfigMapGenerator: [{name: hashed, literals: [a=b]}, {name: merged, behavior: merge, literals: [a=b]}]\n",
+    );
     let tree = Tree::with(&[
         ("clusters/prod/apps/base/kustomization.yaml", &base),
         ("clusters/prod/apps/base/settings.yaml", &config_map("", "settings")),
@@ -110,10 +113,21 @@ fn what_is_added_stands_nowhere_else_as_overlays_build_it() {
         ("clusters/prod/apps/two/kustomization.yaml", &eu),
         ("clusters/prod/apps/three/kustomization.yaml", &alone),
         ("clusters/prod/apps/three/other.yaml", &config_map("", "other")),
+        ("clusters/prod/apps/four/kustomization.yaml", &generators),
     ]);
     let written = |file: &str, content: &str| json!({"file": {"file": format!("clusters/prod/apps/{file}"), "content": content}});
     let patched = json!({"edit": {"file": "clusters/prod/apps/three/kustomization.yaml", "set": {"patches": [{"path": "patch.yaml"}]}}});
     let shared = |overlay: &str| json!({"edit": {"file": format!("clusters/prod/apps/{overlay}/kustomization.yaml"), "append": {"resources": "../web/both.yaml"}}});
+    let generates = |name: &str| {
+        let generator = json!([{"name": name, "literals": ["a=b"]}]);
+        json!({"edit": {"file": "clusters/prod/apps/three/kustomization.yaml", "set": {"configMapGenerator": generator}}})
+    };
+    let mut draft = draft();
+    draft["allow"]
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({"kinds": ["Kustomization.kustomize.config.k8s.io"], "fields": ["configMapGenerator"]}));
+    let guard = guard_of(&draft);
     for (operations, stands) in [
         // As it is built, it is called otherwise.
         (vec![written("web/x.yaml", &config_map("shop", "a-flags"))], Some("clusters/prod/apps/one/flags.yaml")),
@@ -130,11 +144,19 @@ fn what_is_added_stands_nowhere_else_as_overlays_build_it() {
             vec![written("web/both.yaml", &config_map("", "both")), shared("one"), shared("three"), written("three/x.yaml", &plain)],
             Some("clusters/prod/apps/one/flags.yaml"),
         ),
+        // Made by a generator, whatever hash is put behind its name; one that adds to another's makes none.
+        (vec![written("web/x.yaml", &config_map("shop", "a-hashed"))], Some("clusters/prod/apps/four/kustomization.yaml")),
+        (vec![written("three/x.yaml", &config_map("", "hashed"))], Some("clusters/prod/apps/four/kustomization.yaml")),
+        (vec![written("web/x.yaml", &config_map("shop", "hashed"))], None),
+        (vec![written("web/x.yaml", &config_map("shop", "a-merged"))], None),
+        (vec![generates("flags")], Some("clusters/prod/apps/one/flags.yaml")),
+        (vec![generates("hashed")], Some("clusters/prod/apps/four/kustomization.yaml")),
+        (vec![generates("fresh")], None),
         // A part of an object is no object.
         (vec![patched, written("three/patch.yaml", &config_map("", "other"))], None),
     ] {
         let answer = json!({"operations": operations, "explanation": ""});
-        match (play(&guard(), &tree, &answer), stands) {
+        match (play(&guard, &tree, &answer), stands) {
             (Outcome::Change(change), None) => assert!(!change.files.is_empty()),
             (Outcome::Refused(violations), Some(place)) => {
                 let [violation] = violations.as_slice() else { panic!("{answer:#}: {violations:?}") };

@@ -1,6 +1,6 @@
 //! The copilot against the real program: a sentence becomes a suggestion, and nothing is filed before a person confirms it.
 
-use super::drafted::{AUTOMATION, WEB, asks, job_is, scale};
+use super::drafted::{AUTOMATION, WEB, asks, job_is, scale, start};
 use crate::support::fake_llm::{FakeLlm, Fault, Said};
 use crate::support::server::{Answered, TestServer};
 use kubeops::store::{SqlStore, SqliteOptions};
@@ -310,6 +310,98 @@ fn a_suggestion_is_not_filed_once_its_automation_is_taken_from_the_copilot() {
 }
 
 #[test]
+fn what_is_open_already_is_said_and_confirmed_all_the_same() {
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    server.run();
+    let ask = |replicas: u32, name: &str| {
+        llm.says(fill(json!({ "namespace": "shop", "name": name, "replicas": replicas, "cluster": "prod-eu" })));
+        let body = json!({ "sentence": format!("{name} in shop needs {replicas} replicas on prod-eu"), "automation": "replicas-request" });
+        told(&server.at().api("POST", "/copilot", Some(&body)))["suggestion"].clone()
+    };
+    let confirm = |id: &str| server.at().api("POST", &format!("/copilot/{id}/confirm"), None);
+    let first = ask(3, "web");
+    assert_eq!((&first["already_open"], &first["findings"]), (&json!([]), &json!([])));
+    let id = first["id"].as_str().expect("an id");
+    assert_eq!(confirm(id).status, 201);
+    let filed = server.at().settled(id, "proposed");
+
+    // The same once more, and what is wanted otherwise of the same field.
+    let again = ask(3, "web");
+    let open = json!({ "request": filed["id"], "state": "proposed", "repository": "gitops", "pull": filed["pull"] });
+    assert_eq!(again["already_open"], json!([open]), "{again:#}");
+    let kept = server.at().get(&format!("/copilot/{}", again["id"].as_str().expect("an id")));
+    assert_eq!(kept, again, "it is kept with the suggestion");
+    let other = ask(4, "web");
+    assert_eq!(other["already_open"], json!([]), "{other:#}");
+    let finding = &other["findings"][0];
+    assert_eq!((&finding["rule"], &finding["severity"]), (&json!("conflict"), &json!("warning")), "{other:#}");
+    assert!(
+        finding["message"].as_str().expect("words").contains("spec.replicas of Deployment shop/web is also changed by request req_"),
+        "{finding}"
+    );
+
+    // Another automation that makes the same change counts as well, whatever its parameters are called.
+    let mut known = String::new();
+    server.edit_resource("replicas-request.yaml", |text| {
+        known.clone_from(&text);
+        text
+    });
+    server.edit_resource("same.yaml", |_| known.replace("name: replicas-request", "name: replicas-wish"));
+    server.signal("HUP");
+    let wish = crate::support::server::eventually("the other automation is there", || {
+        llm.says(fill(json!({ "namespace": "shop", "name": "web", "replicas": 3, "cluster": "prod-eu" })));
+        let body = json!({ "sentence": "web in shop needs 3 replicas on prod-eu", "automation": "replicas-wish" });
+        let answered = server.at().api("POST", "/copilot", Some(&body));
+        (answered.status == 200).then(|| answered.json()["suggestion"].clone())
+    });
+    assert_eq!(wish["already_open"], json!([open]), "{wish:#}");
+
+    // A person decides: what they confirm by its id is filed, and once the first is over nothing is open any more.
+    let id = again["id"].as_str().expect("an id");
+    assert_eq!(confirm(id).status, 201);
+    let second = server.at().settled(id, "proposed");
+    assert_ne!(second["id"], filed["id"]);
+    for request in [&filed, &second] {
+        let id = request["id"].as_str().expect("an id");
+        assert!(server.cli(&["requests", "cancel", id]).status.success());
+        server.at().settled(request["correlation"].as_str().expect("a key"), "withdrawn");
+    }
+    assert_eq!(ask(3, "web")["already_open"], json!([]));
+}
+
+#[test]
+fn patterns_of_the_settings_are_withheld_from_every_model() {
+    const CUSTOMERS: [&str; 2] = ["cust-4711", "cust-0815"];
+    let llm = FakeLlm::start();
+    let mut server = prepare(&llm);
+    server.edit_resource("anything.yaml", |_| {
+        AUTOMATION.replace("spec:\n  target", "spec:\n  description: Anything about a workload.\n  copilot: true\n  target")
+    });
+    let record = server.data().join("said.jsonl");
+    server.set("LLM_WITHHOLD", "nothing-like-it\ncust-[0-9]+").set("LLM_RECORD", record.to_str().expect("UTF-8")).run();
+    llm.says(choose("anything")).says(fill(json!({})));
+    llm.says(Said::calls("propose_change", scale(4)));
+    let made = told(&say(&server, "Scale the front end of shop to four for cust-4711"));
+    let sentence = made["suggestion"]["sentence"].as_str().expect("the sentence");
+    assert!(sentence.contains("for \u{27e6}withheld:") && !sentence.contains("cust-"), "{sentence}");
+    let id = made["suggestion"]["id"].as_str().expect("an id");
+    let filed = server.at().api("POST", &format!("/copilot/{id}/confirm"), None).json();
+    job_is(&server, filed["id"].as_str().expect("a request"), "proposed");
+    // Of a draft nobody's automation says so, and a model that guesses one is not recorded with it.
+    llm.says(Said::calls("no_change", json!({ "reason": "It is for cust-4711, is it not?" })));
+    let id = start(&server, "Scale the front end of shop to five for cust-0815");
+    job_is(&server, &id, "unchanged");
+    let asked = llm.ledger();
+    assert_eq!(asked.len(), 4);
+    for asked in &asked {
+        assert!(CUSTOMERS.iter().all(|customer| !asked.body.to_string().contains(customer)), "{:#}", asked.body);
+    }
+    let said = std::fs::read_to_string(&record).expect("what was said");
+    assert!(said.contains("is it not?") && CUSTOMERS.iter().all(|customer| !said.contains(customer)), "{said}");
+}
+
+#[test]
 fn an_automation_that_drafts_gets_the_sentence_as_its_goal() {
     let llm = FakeLlm::start();
     let mut server = prepare(&llm);
@@ -386,7 +478,24 @@ fn from_a_shell_it_is_shown_and_filed_only_when_somebody_says_so() {
     let filed = printed(&server.cli(&["copilot", "--confirm", id]));
     assert!(filed.contains("filed: req_") && filed.contains("kubeops requests show req_"), "{filed}");
     assert!(printed(&server.cli(&["copilot", "--confirm", id])).contains("filed before: req_"));
-    let at_once = server.cli(&["copilot", SENTENCE, "--yes", "--output", "json"]);
+
+    // What is open already is not filed a second time without a word, and is when somebody says so.
+    let pull = server.at().settled(id, "proposed")["pull"]["number"].clone();
+    let twice = server.cli(&["copilot", SENTENCE, "--yes"]);
+    let text = printed(&twice);
+    assert_eq!(twice.status.code(), Some(3), "{text}");
+    let open = format!("gitops#{pull} (req_");
+    assert!(text.contains(&format!("look twice: {open}")) && text.contains(&format!("nothing is filed: {open}")), "{text}");
+    assert!(
+        text.contains("proposed) does the same already")
+            && text.contains("hint: is it wanted once more? say --again, or: kubeops copilot --confirm sug_")
+    );
+    assert!(text.rfind("+++ b/") < text.find("look twice:"), "no diff pushes it off the screen: {text}");
+    let twice = server.cli(&["copilot", SENTENCE, "--yes", "--output", "json"]);
+    let json: Value = serde_json::from_slice(&twice.stdout).expect("one document");
+    assert_eq!((twice.status.code(), &json["suggestion"]["already_open"][0]["pull"]["number"]), (Some(3), &pull));
+    assert_eq!(server.at().all("/requests").len(), 1);
+    let at_once = server.cli(&["copilot", SENTENCE, "--yes", "--again", "--output", "json"]);
     let json: Value = serde_json::from_slice(&at_once.stdout).expect("one document");
     assert_eq!(json["status"], "opened");
     assert_eq!(server.at().all("/requests").len(), 2);
@@ -401,11 +510,13 @@ fn from_a_shell_it_is_shown_and_filed_only_when_somebody_says_so() {
     });
     let refused = server.cli(&["copilot", "wep in shop needs 3 replicas on prod-eu", "--yes"]);
     assert_eq!(refused.status.code(), Some(3), "{}", printed(&refused));
-    assert!(printed(&refused).contains("it would be rejected: "), "{}", printed(&refused));
+    let text = printed(&refused);
+    assert!(text.lines().last().is_some_and(|last| last.contains("it would be rejected: ")), "{text}");
     assert_eq!(server.at().all("/requests").len(), 2);
     for (words, told) in [
         (vec!["copilot"], "required"),
         (vec!["copilot", "x", "--confirm", id], "cannot be used with"),
+        (vec!["copilot", "x", "--again"], "--yes"),
         (vec!["copilot", "--confirm", "req_1"], "sug_"),
     ] {
         let output = server.cli(&words);

@@ -94,6 +94,7 @@ fn a_goal_becomes_a_draft_pull_request_that_says_who_drafted_it() {
     assert_eq!(llm.ledger().len(), 1);
 
     let request = server.at().get(&format!("/requests/{id}"));
+    assert!(told.contains("\\\"subject\\\": \\\"evt_"), "our own id is no secret: {told}");
     assert_eq!(request["summary"], json!(["Deployment shop/web: spec.replicas 2 -> 4"]));
     let branch = request["branch"].as_str().expect("a branch");
     let text = server.upstream.show("clusters/prod-eu/apps/shop/web.yaml", branch);
@@ -142,6 +143,23 @@ fn an_answer_that_is_refused_is_mended_and_what_crosses_a_line_is_not_explained(
 }
 
 #[test]
+fn a_number_that_the_api_server_would_refuse_is_mended_before_anything_is_proposed() {
+    let llm = FakeLlm::start();
+    let replaced = json!({ "file": "clusters/prod-eu/apps/shop/web.yaml", "search": "replicas: 2 #", "replace": "replicas: -1 #" });
+    let negative = json!({ "operations": [{ "replace": replaced }], "explanation": "x" });
+    llm.says(Said::calls("propose_change", negative)).says(Said::calls("propose_change", scale(3)));
+    let mut server = prepare(&llm);
+    server.run();
+    let id = start(&server, "Scale the front end of shop to minus one");
+    job_is(&server, &id, "proposed");
+    let asked = llm.ledger();
+    assert!(last(&asked[1]).contains("`spec.replicas`: expected 0 or more, found the number -1"), "{}", last(&asked[1]));
+    let lines = server.at().get(&format!("/requests/{id}/drafts/1/lines"));
+    let refused = lines.as_array().expect("lines").iter().find(|line| line["kind"] == "refused").expect("a refusal");
+    assert!(refused["text"].as_str().is_some_and(|text| text.starts_with("object.value")), "{refused}");
+}
+
+#[test]
 fn a_model_that_proposes_nothing_leaves_no_pull_request_and_its_reason() {
     let llm = FakeLlm::start();
     llm.says(Said::calls("no_change", json!({ "reason": "The front end has <b>two</b> already, @octocat." })));
@@ -169,7 +187,7 @@ fn a_model_that_repeats_itself_or_finds_no_end_is_stopped() {
     server.run();
     let id = start(&server, "Pause it");
     let job = job_is(&server, &id, "rejected");
-    assert_eq!(job["message"], "nothing was drafted: the model came back to an answer that was refused before");
+    assert_eq!(job["message"], "nothing was drafted: the model came back to an answer that was refused before (draft.field)");
     assert_eq!(llm.ledger().len(), 2);
     let request = server.at().get(&format!("/requests/{id}"));
     assert_eq!(request["findings"][0]["rule"], "draft.field", "{request:#}");
@@ -194,7 +212,7 @@ fn a_provider_that_is_busy_or_breaks_off_is_asked_again_and_only_what_it_may_hav
     let id = start(&server, "Scale the front end of shop to four");
     let job = job_is(&server, &id, "proposed");
     assert_eq!(llm.ledger().len(), 4);
-    assert_eq!(job["draft"]["turns"], 4, "attempts are kept");
+    assert_eq!(job["draft"]["turns"], 1, "a call that came to nothing is no turn");
     assert!(job["draft"]["tokens"].as_u64().expect("tokens") > 4096, "the call that broke off counts at its most: {job:#}");
     let log = server.log();
     assert!(!log.contains("Scale the front end"), "nothing that was said stands in the log: {log}");
@@ -235,7 +253,9 @@ fn a_job_that_is_cancelled_while_the_model_thinks_ends_at_once() {
 
 #[test]
 fn a_kill_anywhere_in_a_draft_asks_nothing_twice_that_was_answered() {
-    for (point, asked) in [("draft.begun", 2), ("draft.reserved", 2), ("draft.answered", 2), ("draft.told", 2), ("draft.settling", 2)] {
+    for (point, asked) in
+        [("draft.begun", 2), ("draft.reserved", 2), ("draft.answered", 2), ("draft.looked", 2), ("draft.told", 2), ("draft.settling", 2)]
+    {
         let llm = FakeLlm::start();
         llm.says(Said::calls("list_files", json!({}))).says(Said::calls("propose_change", scale(4)));
         let mut server = prepare(&llm);

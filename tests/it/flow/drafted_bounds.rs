@@ -33,7 +33,9 @@ fn an_answer_is_mended_three_times_and_not_once_more() {
     server.run();
     let id = start(&server, "Scale the front end of shop to four");
     let job = job_is(&server, &id, "rejected");
-    assert_eq!(job["message"], "nothing was drafted: the model mended its answer 3 times, and it is still refused");
+    assert_eq!(job["message"], "nothing was drafted: the model mended its answer 3 times, and it is still refused (draft.field)");
+    let shown = server.cli(&["jobs", "show", &id]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("still refused (draft.field)"), "{}", String::from_utf8_lossy(&shown.stdout));
     assert_eq!(llm.ledger().len(), 4);
     let followed = server.cli(&["jobs", "logs", &id, "--follow"]);
     assert_eq!(followed.status.code(), Some(3), "{}", String::from_utf8_lossy(&followed.stdout));
@@ -56,6 +58,10 @@ fn a_provider_that_is_not_there_uses_up_no_budget() {
     assert!(waits.starts_with("tried ") && waits.contains("cannot be reached"), "{waits}");
     let shown = server.cli(&["jobs", "show", &id]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("waits:      tried "), "{}", String::from_utf8_lossy(&shown.stdout));
+    let lines = server.at().get(&format!("/jobs/{id}/logs"));
+    let asked = lines.as_array().expect("lines").iter().filter(|line| line["kind"] == "asked").count();
+    assert_eq!(asked, 1, "one turn is tried, however often: {lines:#}");
+    assert_eq!(server.at().get(&format!("/jobs/{id}"))["draft"]["turns"], 0, "the model took none");
     assert!(server.terminate().success());
     server.set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).run();
     assert!(server.cli(&["requests", "retry", &id]).status.success());
@@ -79,4 +85,41 @@ fn a_models_words_stand_in_no_line_of_the_log() {
     let log = server.log();
     assert!(log.contains("the language model proposes no change"), "{log}");
     assert!(!log.contains("canary-"), "{}", log.lines().find(|line| line.contains("canary-")).unwrap_or_default());
+}
+
+#[test]
+fn a_draft_that_its_provider_refuses_has_failed_and_says_why_and_nobody_cancelled_it() {
+    let llm = FakeLlm::start();
+    llm.fails(Fault::Status(404, None));
+    let mut server = prepare(&llm);
+    server.run();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "failed");
+    assert_eq!((&job["draft"]["state"], &job["draft"]["turns"]), (&json!("failed"), &json!(0)), "{job:#}");
+    let listed = server.cli(&["drafts", "list", &id]);
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.contains("failed") && listed.contains("HTTP 404"), "{listed}");
+    // What is mended is drafted anew.
+    llm.says(Said::calls("propose_change", scale(4)));
+    assert!(server.at().api("POST", &format!("/requests/{id}/retry"), None).status < 300);
+    let job = eventually("it is proposed", || {
+        let job = server.at().get(&format!("/jobs/{id}"));
+        (job["status"] == "proposed").then_some(job)
+    });
+    assert_eq!((&job["draft"]["number"], &job["draft"]["state"]), (&json!(2), &json!("answered")));
+}
+
+#[test]
+fn a_draft_that_writes_a_comment_otherwise_says_so_where_it_is_reviewed() {
+    let llm = FakeLlm::start();
+    let replace =
+        json!({ "file": "clusters/prod-eu/apps/shop/web.yaml", "search": "replicas: 2 # for now", "replace": "replicas: 4 # for the sale" });
+    llm.says(Said::calls("propose_change", json!({ "operations": [{ "replace": replace }], "explanation": "x" })));
+    let mut server = prepare(&llm);
+    server.run();
+    let id = start(&server, "Scale the front end of shop to four");
+    let job = job_is(&server, &id, "proposed");
+    let pull = server.at().get(&format!("/pulls/gitops/{}", job["pull"]["number"]));
+    let body = pull["body"].as_str().expect("a body");
+    assert!(body.contains("clusters/prod-eu/apps/shop/web.yaml") && body.contains("1 comment line changed"), "{body}");
 }

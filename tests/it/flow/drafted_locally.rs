@@ -25,7 +25,7 @@ fn a_draft_is_merged_at_the_local_forge_once_a_person_has_marked_it_ready_and_an
     assert!(refused.text().contains("mark it ready first"), "{}", refused.text());
     assert_eq!((server.upstream.tip("main"), server.at().get(&path)["state"].clone()), (base, json!("open")));
 
-    assert_eq!(printed(&["pulls", "ready", "gitops#1"]).trim(), "gitops#1 is open, approved by flow");
+    assert_eq!(printed(&["pulls", "ready", "gitops#1"]).trim(), "gitops#1 is open, and ready for review, approved by flow");
     assert_eq!(server.at().get(&path)["draft"], false);
     // A revision brings it up to date: it stays ready, and what was approved is not what stands there now.
     llm.says(Said::calls("propose_change", scale(5)));

@@ -56,12 +56,13 @@ fn a_draft_that_was_recorded_is_drafted_again_from_the_cassette_alone_and_what_i
         let request = second.at().get(&format!("/requests/{other}"));
         (request["state"] == "failed").then_some(request)
     });
-    assert!(failed["message"].as_str().is_some_and(|message| message.contains("has no answer to the exchange")), "{failed:#}");
+    let message = failed["message"].as_str().unwrap_or_default();
+    assert!(message.contains("has no answer to the exchange") && message.contains("(turn 1 with qwen3-coder of local)"), "{failed:#}");
     assert_eq!(nobody.ledger().len(), 0);
 }
 
 #[test]
-fn a_cassette_that_is_not_there_and_one_to_play_and_to_record_at_once_are_refused_at_the_start() {
+fn a_cassette_that_is_not_there_or_cannot_be_written_and_one_to_play_and_to_record_at_once_are_refused_at_the_start() {
     let llm = FakeLlm::start();
     let mut server = prepare(&llm);
     let missing = server.place("missing.jsonl").display().to_string();
@@ -70,4 +71,8 @@ fn a_cassette_that_is_not_there_and_one_to_play_and_to_record_at_once_are_refuse
     assert!(refused(&server).contains(&format!("the cassette {missing} cannot be used")), "{}", refused(&server));
     server.set("LLM_RECORD", &missing);
     assert!(refused(&server).contains("LLM_CASSETTE is set as well"), "{}", refused(&server));
+    let nowhere = server.place("nowhere/said.jsonl").display().to_string();
+    server.set("LLM_CASSETTE", "").set("LLM_RECORD", &nowhere);
+    let told = refused(&server);
+    assert!(told.contains(&format!("LLM_RECORD cannot be used: the cassette {nowhere} cannot be written")), "{told}");
 }

@@ -129,6 +129,28 @@ fn what_a_server_says_of_its_tools_is_what_it_said_when_the_draft_began() {
 }
 
 #[test]
+fn a_tool_is_asked_again_only_where_a_kill_came_before_its_answer_was_kept_and_the_model_hears_the_second_alone() {
+    let (llm, mcp) = (FakeLlm::start(), FakeMcp::start());
+    let mut asked = 0;
+    mcp.gives(move |_, _| {
+        asked += 1;
+        text(&format!("answer number {asked}"))
+    });
+    llm.says(query("up")).says(query("down")).says(Said::calls("propose_change", scale(4)));
+    let mut server = prepared(&llm, &mcp);
+    server.set("KUBEOPS_FAILPOINT", "draft.looked").run();
+    let id = start(&server, "Scale the front end of shop to four");
+    assert!(!server.wait().success());
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    job_is(&server, &id, "proposed");
+    assert_eq!(llm.ledger().len(), 3, "the model is asked nothing twice");
+    let queries: Vec<Value> = mcp.calls().iter().map(|call| call.params["arguments"]["query"].clone()).collect();
+    assert_eq!(queries, ["up", "up", "down"]);
+    let told = told(&llm.asked());
+    assert!(told.contains("answer number 2") && told.contains("answer number 3") && !told.contains("answer number 1"), "{told}");
+}
+
+#[test]
 fn a_kept_draft_is_decided_once_more_without_its_servers() {
     let llm = FakeLlm::start();
     let (mut server, id) = {

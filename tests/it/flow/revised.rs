@@ -39,11 +39,17 @@ fn a_revision_goes_on_from_the_draft_as_a_commit_of_its_own_and_moves_along_with
     job_is(&server, &id, "proposed");
 
     llm.says(Said::calls("read_file", json!({ "file": FILE }))).says(Said::calls("propose_change", memory("512Mi")));
-    assert_eq!(server.at().api("POST", &format!("/requests/{id}/revise"), Some(&json!({ "text": "and give it 512Mi" }))).status, 202);
+    let heard = server.at().api("POST", &format!("/requests/{id}/revise"), Some(&json!({ "text": "and give it 512Mi" })));
+    assert_eq!((heard.status, &heard.json()["revision"], &heard.json()["id"]), (202, &json!(1), &json!(id)));
     let branch = branch_of(&server, &id, 2);
     let asked = llm.asked().body["messages"].to_string();
     assert!(asked.contains("and give it 512Mi") && asked.contains("replicas: 4 # for now"), "it sees the wish and the draft: {asked}");
+    let drafts = server.at().get(&format!("/requests/{id}/drafts"));
+    assert_eq!((&drafts[0]["revision"], &drafts[1]["revision"]), (&Value::Null, &json!(1)), "{drafts:#}");
     let stack = commits(&server, &branch);
+    let [first, revision] = [0, 1].map(|at| server.upstream.git(&["log", "-1", "--format=%B", &stack[at]]));
+    assert!(revision.lines().next().is_some_and(|subject| subject.ends_with(" (revision 1)")), "{revision}");
+    assert!(revision.contains("\nKubeops-Revision: 1\n") && !first.contains("evision"), "{first}{revision}");
     assert!(server.upstream.show(FILE, &stack[0]).contains("replicas: 4") && server.upstream.show(FILE, &stack[0]).contains("memory: 256Mi"));
     let both = WEB.replace("replicas: 2", "replicas: 4").replace("limits: { memory: 256Mi }", "limits: { memory: 512Mi }");
     assert_eq!(server.upstream.show(FILE, &stack[1]), both);
@@ -173,4 +179,42 @@ pub(super) fn drafts_with(world: &mut World, llm: &FakeLlm) {
     server.edit_resource("anything.yaml", |_| AUTOMATION.to_owned());
     server.set("LLM_PROVIDER", "local").set("LLM_LOCAL_URL", &format!("{}/v1", llm.url())).set("LLM_LOCAL_MODEL", "qwen3-coder");
     server.run();
+}
+
+#[test]
+fn a_revision_is_followed_from_a_shell_to_what_came_of_it_and_shown_by_its_number() {
+    let llm = FakeLlm::start();
+    llm.says(Said::calls("propose_change", scale(4)));
+    let mut server = prepare(&llm);
+    server.run();
+    let id = start(&server, "Scale the front end of shop to four");
+    job_is(&server, &id, "proposed");
+
+    let printed = |arguments: &[&str], code: i32| {
+        let ran = server.cli(arguments);
+        let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(ran.status.code(), Some(code), "{told}");
+        told
+    };
+    llm.says(Said::text("Let me see.").and_calls("list_files", json!({}))).says(Said::calls("propose_change", memory("512Mi")));
+    let told = printed(&["requests", "revise", &id, "and give it 512Mi", "--follow"], 0);
+    for part in ["draft 2, turn 1", "said\n  Let me see.", "called propose_change", "answered", "More memory."] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("draft 1,"), "the draft before is not what was asked for: {told}");
+    server.at().nothing_owed();
+
+    let forbidden = json!({ "operations": [{ "edit": { "object": "Deployment/shop/web", "set": { "spec.paused": true } } }], "explanation": "x" });
+    llm.says(Said::calls("propose_change", forbidden.clone())).says(Said::calls("propose_change", forbidden));
+    let told = printed(&["requests", "revise", &id, "pause it", "--follow"], 3);
+    assert!(told.contains("refused") && told.contains("came back to an answer"), "{told}");
+    server.at().nothing_owed();
+
+    llm.says(Said::calls("no_change", json!({ "reason": "It is as it should be." })));
+    let told = printed(&["requests", "revise", &id, "is this right?"], 0);
+    assert!(told.contains("revision 3 of") && told.contains(&format!("kubeops drafts show {id} --revision 3")), "{told}");
+    server.at().nothing_owed();
+    let told = printed(&["drafts", "show", &id, "--revision", "3"], 0);
+    assert!(told.starts_with("draft 4, turn 0") && told.contains("It is as it should be."), "{told}");
+    assert!(printed(&["drafts", "show", &id, "--revision", "4"], 1).contains("no draft was begun for revision 4"));
 }

@@ -2,12 +2,12 @@
 //! (cut bodies, dropped connections), which is why no web framework is used.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One request as it came.
 #[derive(Debug, Clone)]
@@ -49,10 +49,14 @@ impl Answer {
     }
 }
 
+/// When each of those who were given no answer went away.
+type Abandoned = Arc<Mutex<Vec<Instant>>>;
+
 /// A running server; it stops when it is dropped.
 pub struct Loopback {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
+    abandoned: Abandoned,
     accept: Option<JoinHandle<()>>,
 }
 
@@ -61,18 +65,24 @@ impl Loopback {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("an address");
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, handler) = (Arc::clone(&stop), Arc::new(handler));
+        let abandoned = Abandoned::default();
+        let (stopped, left, handler) = (Arc::clone(&stop), Arc::clone(&abandoned), Arc::new(handler));
         let accept = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     break;
                 }
                 let Ok(stream) = stream else { continue };
-                let handler = Arc::clone(&handler);
-                std::thread::spawn(move || drop(converse(stream, &*handler)));
+                let (handler, left) = (Arc::clone(&handler), Arc::clone(&left));
+                std::thread::spawn(move || drop(converse(stream, &*handler, &left)));
             }
         });
-        Self { address, stop, accept: Some(accept) }
+        Self { address, stop, abandoned, accept: Some(accept) }
+    }
+
+    /// When each of those who were given no answer ended its connection, which nobody here did.
+    pub fn abandoned(&self) -> Vec<Instant> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn url(&self) -> String {
@@ -92,14 +102,17 @@ impl Drop for Loopback {
 }
 
 /// One request per connection: the answer always says `connection: close`.
-fn converse(stream: TcpStream, handler: &(dyn Fn(Request) -> Answer + Send + Sync)) -> std::io::Result<()> {
+fn converse(stream: TcpStream, handler: &(dyn Fn(Request) -> Answer + Send + Sync), abandoned: &Abandoned) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let Some(request) = read_request(&mut reader, &stream)? else { return Ok(()) };
     let answer = handler(request);
     let mut stream = stream;
     if answer.delivery == Delivery::Silent {
-        let _ = reader.read(&mut [0]);
+        let waited_in_vain = |error: &std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        if !reader.read(&mut [0]).is_err_and(|error| waited_in_vain(&error)) {
+            abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        }
         return Ok(());
     }
     if let Delivery::Late(millis) = answer.delivery {

@@ -156,6 +156,11 @@ impl Report {
         self.totals.right_rate
     }
 
+    /// Whether no run had a single answer of the model: then nothing was measured.
+    pub(super) fn nobody_answered(&self) -> bool {
+        self.runs.iter().all(|run| run.verdict == Verdict::NoAnswer && run.turns == 0)
+    }
+
     /// The totals for people.
     pub(super) fn totals(&self) -> String {
         let Totals { runs, right, right_rate, well_formed_rate, passed_gate_rate, wrong, declined, refused, no_answer, turns, tokens, cost } =

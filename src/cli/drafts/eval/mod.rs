@@ -12,8 +12,10 @@ use crate::cli::local::{Schemas, Templates};
 use crate::cli::output::{self, Colour, OutputFormat, paint};
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::draft::{Model, Recording, Replaying, Scrub, Tape};
+use crate::draft::{Recording, Replaying, Scrub, Tape};
+use crate::inventory::McpPrograms;
 use crate::pipeline::{ChosenModel, Models, StepError};
+use crate::resources::Defaults;
 use crate::store::Limit;
 use anyhow::{Context, bail};
 use measured::{Measured, Report, of_reference};
@@ -27,7 +29,7 @@ const MOST_RUNS: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The model is the one of the settings (LLM_PROVIDER and what belongs to it), as in `kubeops serve`. Nothing is\nproposed anywhere. docs/evals.md says what a task is and what is counted. Ends with status 3 where fewer\nruns are right than --at-least says, or where --check finds something.\n\nExamples:\n  kubeops drafts eval evals --check                      the suite alone, without a model\n  kubeops drafts eval evals --only replicas --runs 3\n  kubeops drafts eval evals --model openai/gpt-5 --record gpt-5.jsonl --at-least 0.9\n  kubeops drafts eval evals --cassette gpt-5.jsonl       the same again, without a network"
+    after_help = "The model is the one of the settings (LLM_PROVIDER and what belongs to it), as in `kubeops serve`. Nothing is\nproposed anywhere. docs/evals.md says what a task is and what is counted. Ends with status 3 where fewer\nruns are right than --at-least says, or where --check finds something, and with 1 where the model answered nothing.\n\nExamples:\n  kubeops drafts eval evals --check                      the suite alone, without a model\n  kubeops drafts eval evals --only replicas --runs 3\n  kubeops drafts eval evals --model openai/gpt-5 --record gpt-5.jsonl --at-least 0.9\n  kubeops drafts eval evals --cassette gpt-5.jsonl       the same again, without a network"
 )]
 pub struct Arguments {
     /// The suite: a directory with a directory for each task.
@@ -53,6 +55,9 @@ pub struct Arguments {
     /// The part of the runs that must be right, from 0 to 1.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     at_least: f64,
+    /// Programs that an McpServer of the suite's resources may name, by their exact paths, separated by commas. None of them is started.
+    #[arg(long, env = "MCP_PROGRAMS", value_name = "PATHS", default_value = "", hide_default_value = true, help_heading = "Resources")]
+    mcp_programs: McpPrograms,
     #[command(flatten)]
     templates: Templates,
     #[command(flatten)]
@@ -63,10 +68,19 @@ pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCo
     if !(0.0..=1.0).contains(&arguments.at_least) {
         bail!("--at-least is a part of the runs, from 0 to 1: 0.9 for nine of ten");
     }
-    let suite = Suite::open(&arguments.suite, &arguments.templates, &arguments.known)?;
+    // Nobody is asked where a suite is checked: no settings are needed.
+    let asked = if arguments.check { None } else { Some(Asked::new(arguments)?) };
+    let withheld = asked.as_ref().map(|asked| asked.settings.language_models.withheld.clone()).unwrap_or_default();
+    let defaults = Defaults { programs: arguments.mcp_programs.clone(), withheld, ..Defaults::from(arguments.known.kubernetes) };
+    let suite = Suite::open(&arguments.suite, &arguments.templates, &arguments.known, defaults)?;
     let tasks = suite.tasks(arguments.only.as_deref())?;
     // Tools and the gate work on threads of their own.
-    super::super::runtime()?.block_on(async { if arguments.check { check(&tasks, format).await } else { measure(arguments, &tasks, format).await } })
+    super::super::runtime()?.block_on(async {
+        match &asked {
+            None => check(&tasks, format).await,
+            Some(asked) => measure(arguments, asked, &tasks, format).await,
+        }
+    })
 }
 
 /// What is wrong with a suite.
@@ -95,12 +109,11 @@ async fn check(tasks: &[Task], format: OutputFormat) -> anyhow::Result<ExitCode>
     Ok(if checked.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
 }
 
-async fn measure(arguments: &Arguments, tasks: &[Task], format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let asked = Asked::new(arguments)?;
+async fn measure(arguments: &Arguments, asked: &Asked, tasks: &[Task], format: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut ran = Vec::new();
     for task in tasks {
-        let chosen = asked.model(task)?;
         for run in 1..=arguments.runs {
+            let chosen = asked.model(task, run)?;
             let rehearsed = task.rehearsal(run).run(&chosen).await;
             let rehearsed = rehearsed.map_err(|error| match error {
                 StepError::Model(error) => anyhow::anyhow!("{}: {error}", task.id),
@@ -115,6 +128,9 @@ async fn measure(arguments: &Arguments, tasks: &[Task], format: OutputFormat) ->
     }
     let report = Report::of(ran);
     output::value(format, &report, || report.totals())?;
+    if report.nobody_answered() {
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(if report.right_rate() >= arguments.at_least { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
 }
 
@@ -124,7 +140,7 @@ struct Asked {
     models: ConfiguredModels,
     instead: Option<ModelSpec>,
     record: Option<Arc<Tape>>,
-    cassette: Option<Arc<dyn Model>>,
+    cassette: Option<Replaying>,
 }
 
 impl Asked {
@@ -136,22 +152,21 @@ impl Asked {
         // A suite holds nothing that may not be kept, and what is said about it passed the redactor.
         let as_it_is = || -> Scrub { Arc::new(str::to_owned) };
         let cassette = arguments.cassette.as_deref().map(|path| Replaying::open(path, as_it_is())).transpose()?;
-        let cassette = cassette.map(|model| Arc::new(model) as Arc<dyn Model>);
         let record = arguments.record.as_ref().map(|path| Arc::new(Tape::new(path, as_it_is())));
         Ok(Self { settings, models, instead, record, cassette })
     }
 
-    /// The model of a task: that of the cassette, of the command line, of its automation, of the settings.
-    fn model(&self, task: &Task) -> anyhow::Result<ChosenModel> {
+    /// The model of a task's run: that of the cassette, of the command line, of its automation, of the settings.
+    fn model(&self, task: &Task, run: u32) -> anyhow::Result<ChosenModel> {
         let own = task.draft().model.as_ref();
         let max_tokens = own.and_then(|own| own.max_tokens).unwrap_or(self.settings.language_models.max_tokens);
         if let Some(cassette) = &self.cassette {
             let price = own.and_then(|own| own.price).or(self.settings.language_models.price);
-            return Ok(ChosenModel { model: Arc::clone(cassette), max_tokens, price, per_day: Limit::default() });
+            return Ok(ChosenModel { model: Arc::new(cassette.in_run(run)), max_tokens, price, per_day: Limit::default() });
         }
         let chosen = self.models.model(self.instead.as_ref().or(own))?;
         let model = match &self.record {
-            Some(tape) => Arc::new(Recording::new(Arc::clone(&chosen.model), Arc::clone(tape), true)),
+            Some(tape) => Arc::new(Recording::new(Arc::clone(&chosen.model), Arc::clone(tape), true).in_run(run)),
             None => Arc::clone(&chosen.model),
         };
         Ok(ChosenModel { model, max_tokens, ..chosen })

@@ -107,6 +107,7 @@ pub(super) struct Suite<'a> {
     shared: Vec<ResourceFile>,
     catalogue: Arc<Catalogue>,
     known: &'a Schemas,
+    defaults: Defaults,
 }
 
 /// A task that can be drafted.
@@ -129,7 +130,7 @@ pub(super) struct Task {
 }
 
 impl<'a> Suite<'a> {
-    pub(super) fn open(root: &Path, templates: &Templates, known: &'a Schemas) -> anyhow::Result<Self> {
+    pub(super) fn open(root: &Path, templates: &Templates, known: &'a Schemas, defaults: Defaults) -> anyhow::Result<Self> {
         if !root.is_dir() {
             bail!("{} is no directory: a suite has a directory for each task (docs/evals.md)", root.display());
         }
@@ -138,7 +139,7 @@ impl<'a> Suite<'a> {
             true => resources_dir::read(&resources).with_context(|| format!("{} cannot be read", resources.display()))?,
             false => Vec::new(),
         };
-        Ok(Self { root: root.to_owned(), shared, catalogue: Arc::new(templates.catalogue()?), known })
+        Ok(Self { root: root.to_owned(), shared, catalogue: Arc::new(templates.catalogue()?), known, defaults })
     }
 
     /// The tasks whose directory's name holds the text, in the order of their names.
@@ -169,8 +170,7 @@ impl<'a> Suite<'a> {
         let told =
             |found: Vec<crate::resources::Diagnostic>| anyhow::anyhow!("{}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         let files: Vec<ResourceFile> = self.shared.iter().cloned().chain(own).collect();
-        let defaults = Defaults::from(self.known.kubernetes);
-        let set = ResourceSet::load(&files, Arc::clone(&self.catalogue), defaults).map_err(told)?;
+        let set = ResourceSet::load(&files, Arc::clone(&self.catalogue), self.defaults.clone()).map_err(told)?;
         Ok(in_force(set.with_schemas(self.known.load()?)))
     }
 

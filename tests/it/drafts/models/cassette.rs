@@ -34,6 +34,9 @@ async fn what_was_recorded_is_answered_again_without_a_network_and_a_miss_names_
     let other = Exchange { max_tokens: 999, ..question() };
     let miss = replaying.answer(&other).await.expect_err("a miss");
     assert!(miss.to_string().contains(" has no answer to the exchange ") && !miss.to_string().contains(PROMPT), "{miss}");
+    assert!(miss.to_string().ends_with("(turn 1 with claude-sonnet-4-5 of anthropic) among the 2 it holds"), "{miss}");
+    let later = replaying.answer(&Exchange { max_tokens: 999, ..conversation() }).await.expect_err("a miss").to_string();
+    assert!(later.contains("(turn 2 with "), "{later}");
     assert!(other.digest() != question().digest());
     std::fs::write(&path, format!("{text}{ANSWER}\n")).expect("a line");
     let broken = Replaying::open(&path, scrubbing()).map(|_| ()).expect_err("a broken cassette").to_string();

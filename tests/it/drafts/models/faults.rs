@@ -72,6 +72,31 @@ async fn a_provider_that_refuses_the_call_is_not_asked_again_and_its_own_words_a
 }
 
 #[tokio::test]
+async fn a_server_of_ones_own_that_refuses_is_told_with_what_it_usually_wants() {
+    let fake = FakeLlm::start();
+    let body = |kind: &str| json!({ "error": { "type": kind, "message": PROMPT } });
+    for (provider, status, kind, hint) in [
+        (Provider::Local, 401, "Unauthorized", "LLM_LOCAL_API_KEY"),
+        (Provider::Local, 400, "BadRequestError", "--enable-auto-tool-choice"),
+        (Provider::Local, 400, "nothing known", "--enable-auto-tool-choice"),
+        (Provider::Local, 400, "context_length_exceeded", ""),
+        (Provider::Local, 404, "NotFoundError", ""),
+        (Provider::OpenAi, 401, "Unauthorized", ""),
+        (Provider::OpenAi, 400, "invalid_request_error", ""),
+    ] {
+        let told = failure(provider, &fake, Fault::Body(status, body(kind))).await.to_string();
+        assert!(
+            told.contains(&format!("HTTP {status}")) && told.contains(hint) && told.contains(';') != hint.is_empty(),
+            "{provider:?} {kind}: {told}"
+        );
+    }
+    fake.fails(Fault::Status(400, None));
+    let without = Exchange { tools: Vec::new(), ..question() };
+    let told = model(Provider::Local, &fake).answer(&without).await.expect_err("an error").to_string();
+    assert!(!told.contains("--enable-auto-tool-choice"), "it was offered no tools: {told}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_none_is_told_without_what_it_says() {
     let fake = FakeLlm::start();
     for provider in Provider::ALL {

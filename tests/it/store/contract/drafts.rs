@@ -126,18 +126,18 @@ pub async fn calls_are_summed_and_progress_is_seen_without_what_was_said(store: 
     let called = another(now().await);
     assert_eq!((called.calls, called.ended, called.replies, called.responses), (1, 0, 0, 0));
     assert_eq!(now().await, called, "nothing happened");
-    assert_eq!(sum(1).await, Tally { calls: 1, spent: spend(100, 7) });
+    assert_eq!(sum(1).await, Tally { replies: 0, spent: spend(100, 7) });
     store.settle_turn((&id, 1), &Turn { response: None, ended_at: None, ..settled(1, 1, spend(40, 3)) }).await.expect("kept");
     assert_eq!(another(now().await).replies, 1);
     store.settle_turn((&id, 1), &settled(1, 1, spend(40, 3))).await.expect("kept");
     let told = another(now().await);
     assert_eq!((told.responses, told.ended), (1, 1));
-    // One that was cut off counts as it was reckoned.
+    // One that was cut off is no answer, and counts as it was reckoned.
     reserve(&*store, &id, 2, spend(100, 7), &Budget::default(), at(3)).await;
-    assert_eq!(sum(1).await, Tally { calls: 2, spent: spend(140, 10) });
+    assert_eq!(sum(1).await, Tally { replies: 1, spent: spend(140, 10) });
     // Another draft has its own sum, and is the newest from then on.
     store.begin_draft(&draft(&id, 2)).await.expect("begun");
-    assert_eq!((sum(2).await, sum(1).await.calls), (Tally::default(), 2));
+    assert_eq!((sum(2).await, sum(1).await.replies), (Tally::default(), 1));
     assert_eq!(store.newest_draft(&id).await.expect("a draft").map(|draft| draft.number), Some(2));
     another(now().await);
     end_request(&*store, &id, State::Withdrawn, at(6)).await;
@@ -245,6 +245,9 @@ pub async fn a_drafts_end_is_written_with_the_settlement_or_neither_is(store: Ar
 
 pub async fn a_request_that_ends_takes_its_running_draft_along(store: Arc<dyn Store>) {
     let (id, other) = (begun(&*store, "a").await, begun(&*store, "b").await);
+    let failed = begun(&*store, "c").await;
+    end_request(&*store, &failed, State::Failed, at(3)).await;
+    assert_eq!(store.drafts(&failed).await.expect("drafts")[0].state, DraftState::Failed, "nobody cancelled it");
     store.add_tasks(&[task(&id, TaskKind::Draft, &lane::draft(&id), at(2))]).await.expect("added");
     reserve(&*store, &id, 1, spend(10, 0), &Budget::default(), at(2)).await;
     end_request(&*store, &id, State::Withdrawn, at(3)).await;

@@ -11,6 +11,7 @@ use super::loopback::{Answer, Delivery, Loopback, Request};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// As whom it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,11 @@ impl FakeLlm {
     /// Every request so far.
     pub fn ledger(&self) -> Vec<Asked> {
         lock(&self.state).ledger.clone()
+    }
+
+    /// When each call was broken off that hung.
+    pub fn broken_off(&self) -> Vec<Instant> {
+        self.server.abandoned()
     }
 
     /// The last request.

@@ -5,8 +5,10 @@
 use super::{PostgresOptions, migrations};
 use crate::store::StoreError;
 use crate::store::sql::query::{Connection, statement};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgPool};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -84,7 +86,16 @@ impl Write {
 fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
     let unusable = |_| StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
-    let connect = PgConnectOptions::from_str(address).map_err(unusable)?;
+    let mut connect = PgConnectOptions::from_str(address).map_err(unusable)?;
+    if let Some(password) = &options.password {
+        connect = connect.password(password.expose_secret());
+    }
+    // Beyond this machine it is known who answers, unless the address says otherwise.
+    let host = connect.get_host();
+    let is_here = connect.get_socket().is_some() || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if !is_here && !address.contains("sslmode=") {
+        connect = connect.ssl_mode(PgSslMode::VerifyFull);
+    }
     Ok(connect
         .application_name("kubeops")
         .statement_cache_capacity(256)
@@ -94,7 +105,7 @@ fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions,
             ("idle_in_transaction_session_timeout", millis(IDLE_IN_TRANSACTION)),
             ("lock_timeout", millis(options.busy_timeout)),
             ("statement_timeout", millis(STATEMENT)),
-            ("default_transaction_isolation", "read\\ committed".to_owned()),
+            ("default_transaction_isolation", "read committed".to_owned()),
         ])
         .disable_statement_logging())
 }

@@ -11,6 +11,7 @@ use super::{Appended, Delivery, NewDelivery, StoreError};
 use crate::types::DeliveryId;
 pub(super) use connection::Write;
 use connection::Connections;
+use secrecy::SecretString;
 use std::time::Duration;
 
 /// How a PostgreSQL store is opened.
@@ -20,13 +21,15 @@ pub struct PostgresOptions {
     pub connections: u32,
     /// How long a caller waits for a free connection, or a writer for those before it, before the store is `Unavailable`.
     pub busy_timeout: Duration,
+    /// The password, where the address needs one and has none.
+    pub password: Option<SecretString>,
     /// Whether the schema is brought up to date; a command that only looks must not do so.
     pub migrate: bool,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 10, busy_timeout: Duration::from_secs(5), migrate: true }
+        Self { connections: 10, busy_timeout: Duration::from_secs(5), password: None, migrate: true }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::store::{EventFilter, EventRecord, Page, PageQuery, StoreError};
 use crate::types::EventId;
 
 const COLUMNS: &str = "e.seq, e.id, e.delivery, e.source, e.kind, e.subject, e.time, e.recorded_at, e.repeats, e.decisions, \
-    (SELECT json_group_array(id) FROM (SELECT r.id FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq ORDER BY r.seq)) AS requests";
+    (SELECT json_group_array(id) FROM (SELECT r.id FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq ORDER BY r.seq) q) AS requests";
 
 fn read(row: &Row) -> Result<EventRecord, StoreError> {
     Ok(EventRecord {

@@ -196,7 +196,7 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement,
         outcomes(connection, request, &beside.members, now).await?;
     }
     if beside.pushed {
-        statement("UPDATE request_members SET proposed = commit_sha IS NOT NULL WHERE request = ?").bind(request).execute(&mut *connection).await?;
+        statement("UPDATE request_members SET proposed = CASE WHEN commit_sha IS NULL THEN 0 ELSE 1 END WHERE request = ?").bind(request).execute(&mut *connection).await?;
     }
     if let (Some(after), Some(successor)) = (&settlement.request, &beside.successor) {
         carry_over(connection, after, request, successor, now).await?;
@@ -206,7 +206,7 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement,
 
 async fn outcomes(connection: &mut Connection, request: i64, members: &[MemberOutcome], now: Timestamp) -> Result<(), StoreError> {
     let numbers: Vec<u32> = members.iter().map(|member| member.number).collect();
-    let others = "UPDATE request_members SET planned = 0, commit_sha = NULL WHERE request = ? AND number NOT IN (SELECT value FROM json_each(?))";
+    let others = "UPDATE request_members SET planned = 0, commit_sha = NULL WHERE request = ? AND number NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(?))";
     statement(others).bind(request).bind(to_json(&numbers)?).execute(&mut *connection).await?;
     for member in members {
         // Whoever tries anew since the plan read it stays unplanned: the plan was another event's.

@@ -333,9 +333,9 @@ pub(super) async fn list(connection: &mut Connection, filter: &RequestFilter, pa
     for (at, state) in states.iter().enumerate() {
         query.push(if at == 0 { "SELECT seq FROM (" } else { " UNION ALL SELECT seq FROM (" });
         select_in_order(&mut query, filter, Some(state.as_str()), before, wanted);
-        query.push(")");
+        query.push(") s");
     }
-    query.push(") ORDER BY seq DESC LIMIT ").push_bind(wanted).push(") ORDER BY r.seq DESC");
+    query.push(") n ORDER BY seq DESC LIMIT ").push_bind(wanted).push(") ORDER BY r.seq DESC");
     let rows = query.fetch_all(connection).await?;
     page_of(&rows, limit, Listing::Requests, read)
 }

@@ -15,9 +15,9 @@ pub(super) async fn requests_about(connection: &mut Connection, clue: &Clue, lim
         Clue::Pull { repository, address, number } => (
             // Its address before it was asked for again is known by that of its present one.
             "SELECT seq FROM requests WHERE pull_number = CAST(?1 AS BIGINT) AND (?2 = '' OR repository = ?2) \
-             AND (?3 = '' OR substr(pull_url, -length(?3)) = ?3) \
+             AND (?3 = '' OR substr(pull_url, length(pull_url) - length(?3) + 1) = ?3) \
              UNION SELECT seq FROM requests WHERE former_pull = CAST(?1 AS BIGINT) AND (?2 = '' OR repository = ?2) \
-             AND (?3 = '' OR substr(rtrim(pull_url, '0123456789') || ?1, -length(?3)) = ?3)"
+             AND (?3 = '' OR substr(rtrim(pull_url, '0123456789') || ?1, length(rtrim(pull_url, '0123456789') || ?1) - length(?3) + 1) = ?3)"
                 .to_owned(),
             vec![number.to_string(), repository.as_ref().map(ToString::to_string).unwrap_or_default(), address.clone().unwrap_or_default()],
         ),

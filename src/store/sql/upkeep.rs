@@ -71,8 +71,8 @@ pub(super) async fn prune(connection: &mut Connection, before: Timestamp, limit:
     // The bodies of a SQLite file's deliveries stand apart.
     let arrivals = if connection.is_sqlite() { sqlite::arrivals_of(connection, &seqs).await? } else { Vec::new() };
     pruned.events += affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
-    affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
-    pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
+    affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
+    pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
     if !arrivals.is_empty() {
         sqlite::remove_arrivals(connection, &arrivals).await?;
     }

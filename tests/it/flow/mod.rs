@@ -46,6 +46,7 @@ mod policies;
 mod reconciled;
 mod reload;
 mod replayed;
+mod replicas;
 mod reverted;
 mod revised;
 mod revised_again;

@@ -54,16 +54,12 @@ impl KnownModels {
         Some(SpecError::new(pointer, message).hint(hint))
     }
 
-    /// What of an automation comes to nothing with these models.
+    /// What of a draft comes to nothing with these models.
     pub fn warnings(&self, spec: &AutomationSpec) -> Vec<SpecError> {
         let mut warnings = Vec::new();
         if let Some(draft) = &spec.draft {
             warnings.extend(self.without_model(draft.model.as_ref()));
             warnings.extend(self.small_budgets(draft));
-        }
-        if spec.copilot && self.given && self.provider.is_none() {
-            let warning = SpecError::new("/copilot", "no language model is set, so the copilot cannot offer it");
-            warnings.push(warning.hint("set LLM_PROVIDER, or leave `copilot` out"));
         }
         warnings
     }
@@ -153,9 +149,9 @@ mod tests {
         ] {
             assert_eq!(told(&known, &automation(draft.clone())), pointers, "{draft} {known:?}");
         }
+        // An automation works without the copilot, and who asks it is told what is missing.
         let offered = AutomationSpec { copilot: true, draft: None, ..automation(json!({})) };
-        assert_eq!((told(&none, &offered), told(&server(), &offered)), (vec!["/copilot".to_owned()], Vec::new()));
-        assert!(told(&KnownModels::default(), &offered).is_empty(), "of a server nothing is known");
+        assert!(told(&none, &offered).is_empty());
     }
 
     #[test]

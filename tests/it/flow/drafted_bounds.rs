@@ -54,10 +54,11 @@ fn a_provider_that_is_not_there_uses_up_no_budget() {
     let id = start(&server, "Scale the front end of shop to four");
     eventually("three calls found nobody", || (server.log().matches("a step failed and is tried again").count() >= 3).then_some(()));
     assert!(server.log().contains("cannot be reached"), "{}", server.log());
-    let waits = server.at().get(&format!("/jobs/{id}"))["waits"].as_str().expect("why it waits").to_owned();
+    // Not told while it is being tried.
+    let waits = eventually("it is told why the job waits", || server.at().get(&format!("/jobs/{id}"))["waits"].as_str().map(str::to_owned));
     assert!(waits.starts_with("tried ") && waits.contains("cannot be reached"), "{waits}");
-    let shown = server.cli(&["jobs", "show", &id]);
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("waits:      tried "), "{}", String::from_utf8_lossy(&shown.stdout));
+    let shown = || String::from_utf8_lossy(&server.cli(&["jobs", "show", &id]).stdout).into_owned();
+    eventually("the shell tells it too", || shown().contains("waits:      tried ").then_some(()));
     let lines = server.at().get(&format!("/jobs/{id}/logs"));
     let asked = lines.as_array().expect("lines").iter().filter(|line| line["kind"] == "asked").count();
     assert_eq!(asked, 1, "one turn is tried, however often: {lines:#}");

@@ -5,6 +5,7 @@ use super::connection::LOCKS;
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, Executor, PgConnection, Row};
+use std::collections::BTreeSet;
 
 static MIGRATIONS: Migrator = {
     let mut migrator = sqlx::migrate!("migrations/postgres");
@@ -35,12 +36,28 @@ pub(super) async fn run(connection: &mut PgConnection, migrate: bool) -> Result<
         return Err(StoreError::Unusable("the schema of the database holds tables of another program: name another database".to_owned()));
     }
     if !migrate && !ours {
-        return Err(StoreError::Unusable("the database holds no store yet: `kubeops serve` or `kubeops store migrate` makes one".to_owned()));
+        return Err(StoreError::Unusable("the database holds no store yet: `kubeops serve` makes one".to_owned()));
     }
     if migrate {
         MIGRATIONS.run(&mut *transaction).await.map_err(|error| explain(&error))?;
+    } else {
+        is_up_to_date(&mut transaction).await?;
     }
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Looks whether the schema is the one this program knows, and changes nothing.
+async fn is_up_to_date(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let rows = connection.fetch_all("SELECT version FROM _sqlx_migrations").await?;
+    let applied = rows.iter().map(|row| row.try_get("version")).collect::<Result<BTreeSet<i64>, _>>()?;
+    let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+    if let Some(newer) = applied.difference(&known).next() {
+        return Err(explain(&MigrateError::VersionMissing(*newer)));
+    }
+    if known.len() > applied.len() {
+        return Err(StoreError::Unusable("the database's schema is older than this version of kubeops: start its server, which brings it up to date".to_owned()));
+    }
     Ok(())
 }
 

@@ -72,18 +72,39 @@ fn many_requests_are_shared_among_replicas_and_each_is_proposed_once() {
 fn what_a_replica_that_died_held_is_done_by_another_once_its_lease_has_run_out() {
     let Replicas { world, others: [second, third], .. } = &mut Replicas::start();
     let gate = Gate::at(&world.server);
-    // Of three one has begun to push, and hangs there.
+    // The third sleeps through it: one of the others has begun to push, and hangs there.
+    third.signal("STOP");
     second.at().ticket(&ticket("OPS-1", "payments"));
     eventually("the push is under way", || (!gate.pushes().is_empty()).then_some(()));
-    let owner = || world.server.at().requests_of("OPS-1");
-    assert_eq!(owner().len(), 1);
     world.server.kill();
     second.kill();
+    third.signal("CONT");
     gate.open();
-    // Whoever of them it was, the third ends it.
     third.at().settled("OPS-1", "proposed");
     third.at().nothing_owed();
     assert_eq!(world.github.pulls().len(), 1);
     assert_eq!(super::branches(&world.server.upstream).len(), 1);
     world.server.run();
+}
+
+#[test]
+fn a_replica_that_stood_still_beyond_its_lease_comes_back_and_adds_nothing() {
+    let Replicas { world, others: [second, third], .. } = &Replicas::start();
+    let gate = Gate::at(&world.server);
+    // The third sleeps through it: one of the others has begun to push.
+    third.signal("STOP");
+    second.at().ticket(&ticket("OPS-1", "payments"));
+    eventually("the push is under way", || (!gate.pushes().is_empty()).then_some(()));
+    world.server.signal("STOP");
+    second.signal("STOP");
+    third.signal("CONT");
+    gate.open();
+    third.at().settled("OPS-1", "proposed");
+    world.server.signal("CONT");
+    second.signal("CONT");
+    world.server.at().nothing_owed();
+    second.at().nothing_owed();
+    assert_eq!(world.server.at().settled("OPS-1", "proposed")["generation"], third.at().settled("OPS-1", "proposed")["generation"]);
+    assert_eq!(world.github.pulls().len(), 1);
+    assert_eq!(super::branches(&world.server.upstream).len(), 1);
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// A database, empty.
 pub struct Database {
+    port: u16,
+    name: String,
     address: String,
 }
 
@@ -24,21 +26,30 @@ impl Database {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let port = tokio::task::spawn_blocking(|| cluster().port).await.expect("a server");
         let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let status = tokio::process::Command::new(program("psql"))
-            .args(["--quiet", "--no-psqlrc", "-h", "127.0.0.1", "-U", "kubeops", "-d", "postgres", "-c"])
-            .arg(format!("CREATE DATABASE {name}"))
-            .env("PGPORT", port.to_string())
-            .status()
-            .await
-            .expect("psql");
-        assert!(status.success(), "a database was not made");
-        Self { address: format!("postgres://kubeops@127.0.0.1:{port}/{name}") }
+        psql(port, "postgres", &format!("CREATE DATABASE {name}")).await;
+        Self { port, address: format!("postgres://kubeops@127.0.0.1:{port}/{name}"), name }
+    }
+
+    /// What a statement gives, as text.
+    pub async fn psql(&self, sql: &str) -> String {
+        psql(self.port, &self.name, sql).await
     }
 
     /// Where it is, as `STORE_URL` has it.
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+async fn psql(port: u16, database: &str, sql: &str) -> String {
+    let told = tokio::process::Command::new(program("psql"))
+        .args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-h", "127.0.0.1", "-U", "kubeops", "-d", database, "-c", sql])
+        .env("PGPORT", port.to_string())
+        .output()
+        .await
+        .expect("psql");
+    assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8_lossy(&told.stdout).trim().to_owned()
 }
 
 /// The program of the newest PostgreSQL that is installed: Debian has them beside one another, and not in `PATH`.

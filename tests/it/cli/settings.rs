@@ -47,14 +47,8 @@ fn a_wrong_signature_is_in_the_log_at_its_usual_level_under_the_trace_id_the_sen
 }
 
 #[test]
-fn settings_of_language_models_that_are_hardly_meant_are_warned_of_at_the_start() {
+fn an_address_of_a_language_model_that_is_hardly_meant_is_warned_of_at_the_start() {
     let world = World::new();
-    let text = std::fs::read_to_string(world.path("resources/portal.yaml")).expect("the resources");
-    world.write(
-        "resources/portal.yaml",
-        &text.replace("  target: { cluster: prod }\n", "  target: { cluster: prod }\n  copilot: true\n  description: A volume.\n"),
-    );
     let server = world.serve_with(&[("LLM_LOCAL_URL", "http://127.0.0.1:11434")]);
     assert!(server.logs("has no path").contains("LLM_LOCAL_URL=http://127.0.0.1:11434/v1"), "{}", server.log());
-    assert!(server.logs("/spec/copilot").contains("no language model is set, so the copilot cannot offer it"), "{}", server.log());
 }

@@ -295,8 +295,7 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(|| format!("the store's directory {} cannot be made", directory.display()))?;
     }
-    let store =
-        SqlStore::sqlite(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
+    let store = SqlStore::sqlite(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
     Ok(Arc::new(store))
 }
 

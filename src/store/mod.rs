@@ -20,15 +20,15 @@ mod tasks;
 mod trace;
 
 pub use commands::*;
-pub use postgres::PostgresOptions;
-pub use sql::SqlStore;
-pub use sqlite::SqliteOptions;
 pub use copilot::*;
 pub use drafts::*;
 pub use feedback::*;
+pub use postgres::PostgresOptions;
 pub use queries::*;
 pub use records::*;
 pub use signals::*;
+pub use sql::SqlStore;
+pub use sqlite::SqliteOptions;
 pub use storms::*;
 pub use tasks::*;
 pub use trace::Clue;

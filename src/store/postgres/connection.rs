@@ -85,7 +85,8 @@ impl Write {
 /// How a connection is made. An address without a host, a user or a password takes them from the `PG*` variables of the environment.
 fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
-    let unusable = |_| StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
+    let unusable =
+        |_| StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
     let mut connect = PgConnectOptions::from_str(address).map_err(unusable)?;
     if let Some(password) = &options.password {
         connect = connect.password(password.expose_secret());

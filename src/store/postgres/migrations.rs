@@ -56,7 +56,9 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<(), StoreError> 
         return Err(explain(&MigrateError::VersionMissing(*newer)));
     }
     if known.len() > applied.len() {
-        return Err(StoreError::Unusable("the database's schema is older than this version of kubeops: start its server, which brings it up to date".to_owned()));
+        return Err(StoreError::Unusable(
+            "the database's schema is older than this version of kubeops: start its server, which brings it up to date".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ mod migrations;
 use super::sql::query::Connection;
 use super::{Appended, Delivery, NewDelivery, StoreError};
 use crate::types::DeliveryId;
-pub(super) use connection::Write;
 use connection::Connections;
+pub(super) use connection::Write;
 use secrecy::SecretString;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Comments on pull requests, and reviews, that hold commands, in the caller's transaction.
 
-use super::query::{Connection, Row, statement};
 use super::dispatch::link;
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, seq_of};
 use super::rows::{Columns, to_json, to_number};
 use super::tasks::add_task;

@@ -1,8 +1,8 @@
 //! The copilot: calls of a model that no request has, held against the same day's budget as the turns of drafts, and suggestions.
 
-use super::query::{Connection, statement};
 use super::SqlStore;
 use super::drafts::{day_of, is_beyond, spend, spent_since};
+use super::query::{Connection, statement};
 use super::rows::{Columns, to_json, to_number};
 use crate::store::{CallReservation, Copilots, Limit, Spend, StoreError, Suggestion};
 use crate::types::{SuggestionId, Timestamp};

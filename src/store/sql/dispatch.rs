@@ -1,10 +1,10 @@
 //! From a delivery to its events and the requests they open or join, in the caller's transaction.
 //! It decides nothing: what matched was decided before, whether a live request exists is the only question asked here.
 
-use super::query::{Connection, Row, statement};
 use super::batch::{Batched, CHUNK};
 use super::debounce::{self, Waits};
 use super::members::{self, Live, NewMember};
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, create};
 use super::rows::{Columns, broken, digest, to_json};
 use super::signals;

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 const DAY_MILLIS: i64 = 86_400_000;
 /// What counts of calls, of a table or a part of it.
-const COUNTED: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns";
+const COUNTED: &str =
+    "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns";
 
 #[async_trait]
 impl Drafts for SqlStore {
@@ -39,8 +40,7 @@ impl Drafts for SqlStore {
     async fn newest_draft(&self, request: &RequestId) -> Result<Option<Draft>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let row =
-            statement("SELECT * FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1").bind(seq).fetch_optional(&mut connection).await?;
+        let row = statement("SELECT * FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1").bind(seq).fetch_optional(&mut connection).await?;
         row.map(|row| read(&row, request)).transpose()
     }
 

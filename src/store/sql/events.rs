@@ -1,8 +1,8 @@
 //! Events read back, with what was decided on them and the requests they opened or joined.
 //! Writing them is `dispatch`'s part; a row never changes.
 
-use super::query::{Connection, Row, statement};
 use super::deliveries::page_of;
+use super::query::{Connection, Row, statement};
 use super::rows::{Columns, page_limit};
 use crate::store::cursor::Listing;
 use crate::store::{EventFilter, EventRecord, Page, PageQuery, StoreError};

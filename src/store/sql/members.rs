@@ -1,9 +1,9 @@
 //! Members of requests that stand for a group of events: who joins, what a plan came to for each, who is taken out, and who
 //! goes on in the next request when this one ends without them. All in the caller's transaction.
 
-use super::query::{Connection, Row, statement};
 use super::debounce::{self, Waits};
 use super::dispatch::{first_task, quote};
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, create, one, seq_of};
 use super::rows::{Columns, to_json};
 use super::tasks::{self, add_task};
@@ -196,7 +196,10 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement,
         outcomes(connection, request, &beside.members, now).await?;
     }
     if beside.pushed {
-        statement("UPDATE request_members SET proposed = CASE WHEN commit_sha IS NULL THEN 0 ELSE 1 END WHERE request = ?").bind(request).execute(&mut *connection).await?;
+        statement("UPDATE request_members SET proposed = CASE WHEN commit_sha IS NULL THEN 0 ELSE 1 END WHERE request = ?")
+            .bind(request)
+            .execute(&mut *connection)
+            .await?;
     }
     if let (Some(after), Some(successor)) = (&settlement.request, &beside.successor) {
         carry_over(connection, after, request, successor, now).await?;

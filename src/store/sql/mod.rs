@@ -49,7 +49,7 @@ pub struct SqlStore {
 
 /// The databases there are.
 enum Database {
-    Sqlite(sqlite::File),
+    Sqlite(Box<sqlite::File>),
     Postgres(postgres::Pool),
 }
 
@@ -68,7 +68,7 @@ impl SqlStore {
     /// [`StoreError::Unusable`] for an address it does not understand, a missing file that is not to be made, another program's
     /// database or a newer schema; else what the database says.
     pub async fn sqlite(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::Sqlite(sqlite::File::open(address, &options).await?), record: dispatch::Statements::new() })
+        Ok(Self { database: Database::Sqlite(Box::new(sqlite::File::open(address, &options).await?)), record: dispatch::Statements::new() })
     }
 
     /// Opens the store in the PostgreSQL database at an address (`postgres://user:password@host/database?sslmode=verify-full`), 14 or later,

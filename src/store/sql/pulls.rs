@@ -1,7 +1,7 @@
 //! Pull requests of the local forge: one JSON record each, with the columns that are searched beside it.
 
-use super::query::{Connection, statement};
 use super::deliveries::page_of;
+use super::query::{Connection, statement};
 use super::rows::{Columns, page_limit, to_json, to_number};
 use crate::store::cursor::Listing;
 use crate::store::{Page, PageQuery, PullFilter, PullRecord, PullState, StoreError};

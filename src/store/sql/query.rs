@@ -198,7 +198,6 @@ impl Connection {
             Self::PostgresTransaction(connection) => Kind::Postgres(connection),
         }
     }
-
 }
 
 impl Value {

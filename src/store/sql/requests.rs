@@ -1,11 +1,11 @@
 //! Requests and their timelines. A writer names the version it read and loses when another wrote in between.
 //! The event that opened a request is kept apart from the row that changes.
 
-use super::query::{Connection, Row, Statement, statement};
 use super::commands;
 use super::deliveries::page_of;
 use super::feedback;
 use super::members;
+use super::query::{Connection, Row, Statement, statement};
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::{self, add_task};
 use crate::request::{Changes, PullRef, Request, RequestKey, Rival, TimelineEntry, Touch};

@@ -1,12 +1,12 @@
 //! Reads columns into the store's types, and writes them the same way. A column that does not parse is the database's fault
 //! (or an older program's), never the caller's: [`StoreError::Broken`] with the column's name and without its value.
 
+use super::query::Row;
 use crate::store::{PageQuery, StoreError};
 use crate::types::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use super::query::Row;
 use sqlx::{Row as _, TypeInfo, ValueRef};
 use std::str::FromStr;
 

@@ -1,7 +1,7 @@
 //! What was said of the end of runs: kept, and heard by the merged requests whose change added such an object.
 
-use super::query::{Connection, Row, statement};
 use super::dispatch::link;
+use super::query::{Connection, Row, statement};
 use super::rows::Columns;
 use super::signals::owe_a_look;
 use crate::request::State;
@@ -40,7 +40,8 @@ pub(super) async fn ended(connection: &mut Connection, event: i64, end: &RunEnd,
          WHERE o.name = ? AND o.kind = ? AND o.namespace IN ('', ?) AND o.heard < ? AND r.repository IS NOT NULL \
          AND r.state IN ('accepted', 'planned', 'proposed', 'approved', 'merged', 'applied', 'degraded') ORDER BY r.seq DESC LIMIT ?",
     );
-    let adding = adding.bind(end.name.as_str()).bind(end.kind.as_str()).bind(namespace).bind(event).bind(MOST_WAITING).fetch_all(&mut *connection).await?;
+    let adding =
+        adding.bind(end.name.as_str()).bind(end.kind.as_str()).bind(namespace).bind(event).bind(MOST_WAITING).fetch_all(&mut *connection).await?;
     for row in adding {
         if row.parsed::<State>("state")?.is_merged() {
             owe_a_look(connection, event, &row, &row.parsed("repository")?, now).await?;

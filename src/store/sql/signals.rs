@@ -1,9 +1,9 @@
 //! What events say about requests there are, in the caller's transaction.
 //! It finds whose matter a signal is, and owes the look; what nobody has to do with is passed over.
 
-use super::query::{Connection, Row, statement};
 use super::commands;
 use super::dispatch::link;
+use super::query::{Connection, Row, statement};
 use super::rows::{Columns, to_number};
 use super::runs;
 use super::tasks::add_task;
@@ -66,7 +66,7 @@ pub(super) async fn heed(connection: &mut Connection, event: i64, at: Timestamp,
 /// The request whose pull request this is.
 async fn of_pull(connection: &mut Connection, repository: &RepositoryName, number: u64) -> Result<Option<Row>, StoreError> {
     let found = statement("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
-    Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
+    found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await
 }
 
 /// The request whose pull request this is, where a language model drafted its change.
@@ -75,7 +75,7 @@ async fn of_drafted(connection: &mut Connection, repository: &RepositoryName, nu
         "SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? AND drafted = 1 \
          ORDER BY seq DESC LIMIT 1",
     );
-    Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
+    found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await
 }
 
 /// The request that had this pull request before it was asked for again: whoever still writes there means it.
@@ -83,7 +83,7 @@ async fn of_former_pull(connection: &mut Connection, repository: &RepositoryName
     let found = statement(
         "SELECT seq, id, repository FROM requests INDEXED BY requests_former_pull WHERE former_pull = ? AND repository = ? ORDER BY seq DESC LIMIT 1",
     );
-    Ok(found.bind(to_number(number)).bind(repository.as_str()).fetch_optional(connection).await?)
+    found.bind(to_number(number)).bind(repository.as_str()).fetch_optional(connection).await
 }
 
 /// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.

@@ -1,9 +1,9 @@
 //! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
-use super::query::{Connection, Row, statement};
 use super::drafts;
 use super::members;
+use super::query::{Connection, Row, statement};
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use crate::request::TimelineEntry;
@@ -63,9 +63,8 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
 }
 
 async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
-    let rows = statement("SELECT seq, lane, rank, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'")
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        statement("SELECT seq, lane, rank, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
     rows.iter().map(|row| Ok(Leased { task: candidate(row)?, until: row.number("lease_until")? })).collect()
 }
 

@@ -1,10 +1,10 @@
 //! Counts, retention and the write that readiness asks for. Nothing here looks at a whole big table: counts come from small
 //! tables and partial indexes, and retention removes a slice at a time so that deliveries never wait long for the writer.
 
+use super::copilot;
 use super::query::{Connection, statement};
 use super::rows::{Columns, to_json};
 use super::tasks::oldest_due;
-use super::copilot;
 use crate::request::State;
 use crate::store::sqlite;
 use crate::store::{Pruned, Stats, StoreError, TaskKind, lane};

@@ -70,8 +70,7 @@ struct Known {
 }
 
 /// How many deliveries wait to be dispatched, filed or not, and since when.
-pub(in crate::store) const PENDING: &str =
-    "WITH unfiled AS (SELECT seq, waiting, received_at FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0) \
+pub(in crate::store) const PENDING: &str = "WITH unfiled AS (SELECT seq, waiting, received_at FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0) \
      SELECT (SELECT count(*) FROM deliveries_pending) + (SELECT coalesce(sum(waiting), 0) FROM unfiled) AS pending, \
      coalesce((SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)), \
               (SELECT received_at FROM unfiled ORDER BY seq LIMIT 1)) AS oldest";
@@ -207,7 +206,7 @@ async fn write(database: &Database, statement: &Batched, batch: &[NewDelivery], 
         match insert.execute(write.connection()).await {
             Ok(done) if done.rows_affected() == 1 => {}
             Ok(_) => written = Ok(false),
-            Err(error) => written = Err(error.into()),
+            Err(error) => written = Err(error),
         }
         if !matches!(written, Ok(true)) {
             break;
@@ -221,13 +220,7 @@ async fn write(database: &Database, statement: &Batched, batch: &[NewDelivery], 
 }
 
 /// The statement that writes one arrival.
-fn insert(
-    texts: &Batched,
-    batch: &[NewDelivery],
-    keys: &[Key],
-    new: &[usize],
-    last: i64,
-) -> Result<Statement, StoreError> {
+fn insert(texts: &Batched, batch: &[NewDelivery], keys: &[Key], new: &[usize], last: i64) -> Result<Statement, StoreError> {
     let mut bodies = Vec::with_capacity(new.iter().map(|index| batch[*index].body.len()).sum());
     let mut heads = Vec::with_capacity(new.len());
     for delivery in new.iter().map(|index| &batch[*index]) {

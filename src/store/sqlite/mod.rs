@@ -13,8 +13,8 @@ use super::sql::query::Connection;
 use super::{Appended, Delivery, Dispatch, NewDelivery, StoreError};
 use crate::types::DeliveryId;
 pub(super) use arrivals::{PENDING, of as arrivals_of, remove as remove_arrivals};
-pub(super) use connection::Write;
 use connection::Database;
+pub(super) use connection::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

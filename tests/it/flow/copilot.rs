@@ -3,8 +3,8 @@
 use super::drafted::{AUTOMATION, WEB, asks, job_is, scale, start};
 use crate::support::fake_llm::{FakeLlm, Fault, Said};
 use crate::support::server::{Answered, TestServer};
-use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::store::{Copilots as _, Store as _, Suggestion};
+use kubeops::store::{SqlStore, SqliteOptions};
 use serde_json::{Value, json};
 use std::process::Output;
 

@@ -8,8 +8,8 @@ use crate::support::fake_llm::{Asked, FakeLlm, Said};
 use crate::support::server::{eventually, ticket};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
-use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::store::{Drafts as _, Store as _};
+use kubeops::store::{SqlStore, SqliteOptions};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 

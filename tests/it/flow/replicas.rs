@@ -34,7 +34,12 @@ fn one_delivery_sent_a_hundred_times_at_once_to_three_replicas_is_one_pull_reque
     let all = [world.server.at(), others[0].at(), others[1].at()];
     let wanted = ticket("OPS-1", "payments");
     let mut ids: Vec<String> = std::thread::scope(|scope| {
-        let sent: Vec<_> = (0..SENT).map(|number| { let wanted = &wanted; scope.spawn(move || all[number % all.len()].ticket(wanted).id()) }).collect();
+        let sent: Vec<_> = (0..SENT)
+            .map(|number| {
+                let wanted = &wanted;
+                scope.spawn(move || all[number % all.len()].ticket(wanted).id())
+            })
+            .collect();
         sent.into_iter().map(|sent| sent.join().expect("an answer")).collect()
     });
     ids.dedup();
@@ -53,7 +58,9 @@ fn many_requests_are_shared_among_replicas_and_each_is_proposed_once() {
     let many = 30;
     std::thread::scope(|scope| {
         for number in 0..many {
-            scope.spawn(move || assert_eq!(all[number % all.len()].ticket(&ticket(&format!("OPS-{number}"), &format!("team-{number}"))).word(), "202 accepted"));
+            scope.spawn(move || {
+                assert_eq!(all[number % all.len()].ticket(&ticket(&format!("OPS-{number}"), &format!("team-{number}"))).word(), "202 accepted")
+            });
         }
     });
     eventually("all are proposed", || {

@@ -84,7 +84,8 @@ async fn a_writer_that_stands_still_is_thrown_out_and_the_next_one_writes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_password() {
-    let options = || PostgresOptions { password: Some("hunter2".to_owned().into()), busy_timeout: Duration::from_secs(2), ..PostgresOptions::default() };
+    let options =
+        || PostgresOptions { password: Some("hunter2".to_owned().into()), busy_timeout: Duration::from_secs(2), ..PostgresOptions::default() };
     for (address, told) in [("mysql://h/db", "none of PostgreSQL's"), ("postgres://kubeops@127.0.0.1:1/kubeops", "cannot be reached")] {
         let refused = SqlStore::postgres(address, options()).await.err().expect("refused").to_string();
         assert!(refused.contains(told) && !refused.contains("hunter2"), "{refused}");

@@ -3,10 +3,10 @@
 use super::support::{Fixture, at, delivery, dispatch, end_request, open_request, opening, parsed, pull};
 use kubeops::request::State;
 use kubeops::store::inbox::{Inbox, InboxOptions};
-use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::store::{
     Appended, Budget, Limit, NewDelivery, PageQuery, Purse, RequestUpdate, Reservation, Room, Spend, Store, StoreError, TaskFilter, TaskState,
 };
+use kubeops::store::{SqlStore, SqliteOptions};
 use sqlx::{Connection, SqliteConnection};
 use std::path::Path;
 use std::sync::Arc;

@@ -86,13 +86,22 @@ fn start() -> Cluster {
     let made = made.stdout(Stdio::null()).output().expect("initdb");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     let port = TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port();
-    let mut server = as_its_user(&program("postgres"));
+    let log = directory.join("log");
+    // What it leaves behind goes with it.
+    let mut server = as_its_user(Path::new("sh"));
+    server.args([
+        "-c",
+        r#"directory=$1; shift; "$@" & server=$!; trap "kill -INT $server" INT; wait $server; wait $server; rm -rf "$directory""#,
+        "sh",
+    ]);
+    server.arg(&directory).arg(program("postgres"));
     server.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=400"]);
     server.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("unix_socket_directories={}", directory.display()));
-    server.stdout(Stdio::null()).stderr(std::fs::File::create("/tmp/kubeops-postgres.log").expect("a log")).process_group(0);
-    server.spawn().expect("postgres");
+    server.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log")).process_group(0);
+    let mut child = server.spawn().expect("postgres");
     let until = Instant::now() + Duration::from_secs(30);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(child.try_wait().expect("its state").is_none(), "PostgreSQL ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
         assert!(Instant::now() < until, "PostgreSQL did not start");
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,16 +65,15 @@ fn cluster() -> &'static Cluster {
         let (sender, receiver) = std::sync::mpsc::channel();
         // The server gets a signal when the thread that started it ends, which this one does with the process.
         std::thread::spawn(move || {
-            sender.send(start()).expect("somebody waits");
-            loop {
-                std::thread::park();
-            }
+            let (cluster, mut server) = start();
+            sender.send(cluster).expect("somebody waits");
+            server.wait().expect("reaped");
         });
         receiver.recv().expect("a server")
     })
 }
 
-fn start() -> Cluster {
+fn start() -> (Cluster, Child) {
     let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
     let data = directory.join("data");
     if is_root() {
@@ -105,7 +104,7 @@ fn start() -> Cluster {
         assert!(Instant::now() < until, "PostgreSQL did not start");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Cluster { port }
+    (Cluster { port }, child)
 }
 
 /// PostgreSQL refuses to run as root; as root it is run as the user that its package made. It ends with whoever started it.

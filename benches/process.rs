@@ -5,8 +5,8 @@ use crate::deliveries::body_of;
 use crate::report::{Reference, Report};
 use crate::server::{self, Scratch};
 use anyhow::ensure;
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{Appended, NewDelivery, Store};
+use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::types::{DeliveryId, Timestamp};
 use std::path::Path;
 use std::process::Command;
@@ -65,7 +65,7 @@ fn middle(times: Vec<Duration>) -> f64 {
 pub fn fill(file: &Path, count: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let store = SqliteStore::open(&file.to_string_lossy(), SqliteOptions::default()).await?;
+        let store = SqlStore::sqlite(&file.to_string_lossy(), SqliteOptions::default()).await?;
         let now = Timestamp::from_unix_millis(1_795_262_400_250);
         for numbers in (0..count).collect::<Vec<_>>().chunks(2000) {
             let batch: Vec<NewDelivery> = numbers

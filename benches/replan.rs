@@ -6,8 +6,8 @@ use crate::report::{Reference, Report};
 use crate::server::{self, Running, Scratch};
 use anyhow::{bail, ensure};
 use kubeops::request::{Request, State};
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{PageQuery, RequestFilter, Store};
+use kubeops::store::{SqlStore, SqliteOptions};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -87,7 +87,7 @@ fn concern(upstream: &Path, place: &Scratch) -> anyhow::Result<Duration> {
 /// Looks into the store until the requests are as wanted.
 fn until(runtime: &tokio::runtime::Runtime, store: &Path, wanted: impl Fn(&[Request]) -> bool) -> anyhow::Result<Vec<Request>> {
     runtime.block_on(async {
-        let store = SqliteStore::open(&store.to_string_lossy(), SqliteOptions { create: false, ..SqliteOptions::default() }).await?;
+        let store = SqlStore::sqlite(&store.to_string_lossy(), SqliteOptions { create: false, ..SqliteOptions::default() }).await?;
         let begun = Instant::now();
         loop {
             let mut requests = Vec::new();

@@ -37,6 +37,9 @@ if [ "$what" = test ]; then
   # The contract of the git transports runs over a real SSH server, which a test starts for itself on the loopback.
   need ssh openssh-client
   need openssl openssl
+  # The store's contract runs on a real PostgreSQL, which the tests start for themselves on the loopback.
+  [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || need initdb postgresql
+  need setpriv util-linux
   [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi

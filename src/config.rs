@@ -80,6 +80,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// `STORE_URL`.
     pub store_url: StoreUrl,
+    /// Connections to PostgreSQL at most.
+    pub store_connections: u32,
     /// `RETENTION_DAYS`.
     pub retention: Duration,
     /// `API_CALLS_PER_MINUTE`: calls one API token may make.
@@ -261,6 +263,7 @@ impl<'a> Reader<'a> {
             mcp_programs: self.get("MCP_PROGRAMS", values::programs),
             templates_dir: self.get("TEMPLATES_DIR", optional(text)).map(PathBuf::from),
             store_url: self.get("STORE_URL", optional(values::store_url)).unwrap_or_else(|| StoreUrl::Sqlite(data_dir.join("kubeops.db"))),
+            store_connections: self.get("STORE_CONNECTIONS", number(2, 1000)),
             data_dir,
             retention: self.get("RETENTION_DAYS", span(1, 36_500, 86_400)),
             api_calls_per_minute: self.get("API_CALLS_PER_MINUTE", number(1, 1_000_000)),

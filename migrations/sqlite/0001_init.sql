@@ -120,6 +120,9 @@ CREATE TABLE requests (
     merged      TEXT,
     -- What people and clocks decided about it since, as JSON.
     steering    TEXT    NOT NULL DEFAULT '{}',
+    -- Whether an operator asked for it in their own words, and whether a language model drafted its change.
+    job         INTEGER NOT NULL DEFAULT 0,
+    drafted     INTEGER NOT NULL DEFAULT 0,
     findings    TEXT    NOT NULL,
     message     TEXT,
     created_at  INTEGER NOT NULL,
@@ -136,8 +139,7 @@ CREATE UNIQUE INDEX requests_live ON requests (automation, correlation) WHERE li
 CREATE INDEX requests_ended ON requests (updated_at) WHERE live = 0;
 CREATE INDEX requests_state ON requests (state);
 CREATE INDEX requests_automation ON requests (automation);
--- What operators asked a language model for in their own words.
-CREATE INDEX requests_jobs ON requests (seq) WHERE steering ->> '$.job' IS NOT NULL;
+CREATE INDEX requests_jobs ON requests (seq) WHERE job = 1;
 CREATE INDEX requests_repository ON requests (repository) WHERE repository IS NOT NULL;
 CREATE INDEX requests_pull ON requests (pull_number, repository) WHERE pull_number IS NOT NULL;
 CREATE INDEX requests_former_pull ON requests (former_pull, repository) WHERE former_pull IS NOT NULL;

@@ -3,13 +3,12 @@
 use super::output::{self, Colour, OutputFormat, cell, paint, table};
 use super::runtime;
 use crate::api::token_name;
-use crate::app::{issue_token, open_existing_store, open_store, store_path};
+use crate::app::{issue_token, open_existing_store, open_store, store_file};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::store::{Role, TokenRecord};
 use crate::types::TokenId;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -62,8 +61,9 @@ fn parse_role(text: &str) -> Result<Role, String> {
 pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
     runtime()?.block_on(async {
-        let (path, creates) = (store_path(&settings), matches!(arguments.command, Command::Create { .. }));
-        let is_new = !path.exists();
+        let (file, creates) = (store_file(&settings), matches!(arguments.command, Command::Create { .. }));
+        let is_new = file.as_ref().is_some_and(|file| !file.exists());
+        let place = file.map_or_else(|| settings.store_url.to_string(), |file| file.display().to_string());
         let store = if creates { open_store(&settings).await? } else { open_existing_store(&settings).await? };
         let now = SystemClock.now();
         match arguments.command {
@@ -72,7 +72,7 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
                 let (record, token) = issue_token(store.as_ref(), &SystemClock, &name, role, expires_at).await?;
                 let shown = json!({ "id": record.id, "name": record.name, "role": record.role, "expires_at": record.expires_at, "token": token });
                 output::value(format, &shown, || token.clone())?;
-                output::error(&written_to(&path, is_new));
+                output::error(&written_to(&place, is_new));
             }
             Command::List => {
                 let tokens: Vec<Value> = store.tokens().await?.iter().map(view).collect();
@@ -104,14 +104,13 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
 }
 
 /// Which store knows the token. Only a server of the same store takes it, so a new store is told plainly.
-fn written_to(path: &Path, is_new: bool) -> String {
+fn written_to(place: &str, is_new: bool) -> String {
     if is_new {
         format!(
-            "there was no store at {0}, so a new one was made for this token\n  hint: a server with another store does not know it; set DATA_DIR or STORE_URL to the server's",
-            path.display()
+            "there was no store at {place}, so a new one was made for this token\n  hint: a server with another store does not know it; set DATA_DIR or STORE_URL to the server's"
         )
     } else {
-        format!("the token is in the store {}", path.display())
+        format!("the token is in the store {place}")
     }
 }
 

@@ -84,7 +84,11 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("TEMPLATES_DIR", "A further catalogue of templates, beside the one built in; empty for none."),
     ("DATA_DIR", "Directory of the store and of the mirrors of the repositories."),
-    ("STORE_URL", "The store: `sqlite:<file>`; empty for kubeops.db in DATA_DIR."),
+    (
+        "STORE_URL",
+        "The store: `sqlite:<file>`, or `postgres://user@host:5432/database` (14 or later), which several replicas share; its password is the secret STORE_PASSWORD. Empty for kubeops.db in DATA_DIR.",
+    ),
+    ("STORE_CONNECTIONS", "Connections to PostgreSQL that this process has at most."),
     ("RETENTION_DAYS", "Days deliveries, events and ended requests are kept; never removes what a live request needs."),
     ("API_CALLS_PER_MINUTE", "Calls one API token may make a minute; beyond it is answered 429. Webhooks are not limited."),
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),

@@ -53,6 +53,17 @@ pub enum SecretProvider {
 pub enum StoreUrl {
     /// An SQLite database in this file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database at this address, which holds no password.
+    Postgres(String),
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(address) => f.write_str(address),
+        }
+    }
 }
 
 /// An absolute `http` or `https` URL without credentials, without a `/` at its end.
@@ -231,7 +242,10 @@ pub(super) fn secret_provider(raw: &str) -> Parsed<SecretProvider> {
 }
 
 pub(super) fn store_url(raw: &str) -> Parsed<StoreUrl> {
-    let allowed = "sqlite:<path of a file>";
+    let allowed = "sqlite:<path of a file>, or postgres://user@host:5432/database";
+    if ["postgres://", "postgresql://"].iter().any(|scheme| raw.starts_with(scheme)) {
+        return postgres(raw);
+    }
     match raw.strip_prefix("sqlite:") {
         Some(path) => {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -243,6 +257,18 @@ pub(super) fn store_url(raw: &str) -> Parsed<StoreUrl> {
         }
         None => refusal("it is no database this program knows", allowed),
     }
+}
+
+fn postgres(raw: &str) -> Parsed<StoreUrl> {
+    let allowed = "postgres://user@host:5432/database?sslmode=verify-full";
+    let Ok(url) = reqwest::Url::parse(raw) else { return refusal("it is no address", allowed) };
+    if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password") {
+        return refusal("it holds a password", format!("{allowed}; the password is the secret STORE_PASSWORD"));
+    }
+    if url.path().trim_matches('/').is_empty() && !url.query_pairs().any(|(name, _)| name == "dbname") {
+        return refusal("it names no database", allowed);
+    }
+    Ok(StoreUrl::Postgres(raw.to_owned()))
 }
 
 pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {

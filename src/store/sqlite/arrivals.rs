@@ -2,15 +2,13 @@
 //! Filing them (a row for each, under its id and its deduplication key) is left to whoever dispatches them, many at once.
 //! Until then a delivery's key is known in memory only; nothing is acknowledged whose key was not looked for in both places.
 
-use super::batch::{Batched, CHUNK};
 use super::connection::Database;
-use super::rows::{Columns, broken, digest, to_json};
+use crate::store::sql::batch::{Batched, CHUNK};
+use crate::store::sql::query::{Connection, Statement, statement};
+use crate::store::sql::rows::{Columns, broken, digest, to_json};
 use crate::store::{Appended, Delivery, DeliveryState, NewDelivery, StoreError};
 use crate::types::{DeliveryId, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use tokio::sync::Mutex;
@@ -71,6 +69,12 @@ struct Known {
     arrivals: HashMap<Key, i64>,
 }
 
+/// How many deliveries wait to be dispatched, filed or not, and since when.
+pub(in crate::store) const PENDING: &str = "WITH unfiled AS (SELECT seq, waiting, received_at FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0) \
+     SELECT (SELECT count(*) FROM deliveries_pending) + (SELECT coalesce(sum(waiting), 0) FROM unfiled) AS pending, \
+     coalesce((SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)), \
+              (SELECT received_at FROM unfiled ORDER BY seq LIMIT 1)) AS oldest";
+
 /// The number of the last arrival there was. Those that are filed may be gone.
 const LAST: &str = "SELECT max((SELECT coalesce(max(seq), 0) FROM arrivals), (SELECT upto FROM arrivals_filed))";
 
@@ -94,7 +98,7 @@ pub(super) async fn append(database: &Database, unfiled: &Unfiled, statement: &B
     let mut filed = HashMap::new();
     for _ in 0..ATTEMPTS {
         let Some(last) = known.last else {
-            known.read(&mut *database.read().await?).await?;
+            known.read(&mut database.view().await?).await?;
             continue;
         };
         let mut in_batch = HashMap::with_capacity(keys.len());
@@ -107,13 +111,13 @@ pub(super) async fn append(database: &Database, unfiled: &Unfiled, statement: &B
             if new.len() == batch.len() {
                 return Ok(vec![Appended::New; batch.len()]);
             }
-            let outcomes = outcomes(&mut *database.read().await?, batch, &keys, &known.arrivals).await;
+            let outcomes = outcomes(&mut database.read().await?, batch, &keys, &known.arrivals).await;
             if outcomes.is_err() {
                 known.last = None;
             }
             return outcomes;
         }
-        filed = ids_of(&mut *database.read().await?, &keys).await?;
+        filed = ids_of(&mut database.read().await?, &keys).await?;
         if !new.iter().any(|index| filed.contains_key(&keys[*index])) {
             // Nothing of it is filed: somebody wrote meanwhile, or we did and never learned it.
             known.last = None;
@@ -135,16 +139,14 @@ impl Unfiled {
 }
 
 impl Known {
-    /// Reads what is not filed.
-    async fn read(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    /// Reads what is not filed, in one view of the database.
+    async fn read(&mut self, view: &mut Connection) -> Result<(), StoreError> {
         self.arrivals.clear();
-        let mut view = connection.begin().await?;
-        let last = sqlx::query(AssertSqlSafe(format!("{LAST} AS last"))).fetch_one(&mut *view).await?.number("last")?;
-        let rows = sqlx::query("SELECT seq, keys FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed)").fetch_all(&mut *view).await?;
-        view.commit().await?;
+        let last = statement(format!("{LAST} AS last")).fetch_one(view).await?.number("last")?;
+        let rows = statement("SELECT seq, keys FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed)").fetch_all(view).await?;
         for row in &rows {
             let arrival = row.number("seq")?;
-            self.arrivals.extend(each_key(row.try_get("keys")?).map(|key| (key, arrival)));
+            self.arrivals.extend(each_key(row.bytes("keys")?).map(|key| (key, arrival)));
         }
         self.last = Some(last);
         Ok(())
@@ -204,7 +206,7 @@ async fn write(database: &Database, statement: &Batched, batch: &[NewDelivery], 
         match insert.execute(write.connection()).await {
             Ok(done) if done.rows_affected() == 1 => {}
             Ok(_) => written = Ok(false),
-            Err(error) => written = Err(error.into()),
+            Err(error) => written = Err(error),
         }
         if !matches!(written, Ok(true)) {
             break;
@@ -218,13 +220,7 @@ async fn write(database: &Database, statement: &Batched, batch: &[NewDelivery], 
 }
 
 /// The statement that writes one arrival.
-fn insert<'q>(
-    statement: &Batched,
-    batch: &[NewDelivery],
-    keys: &[Key],
-    new: &[usize],
-    last: i64,
-) -> Result<Query<'q, Sqlite, SqliteArguments>, StoreError> {
+fn insert(texts: &Batched, batch: &[NewDelivery], keys: &[Key], new: &[usize], last: i64) -> Result<Statement, StoreError> {
     let mut bodies = Vec::with_capacity(new.iter().map(|index| batch[*index].body.len()).sum());
     let mut heads = Vec::with_capacity(new.len());
     for delivery in new.iter().map(|index| &batch[*index]) {
@@ -241,7 +237,7 @@ fn insert<'q>(
     }
     let first = heads.first().map_or(0, |head| head.received_at);
     let waiting: i64 = heads.iter().map(|head| i64::from(head.handled)).sum();
-    let mut query = sqlx::query(AssertSqlSafe(statement.for_rows(new.len())))
+    let mut query = statement(texts.for_rows(new.len()))
         .bind(last)
         .bind(i64::try_from(new.len()).unwrap_or(i64::MAX))
         .bind(waiting)
@@ -258,7 +254,7 @@ fn insert<'q>(
 
 /// Which delivery stands under each key, after the batch was written.
 async fn outcomes(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     batch: &[NewDelivery],
     keys: &[Key],
     unfiled: &HashMap<Key, i64>,
@@ -266,10 +262,10 @@ async fn outcomes(
     let mut standing = ids_of(connection, keys).await?;
     let arrivals: BTreeSet<i64> = keys.iter().filter(|key| !standing.contains_key(*key)).filter_map(|key| unfiled.get(key)).copied().collect();
     for arrival in arrivals {
-        let row = sqlx::query("SELECT keys, heads FROM arrivals WHERE seq = ?").bind(arrival).fetch_optional(&mut *connection).await?;
+        let row = statement("SELECT keys, heads FROM arrivals WHERE seq = ?").bind(arrival).fetch_optional(&mut *connection).await?;
         let Some(row) = row else { continue };
         let heads: Vec<StoredHead> = row.json("heads")?;
-        standing.extend(each_key(row.try_get("keys")?).zip(heads.into_iter().map(|head| head.id)));
+        standing.extend(each_key(row.bytes("keys")?).zip(heads.into_iter().map(|head| head.id)));
     }
     let outcome = |(delivery, key): (&NewDelivery, &Key)| match standing.get(key) {
         // A writer that never learned whether its commit came through tried the same again.
@@ -282,33 +278,23 @@ async fn outcomes(
 }
 
 /// The filed deliveries under some of the keys.
-async fn ids_of(connection: &mut SqliteConnection, keys: &[Key]) -> Result<HashMap<Key, DeliveryId>, StoreError> {
-    let mut filed = HashMap::new();
-    for keys in keys.chunks(500) {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT dedup, id FROM deliveries WHERE dedup IN (");
-        let mut list = query.separated(", ");
-        for key in keys {
-            list.push_bind(key.to_vec());
-        }
-        query.push(")");
-        for row in query.build().persistent(false).fetch_all(&mut *connection).await? {
-            let key: &[u8] = row.try_get("dedup")?;
-            filed.insert(key.try_into().map_err(|_| broken("dedup"))?, row.parsed("id")?);
-        }
-    }
-    Ok(filed)
+async fn ids_of(connection: &mut Connection, keys: &[Key]) -> Result<HashMap<Key, DeliveryId>, StoreError> {
+    let list = to_json(&keys.iter().map(hex::encode).collect::<Vec<_>>())?;
+    let filed = statement("SELECT d.dedup, d.id FROM json_each(?) k CROSS JOIN deliveries d ON d.dedup = unhex(k.value)");
+    let rows = filed.bind(list).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.bytes("dedup")?.try_into().map_err(|_| broken("dedup"))?, row.parsed("id")?))).collect()
 }
 
 /// Whether there is an arrival that is not filed.
-pub(super) async fn any_unfiled(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+pub(super) async fn any_unfiled(connection: &mut Connection) -> Result<bool, StoreError> {
     let more =
-        sqlx::query("SELECT EXISTS (SELECT 1 FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed)) AS more").fetch_one(connection).await?;
+        statement("SELECT EXISTS (SELECT 1 FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed)) AS more").fetch_one(connection).await?;
     Ok(more.number("more")? == 1)
 }
 
 /// Files the oldest arrivals that are not, in the caller's transaction, and tells the keys of their deliveries.
-pub(super) async fn file(connection: &mut SqliteConnection) -> Result<Vec<Key>, StoreError> {
-    let rows = sqlx::query(
+pub(super) async fn file(connection: &mut Connection) -> Result<Vec<Key>, StoreError> {
+    let rows = statement(
         "SELECT seq, keys FROM (SELECT seq, keys, sum(count) OVER (ORDER BY seq) - count AS before FROM \
          (SELECT seq, keys, count FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) ORDER BY seq LIMIT ?1)) WHERE before < ?1",
     )
@@ -317,7 +303,7 @@ pub(super) async fn file(connection: &mut SqliteConnection) -> Result<Vec<Key>, 
     .await?;
     let Some(last) = rows.last() else { return Ok(Vec::new()) };
     let upto = last.number("seq")?;
-    let filed = sqlx::query(
+    let filed = statement(
         "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, arrival, start, length) \
          SELECT h.value ->> 'id', h.value ->> 'source', h.value ->> 'received_at', h.value ->> 'handled', substr(a.keys, 16 * h.key + 1, 16), \
                 h.value -> 'attributes', a.seq, h.value ->> 'start', h.value ->> 'length' \
@@ -328,10 +314,10 @@ pub(super) async fn file(connection: &mut SqliteConnection) -> Result<Vec<Key>, 
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    sqlx::query("UPDATE arrivals_filed SET upto = ?").bind(upto).execute(connection).await?;
+    statement("UPDATE arrivals_filed SET upto = ?").bind(upto).execute(connection).await?;
     let mut keys = Vec::new();
     for row in &rows {
-        keys.extend(each_key(row.try_get("keys")?));
+        keys.extend(each_key(row.bytes("keys")?));
     }
     if filed != keys.len() as u64 {
         tracing::error!(filed, arrived = keys.len(), "a delivery had the id or the key of another, which is a fault of KubeOps; please report it");
@@ -339,21 +325,25 @@ pub(super) async fn file(connection: &mut SqliteConnection) -> Result<Vec<Key>, 
     Ok(keys)
 }
 
+/// The arrivals that deliveries came with, of a JSON list of their numbers.
+pub(in crate::store) async fn of(connection: &mut Connection, deliveries: &str) -> Result<Vec<i64>, StoreError> {
+    let arrivals = statement("SELECT DISTINCT arrival FROM deliveries WHERE seq IN (SELECT value FROM json_each(?))");
+    arrivals.bind(deliveries).fetch_all(connection).await?.iter().map(|row| row.number("arrival")).collect()
+}
+
 /// Removes those of the arrivals of which no delivery is kept.
-pub(super) async fn remove(connection: &mut SqliteConnection, arrivals: &BTreeSet<i64>) -> Result<(), StoreError> {
-    sqlx::query(
+pub(in crate::store) async fn remove(connection: &mut Connection, arrivals: &[i64]) -> Result<(), StoreError> {
+    let remove = statement(
         "DELETE FROM arrivals WHERE seq IN (SELECT j.value FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.arrival = j.value))",
-    )
-    .bind(to_json(arrivals)?)
-    .execute(connection)
-    .await?;
+    );
+    remove.bind(to_json(&arrivals)?).execute(connection).await?;
     Ok(())
 }
 
 /// The oldest deliveries that wait among the arrivals that are not filed; fewer than `limit` when their bodies are large.
-pub(super) async fn waiting(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+pub(super) async fn waiting(connection: &mut Connection, limit: usize) -> Result<Vec<Delivery>, StoreError> {
     // Looking at the length of a body does not read it.
-    let rows = sqlx::query(
+    let rows = statement(
         "SELECT heads, bodies FROM arrivals WHERE seq IN (SELECT seq FROM \
          (SELECT seq, sum(waiting) OVER (ORDER BY seq) - waiting AS before, sum(size) OVER (ORDER BY seq) - size AS bytes FROM \
           (SELECT seq, waiting, length(bodies) AS size FROM arrivals \
@@ -365,7 +355,7 @@ pub(super) async fn waiting(connection: &mut SqliteConnection, limit: usize) -> 
     .await?;
     let mut waiting = Vec::new();
     for row in &rows {
-        let bodies: &[u8] = row.try_get("bodies")?;
+        let bodies = row.bytes("bodies")?;
         let heads = row.json::<Vec<StoredHead>>("heads")?.into_iter().filter(|head| head.handled == 1);
         for head in heads.take(limit - waiting.len()) {
             waiting.push(head.delivery(bodies)?);

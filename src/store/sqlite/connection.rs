@@ -4,10 +4,9 @@
 
 use super::{SqliteOptions, migrations};
 use crate::store::StoreError;
-use sqlx::pool::PoolConnection;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor, Sqlite, SqliteConnection, SqlitePool};
+use crate::store::sql::query::{Connection, Done, Statement, statement};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +27,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 
 /// The database, open.
 pub(super) struct Database {
-    writer: Mutex<Option<SqliteConnection>>,
+    writer: Mutex<Option<Connection>>,
     writer_options: SqliteConnectOptions,
     readers: SqlitePool,
     committed: Arc<Notify>,
@@ -36,9 +35,9 @@ pub(super) struct Database {
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
-pub(super) struct Write<'d> {
-    slot: MutexGuard<'d, Option<SqliteConnection>>,
-    connection: SqliteConnection,
+pub(in crate::store) struct Write<'d> {
+    slot: MutexGuard<'d, Option<Connection>>,
+    connection: Connection,
     committed: &'d Notify,
 }
 
@@ -71,17 +70,22 @@ impl Database {
             base(path, options).pragma("cache_size", "-256").pragma("wal_autocheckpoint", "0").thread_name(|_| "store-checkpoint".to_owned()),
             committed.clone(),
         ));
-        Ok(Self { writer: Mutex::new(Some(writer)), writer_options, readers, committed, checkpointer })
+        Ok(Self { writer: Mutex::new(Some(Connection::SqliteWriter(writer))), writer_options, readers, committed, checkpointer })
     }
 
     /// A connection to read with; it sees every transaction committed before.
-    pub(super) async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        Ok(self.readers.acquire().await?)
+    pub(super) async fn read(&self) -> Result<Connection, StoreError> {
+        Ok(Connection::SqliteReader(self.readers.acquire().await?))
+    }
+
+    /// One that sees nothing of what is committed from its first statement on.
+    pub(super) async fn view(&self) -> Result<Connection, StoreError> {
+        Ok(Connection::SqliteView(self.readers.begin().await?))
     }
 
     /// Runs a statement that is a write transaction by itself: one way to the database's thread and back, where a transaction
     /// around it takes three.
-    pub(super) async fn write_one(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<SqliteQueryResult, StoreError> {
+    pub(super) async fn write_one(&self, statement: Statement) -> Result<Done, StoreError> {
         let mut write = self.take_writer().await?;
         // It failed as a whole or not at all, but what is wrong with the connection itself nobody knows: then it goes.
         let done = statement.execute(write.connection()).await?;
@@ -92,7 +96,7 @@ impl Database {
     /// Begins a write transaction; waits for the one before, and for another process's up to the busy time-out.
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
         let mut write = self.take_writer().await?;
-        write.connection.execute("BEGIN IMMEDIATE").await?;
+        statement("BEGIN IMMEDIATE").execute(&mut write.connection).await?;
         Ok(write)
     }
 
@@ -102,7 +106,7 @@ impl Database {
         // Taken out of its place: it is put back when it is known to be in no transaction.
         let connection = match slot.take() {
             Some(connection) => connection,
-            None => self.writer_options.connect().await?,
+            None => Connection::SqliteWriter(self.writer_options.connect().await?),
         };
         Ok(Write { slot, connection, committed: &self.committed })
     }
@@ -111,7 +115,7 @@ impl Database {
     pub(super) async fn close(&self) {
         self.checkpointer.abort();
         self.readers.close().await;
-        if let Some(connection) = self.writer.lock().await.take()
+        if let Some(Connection::SqliteWriter(connection)) = self.writer.lock().await.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the store did not close cleanly; the next start recovers its log");
@@ -127,22 +131,22 @@ impl Drop for Database {
 
 impl Write<'_> {
     /// The connection, for statements of this transaction.
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+    pub(in crate::store) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
     /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
-    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(in crate::store) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match &result {
             Ok(_) => {
-                self.connection.execute("COMMIT").await?;
+                statement("COMMIT").execute(&mut self.connection).await?;
                 self.give_back();
                 return result;
             }
             // After these the transaction's fate is SQLite's secret: the connection goes, and the transaction with it.
             Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Broken(_)) => return result,
             Err(_) => {
-                if self.connection.execute("ROLLBACK").await.is_err() {
+                if statement("ROLLBACK").execute(&mut self.connection).await.is_err() {
                     return result;
                 }
             }

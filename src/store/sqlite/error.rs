@@ -2,6 +2,7 @@
 //! It never passes a bound value on: messages hold SQLite's words only.
 
 use crate::store::StoreError;
+use sqlx::error::DatabaseError;
 
 /// Primary result codes: the low byte of the extended one.
 mod code {
@@ -22,18 +23,9 @@ mod code {
     pub(super) const FAILED_WRITES: [i32; 5] = [10 | (3 << 8), 10 | (4 << 8), 10 | (5 << 8), 10 | (6 << 8), 10 | (19 << 8)];
 }
 
-/// The store's error for one of sqlx.
-pub(super) fn from_sqlx(error: &sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::Database(database) => {
-            let extended = database.code().and_then(|text| text.parse::<i32>().ok()).unwrap_or(1);
-            from_code(extended, database.message())
-        }
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => StoreError::Full(io.to_string()),
-        sqlx::Error::Io(io) => StoreError::Unavailable(io.to_string()),
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => StoreError::Unavailable(error.to_string()),
-        other => StoreError::Broken(other.to_string()),
-    }
+/// The store's error for one of the database.
+pub(in crate::store) fn of(error: &dyn DatabaseError) -> StoreError {
+    from_code(error.code().and_then(|text| text.parse::<i32>().ok()).unwrap_or(1), error.message())
 }
 
 fn from_code(extended: i32, message: &str) -> StoreError {
@@ -50,12 +42,6 @@ fn from_code(extended: i32, message: &str) -> StoreError {
         code::NOTADB => StoreError::Unusable(format!("{message}: name another file, or restore this one from a backup")),
         code::CORRUPT => StoreError::Broken(format!("{message}: restore the database from a backup")),
         _ => StoreError::Broken(message),
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        from_sqlx(&error)
     }
 }
 

@@ -37,7 +37,9 @@ fn explain(error: &MigrateError) -> StoreError {
         MigrateError::VersionMismatch(version) => StoreError::Unusable(format!(
             "schema version {version} of the database is not the one this version of kubeops has: start the kubeops that wrote it"
         )),
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => super::error::from_sqlx(error),
+        MigrateError::Execute(sqlx::Error::Database(error)) | MigrateError::ExecuteMigration(sqlx::Error::Database(error), _) => {
+            super::error::of(&**error)
+        }
         other => StoreError::Broken(other.to_string()),
     }
 }

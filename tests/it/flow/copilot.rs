@@ -3,8 +3,8 @@
 use super::drafted::{AUTOMATION, WEB, asks, job_is, scale, start};
 use crate::support::fake_llm::{FakeLlm, Fault, Said};
 use crate::support::server::{Answered, TestServer};
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{Copilots as _, Store as _, Suggestion};
+use kubeops::store::{SqlStore, SqliteOptions};
 use serde_json::{Value, json};
 use std::process::Output;
 
@@ -438,7 +438,7 @@ fn a_suggestion_may_be_confirmed_for_a_day_by_an_operator() {
     let (old, gone) = ("sug_01kajz0000000000000000000a", "sug_01kajz0000000000000000000b");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let store = SqliteStore::open(server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
+        let store = SqlStore::sqlite(server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
         let kept = store.suggestion(&id.parse().expect("an id")).await.expect("kept over a restart");
         let mut content = kept.content.clone();
         content["expires_at"] = json!("2026-01-01T00:00:00Z");

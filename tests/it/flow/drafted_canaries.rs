@@ -8,8 +8,8 @@ use crate::support::fake_llm::{Asked, FakeLlm, Said};
 use crate::support::server::{eventually, ticket};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{Drafts as _, Store as _};
+use kubeops::store::{SqlStore, SqliteOptions};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -180,7 +180,7 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let kept: Value = runtime.block_on(async {
         let store =
-            SqliteStore::open(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
+            SqlStore::sqlite(world.server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
         let id = id.parse().expect("an id");
         let mut kept = Vec::new();
         for draft in store.drafts(&id).await.expect("drafts") {

@@ -46,6 +46,7 @@ mod policies;
 mod reconciled;
 mod reload;
 mod replayed;
+mod replicas;
 mod reverted;
 mod revised;
 mod revised_again;
@@ -71,8 +72,8 @@ mod withdrawn;
 use crate::support::server::TestServer;
 use crate::support::upstream::{UpstreamRepo, command, run};
 use kubeops::request::State;
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{NewTask, RequestUpdate, Store, TaskKind};
+use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::types::{RequestId, TaskId};
 use serde_json::Value;
 use std::path::Path;
@@ -103,7 +104,7 @@ fn plan_again(server: &TestServer, key: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let id: RequestId = server.at().requests_of(key)[0]["id"].as_str().expect("an id").parse().expect("an id");
     runtime.block_on(async {
-        let store = SqliteStore::open(server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
+        let store = SqlStore::sqlite(server.data().join("kubeops.db").to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("the store");
         let mut request = store.request(&id).await.expect("the request");
         let now = request.updated_at.plus(std::time::Duration::from_millis(1));
         let task = NewTask { id: TaskId::from_parts(now, 7), kind: TaskKind::Plan, request: id, lane: "gitops".to_owned(), run_at: now };

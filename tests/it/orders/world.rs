@@ -20,8 +20,8 @@ use kubeops::render::Catalogue;
 use kubeops::request::Request;
 use kubeops::resources::{ResourceFile, ResourceSet};
 use kubeops::secrets::EnvironmentSecrets;
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{ClaimedTask, NewDelivery, PageQuery, RequestFilter, Room, Settlement, Store, StoreError, Task, TaskFilter, Verdict};
+use kubeops::store::{SqlStore, SqliteOptions};
 use kubeops::types::{ChannelName, DeliveryId, KubernetesVersion, RepositoryName, RequestId, Timestamp};
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
@@ -97,7 +97,7 @@ impl World {
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a directory");
         let upstream = directory.path().join("upstream.git");
         Memory::seed(&upstream);
-        let store = SqliteStore::open(&directory.path().join("store.db").to_string_lossy(), SqliteOptions::default()).await.expect("a store");
+        let store = SqlStore::sqlite(&directory.path().join("store.db").to_string_lossy(), SqliteOptions::default()).await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(store);
         let clock = Arc::new(Hand::default());
         let rules = Arc::new(Rules::new(in_force(&format!("file://{}", upstream.display()), clock.now())));

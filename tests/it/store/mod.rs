@@ -5,5 +5,6 @@
 mod contract;
 mod inbox;
 mod model;
+mod postgres;
 mod sqlite;
 mod support;

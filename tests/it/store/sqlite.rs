@@ -3,10 +3,10 @@
 use super::support::{Fixture, at, delivery, dispatch, end_request, open_request, opening, parsed, pull};
 use kubeops::request::State;
 use kubeops::store::inbox::{Inbox, InboxOptions};
-use kubeops::store::sqlite::{SqliteOptions, SqliteStore};
 use kubeops::store::{
     Appended, Budget, Limit, NewDelivery, PageQuery, Purse, RequestUpdate, Reservation, Room, Spend, Store, StoreError, TaskFilter, TaskState,
 };
+use kubeops::store::{SqlStore, SqliteOptions};
 use sqlx::{Connection, SqliteConnection};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ async fn opened(path: &Path) -> Arc<dyn Store> {
     Arc::new(try_open(path).await.expect("the store opens"))
 }
 
-async fn try_open(path: &Path) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(path.to_str().expect("a path in UTF-8"), SqliteOptions::default()).await
+async fn try_open(path: &Path) -> Result<SqlStore, StoreError> {
+    SqlStore::sqlite(path.to_str().expect("a path in UTF-8"), SqliteOptions::default()).await
 }
 
 /// An empty store in a directory of its own.
@@ -483,11 +483,11 @@ async fn a_missing_file_that_is_not_to_be_made_is_refused_and_nothing_is_left() 
     let path = directory.path().join("deeper").join("store.db");
     let address = path.to_str().expect("a path in UTF-8");
     let only_there = || SqliteOptions { create: false, ..SqliteOptions::default() };
-    let refused = SqliteStore::open(address, only_there()).await.err().expect("refused");
+    let refused = SqlStore::sqlite(address, only_there()).await.err().expect("refused");
     assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("there is no store at")), "{refused}");
     assert!(!path.parent().is_some_and(Path::exists), "nothing was made");
     opened(&path).await.close().await;
-    SqliteStore::open(address, only_there()).await.expect("it is there now").close().await;
+    SqlStore::sqlite(address, only_there()).await.expect("it is there now").close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

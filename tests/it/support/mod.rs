@@ -10,6 +10,7 @@ pub mod fake_mcp;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
+pub mod postgres;
 pub mod server;
 pub mod sshd;
 pub mod upstream;

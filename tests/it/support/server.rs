@@ -243,6 +243,43 @@ struct Process {
     readers: Vec<JoinHandle<()>>,
 }
 
+/// Another process beside a [`TestServer`], whose log it shares.
+pub struct Replica {
+    process: Option<Process>,
+    connection: Connection,
+}
+
+impl Replica {
+    /// It, to be spoken to.
+    pub fn at(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        signal(self.process.as_ref().expect("it runs"), name);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.child.kill();
+            process.child.wait().expect("reaped");
+        }
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn signal(process: &Process, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.child.id().to_string()]).status().expect("kill");
+    assert!(sent.success(), "the signal was sent");
+}
+
 /// A server with everything it needs.
 pub struct TestServer {
     directory: tempfile::TempDir,
@@ -368,7 +405,31 @@ impl TestServer {
     /// Starts the server, waits until it listens, and makes a token when there is none yet.
     pub fn run(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let mut child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        let (process, address) = self.serve(self.command(&["serve"]));
+        self.process = Some(process);
+        if self.token.is_empty() {
+            let made = self.cli(&["token", "create", "--name", "flow", "--role", "admin"]);
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            self.token = String::from_utf8(made.stdout).expect("UTF-8").trim().to_owned();
+        }
+        self.connection = Some(self.connection_to(address));
+    }
+
+    /// Starts another process of the same settings with a data directory of its own: a replica, where the store is shared.
+    pub fn replica(&self, name: &str) -> Replica {
+        let mut command = self.command(&["serve"]);
+        command.env("DATA_DIR", self.place(name));
+        let (process, address) = self.serve(command);
+        Replica { process: Some(process), connection: self.connection_to(address) }
+    }
+
+    fn connection_to(&self, address: SocketAddr) -> Connection {
+        Connection { address, token: self.token.clone(), jira: self.jira.clone(), alertmanager: self.alertmanager.clone() }
+    }
+
+    /// Starts a server and waits until it listens.
+    fn serve(&self, mut command: Command) -> (Process, SocketAddr) {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
         let (listening, heard) = mpsc::channel();
         let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().expect("stdout")), Box::new(child.stderr.take().expect("stderr"))];
         let readers = streams.into_iter().map(|stream| {
@@ -384,15 +445,13 @@ impl TestServer {
                 }
             })
         });
-        self.process = Some(Process { child, readers: readers.collect() });
+        let mut process = Process { child, readers: readers.collect() };
         drop(listening);
-        let address = heard.recv_timeout(PATIENCE).expect("the server listens");
-        if self.token.is_empty() {
-            let made = self.cli(&["token", "create", "--name", "flow", "--role", "admin"]);
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-            self.token = String::from_utf8(made.stdout).expect("UTF-8").trim().to_owned();
+        let address = heard.recv_timeout(PATIENCE);
+        if address.is_err() {
+            let _ = process.child.kill();
         }
-        self.connection = Some(Connection { address, token: self.token.clone(), jira: self.jira.clone(), alertmanager: self.alertmanager.clone() });
+        (process, address.unwrap_or_else(|_| panic!("the server does not listen: {}", self.log())))
     }
 
     /// Starts a server that is expected to give up by itself, and tells what it said.
@@ -424,9 +483,7 @@ impl TestServer {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let process = self.process.as_ref().expect("it runs");
-        let sent = Command::new("kill").args([&format!("-{name}"), &process.child.id().to_string()]).status().expect("kill");
-        assert!(sent.success(), "the signal was sent");
+        signal(self.process.as_ref().expect("it runs"), name);
     }
 
     /// How much of the running server's memory is resident.

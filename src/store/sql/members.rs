@@ -3,6 +3,7 @@
 
 use super::debounce::{self, Waits};
 use super::dispatch::{first_task, quote};
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, create, one, seq_of};
 use super::rows::{Columns, to_json};
 use super::tasks::{self, add_task};
@@ -10,8 +11,6 @@ use crate::event::Event;
 use crate::request::{Member, MemberOutcome, MemberState, Request, RequestKey, State, TimelineEntry};
 use crate::store::{DispatchedEvent, NewTask, Opening, Settlement, StoreError, TaskKind, Withdrawal, lane};
 use crate::types::{RepositoryName, RequestId, TaskId, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// Which members an ended request did not take along: those whose change was neither on the branch nor found to be none.
 const LEFT_BEHIND: &str = "state = 'active' AND proposed = 0 AND NOT (planned = 1 AND commit_sha IS NULL)";
@@ -32,16 +31,16 @@ pub(super) struct Joined {
 }
 
 /// See [`crate::store::Store::members`].
-pub(super) async fn list(connection: &mut SqliteConnection, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
+pub(super) async fn list(connection: &mut Connection, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
     let seq = seq_of(connection, id).await?;
-    let rows = sqlx::query(
+    let rows = statement(
         "SELECT number, correlation, state, event, parameters, planned, proposed, commit_sha, title, summary, findings, message, joined_at, updated_at \
          FROM request_members WHERE request = ?1 AND (?2 = 0 OR state <> 'withdrawn') ORDER BY number LIMIT ?3",
     );
     rows.bind(seq).bind(open).bind(limit).fetch_all(connection).await?.iter().map(read).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<Member, StoreError> {
+fn read(row: &Row) -> Result<Member, StoreError> {
     Ok(Member {
         number: u32::try_from(row.count("number")?).map_err(|_| super::rows::broken("number"))?,
         correlation: row.text("correlation")?,
@@ -69,8 +68,8 @@ pub(super) struct NewMember<'a> {
 }
 
 /// Adds a member, and raises the request's count of them.
-pub(super) async fn add(connection: &mut SqliteConnection, request: i64, member: NewMember<'_>, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(
+pub(super) async fn add(connection: &mut Connection, request: i64, member: NewMember<'_>, now: Timestamp) -> Result<(), StoreError> {
+    statement(
         "INSERT INTO request_members (request, number, correlation, state, parameters, event_id, event, joined_at, updated_at) \
          VALUES (?1, ?2, ?3, 'active', ?4, ?5, ?6, ?7, ?7)",
     )
@@ -83,13 +82,13 @@ pub(super) async fn add(connection: &mut SqliteConnection, request: i64, member:
     .bind(now.unix_millis())
     .execute(&mut *connection)
     .await?;
-    sqlx::query("UPDATE requests SET members = ? WHERE seq = ?").bind(member.number).bind(request).execute(connection).await?;
+    statement("UPDATE requests SET members = ? WHERE seq = ?").bind(member.number).bind(request).execute(connection).await?;
     Ok(())
 }
 
 /// An event joins a live request of a group, or makes it one.
 pub(super) async fn join(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     found: &mut Live,
     told: &DispatchedEvent,
     opening: &Opening,
@@ -99,7 +98,7 @@ pub(super) async fn join(
         become_a_group(connection, found, now).await?;
     }
     let waits = debounce::joined(connection, found.seq, opening.debounce, now).await?;
-    let known = sqlx::query(
+    let known = statement(
         "SELECT number, event, state = 'refused' OR (planned = 1 AND commit_sha IS NULL) AS ready, planned FROM request_members \
          WHERE request = ? AND correlation = ? AND state <> 'withdrawn'",
     );
@@ -133,8 +132,8 @@ pub(super) async fn join(
 }
 
 /// The request was opened for one event alone: that one is its first member.
-async fn become_a_group(connection: &mut SqliteConnection, found: &mut Live, now: Timestamp) -> Result<(), StoreError> {
-    let own = sqlx::query("SELECT r.correlation, r.parameters, w.event FROM requests r JOIN request_events w ON w.request = r.seq WHERE r.seq = ?");
+async fn become_a_group(connection: &mut Connection, found: &mut Live, now: Timestamp) -> Result<(), StoreError> {
+    let own = statement("SELECT r.correlation, r.parameters, w.event FROM requests r JOIN request_events w ON w.request = r.seq WHERE r.seq = ?");
     let own = own.bind(found.seq).fetch_one(&mut *connection).await?;
     let (correlation, event): (String, Event) = (own.text("correlation")?, own.json("event")?);
     let member = NewMember { number: 1, correlation: &correlation, event: &event, parameters: own.optional_text("parameters")? };
@@ -144,14 +143,14 @@ async fn become_a_group(connection: &mut SqliteConnection, found: &mut Live, now
 }
 
 async fn try_anew(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     request: i64,
     number: i64,
     told: &DispatchedEvent,
     opening: &Opening,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    statement(
         "UPDATE request_members SET event_id = ?, event = ?, parameters = ?, state = 'active', planned = 0, message = NULL, updated_at = ? \
          WHERE request = ? AND number = ?",
     )
@@ -174,14 +173,14 @@ fn replan(found: &Live, opening: &Opening, now: Timestamp) -> Result<NewTask, St
 
 /// Owes the group a new plan, unless its first one is still to begin.
 async fn owe(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     request: i64,
     state: State,
     task: &NewTask,
     debounce: Option<crate::store::Debounce>,
 ) -> Result<Waits, StoreError> {
     if state == State::Accepted {
-        let waiting = sqlx::query("SELECT 1 FROM outbox WHERE request = ? AND kind = 'plan' AND state = 'waiting'");
+        let waiting = statement("SELECT 1 FROM outbox WHERE request = ? AND kind = 'plan' AND state = 'waiting'");
         if waiting.bind(request).fetch_optional(&mut *connection).await?.is_some() {
             return Ok(Waits::Not);
         }
@@ -191,13 +190,16 @@ async fn owe(
 }
 
 /// What a settlement says of members.
-pub(super) async fn settle(connection: &mut SqliteConnection, settlement: &Settlement, request: i64, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement, request: i64, now: Timestamp) -> Result<(), StoreError> {
     let beside = &settlement.beside;
     if !beside.members.is_empty() {
         outcomes(connection, request, &beside.members, now).await?;
     }
     if beside.pushed {
-        sqlx::query("UPDATE request_members SET proposed = commit_sha IS NOT NULL WHERE request = ?").bind(request).execute(&mut *connection).await?;
+        statement("UPDATE request_members SET proposed = CASE WHEN commit_sha IS NULL THEN 0 ELSE 1 END WHERE request = ?")
+            .bind(request)
+            .execute(&mut *connection)
+            .await?;
     }
     if let (Some(after), Some(successor)) = (&settlement.request, &beside.successor) {
         carry_over(connection, after, request, successor, now).await?;
@@ -205,13 +207,13 @@ pub(super) async fn settle(connection: &mut SqliteConnection, settlement: &Settl
     Ok(())
 }
 
-async fn outcomes(connection: &mut SqliteConnection, request: i64, members: &[MemberOutcome], now: Timestamp) -> Result<(), StoreError> {
+async fn outcomes(connection: &mut Connection, request: i64, members: &[MemberOutcome], now: Timestamp) -> Result<(), StoreError> {
     let numbers: Vec<u32> = members.iter().map(|member| member.number).collect();
-    let others = "UPDATE request_members SET planned = 0, commit_sha = NULL WHERE request = ? AND number NOT IN (SELECT value FROM json_each(?))";
-    sqlx::query(others).bind(request).bind(to_json(&numbers)?).execute(&mut *connection).await?;
+    let others = "UPDATE request_members SET planned = 0, commit_sha = NULL WHERE request = ? AND number NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(?))";
+    statement(others).bind(request).bind(to_json(&numbers)?).execute(&mut *connection).await?;
     for member in members {
         // Whoever tries anew since the plan read it stays unplanned: the plan was another event's.
-        sqlx::query(
+        statement(
             "UPDATE request_members SET state = ?, planned = 1, commit_sha = ?, title = ?, summary = ?, parameters = coalesce(?, parameters), \
              findings = ?, message = ?, updated_at = ? WHERE request = ? AND number = ? AND state <> 'withdrawn' AND event_id = ?",
         )
@@ -234,7 +236,7 @@ async fn outcomes(connection: &mut SqliteConnection, request: i64, members: &[Me
 
 /// Opens `successor` for the members that the ended request did not take along, if there are any.
 pub(super) async fn carry_over(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ended: &Request,
     seq: i64,
     successor: &RequestId,
@@ -245,10 +247,10 @@ pub(super) async fn carry_over(
     }
     let left =
         format!("SELECT number, event, count(*) OVER () AS members FROM request_members WHERE request = ? AND {LEFT_BEHIND} ORDER BY number LIMIT 1");
-    let Some(first) = sqlx::query(AssertSqlSafe(left)).bind(seq).fetch_optional(&mut *connection).await? else { return Ok(()) };
+    let Some(first) = statement(left).bind(seq).fetch_optional(&mut *connection).await? else { return Ok(()) };
     let (before, count) = (first.number("number")? - 1, first.number("members")?);
     let generation = "SELECT max(generation) + 1 AS next FROM requests WHERE correlation = ? AND automation = ?";
-    let generation = sqlx::query(generation).bind(ended.key.correlation.as_str()).bind(ended.key.automation.as_str());
+    let generation = statement(generation).bind(ended.key.correlation.as_str()).bind(ended.key.automation.as_str());
     let generation = generation.fetch_one(&mut *connection).await?.count("next")?;
     let key = RequestKey { generation: u32::try_from(generation).unwrap_or(u32::MAX), ..ended.key.clone() };
     let request = Request { repository: ended.repository.clone(), tells: ended.tells, ..Request::opened(successor, &key, first.json("event")?, now) };
@@ -257,13 +259,13 @@ pub(super) async fn carry_over(
         "UPDATE request_members SET request = ?, number = number - ?, planned = 0, commit_sha = NULL, message = NULL, updated_at = ? \
          WHERE request = ? AND {LEFT_BEHIND}"
     );
-    sqlx::query(AssertSqlSafe(moved)).bind(next).bind(before).bind(now.unix_millis()).bind(seq).execute(&mut *connection).await?;
+    statement(moved).bind(next).bind(before).bind(now.unix_millis()).bind(seq).execute(&mut *connection).await?;
     for sql in [
         "UPDATE requests SET members = (SELECT max(number) FROM request_members WHERE request = ?1) WHERE seq = ?1",
         "INSERT INTO event_requests (event, request) SELECT e.seq, m.request FROM request_members m JOIN events e ON e.id = m.event_id \
          WHERE m.request = ?1 ON CONFLICT DO NOTHING",
     ] {
-        sqlx::query(sql).bind(next).execute(&mut *connection).await?;
+        statement(sql).bind(next).execute(&mut *connection).await?;
     }
     let entry = |from, to, message| TimelineEntry { at: now, from, to, message, actor: "kubeops".to_owned() };
     let members = format!("{count} member{}", if count == 1 { "" } else { "s" });
@@ -277,13 +279,13 @@ pub(super) async fn carry_over(
 }
 
 /// See [`crate::store::Store::withdraw_member`].
-pub(super) async fn withdraw(connection: &mut SqliteConnection, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
+pub(super) async fn withdraw(connection: &mut Connection, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
     let request = one(connection, &withdrawal.request).await?;
     let seq = seq_of(connection, &withdrawal.request).await?;
     if request.state.is_ended() {
         return Err(StoreError::Conflict(format!("{} is {} already", request.id, request.state)));
     }
-    let found = sqlx::query(
+    let found = statement(
         "SELECT number, correlation, state FROM request_members WHERE request = ?1 AND (correlation = ?2 OR number = ?3) \
          ORDER BY correlation <> ?2, state = 'withdrawn', number DESC LIMIT 1",
     );
@@ -297,14 +299,14 @@ pub(super) async fn withdraw(connection: &mut SqliteConnection, withdrawal: &Wit
     }
     let reason = withdrawal.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let told = format!("withdrawn by {}{reason}", withdrawal.actor);
-    sqlx::query("UPDATE request_members SET state = 'withdrawn', commit_sha = NULL, message = ?, updated_at = ? WHERE request = ? AND number = ?")
+    statement("UPDATE request_members SET state = 'withdrawn', commit_sha = NULL, message = ?, updated_at = ? WHERE request = ? AND number = ?")
         .bind(told.as_str())
         .bind(now.unix_millis())
         .bind(seq)
         .bind(number)
         .execute(&mut *connection)
         .await?;
-    let others = sqlx::query("SELECT count(*) AS others FROM request_members WHERE request = ? AND state <> 'withdrawn'");
+    let others = statement("SELECT count(*) AS others FROM request_members WHERE request = ? AND state <> 'withdrawn'");
     let others = others.bind(seq).fetch_one(&mut *connection).await?.count("others")?;
     let after = if others == 0 { State::Withdrawn } else { request.state };
     let message = if others == 0 { format!("{name}, the last one, was {told}") } else { format!("{name} was {told}") };
@@ -318,7 +320,7 @@ pub(super) async fn withdraw(connection: &mut SqliteConnection, withdrawal: &Wit
         owe(connection, seq, request.state, &task(&withdrawal.replan, TaskKind::Replan, lane::of), None).await?;
     } else {
         tasks::drop_of_one_try(connection, seq).await?;
-        sqlx::query("UPDATE requests SET state = 'withdrawn', message = ?, updated_at = ?, version = version + 1 WHERE seq = ?")
+        statement("UPDATE requests SET state = 'withdrawn', message = ?, updated_at = ?, version = version + 1 WHERE seq = ?")
             .bind(message)
             .bind(now.unix_millis())
             .bind(seq)

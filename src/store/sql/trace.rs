@@ -1,12 +1,12 @@
 //! Requests found by whatever a person has in hand.
 
+use super::query::{Connection, statement};
 use super::rows::Columns;
 use crate::store::{Clue, StoreError};
 use crate::types::RequestId;
-use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// See [`crate::store::Store::requests_about`].
-pub(super) async fn requests_about(connection: &mut SqliteConnection, clue: &Clue, limit: u32) -> Result<Vec<RequestId>, StoreError> {
+pub(super) async fn requests_about(connection: &mut Connection, clue: &Clue, limit: u32) -> Result<Vec<RequestId>, StoreError> {
     let of_event = "SELECT l.request FROM events e JOIN event_requests l ON l.event = e.seq WHERE e.";
     let (found, values): (String, Vec<String>) = match clue {
         Clue::Request(id) => ("SELECT seq FROM requests WHERE id = ?1".to_owned(), vec![id.to_string()]),
@@ -14,10 +14,10 @@ pub(super) async fn requests_about(connection: &mut SqliteConnection, clue: &Clu
         Clue::Event(id) => (format!("{of_event}id = ?1"), vec![id.to_string()]),
         Clue::Pull { repository, address, number } => (
             // Its address before it was asked for again is known by that of its present one.
-            "SELECT seq FROM requests WHERE pull_number = CAST(?1 AS INTEGER) AND (?2 = '' OR repository = ?2) \
-             AND (?3 = '' OR substr(pull_url, -length(?3)) = ?3) \
-             UNION SELECT seq FROM requests WHERE former_pull = CAST(?1 AS INTEGER) AND (?2 = '' OR repository = ?2) \
-             AND (?3 = '' OR substr(rtrim(pull_url, '0123456789') || ?1, -length(?3)) = ?3)"
+            "SELECT seq FROM requests WHERE pull_number = CAST(?1 AS BIGINT) AND (?2 = '' OR repository = ?2) \
+             AND (?3 = '' OR substr(pull_url, length(pull_url) - length(?3) + 1) = ?3) \
+             UNION SELECT seq FROM requests WHERE former_pull = CAST(?1 AS BIGINT) AND (?2 = '' OR repository = ?2) \
+             AND (?3 = '' OR substr(rtrim(pull_url, '0123456789') || ?1, length(rtrim(pull_url, '0123456789') || ?1) - length(?3) + 1) = ?3)"
                 .to_owned(),
             vec![number.to_string(), repository.as_ref().map(ToString::to_string).unwrap_or_default(), address.clone().unwrap_or_default()],
         ),
@@ -36,9 +36,9 @@ pub(super) async fn requests_about(connection: &mut SqliteConnection, clue: &Clu
         ),
     };
     let sql = format!("SELECT id FROM requests WHERE seq IN ({found}) ORDER BY seq DESC LIMIT {limit}");
-    let mut query = sqlx::query(AssertSqlSafe(sql));
+    let mut query = statement(sql);
     for value in &values {
-        query = query.bind(value);
+        query = query.bind(value.as_str());
     }
     query.fetch_all(connection).await?.iter().map(|row| row.parsed("id")).collect()
 }

@@ -3,20 +3,19 @@
 
 use super::drafts;
 use super::members;
+use super::query::{Connection, Row, statement};
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use crate::request::TimelineEntry;
 use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict, lane};
 use crate::types::{RequestId, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Executor, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashSet;
 use std::time::Duration;
 
 /// The waiting task that comes first in every named lane and rank, found by stepping from one to the next in the index: the price
 /// is the number of lanes, however many tasks wait in each.
 const HEADS: &str = "WITH RECURSIVE heads (seq, lane, rank) AS ( \
-        SELECT * FROM (SELECT seq, lane, rank FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '' ORDER BY lane, rank, run_at, seq LIMIT 1) \
+        SELECT * FROM (SELECT seq, lane, rank FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '' ORDER BY lane, rank, run_at, seq LIMIT 1) f \
         UNION ALL \
         SELECT o.seq, o.lane, o.rank FROM heads CROSS JOIN outbox o ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane \
             WHERE i.state = 'waiting' AND (i.lane, i.rank) > (heads.lane, heads.rank) ORDER BY i.lane, i.rank, i.run_at, i.seq LIMIT 1)) \
@@ -52,7 +51,7 @@ struct Leased {
     until: i64,
 }
 
-fn candidate(row: &SqliteRow) -> Result<Candidate, StoreError> {
+fn candidate(row: &Row) -> Result<Candidate, StoreError> {
     Ok(Candidate {
         seq: row.number("seq")?,
         lane: row.text("lane")?,
@@ -63,18 +62,17 @@ fn candidate(row: &SqliteRow) -> Result<Candidate, StoreError> {
     })
 }
 
-async fn leased(connection: &mut SqliteConnection) -> Result<Vec<Leased>, StoreError> {
-    let rows = sqlx::query("SELECT seq, lane, rank, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'")
-        .fetch_all(connection)
-        .await?;
+async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
+    let rows =
+        statement("SELECT seq, lane, rank, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
     rows.iter().map(|row| Ok(Leased { task: candidate(row)?, until: row.number("lease_until")? })).collect()
 }
 
 /// The first waiting task of every named lane and rank, and the first `limit` of each rank without a lane, due or not.
-async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
-    let mut rows = sqlx::query(HEADS).fetch_all(&mut *connection).await?;
+async fn heads(connection: &mut Connection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
+    let mut rows = statement(HEADS).fetch_all(&mut *connection).await?;
     for rank in RANKS {
-        let without = sqlx::query(
+        let without = statement(
             "SELECT seq, lane, rank, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
              WHERE state = 'waiting' AND lane = '' AND rank = ? ORDER BY run_at, seq LIMIT ?",
         );
@@ -87,7 +85,7 @@ async fn heads(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<Ca
 ///
 /// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
 /// holder is fenced off before anything else happens there.
-pub(super) async fn candidates(connection: &mut SqliteConnection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
+pub(super) async fn candidates(connection: &mut Connection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
     let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
@@ -141,10 +139,10 @@ fn count(number: u32) -> usize {
 }
 
 /// The waiting tasks of a lane that are due: up to `limit` of each rank.
-async fn due_in_lane(connection: &mut SqliteConnection, lane: &str, now: i64, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+async fn due_in_lane(connection: &mut Connection, lane: &str, now: i64, limit: u32) -> Result<Vec<Candidate>, StoreError> {
     let mut rows = Vec::new();
     for rank in RANKS {
-        let due = sqlx::query(
+        let due = statement(
             "SELECT seq, lane, rank, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
              WHERE state = 'waiting' AND lane = ? AND rank = ? AND run_at <= ? ORDER BY run_at, seq LIMIT ?",
         );
@@ -155,7 +153,7 @@ async fn due_in_lane(connection: &mut SqliteConnection, lane: &str, now: i64, li
 
 /// See [`crate::store::Store::claim`].
 pub(super) async fn claim(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     owner: &str,
     now: Timestamp,
     lease: Duration,
@@ -168,20 +166,20 @@ pub(super) async fn claim(
         requests::COLUMNS
     );
     for seq in candidates(connection, now, room).await? {
-        sqlx::query("UPDATE outbox SET state = 'leased', owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1 WHERE seq = ?")
+        statement("UPDATE outbox SET state = 'leased', owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1 WHERE seq = ?")
             .bind(owner)
             .bind(now.plus(lease).unix_millis())
             .bind(seq)
             .execute(&mut *connection)
             .await?;
-        let row = sqlx::query(AssertSqlSafe(sql.clone())).bind(seq).fetch_one(&mut *connection).await?;
+        let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
         claimed.push(ClaimedTask { task: read(&row)?, request: requests::read(&row)?, owner: owner.to_owned(), fence: row.count("fence")? });
     }
     Ok(claimed)
 }
 
 /// A task from a row with the columns `task_id`, `request_id`, `task_state` and the plain ones.
-fn read(row: &SqliteRow) -> Result<Task, StoreError> {
+fn read(row: &Row) -> Result<Task, StoreError> {
     let state = match row.text("task_state")?.as_str() {
         "waiting" => TaskState::Waiting,
         "leased" => TaskState::Leased,
@@ -201,13 +199,13 @@ fn read(row: &SqliteRow) -> Result<Task, StoreError> {
 }
 
 /// Adds a task to a request, or makes the waiting one of its kind due at the earlier time. It takes the place of a dead one.
-pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, task: &NewTask) -> Result<(), StoreError> {
-    let dead = sqlx::query("DELETE FROM outbox WHERE request = ? AND kind = ? AND state = 'dead'");
+pub(super) async fn add_task(connection: &mut Connection, request: i64, task: &NewTask) -> Result<(), StoreError> {
+    let dead = statement("DELETE FROM outbox WHERE request = ? AND kind = ? AND state = 'dead'");
     dead.bind(request).bind(task.kind.as_str()).execute(&mut *connection).await?;
-    sqlx::query(
+    statement(
         "INSERT INTO outbox (id, kind, request, lane, rank, state, run_at) VALUES (?1, ?2, ?3, ?4, (SELECT rank FROM requests WHERE seq = ?3), 'waiting', ?5) \
-         ON CONFLICT (request, kind) WHERE state = 'waiting' DO UPDATE SET run_at = min(run_at, excluded.run_at), \
-         lane = CASE WHEN excluded.lane = '' THEN lane ELSE excluded.lane END",
+         ON CONFLICT (request, kind) WHERE state = 'waiting' DO UPDATE SET run_at = min(outbox.run_at, excluded.run_at), \
+         lane = CASE WHEN excluded.lane = '' THEN outbox.lane ELSE excluded.lane END",
     )
     .bind(task.id.as_str())
     .bind(task.kind.as_str())
@@ -220,16 +218,16 @@ pub(super) async fn add_task(connection: &mut SqliteConnection, request: i64, ta
 }
 
 /// Drops the waiting and dead tasks of a request that belong to one try of it.
-pub(super) async fn drop_of_one_try(connection: &mut SqliteConnection, request: i64) -> Result<(), StoreError> {
+pub(super) async fn drop_of_one_try(connection: &mut Connection, request: i64) -> Result<(), StoreError> {
     for kind in TaskKind::ALL.into_iter().filter(|kind| kind.is_of_one_try()) {
-        let dropped = sqlx::query("DELETE FROM outbox WHERE request = ? AND kind = ? AND state IN ('waiting', 'dead')");
+        let dropped = statement("DELETE FROM outbox WHERE request = ? AND kind = ? AND state IN ('waiting', 'dead')");
         dropped.bind(request).bind(kind.as_str()).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
 /// See [`crate::store::Store::add_tasks`].
-pub(super) async fn add_all(connection: &mut SqliteConnection, tasks: &[NewTask]) -> Result<(), StoreError> {
+pub(super) async fn add_all(connection: &mut Connection, tasks: &[NewTask]) -> Result<(), StoreError> {
     for task in tasks {
         match seq_of(connection, &task.request).await {
             Ok(request) => add_task(connection, request, task).await?,
@@ -241,7 +239,7 @@ pub(super) async fn add_all(connection: &mut SqliteConnection, tasks: &[NewTask]
 }
 
 /// See [`crate::store::Store::add_tasks_noted`].
-pub(super) async fn add_noted(connection: &mut SqliteConnection, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError> {
+pub(super) async fn add_noted(connection: &mut Connection, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError> {
     let request = seq_of(connection, id).await?;
     for task in tasks {
         add_task(connection, request, task).await?;
@@ -258,9 +256,9 @@ fn fence(task: &ClaimedTask) -> i64 {
 }
 
 /// See [`crate::store::Store::extend_leases`].
-pub(super) async fn extend_leases(connection: &mut SqliteConnection, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn extend_leases(connection: &mut Connection, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
     for task in tasks {
-        let done = sqlx::query("UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'leased' AND fence = ?")
+        let done = statement("UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'leased' AND fence = ?")
             .bind(until.unix_millis())
             .bind(task.task.id.as_str())
             .bind(fence(task))
@@ -275,31 +273,31 @@ pub(super) async fn extend_leases(connection: &mut SqliteConnection, tasks: &[&C
 
 /// See [`crate::store::Store::settle_all`].
 pub(super) async fn settle_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     settled: &[(&ClaimedTask, &Settlement)],
     now: Timestamp,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let mut outcomes = Vec::with_capacity(settled.len());
     for (task, settlement) in settled {
-        connection.execute("SAVEPOINT one").await?;
+        statement("SAVEPOINT one").execute(connection).await?;
         let outcome = settle(connection, task, settlement, now).await;
         match &outcome {
             Ok(()) => {}
             // Another writer was first: that is this one's matter alone.
             Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
-                connection.execute("ROLLBACK TO one").await?;
+                statement("ROLLBACK TO one").execute(connection).await?;
             }
             Err(error) => return Err(error.clone()),
         }
-        connection.execute("RELEASE one").await?;
+        statement("RELEASE one").execute(connection).await?;
         outcomes.push(outcome);
     }
     Ok(outcomes)
 }
 
 /// See [`crate::store::Store::settle`].
-async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
-    let row = sqlx::query("SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?")
+async fn settle(connection: &mut Connection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
+    let row = statement("SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?")
         .bind(task.task.id.as_str())
         .bind(fence(task))
         .fetch_optional(&mut *connection)
@@ -317,15 +315,15 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
     members::settle(connection, settlement, request, now).await?;
     match &settlement.verdict {
         Verdict::Done => {
-            sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
+            statement("DELETE FROM outbox WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
         }
         Verdict::Retry { run_at, error } => wait_again(connection, seq, run_at.unix_millis(), Some(error)).await?,
         Verdict::Postponed { run_at, reason } => {
-            sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
+            statement("UPDATE outbox SET attempts = attempts - 1 WHERE seq = ?").bind(seq).execute(&mut *connection).await?;
             wait_again(connection, seq, run_at.unix_millis(), Some(reason)).await?;
         }
         Verdict::GoesOn { lane } => {
-            sqlx::query("UPDATE outbox SET attempts = attempts - 1, lane = ? WHERE seq = ?")
+            statement("UPDATE outbox SET attempts = attempts - 1, lane = ? WHERE seq = ?")
                 .bind(lane.as_str())
                 .bind(seq)
                 .execute(&mut *connection)
@@ -333,7 +331,7 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
             wait_again(connection, seq, task.task.run_at.unix_millis(), None).await?;
         }
         Verdict::Dead { error } => {
-            sqlx::query("UPDATE outbox SET state = 'dead', last_error = ?, owner = NULL, lease_until = NULL WHERE seq = ?")
+            statement("UPDATE outbox SET state = 'dead', last_error = ?, owner = NULL, lease_until = NULL WHERE seq = ?")
                 .bind(error.as_str())
                 .bind(seq)
                 .execute(&mut *connection)
@@ -348,14 +346,15 @@ async fn settle(connection: &mut SqliteConnection, task: &ClaimedTask, settlemen
 }
 
 /// Puts a leased task back. Was another of its kind added meanwhile, the two become one, due at the earlier time.
-async fn wait_again(connection: &mut SqliteConnection, seq: i64, run_at: i64, error: Option<&str>) -> Result<(), StoreError> {
-    let other: Option<i64> = sqlx::query_scalar(
+async fn wait_again(connection: &mut Connection, seq: i64, run_at: i64, error: Option<&str>) -> Result<(), StoreError> {
+    let other = statement(
         "DELETE FROM outbox WHERE state = 'waiting' AND (request, kind) = (SELECT request, kind FROM outbox WHERE seq = ?) RETURNING run_at",
     )
     .bind(seq)
     .fetch_optional(&mut *connection)
     .await?;
-    sqlx::query(
+    let other = other.map(|row| row.number("run_at")).transpose()?;
+    statement(
         "UPDATE outbox SET state = 'waiting', run_at = ?, latest = NULL, last_error = coalesce(?, last_error), owner = NULL, lease_until = NULL \
          WHERE seq = ?",
     )
@@ -368,14 +367,14 @@ async fn wait_again(connection: &mut SqliteConnection, seq: i64, run_at: i64, er
 }
 
 /// See [`crate::store::Store::release`].
-pub(super) async fn release(connection: &mut SqliteConnection, owner: &str) -> Result<u64, StoreError> {
-    sqlx::query("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?").bind(owner).execute(&mut *connection).await?;
+pub(super) async fn release(connection: &mut Connection, owner: &str) -> Result<u64, StoreError> {
+    statement("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?").bind(owner).execute(&mut *connection).await?;
     take_back(connection, owner).await
 }
 
 /// See [`crate::store::Store::take_back`].
-pub(super) async fn take_back(connection: &mut SqliteConnection, owner: &str) -> Result<u64, StoreError> {
-    let held = sqlx::query("SELECT seq, run_at FROM outbox WHERE state = 'leased' AND owner = ?").bind(owner).fetch_all(&mut *connection).await?;
+pub(super) async fn take_back(connection: &mut Connection, owner: &str) -> Result<u64, StoreError> {
+    let held = statement("SELECT seq, run_at FROM outbox WHERE state = 'leased' AND owner = ?").bind(owner).fetch_all(&mut *connection).await?;
     for row in &held {
         wait_again(connection, row.number("seq")?, row.number("run_at")?, None).await?;
     }
@@ -383,7 +382,7 @@ pub(super) async fn take_back(connection: &mut SqliteConnection, owner: &str) ->
 }
 
 /// See [`crate::store::Store::next_due`].
-pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn next_due(connection: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
     let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
     let stands_before = |held: &Leased, task: &Candidate| {
@@ -396,14 +395,14 @@ pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option
 }
 
 /// When the longest-waiting due task became due.
-pub(super) async fn oldest_due(connection: &mut SqliteConnection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn oldest_due(connection: &mut Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let first = heads(connection, 1).await?.into_iter().map(|task| task.run_at).min();
     Ok(first.filter(|run_at| *run_at <= now.unix_millis()).map(Timestamp::from_unix_millis))
 }
 
 /// See [`crate::store::Store::tasks`].
-pub(super) async fn list(connection: &mut SqliteConnection, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+pub(super) async fn list(connection: &mut Connection, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
+    let mut query = statement(
         "SELECT t.id AS task_id, t.kind, t.lane, t.state AS task_state, t.run_at, t.attempts, t.last_error, r.id AS request_id \
          FROM outbox t JOIN requests r ON r.seq = t.request WHERE 1 = 1",
     );
@@ -418,5 +417,5 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &TaskFilter,
         });
     }
     query.push(" ORDER BY t.seq DESC LIMIT ").push_bind(limit);
-    query.build().fetch_all(connection).await?.iter().map(read).collect()
+    query.fetch_all(connection).await?.iter().map(read).collect()
 }

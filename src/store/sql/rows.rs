@@ -1,21 +1,23 @@
 //! Reads columns into the store's types, and writes them the same way. A column that does not parse is the database's fault
 //! (or an older program's), never the caller's: [`StoreError::Broken`] with the column's name and without its value.
 
+use super::query::Row;
 use crate::store::{PageQuery, StoreError};
 use crate::types::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, TypeInfo, ValueRef};
 use std::str::FromStr;
 
 /// Columns by name.
-pub(super) trait Columns {
+pub(in crate::store) trait Columns {
     /// A number.
     fn number(&self, name: &str) -> Result<i64, StoreError>;
     /// A count, never negative.
     fn count(&self, name: &str) -> Result<u64, StoreError>;
+    /// Bytes.
+    fn bytes(&self, name: &str) -> Result<&[u8], StoreError>;
     /// A text.
     fn text(&self, name: &str) -> Result<String, StoreError>;
     /// A text that may be missing.
@@ -34,33 +36,58 @@ pub(super) trait Columns {
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError>;
 }
 
-impl Columns for SqliteRow {
+impl Row {
+    fn words(&self, name: &str) -> Result<Option<&str>, StoreError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(name)?),
+            Self::Postgres(row) => Ok(row.try_get(name)?),
+        }
+    }
+}
+
+impl Columns for Row {
     fn number(&self, name: &str) -> Result<i64, StoreError> {
-        Ok(self.try_get(name)?)
+        self.optional_number(name)?.ok_or_else(|| broken(name))
     }
 
     fn count(&self, name: &str) -> Result<u64, StoreError> {
         u64::try_from(self.number(name)?).map_err(|_| broken(name))
     }
 
+    fn bytes(&self, name: &str) -> Result<&[u8], StoreError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(name)?),
+            Self::Postgres(row) => Ok(row.try_get(name)?),
+        }
+    }
+
     fn text(&self, name: &str) -> Result<String, StoreError> {
-        Ok(self.try_get(name)?)
+        self.optional_text(name)?.ok_or_else(|| broken(name))
     }
 
     fn optional_text(&self, name: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.try_get(name)?)
+        Ok(self.words(name)?.map(str::to_owned))
     }
 
     fn parsed<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
-        self.try_get::<&str, _>(name)?.parse().map_err(|_| broken(name))
+        self.optional(name)?.ok_or_else(|| broken(name))
     }
 
     fn optional<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
-        self.try_get::<Option<&str>, _>(name)?.map(|text| text.parse().map_err(|_| broken(name))).transpose()
+        self.words(name)?.map(|text| text.parse().map_err(|_| broken(name))).transpose()
     }
 
     fn optional_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        Ok(self.try_get(name)?)
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(name)?),
+            Self::Postgres(row) => {
+                // What SQLite has as 0 and 1 is a truth here, where it is the result of a comparison.
+                if row.try_get_raw(name)?.type_info().name() == "BOOL" {
+                    return Ok(row.try_get::<Option<bool>, _>(name)?.map(i64::from));
+                }
+                Ok(row.try_get(name)?)
+            }
+        }
     }
 
     fn moment(&self, name: &str) -> Result<Timestamp, StoreError> {
@@ -72,27 +99,28 @@ impl Columns for SqliteRow {
     }
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
-        serde_json::from_str(self.try_get::<&str, _>(name)?).map_err(|_| broken(name))
+        let text = self.words(name)?.ok_or_else(|| broken(name))?;
+        serde_json::from_str(text).map_err(|_| broken(name))
     }
 }
 
 /// The error of a column that does not parse.
-pub(super) fn broken(column: &str) -> StoreError {
+pub(in crate::store) fn broken(column: &str) -> StoreError {
     StoreError::Broken(format!("the column `{column}` holds what this version of kubeops cannot read"))
 }
 
 /// A value as JSON text.
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub(in crate::store) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Broken(format!("a value cannot be written as JSON: {error}")))
 }
 
-/// A count as SQLite keeps it.
-pub(super) fn to_number(count: u64) -> i64 {
+/// A count as the databases keep it.
+pub(in crate::store) fn to_number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// What is unique per source, short and of one length; see the schema.
-pub(super) fn digest(source: &str, key: &str) -> [u8; 16] {
+pub(in crate::store) fn digest(source: &str, key: &str) -> [u8; 16] {
     let mut hasher = Sha256::new();
     hasher.update(source.as_bytes());
     hasher.update([0]);
@@ -103,6 +131,6 @@ pub(super) fn digest(source: &str, key: &str) -> [u8; 16] {
 }
 
 /// How many rows a page has.
-pub(super) fn page_limit(page: &PageQuery) -> usize {
+pub(in crate::store) fn page_limit(page: &PageQuery) -> usize {
     page.limit.clamp(1, 500) as usize
 }

@@ -1,11 +1,11 @@
 //! Pull requests of the local forge: one JSON record each, with the columns that are searched beside it.
 
 use super::deliveries::page_of;
+use super::query::{Connection, statement};
 use super::rows::{Columns, page_limit, to_json, to_number};
 use crate::store::cursor::Listing;
 use crate::store::{Page, PageQuery, PullFilter, PullRecord, PullState, StoreError};
 use crate::types::RepositoryName;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 fn word(state: PullState) -> &'static str {
     match state {
@@ -16,24 +16,16 @@ fn word(state: PullState) -> &'static str {
 }
 
 /// See [`crate::store::Store::insert_pull`].
-pub(super) async fn insert(connection: &mut SqliteConnection, pull: &PullRecord) -> Result<u64, StoreError> {
-    let open: Option<i64> = sqlx::query_scalar("SELECT number FROM pulls WHERE repository = ? AND head = ? AND state = 'open'")
-        .bind(pull.repository.as_str())
-        .bind(pull.head.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let number = match open {
-        Some(number) => return u64::try_from(number).map_err(|_| super::rows::broken("number")),
-        None => {
-            sqlx::query_scalar::<_, i64>("SELECT coalesce(max(number), 0) + 1 FROM pulls WHERE repository = ?")
-                .bind(pull.repository.as_str())
-                .fetch_one(&mut *connection)
-                .await?
-        }
-    };
-    let number = u64::try_from(number).map_err(|_| super::rows::broken("number"))?;
+pub(super) async fn insert(connection: &mut Connection, pull: &PullRecord) -> Result<u64, StoreError> {
+    let open = statement("SELECT number FROM pulls WHERE repository = ? AND head = ? AND state = 'open'");
+    let open = open.bind(pull.repository.as_str()).bind(pull.head.as_str()).fetch_optional(connection).await?;
+    if let Some(open) = open {
+        return open.count("number");
+    }
+    let next = statement("SELECT coalesce(max(number), 0) + 1 AS number FROM pulls WHERE repository = ?");
+    let number = next.bind(pull.repository.as_str()).fetch_one(connection).await?.count("number")?;
     let record = PullRecord { number, ..pull.clone() };
-    sqlx::query("INSERT INTO pulls (repository, number, head, state, version, record) VALUES (?, ?, ?, ?, ?, ?)")
+    statement("INSERT INTO pulls (repository, number, head, state, version, record) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(record.repository.as_str())
         .bind(to_number(number))
         .bind(record.head.as_str())
@@ -46,9 +38,9 @@ pub(super) async fn insert(connection: &mut SqliteConnection, pull: &PullRecord)
 }
 
 /// See [`crate::store::Store::update_pull`].
-pub(super) async fn update(connection: &mut SqliteConnection, pull: &PullRecord) -> Result<(), StoreError> {
+pub(super) async fn update(connection: &mut Connection, pull: &PullRecord) -> Result<(), StoreError> {
     let record = PullRecord { version: pull.version + 1, ..pull.clone() };
-    let done = sqlx::query("UPDATE pulls SET head = ?, state = ?, version = ?, record = ? WHERE repository = ? AND number = ? AND version = ?")
+    let done = statement("UPDATE pulls SET head = ?, state = ?, version = ?, record = ? WHERE repository = ? AND number = ? AND version = ?")
         .bind(record.head.as_str())
         .bind(word(record.state))
         .bind(to_number(record.version))
@@ -68,8 +60,8 @@ pub(super) async fn update(connection: &mut SqliteConnection, pull: &PullRecord)
 }
 
 /// See [`crate::store::Store::pull`].
-pub(super) async fn one(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError> {
-    let row = sqlx::query("SELECT record FROM pulls WHERE repository = ? AND number = ?")
+pub(super) async fn one(connection: &mut Connection, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError> {
+    let row = statement("SELECT record FROM pulls WHERE repository = ? AND number = ?")
         .bind(repository.as_str())
         .bind(to_number(number))
         .fetch_optional(connection)
@@ -78,9 +70,9 @@ pub(super) async fn one(connection: &mut SqliteConnection, repository: &Reposito
 }
 
 /// See [`crate::store::Store::pulls`].
-pub(super) async fn list(connection: &mut SqliteConnection, filter: &PullFilter, page: &PageQuery) -> Result<Page<PullRecord>, StoreError> {
+pub(super) async fn list(connection: &mut Connection, filter: &PullFilter, page: &PageQuery) -> Result<Page<PullRecord>, StoreError> {
     let limit = page_limit(page);
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, record FROM pulls WHERE seq < ");
+    let mut query = statement("SELECT seq, record FROM pulls WHERE seq < ");
     query.push_bind(Listing::Pulls.before(page.after.as_deref())?);
     let conditions = [
         (" AND repository = ", filter.repository.as_ref().map(|name| name.as_str())),
@@ -93,6 +85,6 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &PullFilter,
         }
     }
     query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-    let rows = query.build().fetch_all(connection).await?;
+    let rows = query.fetch_all(connection).await?;
     page_of(&rows, limit, Listing::Pulls, |row| row.json("record"))
 }

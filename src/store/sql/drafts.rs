@@ -1,22 +1,22 @@
 //! Drafts by a language model, turn by turn, and what they cost. A call is noted with what it may cost before it is made, in the
 //! transaction that holds it against the budgets: of two processes the second sees what the first has noted.
 
+use super::query::{Connection, Row, statement};
 use super::requests::seq_of;
 use super::rows::{Columns, broken, to_json, to_number};
-use super::{SqliteStore, copilot};
+use super::{SqlStore, copilot};
 use crate::store::{Budget, Draft, DraftEnd, DraftState, Drafts, Limit, Progress, Purse, Reservation, Spend, StoreError, Tally, Turn};
 use crate::types::{AutomationName, RequestId, Timestamp};
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, SqliteConnection};
 
 const DAY_MILLIS: i64 = 86_400_000;
 /// What counts of calls, of a table or a part of it.
-const COUNTED: &str = "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(micros), 0) AS micros FROM draft_turns";
+const COUNTED: &str =
+    "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns";
 
 #[async_trait]
-impl Drafts for SqliteStore {
+impl Drafts for SqlStore {
     async fn begin_draft(&self, draft: &Draft) -> Result<Draft, StoreError> {
         let mut write = self.database.write().await?;
         let result = begin(write.connection(), draft).await;
@@ -26,22 +26,21 @@ impl Drafts for SqliteStore {
     async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let rows = sqlx::query("SELECT * FROM drafts WHERE request = ? ORDER BY number").bind(seq).fetch_all(&mut *connection).await?;
+        let rows = statement("SELECT * FROM drafts WHERE request = ? ORDER BY number").bind(seq).fetch_all(&mut connection).await?;
         rows.iter().map(|row| read(row, request)).collect()
     }
 
     async fn turns(&self, request: &RequestId, number: u32) -> Result<Vec<Turn>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let rows = sqlx::query("SELECT * FROM draft_turns WHERE request = ? AND draft = ? ORDER BY turn, attempt");
-        rows.bind(seq).bind(number).fetch_all(&mut *connection).await?.iter().map(read_turn).collect()
+        let rows = statement("SELECT * FROM draft_turns WHERE request = ? AND draft = ? ORDER BY turn, attempt");
+        rows.bind(seq).bind(number).fetch_all(&mut connection).await?.iter().map(read_turn).collect()
     }
 
     async fn newest_draft(&self, request: &RequestId) -> Result<Option<Draft>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let row =
-            sqlx::query("SELECT * FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1").bind(seq).fetch_optional(&mut *connection).await?;
+        let row = statement("SELECT * FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1").bind(seq).fetch_optional(&mut connection).await?;
         row.map(|row| read(&row, request)).transpose()
     }
 
@@ -49,14 +48,14 @@ impl Drafts for SqliteStore {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
         // `typeof` looks at no text.
-        let sql = "SELECT coalesce(sum(typeof(reply) = 'text'), 0) AS replies, coalesce(sum(tokens), 0) AS tokens, \
-                   coalesce(sum(micros), 0) AS micros FROM draft_turns WHERE request = ? AND draft = ?";
-        let row = sqlx::query(sql).bind(seq).bind(number).fetch_one(&mut *connection).await?;
+        let sql = "SELECT count(CASE WHEN typeof(reply) = 'text' THEN 1 END) AS replies, CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, \
+                   CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns WHERE request = ? AND draft = ?";
+        let row = statement(sql).bind(seq).bind(number).fetch_one(&mut connection).await?;
         Ok(Tally { replies: row.count("replies")?, spent: spend(&row, "tokens", "micros")? })
     }
 
     async fn progress(&self, request: &RequestId) -> Result<Progress, StoreError> {
-        progress(&mut *self.database.read().await?, request).await
+        progress(&mut self.database.read().await?, request).await
     }
 
     async fn reserve_turn(&self, of: (&RequestId, u32), turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Result<Reservation, StoreError> {
@@ -72,7 +71,7 @@ impl Drafts for SqliteStore {
     }
 
     async fn spent_since(&self, automation: Option<&AutomationName>, since: Timestamp) -> Result<Spend, StoreError> {
-        spent_since(&mut *self.database.read().await?, automation.map(AutomationName::as_str), since).await
+        spent_since(&mut self.database.read().await?, automation.map(AutomationName::as_str), since).await
     }
 }
 
@@ -99,7 +98,7 @@ fn state(word: &str) -> Result<DraftState, StoreError> {
     })
 }
 
-fn read(row: &SqliteRow, request: &RequestId) -> Result<Draft, StoreError> {
+fn read(row: &Row, request: &RequestId) -> Result<Draft, StoreError> {
     Ok(Draft {
         request: request.clone(),
         number: small(row, "number")?,
@@ -114,7 +113,7 @@ fn read(row: &SqliteRow, request: &RequestId) -> Result<Draft, StoreError> {
     })
 }
 
-fn read_turn(row: &SqliteRow) -> Result<Turn, StoreError> {
+fn read_turn(row: &Row) -> Result<Turn, StoreError> {
     let spent = match row.optional_number("spent_tokens")? {
         Some(_) => Some(spend(row, "spent_tokens", "spent_micros")?),
         None => None,
@@ -132,12 +131,12 @@ fn read_turn(row: &SqliteRow) -> Result<Turn, StoreError> {
 }
 
 /// See [`Drafts::progress`]. One statement, so that all of it is of one moment; `typeof` looks at no text.
-async fn progress(connection: &mut SqliteConnection, request: &RequestId) -> Result<Progress, StoreError> {
+async fn progress(connection: &mut Connection, request: &RequestId) -> Result<Progress, StoreError> {
     let sql = "SELECT r.state, (SELECT d.state FROM drafts d WHERE d.request = r.seq ORDER BY d.number DESC LIMIT 1) AS newest, \
                (SELECT count(*) FROM drafts d WHERE d.request = r.seq) AS drafts, count(t.seq) AS calls, count(t.ended_at) AS ended, \
-               coalesce(sum(typeof(t.reply) = 'text'), 0) AS replies, coalesce(sum(typeof(t.response) = 'text'), 0) AS responses \
+               count(CASE WHEN typeof(t.reply) = 'text' THEN 1 END) AS replies, count(CASE WHEN typeof(t.response) = 'text' THEN 1 END) AS responses \
                FROM requests r LEFT JOIN draft_turns t ON t.request = r.seq WHERE r.id = ? GROUP BY r.seq";
-    let row = sqlx::query(sql).bind(request.as_str()).fetch_optional(connection).await?;
+    let row = statement(sql).bind(request.as_str()).fetch_optional(connection).await?;
     let row = row.ok_or_else(|| StoreError::NotFound(format!("request {request}")))?;
     Ok(Progress {
         request: row.parsed("state")?,
@@ -150,26 +149,26 @@ async fn progress(connection: &mut SqliteConnection, request: &RequestId) -> Res
     })
 }
 
-fn small(row: &SqliteRow, column: &str) -> Result<u32, StoreError> {
+fn small(row: &Row, column: &str) -> Result<u32, StoreError> {
     u32::try_from(row.count(column)?).map_err(|_| broken(column))
 }
 
-pub(super) fn spend(row: &SqliteRow, tokens: &str, micros: &str) -> Result<Spend, StoreError> {
+pub(super) fn spend(row: &Row, tokens: &str, micros: &str) -> Result<Spend, StoreError> {
     Ok(Spend { tokens: row.count(tokens)?, micros: row.count(micros)? })
 }
 
-fn optional_json(row: &SqliteRow, column: &str) -> Result<Option<Value>, StoreError> {
+fn optional_json(row: &Row, column: &str) -> Result<Option<Value>, StoreError> {
     row.optional_text(column)?.map(|_| row.json(column)).transpose()
 }
 
 /// See [`Drafts::begin_draft`].
-async fn begin(connection: &mut SqliteConnection, draft: &Draft) -> Result<Draft, StoreError> {
+async fn begin(connection: &mut Connection, draft: &Draft) -> Result<Draft, StoreError> {
     let request = seq_of(connection, &draft.request).await?;
-    let found = sqlx::query("SELECT * FROM drafts WHERE request = ? AND number = ?").bind(request).bind(draft.number);
+    let found = statement("SELECT * FROM drafts WHERE request = ? AND number = ?").bind(request).bind(draft.number);
     if let Some(row) = found.fetch_optional(&mut *connection).await? {
         return read(&row, &draft.request);
     }
-    let begun = sqlx::query(
+    let begun = statement(
         "INSERT INTO drafts (request, number, automation, state, base, salt, brief, begun_at) \
          SELECT seq, ?, ?, 'running', ?, ?, ?, ? FROM requests WHERE seq = ? AND live = 1",
     )
@@ -190,14 +189,14 @@ async fn begin(connection: &mut SqliteConnection, draft: &Draft) -> Result<Draft
 
 /// See [`Drafts::reserve_turn`].
 async fn reserve(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (request, draft): (&RequestId, u32),
     turn: u32,
     worst: Spend,
     budget: &Budget,
     now: Timestamp,
 ) -> Result<Reservation, StoreError> {
-    let running = sqlx::query(
+    let running = statement(
         "SELECT d.request, d.automation FROM requests r JOIN drafts d ON d.request = r.seq WHERE r.id = ? AND d.number = ? AND d.state = 'running'",
     );
     let Some(row) = running.bind(request.as_str()).bind(draft).fetch_optional(&mut *connection).await? else {
@@ -218,7 +217,7 @@ async fn reserve(
             return Ok(Reservation::Exhausted { whose, used, limit });
         }
     }
-    let row = sqlx::query(
+    let row = statement(
         "INSERT INTO draft_turns (request, draft, turn, attempt, automation, begun_at, reserved_tokens, reserved_micros) \
          SELECT ?1, ?2, ?3, coalesce(max(attempt), 0) + 1, ?4, ?5, ?6, ?7 FROM draft_turns WHERE request = ?1 AND draft = ?2 AND turn = ?3 \
          RETURNING attempt",
@@ -236,9 +235,9 @@ async fn reserve(
 }
 
 /// See [`Drafts::settle_turn`].
-async fn settle(connection: &mut SqliteConnection, (request, draft): (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
+async fn settle(connection: &mut Connection, (request, draft): (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
     let seq = seq_of(connection, request).await?;
-    let settled = sqlx::query(
+    let settled = statement(
         "UPDATE draft_turns SET spent_tokens = coalesce(spent_tokens, ?), spent_micros = coalesce(spent_micros, ?), reply = coalesce(reply, ?), \
          response = coalesce(response, ?), ended_at = coalesce(ended_at, ?) WHERE request = ? AND draft = ? AND turn = ? AND attempt = ?",
     )
@@ -271,22 +270,22 @@ pub(super) fn is_beyond(used: Spend, worst: Spend, limit: Limit) -> bool {
 }
 
 /// What was used by all drafts of a request.
-async fn spent_of(connection: &mut SqliteConnection, request: i64) -> Result<Spend, StoreError> {
+async fn spent_of(connection: &mut Connection, request: i64) -> Result<Spend, StoreError> {
     let sql = format!("{COUNTED} WHERE request = ?");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(request).fetch_one(connection).await?;
+    let row = statement(sql).bind(request).fetch_one(connection).await?;
     spend(&row, "tokens", "micros")
 }
 
 /// See [`Drafts::spent_since`].
-pub(super) async fn spent_since(connection: &mut SqliteConnection, automation: Option<&str>, since: Timestamp) -> Result<Spend, StoreError> {
+pub(super) async fn spent_since(connection: &mut Connection, automation: Option<&str>, since: Timestamp) -> Result<Spend, StoreError> {
     let row = match automation {
         Some(automation) => {
             let sql = format!("{COUNTED} INDEXED BY draft_turns_automation WHERE automation = ? AND begun_at >= ?");
-            sqlx::query(AssertSqlSafe(sql)).bind(automation.to_owned()).bind(since.unix_millis()).fetch_one(connection).await?
+            statement(sql).bind(automation.to_owned()).bind(since.unix_millis()).fetch_one(connection).await?
         }
         None => {
             let sql = format!("{COUNTED} INDEXED BY draft_turns_begun WHERE begun_at >= ?");
-            let drafts = spend(&sqlx::query(AssertSqlSafe(sql)).bind(since.unix_millis()).fetch_one(&mut *connection).await?, "tokens", "micros")?;
+            let drafts = spend(&statement(sql).bind(since.unix_millis()).fetch_one(&mut *connection).await?, "tokens", "micros")?;
             let calls = copilot::calls_since(connection, since).await?;
             return Ok(Spend { tokens: drafts.tokens.saturating_add(calls.tokens), micros: drafts.micros.saturating_add(calls.micros) });
         }
@@ -298,8 +297,8 @@ pub(super) async fn spent_since(connection: &mut SqliteConnection, automation: O
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when it does not run.
-pub(super) async fn end(connection: &mut SqliteConnection, request: i64, end: &DraftEnd, now: Timestamp) -> Result<(), StoreError> {
-    let ended = sqlx::query("UPDATE drafts SET state = ?, outcome = ?, ended_at = ? WHERE request = ? AND number = ? AND state = 'running'")
+pub(super) async fn end(connection: &mut Connection, request: i64, end: &DraftEnd, now: Timestamp) -> Result<(), StoreError> {
+    let ended = statement("UPDATE drafts SET state = ?, outcome = ?, ended_at = ? WHERE request = ? AND number = ? AND state = 'running'")
         .bind(word(end.state))
         .bind(to_json(&end.outcome)?)
         .bind(now.unix_millis())

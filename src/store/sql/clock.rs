@@ -1,15 +1,16 @@
 //! What waits when the clock is set back. A moment in the queue that was counted from "now" is meant as a pause from then on; only
 //! tasks of the kind `clock` wait for what the clock on the wall shows.
 
+use super::query::{Connection, statement};
+use super::rows::Columns;
 use crate::store::StoreError;
 use crate::types::Timestamp;
-use sqlx::SqliteConnection;
 use std::time::Duration;
 
 /// See [`crate::store::Store::set_back`].
-pub(super) async fn set_back(connection: &mut SqliteConnection, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn set_back(connection: &mut Connection, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
     // A look at the clock that was due finds by itself that its moment has not come again.
-    sqlx::query(
+    statement(
         "UPDATE outbox SET run_at = max(?1, run_at - ?2), latest = max(?1, latest - ?2) \
          WHERE state = 'waiting' AND run_at > ?1 AND (kind <> 'clock' OR run_at <= ?1 + ?2)",
     )
@@ -17,7 +18,7 @@ pub(super) async fn set_back(connection: &mut SqliteConnection, by: Duration, le
     .bind(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
     .execute(&mut *connection)
     .await?;
-    sqlx::query("UPDATE outbox SET lease_until = min(lease_until, ?) WHERE state = 'leased'")
+    statement("UPDATE outbox SET lease_until = min(lease_until, ?) WHERE state = 'leased'")
         .bind(now.plus(lease).unix_millis())
         .execute(&mut *connection)
         .await?;
@@ -25,7 +26,7 @@ pub(super) async fn set_back(connection: &mut SqliteConnection, by: Duration, le
 }
 
 /// See [`crate::store::Store::newest_moment`].
-pub(super) async fn newest_moment(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<i64> = sqlx::query_scalar("SELECT at FROM timeline ORDER BY seq DESC LIMIT 1").fetch_optional(connection).await?;
-    Ok(at.map(Timestamp::from_unix_millis))
+pub(super) async fn newest_moment(connection: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
+    let row = statement("SELECT at FROM timeline ORDER BY seq DESC LIMIT 1").fetch_optional(connection).await?;
+    row.map(|row| row.moment("at")).transpose()
 }

@@ -2,20 +2,19 @@
 //! the last hour and from what is about to be, in one write, so that several processes never give the same room twice.
 //! Triggers keep the rest: a row counts from the moment its pull request is open, and is gone when none came of it.
 
+use super::query::{Connection, Row, statement};
 use super::requests::seq_of;
 use super::rows::Columns;
 use crate::store::{Admission, Admitted, Lack, StoreError};
 use crate::types::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// The stretch of time limits are about.
 const HOUR: i64 = 3_600_000;
 
 /// See [`crate::store::Store::admit`].
-pub(super) async fn admit(connection: &mut SqliteConnection, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+pub(super) async fn admit(connection: &mut Connection, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
     let request = seq_of(connection, &wanted.request).await?;
-    let own = sqlx::query("SELECT seq, standing FROM admissions WHERE request = ? AND standing <> 'opened'");
+    let own = statement("SELECT seq, standing FROM admissions WHERE request = ? AND standing <> 'opened'");
     let own = own.bind(request).fetch_optional(&mut *connection).await?;
     if own.as_ref().map(|row| row.text("standing")).transpose()?.as_deref() == Some("held") {
         return Ok(Admitted::Given);
@@ -47,7 +46,7 @@ struct Short {
 
 /// Whether a limit is reached, and when there will be room for this one, if those before it take theirs as it comes.
 async fn short(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     wanted: &Admission,
     lack: Lack,
     limit: u32,
@@ -58,13 +57,13 @@ async fn short(
         Lack::Automation => ("admissions_automation", "automation = ?"),
         Lack::Target => ("admissions_target", "automation = ? AND target = ?"),
     };
-    let select = |what: &str, rest: &str| AssertSqlSafe(format!("SELECT {what} FROM admissions INDEXED BY {index} WHERE {scope} AND {rest}"));
-    let scoped = |sql: AssertSqlSafe<String>| {
-        let query = sqlx::query(sql).bind(wanted.automation.as_str());
+    let select = |what: &str, rest: &str| format!("SELECT {what} FROM admissions INDEXED BY {index} WHERE {scope} AND {rest}");
+    let scoped = |sql: String| {
+        let query = statement(sql).bind(wanted.automation.as_str());
         if lack == Lack::Target { query.bind(wanted.target.as_str()) } else { query }
     };
     let opened = scoped(select("at", "standing = 'opened' AND at > ? ORDER BY at")).bind(now - HOUR).fetch_all(&mut *connection).await?;
-    let mut times = opened.iter().map(|row: &SqliteRow| row.number("at")).collect::<Result<Vec<_>, _>>()?;
+    let mut times = opened.iter().map(|row: &Row| row.number("at")).collect::<Result<Vec<_>, _>>()?;
     let held = scoped(select("count(*) AS held", "standing = 'held'")).fetch_one(&mut *connection).await?.count("held")?;
     // They are opened in a moment.
     times.extend((0..held).map(|_| now));
@@ -99,15 +98,15 @@ enum Standing {
     Held(i64),
 }
 
-async fn write(connection: &mut SqliteConnection, wanted: &Admission, request: i64, own: Option<i64>, standing: Standing) -> Result<(), StoreError> {
+async fn write(connection: &mut Connection, wanted: &Admission, request: i64, own: Option<i64>, standing: Standing) -> Result<(), StoreError> {
     let (standing, lacks, at) = match standing {
         Standing::Waiting(lack, now) => ("waiting", Some(lack.as_str()), now),
         Standing::Held(now) => ("held", None, now),
     };
     let query = match own {
         // Who waits keeps its place.
-        Some(_) => sqlx::query("UPDATE admissions SET automation = ?, target = ?, standing = ?, lacks = ?, at = ? WHERE seq = ?"),
-        None => sqlx::query("INSERT INTO admissions (automation, target, standing, lacks, at, request) VALUES (?, ?, ?, ?, ?, ?)"),
+        Some(_) => statement("UPDATE admissions SET automation = ?, target = ?, standing = ?, lacks = ?, at = ? WHERE seq = ?"),
+        None => statement("INSERT INTO admissions (automation, target, standing, lacks, at, request) VALUES (?, ?, ?, ?, ?, ?)"),
     };
     let query = query.bind(wanted.automation.as_str()).bind(wanted.target.as_str()).bind(standing).bind(lacks).bind(at);
     query.bind(own.unwrap_or(request)).execute(connection).await?;

@@ -3,20 +3,19 @@
 
 use super::commands;
 use super::dispatch::link;
+use super::query::{Connection, Row, statement};
 use super::rows::{Columns, to_number};
 use super::runs;
 use super::tasks::add_task;
 use crate::request::RemarkAddress;
 use crate::store::{Deployment, NewTask, Signal, StoreError, TakenBack, TaskKind, lane};
 use crate::types::{AutomationName, RepositoryName, RequestId, TaskId, Timestamp};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 /// Merged requests that hear of one deployment, the newest.
 const MOST_WAITING: u32 = 1_000;
 
 /// Owes what the signal asks for. `at` is when its event happened.
-pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn heed(connection: &mut Connection, event: i64, at: Timestamp, signal: &Signal, now: Timestamp) -> Result<(), StoreError> {
     let found = match signal {
         Signal::Deployed(deployment) => return deployed(connection, event, deployment, now).await,
         Signal::Ran(end) => return runs::ended(connection, event, end, now).await,
@@ -31,7 +30,7 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
                 return Ok(());
             }
             // The newest request of the key, or the one it is a member of.
-            let found = sqlx::query(
+            let found = statement(
                 "SELECT seq, id, repository FROM requests WHERE seq = max( \
                     coalesce((SELECT max(seq) FROM requests WHERE correlation = ?2 AND automation = ?1), 0), \
                     coalesce((SELECT max(m.request) FROM request_members m JOIN requests r ON r.seq = m.request \
@@ -65,31 +64,31 @@ pub(super) async fn heed(connection: &mut SqliteConnection, event: i64, at: Time
 }
 
 /// The request whose pull request this is.
-async fn of_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
-    let found = sqlx::query("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
-    Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
+async fn of_pull(connection: &mut Connection, repository: &RepositoryName, number: u64) -> Result<Option<Row>, StoreError> {
+    let found = statement("SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? ORDER BY seq DESC LIMIT 1");
+    found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await
 }
 
 /// The request whose pull request this is, where a language model drafted its change.
-async fn of_drafted(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
-    let found = sqlx::query(
-        "SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? AND changes ->> '$.drafted' IS NOT NULL \
+async fn of_drafted(connection: &mut Connection, repository: &RepositoryName, number: u64) -> Result<Option<Row>, StoreError> {
+    let found = statement(
+        "SELECT seq, id, repository FROM requests WHERE repository = ? AND pull_number = ? AND drafted = 1 \
          ORDER BY seq DESC LIMIT 1",
     );
-    Ok(found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?)
+    found.bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await
 }
 
 /// The request that had this pull request before it was asked for again: whoever still writes there means it.
-async fn of_former_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<SqliteRow>, StoreError> {
-    let found = sqlx::query(
+async fn of_former_pull(connection: &mut Connection, repository: &RepositoryName, number: u64) -> Result<Option<Row>, StoreError> {
+    let found = statement(
         "SELECT seq, id, repository FROM requests INDEXED BY requests_former_pull WHERE former_pull = ? AND repository = ? ORDER BY seq DESC LIMIT 1",
     );
-    Ok(found.bind(to_number(number)).bind(repository.as_str()).fetch_optional(connection).await?)
+    found.bind(to_number(number)).bind(repository.as_str()).fetch_optional(connection).await
 }
 
 /// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.
-async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
-    let kept = sqlx::query(
+async fn deployed(connection: &mut Connection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
+    let kept = statement(
         "INSERT INTO deployments (repository, application, cluster, paths, named, revision, standing, message, at, recorded_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (repository, application, cluster, paths, revision, standing) DO UPDATE SET named = excluded.named, \
@@ -109,7 +108,7 @@ async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &De
     if kept.execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(());
     }
-    let waiting = sqlx::query(
+    let waiting = statement(
         "SELECT seq, id FROM requests INDEXED BY requests_state WHERE state IN ('merged', 'degraded') AND repository = ? ORDER BY seq DESC LIMIT ?",
     );
     let waiting = waiting.bind(deployment.repository.as_str()).bind(MOST_WAITING).fetch_all(&mut *connection).await?;
@@ -121,9 +120,9 @@ async fn deployed(connection: &mut SqliteConnection, event: i64, deployment: &De
 
 /// The merged request of this row hears what the event says.
 pub(super) async fn owe_a_look(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     event: i64,
-    row: &SqliteRow,
+    row: &Row,
     repository: &RepositoryName,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -138,17 +137,17 @@ pub(super) async fn owe_a_look(
 
 /// See [`crate::store::Store::deployments`].
 pub(super) async fn deployments(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     repository: &RepositoryName,
     since: Timestamp,
     limit: u32,
 ) -> Result<Vec<Deployment>, StoreError> {
-    let rows = sqlx::query(
+    let rows = statement(
         "SELECT application, cluster, paths, named, revision, standing, message, at FROM deployments \
          WHERE repository = ? AND recorded_at >= ? ORDER BY at DESC, application LIMIT ?",
     );
     let rows = rows.bind(repository.as_str()).bind(since.unix_millis()).bind(limit).fetch_all(connection).await?;
-    let read = |row: &SqliteRow| {
+    let read = |row: &Row| {
         Ok(Deployment {
             repository: repository.clone(),
             application: row.text("application")?,
@@ -166,14 +165,14 @@ pub(super) async fn deployments(
 
 /// Keeps what an event of this time says about a key (wanted, or taken back for a reason), unless a newer one was there before.
 async fn is_newest(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     automation: &AutomationName,
     correlation: &str,
     at: Timestamp,
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let kept = sqlx::query(
+    let kept = statement(
         "INSERT INTO wishes (automation, correlation, at, wanted, reason, recorded_at) VALUES (?, ?, ?, ?, ?, ?) \
          ON CONFLICT (automation, correlation) DO UPDATE SET at = excluded.at, wanted = excluded.wanted, reason = excluded.reason, \
          recorded_at = excluded.recorded_at WHERE excluded.at >= wishes.at",
@@ -184,7 +183,7 @@ async fn is_newest(
 
 /// Keeps that an event of this time asks for a key; false where a newer one took it back.
 pub(super) async fn is_wanted(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     automation: &AutomationName,
     correlation: &str,
     at: Timestamp,
@@ -193,14 +192,13 @@ pub(super) async fn is_wanted(
     if is_newest(connection, automation, correlation, at, None, now).await? {
         return Ok(true);
     }
-    let wanted = sqlx::query_scalar("SELECT wanted FROM wishes WHERE automation = ? AND correlation = ?");
-    let wanted: i64 = wanted.bind(automation.as_str()).bind(correlation).fetch_one(connection).await?;
-    Ok(wanted != 0)
+    let wanted = statement("SELECT wanted FROM wishes WHERE automation = ? AND correlation = ?");
+    Ok(wanted.bind(automation.as_str()).bind(correlation).fetch_one(connection).await?.number("wanted")? != 0)
 }
 
 /// See [`crate::store::Store::taken_back`].
-pub(super) async fn taken_back(connection: &mut SqliteConnection, request: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
-    let rows = sqlx::query(
+pub(super) async fn taken_back(connection: &mut Connection, request: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
+    let rows = statement(
         "WITH r AS (SELECT seq, automation, correlation, members FROM requests WHERE id = ?), \
          keys AS (SELECT r.automation, r.correlation, 0 AS number FROM r WHERE r.members = 0 UNION ALL \
                   SELECT r.automation, m.correlation, m.number FROM r JOIN request_members m ON m.request = r.seq WHERE m.state <> 'withdrawn') \

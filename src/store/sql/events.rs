@@ -2,17 +2,16 @@
 //! Writing them is `dispatch`'s part; a row never changes.
 
 use super::deliveries::page_of;
+use super::query::{Connection, Row, statement};
 use super::rows::{Columns, page_limit};
 use crate::store::cursor::Listing;
 use crate::store::{EventFilter, EventRecord, Page, PageQuery, StoreError};
 use crate::types::EventId;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 const COLUMNS: &str = "e.seq, e.id, e.delivery, e.source, e.kind, e.subject, e.time, e.recorded_at, e.repeats, e.decisions, \
-    (SELECT json_group_array(id) FROM (SELECT r.id FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq ORDER BY r.seq)) AS requests";
+    (SELECT json_group_array(id) FROM (SELECT r.id FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq ORDER BY r.seq) q) AS requests";
 
-fn read(row: &SqliteRow) -> Result<EventRecord, StoreError> {
+fn read(row: &Row) -> Result<EventRecord, StoreError> {
     Ok(EventRecord {
         id: row.parsed("id")?,
         delivery: row.optional("delivery")?,
@@ -28,17 +27,17 @@ fn read(row: &SqliteRow) -> Result<EventRecord, StoreError> {
 }
 
 /// See [`crate::store::Store::event`].
-pub(super) async fn one(connection: &mut SqliteConnection, id: &EventId) -> Result<EventRecord, StoreError> {
+pub(super) async fn one(connection: &mut Connection, id: &EventId) -> Result<EventRecord, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM events e WHERE e.id = ?");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(connection).await?;
+    let row = statement(sql).bind(id.as_str()).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()?.ok_or_else(|| StoreError::NotFound(format!("event {id}")))
 }
 
 /// See [`crate::store::Store::events`].
-pub(super) async fn list(connection: &mut SqliteConnection, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError> {
+pub(super) async fn list(connection: &mut Connection, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError> {
     let before = Listing::Events.before(page.after.as_deref())?;
     let limit = page_limit(page);
-    let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM events e "));
+    let mut query = statement(format!("SELECT {COLUMNS} FROM events e "));
     // Read in order from the index that leaves the fewest rows to look at.
     query.push(match filter {
         EventFilter { request: Some(_), .. } => "",
@@ -65,6 +64,6 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &EventFilter
         query.push_bind(id.as_str()).push("))");
     }
     query.push(" ORDER BY e.seq DESC LIMIT ").push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-    let rows = query.build().fetch_all(connection).await?;
+    let rows = query.fetch_all(connection).await?;
     page_of(&rows, limit, Listing::Events, read)
 }

@@ -1,15 +1,15 @@
 //! The copilot: calls of a model that no request has, held against the same day's budget as the turns of drafts, and suggestions.
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::drafts::{day_of, is_beyond, spend, spent_since};
+use super::query::{Connection, statement};
 use super::rows::{Columns, to_json, to_number};
 use crate::store::{CallReservation, Copilots, Limit, Spend, StoreError, Suggestion};
 use crate::types::{SuggestionId, Timestamp};
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 
 #[async_trait]
-impl Copilots for SqliteStore {
+impl Copilots for SqlStore {
     async fn reserve_call(&self, worst: Spend, day: Limit, now: Timestamp) -> Result<CallReservation, StoreError> {
         let mut write = self.database.write().await?;
         let result = reserve(write.connection(), worst, day, now).await;
@@ -30,21 +30,21 @@ impl Copilots for SqliteStore {
 
     async fn suggestion(&self, id: &SuggestionId) -> Result<Suggestion, StoreError> {
         let mut connection = self.database.read().await?;
-        let row = sqlx::query("SELECT * FROM suggestions WHERE id = ?").bind(id.as_str()).fetch_optional(&mut *connection).await?;
+        let row = statement("SELECT * FROM suggestions WHERE id = ?").bind(id.as_str()).fetch_optional(&mut connection).await?;
         let row = row.ok_or_else(|| StoreError::NotFound(format!("suggestion {id}")))?;
         Ok(Suggestion { id: row.parsed("id")?, by: row.text("made_by")?, made_at: row.moment("made_at")?, content: row.json("content")? })
     }
 }
 
 /// See [`Copilots::reserve_call`].
-async fn reserve(connection: &mut SqliteConnection, worst: Spend, day: Limit, now: Timestamp) -> Result<CallReservation, StoreError> {
+async fn reserve(connection: &mut Connection, worst: Spend, day: Limit, now: Timestamp) -> Result<CallReservation, StoreError> {
     if day != Limit::default() {
         let used = spent_since(connection, None, day_of(now)).await?;
         if is_beyond(used, worst, day) {
             return Ok(CallReservation::Exhausted { used, limit: day });
         }
     }
-    let row = sqlx::query("INSERT INTO copilot_calls (begun_at, reserved_tokens, reserved_micros) VALUES (?, ?, ?) RETURNING seq")
+    let row = statement("INSERT INTO copilot_calls (begun_at, reserved_tokens, reserved_micros) VALUES (?, ?, ?) RETURNING seq")
         .bind(now.unix_millis())
         .bind(to_number(worst.tokens))
         .bind(to_number(worst.micros))
@@ -54,8 +54,8 @@ async fn reserve(connection: &mut SqliteConnection, worst: Spend, day: Limit, no
 }
 
 /// See [`Copilots::settle_call`].
-async fn settle(connection: &mut SqliteConnection, call: u64, spent: Spend) -> Result<(), StoreError> {
-    let settled = sqlx::query("UPDATE copilot_calls SET spent_tokens = ?, spent_micros = ? WHERE seq = ?")
+async fn settle(connection: &mut Connection, call: u64, spent: Spend) -> Result<(), StoreError> {
+    let settled = statement("UPDATE copilot_calls SET spent_tokens = ?, spent_micros = ? WHERE seq = ?")
         .bind(to_number(spent.tokens))
         .bind(to_number(spent.micros))
         .bind(to_number(call))
@@ -67,8 +67,8 @@ async fn settle(connection: &mut SqliteConnection, call: u64, spent: Spend) -> R
     Ok(())
 }
 
-async fn keep(connection: &mut SqliteConnection, suggestion: &Suggestion) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO suggestions (id, made_by, made_at, content) VALUES (?, ?, ?, ?)")
+async fn keep(connection: &mut Connection, suggestion: &Suggestion) -> Result<(), StoreError> {
+    statement("INSERT INTO suggestions (id, made_by, made_at, content) VALUES (?, ?, ?, ?)")
         .bind(suggestion.id.as_str())
         .bind(suggestion.by.as_str())
         .bind(suggestion.made_at.unix_millis())
@@ -79,17 +79,17 @@ async fn keep(connection: &mut SqliteConnection, suggestion: &Suggestion) -> Res
 }
 
 /// What calls since a moment did cost.
-pub(super) async fn calls_since(connection: &mut SqliteConnection, since: Timestamp) -> Result<Spend, StoreError> {
-    let row = sqlx::query(
-        "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(micros), 0) AS micros FROM copilot_calls INDEXED BY copilot_calls_begun \
+pub(super) async fn calls_since(connection: &mut Connection, since: Timestamp) -> Result<Spend, StoreError> {
+    let row = statement(
+        "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM copilot_calls INDEXED BY copilot_calls_begun \
          WHERE begun_at >= ?",
     );
     spend(&row.bind(since.unix_millis()).fetch_one(connection).await?, "tokens", "micros")
 }
 
 /// What is older than this goes, of calls what no day's budget needs any more.
-pub(super) async fn prune(connection: &mut SqliteConnection, before: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM suggestions WHERE made_at < ?").bind(before).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM copilot_calls WHERE begun_at < ?").bind(before).execute(connection).await?;
+pub(super) async fn prune(connection: &mut Connection, before: i64) -> Result<(), StoreError> {
+    statement("DELETE FROM suggestions WHERE made_at < ?").bind(before).execute(&mut *connection).await?;
+    statement("DELETE FROM copilot_calls WHERE begun_at < ?").bind(before).execute(connection).await?;
     Ok(())
 }

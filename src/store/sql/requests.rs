@@ -5,14 +5,13 @@ use super::commands;
 use super::deliveries::page_of;
 use super::feedback;
 use super::members;
+use super::query::{Connection, Row, Statement, statement};
 use super::rows::{Columns, page_limit, to_json, to_number};
 use super::tasks::{self, add_task};
 use crate::request::{Changes, PullRef, Request, RequestKey, Rival, TimelineEntry, Touch};
 use crate::store::cursor::Listing;
 use crate::store::{Page, PageQuery, RequestFilter, RequestUpdate, RivalQuery, StoreError, TouchQuery};
 use crate::types::{CommitSha, RepositoryName, RequestId, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashMap;
 
 /// Every column [`read`] needs, of `requests r` and `request_events w`.
@@ -22,7 +21,7 @@ pub(super) const COLUMNS: &str = "r.seq, r.id, r.automation, r.correlation, r.ge
 const TABLES: &str = "requests r CROSS JOIN request_events w ON w.request = r.seq";
 
 /// A request from a row with [`COLUMNS`].
-pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
+pub(super) fn read(row: &Row) -> Result<Request, StoreError> {
     let pull = pull_of(row)?;
     let parameters = match row.optional_text("parameters")? {
         Some(_) => Some(row.json("parameters")?),
@@ -68,10 +67,10 @@ pub(super) fn read(row: &SqliteRow) -> Result<Request, StoreError> {
 }
 
 /// Inserts a request that was just opened; returns its number.
-pub(super) async fn create(connection: &mut SqliteConnection, request: &Request) -> Result<i64, StoreError> {
-    let seq = sqlx::query(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, tells, steering) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+pub(super) async fn create(connection: &mut Connection, request: &Request) -> Result<i64, StoreError> {
+    let seq = statement(
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, tells, steering, job) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -89,29 +88,30 @@ pub(super) async fn create(connection: &mut SqliteConnection, request: &Request)
     .bind(i64::from(!request.event.kind.is_alert()))
     .bind(request.tells)
     .bind(to_json(&request.steering)?)
-    .execute(&mut *connection)
+    .bind(request.steering.job.is_some())
+    .fetch_one(&mut *connection)
     .await?
-    .last_insert_rowid();
-    sqlx::query("INSERT INTO request_events (request, event) VALUES (?, ?)").bind(seq).bind(to_json(&request.event)?).execute(connection).await?;
+    .number("seq")?;
+    statement("INSERT INTO request_events (request, event) VALUES (?, ?)").bind(seq).bind(to_json(&request.event)?).execute(connection).await?;
     Ok(seq)
 }
 
 /// The number of a request.
-pub(super) async fn seq_of(connection: &mut SqliteConnection, id: &RequestId) -> Result<i64, StoreError> {
-    let seq: Option<i64> = sqlx::query_scalar("SELECT seq FROM requests WHERE id = ?").bind(id.as_str()).fetch_optional(connection).await?;
-    seq.ok_or_else(|| StoreError::NotFound(format!("request {id}")))
+pub(super) async fn seq_of(connection: &mut Connection, id: &RequestId) -> Result<i64, StoreError> {
+    let row = statement("SELECT seq FROM requests WHERE id = ?").bind(id.as_str()).fetch_optional(connection).await?;
+    row.ok_or_else(|| StoreError::NotFound(format!("request {id}")))?.number("seq")
 }
 
 /// Writes `request` over the version it was read at, raises the version, and returns its number.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when another writer was first, or when it comes to life beside another live one with its key.
-pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request, now: Timestamp) -> Result<i64, StoreError> {
+pub(super) async fn replace(connection: &mut Connection, request: &Request, now: Timestamp) -> Result<i64, StoreError> {
     let seq = seq_of(connection, &request.id).await?;
-    let done = sqlx::query(
+    let done = statement(
         "UPDATE requests SET state = ?, parameters = ?, repository = ?, branch = ?, base = ?, checked = ?, commit_sha = ?, pushed = ?, \
          taken_over = ?, urged = ?, summary = ?, changes = ?, \
-         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, tells = ?, merged = ?, steering = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+         pull_text = ?, pull_number = ?, pull_url = ?, pull_written = ?, former_pull = ?, tells = ?, merged = ?, steering = ?, job = ?, drafted = ?, findings = ?, message = ?, updated_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
     )
     .bind(request.state.as_str())
     .bind(request.parameters.as_ref().map(to_json).transpose()?)
@@ -133,6 +133,8 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(request.tells)
     .bind(request.merged.as_ref().map(|sha| sha.as_str()))
     .bind(to_json(&request.steering)?)
+    .bind(request.steering.job.is_some())
+    .bind(request.changes.as_ref().is_some_and(|changes| changes.drafted.is_some()))
     .bind(to_json(&request.findings)?)
     .bind(request.message.as_deref())
     .bind(now.unix_millis())
@@ -140,7 +142,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
     .bind(to_number(request.version))
     .execute(&mut *connection)
     .await
-    .map_err(|error| match StoreError::from(error) {
+    .map_err(|error| match error {
         StoreError::Conflict(_) => StoreError::Conflict(format!("another live request has the key of request {}", request.id)),
         other => other,
     })?;
@@ -148,7 +150,7 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
         return Err(StoreError::Conflict(format!("request {} is no longer at version {}", request.id, request.version)));
     }
     // Almost never different; comparing is cheaper than writing it each time.
-    sqlx::query("UPDATE request_events SET event = ?1 WHERE request = ?2 AND event <> ?1")
+    statement("UPDATE request_events SET event = ?1 WHERE request = ?2 AND event <> ?1")
         .bind(to_json(&request.event)?)
         .bind(seq)
         .execute(&mut *connection)
@@ -158,9 +160,9 @@ pub(super) async fn replace(connection: &mut SqliteConnection, request: &Request
 }
 
 /// Adds entries to a timeline, in order.
-pub(super) async fn add_timeline(connection: &mut SqliteConnection, request: i64, entries: &[TimelineEntry]) -> Result<(), StoreError> {
+pub(super) async fn add_timeline(connection: &mut Connection, request: i64, entries: &[TimelineEntry]) -> Result<(), StoreError> {
     for entry in entries {
-        sqlx::query("INSERT INTO timeline (request, at, from_state, to_state, message, actor) VALUES (?, ?, ?, ?, ?, ?)")
+        statement("INSERT INTO timeline (request, at, from_state, to_state, message, actor) VALUES (?, ?, ?, ?, ?, ?)")
             .bind(request)
             .bind(entry.at.unix_millis())
             .bind(entry.from.map(|state| state.as_str()))
@@ -177,7 +179,7 @@ pub(super) async fn add_timeline(connection: &mut SqliteConnection, request: i64
 }
 
 /// See [`crate::store::Store::update_request`].
-pub(super) async fn update(connection: &mut SqliteConnection, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn update(connection: &mut Connection, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
     let seq = replace(connection, request, now).await?;
     if update.drop_tasks {
         tasks::drop_of_one_try(connection, seq).await?;
@@ -194,32 +196,32 @@ pub(super) async fn update(connection: &mut SqliteConnection, request: &Request,
 }
 
 /// See [`crate::store::Store::request`].
-pub(super) async fn one(connection: &mut SqliteConnection, id: &RequestId) -> Result<Request, StoreError> {
+pub(super) async fn one(connection: &mut Connection, id: &RequestId) -> Result<Request, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.id = ?");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(connection).await?;
+    let row = statement(sql).bind(id.as_str()).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()?.ok_or_else(|| StoreError::NotFound(format!("request {id}")))
 }
 
 /// See [`crate::store::Store::request_of_pull`].
-pub(super) async fn of_pull(connection: &mut SqliteConnection, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError> {
+pub(super) async fn of_pull(connection: &mut Connection, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.repository = ? AND r.pull_number = ? ORDER BY r.seq DESC LIMIT 1");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
+    let row = statement(sql).bind(repository.as_str()).bind(to_number(number)).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 
 /// See [`crate::store::Store::commits_kept`].
 pub(super) async fn commits_kept(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     repository: &RepositoryName,
     among: &[CommitSha],
 ) -> Result<HashMap<CommitSha, bool>, StoreError> {
-    let rows = sqlx::query(
+    let rows = statement(
         "WITH among (id) AS (SELECT value FROM json_each(?2)) \
          SELECT id, max(live) AS live FROM ( \
              SELECT commit_sha AS id, live FROM requests WHERE repository = ?1 AND commit_sha IN (SELECT id FROM among) \
              UNION ALL \
              SELECT pushed, live FROM requests WHERE repository = ?1 AND pushed IN (SELECT id FROM among) \
-         ) GROUP BY id",
+         ) k GROUP BY id",
     )
     .bind(repository.as_str())
     .bind(to_json(&among)?)
@@ -229,16 +231,16 @@ pub(super) async fn commits_kept(
 }
 
 /// See [`crate::store::Store::rivals`].
-pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+pub(super) async fn rivals(connection: &mut Connection, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
     // Two ranges of one index: what may still change a file, and what did so lately.
-    let rows = sqlx::query(
+    let rows = statement(
         "SELECT r.id, r.state, r.pull_number, r.pull_url, r.changes, f.merged FROM ( \
              SELECT request, max(merged_at) > 0 AS merged FROM ( \
                  SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at = 0 \
                  UNION ALL \
                  SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) \
                      AND merged_at >= max(?3, 1) \
-             ) GROUP BY request \
+             ) t GROUP BY request \
          ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.request DESC LIMIT ?5",
     )
     .bind(query.repository.as_str())
@@ -248,7 +250,7 @@ pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    let read = |row: &SqliteRow| {
+    let read = |row: &Row| {
         Ok(Rival {
             request: row.parsed("id")?,
             state: row.parsed("state")?,
@@ -261,15 +263,15 @@ pub(super) async fn rivals(connection: &mut SqliteConnection, query: &RivalQuery
 }
 
 /// See [`crate::store::Store::touches`].
-pub(super) async fn touches(connection: &mut SqliteConnection, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
+pub(super) async fn touches(connection: &mut Connection, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
     // Two ranges of one index: merged since, and ended otherwise since.
-    let rows = sqlx::query(
+    let rows = statement(
         "SELECT r.id, r.pull_number, r.pull_url, r.changes, r.created_at, f.ended_at, f.merged FROM ( \
              SELECT request, max(abs(merged_at)) AS ended_at, max(merged_at) > 0 AS merged FROM ( \
                  SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at >= ?3 \
                  UNION ALL \
                  SELECT request, merged_at FROM request_files WHERE repository = ?1 AND path IN (SELECT value FROM json_each(?2)) AND merged_at <= -?3 \
-             ) GROUP BY request \
+             ) t GROUP BY request \
          ) f JOIN requests r ON r.seq = f.request WHERE r.id <> ?4 ORDER BY f.ended_at DESC LIMIT ?5",
     )
     .bind(query.repository.as_str())
@@ -279,7 +281,7 @@ pub(super) async fn touches(connection: &mut SqliteConnection, query: &TouchQuer
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    let read = |row: &SqliteRow| {
+    let read = |row: &Row| {
         let changes: Changes = row.json("changes")?;
         let planned_at = changes.first.as_ref().map_or(row.moment("created_at")?, |first| first.at);
         let (ended_at, merged) = (row.moment("ended_at")?, row.number("merged")? != 0);
@@ -289,15 +291,15 @@ pub(super) async fn touches(connection: &mut SqliteConnection, query: &TouchQuer
 }
 
 /// The pull request of a row with its columns.
-fn pull_of(row: &SqliteRow) -> Result<Option<PullRef>, StoreError> {
+fn pull_of(row: &Row) -> Result<Option<PullRef>, StoreError> {
     let url = row.optional_text("pull_url")?;
     url.map(|url| Ok(PullRef { number: row.count("pull_number")?, url })).transpose()
 }
 
 /// See [`crate::store::Store::timeline`].
-pub(super) async fn timeline(connection: &mut SqliteConnection, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
+pub(super) async fn timeline(connection: &mut Connection, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
     let seq = seq_of(connection, id).await?;
-    let rows = sqlx::query("SELECT at, from_state, to_state, message, actor FROM timeline WHERE request = ? ORDER BY seq")
+    let rows = statement("SELECT at, from_state, to_state, message, actor FROM timeline WHERE request = ? ORDER BY seq")
         .bind(seq)
         .fetch_all(connection)
         .await?;
@@ -305,7 +307,7 @@ pub(super) async fn timeline(connection: &mut SqliteConnection, id: &RequestId) 
 }
 
 /// A timeline entry of a row with its columns.
-pub(super) fn entry_of(row: &SqliteRow) -> Result<TimelineEntry, StoreError> {
+pub(super) fn entry_of(row: &Row) -> Result<TimelineEntry, StoreError> {
     Ok(TimelineEntry {
         at: row.moment("at")?,
         from: row.optional("from_state")?,
@@ -316,11 +318,11 @@ pub(super) fn entry_of(row: &SqliteRow) -> Result<TimelineEntry, StoreError> {
 }
 
 /// See [`crate::store::Store::requests`].
-pub(super) async fn list(connection: &mut SqliteConnection, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
+pub(super) async fn list(connection: &mut Connection, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
     let before = Listing::Requests.before(page.after.as_deref())?;
     let limit = page_limit(page);
     let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.seq IN (SELECT seq FROM ("));
+    let mut query = statement(format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.seq IN (SELECT seq FROM ("));
     if filter.states.is_empty() {
         select_in_order(&mut query, filter, None, before, wanted);
     }
@@ -331,15 +333,15 @@ pub(super) async fn list(connection: &mut SqliteConnection, filter: &RequestFilt
     for (at, state) in states.iter().enumerate() {
         query.push(if at == 0 { "SELECT seq FROM (" } else { " UNION ALL SELECT seq FROM (" });
         select_in_order(&mut query, filter, Some(state.as_str()), before, wanted);
-        query.push(")");
+        query.push(") s");
     }
-    query.push(") ORDER BY seq DESC LIMIT ").push_bind(wanted).push(") ORDER BY r.seq DESC");
-    let rows = query.build().fetch_all(connection).await?;
+    query.push(") n ORDER BY seq DESC LIMIT ").push_bind(wanted).push(") ORDER BY r.seq DESC");
+    let rows = query.fetch_all(connection).await?;
     page_of(&rows, limit, Listing::Requests, read)
 }
 
 /// The numbers of the newest requests that pass, read in order from the index that leaves the fewest to look at.
-fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, state: Option<&'static str>, before: i64, wanted: i64) {
+fn select_in_order(query: &mut Statement, filter: &RequestFilter, state: Option<&'static str>, before: i64, wanted: i64) {
     query.push("SELECT seq FROM requests ").push(match (filter, state) {
         (RequestFilter { jobs: true, correlation: None, .. }, _) => "INDEXED BY requests_jobs",
         (RequestFilter { correlation: Some(_), .. }, _) => "INDEXED BY requests_key",
@@ -361,7 +363,7 @@ fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, sta
         }
     }
     if filter.jobs {
-        query.push(" AND steering ->> '$.job' IS NOT NULL");
+        query.push(" AND job = 1");
     }
     query.push(" ORDER BY seq DESC LIMIT ").push_bind(wanted);
 }
@@ -369,13 +371,14 @@ fn select_in_order(query: &mut QueryBuilder<Sqlite>, filter: &RequestFilter, sta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::sqlite::SqliteConnectOptions;
-    use sqlx::{ConnectOptions as _, Row as _};
+    use crate::store::sqlite::{File, SqliteOptions};
 
     #[tokio::test]
     async fn every_listing_is_read_in_order_from_the_index_that_is_made_for_it() {
-        let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await.expect("a database");
-        super::super::migrations::run(&mut connection).await.expect("the schema");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("kubeops.db");
+        let file = File::open(path.to_str().expect("UTF-8"), &SqliteOptions::default()).await.expect("a database");
+        let mut connection = file.read().await.expect("a reader");
         let jobs = RequestFilter { jobs: true, ..RequestFilter::default() };
         let automation: RequestFilter = RequestFilter { automation: Some("a".parse().expect("a name")), ..RequestFilter::default() };
         for (filter, state, index) in [
@@ -386,10 +389,10 @@ mod tests {
             (automation, None, "requests_automation"),
             (RequestFilter::default(), Some("proposed"), "requests_state"),
         ] {
-            let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+            let mut query = statement("EXPLAIN QUERY PLAN ");
             select_in_order(&mut query, &filter, state, i64::MAX, 10);
-            let rows = query.build().fetch_all(&mut connection).await.expect("a plan");
-            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            let rows = query.fetch_all(&mut connection).await.expect("a plan");
+            let plan: Vec<String> = rows.iter().map(|row| row.text("detail").expect("a text")).collect();
             assert!(plan.iter().any(|line| line.starts_with("SEARCH requests USING") && line.contains(&format!("INDEX {index} "))), "{plan:?}");
             // A key has few requests.
             assert!(index == "requests_key" || !plan.iter().any(|line| line.contains("TEMP B-TREE")), "nothing is sorted: {plan:?}");

@@ -1,12 +1,12 @@
 //! Plans that wait for further events, a request's first one or a group's next: a bound beside the task's time.
 //! The bound is gone as soon as somebody took the task, or hurries it: from then on nothing moves the task on.
 
+use super::query::{Connection, statement};
 use super::rows::{Columns, to_json};
 use super::tasks::add_task;
 use crate::event::Event;
 use crate::store::{Debounce, NewTask, StoreError};
 use crate::types::Timestamp;
-use sqlx::SqliteConnection;
 
 /// What joining did to a request whose plan waits for events.
 pub(super) enum Waits {
@@ -20,7 +20,7 @@ pub(super) enum Waits {
 
 /// Adds a plan, which waits for further events if it is told to; tells until when, and until when at most.
 pub(super) async fn add_waiting(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     request: i64,
     task: &NewTask,
     debounce: Option<Debounce>,
@@ -32,23 +32,23 @@ pub(super) async fn add_waiting(
     let latest = task.run_at.plus(debounce.at_most);
     let until = task.run_at.plus(debounce.quiet).min(latest);
     add_task(connection, request, &NewTask { run_at: until, ..task.clone() }).await?;
-    let bounded = sqlx::query("UPDATE outbox SET latest = ? WHERE id = ?").bind(latest.unix_millis()).bind(task.id.as_str());
+    let bounded = statement("UPDATE outbox SET latest = ? WHERE id = ?").bind(latest.unix_millis()).bind(task.id.as_str());
     // Another of its kind waited already, and waits for no event.
     Ok((bounded.execute(connection).await?.rows_affected() > 0).then_some((until, latest)))
 }
 
 /// An event joins at `now`: a plan that waits for events waits on from here, or is due at once where the event does not wait
 /// for others.
-pub(super) async fn joined(connection: &mut SqliteConnection, request: i64, debounce: Option<Debounce>, now: Timestamp) -> Result<Waits, StoreError> {
+pub(super) async fn joined(connection: &mut Connection, request: i64, debounce: Option<Debounce>, now: Timestamp) -> Result<Waits, StoreError> {
     let Some(debounce) = debounce else {
-        let hurried = sqlx::query(
+        let hurried = statement(
             "UPDATE outbox SET run_at = min(run_at, ?), latest = NULL \
              WHERE request = ? AND kind IN ('plan', 'replan') AND state = 'waiting' AND latest IS NOT NULL",
         );
         let done = hurried.bind(now.unix_millis()).bind(request).execute(connection).await?;
         return Ok(if done.rows_affected() == 0 { Waits::Not } else { Waits::NoLonger });
     };
-    let moved = sqlx::query(
+    let moved = statement(
         "UPDATE outbox SET run_at = max(run_at, min(latest, ?)) \
          WHERE request = ? AND kind IN ('plan', 'replan') AND state = 'waiting' AND latest IS NOT NULL RETURNING run_at",
     );
@@ -57,11 +57,11 @@ pub(super) async fn joined(connection: &mut SqliteConnection, request: i64, debo
 }
 
 /// Makes `event` the one the request is planned for, unless its own is newer: an event that comes late overrides none.
-pub(super) async fn take_newest(connection: &mut SqliteConnection, request: i64, event: &Event) -> Result<(), StoreError> {
-    let own = sqlx::query("SELECT event FROM request_events WHERE request = ?").bind(request).fetch_one(&mut *connection).await?;
+pub(super) async fn take_newest(connection: &mut Connection, request: i64, event: &Event) -> Result<(), StoreError> {
+    let own = statement("SELECT event FROM request_events WHERE request = ?").bind(request).fetch_one(&mut *connection).await?;
     let own: Event = own.json("event")?;
     if own.time <= event.time {
-        sqlx::query("UPDATE request_events SET event = ? WHERE request = ?").bind(to_json(event)?).bind(request).execute(connection).await?;
+        statement("UPDATE request_events SET event = ? WHERE request = ?").bind(to_json(event)?).bind(request).execute(connection).await?;
     }
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! API tokens by their SHA-256. The token itself never comes here; a lookup by the digest of a random 256-bit secret tells
 //! nothing by the time it takes.
 
+use super::query::{Connection, Row, statement};
 use super::rows::Columns;
 use crate::store::{Role, StoreError, TokenRecord};
 use crate::types::{Timestamp, TokenId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 fn word(role: Role) -> &'static str {
     match role {
@@ -15,7 +14,7 @@ fn word(role: Role) -> &'static str {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<TokenRecord, StoreError> {
+fn read(row: &Row) -> Result<TokenRecord, StoreError> {
     let role = match row.text("role")?.as_str() {
         "viewer" => Role::Viewer,
         "operator" => Role::Operator,
@@ -26,7 +25,7 @@ fn read(row: &SqliteRow) -> Result<TokenRecord, StoreError> {
         id: row.parsed("id")?,
         name: row.text("name")?,
         role,
-        hash: row.try_get::<Vec<u8>, _>("hash")?.try_into().map_err(|_| super::rows::broken("hash"))?,
+        hash: row.bytes("hash")?.try_into().map_err(|_| super::rows::broken("hash"))?,
         created_at: row.moment("created_at")?,
         expires_at: row.optional_moment("expires_at")?,
         revoked_at: row.optional_moment("revoked_at")?,
@@ -34,8 +33,8 @@ fn read(row: &SqliteRow) -> Result<TokenRecord, StoreError> {
 }
 
 /// See [`crate::store::Store::insert_token`].
-pub(super) async fn insert(connection: &mut SqliteConnection, token: &TokenRecord) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO tokens (id, name, role, hash, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?)")
+pub(super) async fn insert(connection: &mut Connection, token: &TokenRecord) -> Result<(), StoreError> {
+    statement("INSERT INTO tokens (id, name, role, hash, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?)")
         .bind(token.id.as_str())
         .bind(token.name.as_str())
         .bind(word(token.role))
@@ -49,8 +48,8 @@ pub(super) async fn insert(connection: &mut SqliteConnection, token: &TokenRecor
 }
 
 /// See [`crate::store::Store::token_by_hash`].
-pub(super) async fn by_hash(connection: &mut SqliteConnection, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
-    let row = sqlx::query("SELECT * FROM tokens WHERE hash = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)")
+pub(super) async fn by_hash(connection: &mut Connection, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
+    let row = statement("SELECT * FROM tokens WHERE hash = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)")
         .bind(&hash[..])
         .bind(now.unix_millis())
         .fetch_optional(connection)
@@ -59,13 +58,13 @@ pub(super) async fn by_hash(connection: &mut SqliteConnection, hash: &[u8; 32], 
 }
 
 /// See [`crate::store::Store::tokens`].
-pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<TokenRecord>, StoreError> {
-    sqlx::query("SELECT * FROM tokens ORDER BY seq DESC").fetch_all(connection).await?.iter().map(read).collect()
+pub(super) async fn list(connection: &mut Connection) -> Result<Vec<TokenRecord>, StoreError> {
+    statement("SELECT * FROM tokens ORDER BY seq DESC").fetch_all(connection).await?.iter().map(read).collect()
 }
 
 /// See [`crate::store::Store::revoke_token`]. Revoking again keeps the first moment.
-pub(super) async fn revoke(connection: &mut SqliteConnection, id: &TokenId, now: Timestamp) -> Result<(), StoreError> {
-    let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+pub(super) async fn revoke(connection: &mut Connection, id: &TokenId, now: Timestamp) -> Result<(), StoreError> {
+    let done = statement("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
         .bind(now.unix_millis())
         .bind(id.as_str())
         .execute(connection)

@@ -1,27 +1,26 @@
 //! Comments on pull requests, and reviews, that hold commands, in the caller's transaction.
 
 use super::dispatch::link;
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, seq_of};
 use super::rows::{Columns, to_json, to_number};
 use super::tasks::add_task;
 use crate::request::{RemarkAddress, Request, TimelineEntry};
 use crate::store::{CommandComment, NewTask, StoreError, TaskKind, lane};
 use crate::types::{RepositoryName, RequestId, TaskId, Timestamp};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 /// Comments and reviews of one repository that are kept for requests to come, the newest.
 const MOST_EARLY: i64 = 1_000;
 
 /// Keeps that a comment was heard of; false when it had been before.
 pub(super) async fn ask(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     request: i64,
     repository: &RepositoryName,
     at: &RemarkAddress,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let kept = sqlx::query(
+    let kept = statement(
         "INSERT INTO commands (request, repository, number, place, comment, state, at) VALUES (?, ?, ?, ?, ?, 'asked', ?) ON CONFLICT DO NOTHING",
     );
     let kept = kept.bind(request).bind(repository.as_str());
@@ -31,18 +30,18 @@ pub(super) async fn ask(
 
 /// Keeps a comment on a pull request that no request has, or a review of one, for the case that one will.
 pub(super) async fn keep_early(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     event: i64,
     repository: &RepositoryName,
     at: &RemarkAddress,
     task: &TaskId,
 ) -> Result<(), StoreError> {
     let kept =
-        sqlx::query("INSERT INTO commands_early (repository, number, place, comment, event, task) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+        statement("INSERT INTO commands_early (repository, number, place, comment, event, task) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
     let kept = kept.bind(repository.as_str()).bind(to_number(at.pull)).bind(at.place.as_str()).bind(to_number(at.id));
     let kept = kept.bind(event).bind(task.as_str());
     kept.execute(&mut *connection).await?;
-    let beyond = sqlx::query(
+    let beyond = statement(
         "DELETE FROM commands_early WHERE repository = ?1 AND seq <= \
          (SELECT seq FROM commands_early INDEXED BY commands_early_repository WHERE repository = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
     );
@@ -51,9 +50,9 @@ pub(super) async fn keep_early(
 }
 
 /// Gives the request the comments on its pull request, and the reviews, that were heard of before its number was noted.
-pub(super) async fn adopt_early(connection: &mut SqliteConnection, seq: i64, request: &Request, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn adopt_early(connection: &mut Connection, seq: i64, request: &Request, now: Timestamp) -> Result<(), StoreError> {
     let (Some(repository), Some(pull)) = (&request.repository, &request.pull) else { return Ok(()) };
-    let early = sqlx::query("DELETE FROM commands_early WHERE repository = ? AND number = ? RETURNING seq, place, comment, event, task");
+    let early = statement("DELETE FROM commands_early WHERE repository = ? AND number = ? RETURNING seq, place, comment, event, task");
     let mut early = early.bind(repository.as_str()).bind(to_number(pull.number)).fetch_all(&mut *connection).await?;
     early.sort_by_key(|row| row.number("seq").unwrap_or_default());
     for row in early {
@@ -69,14 +68,14 @@ pub(super) async fn adopt_early(connection: &mut SqliteConnection, seq: i64, req
 }
 
 /// See [`crate::store::Store::commands`].
-pub(super) async fn of(connection: &mut SqliteConnection, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
+pub(super) async fn of(connection: &mut Connection, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
     let request = seq_of(connection, id).await?;
-    let rows = sqlx::query(
+    let rows = statement(
         "SELECT repository, number, place, comment, state, what, author, answer, at FROM commands INDEXED BY commands_open \
          WHERE request = ? AND state IN ('asked', 'done') ORDER BY seq",
     );
     let rows = rows.bind(request).fetch_all(connection).await?;
-    let read = |row: &SqliteRow| {
+    let read = |row: &Row| {
         Ok(CommandComment {
             request: id.clone(),
             repository: row.parsed("repository")?,
@@ -92,9 +91,9 @@ pub(super) async fn of(connection: &mut SqliteConnection, id: &RequestId) -> Res
 }
 
 /// See [`crate::store::Store::note_command`].
-pub(super) async fn note(connection: &mut SqliteConnection, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+pub(super) async fn note(connection: &mut Connection, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
     let request = seq_of(connection, &command.request).await?;
-    let noted = sqlx::query(
+    let noted = statement(
         "UPDATE commands SET state = ?, what = ?, author = ?, answer = ?, at = ? \
          WHERE repository = ? AND comment = ? AND place = ? AND number = ? AND request = ?",
     );

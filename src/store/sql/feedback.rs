@@ -1,17 +1,16 @@
 //! What is told outside of requests: that it is owed, and what became of each act.
 
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, entry_of, seq_of};
 use super::rows::Columns;
 use super::tasks::add_task;
 use crate::request::TimelineEntry;
 use crate::store::{Act, ActKey, NewTask, StoreError, TaskKind, ToldSoFar, lane};
 use crate::types::{AutomationName, RequestId, TaskId, Timestamp};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 /// Owes the telling of a change of state, where anybody is told.
-pub(super) async fn owe(connection: &mut SqliteConnection, request: i64, at: Timestamp) -> Result<(), StoreError> {
-    let row = sqlx::query("SELECT id, automation, (SELECT max(seq) FROM timeline) AS entry FROM requests WHERE seq = ? AND tells = 1");
+pub(super) async fn owe(connection: &mut Connection, request: i64, at: Timestamp) -> Result<(), StoreError> {
+    let row = statement("SELECT id, automation, (SELECT max(seq) FROM timeline) AS entry FROM requests WHERE seq = ? AND tells = 1");
     let Some(row) = row.bind(request).fetch_optional(&mut *connection).await? else { return Ok(()) };
     let automation: AutomationName = row.parsed("automation")?;
     // The store draws no random bits: no two tasks of this kind are made for one entry.
@@ -21,16 +20,16 @@ pub(super) async fn owe(connection: &mut SqliteConnection, request: i64, at: Tim
 }
 
 /// See [`crate::store::Store::told_so_far`].
-pub(super) async fn told_so_far(connection: &mut SqliteConnection, id: &RequestId) -> Result<ToldSoFar, StoreError> {
+pub(super) async fn told_so_far(connection: &mut Connection, id: &RequestId) -> Result<ToldSoFar, StoreError> {
     let request = seq_of(connection, id).await?;
-    let rows = sqlx::query(
-        "SELECT seq, at, from_state, to_state, message, actor FROM timeline WHERE request = ? AND from_state IS NOT to_state ORDER BY seq",
+    let rows = statement(
+        "SELECT seq, at, from_state, to_state, message, actor FROM timeline WHERE request = ? AND from_state IS DISTINCT FROM to_state ORDER BY seq",
     );
     let rows = rows.bind(request).fetch_all(&mut *connection).await?;
     let changes = rows.iter().map(|row| Ok((row.count("seq")?, entry_of(row)?))).collect::<Result<_, StoreError>>()?;
-    let rows = sqlx::query("SELECT channel, news, act, state, note, at FROM told WHERE request = ? ORDER BY at, channel, news, act");
+    let rows = statement("SELECT channel, news, act, state, note, at FROM told WHERE request = ? ORDER BY at, channel, news, act");
     let rows = rows.bind(request).fetch_all(connection).await?;
-    let act = |row: &SqliteRow| {
+    let act = |row: &Row| {
         let key = ActKey { request: id.clone(), channel: row.text("channel")?, news: row.text("news")?, act: row.text("act")? };
         Ok(Act { key, state: row.parsed("state")?, note: row.optional_text("note")?, at: row.moment("at")? })
     };
@@ -38,9 +37,9 @@ pub(super) async fn told_so_far(connection: &mut SqliteConnection, id: &RequestI
 }
 
 /// See [`crate::store::Store::note_act`].
-pub(super) async fn note(connection: &mut SqliteConnection, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+pub(super) async fn note(connection: &mut Connection, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
     let request = seq_of(connection, &act.key.request).await?;
-    let noted = sqlx::query(
+    let noted = statement(
         "INSERT INTO told (request, channel, news, act, state, note, at) VALUES (?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (request, channel, news, act) DO UPDATE SET state = excluded.state, note = excluded.note, at = excluded.at",
     );

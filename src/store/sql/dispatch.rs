@@ -4,18 +4,19 @@
 use super::batch::{Batched, CHUNK};
 use super::debounce::{self, Waits};
 use super::members::{self, Live, NewMember};
+use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, create};
-use super::rows::{Columns, digest, to_json};
+use super::rows::{Columns, broken, digest, to_json};
 use super::signals;
 use crate::request::{Request, RequestKey, State, TimelineEntry};
 use crate::store::{Debounce, Dispatch, DispatchedEvent, NewTask, Opening, StoreError, TaskKind, lane};
 use crate::types::{DeliveryId, RequestId, SourceName, SpecDuration, TaskId, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::collections::HashMap;
 
 /// Joins that leave a note; a storm of alerts must not fill a timeline.
 const NOTED_JOINS: i64 = 50;
+/// Columns of an event that are written.
+const EVENT_COLUMNS: usize = 10;
 /// Characters of a subject that are quoted in a timeline.
 const QUOTED: usize = 120;
 
@@ -31,17 +32,17 @@ impl Statements {
         let insert = |rows: &str| {
             format!(
                 "INSERT INTO events (id, delivery, source, kind, subject, time, recorded_at, dedup, repeats, decisions) \
-                 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
+                 SELECT * FROM (VALUES {rows}) v WHERE column1 IS NOT NULL RETURNING seq, id"
             )
         };
-        Self { known: Batched::new(1, known), insert: Batched::new(10, insert) }
+        Self { known: Batched::new(1, known), insert: Batched::new(EVENT_COLUMNS, insert) }
     }
 }
 
 /// See [`crate::store::Store::dispatch`]. The many events nobody wanted cost a few statements together; only a request that
 /// is opened or joined costs statements of its own.
 pub(super) async fn dispatch(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     statements: &Statements,
     entries: &[Dispatch],
     now: Timestamp,
@@ -54,7 +55,7 @@ pub(super) async fn dispatch(
             // Taken out: should a delivery stand twice in a batch, it is dispatched once.
             let Some(seq) = pending.remove(delivery.as_str()) else { continue };
             if let Some(error) = &entry.error {
-                let failed = sqlx::query("INSERT INTO deliveries_failed (seq, error) VALUES (?, ?)");
+                let failed = statement("INSERT INTO deliveries_failed (seq, error) VALUES (?, ?)");
                 failed.bind(seq).bind(error.as_str()).execute(&mut *connection).await?;
             }
         }
@@ -85,22 +86,22 @@ pub(super) async fn dispatch(
 }
 
 /// Says with the event why it opened nothing.
-async fn overtaken(connection: &mut SqliteConnection, event: i64, told: &DispatchedEvent, opening: &Opening) -> Result<(), StoreError> {
+async fn overtaken(connection: &mut Connection, event: i64, told: &DispatchedEvent, opening: &Opening) -> Result<(), StoreError> {
     let mut decisions = told.decisions.clone();
     if let Some(decision) = decisions.iter_mut().find(|decision| decision.automation == opening.automation) {
         decision.message = Some(format!("no request was opened: a newer event about {:?} came before this one", quote(&opening.correlation)));
     }
-    sqlx::query("UPDATE events SET decisions = ? WHERE seq = ?").bind(to_json(&decisions)?).bind(event).execute(connection).await?;
+    statement("UPDATE events SET decisions = ? WHERE seq = ?").bind(to_json(&decisions)?).bind(event).execute(connection).await?;
     Ok(())
 }
 
 /// Which of the deliveries were still to be dispatched, each with its number; from here on they are not.
-async fn take_pending(connection: &mut SqliteConnection, entries: &[Dispatch]) -> Result<HashMap<String, i64>, StoreError> {
+async fn take_pending(connection: &mut Connection, entries: &[Dispatch]) -> Result<HashMap<String, i64>, StoreError> {
     let ids: Vec<&str> = entries.iter().filter_map(|entry| entry.delivery.as_ref()).map(DeliveryId::as_str).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query(
+    let rows = statement(
         "DELETE FROM deliveries_pending WHERE seq IN (SELECT d.seq FROM json_each(?) j CROSS JOIN deliveries d ON d.id = j.value) \
          RETURNING seq, (SELECT d.id FROM deliveries d WHERE d.seq = deliveries_pending.seq) AS id",
     )
@@ -112,7 +113,7 @@ async fn take_pending(connection: &mut SqliteConnection, entries: &[Dispatch]) -
 
 /// Writes events, at most [`CHUNK`], and tells the number of each that is told for the first time; of others nothing.
 async fn record(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     statements: &Statements,
     told: &[(usize, &DispatchedEvent)],
     now: Timestamp,
@@ -120,7 +121,7 @@ async fn record(
     let key = |told: &DispatchedEvent| digest(told.event.source.as_ref().map_or("", |source| source.as_str()), &told.key);
     let keys: Vec<[u8; 16]> = told.iter().map(|(_, told)| key(told)).collect();
     let mut known = first_told(connection, statements, &keys).await?;
-    let mut query = sqlx::query(AssertSqlSafe(statements.insert.for_rows(told.len())));
+    let mut query = statement(statements.insert.for_rows(told.len()));
     let mut is_first = Vec::with_capacity(told.len());
     for ((_, told), key) in told.iter().zip(&keys) {
         let event = &told.event;
@@ -139,25 +140,25 @@ async fn record(
             .bind(to_json(&told.decisions)?);
         known.entry(key.to_vec()).or_insert_with(|| event.id.to_string());
     }
-    let done = query.execute(connection).await?;
-    // New rows of one statement have consecutive numbers, in their order, and nobody else writes in between.
-    let begin = done.last_insert_rowid() + 1 - i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
-    Ok((begin..).zip(is_first).map(|(seq, is_first)| is_first.then_some(seq)).collect())
+    let rows = query.fill(EVENT_COLUMNS, statements.insert.rows(told.len())).fetch_all(connection).await?;
+    let written = rows.iter().map(|row| Ok((row.text("id")?, row.number("seq")?))).collect::<Result<HashMap<_, _>, StoreError>>()?;
+    let seq = |told: &DispatchedEvent| written.get(told.event.id.as_str()).copied().ok_or_else(|| broken("id"));
+    told.iter().zip(is_first).map(|((_, told), is_first)| is_first.then(|| seq(told)).transpose()).collect()
 }
 
 /// The events that stand under some of the keys, by key.
-async fn first_told(connection: &mut SqliteConnection, statements: &Statements, keys: &[[u8; 16]]) -> Result<HashMap<Vec<u8>, String>, StoreError> {
-    let mut query = sqlx::query(AssertSqlSafe(statements.known.for_rows(keys.len())));
+async fn first_told(connection: &mut Connection, statements: &Statements, keys: &[[u8; 16]]) -> Result<HashMap<Vec<u8>, String>, StoreError> {
+    let mut query = statement(statements.known.for_rows(keys.len()));
     for key in keys {
         query = query.bind(&key[..]);
     }
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.try_get("dedup")?, row.text("id")?))).collect()
+    let rows = query.fill(1, statements.known.rows(keys.len())).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.bytes("dedup")?.to_vec(), row.text("id")?))).collect()
 }
 
 /// See [`crate::store::Store::are_recorded`].
 pub(super) async fn are_recorded(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     statements: &Statements,
     source: &SourceName,
     keys: &[String],
@@ -172,7 +173,7 @@ pub(super) async fn are_recorded(
 }
 
 async fn open_or_join(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     told: &DispatchedEvent,
     seq: i64,
     opening: &Opening,
@@ -188,8 +189,8 @@ async fn open_or_join(
 }
 
 /// Whether a newer event about the same thing asked for the same before, in a request that has ended.
-async fn is_answered(connection: &mut SqliteConnection, told: &DispatchedEvent, opening: &Opening) -> Result<bool, StoreError> {
-    let newer = sqlx::query(
+async fn is_answered(connection: &mut Connection, told: &DispatchedEvent, opening: &Opening) -> Result<bool, StoreError> {
+    let newer = statement(
         "SELECT 1 FROM requests r INDEXED BY requests_key JOIN event_requests l ON l.request = r.seq JOIN events e ON e.seq = l.event \
          WHERE r.correlation = ? AND r.automation = ? AND e.subject = ? AND e.time > ? LIMIT 1",
     );
@@ -204,8 +205,8 @@ async fn is_answered(connection: &mut SqliteConnection, told: &DispatchedEvent, 
 }
 
 /// Notes that the event had to do with the request.
-pub(super) async fn link(connection: &mut SqliteConnection, event: i64, request: i64) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO event_requests (event, request) VALUES (?, ?) ON CONFLICT DO NOTHING")
+pub(super) async fn link(connection: &mut Connection, event: i64, request: i64) -> Result<(), StoreError> {
+    statement("INSERT INTO event_requests (event, request) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(event)
         .bind(request)
         .execute(connection)
@@ -218,13 +219,13 @@ fn key(opening: &Opening) -> &str {
     opening.group.as_deref().unwrap_or(&opening.correlation)
 }
 
-async fn live(connection: &mut SqliteConnection, opening: &Opening) -> Result<Option<Live>, StoreError> {
-    let row = sqlx::query("SELECT seq, id, state, joins, members FROM requests WHERE automation = ? AND correlation = ? AND live = 1")
+async fn live(connection: &mut Connection, opening: &Opening) -> Result<Option<Live>, StoreError> {
+    let row = statement("SELECT seq, id, state, joins, members FROM requests WHERE automation = ? AND correlation = ? AND live = 1")
         .bind(opening.automation.as_str())
         .bind(key(opening))
         .fetch_optional(connection)
         .await?;
-    let read = |row: SqliteRow| {
+    let read = |row: Row| {
         let (seq, joins, members) = (row.number("seq")?, row.number("joins")?, row.number("members")?);
         Ok(Live { seq, id: row.parsed("id")?, state: row.parsed("state")?, joins, members })
     };
@@ -232,13 +233,13 @@ async fn live(connection: &mut SqliteConnection, opening: &Opening) -> Result<Op
 }
 
 async fn join(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     mut found: Live,
     told: &DispatchedEvent,
     opening: &Opening,
     now: Timestamp,
 ) -> Result<(i64, RequestId), StoreError> {
-    sqlx::query("UPDATE requests SET joins = joins + 1 WHERE seq = ?").bind(found.seq).execute(&mut *connection).await?;
+    statement("UPDATE requests SET joins = joins + 1 WHERE seq = ?").bind(found.seq).execute(&mut *connection).await?;
     let (member, waits) = if found.members > 0 || opening.group.is_some() {
         let joined = members::join(connection, &mut found, told, opening, now).await?;
         (format!(" as member {}", joined.number), joined.waits)
@@ -273,13 +274,13 @@ async fn join(
     Ok((found.seq, found.id))
 }
 
-async fn open(connection: &mut SqliteConnection, told: &DispatchedEvent, opening: &Opening, now: Timestamp) -> Result<(i64, RequestId), StoreError> {
-    let generation: i64 = sqlx::query("SELECT coalesce(max(generation), 0) + 1 FROM requests WHERE correlation = ? AND automation = ?")
+async fn open(connection: &mut Connection, told: &DispatchedEvent, opening: &Opening, now: Timestamp) -> Result<(i64, RequestId), StoreError> {
+    let generation = statement("SELECT coalesce(max(generation), 0) + 1 AS next FROM requests WHERE correlation = ? AND automation = ?")
         .bind(key(opening))
         .bind(opening.automation.as_str())
         .fetch_one(&mut *connection)
         .await?
-        .try_get(0)?;
+        .number("next")?;
     let key = RequestKey {
         automation: opening.automation.clone(),
         correlation: key(opening).to_owned(),

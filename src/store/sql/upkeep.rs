@@ -1,29 +1,27 @@
 //! Counts, retention and the write that readiness asks for. Nothing here looks at a whole big table: counts come from small
 //! tables and partial indexes, and retention removes a slice at a time so that deliveries never wait long for the writer.
 
+use super::copilot;
+use super::query::{Connection, statement};
 use super::rows::{Columns, to_json};
 use super::tasks::oldest_due;
-use super::{arrivals, copilot};
 use crate::request::State;
+use crate::store::sqlite;
 use crate::store::{Pruned, Stats, StoreError, TaskKind, lane};
 use crate::types::Timestamp;
-use sqlx::SqliteConnection;
-use std::collections::BTreeSet;
+
+/// How many deliveries wait to be dispatched, and since when, where each that was written is filed.
+const PENDING: &str = "SELECT (SELECT count(*) FROM deliveries_pending) AS pending, \
+    (SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)) AS oldest";
 
 /// See [`crate::store::Store::stats`].
-pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> Result<Stats, StoreError> {
-    let pending = sqlx::query(
-        "WITH unfiled AS (SELECT seq, waiting, received_at FROM arrivals WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0) \
-         SELECT (SELECT count(*) FROM deliveries_pending) + (SELECT coalesce(sum(waiting), 0) FROM unfiled) AS pending, \
-         coalesce((SELECT received_at FROM deliveries WHERE seq = (SELECT min(seq) FROM deliveries_pending)), \
-                  (SELECT received_at FROM unfiled ORDER BY seq LIMIT 1)) AS oldest",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+pub(super) async fn stats(connection: &mut Connection, now: Timestamp) -> Result<Stats, StoreError> {
+    let pending = if connection.is_sqlite() { sqlite::PENDING } else { PENDING };
+    let pending = statement(pending).fetch_one(&mut *connection).await?;
     let mut stats = Stats { pending_deliveries: pending.count("pending")?, oldest_pending: pending.optional_moment("oldest")?, ..Stats::default() };
     stats.tasks = TaskKind::ALL.map(|kind| (kind, 0)).to_vec();
     // What waits for its time, perhaps for months, is nobody's work yet.
-    let counted = sqlx::query(
+    let counted = statement(
         "SELECT state, kind, count(*) AS tasks FROM outbox WHERE NOT (kind = 'clock' AND state = 'waiting' AND run_at > ?) GROUP BY state, kind",
     );
     for row in counted.bind(now.unix_millis()).fetch_all(&mut *connection).await? {
@@ -35,15 +33,15 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
         }
     }
     let waiting = "SELECT count(*) AS waiting FROM admissions INDEXED BY admissions_waiting WHERE standing = 'waiting'";
-    stats.waiting_for_room = sqlx::query(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
+    stats.waiting_for_room = statement(waiting).fetch_one(&mut *connection).await?.count("waiting")?;
     let lanes = "SELECT lane, count(*) AS tasks FROM outbox WHERE state <> 'dead' AND lane <> '' AND kind NOT IN ('tell', 'draft') \
                  AND NOT (kind = 'clock' AND state = 'waiting' AND run_at > ?) GROUP BY lane";
-    for row in sqlx::query(lanes).bind(now.unix_millis()).fetch_all(&mut *connection).await? {
+    for row in statement(lanes).bind(now.unix_millis()).fetch_all(&mut *connection).await? {
         *stats.backlog.entry(lane::repository(&row.text("lane")?).to_owned()).or_default() += row.count("tasks")?;
     }
     stats.oldest_due = oldest_due(connection, now).await?;
     stats.requests = State::ALL.map(|state| (state, 0)).to_vec();
-    for row in sqlx::query("SELECT state, count FROM request_counts").fetch_all(connection).await? {
+    for row in statement("SELECT state, count FROM request_counts").fetch_all(connection).await? {
         let state: State = row.parsed("state")?;
         if let Some((_, count)) = stats.requests.iter_mut().find(|(known, _)| *known == state) {
             *count = row.count("count")?;
@@ -53,11 +51,11 @@ pub(super) async fn stats(connection: &mut SqliteConnection, now: Timestamp) -> 
 }
 
 /// See [`crate::store::Store::prune`].
-pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+pub(super) async fn prune(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
     let before = before.unix_millis();
-    let rows = sqlx::query(
-        "SELECT d.seq, d.id, d.arrival FROM deliveries d INDEXED BY deliveries_received \
+    let rows = statement(
+        "SELECT d.seq, d.id FROM deliveries d INDEXED BY deliveries_received \
          WHERE d.received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries_pending p WHERE p.seq = d.seq) \
          AND NOT EXISTS (SELECT 1 FROM events e JOIN event_requests l ON l.event = e.seq JOIN requests r ON r.seq = l.request \
                          WHERE e.delivery = d.id AND r.live = 1) \
@@ -69,14 +67,17 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .await?;
     let seqs = rows.iter().map(|row| row.number("seq")).collect::<Result<Vec<_>, _>>()?;
     let ids = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
-    let gone = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
     let (seqs, ids) = (to_json(&seqs)?, to_json(&ids)?);
+    // The bodies of a SQLite file's deliveries stand apart.
+    let arrivals = if connection.is_sqlite() { sqlite::arrivals_of(connection, &seqs).await? } else { Vec::new() };
     pruned.events += affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
-    affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
-    pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT value FROM json_each(?))", &seqs).await?;
-    arrivals::remove(connection, &gone).await?;
+    affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
+    pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
+    if !arrivals.is_empty() {
+        sqlite::remove_arrivals(connection, &arrivals).await?;
+    }
     // Events a person filed have no delivery to go with.
-    pruned.events += sqlx::query(
+    pruned.events += statement(
         "DELETE FROM events WHERE seq IN (SELECT e.seq FROM events e INDEXED BY events_filed WHERE e.delivery IS NULL AND e.recorded_at < ? \
          AND NOT EXISTS (SELECT 1 FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq AND r.live = 1) LIMIT ?)",
     )
@@ -85,7 +86,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    sqlx::query(
+    statement(
         "DELETE FROM wishes WHERE (automation, correlation) IN (SELECT w.automation, w.correlation FROM wishes w INDEXED BY wishes_recorded \
          WHERE w.recorded_at < ? AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.automation = w.automation AND r.correlation = w.correlation AND r.live = 1) \
          LIMIT ?)",
@@ -94,11 +95,11 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     .bind(limit)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM deployments WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
+    statement("DELETE FROM deployments WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
     copilot::prune(connection, before).await?;
-    sqlx::query("DELETE FROM run_ends WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
+    statement("DELETE FROM run_ends WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
     // A request with a task is not over: a dead letter is kept until somebody retries it.
-    pruned.requests = sqlx::query(
+    pruned.requests = statement(
         "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \
          AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.request = r.seq) ORDER BY r.updated_at LIMIT ?)",
     )
@@ -110,12 +111,12 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp, 
     Ok(pruned)
 }
 
-async fn affected(connection: &mut SqliteConnection, sql: &'static str, list: &str) -> Result<u64, StoreError> {
-    Ok(sqlx::query(sql).bind(list).execute(connection).await?.rows_affected())
+async fn affected(connection: &mut Connection, sql: &'static str, list: &str) -> Result<u64, StoreError> {
+    Ok(statement(sql).bind(list).execute(connection).await?.rows_affected())
 }
 
 /// See [`crate::store::Store::check`]: a write of one row that is synced like any other.
-pub(super) async fn probe(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE probe SET writes = writes + 1").execute(connection).await?;
+pub(super) async fn probe(connection: &mut Connection) -> Result<(), StoreError> {
+    statement("UPDATE probe SET writes = writes + 1").execute(connection).await?;
     Ok(())
 }

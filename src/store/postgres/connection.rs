@@ -1,0 +1,112 @@
+//! The pool, and transactions of it. Whoever holds the writers' lock is the one writer of all replicas; PostgreSQL frees the lock with the
+//! transaction, also when the connection breaks, and ends a transaction that does nothing for long, so that a replica which
+//! stopped in the middle holds nobody up. No statement of the schema stands here.
+
+use super::{PostgresOptions, migrations};
+use crate::store::StoreError;
+use crate::store::sql::query::{Connection, statement};
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgPool};
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// "KOps" in ASCII: the class of our locks among those of others in the database, and one lock for writers.
+pub(super) const LOCKS: i32 = 0x4b4f_7073;
+const WRITERS: i32 = 1;
+/// How long a transaction may be open without a statement: a step of ours takes milliseconds, and who was stopped is waited for no longer.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
+/// How long one statement may take; those of retention and of a first migration take seconds.
+const STATEMENT: Duration = Duration::from_secs(60);
+
+/// The database, open.
+pub(super) struct Connections {
+    pool: PgPool,
+}
+
+/// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
+pub(in crate::store) struct Write {
+    connection: Connection,
+}
+
+impl Connections {
+    /// Connects, and brings the schema up to date or looks whether it is.
+    pub(super) async fn open(address: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new()
+            .min_connections(0)
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(options.busy_timeout)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(connect(address, options)?);
+        let opened = Self { pool };
+        migrations::run(&mut *opened.pool.acquire().await?, options.migrate).await?;
+        Ok(opened)
+    }
+
+    /// A connection to read with; it sees every transaction committed before.
+    pub(super) async fn read(&self) -> Result<Connection, StoreError> {
+        Ok(Connection::Postgres(self.pool.acquire().await?))
+    }
+
+    /// Begins a transaction that others may write beside.
+    pub(super) async fn begin(&self) -> Result<Write, StoreError> {
+        Ok(Write { connection: Connection::PostgresTransaction(self.pool.begin().await?) })
+    }
+
+    /// Begins a write transaction, once no other is under way in any replica.
+    pub(super) async fn write(&self) -> Result<Write, StoreError> {
+        let mut write = self.begin().await?;
+        let lock = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
+        lock.bind(i64::from(LOCKS)).bind(i64::from(WRITERS)).execute(&mut write.connection).await?;
+        Ok(write)
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Write {
+    /// The connection, for statements of this transaction.
+    pub(in crate::store) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
+    pub(in crate::store) async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let (Connection::PostgresTransaction(transaction), true) = (self.connection, result.is_ok()) {
+            transaction.commit().await?;
+        }
+        result
+    }
+}
+
+/// How a connection is made. An address without a host, a user or a password takes them from the `PG*` variables of the environment.
+fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
+    let millis = |duration: Duration| duration.as_millis().to_string();
+    let unusable =
+        |_| StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
+    let mut connect = PgConnectOptions::from_str(address).map_err(unusable)?;
+    if let Some(password) = &options.password {
+        connect = connect.password(password.expose_secret());
+    }
+    // Beyond this machine it is known who answers, unless the address says otherwise.
+    let host = connect.get_host();
+    let is_here = connect.get_socket().is_some() || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if !is_here && !address.contains("sslmode=") {
+        connect = connect.ssl_mode(PgSslMode::VerifyFull);
+    }
+    Ok(connect
+        .application_name("kubeops")
+        .statement_cache_capacity(256)
+        .options([
+            // What is acknowledged is on disk, whatever the database's own setting.
+            ("synchronous_commit", "on".to_owned()),
+            ("idle_in_transaction_session_timeout", millis(IDLE_IN_TRANSACTION)),
+            ("lock_timeout", millis(options.busy_timeout)),
+            ("statement_timeout", millis(STATEMENT)),
+            ("default_transaction_isolation", "read committed".to_owned()),
+        ])
+        .disable_statement_logging())
+}

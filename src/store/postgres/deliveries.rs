@@ -1,0 +1,78 @@
+//! Deliveries with their bodies, a row each: many are written by one statement, beside those of other replicas. Who brings a key that another
+//! is about to commit waits for that one, and learns whether it was first.
+
+use super::connection::Connections;
+use crate::store::sql::deliveries::{COLUMNS, read};
+use crate::store::sql::query::{Connection, statement};
+use crate::store::sql::rows::{Columns, digest, to_json};
+use crate::store::{Appended, Delivery, NewDelivery, StoreError};
+use crate::types::DeliveryId;
+use std::collections::HashMap;
+
+/// Bytes of bodies read at once for dispatch; the last one may go beyond, however large it is.
+const READ_AT_ONCE: i64 = 16 * 1024 * 1024;
+
+/// The statement that writes a batch: columns as lists, of which those whose key is there already, or stands earlier in the batch, are left out.
+const INSERT: &str = "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, length, body) \
+    SELECT id, source, received_at, handled, dedup, attributes, length(body), body \
+    FROM unnest(?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bytea[], ?::text[], ?::bytea[]) \
+         WITH ORDINALITY b (id, source, received_at, handled, dedup, attributes, body, place) ORDER BY place \
+    ON CONFLICT (dedup) DO NOTHING";
+
+/// See [`crate::store::Store::append`].
+pub(super) async fn append(connections: &Connections, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<[u8; 16]> = batch.iter().map(|delivery| digest(delivery.source.as_str(), &delivery.dedup_key)).collect();
+    let attributes = batch.iter().map(|delivery| to_json(&delivery.attributes)).collect::<Result<Vec<_>, _>>()?;
+    let insert = statement(INSERT)
+        .bind(batch.iter().map(|delivery| delivery.id.to_string()).collect::<Vec<_>>())
+        .bind(batch.iter().map(|delivery| delivery.source.to_string()).collect::<Vec<_>>())
+        .bind(batch.iter().map(|delivery| delivery.received_at.unix_millis()).collect::<Vec<_>>())
+        .bind(batch.iter().map(|delivery| i64::from(delivery.handled)).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>())
+        .bind(attributes)
+        .bind(batch.iter().map(|delivery| delivery.body.to_vec()).collect::<Vec<_>>());
+    let mut write = connections.begin().await?;
+    let written = insert.execute(write.connection()).await.map(|done| done.rows_affected() == batch.len() as u64);
+    if write.finish(written).await? {
+        return Ok(vec![Appended::New; batch.len()]);
+    }
+    outcomes(&mut connections.read().await?, batch, &keys).await
+}
+
+/// Which delivery stands under each key, after the batch was written.
+async fn outcomes(connection: &mut Connection, batch: &[NewDelivery], keys: &[[u8; 16]]) -> Result<Vec<Appended>, StoreError> {
+    let rows = statement("SELECT dedup, id FROM deliveries WHERE dedup = ANY(?::bytea[])");
+    let rows = rows.bind(keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>()).fetch_all(connection).await?;
+    let standing = rows.iter().map(|row| Ok((row.bytes("dedup")?, row.parsed("id")?))).collect::<Result<HashMap<&[u8], DeliveryId>, StoreError>>()?;
+    let outcome = |(delivery, key): (&NewDelivery, &[u8; 16])| match standing.get(&key[..]) {
+        // A writer that never learned whether its commit came through tried the same again.
+        Some(id) if *id == delivery.id => Ok(Appended::New),
+        Some(id) => Ok(Appended::Duplicate(id.clone())),
+        // Pruned in this very moment: the sender tells it again.
+        None => Err(StoreError::Unavailable("the first delivery of a duplicate was removed just now".to_owned())),
+    };
+    batch.iter().zip(keys).map(outcome).collect()
+}
+
+/// See [`crate::store::Store::pending_deliveries`].
+pub(super) async fn pending(connection: &mut Connection, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    let rows = statement(
+        "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1::bigint AS pending, d.body FROM \
+         (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM \
+          (SELECT p.seq, d.length FROM deliveries_pending p JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?) o) w \
+         JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY w.seq",
+    );
+    let rows = rows.bind(limit).bind(READ_AT_ONCE).fetch_all(connection).await?;
+    rows.iter().map(|row| read(row, row.bytes("body")?.to_vec())).collect()
+}
+
+/// See [`crate::store::Store::delivery`].
+pub(super) async fn one(connection: &mut Connection, id: &DeliveryId) -> Result<Delivery, StoreError> {
+    let sql = format!("SELECT {COLUMNS}, d.body FROM deliveries d LEFT JOIN deliveries_failed f ON f.seq = d.seq WHERE d.id = ?");
+    let row = statement(sql).bind(id.as_str()).fetch_optional(connection).await?;
+    let row = row.ok_or_else(|| StoreError::NotFound(format!("delivery {id}")))?;
+    read(&row, row.bytes("body")?.to_vec())
+}

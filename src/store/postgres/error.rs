@@ -1,0 +1,47 @@
+//! What PostgreSQL's answers mean to a caller of the store. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+//! It never passes a bound value on: messages hold PostgreSQL's first line only, not its detail, which quotes rows.
+
+use crate::store::StoreError;
+use sqlx::postgres::PgDatabaseError;
+
+/// The store's error for one of the database.
+pub(in crate::store) fn of(error: &PgDatabaseError) -> StoreError {
+    from_code(error.code(), error.message())
+}
+
+/// For a SQLSTATE: five characters, of which the first two are the class.
+fn from_code(code: &str, message: &str) -> StoreError {
+    let message = message.to_owned();
+    match (code.get(..2).unwrap_or_default(), code) {
+        // A full disk, and what its administrator lets it use.
+        ("53", "53100" | "53400") => StoreError::Full(message),
+        // Out of memory or connections; a connection that broke; somebody shut it down, cancelled the statement or waited for a lock too
+        // long; a server that takes no writes; two that stood in each other's way.
+        ("53" | "08" | "57" | "55" | "40" | "58", _) | ("25", "25006" | "25P03") => StoreError::Unavailable(message),
+        // A row that breaks a constraint.
+        ("23", _) => StoreError::Conflict(message),
+        // A password, a role, a database that is not there; no right to a table.
+        ("28" | "3D", _) | ("42", "42501") => StoreError::Unusable(message),
+        _ => StoreError::Broken(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_says_whether_to_try_again() {
+        for code in ["53100", "53400"] {
+            assert!(matches!(from_code(code, "x"), StoreError::Full(_)), "{code}");
+        }
+        for code in ["53300", "08006", "57P01", "57014", "55P03", "40001", "40P01", "25006", "58030"] {
+            assert!(matches!(from_code(code, "x"), StoreError::Unavailable(_)), "{code}");
+        }
+        assert!(matches!(from_code("23505", "x"), StoreError::Conflict(_)));
+        for code in ["28P01", "3D000", "42501"] {
+            assert!(matches!(from_code(code, "x"), StoreError::Unusable(_)), "{code}");
+        }
+        assert!(matches!(from_code("42P01", "x"), StoreError::Broken(_)));
+    }
+}

@@ -1,0 +1,70 @@
+//! What is PostgreSQL's alone: a pool of connections that several replicas share the database by, commits that are on disk when they
+//! are told to be, and one lock that lets one writer in at a time where it reads before it writes.
+
+mod connection;
+mod deliveries;
+pub(super) mod error;
+mod migrations;
+
+use super::sql::query::Connection;
+use super::{Appended, Delivery, NewDelivery, StoreError};
+use crate::types::DeliveryId;
+use connection::Connections;
+pub(super) use connection::Write;
+use secrecy::SecretString;
+use std::time::Duration;
+
+/// How a PostgreSQL store is opened.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Connections at most; each is opened when it is first needed.
+    pub connections: u32,
+    /// How long a caller waits for a free connection, or a writer for those before it, before the store is `Unavailable`.
+    pub busy_timeout: Duration,
+    /// The password, where the address needs one and has none.
+    pub password: Option<SecretString>,
+    /// Whether the schema is brought up to date; a command that only looks must not do so.
+    pub migrate: bool,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { connections: 10, busy_timeout: Duration::from_secs(5), password: None, migrate: true }
+    }
+}
+
+/// A PostgreSQL database, open.
+pub(super) struct Pool {
+    connections: Connections,
+}
+
+impl Pool {
+    /// See [`super::SqlStore::postgres`].
+    pub(super) async fn open(address: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
+        Ok(Self { connections: Connections::open(address, options).await? })
+    }
+
+    pub(super) async fn read(&self) -> Result<Connection, StoreError> {
+        self.connections.read().await
+    }
+
+    pub(super) async fn write(&self) -> Result<Write, StoreError> {
+        self.connections.write().await
+    }
+
+    pub(super) async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+        deliveries::append(&self.connections, batch).await
+    }
+
+    pub(super) async fn pending(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        deliveries::pending(&mut self.read().await?, limit).await
+    }
+
+    pub(super) async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
+        deliveries::one(&mut self.read().await?, id).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}

@@ -1,0 +1,20 @@
+//! What sqlx's errors mean to a caller of the store; each database knows its own.
+
+use crate::store::{StoreError, postgres, sqlite};
+use sqlx::postgres::PgDatabaseError;
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+                Some(postgres) => postgres::error::of(postgres),
+                None => sqlite::error::of(&**database),
+            },
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Self::Full(io.to_string()),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(error.to_string())
+            }
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}

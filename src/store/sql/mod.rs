@@ -1,0 +1,387 @@
+//! The store in a database: one set of statements, in SQLite's words, for both databases. Every write is one short transaction, and of those
+//! that read before they write only one is under way at a time, in whatever process.
+//! What the two keep or do differently stands in their own folders; SQL stands nowhere else.
+
+pub(super) mod batch;
+pub(super) mod query;
+pub(super) mod rows;
+mod admissions;
+mod clock;
+mod commands;
+mod copilot;
+mod debounce;
+pub(super) mod deliveries;
+mod dialect;
+mod dispatch;
+mod drafts;
+mod error;
+mod events;
+mod feedback;
+mod members;
+mod pulls;
+mod requests;
+mod runs;
+mod signals;
+mod tasks;
+mod tokens;
+mod trace;
+mod upkeep;
+
+use super::postgres::{self, PostgresOptions};
+use super::sqlite::{self, SqliteOptions};
+use super::{
+    Act, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord,
+    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd, Settlement, Stats,
+    Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+};
+use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
+use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
+use async_trait::async_trait;
+use query::Connection;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A store in a database.
+pub struct SqlStore {
+    database: Database,
+    record: dispatch::Statements,
+}
+
+/// The databases there are.
+enum Database {
+    Sqlite(Box<sqlite::File>),
+    Postgres(postgres::Pool),
+}
+
+/// A write transaction of one of them. Dropped without [`Write::finish`], nothing of it remains.
+enum Write<'d> {
+    Sqlite(sqlite::Write<'d>),
+    Postgres(postgres::Write),
+}
+
+impl SqlStore {
+    /// Opens the store in the SQLite file at a path or an address (`sqlite:///var/lib/kubeops/kubeops.db`, `sqlite:kubeops.db`). A missing
+    /// file is created with its directory, readable by its owner alone, unless the options refuse it; the schema is brought up to date.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for an address it does not understand, a missing file that is not to be made, another program's
+    /// database or a newer schema; else what the database says.
+    pub async fn sqlite(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::Sqlite(Box::new(sqlite::File::open(address, &options).await?)), record: dispatch::Statements::new() })
+    }
+
+    /// Opens the store in the PostgreSQL database at an address (`postgres://user:password@host/database?sslmode=verify-full`), 14 or later,
+    /// and brings its schema up to date, unless the options refuse it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for an address it does not understand, another program's database or a newer schema; else what the
+    /// database says. No error holds the password.
+    pub async fn postgres(address: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::Postgres(postgres::Pool::open(address, &options).await?), record: dispatch::Statements::new() })
+    }
+}
+
+impl Database {
+    /// A connection to read with; it sees every transaction committed before.
+    async fn read(&self) -> Result<Connection, StoreError> {
+        match self {
+            Self::Sqlite(file) => file.read().await,
+            Self::Postgres(pool) => pool.read().await,
+        }
+    }
+
+    /// Begins a write transaction, once no other is under way.
+    async fn write(&self) -> Result<Write<'_>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(file) => Write::Sqlite(file.write().await?),
+            Self::Postgres(pool) => Write::Postgres(pool.write().await?),
+        })
+    }
+}
+
+impl Write<'_> {
+    /// The connection, for statements of this transaction.
+    fn connection(&mut self) -> &mut Connection {
+        match self {
+            Self::Sqlite(write) => write.connection(),
+            Self::Postgres(write) => write.connection(),
+        }
+    }
+
+    /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
+    async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        match self {
+            Self::Sqlite(write) => write.finish(result).await,
+            Self::Postgres(write) => write.finish(result).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => file.append(batch).await,
+            Database::Postgres(pool) => pool.append(batch).await,
+        }
+    }
+
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => file.pending(limit).await,
+            Database::Postgres(pool) => pool.pending(limit).await,
+        }
+    }
+
+    async fn dispatch(&self, entries: &[Dispatch], now: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        if let Database::Sqlite(file) = &self.database {
+            file.file_those_of(entries).await?;
+        }
+        let mut write = self.database.write().await?;
+        let result = dispatch::dispatch(write.connection(), &self.record, entries, now).await;
+        write.finish(result).await
+    }
+
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
+        // Most polls find nothing: they should not take the writer's lock to learn it.
+        if tasks::candidates(&mut self.database.read().await?, now, room).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut write = self.database.write().await?;
+        let result = tasks::claim(write.connection(), owner, now, lease, room).await;
+        write.finish(result).await
+    }
+
+    async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = clock::set_back(write.connection(), by, lease, now).await;
+        write.finish(result).await
+    }
+
+    async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {
+        clock::newest_moment(&mut self.database.read().await?).await
+    }
+
+    async fn extend_leases(&self, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::extend_leases(write.connection(), tasks, until).await;
+        write.finish(result).await
+    }
+
+    async fn settle_all(&self, settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::settle_all(write.connection(), settled, now).await;
+        write.finish(result).await
+    }
+
+    async fn add_tasks(&self, tasks: &[NewTask]) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::add_all(write.connection(), tasks).await;
+        write.finish(result).await
+    }
+
+    async fn add_tasks_noted(&self, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::add_noted(write.connection(), id, tasks, entry).await;
+        write.finish(result).await
+    }
+
+    async fn release(&self, owner: &str) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::release(write.connection(), owner).await;
+        write.finish(result).await
+    }
+
+    async fn take_back(&self, owner: &str) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tasks::take_back(write.connection(), owner).await;
+        write.finish(result).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        tasks::next_due(&mut self.database.read().await?).await
+    }
+
+    async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
+        tasks::list(&mut self.database.read().await?, filter, limit).await
+    }
+
+    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = admissions::admit(write.connection(), wanted, now).await;
+        write.finish(result).await
+    }
+
+    async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
+        requests::touches(&mut self.database.read().await?, query, limit).await
+    }
+
+    async fn request(&self, id: &RequestId) -> Result<Request, StoreError> {
+        requests::one(&mut self.database.read().await?, id).await
+    }
+
+    async fn request_of_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Request>, StoreError> {
+        requests::of_pull(&mut self.database.read().await?, repository, number).await
+    }
+
+    async fn requests_about(&self, clue: &Clue, limit: u32) -> Result<Vec<RequestId>, StoreError> {
+        trace::requests_about(&mut self.database.read().await?, clue, limit).await
+    }
+
+    async fn requests(&self, filter: &RequestFilter, page: &PageQuery) -> Result<Page<Request>, StoreError> {
+        requests::list(&mut self.database.read().await?, filter, page).await
+    }
+
+    async fn commits_kept(&self, repository: &RepositoryName, among: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError> {
+        requests::commits_kept(&mut self.database.read().await?, repository, among).await
+    }
+
+    async fn rivals(&self, query: &RivalQuery<'_>, limit: u32) -> Result<Vec<Rival>, StoreError> {
+        requests::rivals(&mut self.database.read().await?, query, limit).await
+    }
+
+    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
+        members::list(&mut self.database.read().await?, id, open, limit).await
+    }
+
+    async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = members::withdraw(write.connection(), withdrawal, now).await;
+        write.finish(result).await
+    }
+
+    async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
+        signals::taken_back(&mut self.database.read().await?, id).await
+    }
+
+    async fn deployments(&self, repository: &RepositoryName, since: Timestamp, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+        signals::deployments(&mut self.database.read().await?, repository, since, limit).await
+    }
+
+    async fn run_ends(&self, id: &RequestId, limit: u32) -> Result<Vec<RunEnd>, StoreError> {
+        runs::of_request(&mut self.database.read().await?, id, limit).await
+    }
+
+    async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError> {
+        feedback::told_so_far(&mut self.database.read().await?, id).await
+    }
+
+    async fn note_act(&self, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = feedback::note(write.connection(), act, timeline).await;
+        write.finish(result).await
+    }
+
+    async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
+        commands::of(&mut self.database.read().await?, id).await
+    }
+
+    async fn note_command(&self, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = commands::note(write.connection(), command, timeline).await;
+        write.finish(result).await
+    }
+
+    async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
+        requests::timeline(&mut self.database.read().await?, id).await
+    }
+
+    async fn update_request(&self, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = requests::update(write.connection(), request, update, now).await;
+        write.finish(result).await
+    }
+
+    async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => file.delivery(id).await,
+            Database::Postgres(pool) => pool.delivery(id).await,
+        }
+    }
+
+    async fn deliveries(&self, filter: &DeliveryFilter, page: &PageQuery) -> Result<Page<Delivery>, StoreError> {
+        if let Database::Sqlite(file) = &self.database {
+            file.file_to_list().await?;
+        }
+        deliveries::list(&mut self.database.read().await?, filter, page).await
+    }
+
+    async fn event(&self, id: &EventId) -> Result<EventRecord, StoreError> {
+        events::one(&mut self.database.read().await?, id).await
+    }
+
+    async fn events(&self, filter: &EventFilter, page: &PageQuery) -> Result<Page<EventRecord>, StoreError> {
+        events::list(&mut self.database.read().await?, filter, page).await
+    }
+
+    async fn are_recorded(&self, source: &SourceName, keys: &[String]) -> Result<Vec<bool>, StoreError> {
+        dispatch::are_recorded(&mut self.database.read().await?, &self.record, source, keys).await
+    }
+
+    async fn insert_pull(&self, pull: &PullRecord) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = pulls::insert(write.connection(), pull).await;
+        write.finish(result).await
+    }
+
+    async fn update_pull(&self, pull: &PullRecord) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = pulls::update(write.connection(), pull).await;
+        write.finish(result).await
+    }
+
+    async fn pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError> {
+        pulls::one(&mut self.database.read().await?, repository, number).await
+    }
+
+    async fn pulls(&self, filter: &PullFilter, page: &PageQuery) -> Result<Page<PullRecord>, StoreError> {
+        pulls::list(&mut self.database.read().await?, filter, page).await
+    }
+
+    async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tokens::insert(write.connection(), token).await;
+        write.finish(result).await
+    }
+
+    async fn token_by_hash(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
+        tokens::by_hash(&mut self.database.read().await?, hash, now).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        tokens::list(&mut self.database.read().await?).await
+    }
+
+    async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = tokens::revoke(write.connection(), id, now).await;
+        write.finish(result).await
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
+        upkeep::stats(&mut self.database.read().await?, now).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+        if let Database::Sqlite(file) = &self.database {
+            file.file_to_prune().await;
+        }
+        let mut write = self.database.write().await?;
+        let result = upkeep::prune(write.connection(), before, limit).await;
+        write.finish(result).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = upkeep::probe(write.connection()).await;
+        write.finish(result).await
+    }
+
+    async fn close(&self) {
+        match &self.database {
+            Database::Sqlite(file) => file.close().await,
+            Database::Postgres(pool) => pool.close().await,
+        }
+    }
+}

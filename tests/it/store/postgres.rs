@@ -1,0 +1,98 @@
+//! The store in a PostgreSQL database: what every store promises, and what is particular to this one.
+
+use super::support::{Fixture, delivery};
+use crate::support::postgres::Database;
+use kubeops::store::{Appended, PostgresOptions, SqlStore, Store, StoreError};
+use sqlx::{Connection, Executor};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An empty store in a database of its own.
+pub async fn empty() -> Fixture {
+    let database = Database::new().await;
+    let store = SqlStore::postgres(database.address(), PostgresOptions::default()).await.expect("a store");
+    (Arc::new(store), Box::new(database))
+}
+
+mod contract {
+    contract_suite!(crate::store::postgres::empty);
+}
+
+async fn open(database: &Database) -> SqlStore {
+    SqlStore::postgres(database.address(), PostgresOptions::default()).await.expect("a store")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_start_at_once_make_one_schema_and_see_what_each_other_writes() {
+    let database = Database::new().await;
+    let opened = futures_util::future::join_all((0..5).map(|_| open(&database))).await;
+    opened[0].append(&[delivery("a")]).await.expect("written");
+    let other = opened[1].append(&[delivery("a"), delivery("b")]).await.expect("written");
+    assert!(matches!(other[..], [Appended::Duplicate(_), Appended::New]), "{other:?}");
+    assert_eq!(opened[2].pending_deliveries(10).await.expect("read").len(), 2);
+    assert_eq!(database.psql("SELECT count(*) FROM _sqlx_migrations").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_that_many_replicas_write_at_once_is_written_once_and_all_are_told_which() {
+    let database = Database::new().await;
+    let opened = futures_util::future::join_all((0..3).map(|_| open(&database))).await;
+    let told = futures_util::future::join_all((0..60).map(|number| {
+        let store = &opened[number % opened.len()];
+        // In another order each: whoever waits for another is waited for by none for long.
+        let (same, own) = (delivery("same"), delivery(&format!("own-{number}")));
+        async move { store.append(&if number % 2 == 0 { [same, own] } else { [own, same] }).await.expect("written") }
+    }))
+    .await;
+    let new = told.iter().flatten().filter(|told| matches!(told, Appended::New)).count();
+    assert_eq!(new, 61);
+    let pending = opened[0].pending_deliveries(100).await.expect("read");
+    assert_eq!(pending.len(), 61);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_store_of_ours_or_a_newer_one_is_refused_and_left_alone() {
+    let database = Database::new().await;
+    database.psql("CREATE TABLE invoices (id BIGINT)").await;
+    let refused = SqlStore::postgres(database.address(), PostgresOptions::default()).await.err().expect("refused");
+    assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("another program")), "{refused}");
+    assert_eq!(database.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, "1");
+
+    let database = Database::new().await;
+    let only_there = PostgresOptions { migrate: false, ..PostgresOptions::default() };
+    let refused = SqlStore::postgres(database.address(), only_there.clone()).await.err().expect("refused");
+    assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("holds no store yet")), "{refused}");
+    open(&database).await.close().await;
+    database.psql("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'newer', true, '', 0)").await;
+    for options in [PostgresOptions::default(), only_there] {
+        let refused = SqlStore::postgres(database.address(), options).await.err().expect("refused");
+        assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("9999")), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_stands_still_is_thrown_out_and_the_next_one_writes() {
+    let database = Database::new().await;
+    let store = open(&database).await;
+    // As a replica would that was stopped in the middle of a write.
+    let mut standing = sqlx::PgConnection::connect(database.address()).await.expect("a connection");
+    standing.execute("SET idle_in_transaction_session_timeout = 300; BEGIN; SELECT pg_advisory_xact_lock(1263497331, 1)").await.expect("the lock");
+    let (id, _) = super::support::open_request(&store, "OPS-1", None, super::support::at(1)).await;
+    assert!(!id.as_str().is_empty());
+    assert!(standing.execute("SELECT 1").await.is_err(), "it cannot go on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_password() {
+    let options =
+        || PostgresOptions { password: Some("hunter2".to_owned().into()), busy_timeout: Duration::from_secs(2), ..PostgresOptions::default() };
+    for (address, told) in [("mysql://h/db", "none of PostgreSQL's"), ("postgres://kubeops@127.0.0.1:1/kubeops", "cannot be reached")] {
+        let refused = SqlStore::postgres(address, options()).await.err().expect("refused").to_string();
+        assert!(refused.contains(told) && !refused.contains("hunter2"), "{refused}");
+    }
+    // Beyond this machine nothing is said to a server that does not show who it is.
+    let database = Database::new().await;
+    let elsewhere = database.address().replace("127.0.0.1", "localhost.localdomain");
+    let refused = SqlStore::postgres(&elsewhere, options()).await.err().expect("refused");
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+}

@@ -1,0 +1,123 @@
+//! A real PostgreSQL on the loopback, one for all tests of the process, and a database of its own for each.
+//! It never syncs: a test that cuts the power starts its own.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A database, empty.
+pub struct Database {
+    port: u16,
+    name: String,
+    address: String,
+}
+
+struct Cluster {
+    port: u16,
+}
+
+impl Database {
+    /// Makes one; the first call starts the server.
+    pub async fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let port = tokio::task::spawn_blocking(|| cluster().port).await.expect("a server");
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        psql(port, "postgres", &format!("CREATE DATABASE {name}")).await;
+        Self { port, address: format!("postgres://kubeops@127.0.0.1:{port}/{name}"), name }
+    }
+
+    /// What a statement gives, as text.
+    pub async fn psql(&self, sql: &str) -> String {
+        psql(self.port, &self.name, sql).await
+    }
+
+    /// Where it is, as `STORE_URL` has it.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+async fn psql(port: u16, database: &str, sql: &str) -> String {
+    let told = tokio::process::Command::new(program("psql"))
+        .args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-h", "127.0.0.1", "-U", "kubeops", "-d", database, "-c", sql])
+        .env("PGPORT", port.to_string())
+        .output()
+        .await
+        .expect("psql");
+    assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8_lossy(&told.stdout).trim().to_owned()
+}
+
+/// The program of the newest PostgreSQL that is installed: Debian has them beside one another, and not in `PATH`.
+fn program(name: &str) -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    versions.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok()));
+    versions.iter().rev().map(|version| version.join("bin").join(name)).find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
+
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // The server gets a signal when the thread that started it ends, which this one does with the process.
+        std::thread::spawn(move || {
+            let (cluster, mut server) = start();
+            sender.send(cluster).expect("somebody waits");
+            server.wait().expect("reaped");
+        });
+        receiver.recv().expect("a server")
+    })
+}
+
+fn start() -> (Cluster, Child) {
+    let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
+    let data = directory.join("data");
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(&directory).status().expect("chown");
+        assert!(owned.success(), "the directory of PostgreSQL has no owner");
+    }
+    let mut made = as_its_user(&program("initdb"));
+    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]).arg("-D").arg(&data);
+    let made = made.stdout(Stdio::null()).output().expect("initdb");
+    assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+    let port = TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port();
+    let log = directory.join("log");
+    // What it leaves behind goes with it.
+    let mut server = as_its_user(Path::new("sh"));
+    server.args([
+        "-c",
+        r#"directory=$1; shift; "$@" & server=$!; trap "kill -INT $server" INT; wait $server; wait $server; rm -rf "$directory""#,
+        "sh",
+    ]);
+    server.arg(&directory).arg(program("postgres"));
+    server.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=400"]);
+    server.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("unix_socket_directories={}", directory.display()));
+    server.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log")).process_group(0);
+    let mut child = server.spawn().expect("postgres");
+    let until = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(child.try_wait().expect("its state").is_none(), "PostgreSQL ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
+        assert!(Instant::now() < until, "PostgreSQL did not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (Cluster { port }, child)
+}
+
+/// PostgreSQL refuses to run as root; as root it is run as the user that its package made. It ends with whoever started it.
+fn as_its_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "INT"]);
+    if is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    command.arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}

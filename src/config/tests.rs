@@ -108,6 +108,23 @@ fn credentials_in_a_url_are_refused_and_never_printed() {
 }
 
 #[test]
+fn a_store_is_a_file_or_a_postgresql_database_whose_password_stands_elsewhere() {
+    for address in ["postgres://kubeops@db.example/kubeops", "postgresql://kubeops@127.0.0.1:5432/kubeops?sslmode=require"] {
+        assert_eq!(settings(&[("STORE_URL", address)]).store_url, StoreUrl::Postgres(address.to_owned()));
+    }
+    for (address, problem) in [
+        ("postgres://kubeops:hunter2@db.example/kubeops", "it holds a password"),
+        ("postgres://kubeops@db.example/kubeops?password=hunter2", "it holds a password"),
+        ("postgres://kubeops@db.example", "it names no database"),
+        ("mysql://db.example/kubeops", "it is no database this program knows"),
+    ] {
+        let refused = &refusals(&[("STORE_URL", address)])[0];
+        assert_eq!(refused.problem, problem, "{refused}");
+        assert!(refused.allowed.contains("postgres://user@host:5432/database") && !refused.to_string().contains("hunter2"), "{refused}");
+    }
+}
+
+#[test]
 fn programs_of_mcp_servers_are_none_unless_they_are_named_by_their_paths() {
     assert!(!settings(&[]).mcp_programs.contains("/opt/owners"));
     assert!(settings(&[("MCP_PROGRAMS", "/bin/x, /opt/owners")]).mcp_programs.contains("/opt/owners"));

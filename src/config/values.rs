@@ -102,13 +102,16 @@ impl fmt::Display for HttpUrl {
     }
 }
 
-/// `value` with whatever stands between `//` and `@` masked: a URL's credentials.
+/// `value` with a URL's credentials masked: whatever stands between `//` and `@`, and behind `password=`.
 pub(super) fn masked(value: &str) -> String {
     let Some(start) = value.find("//").map(|at| at + 2) else { return value.to_owned() };
-    match value[start..].rfind('@') {
+    let masked = match value[start..].rfind('@') {
         Some(end) => format!("{}***{}", &value[..start], &value[start + end..]),
         None => value.to_owned(),
-    }
+    };
+    let Some(start) = masked.find("password=").map(|at| at + "password=".len()) else { return masked };
+    let end = masked[start..].find('&').map_or(masked.len(), |end| start + end);
+    format!("{}***{}", &masked[..start], &masked[end..])
 }
 
 fn refusal<T>(problem: impl Into<String>, allowed: impl Into<String>) -> Parsed<T> {

@@ -86,8 +86,11 @@ impl Write {
 fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
     let unusable =
-        |_| StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
-    let mut connect = PgConnectOptions::from_str(address).map_err(unusable)?;
+        || StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
+    if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
+        return Err(unusable());
+    }
+    let mut connect = PgConnectOptions::from_str(address).map_err(|_| unusable())?;
     if let Some(password) = &options.password {
         connect = connect.password(password.expose_secret());
     }

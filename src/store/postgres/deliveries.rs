@@ -12,12 +12,15 @@ use std::collections::HashMap;
 /// Bytes of bodies read at once for dispatch; the last one may go beyond, however large it is.
 const READ_AT_ONCE: i64 = 16 * 1024 * 1024;
 
-/// The statement that writes a batch: columns as lists, of which those whose key is there already, or stands earlier in the batch, are left out.
-const INSERT: &str = "INSERT INTO deliveries (id, source, received_at, handled, dedup, attributes, length, body) \
-    SELECT id, source, received_at, handled, dedup, attributes, length(body), body \
-    FROM unnest(?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bytea[], ?::text[], ?::bytea[]) \
-         WITH ORDINALITY b (id, source, received_at, handled, dedup, attributes, body, place) ORDER BY place \
-    ON CONFLICT (dedup) DO NOTHING";
+/// The statement that writes a batch: columns as lists, of which those whose key is there already, or stands earlier in the batch, are left
+/// out. They are numbered as they came and written in the order of their keys, so that of two batches with the same keys one waits for the
+/// other, and never both.
+const INSERT: &str = "INSERT INTO deliveries (seq, id, source, received_at, handled, dedup, attributes, length, body) \
+    SELECT seq, id, source, received_at, handled, dedup, attributes, length(body), body FROM ( \
+        SELECT nextval(pg_get_serial_sequence('deliveries', 'seq')) AS seq, b.* \
+        FROM unnest(?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bytea[], ?::text[], ?::bytea[]) \
+             WITH ORDINALITY b (id, source, received_at, handled, dedup, attributes, body, place) ORDER BY place) n \
+    ORDER BY dedup, seq ON CONFLICT (dedup) DO NOTHING";
 
 /// See [`crate::store::Store::append`].
 pub(super) async fn append(connections: &Connections, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {

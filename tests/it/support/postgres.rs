@@ -90,7 +90,7 @@ fn start() -> (Cluster, Child) {
     let mut server = as_its_user(Path::new("sh"));
     server.args([
         "-c",
-        r#"directory=$1; shift; "$@" & server=$!; trap "kill -INT $server" INT; wait $server; wait $server; rm -rf "$directory""#,
+        r#"directory=$1; shift; "$@" & server=$!; trap "kill -INT $server" TERM; wait $server; wait $server; rm -rf "$directory""#,
         "sh",
     ]);
     server.arg(&directory).arg(program("postgres"));
@@ -110,7 +110,7 @@ fn start() -> (Cluster, Child) {
 /// PostgreSQL refuses to run as root; as root it is run as the user that its package made. It ends with whoever started it.
 fn as_its_user(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "INT"]);
+    command.args(["--pdeathsig", "TERM"]);
     if is_root() {
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
     }

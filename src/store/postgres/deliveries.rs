@@ -2,15 +2,11 @@
 //! is about to commit waits for that one, and learns whether it was first.
 
 use super::connection::Connections;
-use crate::store::sql::deliveries::{COLUMNS, read};
+use crate::store::sql::deliveries::{self, COLUMNS, READ_AT_ONCE, read};
 use crate::store::sql::query::{Connection, statement};
-use crate::store::sql::rows::{Columns, digest, to_json};
+use crate::store::sql::rows::{Columns, Key, broken, digest, to_json};
 use crate::store::{Appended, Delivery, NewDelivery, StoreError};
 use crate::types::DeliveryId;
-use std::collections::HashMap;
-
-/// Bytes of bodies read at once for dispatch; the last one may go beyond, however large it is.
-const READ_AT_ONCE: i64 = 16 * 1024 * 1024;
 
 /// The statement that writes a batch: columns as lists, of which those whose key is there already, or stands earlier in the batch, are left
 /// out. They are numbered as they came and written in the order of their keys, so that of two batches with the same keys one waits for the
@@ -27,7 +23,7 @@ pub(super) async fn append(connections: &Connections, batch: &[NewDelivery]) -> 
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let keys: Vec<[u8; 16]> = batch.iter().map(|delivery| digest(delivery.source.as_str(), &delivery.dedup_key)).collect();
+    let keys: Vec<Key> = batch.iter().map(|delivery| digest(delivery.source.as_str(), &delivery.dedup_key)).collect();
     let attributes = batch.iter().map(|delivery| to_json(&delivery.attributes)).collect::<Result<Vec<_>, _>>()?;
     let insert = statement(INSERT)
         .bind(batch.iter().map(|delivery| delivery.id.to_string()).collect::<Vec<_>>())
@@ -46,18 +42,11 @@ pub(super) async fn append(connections: &Connections, batch: &[NewDelivery]) -> 
 }
 
 /// Which delivery stands under each key, after the batch was written.
-async fn outcomes(connection: &mut Connection, batch: &[NewDelivery], keys: &[[u8; 16]]) -> Result<Vec<Appended>, StoreError> {
+async fn outcomes(connection: &mut Connection, batch: &[NewDelivery], keys: &[Key]) -> Result<Vec<Appended>, StoreError> {
     let rows = statement("SELECT dedup, id FROM deliveries WHERE dedup = ANY(?::bytea[])");
     let rows = rows.bind(keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>()).fetch_all(connection).await?;
-    let standing = rows.iter().map(|row| Ok((row.bytes("dedup")?, row.parsed("id")?))).collect::<Result<HashMap<&[u8], DeliveryId>, StoreError>>()?;
-    let outcome = |(delivery, key): (&NewDelivery, &[u8; 16])| match standing.get(&key[..]) {
-        // A writer that never learned whether its commit came through tried the same again.
-        Some(id) if *id == delivery.id => Ok(Appended::New),
-        Some(id) => Ok(Appended::Duplicate(id.clone())),
-        // Pruned in this very moment: the sender tells it again.
-        None => Err(StoreError::Unavailable("the first delivery of a duplicate was removed just now".to_owned())),
-    };
-    batch.iter().zip(keys).map(outcome).collect()
+    let standing = rows.iter().map(|row| Ok((row.bytes("dedup")?.try_into().map_err(|_| broken("dedup"))?, row.parsed("id")?)));
+    deliveries::outcomes(batch, keys, &standing.collect::<Result<_, StoreError>>()?)
 }
 
 /// See [`crate::store::Store::pending_deliveries`].

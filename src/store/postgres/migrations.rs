@@ -3,6 +3,7 @@
 
 use super::connection::LOCKS;
 use crate::store::StoreError;
+use crate::store::sql::error::explain;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ pub(super) async fn run(connection: &mut PgConnection, migrate: bool) -> Result<
         return Err(StoreError::Unusable("the database holds no store yet: `kubeops serve` makes one".to_owned()));
     }
     if migrate {
-        MIGRATIONS.run(&mut *transaction).await.map_err(|error| explain(&error))?;
+        MIGRATIONS.run(&mut *transaction).await.map_err(explain)?;
     } else {
         is_up_to_date(&mut transaction).await?;
     }
@@ -53,7 +54,7 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<(), StoreError> 
     let applied = rows.iter().map(|row| row.try_get("version")).collect::<Result<BTreeSet<i64>, _>>()?;
     let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
     if let Some(newer) = applied.difference(&known).next() {
-        return Err(explain(&MigrateError::VersionMissing(*newer)));
+        return Err(explain(MigrateError::VersionMissing(*newer)));
     }
     if known.len() > applied.len() {
         return Err(StoreError::Unusable(
@@ -61,17 +62,4 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<(), StoreError> 
         ));
     }
     Ok(())
-}
-
-fn explain(error: &MigrateError) -> StoreError {
-    match error {
-        MigrateError::VersionMissing(version) => StoreError::Unusable(format!(
-            "the database has schema version {version}, which this version of kubeops does not know: start the newer kubeops that wrote it, or restore a backup"
-        )),
-        MigrateError::VersionMismatch(version) => StoreError::Unusable(format!(
-            "schema version {version} of the database is not the one this version of kubeops has: start the kubeops that wrote it"
-        )),
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => StoreError::Broken(error.to_string()),
-        other => StoreError::Broken(other.to_string()),
-    }
 }

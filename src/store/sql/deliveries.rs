@@ -1,9 +1,11 @@
 //! Deliveries in pages, and how a row is read. A row is never updated; see the schema.
 
 use super::query::{Connection, Row, statement};
-use super::rows::{Columns, page_limit};
+use super::rows::{Columns, Key, page_limit};
 use crate::store::cursor::Listing;
-use crate::store::{Delivery, DeliveryFilter, DeliveryState, Page, PageQuery, StoreError};
+use crate::store::{Appended, Delivery, DeliveryFilter, DeliveryState, NewDelivery, Page, PageQuery, StoreError};
+use crate::types::DeliveryId;
+use std::collections::HashMap;
 
 pub(in crate::store) const COLUMNS: &str = "d.seq, d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, f.error, \
     EXISTS (SELECT 1 FROM deliveries_pending p WHERE p.seq = d.seq) AS pending";
@@ -26,6 +28,21 @@ pub(in crate::store) fn read(row: &Row, body: Vec<u8>) -> Result<Delivery, Store
         state,
         error,
     })
+}
+
+/// Bytes of bodies read at once for dispatch; the last one may go beyond, however large it is.
+pub(in crate::store) const READ_AT_ONCE: i64 = 16 * 1024 * 1024;
+
+/// What became of each delivery of a batch that was written, where these stand under its keys.
+pub(in crate::store) fn outcomes(batch: &[NewDelivery], keys: &[Key], standing: &HashMap<Key, DeliveryId>) -> Result<Vec<Appended>, StoreError> {
+    let outcome = |(delivery, key): (&NewDelivery, &Key)| match standing.get(key) {
+        // A writer that never learned whether its commit came through tried the same again.
+        Some(id) if *id == delivery.id => Ok(Appended::New),
+        Some(id) => Ok(Appended::Duplicate(id.clone())),
+        // Pruned in this very moment: the sender tells it again.
+        None => Err(StoreError::Unavailable("the first delivery of a duplicate was removed just now".to_owned())),
+    };
+    batch.iter().zip(keys).map(outcome).collect()
 }
 
 /// See [`crate::store::Store::deliveries`].

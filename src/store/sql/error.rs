@@ -1,6 +1,7 @@
 //! What sqlx's errors mean to a caller of the store; each database knows its own.
 
 use crate::store::{StoreError, postgres, sqlite};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
 
 impl From<sqlx::Error> for StoreError {
@@ -16,5 +17,19 @@ impl From<sqlx::Error> for StoreError {
             }
             other => Self::Broken(other.to_string()),
         }
+    }
+}
+
+/// Why a schema could not be brought up to date.
+pub(in crate::store) fn explain(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Unusable(format!(
+            "the database has schema version {version}, which this version of kubeops does not know: start the newer kubeops that wrote it, or restore a backup"
+        )),
+        MigrateError::VersionMismatch(version) => StoreError::Unusable(format!(
+            "schema version {version} of the database is not the one this version of kubeops has: start the kubeops that wrote it"
+        )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        other => StoreError::Broken(other.to_string()),
     }
 }

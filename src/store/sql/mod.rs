@@ -14,7 +14,7 @@ pub(super) mod deliveries;
 mod dialect;
 mod dispatch;
 mod drafts;
-mod error;
+pub(super) mod error;
 mod events;
 mod feedback;
 mod members;

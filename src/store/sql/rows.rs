@@ -119,8 +119,11 @@ pub(in crate::store) fn to_number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// The first 16 bytes of SHA-256 over source and deduplication key; see the schema.
+pub(in crate::store) type Key = [u8; 16];
+
 /// What is unique per source, short and of one length; see the schema.
-pub(in crate::store) fn digest(source: &str, key: &str) -> [u8; 16] {
+pub(in crate::store) fn digest(source: &str, key: &str) -> Key {
     let mut hasher = Sha256::new();
     hasher.update(source.as_bytes());
     hasher.update([0]);

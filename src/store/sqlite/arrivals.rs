@@ -4,8 +4,9 @@
 
 use super::connection::Database;
 use crate::store::sql::batch::{Batched, CHUNK};
+use crate::store::sql::deliveries::{self, READ_AT_ONCE};
 use crate::store::sql::query::{Connection, Statement, statement};
-use crate::store::sql::rows::{Columns, broken, digest, to_json};
+use crate::store::sql::rows::{Columns, Key, broken, digest, to_json};
 use crate::store::{Appended, Delivery, DeliveryState, NewDelivery, StoreError};
 use crate::types::{DeliveryId, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -17,13 +18,8 @@ use tokio::sync::Mutex;
 const ARRIVAL_BYTES: usize = 1024 * 1024;
 /// How often an append looks again at what another process wrote meanwhile.
 const ATTEMPTS: u32 = 8;
-/// Bytes of bodies read at once for dispatch; the last one may go beyond, however large it is.
-pub(super) const READ_AT_ONCE: i64 = 16 * 1024 * 1024;
 /// Deliveries filed by one statement, unless a single arrival has more: the inbox waits as long.
 const FILED_AT_ONCE: i64 = 512;
-
-/// The first 16 bytes of SHA-256 over source and deduplication key; see the schema.
-pub(super) type Key = [u8; 16];
 
 /// One delivery of an arrival, as `arrivals.heads` has it.
 #[derive(Serialize, Deserialize)]
@@ -267,14 +263,7 @@ async fn outcomes(
         let heads: Vec<StoredHead> = row.json("heads")?;
         standing.extend(each_key(row.bytes("keys")?).zip(heads.into_iter().map(|head| head.id)));
     }
-    let outcome = |(delivery, key): (&NewDelivery, &Key)| match standing.get(key) {
-        // A writer that never learned whether its commit came through tried the same again.
-        Some(id) if *id == delivery.id => Ok(Appended::New),
-        Some(id) => Ok(Appended::Duplicate(id.clone())),
-        // Pruned in this very moment: the sender tells it again.
-        None => Err(StoreError::Unavailable("the first delivery of a duplicate was removed just now".to_owned())),
-    };
-    batch.iter().zip(keys).map(outcome).collect()
+    deliveries::outcomes(batch, keys, &standing)
 }
 
 /// The filed deliveries under some of the keys.

@@ -2,7 +2,7 @@
 //! of the others file it before.
 
 use super::arrivals;
-use crate::store::sql::deliveries::{COLUMNS, read};
+use crate::store::sql::deliveries::{COLUMNS, READ_AT_ONCE, read};
 use crate::store::sql::query::{Connection, statement};
 use crate::store::sql::rows::{Columns, broken, to_json};
 use crate::store::{Delivery, StoreError};
@@ -18,7 +18,7 @@ pub(super) async fn pending(view: &mut Connection, limit: u32) -> Result<Vec<Del
          CROSS JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY w.seq",
     )
     .bind(limit)
-    .bind(arrivals::READ_AT_ONCE)
+    .bind(READ_AT_ONCE)
     .fetch_all(view)
     .await?;
     let arrivals = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
@@ -37,7 +37,7 @@ pub(super) async fn pending(view: &mut Connection, limit: u32) -> Result<Vec<Del
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let bytes: i64 = pending.iter().map(|delivery| i64::try_from(delivery.body_bytes).unwrap_or(i64::MAX)).sum();
-    if pending.len() < limit && bytes < arrivals::READ_AT_ONCE {
+    if pending.len() < limit && bytes < READ_AT_ONCE {
         pending.extend(arrivals::waiting(view, limit - pending.len()).await?);
     }
     Ok(pending)

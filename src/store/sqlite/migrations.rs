@@ -2,7 +2,8 @@
 //! It refuses, and never touches, a file of another program or one that a newer version wrote.
 
 use crate::store::StoreError;
-use sqlx::migrate::{MigrateError, Migrator};
+use crate::store::sql::error::explain;
+use sqlx::migrate::Migrator;
 use sqlx::{Connection, SqliteConnection};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -24,22 +25,7 @@ pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), StoreEr
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
         return Err(StoreError::Unusable("the file is a database of another program: name another file".to_owned()));
     }
-    MIGRATIONS.run(&mut *transaction).await.map_err(|error| explain(&error))?;
+    MIGRATIONS.run(&mut *transaction).await.map_err(explain)?;
     transaction.commit().await?;
     Ok(())
-}
-
-fn explain(error: &MigrateError) -> StoreError {
-    match error {
-        MigrateError::VersionMissing(version) => StoreError::Unusable(format!(
-            "the database has schema version {version}, which this version of kubeops does not know: start the newer kubeops that wrote it, or restore a backup"
-        )),
-        MigrateError::VersionMismatch(version) => StoreError::Unusable(format!(
-            "schema version {version} of the database is not the one this version of kubeops has: start the kubeops that wrote it"
-        )),
-        MigrateError::Execute(sqlx::Error::Database(error)) | MigrateError::ExecuteMigration(sqlx::Error::Database(error), _) => {
-            super::error::of(&**error)
-        }
-        other => StoreError::Broken(other.to_string()),
-    }
 }

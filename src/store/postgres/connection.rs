@@ -15,6 +15,9 @@ use std::time::Duration;
 /// "KOps" in ASCII: the class of our locks among those of others in the database, and one lock for writers.
 pub(super) const LOCKS: i32 = 0x4b4f_7073;
 const WRITERS: i32 = 1;
+/// What connections of whoever works with the store are called, and those of a command that looks at it or copies it.
+pub(in crate::store) const WORKS: &str = "kubeops";
+const COPIES: &str = "kubeops store";
 /// How long a transaction may be open without a statement: a step of ours takes milliseconds, and who was stopped is waited for no longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// How long one statement may take; those of retention and of a first migration take seconds.
@@ -23,6 +26,7 @@ const STATEMENT: Duration = Duration::from_secs(60);
 /// The database, open.
 pub(super) struct Connections {
     pool: PgPool,
+    migrated: Vec<i64>,
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
@@ -39,14 +43,26 @@ impl Connections {
             .acquire_timeout(options.busy_timeout)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(connect(address, options)?);
-        let opened = Self { pool };
-        migrations::run(&mut *opened.pool.acquire().await?, options.migrate).await?;
-        Ok(opened)
+        let migrated = migrations::run(&mut *pool.acquire().await?, options.schema).await?;
+        Ok(Self { pool, migrated })
     }
 
     /// A connection to read with; it sees every transaction committed before.
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
         Ok(Connection::Postgres(self.pool.acquire().await?))
+    }
+
+    /// One that sees one moment, for as long as it takes: it holds nobody up, and is not thrown out.
+    pub(super) async fn view(&self) -> Result<Connection, StoreError> {
+        let mut view = Connection::PostgresTransaction(self.pool.begin().await?);
+        statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut view).await?;
+        take_your_time(&mut view).await?;
+        Ok(view)
+    }
+
+    /// The migrations that opening it applied.
+    pub(super) fn migrated(&self) -> &[i64] {
+        &self.migrated
     }
 
     /// Begins a transaction that others may write beside.
@@ -82,6 +98,14 @@ impl Write {
     }
 }
 
+/// Lets the transaction last: a copy of everything.
+pub(in crate::store) async fn take_your_time(connection: &mut Connection) -> Result<(), StoreError> {
+    for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"] {
+        statement(setting).execute(connection).await?;
+    }
+    Ok(())
+}
+
 /// How a connection is made. An address without a host, a user or a password takes them from the `PG*` variables of the environment.
 fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
@@ -101,7 +125,7 @@ fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions,
         connect = connect.ssl_mode(PgSslMode::VerifyFull);
     }
     Ok(connect
-        .application_name("kubeops")
+        .application_name(if options.schema.is_for_work() { WORKS } else { COPIES })
         .statement_cache_capacity(256)
         .options([
             // What is acknowledged is on disk, whatever the database's own setting.

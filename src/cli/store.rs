@@ -232,7 +232,7 @@ async fn backup(settings: &Settings, file: &Path, format: OutputFormat) -> anyho
 }
 
 async fn restored(settings: &Settings, file: &Path, replace: bool, format: OutputFormat) -> anyhow::Result<ExitCode> {
-    let store = open_store_at(settings, &settings.store_url, Side::To, SchemaOnOpen::CopyInto).await?;
+    let store = open_store_at(settings, &settings.store_url, Side::Only, SchemaOnOpen::CopyInto).await?;
     if replace {
         output::error(&format!("what {} holds is replaced by the backup", settings.store_url));
     }

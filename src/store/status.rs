@@ -57,7 +57,8 @@ impl SqlStore {
         };
         let software = statement(software).fetch_one(&mut view).await?.text("version")?;
         let bytes = statement(bytes).fetch_one(&mut view).await?.count("bytes")?;
-        let version = statement(format!("SELECT coalesce(max(version), 0) AS version FROM {APPLIED}")).fetch_one(&mut view).await?.number("version")?;
+        let version =
+            statement(format!("SELECT coalesce(max(version), 0) AS version FROM {APPLIED}")).fetch_one(&mut view).await?.number("version")?;
         let mut tables = Vec::new();
         for name in schema::names(&mut view).await? {
             let rows = statement(format!("SELECT count(*) AS found FROM \"{name}\"")).fetch_one(&mut view).await?.count("found")?;

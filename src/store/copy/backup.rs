@@ -1,7 +1,7 @@
 //! Backups: a SQLite file with everything a store held at one moment, whatever database that is kept in, and with what it should hold.
 //! Written beside its place and put there when it is whole and on disk; never over a file that is there.
 
-use super::{AtTheEnd, CopiedTable, IfNotEmpty, CopyProgress, schema};
+use super::{AtTheEnd, CopiedTable, CopyProgress, IfNotEmpty, schema};
 use crate::store::sql::query::{Connection, statement};
 use crate::store::sql::rows::{Columns, to_json};
 use crate::store::sql::{Database, SqlStore};

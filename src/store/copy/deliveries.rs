@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 /// Filed ones read at once; their bodies are read arrival by arrival.
 const PAGE: usize = 256;
 
-const FILED: &str = "SELECT seq, id, source, received_at, handled, dedup, attributes, arrival, start, length FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?";
+const FILED: &str =
+    "SELECT seq, id, source, received_at, handled, dedup, attributes, arrival, start, length FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?";
 const UNFILED: &str = "SELECT a.seq AS arrival, h.value ->> 'id' AS id, h.value ->> 'source' AS source, h.value ->> 'received_at' AS received_at, \
     h.value ->> 'handled' AS handled, substr(a.keys, 16 * h.key + 1, 16) AS dedup, h.value -> 'attributes' AS attributes, \
     h.value ->> 'start' AS start, h.value ->> 'length' AS length FROM arrivals a CROSS JOIN json_each(a.heads) h WHERE a.seq = ? ORDER BY h.key";

@@ -9,11 +9,11 @@ mod write;
 
 pub use backup::{BackupFacts, restore, verify_backup};
 
+use super::StoreError;
 use super::sql::SqlStore;
 use super::sql::migrating::{UNFINISHED, unfinished};
 use super::sql::query::{Connection, statement};
 use super::sql::rows::to_json;
-use super::StoreError;
 use crate::failpoint;
 use crate::types::Timestamp;
 use schema::Table;
@@ -140,7 +140,12 @@ impl SqlStore {
 }
 
 /// Copies every table and reads it back, in the caller's transaction.
-async fn fill(view: &mut Connection, target: &mut Connection, end: &AtTheEnd, progress: &mut CopyProgress<'_>) -> Result<Vec<CopiedTable>, StoreError> {
+async fn fill(
+    view: &mut Connection,
+    target: &mut Connection,
+    end: &AtTheEnd,
+    progress: &mut CopyProgress<'_>,
+) -> Result<Vec<CopiedTable>, StoreError> {
     let tables = schema::tables(target).await?;
     let read = schema::tables(view).await?;
     alike(&read, &tables)?;
@@ -159,7 +164,9 @@ async fn fill(view: &mut Connection, target: &mut Connection, end: &AtTheEnd, pr
         let written = read::sum(target, table).await?;
         if written != sum {
             let (name, there, here) = (&table.name, sum.rows, written.rows);
-            return Err(StoreError::Broken(format!("the copy of {name} is not what was read: {there} rows {sum} were, {here} rows {written} are there")));
+            return Err(StoreError::Broken(format!(
+                "the copy of {name} is not what was read: {there} rows {sum} were, {here} rows {written} are there"
+            )));
         }
         copied.push(CopiedTable { name: table.name.clone(), rows: sum.rows, digest: sum.to_string() });
     }

@@ -94,16 +94,16 @@ mod tests {
     #[test]
     fn a_sum_tells_values_columns_and_kinds_apart_and_not_the_order_of_rows() {
         let text = |text: &str| Value::from(text);
-        let (one, other) = ([text("a"), Value::from(1)], [text("b"), Value::from(2)]);
+        let (one, other) = ([text("a"), Value::from(1_i64)], [text("b"), Value::from(2_i64)]);
         assert_eq!(sum(&[&one, &other]), sum(&[&other, &one]));
         assert_eq!(sum(&[&[text("a\0b")]]), sum(&[&[text("a\u{fffd}b")]]));
         let different: [&[Value]; 8] = [
             &one,
-            &[text("a"), Value::from(2)],
+            &[text("a"), Value::from(2_i64)],
             &[text("ab"), text("")],
             &[text("a"), text("b")],
             &[Value::Text(None), text("ab")],
-            &[Value::Bytes(Some(b"a".to_vec())), Value::from(1)],
+            &[Value::Bytes(Some(b"a".to_vec())), Value::from(1_i64)],
             &[text(""), text("ab")],
             &[Value::Number(None), text("ab"), text("")],
         ];

@@ -91,7 +91,10 @@ pub(super) async fn tables(connection: &mut Connection) -> Result<Vec<Table>, St
     let mut ordered: Vec<Table> = Vec::new();
     while !waiting.is_empty() {
         let is_ready = |table: &Table| {
-            table.parents.iter().all(|parent| *parent == table.name || OWN.contains(&parent.as_str()) || ordered.iter().any(|done| done.name == *parent))
+            table
+                .parents
+                .iter()
+                .all(|parent| *parent == table.name || OWN.contains(&parent.as_str()) || ordered.iter().any(|done| done.name == *parent))
         };
         let next = waiting.iter().position(is_ready).ok_or_else(|| StoreError::Broken("tables that need one another".to_owned()))?;
         ordered.push(waiting.remove(next));

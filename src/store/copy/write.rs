@@ -1,10 +1,10 @@
 //! Writes the rows of a copy, in one transaction of the store they go to, with its triggers silent: what these would add is copied.
 //! It never reads the store that the rows are of.
 
+use super::CopyProgress;
 use super::deliveries;
 use super::read::{Sink, Sum};
 use super::schema::Table;
-use super::CopyProgress;
 use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::postgres::take_your_time;
@@ -54,7 +54,10 @@ pub(super) async fn end(connection: &mut Connection, tables: &[Table], silenced:
     for table in tables {
         statement(format!("ALTER TABLE \"{}\" ENABLE TRIGGER USER", table.name)).execute(connection).await?;
         for column in &table.counted {
-            let next = format!("SELECT setval(pg_get_serial_sequence(?, ?), (SELECT coalesce(max(\"{column}\"), 0) + 1 FROM \"{}\"), false) AS next", table.name);
+            let next = format!(
+                "SELECT setval(pg_get_serial_sequence(?, ?), (SELECT coalesce(max(\"{column}\"), 0) + 1 FROM \"{}\"), false) AS next",
+                table.name
+            );
             statement(next).bind(table.name.as_str()).bind(column.as_str()).fetch_one(connection).await?;
         }
     }

@@ -3,10 +3,10 @@
 
 use super::dialect;
 use crate::store::StoreError;
+use futures_util::stream::{BoxStream, StreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use futures_util::stream::{BoxStream, StreamExt};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use std::borrow::Cow;
 

@@ -3,8 +3,8 @@
 //! thrown away and SQLite rolls it back. No statement of the schema stands here.
 
 use super::{SqliteOptions, migrations};
-use crate::store::{SchemaOnOpen, StoreError};
 use crate::store::sql::query::{Connection, Done, Statement, statement};
+use crate::store::{SchemaOnOpen, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqlitePool};
 use std::path::Path;

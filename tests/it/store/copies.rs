@@ -70,8 +70,20 @@ async fn what_goes_from_sqlite_to_postgresql_and_back_is_the_same_and_goes_on() 
     assert_eq!(to, from);
     assert!(store.compare(&back).await.expect("compared").iter().all(kubeops::store::ComparedTable::is_equal));
     for table in [
-        "deliveries", "deliveries_pending", "deliveries_failed", "events", "requests", "request_events", "request_counts", "event_requests", "timeline",
-        "outbox", "drafts", "pulls", "tokens", "probe",
+        "deliveries",
+        "deliveries_pending",
+        "deliveries_failed",
+        "events",
+        "requests",
+        "request_events",
+        "request_counts",
+        "event_requests",
+        "timeline",
+        "outbox",
+        "drafts",
+        "pulls",
+        "tokens",
+        "probe",
     ] {
         assert!(rows(&to, table) > 0, "{table}: {to:#?}");
     }

@@ -68,7 +68,9 @@ fn a_process_killed_after_any_statement_of_a_sqlite_migration_leaves_what_the_ne
     let statements: usize = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite"))
         .expect("the migrations")
         .map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("a migration"))
-        .map(|script| ["CREATE ", "INSERT ", "PRAGMA "].map(|begin| script.lines().filter(|line| line.starts_with(begin)).count()).iter().sum::<usize>())
+        .map(|script| {
+            ["CREATE ", "INSERT ", "PRAGMA "].map(|begin| script.lines().filter(|line| line.starts_with(begin)).count()).iter().sum::<usize>()
+        })
         .sum();
     assert_eq!(completed, statements, "each was the last that a process lived to see");
 }

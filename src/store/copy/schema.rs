@@ -12,8 +12,8 @@ pub(super) const BACKUP: &str = "backup";
 /// Tables that are not copied: what one database keeps otherwise (bodies in a SQLite file), what tells ours from another's, and what is
 /// said of the copy itself.
 const OWN: [&str; 6] = ["arrivals", "arrivals_filed", "kubeops", APPLIED, UNFINISHED, BACKUP];
-/// Tables that are not empty in an empty store.
-const NEVER_EMPTY: [&str; 1] = ["probe"];
+/// Tables that a server fills by merely running: they say nothing of whether anything is kept.
+const NEVER_EMPTY: [&str; 3] = ["probe", "duties", "turns"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.
 const PLACE: [&str; 2] = ["arrival", "start"];
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It works with the store that STORE_URL and DATA_DIR name, so it runs where the server runs. A password is\nnever written into an address: it is the secret STORE_PASSWORD.\n\nExamples:\n  kubeops store status\n  kubeops store backup /backups/kubeops-monday.db\n  kubeops store copy --to postgres://kubeops@db.example/kubeops"
+    after_help = "It works with the store that STORE_URL and DATA_DIR name, so it runs where the server runs.\nA password is never written into an address: it is the secret STORE_PASSWORD.\n\nExamples:\n  kubeops store status\n  kubeops store backup /backups/kubeops-monday.db\n  kubeops store copy --to postgres://kubeops@db.example/kubeops"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -23,19 +23,19 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show what the store is: its schema, its size, what waits, and whether it can be written
+    /// Show what the store is: schema, size, what waits, whether it can be written
     #[command(
-        after_help = "It counts the rows of every table, which takes seconds when there are millions. It ends with 3 where\nthe store cannot be worked with as it is.\n\nExamples:\n  kubeops store status\n  kubeops store status --output json"
+        after_help = "It counts the rows of every table, which takes seconds when there are millions. It ends with 3\nwhere the store cannot be worked with as it is.\n\nExamples:\n  kubeops store status\n  kubeops store status --output json"
     )]
     Status,
-    /// Bring the schema up to date, as a server does when it starts; makes a store that is not there
+    /// Bring the schema up to date, or make the store
     #[command(
-        after_help = "Everything is applied in one transaction: whatever stops it leaves the old schema, and it can be run again.\n\nExamples:\n  kubeops store migrate\n  STORE_URL=postgres://kubeops@db.example/kubeops kubeops store migrate"
+        after_help = "As a server does when it starts, it applies everything in one transaction: whatever stops it\nleaves the old schema, and it can be run again.\n\nExamples:\n  kubeops store migrate\n  STORE_URL=postgres://kubeops@db.example/kubeops kubeops store migrate"
     )]
     Migrate,
-    /// Copy everything into an empty store of either kind, and hold the two against each other
+    /// Copy everything into an empty store of either kind, and verify the copy
     #[command(
-        after_help = "What is copied is one moment of the store; what servers write to it afterwards is not. To move, stop them\nfirst. A copy that is broken off leaves nothing that a server would take for a store, and is begun\nagain by the same command.\n\nPasswords are secrets: STORE_PASSWORD_FROM and STORE_PASSWORD_TO, or STORE_PASSWORD for both.\n\nExamples:\n  kubeops store copy --to postgres://kubeops@db.example/kubeops\n  kubeops store copy --from postgres://kubeops@db.example/kubeops --to sqlite:/var/lib/kubeops/kubeops.db"
+        after_help = "What is copied is one moment of the store; what servers write to it afterwards is not. To move,\nstop them first. A copy that is broken off leaves nothing that a server would take for a store,\nand is begun again by the same command.\n\nPasswords are secrets: STORE_PASSWORD_FROM and STORE_PASSWORD_TO, or STORE_PASSWORD for both.\n\nExamples:\n  kubeops store copy --to postgres://kubeops@db.example/kubeops\n  kubeops store copy --from postgres://kubeops@db.example/kubeops --to sqlite:/data/kubeops.db"
     )]
     Copy {
         #[command(flatten)]
@@ -49,7 +49,7 @@ enum Command {
     Compare(Stores),
     /// Write everything the store holds into a new file, while servers work with it
     #[command(
-        after_help = "The file is a SQLite database, whichever the store is kept in, readable by its owner only. It holds everything\nthat was acknowledged before it was begun, and the hashes of tokens, but no mirrors and no settings.\n\nExamples:\n  kubeops store backup /backups/kubeops-$(date +%F).db\n  kubeops store verify /backups/kubeops-2026-11-22.db"
+        after_help = "The file is a SQLite database, whichever the store is kept in, readable by its owner only. It\nholds everything that was acknowledged before it was begun, and the hashes of tokens, but no\nmirrors and no settings.\n\nExamples:\n  kubeops store backup /backups/kubeops-$(date +%F).db\n  kubeops store verify /backups/kubeops-2026-11-22.db"
     )]
     Backup {
         /// Where to; there must be no such file.
@@ -61,9 +61,9 @@ enum Command {
         /// The backup.
         file: PathBuf,
     },
-    /// Bring what a backup holds into the store, of either kind, while no server works with it
+    /// Bring what a backup holds into the store, while no server works with it
     #[command(
-        after_help = "With --replace everything that came since the backup is lost: deliveries, requests, tokens. Pull requests and\ncommits that were made since are outside of the store and stay.\n\nExamples:\n  kubeops store restore /backups/kubeops-monday.db\n  kubeops store restore /backups/kubeops-monday.db --replace"
+        after_help = "With --replace everything that came since the backup is lost: deliveries, requests, tokens. Pull\nrequests and commits that were made since are outside of the store and stay.\n\nExamples:\n  kubeops store restore /backups/kubeops-monday.db\n  kubeops store restore /backups/kubeops-monday.db --replace"
     )]
     Restore {
         /// The backup.

@@ -30,7 +30,7 @@ enum Command {
     Status,
     /// Bring the schema up to date, or make the store
     #[command(
-        after_help = "As a server does when it starts, it applies everything in one transaction: whatever stops it\nleaves the old schema, and it can be run again.\n\nExamples:\n  kubeops store migrate\n  STORE_URL=postgres://kubeops@db.example/kubeops kubeops store migrate"
+        after_help = "As a server does when it starts, it applies everything in one transaction: whatever stops it\nleaves the old schema, and it can be run again.\n\nExample:\n  kubeops store migrate"
     )]
     Migrate,
     /// Copy everything into an empty store of either kind, and verify the copy

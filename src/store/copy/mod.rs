@@ -18,7 +18,12 @@ use crate::failpoint;
 use crate::types::Timestamp;
 use schema::Table;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use write::Writing;
+
+/// How often it is looked whether a process still works with a store, and how long between.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Told of each page that was written: the table, and how many of its rows there are by now.
 pub type CopyProgress<'p> = dyn FnMut(&str, u64) + 'p;
@@ -88,7 +93,7 @@ impl SqlStore {
         if !self.missing().await?.is_empty() {
             return Err(StoreError::Unusable("what is to be copied has an older schema: run `kubeops store migrate` on it first".to_owned()));
         }
-        if target.is_in_use().await? {
+        if target.stays_in_use().await? {
             return Err(StoreError::Unusable("a process works with it: stop every server and command that uses it".to_owned()));
         }
         let is_empty = schema::is_empty(&mut target.database().read().await?).await?;
@@ -102,6 +107,17 @@ impl SqlStore {
         let mut write = target.database().write().await?;
         let copied = fill(&mut view, write.connection(), end, progress).await;
         write.finish(copied).await
+    }
+
+    /// Whether a process works with it that is not just ending: a database knows of a connection a moment longer than who had it.
+    async fn stays_in_use(&self) -> Result<bool, StoreError> {
+        for _ in 0..LOOKS {
+            if !self.is_in_use().await? {
+                return Ok(false);
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        self.is_in_use().await
     }
 
     /// Notes that a copy begins, so that what it leaves when it is broken off is known.

@@ -22,6 +22,9 @@ const READER_CACHE_KIB: u32 = 1024;
 const WAL_LIMIT_PAGES: u32 = 16 * 1024;
 /// The log file is cut back to this size when it starts over.
 const WAL_KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// How long, and how often, a process that is ending is given time to let go.
+const ENDING: Duration = Duration::from_millis(100);
+const ENDING_LOOKS: u32 = 10;
 /// How often the checkpointer looks after a commit.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 
@@ -186,7 +189,18 @@ impl Write<'_> {
 
 /// Whether another process has the file open: each that works with it holds a lock on it, beside which none has the file alone.
 /// <https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory>
-pub(super) async fn is_in_use(path: &Path) -> Result<bool, StoreError> {
+/// One that is just ending is waited for where that is asked for.
+pub(super) async fn is_in_use(path: &Path, waits: bool) -> Result<bool, StoreError> {
+    for _ in 0..if waits { ENDING_LOOKS } else { 0 } {
+        if !is_held(path).await? {
+            return Ok(false);
+        }
+        tokio::time::sleep(ENDING).await;
+    }
+    is_held(path).await
+}
+
+async fn is_held(path: &Path) -> Result<bool, StoreError> {
     let alone = SqliteConnectOptions::new().filename(path).locking_mode(SqliteLockingMode::Exclusive).busy_timeout(Duration::ZERO);
     let alone = async {
         let mut connection = alone.disable_statement_logging().connect().await?;

@@ -57,7 +57,7 @@ impl File {
         } else if !path.exists() {
             return Err(StoreError::Unusable(format!("there is no store at {}", path.display())));
         }
-        let is_in_use = !options.schema.is_for_work() && connection::is_in_use(&path).await?;
+        let is_in_use = !options.schema.is_for_work() && connection::is_in_use(&path, options.schema.migrates()).await?;
         let database = Database::open(&path, options).await?;
         Ok(Self { database, append: arrivals::insert_statement(), unfiled: arrivals::Unfiled::default(), is_in_use })
     }

@@ -131,6 +131,7 @@ async fn work_that_is_due_wakes_the_other_replicas_and_what_is_not_wakes_nobody(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_goes_by_the_databases_clock() {
     let database = Database::new().await;
-    let (before, shown, after) = (SystemClock.now(), open(&database).await.moment().await.expect("a moment").expect("the database's"), SystemClock.now());
+    let (before, shown, after) =
+        (SystemClock.now(), open(&database).await.moment().await.expect("a moment").expect("the database's"), SystemClock.now());
     assert!(shown >= before.minus(Duration::from_millis(1)) && shown <= after, "{before} {shown} {after}");
 }

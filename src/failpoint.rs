@@ -43,6 +43,10 @@ pub const ALL: &[&str] = &[
     "withdraw.going-on",
     "withdraw.settling",
     "settled",
+    "store.migrating",
+    "store.migrated",
+    "store.copying",
+    "store.copied",
 ];
 
 /// Points in the tasks that must run as long as the process does, at each of their rounds.

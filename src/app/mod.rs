@@ -14,34 +14,33 @@ mod reload;
 pub mod resources_dir;
 mod sealing;
 mod shared_clock;
+mod stores;
 mod tool_servers;
 mod vital;
 
 pub use models::{ConfiguredModels, known as known_models};
 pub use reload::{Places, Reloader};
+pub use stores::{Side, open_existing_store, open_store, open_store_at, store_file};
 pub use tool_servers::ConfiguredToolServers;
 
 use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
+use crate::config::{SecretProvider as SecretSetting, Settings};
 use crate::git::{Mirrors, PerRepository, Transport};
 use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
-use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretError, SecretProvider};
+use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
-use crate::store::{Duty, PostgresOptions, Role, SqlStore, SqliteOptions, Store, TokenRecord};
+use crate::store::{Duty, Role, Store, TokenRecord};
 use crate::telemetry::{AccessLog, Metrics};
-use crate::types::{SecretName, Timestamp, TokenId};
+use crate::types::{Timestamp, TokenId};
 use crate::worker::{DutyShare, UpkeepEnded, Worker, WorkerOptions};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use lease_owner::LeaseOwner;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-
-/// The secret that is the password of a PostgreSQL store.
-const STORE_PASSWORD: &str = "STORE_PASSWORD";
 
 /// The application, running.
 pub struct App {
@@ -282,61 +281,6 @@ async fn take_back(store: &dyn Store, lease_owner: &LeaseOwner) -> anyhow::Resul
         }
     }
     Ok(())
-}
-
-/// Opens the store the settings name.
-///
-/// # Errors
-/// When it cannot be opened, with what to do.
-pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
-    let path = match &settings.store_url {
-        StoreUrl::Sqlite(path) => path,
-        StoreUrl::Postgres(address) => return open_postgres(settings, address, true).await,
-    };
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).with_context(|| format!("the store's directory {} cannot be made", directory.display()))?;
-    }
-    let store = SqlStore::sqlite(&path.to_string_lossy(), SqliteOptions::default()).await.with_context(|| format!("the store {}", path.display()))?;
-    Ok(Arc::new(store))
-}
-
-/// Connects to a PostgreSQL database, with the password that the secret provider has, if it has one.
-async fn open_postgres(settings: &Settings, address: &str, migrate: bool) -> anyhow::Result<Arc<dyn Store>> {
-    let name: SecretName = STORE_PASSWORD.parse().context("the name of the store's password")?;
-    let password = match secret_provider(&settings.secret_provider).secret(&name) {
-        Ok(password) => Some(password),
-        Err(SecretError::Missing { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let options = PostgresOptions { connections: settings.store_connections, password, migrate, ..PostgresOptions::default() };
-    let store = SqlStore::postgres(address, options).await.with_context(|| format!("the store {address}"))?;
-    Ok(Arc::new(store))
-}
-
-/// Opens the store the settings name, which has to be there.
-///
-/// # Errors
-/// When there is none or it cannot be opened, with what to do.
-pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
-    let path = match &settings.store_url {
-        StoreUrl::Sqlite(path) => path,
-        StoreUrl::Postgres(address) => return open_postgres(settings, address, false).await,
-    };
-    if !path.exists() {
-        bail!("there is no store at {}\n  hint: set DATA_DIR or STORE_URL to the server's", path.display());
-    }
-    // Between that look and this one it may have gone: even then none is made.
-    let options = SqliteOptions { create: false, ..SqliteOptions::default() };
-    let store = SqlStore::sqlite(&path.to_string_lossy(), options).await.with_context(|| format!("the store {}", path.display()))?;
-    Ok(Arc::new(store))
-}
-
-/// The file of the store the settings name, from the root where that is known; none where it is no file.
-pub fn store_file(settings: &Settings) -> Option<PathBuf> {
-    match &settings.store_url {
-        StoreUrl::Sqlite(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        StoreUrl::Postgres(_) => None,
-    }
 }
 
 /// Makes an API token: the record that is kept, and the token, which is not.

@@ -24,6 +24,7 @@ mod replay;
 mod requests;
 mod schema;
 mod serve;
+mod store;
 mod templates;
 mod test;
 mod token;
@@ -93,6 +94,8 @@ enum Command {
     Pulls(pulls::Arguments),
     /// Show the rate budgets at forges and what waits for them
     Forges(forges::Arguments),
+    /// Look at the store, bring it up to date, copy it, back it up and restore it
+    Store(store::Arguments),
     /// Make, list and revoke API tokens
     Token(token::Arguments),
     /// Ask the server on this machine whether it is ready
@@ -161,6 +164,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Policy(arguments) => policy::run(&arguments, format),
         Command::Pulls(arguments) => pulls::run(arguments, format),
         Command::Forges(arguments) => forges::run(&arguments, format),
+        Command::Store(arguments) => store::run(arguments, format),
         Command::Token(arguments) => token::run(arguments, format),
         Command::Health(arguments) => health::run(&arguments, format),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -57,6 +57,15 @@ pub enum StoreUrl {
     Postgres(String),
 }
 
+impl std::str::FromStr for StoreUrl {
+    type Err = String;
+
+    /// As `STORE_URL` is written.
+    fn from_str(raw: &str) -> Result<Self, String> {
+        store_url(raw).map_err(|(problem, allowed)| format!("{problem}: write {allowed}"))
+    }
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,6 +4,7 @@
 
 mod commands;
 mod copilot;
+mod copy;
 mod cursor;
 mod drafts;
 mod feedback;
@@ -16,12 +17,14 @@ mod postgres;
 mod signals;
 mod sql;
 mod sqlite;
+mod status;
 mod storms;
 mod tasks;
 mod trace;
 
 pub use commands::*;
 pub use copilot::*;
+pub use copy::{BackupFacts, ComparedTable, CopiedTable, CopyProgress, IfNotEmpty, restore, verify_backup};
 pub use drafts::*;
 pub use feedback::*;
 pub use postgres::PostgresOptions;
@@ -31,6 +34,7 @@ pub use replicas::*;
 pub use signals::*;
 pub use sql::SqlStore;
 pub use sqlite::SqliteOptions;
+pub use status::{Described, StoreKind};
 pub use storms::*;
 pub use tasks::*;
 pub use trace::Clue;
@@ -40,6 +44,32 @@ use crate::types::{CommitSha, DeliveryId, ErrorClass, EventId, RepositoryName, R
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::time::Duration;
+
+/// What opening a store does about its schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SchemaOnOpen {
+    /// Brings it up to date, in one transaction.
+    #[default]
+    Migrate,
+    /// Refuses one that is older than this program's: a command beside the server must not change it under the server's hands.
+    Expect,
+    /// Takes it as it is, also one of a copy that was broken off: for whoever tells of it, or reads it table by table.
+    AsItIs,
+    /// As [`Self::Migrate`], also for a copy that was broken off and begins again.
+    CopyInto,
+}
+
+impl SchemaOnOpen {
+    /// Whether the schema is changed.
+    fn migrates(self) -> bool {
+        matches!(self, Self::Migrate | Self::CopyInto)
+    }
+
+    /// Whether the store is worked with, so that it has to be whole.
+    fn is_for_work(self) -> bool {
+        matches!(self, Self::Migrate | Self::Expect)
+    }
+}
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

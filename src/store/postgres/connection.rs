@@ -17,6 +17,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// "KOps" in ASCII: the class of our locks among those of others in the database; one lock for writers, and one for those who claim tasks.
 pub(super) const LOCKS: i32 = 0x4b4f_7073;
 const WRITERS: i32 = 1;
+/// What connections of whoever works with the store are called, and those of a command that looks at it or copies it.
+pub(in crate::store) const WORKS: &str = "kubeops";
+const COPIES: &str = "kubeops store";
 const CLAIMS: i32 = 3;
 /// The setting of a session that says which process it is of; the trigger of the queue tells it to those who listen.
 const INSTANCE: &str = "kubeops.instance";
@@ -32,6 +35,7 @@ pub(super) struct Connections {
     writers: Arc<Mutex<()>>,
     claims: Arc<Mutex<()>>,
     patience: Duration,
+    migrated: Vec<i64>,
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
@@ -51,14 +55,26 @@ impl Connections {
             .acquire_timeout(options.busy_timeout)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(connect(address, options)?.options([(INSTANCE, name)]));
-        let opened = Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout };
-        migrations::run(&mut *opened.pool.acquire().await?, options.migrate).await?;
-        Ok(opened)
+        let migrated = migrations::run(&mut *pool.acquire().await?, options.schema).await?;
+        Ok(Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout, migrated })
     }
 
     /// A connection to read with; it sees every transaction committed before.
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
         Ok(Connection::Postgres(self.pool.acquire().await?))
+    }
+
+    /// One that sees one moment, for as long as it takes: it holds nobody up, and is not thrown out.
+    pub(super) async fn view(&self) -> Result<Connection, StoreError> {
+        let mut view = Connection::PostgresTransaction(self.pool.begin().await?);
+        statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut view).await?;
+        take_your_time(&mut view).await?;
+        Ok(view)
+    }
+
+    /// The migrations that opening it applied.
+    pub(super) fn migrated(&self) -> &[i64] {
+        &self.migrated
     }
 
     /// Begins a transaction that others may write beside.
@@ -109,6 +125,14 @@ impl Write {
     }
 }
 
+/// Lets the transaction last: a copy of everything.
+pub(in crate::store) async fn take_your_time(connection: &mut Connection) -> Result<(), StoreError> {
+    for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"] {
+        statement(setting).execute(connection).await?;
+    }
+    Ok(())
+}
+
 /// How a connection is made. An address without a host, a user or a password takes them from the `PG*` variables of the environment.
 fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
@@ -128,7 +152,7 @@ fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions,
         connect = connect.ssl_mode(PgSslMode::VerifyFull);
     }
     Ok(connect
-        .application_name("kubeops")
+        .application_name(if options.schema.is_for_work() { WORKS } else { COPIES })
         .statement_cache_capacity(256)
         .options([
             // What is acknowledged is on disk, whatever the database's own setting.

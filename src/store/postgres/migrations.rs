@@ -2,30 +2,30 @@
 //! does it, and a crash in between leaves the old schema. It refuses, and never touches, what another program or a newer version made.
 
 use super::connection::LOCKS;
-use crate::store::StoreError;
 use crate::store::sql::error::explain;
-use sqlx::migrate::{MigrateError, Migrator};
+use crate::store::sql::migrating::{APPLIED, UNFINISHED, missing, no_store, too_old, unfinished};
+use crate::store::{SchemaOnOpen, StoreError};
+use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{Connection, Executor, PgConnection, Row};
-use std::collections::BTreeSet;
 
-static MIGRATIONS: Migrator = {
-    let mut migrator = sqlx::migrate!("migrations/postgres");
-    // The lock is ours: it is held until the transaction ends.
-    migrator.locking = false;
-    migrator
-};
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The lock of whoever changes the schema; see [`LOCKS`].
 const SCHEMA: i32 = 2;
 
-/// Applies what is missing, or refuses a database that misses something.
+/// Applies what is missing, or refuses a database that misses something; tells the versions it applied.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] when this is no database of ours, or a newer or an older one.
-pub(super) async fn run(connection: &mut PgConnection, migrate: bool) -> Result<(), StoreError> {
+/// [`StoreError::Unusable`] when this is no database of ours, a newer or an older one, or one that a copy was broken off in.
+pub(super) async fn run(connection: &mut PgConnection, schema: SchemaOnOpen) -> Result<Vec<i64>, StoreError> {
     let version = connection.server_version_num();
     if version.is_some_and(|version| version < 140_000) {
         return Err(StoreError::Unusable("PostgreSQL 14 or later is needed".to_owned()));
+    }
+    // Asked before the lock, which a copy that is under way holds for long.
+    let copying: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(UNFINISHED).fetch_one(&mut *connection).await?;
+    if copying && schema.is_for_work() {
+        return Err(unfinished());
     }
     let mut transaction = connection.begin().await?;
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(LOCKS).bind(SCHEMA);
@@ -36,30 +36,21 @@ pub(super) async fn run(connection: &mut PgConnection, migrate: bool) -> Result<
     if any && !ours {
         return Err(StoreError::Unusable("the schema of the database holds tables of another program: name another database".to_owned()));
     }
-    if !migrate && !ours {
-        return Err(StoreError::Unusable("the database holds no store yet: `kubeops serve` makes one".to_owned()));
-    }
-    if migrate {
-        MIGRATIONS.run(&mut *transaction).await.map_err(explain)?;
+    let mut applied = Vec::new();
+    if schema.migrates() {
+        transaction.ensure_migrations_table(APPLIED).await.map_err(explain)?;
+        for migration in missing(&mut *transaction, &MIGRATIONS).await? {
+            transaction.apply(APPLIED, migration).await.map_err(explain)?;
+            applied.push(migration.version);
+        }
+    } else if !ours {
+        return Err(no_store());
     } else {
-        is_up_to_date(&mut transaction).await?;
+        let missing = missing(&mut *transaction, &MIGRATIONS).await?;
+        if schema == SchemaOnOpen::Expect && !missing.is_empty() {
+            return Err(too_old(&missing));
+        }
     }
     transaction.commit().await?;
-    Ok(())
-}
-
-/// Looks whether the schema is the one this program knows, and changes nothing.
-async fn is_up_to_date(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let rows = connection.fetch_all("SELECT version FROM _sqlx_migrations").await?;
-    let applied = rows.iter().map(|row| row.try_get("version")).collect::<Result<BTreeSet<i64>, _>>()?;
-    let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-    if let Some(newer) = applied.difference(&known).next() {
-        return Err(explain(MigrateError::VersionMissing(*newer)));
-    }
-    if known.len() > applied.len() {
-        return Err(StoreError::Unusable(
-            "the database's schema is older than this version of kubeops: start its server, which brings it up to date".to_owned(),
-        ));
-    }
-    Ok(())
+    Ok(applied)
 }

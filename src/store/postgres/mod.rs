@@ -7,12 +7,13 @@ pub(super) mod error;
 mod migrations;
 mod wake;
 
+use super::sql::migrating::{missing, named};
 use super::sql::query::Connection;
-use super::{Appended, Delivery, NewDelivery, StoreError};
+use super::{Appended, Delivery, NewDelivery, SchemaOnOpen, StoreError};
 use crate::clock::{Clock, SystemClock};
 use crate::types::DeliveryId;
 use connection::Connections;
-pub(super) use connection::Write;
+pub(super) use connection::{WORKS, Write, take_your_time};
 use secrecy::SecretString;
 use std::time::Duration;
 use wake::Ear;
@@ -26,13 +27,13 @@ pub struct PostgresOptions {
     pub busy_timeout: Duration,
     /// The password, where the address needs one and has none.
     pub password: Option<SecretString>,
-    /// Whether the schema is brought up to date; a command that only looks must not do so.
-    pub migrate: bool,
+    /// What becomes of the schema.
+    pub schema: SchemaOnOpen,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 10, busy_timeout: Duration::from_secs(5), password: None, migrate: true }
+        Self { connections: 10, busy_timeout: Duration::from_secs(5), password: None, schema: SchemaOnOpen::Migrate }
     }
 }
 
@@ -56,6 +57,19 @@ impl Pool {
 
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
         self.connections.write().await
+    }
+
+    pub(super) async fn view(&self) -> Result<Connection, StoreError> {
+        self.connections.view().await
+    }
+
+    pub(super) fn migrated(&self) -> &[i64] {
+        self.connections.migrated()
+    }
+
+    /// The migrations that are not applied, with what each is for.
+    pub(super) async fn missing(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        Ok(named(&missing(self.read().await?.postgres()?, &migrations::MIGRATIONS).await?))
     }
 
     /// See [`Connections::claim`].

@@ -51,7 +51,7 @@ fn word<'t>(rest: &'t str, said: &mut String) -> &'t str {
 }
 
 /// A text as PostgreSQL keeps it: it has no character U+0000, so the one that stands for what cannot be shown takes its place.
-pub(super) fn text(text: String) -> String {
+pub(in crate::store) fn text(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 

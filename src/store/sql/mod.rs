@@ -11,13 +11,14 @@ mod commands;
 mod copilot;
 mod debounce;
 pub(super) mod deliveries;
-mod dialect;
+pub(super) mod dialect;
 mod dispatch;
 mod drafts;
 pub(super) mod error;
 mod events;
 mod feedback;
 mod members;
+pub(super) mod migrating;
 mod pulls;
 mod replicas;
 mod requests;
@@ -50,13 +51,13 @@ pub struct SqlStore {
 }
 
 /// The databases there are.
-enum Database {
+pub(super) enum Database {
     Sqlite(Box<sqlite::File>),
     Postgres(postgres::Pool),
 }
 
 /// A write transaction of one of them. Dropped without [`Write::finish`], nothing of it remains.
-enum Write<'d> {
+pub(super) enum Write<'d> {
     Sqlite(sqlite::Write<'d>),
     Postgres(postgres::Write),
 }
@@ -84,17 +85,40 @@ impl SqlStore {
     }
 }
 
+impl SqlStore {
+    /// The database, for what is done to it as a whole.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The migrations that opening it applied: their versions, in order.
+    pub fn migrated(&self) -> &[i64] {
+        match &self.database {
+            Database::Sqlite(file) => file.migrated(),
+            Database::Postgres(pool) => pool.migrated(),
+        }
+    }
+}
+
 impl Database {
     /// A connection to read with; it sees every transaction committed before.
-    async fn read(&self) -> Result<Connection, StoreError> {
+    pub(super) async fn read(&self) -> Result<Connection, StoreError> {
         match self {
             Self::Sqlite(file) => file.read().await,
             Self::Postgres(pool) => pool.read().await,
         }
     }
 
+    /// A connection that sees one moment, for as long as it is read: what is committed from its first statement on it never sees.
+    pub(super) async fn view(&self) -> Result<Connection, StoreError> {
+        match self {
+            Self::Sqlite(file) => file.view().await,
+            Self::Postgres(pool) => pool.view().await,
+        }
+    }
+
     /// Begins a write transaction, once no other is under way.
-    async fn write(&self) -> Result<Write<'_>, StoreError> {
+    pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
         Ok(match self {
             Self::Sqlite(file) => Write::Sqlite(file.write().await?),
             Self::Postgres(pool) => Write::Postgres(pool.write().await?),
@@ -120,7 +144,7 @@ impl Database {
 
 impl Write<'_> {
     /// The connection, for statements of this transaction.
-    fn connection(&mut self) -> &mut Connection {
+    pub(super) fn connection(&mut self) -> &mut Connection {
         match self {
             Self::Sqlite(write) => write.connection(),
             Self::Postgres(write) => write.connection(),
@@ -128,7 +152,7 @@ impl Write<'_> {
     }
 
     /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
-    async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match self {
             Self::Sqlite(write) => write.finish(result).await,
             Self::Postgres(write) => write.finish(result).await,

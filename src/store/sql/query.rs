@@ -3,6 +3,7 @@
 
 use super::dialect;
 use crate::store::StoreError;
+use futures_util::stream::{BoxStream, StreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -124,6 +125,20 @@ impl Statement {
         }
     }
 
+    /// Each row as the database tells it: of a table that is too large to be held.
+    pub(in crate::store) fn fetch_each(self, connection: &mut Connection) -> Result<BoxStream<'_, Result<Row, StoreError>>, StoreError> {
+        Ok(match connection.kind() {
+            Kind::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite()?;
+                sqlx::query_with(text, arguments).fetch(connection).map(|row| Ok(Row::Sqlite(row?))).boxed()
+            }
+            Kind::Postgres(connection) => {
+                let (text, arguments) = self.for_postgres()?;
+                sqlx::query_with(text, arguments).fetch(connection).map(|row| Ok(Row::Postgres(row?))).boxed()
+            }
+        })
+    }
+
     /// The first row, if there is one.
     pub(in crate::store) async fn fetch_optional(self, connection: &mut Connection) -> Result<Option<Row>, StoreError> {
         match connection.kind() {
@@ -187,6 +202,28 @@ impl Connection {
     /// Whether it leads to a SQLite file.
     pub(in crate::store) fn is_sqlite(&self) -> bool {
         matches!(self, Self::SqliteWriter(_) | Self::SqliteReader(_) | Self::SqliteView(_))
+    }
+
+    /// It as one to a SQLite file.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when it is none.
+    pub(in crate::store) fn sqlite(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        match self.kind() {
+            Kind::Sqlite(connection) => Ok(connection),
+            Kind::Postgres(_) => Err(StoreError::Broken("the connection is PostgreSQL's".to_owned())),
+        }
+    }
+
+    /// It as one to PostgreSQL.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when it is none.
+    pub(in crate::store) fn postgres(&mut self) -> Result<&mut PgConnection, StoreError> {
+        match self.kind() {
+            Kind::Postgres(connection) => Ok(connection),
+            Kind::Sqlite(_) => Err(StoreError::Broken("the connection is SQLite's".to_owned())),
+        }
     }
 
     fn kind(&mut self) -> Kind<'_> {

@@ -3,9 +3,9 @@
 //! thrown away and SQLite rolls it back. No statement of the schema stands here.
 
 use super::{SqliteOptions, migrations};
-use crate::store::StoreError;
 use crate::store::sql::query::{Connection, Done, Statement, statement};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use crate::store::{SchemaOnOpen, StoreError};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,9 @@ const READER_CACHE_KIB: u32 = 1024;
 const WAL_LIMIT_PAGES: u32 = 16 * 1024;
 /// The log file is cut back to this size when it starts over.
 const WAL_KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// How long, and how often, a process that is ending is given time to let go.
+const ENDING: Duration = Duration::from_millis(100);
+const ENDING_LOOKS: u32 = 10;
 /// How often the checkpointer looks after a commit.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 
@@ -31,7 +34,9 @@ pub(super) struct Database {
     writer_options: SqliteConnectOptions,
     readers: SqlitePool,
     committed: Arc<Notify>,
-    checkpointer: tokio::task::JoinHandle<()>,
+    /// None where it is written once and closed.
+    checkpointer: Option<tokio::task::JoinHandle<()>>,
+    migrated: Vec<i64>,
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
@@ -44,17 +49,19 @@ pub(in crate::store) struct Write<'d> {
 impl Database {
     /// Opens the writer, creating the file when it is missing, brings the schema up to date, and prepares the rest.
     pub(super) async fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
-        let writer_options = base(path, options)
+        let mut writer_options = base(path, options)
             .create_if_missing(options.create)
             .page_size(PAGE_BYTES)
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
             .pragma("wal_autocheckpoint", WAL_LIMIT_PAGES.to_string())
             .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
             .thread_name(|_| "store-writer".to_owned());
+        if options.schema != SchemaOnOpen::AsItIs {
+            writer_options = writer_options.journal_mode(SqliteJournalMode::Wal);
+        }
         let mut writer = writer_options.connect().await?;
-        migrations::run(&mut writer).await?;
+        let migrated = migrations::run(&mut writer, options.schema).await?;
         let reader =
             base(path, options).read_only(true).pragma("cache_size", format!("-{READER_CACHE_KIB}")).thread_name(|_| "store-reader".to_owned());
         let readers = SqlitePoolOptions::new()
@@ -66,11 +73,13 @@ impl Database {
             .test_before_acquire(false)
             .connect_lazy_with(reader);
         let committed = Arc::new(Notify::new());
-        let checkpointer = tokio::spawn(checkpoint_after_commits(
-            base(path, options).pragma("cache_size", "-256").pragma("wal_autocheckpoint", "0").thread_name(|_| "store-checkpoint".to_owned()),
-            committed.clone(),
-        ));
-        Ok(Self { writer: Mutex::new(Some(Connection::SqliteWriter(writer))), writer_options, readers, committed, checkpointer })
+        let checkpointer = options.schema.is_for_work().then(|| {
+            tokio::spawn(checkpoint_after_commits(
+                base(path, options).pragma("cache_size", "-256").pragma("wal_autocheckpoint", "0").thread_name(|_| "store-checkpoint".to_owned()),
+                committed.clone(),
+            ))
+        });
+        Ok(Self { writer: Mutex::new(Some(Connection::SqliteWriter(writer))), writer_options, readers, committed, checkpointer, migrated })
     }
 
     /// A connection to read with; it sees every transaction committed before.
@@ -111,9 +120,25 @@ impl Database {
         Ok(Write { slot, connection, committed: &self.committed })
     }
 
+    /// The migrations that opening it applied.
+    pub(super) fn migrated(&self) -> &[i64] {
+        &self.migrated
+    }
+
+    /// Closes every connection and leaves a single file, without the log beside it.
+    pub(super) async fn close_as_one_file(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        let mut write = self.take_writer().await?;
+        statement("PRAGMA journal_mode = DELETE").execute(&mut write.connection).await?;
+        if let Connection::SqliteWriter(connection) = write.connection {
+            connection.close().await?;
+        }
+        Ok(())
+    }
+
     /// Waits for what is in flight, copies the log into the database and closes every connection.
     pub(super) async fn close(&self) {
-        self.checkpointer.abort();
+        self.checkpointer.iter().for_each(tokio::task::JoinHandle::abort);
         self.readers.close().await;
         if let Some(Connection::SqliteWriter(connection)) = self.writer.lock().await.take()
             && let Err(error) = connection.close().await
@@ -125,7 +150,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        self.checkpointer.abort();
+        self.checkpointer.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
@@ -159,6 +184,32 @@ impl Write<'_> {
     fn give_back(mut self) {
         self.committed.notify_one();
         *self.slot = Some(self.connection);
+    }
+}
+
+/// Whether another process has the file open: each that works with it holds a lock on it, beside which none has the file alone.
+/// <https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory>
+/// One that is just ending is waited for where that is asked for.
+pub(super) async fn is_in_use(path: &Path, waits: bool) -> Result<bool, StoreError> {
+    for _ in 0..if waits { ENDING_LOOKS } else { 0 } {
+        if !is_held(path).await? {
+            return Ok(false);
+        }
+        tokio::time::sleep(ENDING).await;
+    }
+    is_held(path).await
+}
+
+async fn is_held(path: &Path) -> Result<bool, StoreError> {
+    let alone = SqliteConnectOptions::new().filename(path).locking_mode(SqliteLockingMode::Exclusive).busy_timeout(Duration::ZERO);
+    let alone = async {
+        let mut connection = alone.disable_statement_logging().connect().await?;
+        sqlx::raw_sql("BEGIN EXCLUSIVE; ROLLBACK").execute(&mut connection).await?;
+        connection.close().await
+    };
+    match alone.await.map_err(StoreError::from) {
+        Err(StoreError::Unavailable(_)) => Ok(true),
+        alone => alone.map(|()| false),
     }
 }
 

@@ -7,10 +7,12 @@ mod connection;
 mod deliveries;
 pub(super) mod error;
 mod migrations;
+mod script;
 
 use super::sql::batch::Batched;
+use super::sql::migrating::{missing, named};
 use super::sql::query::Connection;
-use super::{Appended, Delivery, Dispatch, NewDelivery, StoreError};
+use super::{Appended, Delivery, Dispatch, NewDelivery, SchemaOnOpen, StoreError};
 use crate::types::DeliveryId;
 pub(super) use arrivals::{PENDING, of as arrivals_of, remove as remove_arrivals};
 use connection::Database;
@@ -27,11 +29,13 @@ pub struct SqliteOptions {
     pub readers: u32,
     /// Whether a missing file is made; a command that only looks must not leave an empty store behind.
     pub create: bool,
+    /// What becomes of the schema.
+    pub schema: SchemaOnOpen,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), readers: 4, create: true }
+        Self { busy_timeout: Duration::from_secs(5), readers: 4, create: true, schema: SchemaOnOpen::Migrate }
     }
 }
 
@@ -40,6 +44,8 @@ pub(super) struct File {
     database: Database,
     append: Batched,
     unfiled: arrivals::Unfiled,
+    /// Whether another process had it open when it was opened; not looked at for work.
+    is_in_use: bool,
 }
 
 impl File {
@@ -51,8 +57,9 @@ impl File {
         } else if !path.exists() {
             return Err(StoreError::Unusable(format!("there is no store at {}", path.display())));
         }
+        let is_in_use = !options.schema.is_for_work() && connection::is_in_use(&path, options.schema.migrates()).await?;
         let database = Database::open(&path, options).await?;
-        Ok(Self { database, append: arrivals::insert_statement(), unfiled: arrivals::Unfiled::default() })
+        Ok(Self { database, append: arrivals::insert_statement(), unfiled: arrivals::Unfiled::default(), is_in_use })
     }
 
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
@@ -61,6 +68,32 @@ impl File {
 
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
         self.database.write().await
+    }
+
+    pub(super) async fn view(&self) -> Result<Connection, StoreError> {
+        self.database.view().await
+    }
+
+    /// Whether another process had it open when it was opened.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.is_in_use
+    }
+
+    pub(super) fn migrated(&self) -> &[i64] {
+        self.database.migrated()
+    }
+
+    /// The migrations that are not applied, with what each is for.
+    pub(super) async fn missing(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        Ok(named(&missing(self.read().await?.sqlite()?, &migrations::MIGRATIONS).await?))
+    }
+
+    /// Closes it and leaves a single file, without the log beside it.
+    ///
+    /// # Errors
+    /// When another process has it open.
+    pub(super) async fn close_as_one_file(&self) -> Result<(), StoreError> {
+        self.database.close_as_one_file().await
     }
 
     pub(super) async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {

@@ -48,7 +48,9 @@ fn the_examples_in_help_name_commands_and_options_that_are_there() {
             // The commands of the example, then its long options: each is known to that command's help.
             let words: Vec<&str> = example.split(['|', '>', ')']).next().unwrap_or_default().split_whitespace().collect();
             let path: Vec<&str> = match words.as_slice() {
-                [group @ ("requests" | "pulls" | "token" | "templates" | "policy" | "jobs" | "drafts"), verb, ..] => vec![*group, *verb, "--help"],
+                [group @ ("requests" | "pulls" | "token" | "templates" | "policy" | "jobs" | "drafts" | "store"), verb, ..] => {
+                    vec![*group, *verb, "--help"]
+                }
                 [name, ..] => vec![*name, "--help"],
                 [] => continue,
             };

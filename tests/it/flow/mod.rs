@@ -56,6 +56,7 @@ mod runs;
 mod sealed;
 mod secrets;
 mod shutdown;
+mod stores;
 mod storms;
 mod templates;
 mod ticket;

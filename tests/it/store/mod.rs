@@ -3,7 +3,9 @@
 
 #[macro_use]
 mod contract;
+mod copies;
 mod inbox;
+mod migrations;
 mod model;
 mod postgres;
 mod sqlite;

@@ -3,7 +3,7 @@
 use super::support::{Fixture, at, delivery, open_request};
 use crate::support::postgres::Database;
 use kubeops::clock::{Clock, SystemClock};
-use kubeops::store::{Appended, PostgresOptions, Replicas, SqlStore, Store, StoreError};
+use kubeops::store::{Appended, PostgresOptions, Replicas, SchemaOnOpen, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ async fn what_is_no_store_of_ours_or_a_newer_one_is_refused_and_left_alone() {
     assert_eq!(database.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, "1");
 
     let database = Database::new().await;
-    let only_there = PostgresOptions { migrate: false, ..PostgresOptions::default() };
+    let only_there = PostgresOptions { schema: SchemaOnOpen::Expect, ..PostgresOptions::default() };
     let refused = SqlStore::postgres(database.address(), only_there.clone()).await.err().expect("refused");
     assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("holds no store yet")), "{refused}");
     open(&database).await.close().await;

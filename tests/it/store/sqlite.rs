@@ -27,7 +27,7 @@ pub async fn empty() -> Fixture {
 }
 
 /// A connection of nobody's, to make files the store did not.
-async fn raw(path: &Path) -> SqliteConnection {
+pub async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.expect("a connection")
 }
 
@@ -251,7 +251,7 @@ async fn a_filled_database_of_every_schema_version_is_brought_up_to_date() {
 }
 
 /// What [`filled`] wrote.
-async fn reads_back(store: &dyn Store) {
+pub async fn reads_back(store: &dyn Store) {
     let page = || PageQuery { limit: 100, after: None };
     let requests = store.requests(&Default::default(), &page()).await.expect("requests").items;
     let seen: Vec<_> = requests.iter().map(|request| (request.key.correlation.as_str(), request.state)).collect();
@@ -327,7 +327,7 @@ async fn what_the_fixture_is_made_of_reads_back() {
 }
 
 /// Fills a store with a bit of everything.
-async fn filled(store: &dyn Store) {
+pub async fn filled(store: &dyn Store) {
     use kubeops::store::{Role, Settlement, TokenRecord, Verdict};
     let (_, first) = open_request(store, "OPS-1", Some("gitops"), at(1)).await;
     end_request(store, &first, State::Merged, at(2)).await;

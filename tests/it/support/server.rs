@@ -476,6 +476,11 @@ impl TestServer {
         command.output().expect("the program")
     }
 
+    /// Runs a command of the program that dies at a point.
+    pub fn cli_dying_at(&self, point: &str, arguments: &[&str]) -> Output {
+        self.command(arguments).env("KUBEOPS_FAILPOINT", point).output().expect("the program")
+    }
+
     /// The running server, to be spoken to.
     pub fn at(&self) -> &Connection {
         self.connection.as_ref().expect("it was started")

@@ -1,0 +1,96 @@
+//! Stores opened: the one the settings name, and others that are copied from or to. A password comes from the secret provider only,
+//! never from an address.
+
+use super::secret_provider;
+use crate::config::{Settings, StoreUrl};
+use crate::secrets::SecretError;
+use crate::store::{PostgresOptions, SchemaOnOpen, SqlStore, SqliteOptions, Store};
+use crate::types::SecretName;
+use anyhow::{Context, bail};
+use secrecy::SecretString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The secret that is the password of a PostgreSQL store.
+const STORE_PASSWORD: &str = "STORE_PASSWORD";
+
+/// Which of two stores one is, where there are two: each PostgreSQL may have a password of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The only one.
+    Only,
+    /// What is copied: the secret `STORE_PASSWORD_FROM` is looked for first.
+    From,
+    /// Where it is copied to: the secret `STORE_PASSWORD_TO`.
+    To,
+}
+
+/// Opens the store the settings name.
+///
+/// # Errors
+/// When it cannot be opened, with what to do.
+pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(Arc::new(open_store_at(settings, &settings.store_url, Side::Only, SchemaOnOpen::Migrate).await?))
+}
+
+/// Opens the store the settings name, which has to be there.
+///
+/// # Errors
+/// When there is none or it cannot be opened, with what to do.
+pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(Arc::new(open_store_at(settings, &settings.store_url, Side::Only, SchemaOnOpen::Expect).await?))
+}
+
+/// Opens a store of whatever kind. One whose schema is brought up to date is made when it is missing.
+///
+/// # Errors
+/// When it cannot be opened, with what to do.
+pub async fn open_store_at(settings: &Settings, url: &StoreUrl, side: Side, schema: SchemaOnOpen) -> anyhow::Result<SqlStore> {
+    let makes = matches!(schema, SchemaOnOpen::Migrate | SchemaOnOpen::CopyInto);
+    match url {
+        StoreUrl::Sqlite(path) => {
+            if !makes && !path.exists() {
+                bail!("there is no store at {}\n  hint: set DATA_DIR or STORE_URL to the server's", path.display());
+            }
+            // Between that look and this one it may have gone: even then none is made.
+            let options = SqliteOptions { create: makes, schema, ..SqliteOptions::default() };
+            SqlStore::sqlite(&path.to_string_lossy(), options).await.with_context(|| format!("the store {}", path.display()))
+        }
+        StoreUrl::Postgres(address) => {
+            let options = PostgresOptions {
+                connections: settings.store_connections,
+                password: password(settings, side)?,
+                schema,
+                ..PostgresOptions::default()
+            };
+            SqlStore::postgres(address, options).await.with_context(|| format!("the store {address}"))
+        }
+    }
+}
+
+/// The password that the secret provider has, if it has one.
+fn password(settings: &Settings, side: Side) -> anyhow::Result<Option<SecretString>> {
+    let secrets = secret_provider(&settings.secret_provider);
+    let own = match side {
+        Side::Only => None,
+        Side::From => Some("STORE_PASSWORD_FROM"),
+        Side::To => Some("STORE_PASSWORD_TO"),
+    };
+    for name in own.into_iter().chain([STORE_PASSWORD]) {
+        let name: SecretName = name.parse().context("the name of the store's password")?;
+        match secrets.secret(&name) {
+            Ok(password) => return Ok(Some(password)),
+            Err(SecretError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// The file of the store the settings name, from the root where that is known; none where it is no file.
+pub fn store_file(settings: &Settings) -> Option<PathBuf> {
+    match &settings.store_url {
+        StoreUrl::Sqlite(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        StoreUrl::Postgres(_) => None,
+    }
+}

@@ -1,0 +1,111 @@
+//! The real program under fire: killed, made to die between any two steps, made to stand still, with bad wires, full disks, clocks that are
+//! set and neighbours that are away. Afterwards the ledgers of those outside are held against one another. `make torture` says how long.
+
+mod books;
+mod doctored;
+mod faults;
+mod fleet;
+mod judge;
+mod ledger;
+mod people;
+mod report;
+mod run;
+mod schedule;
+mod sender;
+mod stories;
+mod world;
+
+use report::Sum;
+use run::{Ran, Run};
+use schedule::{Plan, Store};
+use world::World;
+
+/// The points a process comes by in these stories.
+const POINTS: &[&str] = &[
+    "inbox.committed",
+    "dispatch.read",
+    "dispatch.recorded",
+    "plan.fetched",
+    "plan.committed",
+    "plan.settling",
+    "propose.pushed",
+    "propose.going-on",
+    "propose.opened",
+    "propose.settling",
+    "observe.settling",
+    "replan.settling",
+    "retract.settling",
+    "tell.begun",
+    "tell.acted",
+    "tell.settling",
+    "withdraw.closed",
+    "withdraw.going-on",
+    "withdraw.settling",
+    "settled",
+];
+/// The seed of the short runs, and of long ones that are given none.
+const SEED: u64 = 7;
+
+/// Plays a plan; what is left of a run that is not as it should be stays on the disk.
+fn play(plan: &Plan) -> Ran {
+    let mut world = World::prepare(plan);
+    // Somebody has to make a token.
+    world.server.run();
+    world.server.kill();
+    let ran = std::thread::scope(|scope| Run::begin(plan, &world, scope).play());
+    report::tell(plan, &ran);
+    if !ran.is_good() {
+        report::keep(&mut world, &ran);
+    }
+    ran
+}
+
+fn short(store: Store, replicas: usize, kills: usize) {
+    let plan = Plan { seed: SEED, store, replicas, kills, stands_still: false, sets_clock: false };
+    let mut sum = Sum::default();
+    sum.add(&play(&plan));
+    println!("{}", sum.line());
+    assert!(sum.is_good() && sum.kills >= kills, "see above; seed {SEED}");
+}
+
+#[test]
+fn a_process_on_a_file_loses_doubles_and_swaps_nothing_under_fire() {
+    short(Store::Sqlite, 1, 14);
+}
+
+#[test]
+fn three_replicas_on_a_database_lose_double_and_swap_nothing_under_fire() {
+    short(Store::Postgres, 3, 14);
+}
+
+#[test]
+#[ignore = "takes minutes: make torture"]
+fn torture() {
+    let setting = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let number = |name: &str, default: u64| setting(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")));
+    let (seed, kills) = (number("TORTURE_SEED", SEED), number("TORTURE_KILLS", 200));
+    let stores = match setting("TORTURE_STORE").as_deref() {
+        Some("sqlite") => vec![Store::Sqlite],
+        Some("postgres") => vec![Store::Postgres],
+        None | Some("both") => vec![Store::Sqlite, Store::Postgres],
+        Some(other) => panic!("TORTURE_STORE: sqlite, postgres or both, not {other}"),
+    };
+    let replicas = match setting("TORTURE_REPLICAS").as_deref() {
+        Some("1") => vec![1],
+        Some("3") => vec![3],
+        None | Some("both") => vec![1, 3],
+        Some(other) => panic!("TORTURE_REPLICAS: 1, 3 or both, not {other}"),
+    };
+    println!("seed: {seed}");
+    let both = stores.iter().flat_map(|store| replicas.iter().map(move |replicas| (*store, *replicas)));
+    // Several processes share a database; a file is for one.
+    let runs: Vec<(Store, usize)> = both.filter(|run| *run != (Store::Sqlite, 3)).collect();
+    assert!(!runs.is_empty(), "a file is for one process: TORTURE_STORE=sqlite wants TORTURE_REPLICAS=1");
+    let mut sum = Sum::default();
+    for (store, replicas) in runs {
+        let kills = usize::try_from(kills).expect("a number");
+        sum.add(&play(&Plan { seed, store, replicas, kills, stands_still: true, sets_clock: true }));
+    }
+    println!("{}", sum.line());
+    assert!(sum.is_good(), "see above; seed {seed}");
+}

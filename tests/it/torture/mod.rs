@@ -18,6 +18,7 @@ mod world;
 use report::Sum;
 use run::{Ran, Run};
 use schedule::{Plan, Store};
+use std::time::Duration;
 use world::World;
 
 /// The points a process comes by in these stories.
@@ -45,6 +46,8 @@ const POINTS: &[&str] = &[
 ];
 /// The seed of the short runs, and of long ones that are given none.
 const SEED: u64 = 7;
+/// So many processes die in each long run that is told nothing else.
+const KILLS: u64 = 200;
 
 /// Plays a plan; what is left of a run that is not as it should be stays on the disk.
 fn play(plan: &Plan) -> Ran {
@@ -61,7 +64,7 @@ fn play(plan: &Plan) -> Ran {
 }
 
 fn short(store: Store, replicas: usize, kills: usize) {
-    let plan = Plan { seed: SEED, store, replicas, kills, stands_still: false, sets_clock: false };
+    let plan = Plan { seed: SEED, store, replicas, kills, most: Duration::MAX, stands_still: false, sets_clock: false };
     let mut sum = Sum::default();
     sum.add(&play(&plan));
     println!("{}", sum.line());
@@ -83,7 +86,10 @@ fn three_replicas_on_a_database_lose_double_and_swap_nothing_under_fire() {
 fn torture() {
     let setting = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let number = |name: &str, default: u64| setting(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")));
-    let (seed, kills) = (number("TORTURE_SEED", SEED), number("TORTURE_KILLS", 200));
+    let seed = number("TORTURE_SEED", SEED);
+    let seconds = number("TORTURE_SECONDS", 0);
+    let most = if seconds == 0 { Duration::MAX } else { Duration::from_secs(seconds) };
+    let kills = number("TORTURE_KILLS", if seconds == 0 { KILLS } else { u64::MAX });
     let stores = match setting("TORTURE_STORE").as_deref() {
         Some("sqlite") => vec![Store::Sqlite],
         Some("postgres") => vec![Store::Postgres],
@@ -104,7 +110,7 @@ fn torture() {
     let mut sum = Sum::default();
     for (store, replicas) in runs {
         let kills = usize::try_from(kills).expect("a number");
-        sum.add(&play(&Plan { seed, store, replicas, kills, stands_still: true, sets_clock: true }));
+        sum.add(&play(&Plan { seed, store, replicas, kills, most, stands_still: true, sets_clock: true }));
     }
     println!("{}", sum.line());
     assert!(sum.is_good(), "see above; seed {seed}");

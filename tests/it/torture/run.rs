@@ -7,7 +7,7 @@ use super::fleet::Fleet;
 use super::judge::{Judged, judge};
 use super::ledger::{Books, Sent, Word};
 use super::people::People;
-use super::schedule::{Fault, Plan, Turn, turns};
+use super::schedule::{Fault, Plan, Turn, Turns};
 use super::sender::{AT_ONCE, Doors, Senders};
 use super::world::World;
 use crate::support::server::{change_id, ticket};
@@ -17,7 +17,9 @@ use std::thread::Scope;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a process has to come to the point it is to die at.
-const TO_THE_POINT: Duration = Duration::from_secs(6);
+const TO_THE_POINT: Duration = Duration::from_secs(4);
+/// How long everybody has to be there at the begin.
+const TO_BEGIN: Duration = Duration::from_secs(60);
 /// How long everything may take to come to rest once the faults are over.
 const TO_REST: Duration = Duration::from_secs(300);
 /// How long what is owed may still come after that: leases run out, pull requests are looked at.
@@ -53,7 +55,8 @@ pub struct Run<'s, 'e> {
     faults: Faults<'e>,
     people: People,
     senders: Senders,
-    /// When it began, in milliseconds since the epoch.
+    /// When it began; and the same in milliseconds since the epoch.
+    began: Instant,
     begun: u64,
     looked: Instant,
     talked: u32,
@@ -71,6 +74,7 @@ impl<'s, 'e> Run<'s, 'e> {
             people: People::new(begun, plan.seed),
             senders: Senders::start(begun, doors),
             begun: u64::try_from(epoch).expect("milliseconds"),
+            began: begun,
             looked: begun,
             talked: 0,
         }
@@ -78,9 +82,12 @@ impl<'s, 'e> Run<'s, 'e> {
 
     /// The whole of it.
     pub fn play(mut self) -> Ran {
-        self.until(TO_THE_POINT, |run| run.fleet.is_whole());
+        self.until(TO_BEGIN, |run| run.fleet.is_whole());
         let mut told = 0;
-        for turn in turns(self.plan, self.world.disk.is_some()) {
+        for turn in Turns::of(self.plan, self.world.disk.is_some()) {
+            if self.fleet.kills >= self.plan.kills || self.began.elapsed() >= self.plan.most {
+                break;
+            }
             self.turn(&turn);
             if self.fleet.kills >= told + 20 {
                 told = self.fleet.kills;
@@ -92,10 +99,10 @@ impl<'s, 'e> Run<'s, 'e> {
 
     fn progress(&self) {
         eprintln!(
-            "torture: {}: {} of {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way",
+            "torture: {}: {} s, {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way",
             self.plan.name(),
+            self.began.elapsed().as_secs(),
             self.fleet.kills,
-            self.plan.kills,
             self.senders.acknowledged(),
             self.people.stories.len(),
             self.world.github.pulls().len(),
@@ -115,6 +122,7 @@ impl<'s, 'e> Run<'s, 'e> {
                 self.fleet.kill(at, None);
             }
             Fault::Dies { at: point, nth } => {
+                self.people.begin(&self.world.outside(), 4);
                 self.talk();
                 self.fleet.kill(at, Some((*point, *nth)));
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
@@ -175,10 +183,10 @@ impl<'s, 'e> Run<'s, 'e> {
     fn finish(mut self) -> Ran {
         self.faults.end();
         self.fleet.calm();
-        let begun = Instant::now();
+        let over = Instant::now();
         let mut hurried = Instant::now();
         let mut rests = false;
-        while !rests && begun.elapsed() < TO_REST {
+        while !rests && over.elapsed() < TO_REST {
             self.live(Duration::from_millis(300));
             rests = self.people.busy() == 0 && self.senders.busy() == 0 && self.is_idle();
             if hurried.elapsed() > HURRY {
@@ -193,7 +201,7 @@ impl<'s, 'e> Run<'s, 'e> {
             (books, judged) = self.judged();
         }
         self.progress();
-        eprintln!("torture: {}: at rest {} s after the last fault", self.plan.name(), begun.elapsed().as_secs());
+        eprintln!("torture: {}: at rest {} s after the last fault", self.plan.name(), over.elapsed().as_secs());
         let mut strange = [self.fleet.strange.clone(), self.senders.strange()].concat();
         strange.extend(self.people.waiting().into_iter().map(|waiting| format!("somebody still waits: {waiting}")));
         let (timelines, requests) = self.asked_of(&judged);

@@ -3,6 +3,7 @@
 
 use crate::support::chance::Chance;
 use crate::support::proxy::Wire;
+use std::time::Duration;
 
 /// The stores and numbers of replicas a run goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,10 @@ pub struct Plan {
     pub seed: u64,
     pub store: Store,
     pub replicas: usize,
+    /// It is over when so many processes have died,
     pub kills: usize,
+    /// or after so long.
+    pub most: Duration,
     /// Whether replicas also stand still for longer than a lease lasts, which takes long.
     pub stands_still: bool,
     /// Whether the clock on the wall is set.
@@ -75,40 +79,43 @@ pub struct Turn {
     pub pause: u64,
 }
 
-impl Turn {
-    /// Whether a process dies of it.
-    pub fn kills(&self) -> bool {
-        matches!(self.fault, Fault::Kill { .. } | Fault::Dies { .. })
+/// The turns of a run, without an end.
+pub struct Turns<'p> {
+    plan: &'p Plan,
+    has_disk: bool,
+    chance: Chance,
+    /// Each point comes as often as any other, in an order of the seed.
+    points: Vec<&'static str>,
+}
+
+impl<'p> Turns<'p> {
+    pub fn of(plan: &'p Plan, has_disk: bool) -> Self {
+        Self { plan, has_disk, chance: Chance::new(plan.seed), points: Vec::new() }
     }
 }
 
-/// The turns of a run: as many kills as are wanted, with other faults between them.
-pub fn turns(plan: &Plan, has_disk: bool) -> Vec<Turn> {
-    let mut chance = Chance::new(plan.seed);
-    // Each point comes as often as any other, in an order of the seed.
-    let mut points = Vec::new();
-    let (mut turns, mut kills) = (Vec::new(), 0);
-    while kills < plan.kills {
+impl Iterator for Turns<'_> {
+    type Item = Turn;
+
+    fn next(&mut self) -> Option<Turn> {
+        let chance = &mut self.chance;
         let fault = match chance.below(10) {
             0..=3 => Fault::Kill { after: chance.below(400) as u64 },
             4..=6 => {
-                if points.is_empty() {
-                    points = shuffled(&mut chance);
+                if self.points.is_empty() {
+                    self.points = shuffled(chance);
                 }
-                Fault::Dies { at: points.pop().expect("a point"), nth: 1 + u32::try_from(chance.below(3)).expect("small") }
+                Fault::Dies { at: self.points.pop()?, nth: if chance.once_in(4) { 2 } else { 1 } }
             }
-            _ => between(plan, has_disk, &mut chance),
+            _ => between(self.plan, self.has_disk, chance),
         };
         let pause = match chance.below(10) {
             0..=4 => 20 + chance.below(280) as u64,
             5..=8 => 300 + chance.below(900) as u64,
             _ => 1_500 + chance.below(2_000) as u64,
         };
-        let turn = Turn { replica: chance.below(plan.replicas), fault, pause };
-        kills += usize::from(turn.kills());
-        turns.push(turn);
+        Some(Turn { replica: chance.below(self.plan.replicas), fault, pause })
     }
-    turns
 }
 
 fn shuffled(chance: &mut Chance) -> Vec<&'static str> {

@@ -5,7 +5,7 @@ use super::ledger::{Sent, Try};
 use crate::support::server::{Connection, call_within};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -33,7 +33,7 @@ struct Office {
     /// Deliveries that somebody has taken from the queue and not put away yet.
     busy: AtomicUsize,
     /// Answers that no sender should get.
-    strange: Mutex<Vec<String>>,
+    strange: Mutex<BTreeSet<String>>,
 }
 
 pub struct Senders {
@@ -97,7 +97,7 @@ impl Senders {
     }
 
     pub fn strange(&self) -> Vec<String> {
-        lock(&self.office.strange).clone()
+        lock(&self.office.strange).iter().cloned().collect()
     }
 }
 
@@ -166,7 +166,7 @@ impl Office {
         if let Some((status, _)) = &answer
             && !matches!(status, 200 | 202 | 503)
         {
-            lock(&self.strange).push(format!("delivery {place} was answered {status}"));
+            lock(&self.strange).insert(format!("delivery {place} was answered {status}"));
         }
         let mut ledger = lock(&self.ledger);
         ledger[place].tries.push(Try { at, replica: *replica, answer });

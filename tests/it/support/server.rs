@@ -498,10 +498,18 @@ impl TestServer {
                 }
             })
         });
-        let process = Process { child, readers: readers.collect() };
+        let mut process = Process { child, readers: readers.collect() };
         drop(listening);
-        let address = heard.recv_timeout(PATIENCE);
-        (process, address)
+        let begun = Instant::now();
+        loop {
+            // What it started may outlive it, and keep open what it said.
+            let has_ended = process.child.try_wait().expect("its state").is_some();
+            match heard.recv_timeout(Duration::from_millis(20)) {
+                Err(mpsc::RecvTimeoutError::Timeout) if has_ended => return (process, Err(mpsc::RecvTimeoutError::Disconnected)),
+                Err(mpsc::RecvTimeoutError::Timeout) if begun.elapsed() < PATIENCE => {}
+                address => return (process, address),
+            }
+        }
     }
 
     /// Starts a server that is expected to give up by itself, and tells what it said.

@@ -1,6 +1,6 @@
 //! Closes the books of a run: what the senders, the people, GitHub, Jira and git hold, and what the program shows of deliveries.
 
-use super::ledger::{Books, CommentSeen, EffectSeen, IssueSeen, PullSeen};
+use super::ledger::{Books, CommandSeen, CommentSeen, EffectSeen, IssueSeen, PullSeen};
 use super::people::People;
 use super::sender::Senders;
 use super::world::{World, text_of};
@@ -17,8 +17,9 @@ pub fn close(world: &World, people: &People, senders: &Senders, at: &Connection,
         sent: senders.ledger(),
         notes: people.notes.clone(),
         pulls: pulls(world, people),
+        commands: commands(world, people),
         effects: effects(world, begun),
-        issues: people.stories.iter().filter(|story| story.is_ticket).map(|story| (story.key.clone(), issue(world, &story.key))).collect(),
+        issues: people.stories.iter().filter(|story| story.is_ticket()).map(|story| (story.key.clone(), issue(world, &story.key))).collect(),
         base: base(world, people),
         branches: branches.lines().map(str::to_owned).collect(),
         deliveries: deliveries.collect(),
@@ -34,6 +35,7 @@ fn pulls(world: &World, people: &People) -> Vec<PullSeen> {
         let value = story.and_then(|story| outside.value_at(story, outside.upstream.tip(&pull.head)?.as_str()));
         PullSeen {
             number: pull.number,
+            title: pull.title,
             is_open,
             is_merged: pull.merged,
             value,
@@ -42,6 +44,17 @@ fn pulls(world: &World, people: &People) -> Vec<PullSeen> {
             comments: pull.comments,
             head: pull.head,
         }
+    });
+    seen.collect()
+}
+
+fn commands(world: &World, people: &People) -> Vec<CommandSeen> {
+    let pulls = world.github.pulls();
+    let seen = people.commands.iter().map(|(key, id, number, word)| {
+        let marker = format!("<!-- kubeops:command:{id} -->");
+        let at = pulls.iter().find(|pull| pull.number == *number);
+        let answers = at.map_or(0, |pull| pull.comments.iter().filter(|text| text.contains(&marker)).count());
+        CommandSeen { key: key.clone(), id: *id, pull: *number, word: *word, signs: world.github.remark(*id).reactions, answers }
     });
     seen.collect()
 }

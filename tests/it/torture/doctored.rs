@@ -1,8 +1,8 @@
 //! The judge sees what it is there for: ledgers of a good run, with one thing wrong at a time.
 
-use super::POINTS;
 use super::judge::{Judged, judge};
-use super::ledger::{Books, CommentSeen, EffectSeen, IssueSeen, Note, Noted, PullSeen, Sent, Try, Word, is_of};
+use super::ledger::{Books, CommandSeen, CommentSeen, EffectSeen, IssueSeen, Note, Noted, PullSeen, Sent, Try, Word, is_of};
+use super::points;
 use super::schedule::{Plan, Store, Turns};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,7 @@ fn sent(order: u32, word: Word) -> Sent {
 fn pull(number: u64, is_open: bool, is_merged: bool, value: Option<u32>) -> PullSeen {
     PullSeen {
         number,
+        title: "Namespace team-1 (TOR-1)".to_owned(),
         head: format!("kubeops/namespace-request/tor-1-000000000{number}"),
         is_open,
         is_merged,
@@ -60,6 +61,10 @@ fn good() -> Books {
         sent,
         notes: BTreeMap::from([(KEY.to_owned(), notes)]),
         pulls: vec![pull(1, false, true, None), pull(2, false, false, None), pull(3, true, false, Some(4))],
+        commands: vec![
+            CommandSeen { key: KEY.to_owned(), id: 9_000, pull: 1, word: Word::Set, signs: vec!["+1".to_owned()], answers: 1 },
+            CommandSeen { key: KEY.to_owned(), id: 9_001, pull: 1, word: Word::Meddle, signs: vec!["confused".to_owned()], answers: 0 },
+        ],
         effects: vec![opened(1), opened(2), opened(3)],
         issues: BTreeMap::from([(KEY.to_owned(), issue)]),
         base: BTreeMap::from([(KEY.to_owned(), 1)]),
@@ -92,7 +97,7 @@ fn the_ledgers_of_a_good_run_are_good() {
 #[test]
 fn the_judge_sees_whatever_is_lost() {
     type Doctor = fn(&mut Books);
-    let doctored: [(&str, Doctor); 12] = [
+    let doctored: [(&str, Doctor); 14] = [
         ("a delivery is not there", |books| drop(books.deliveries.remove("dlv_2"))),
         ("a delivery is still pending", |books| drop(books.deliveries.insert("dlv_2".to_owned(), "pending".to_owned()))),
         ("a pull request was never opened", |books| {
@@ -111,6 +116,8 @@ fn the_judge_sees_whatever_is_lost() {
         ("the ticket did not hear of the merge", |books| drop(ticket(books).comments.remove(1))),
         ("the ticket did not hear of the proposal", |books| drop(ticket(books).comments.pop())),
         ("a link shows what was", |books| ticket(books).links[1].1 = false),
+        ("a command has no sign", |books| books.commands[1].signs.clear()),
+        ("a command has no answer", |books| books.commands[0].answers = 0),
         ("a step was given up", |books| books.given_up.push("1 dead letters".to_owned())),
     ];
     for (what, doctor) in doctored {
@@ -121,7 +128,7 @@ fn the_judge_sees_whatever_is_lost() {
 #[test]
 fn the_judge_sees_whatever_happened_twice() {
     type Doctor = fn(&mut Books);
-    let doctored: [(&str, Doctor); 8] = [
+    let doctored: [(&str, Doctor); 11] = [
         ("a delivery is two", |books| {
             books.sent[0].tries.push(Try { at: 2, replica: 0, answer: Some((202, "dlv_9".to_owned())) });
             books.deliveries.insert("dlv_9".to_owned(), "dispatched".to_owned());
@@ -134,6 +141,12 @@ fn the_judge_sees_whatever_happened_twice() {
             ticket(books).comments.push(again);
         }),
         ("a move of the ticket", |books| ticket(books).moves.extend(["Done".to_owned(), "In Progress".to_owned()])),
+        ("a command was answered twice", |books| books.commands[0].answers = 2),
+        ("who may not ask was answered", |books| books.commands[1].answers = 1),
+        ("a pull request takes back what is wanted", |books| {
+            let title = format!("Revert \"Namespace team-1 ({KEY})\"");
+            books.pulls.push(PullSeen { title, head: "kubeops/namespace-loan/revert-of-req-0000000009".to_owned(), ..pull(4, false, false, None) });
+        }),
         ("a link", |books| ticket(books).links.push(("kubeops/req_9/3".to_owned(), false))),
         ("what nobody merged is in the base", |books| {
             books.notes.clear();
@@ -191,7 +204,7 @@ fn the_same_seed_is_the_same_schedule_and_every_point_comes_in_it() {
     assert_eq!(told(&plan), told(&plan));
     assert_ne!(told(&plan), told(&Plan { seed: 4, ..plan.clone() }));
     let all = told(&plan);
-    for point in POINTS {
-        assert!(kubeops::failpoint::ALL.contains(point) && all.contains(point), "{point}");
+    for point in points() {
+        assert!(all.contains(point), "{point}");
     }
 }

@@ -1,7 +1,7 @@
 //! Holds the ledgers of those outside against one another: nothing acknowledged is lost, no effect happened twice, and of each key the
 //! newest word counts. It knows what was promised, and nothing of how it is kept.
 
-use super::ledger::{Books, IssueSeen, Noted, PullSeen, Sent, Word, is_of};
+use super::ledger::{Books, IssueSeen, Noted, PullSeen, Sent, Word, is_of, lasts};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wrong with a key.
@@ -43,19 +43,27 @@ pub fn judge(books: &Books) -> Judged {
     let mut judged = Judged::default();
     deliveries(books, &mut judged);
     let mut keys: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
-    for sent in books.sent.iter().filter(|sent| matches!(sent.word, Word::Ask | Word::Cancel)) {
+    for sent in books.sent.iter().filter(|sent| matches!(sent.word, Word::Ask | Word::Set | Word::Cancel)) {
         keys.entry(&sent.key).or_default().push(sent);
     }
     for (key, mut words) in keys {
         words.sort_by_key(|sent| sent.order);
-        let of_key = Key { key, words, books, pulls: books.pulls.iter().filter(|pull| is_of(&pull.head, key)).collect() };
+        let of_key = Key {
+            key,
+            words,
+            books,
+            pulls: books.pulls.iter().filter(|pull| is_of(&pull.head, key)).collect(),
+            reverts: books.pulls.iter().filter(|pull| pull.reverts(key)).collect(),
+        };
         of_key.end(&mut judged);
         of_key.pulls(&mut judged);
         of_key.base(&mut judged);
+        of_key.taken_back(&mut judged);
         if let Some(issue) = books.issues.get(key) {
             of_key.ticket(issue, &mut judged);
         }
     }
+    commands(books, &mut judged);
     books.given_up.iter().for_each(|what| judged.lose("", what));
     judged
 }
@@ -88,6 +96,24 @@ fn deliveries(books: &Books, judged: &mut Judged) {
     }
 }
 
+/// Whoever asked for something in a comment was given one sign, and one answer if he may ask.
+fn commands(books: &Books, judged: &mut Judged) {
+    for command in &books.commands {
+        let (key, id, pull) = (&command.key, command.id, command.pull);
+        let (sign, answers) = if command.word == Word::Set { ("+1", 1) } else { ("confused", 0) };
+        match &command.signs[..] {
+            [only] if only == sign => {}
+            [] => judged.lose(key, format!("the comment {id} at #{pull} has no sign")),
+            signs => judged.double(key, format!("the comment {id} at #{pull} has the signs {signs:?}")),
+        }
+        match command.answers {
+            many if many == answers => {}
+            0 => judged.lose(key, format!("the comment {id} at #{pull} was not answered")),
+            many => judged.double(key, format!("the comment {id} at #{pull} was answered {many} times")),
+        }
+    }
+}
+
 /// A key, with everything that is known of it.
 struct Key<'b> {
     key: &'b str,
@@ -95,6 +121,8 @@ struct Key<'b> {
     words: Vec<&'b Sent>,
     books: &'b Books,
     pulls: Vec<&'b PullSeen>,
+    /// Those that take back what was merged.
+    reverts: Vec<&'b PullSeen>,
 }
 
 impl Key<'_> {
@@ -103,7 +131,7 @@ impl Key<'_> {
         let last = self.books.notes.get(self.key).and_then(|notes| notes.last());
         let (from, mut live, mut planned) = match last.map(|note| (note.after, &note.what)) {
             Some((after, Noted::Open { value, .. })) => (after, BTreeSet::from([*value]), true),
-            Some((after, Noted::NoneOpen | Noted::Merged { .. })) => (after, BTreeSet::from([None]), false),
+            Some((after, Noted::NoneOpen | Noted::Merged { .. } | Noted::Reverted { .. })) => (after, BTreeSet::from([None]), false),
             None => (0, BTreeSet::from([None]), false),
         };
         for sent in self.words.iter().filter(|sent| sent.order > from) {
@@ -113,14 +141,15 @@ impl Key<'_> {
                     live.remove(&None);
                     live.insert(Some(sent.order));
                 }
-                Word::Cancel => {
+                Word::Set => live = BTreeSet::from([Some(sent.order)]),
+                Word::Cancel if !lasts(self.key) => {
                     live.insert(None);
                     planned = false;
                 }
                 _ => {}
             }
         }
-        if self.words.last().is_some_and(|sent| sent.word == Word::Cancel && sent.order > from) {
+        if self.words.last().is_some_and(|sent| sent.word == Word::Cancel && sent.order > from && !lasts(self.key)) {
             live = BTreeSet::from([None]);
         }
         live
@@ -180,8 +209,11 @@ impl Key<'_> {
     fn base(&self, judged: &mut Judged) {
         let mut merged = None;
         for note in self.books.notes.get(self.key).into_iter().flatten() {
+            if matches!(note.what, Noted::Reverted { .. }) {
+                merged = None;
+            }
             let (Noted::Open { number, value } | Noted::Merged { number, value }) = &note.what else { continue };
-            let asked = self.words.iter().filter(|sent| sent.word == Word::Ask && sent.order <= note.after).map(|sent| sent.order).next_back();
+            let asked = self.words.iter().filter(|sent| sent.word != Word::Cancel && sent.order <= note.after).map(|sent| sent.order).next_back();
             if *value != asked {
                 judged.misorder(self.key, format!("#{number} proposed {value:?} when {asked:?} was the newest that was asked for"));
             }
@@ -195,6 +227,26 @@ impl Key<'_> {
             (None, Some(value)) => judged.lose(self.key, format!("{value} was merged, and is not in the base")),
             (base, merged) if base != merged => judged.misorder(self.key, format!("{base:?} is in the base, and {merged:?} was merged last")),
             _ => {}
+        }
+    }
+
+    /// What was merged and is no longer wanted was taken back once; what stays open was told so once.
+    fn taken_back(&self, judged: &mut Judged) {
+        let notes = self.books.notes.get(self.key).into_iter().flatten();
+        let done = notes.filter(|note| matches!(note.what, Noted::Reverted { .. })).count();
+        if self.reverts.len() > done {
+            judged.double(self.key, format!("{} pull requests take it back, of which people merged {done}", self.reverts.len()));
+        }
+        let heads = self.books.effects.iter().filter(|effect| effect.opens() && self.reverts.iter().any(|pull| pull.head == effect.head)).count();
+        if heads > self.reverts.len() {
+            judged.double(self.key, format!("{heads} pull requests were opened to take it back"));
+        }
+        let is_cancelled = self.words.last().is_some_and(|sent| sent.word == Word::Cancel);
+        let words = self.pulls.iter().flat_map(|pull| &pull.comments).filter(|text| text.contains("stays open")).count();
+        match (lasts(self.key) && is_cancelled, words) {
+            (true, 0) => judged.lose(self.key, "nobody was told that it may not be wanted"),
+            (true, 1) | (false, 0) => {}
+            _ => judged.double(self.key, format!("people were told {words} times that it may not be wanted")),
         }
     }
 
@@ -220,7 +272,7 @@ impl Key<'_> {
         for (news, _) in told.iter().filter(|(_, times)| **times > 1) {
             judged.double(self.key, format!("the ticket heard {news:?} more than once (number of the pull request, stage)"));
         }
-        for pull in &self.pulls {
+        for pull in self.pulls.iter().chain(&self.reverts) {
             if pull.is_open && !told.contains_key(&(pull.number, PROPOSED)) {
                 judged.lose(self.key, format!("the ticket did not hear of #{}", pull.number));
             }
@@ -281,8 +333,8 @@ const MERGED: u8 = 2;
 /// The pull request a comment is about, and what it says of it.
 fn news(text: &str) -> Option<(u64, u8)> {
     let stage = match text {
-        text if text.contains("A change is proposed") => PROPOSED,
-        text if text.contains("The change is merged") => MERGED,
+        text if text.contains("A change is proposed") || text.contains("It is proposed to take the change back") => PROPOSED,
+        text if text.contains("The change is merged") || text.contains("The change is taken back") => MERGED,
         _ => return None,
     };
     let digits: String = text.split("Pull request #").nth(1)?.chars().take_while(char::is_ascii_digit).collect();

@@ -12,6 +12,10 @@ pub enum Word {
     Cancel,
     /// Something that asks for nothing.
     Talk,
+    /// Somebody who may write asks in a comment for its order as the value.
+    Set,
+    /// Somebody who may not write asks for the same.
+    Meddle,
     /// GitHub says that a pull request was merged.
     Merged,
 }
@@ -66,12 +70,15 @@ pub enum Noted {
     NoneOpen,
     /// The person merged it.
     Merged { number: u64, value: Option<u32> },
+    /// The person merged what takes it back.
+    Reverted { number: u64 },
 }
 
 /// A pull request as GitHub has it in the end.
 #[derive(Debug, Clone)]
 pub struct PullSeen {
     pub number: u64,
+    pub title: String,
     pub head: String,
     pub is_open: bool,
     pub is_merged: bool,
@@ -82,6 +89,19 @@ pub struct PullSeen {
     pub comments: Vec<String>,
 }
 
+/// A comment at a pull request that asks for something.
+#[derive(Debug, Clone)]
+pub struct CommandSeen {
+    pub key: String,
+    pub id: u64,
+    pub pull: u64,
+    pub word: Word,
+    /// The signs that were put on it.
+    pub signs: Vec<String>,
+    /// How often it was answered in words.
+    pub answers: usize,
+}
+
 /// A change at GitHub that was carried out.
 #[derive(Debug, Clone)]
 pub struct EffectSeen {
@@ -90,6 +110,13 @@ pub struct EffectSeen {
     pub call: String,
     pub pull: u64,
     pub head: String,
+}
+
+impl PullSeen {
+    /// Whether it takes back what was merged for a ticket.
+    pub fn reverts(&self, key: &str) -> bool {
+        takes_back(&self.title, key)
+    }
 }
 
 impl EffectSeen {
@@ -123,6 +150,7 @@ pub struct Books {
     /// By key.
     pub notes: BTreeMap<String, Vec<Note>>,
     pub pulls: Vec<PullSeen>,
+    pub commands: Vec<CommandSeen>,
     pub effects: Vec<EffectSeen>,
     /// By key, of those that are tickets.
     pub issues: BTreeMap<String, IssueSeen>,
@@ -134,6 +162,16 @@ pub struct Books {
     pub deliveries: BTreeMap<String, String>,
     /// What was given up.
     pub given_up: Vec<String>,
+}
+
+/// Whether a pull request with this title takes back what was merged for a ticket.
+pub fn takes_back(title: &str, key: &str) -> bool {
+    title.starts_with("Revert \"") && title.contains(&format!("({key})"))
+}
+
+/// Whether what was proposed for a key stays open when it is no longer wanted, and is told so.
+pub fn lasts(key: &str) -> bool {
+    key.starts_with("prod-eu/api/")
 }
 
 /// Whether a branch is of a request of this key.

@@ -97,13 +97,17 @@ fn story_of(world: &World, ran: &Ran, key: &str, log: &str) -> String {
             Noted::Open { number, value } => format!("#{number} is open with {value:?}"),
             Noted::NoneOpen => "none is open".to_owned(),
             Noted::Merged { number, value } => format!("merged #{number} with {value:?}"),
+            Noted::Reverted { number } => format!("merged #{number}, which takes it back"),
         };
         format!("{} after {}: {what}", note.at, note.after)
     });
     part("what people saw and did", noted.collect());
     let effects = books.effects.iter().filter(|effect| is_of(&effect.head, key));
     part("what was done at GitHub", effects.map(|effect| format!("{} #{}: {}", effect.at, effect.pull, effect.call)).collect());
-    part("what there is at GitHub", books.pulls.iter().filter(|pull| is_of(&pull.head, key)).map(|pull| format!("{pull:?}")).collect());
+    part(
+        "what there is at GitHub",
+        books.pulls.iter().filter(|pull| is_of(&pull.head, key) || pull.reverts(key)).map(|pull| format!("{pull:?}")).collect(),
+    );
     part("the ticket", vec![format!("{:#?}", books.issues.get(key))]);
     part("what the program says", ran.timelines.get(key).cloned().into_iter().collect());
     let ids = ran.requests.get(key).cloned().unwrap_or_default();

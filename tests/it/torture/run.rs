@@ -21,11 +21,13 @@ const TO_THE_POINT: Duration = Duration::from_secs(4);
 /// How long everybody has to be there at the begin.
 const TO_BEGIN: Duration = Duration::from_secs(60);
 /// How long everything may take to come to rest once the faults are over.
-const TO_REST: Duration = Duration::from_secs(300);
+const TO_REST: Duration = Duration::from_secs(180);
 /// How long what is owed may still come after that: leases run out, pull requests are looked at.
-const TO_SETTLE: Duration = Duration::from_secs(60);
+const TO_SETTLE: Duration = Duration::from_secs(45);
 /// How often what waits for its next attempt is hurried meanwhile, as an operator does.
 const HURRY: Duration = Duration::from_secs(15);
+/// How often it is told how far it is.
+const TELL: Duration = Duration::from_secs(20);
 /// How often people look.
 const LOOK: Duration = Duration::from_millis(60);
 
@@ -83,23 +85,23 @@ impl<'s, 'e> Run<'s, 'e> {
     /// The whole of it.
     pub fn play(mut self) -> Ran {
         self.until(TO_BEGIN, |run| run.fleet.is_whole());
-        let mut told = 0;
+        let mut told = Instant::now();
         for turn in Turns::of(self.plan, self.world.disk.is_some()) {
             if self.fleet.kills >= self.plan.kills || self.began.elapsed() >= self.plan.most {
                 break;
             }
             self.turn(&turn);
-            if self.fleet.kills >= told + 20 {
-                told = self.fleet.kills;
-                self.progress();
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.progress(&format!("{:?}", turn.fault));
             }
         }
         self.finish()
     }
 
-    fn progress(&self) {
+    fn progress(&self, what: &str) {
         eprintln!(
-            "torture: {}: {} s, {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way",
+            "torture: {}: {} s, {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way; {what}",
             self.plan.name(),
             self.began.elapsed().as_secs(),
             self.fleet.kills,
@@ -183,11 +185,15 @@ impl<'s, 'e> Run<'s, 'e> {
     fn finish(mut self) -> Ran {
         self.faults.end();
         self.fleet.calm();
-        let over = Instant::now();
+        let (over, mut told) = (Instant::now(), Instant::now());
         let mut hurried = Instant::now();
         let mut rests = false;
         while !rests && over.elapsed() < TO_REST {
             self.live(Duration::from_millis(300));
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.progress(&format!("waits for {:?}", self.people.waiting()));
+            }
             rests = self.people.busy() == 0 && self.senders.busy() == 0 && self.is_idle();
             if hurried.elapsed() > HURRY {
                 self.hurry();
@@ -200,7 +206,7 @@ impl<'s, 'e> Run<'s, 'e> {
             self.live(Duration::from_secs(3));
             (books, judged) = self.judged();
         }
-        self.progress();
+        self.progress("at rest");
         eprintln!("torture: {}: at rest {} s after the last fault", self.plan.name(), over.elapsed().as_secs());
         let mut strange = [self.fleet.strange.clone(), self.senders.strange()].concat();
         strange.extend(self.people.waiting().into_iter().map(|waiting| format!("somebody still waits: {waiting}")));

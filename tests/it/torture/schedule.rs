@@ -119,7 +119,7 @@ impl Iterator for Turns<'_> {
 }
 
 fn shuffled(chance: &mut Chance) -> Vec<&'static str> {
-    let mut points: Vec<&'static str> = super::POINTS.to_vec();
+    let mut points: Vec<&'static str> = super::points();
     for at in (1..points.len()).rev() {
         points.swap(at, chance.below(at + 1));
     }

@@ -184,7 +184,8 @@ fn delivered(door: &Connection, source: &str, place: usize, body: &[u8]) -> std:
             let mut mac = Hmac::<Sha256>::new_from_slice(GITHUB_SECRET.as_bytes()).expect("a key");
             mac.update(body);
             headers.push(("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes()))));
-            headers.push(("x-github-event", "pull_request".to_owned()));
+            let is_comment = body.windows(10).any(|window| window == b"\"comment\":");
+            headers.push(("x-github-event", if is_comment { "issue_comment" } else { "pull_request" }.to_owned()));
             headers.push(("x-github-delivery", format!("delivery-{place}")));
         }
     }

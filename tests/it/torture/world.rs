@@ -1,10 +1,11 @@
 //! Everything around the program in a run: GitHub, Jira and a git server behind wires that can be bad, PostgreSQL, a small disk, a clock.
 
 use super::ledger::is_of;
+use super::people::ADA;
 use super::schedule::{Neighbour, Plan, Store};
 use super::sender::GITHUB_SECRET;
 use super::stories::Story;
-use crate::support::fake_github::{FakeGithub, TOKEN as GITHUB_TOKEN};
+use crate::support::fake_github::{FakeGithub, SLUG, TOKEN as GITHUB_TOKEN};
 use crate::support::fake_jira::{EMAIL, FakeJira, Step, TOKEN as JIRA_TOKEN};
 use crate::support::postgres::OwnServer;
 use crate::support::proxy::Proxy;
@@ -55,6 +56,7 @@ impl World {
     pub fn prepare(plan: &Plan) -> Self {
         let (server, github, jira) = (TestServer::prepare(), FakeGithub::start(), FakeJira::cloud());
         github.follow(&server.upstream);
+        github.repository(SLUG, |repository| repository.allow(ADA, "maintain"));
         github.allow(u64::MAX / 2, u64::MAX / 2);
         jira.workflow(vec![
             Step::new("11", "Start", &["To Do", "Done"], "In Progress", json!({})),
@@ -100,9 +102,18 @@ impl World {
         // What goes back and forth within the hour is what these stories are about.
         let bounds = "\nspec:\n  limits: { loop: { changes: 0 } }\n";
         server.edit_resource("autoscaler-maxed-out.yaml", |text| text.replacen("\nspec:\n", bounds, 1));
+        let shown = |file: &str| std::fs::read_to_string(server.place("resources").join(file)).expect("a resource");
+        let lasting = shown("autoscaler-maxed-out.yaml").replace("name: autoscaler-maxed-out", "name: autoscaler-nearly-there");
+        let lasting = lasting.replace("KubeHpaMaxedOut", "KubeHpaNearlyThere");
+        let lasting = lasting.replacen("\nspec:\n", "\nspec:\n  withdraw: { types: [alert.resolved], open: comment }\n", 1);
+        server.edit_resource("autoscaler-nearly-there.yaml", |_| lasting);
         let withdraw = "  withdraw: { types: [jira.issue.transitioned], when: event.data.transition.to == \"Cancelled\" }\n";
         let feedback = "  feedback:\n    - channel: service-desk\n      on:\n        proposed: { transition: In Progress }\n        merged: { transition: Done }\n";
         server.edit_resource("namespace-request.yaml", |text| format!("{}{withdraw}{feedback}", text.replacen("\nspec:\n", bounds, 1)));
+        let loan = shown("namespace-request.yaml").replace("name: namespace-request", "name: namespace-loan");
+        let loan = loan.replace("\"Namespace request\"", "\"Namespace loan\"").replace(" == \"Cancelled\" }", " == \"Cancelled\", merged: revert }");
+        assert!(loan.contains("merged: revert") && loan.contains("Namespace loan"), "{loan}");
+        server.edit_resource("namespace-loan.yaml", |_| loan);
         let channel = format!(
             "kind: Channel\nmetadata: {{ name: service-desk }}\nspec:\n  jira:\n    url: http://{jira}\n    deployment: cloud\n    authentication: {{ basic: {{ user: {EMAIL}, secret: JIRA_TOKEN }} }}\n"
         );
@@ -122,6 +133,8 @@ impl World {
             ("API_CALLS_PER_MINUTE", "1000000"),
             // Every kill in the middle of a step is an attempt.
             ("TASK_MAX_ATTEMPTS", "1000"),
+            // It lets nobody remove a namespace, which is what takes one back.
+            ("POLICY_BASELINE", "off"),
             ("LOG_LEVEL", "INFO"),
             ("ACCESS_LOG", "off"),
         ];

@@ -142,7 +142,11 @@ impl Key<'_> {
                     live.insert(Some(sent.order));
                 }
                 Word::Set => live = BTreeSet::from([Some(sent.order)]),
-                Word::Cancel if !lasts(self.key) => {
+                // What is open stays, and what was not noted as open yet may be withdrawn like any other.
+                Word::Cancel if lasts(self.key) => {
+                    live.insert(None);
+                }
+                Word::Cancel => {
                     live.insert(None);
                     planned = false;
                 }
@@ -243,7 +247,8 @@ impl Key<'_> {
         }
         let is_cancelled = self.words.last().is_some_and(|sent| sent.word == Word::Cancel);
         let words = self.pulls.iter().flat_map(|pull| &pull.comments).filter(|text| text.contains("stays open")).count();
-        match (lasts(self.key) && is_cancelled, words) {
+        let is_open = self.pulls.iter().any(|pull| pull.is_open);
+        match (lasts(self.key) && is_cancelled && is_open, words) {
             (true, 0) => judged.lose(self.key, "nobody was told that it may not be wanted"),
             (true, 1) | (false, 0) => {}
             _ => judged.double(self.key, format!("people were told {words} times that it may not be wanted")),

@@ -6,7 +6,7 @@ use super::sender::Senders;
 use super::stories::{Beat, Story};
 use super::world::{Outside, text_of};
 use crate::support::chance::Chance;
-use crate::support::fake_github::SLUG;
+use crate::support::fake_github::{FakePull, SLUG};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -121,11 +121,11 @@ impl People {
             }
             Beat::Comments => self.comments(person, open, outside, senders),
             Beat::SeesNewest => self.sees_newest(person, open, outside),
-            Beat::ReadsWord => outside
-                .github
-                .pulls()
-                .iter()
-                .any(|pull| is_of(&pull.head, &person.story.key) && pull.comments.iter().any(|text| text.contains("stays open"))),
+            Beat::ReadsWord => {
+                let key = &person.story.key;
+                let told = |pull: &FakePull| is_of(&pull.head, key) && pull.comments.iter().any(|text| text.contains("stays open"));
+                outside.github.pulls().iter().any(told) || !open.iter().any(|pull| is_of(&pull.head, key))
+            }
             Beat::MergesRevert => self.merges_revert(person, open, outside, senders),
             Beat::RepeatsFirst => {
                 senders.send_again(person.said[0]);

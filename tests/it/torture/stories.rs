@@ -25,7 +25,7 @@ pub enum Beat {
     Comments,
     /// A person sees what was asked for last in what is open.
     SeesNewest,
-    /// A person reads at the pull request that it may not be wanted.
+    /// A person reads at the pull request that it may not be wanted, or sees it closed.
     ReadsWord,
     /// A person sees a pull request that takes back what was merged, and merges it.
     MergesRevert,
@@ -40,7 +40,7 @@ pub enum Kind {
     Loan,
     /// An alert, whose pull request is closed when it resolves.
     Alert,
-    /// An alert, whose pull request stays open with a word.
+    /// An alert, whose pull request stays open with a word, once the program has noted that it is open.
     Lasting,
 }
 
@@ -182,10 +182,6 @@ fn of_loan(chance: &mut Chance) -> Vec<Beat> {
 }
 
 fn of_lasting(chance: &mut Chance) -> Vec<Beat> {
-    let asks = [say(&[Ask]), SeesOpen];
-    match chance.below(3) {
-        0 => [&asks[..], &[say(&[Cancel]), ReadsWord, RepeatsFirst]].concat(),
-        1 => [&asks[..], &[say(&[Cancel]), ReadsWord, Merges]].concat(),
-        _ => [&asks[..], &[say(&[Cancel]), ReadsWord]].concat(),
-    }
+    let all = [say(&[Ask]), SeesOpen, say(&[Cancel]), ReadsWord, RepeatsFirst];
+    all[..all.len() - chance.below(2)].to_vec()
 }

@@ -68,6 +68,7 @@ impl Http {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, FeedbackError> {
         self.check()?;
         let request = request.build().map_err(|error| self.setup(brief(error)))?;
+        crate::lease::check().map_err(|lost| self.unavailable(lost.to_string()))?;
         let response = self.client.execute(request).await.map_err(|error| self.unavailable(brief(error)))?;
         let answer = self.read(response).await?;
         let retry_after = answer.wait(self.clock.now());

@@ -268,7 +268,7 @@ impl Turn {
 
 /// Runs what blocks where it harms nobody.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StepError> + Send + 'static) -> Result<T, StepError> {
-    match tokio::task::spawn_blocking(work).await {
+    match tokio::task::spawn_blocking(crate::lease::handed_on(work)).await {
         Ok(done) => done,
         Err(error) => Err(StepError::Bug(format!("a step did not come to its end: {error}"))),
     }

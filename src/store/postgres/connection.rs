@@ -10,11 +10,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgPool};
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// "KOps" in ASCII: the class of our locks among those of others in the database, and one lock for writers.
+/// "KOps" in ASCII: the class of our locks among those of others in the database; one lock for writers, and one for those who claim tasks.
 pub(super) const LOCKS: i32 = 0x4b4f_7073;
 const WRITERS: i32 = 1;
+const CLAIMS: i32 = 3;
+/// The setting of a session that says which process it is of; the trigger of the queue tells it to those who listen.
+const INSTANCE: &str = "kubeops.instance";
 /// How long a transaction may be open without a statement: a step of ours takes milliseconds, and who was stopped is waited for no longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// How long one statement may take; those of retention and of a first migration take seconds.
@@ -23,23 +28,30 @@ const STATEMENT: Duration = Duration::from_secs(60);
 /// The database, open.
 pub(super) struct Connections {
     pool: PgPool,
+    /// Of this process, one at a time waits for each lock of all: the others would each keep a connection from those who read.
+    writers: Arc<Mutex<()>>,
+    claims: Arc<Mutex<()>>,
+    patience: Duration,
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
 pub(in crate::store) struct Write {
     connection: Connection,
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Connections {
     /// Connects, and brings the schema up to date or looks whether it is.
-    pub(super) async fn open(address: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
+    ///
+    /// What is written tells others of work under `name`.
+    pub(super) async fn open(address: &str, options: &PostgresOptions, name: &str) -> Result<Self, StoreError> {
         let pool = PgPoolOptions::new()
             .min_connections(0)
-            .max_connections(options.connections.max(2))
+            .max_connections(options.connections.max(3))
             .acquire_timeout(options.busy_timeout)
             .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(connect(address, options)?);
-        let opened = Self { pool };
+            .connect_lazy_with(connect(address, options)?.options([(INSTANCE, name)]));
+        let opened = Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout };
         migrations::run(&mut *opened.pool.acquire().await?, options.migrate).await?;
         Ok(opened)
     }
@@ -51,15 +63,30 @@ impl Connections {
 
     /// Begins a transaction that others may write beside.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
-        Ok(Write { connection: Connection::PostgresTransaction(self.pool.begin().await?) })
+        Ok(Write { connection: Connection::PostgresTransaction(self.pool.begin().await?), _turn: None })
     }
 
     /// Begins a write transaction, once no other is under way in any replica.
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
-        let mut write = self.begin().await?;
-        let lock = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
-        lock.bind(i64::from(LOCKS)).bind(i64::from(WRITERS)).execute(&mut write.connection).await?;
+        self.alone(&self.writers, WRITERS).await
+    }
+
+    /// Begins a transaction that claims tasks, once nobody else claims any in any replica. Others write beside it: what they hold is passed over.
+    pub(super) async fn claim(&self) -> Result<Write, StoreError> {
+        self.alone(&self.claims, CLAIMS).await
+    }
+
+    async fn alone(&self, turns: &Arc<Mutex<()>>, lock: i32) -> Result<Write, StoreError> {
+        let turn = tokio::time::timeout(self.patience, Arc::clone(turns).lock_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Unavailable("too many others write".to_owned()))?;
+        let mut write = Write { _turn: Some(turn), ..self.begin().await? };
+        let taken = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
+        taken.bind(i64::from(LOCKS)).bind(i64::from(lock)).execute(&mut write.connection).await?;
         Ok(write)
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(super) async fn close(&self) {

@@ -5,6 +5,9 @@ use crate::support::chance::Chance;
 use crate::support::proxy::Wire;
 use std::time::Duration;
 
+/// Leases last six seconds in these runs.
+const LONGER_THAN_A_LEASE: u64 = 9_000;
+
 /// The stores and numbers of replicas a run goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
@@ -141,7 +144,7 @@ fn between(plan: &Plan, has_disk: bool, chance: &mut Chance) -> Fault {
         5 => {
             // Longer than a lease lasts now and then, where another replica can take over.
             let long = plan.stands_still && plan.replicas > 1 && chance.once_in(3);
-            Fault::StandsStill { millis: if long { 36_000 } else { millis } }
+            Fault::StandsStill { millis: if long { LONGER_THAN_A_LEASE } else { millis } }
         }
         _ => {
             let to = *chance.pick(&[Neighbour::Github, Neighbour::Jira, Neighbour::Git, Neighbour::Database]);

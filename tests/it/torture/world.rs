@@ -130,6 +130,7 @@ impl World {
             ("FORGE_WRITE_PAUSE_MS", "0"),
             ("OBSERVE_SECONDS", "2"),
             ("GRACEFUL_TIMEOUT", "2"),
+            ("LEASE_SECONDS", "6"),
             ("API_CALLS_PER_MINUTE", "1000000"),
             // Every kill in the middle of a step is an attempt.
             ("TASK_MAX_ATTEMPTS", "1000"),

@@ -11,7 +11,7 @@ test: SEED := 1
 explore: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test explore torture-drafts lint bench setup clean fmt
+.PHONY: help build demo run test explore torture torture-drafts lint bench setup clean fmt
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -40,6 +40,11 @@ test: setup lint ## Everything that CI runs
 explore: ## The properties again, on cases that nobody has seen yet (SEED=n: on those of a seed)
 	@echo "seed: $(SEED)"
 	PROPTEST_RNG_SEED=$(SEED) $(CARGO) test --locked --lib --features failpoints
+
+torture: ## The real program under fire, its ledgers reconciled (TORTURE_SEED=n, TORTURE_KILLS=n or TORTURE_SECONDS=n, TORTURE_STORE=sqlite|postgres|both, TORTURE_REPLICAS=1|3|both)
+	@scripts/setup.sh test
+	$(CARGO) test --locked --features failpoints --test it -- torture::torture --exact --ignored --nocapture \
+		| tee $(TARGET)/torture.log; status=$${PIPESTATUS[0]}; grep '^torture: [0-9]* kills, ' $(TARGET)/torture.log | tail -n 1; exit $$status
 
 torture-drafts: ## Adversarial completions through the real program, judged from outside (TORTURE_SEED=n, TORTURE_PLAYED=n)
 	@scripts/setup.sh test

@@ -41,6 +41,8 @@ impl Pipeline {
         let rules = self.rules.current();
         let Some(automation) = rules.set.automations.get(&request.key.automation) else { return self.nobody_is_told(request).await };
         let so_far = self.store.told_so_far(&request.id).await?;
+        // It may have gone on since it was claimed: what is told of its newest state is told with what belongs to it.
+        let request = &self.store.request(&request.id).await?;
         let items = items(request, &so_far);
         let mut first_error = None;
         for (entry, spec) in automation.spec.feedback.iter().enumerate() {

@@ -23,4 +23,5 @@ mod store;
 mod support;
 mod template_kinds;
 mod templates;
+mod torture;
 mod upkeep;

@@ -12,6 +12,8 @@ impl From<sqlx::Error> for StoreError {
                 None => sqlite::error::of(&**database),
             },
             sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Self::Full(io.to_string()),
+            // The conversation broke off: at the end of a connection sqlx reads a byte of zero where an answer should stand.
+            sqlx::Error::Protocol(_) => Self::Unavailable(error.to_string()),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable(error.to_string())
             }

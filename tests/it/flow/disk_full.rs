@@ -1,60 +1,13 @@
 //! A disk with no room left: nothing is acknowledged that is not kept, and everything goes on when there is room again.
 
 use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::small_disk::SmallDisk;
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A file system of a few megabytes in memory, unmounted whatever happens.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// None where mounting is not allowed.
-    fn mount(at: PathBuf) -> Option<Self> {
-        std::fs::create_dir(&at).expect("a mount point");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(at)),
-            _ => None,
-        }
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Takes all the room there is.
-    fn fill(&self) {
-        let mut ballast = std::fs::File::create(self.ballast()).expect("a file");
-        // Ever smaller pieces, to the last byte.
-        for size in [64 * 1024, 4096, 1] {
-            while ballast.write_all(&vec![0; size]).is_ok() {}
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.ballast()).expect("removed");
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("{} could not be unmounted", self.0.display());
-        }
-    }
-}
 
 #[test]
 fn a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost() {
     let mut server = TestServer::prepare();
-    let Some(disk) = SmallDisk::mount(server.place("disk")) else {
+    let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
         println!("SKIPPED: mounting a small tmpfs needs root; this test showed nothing");
         return;
     };

@@ -2,6 +2,7 @@
 
 use super::support::{Fixture, at, delivery, open_request};
 use crate::support::postgres::Database;
+use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
 use kubeops::store::{Appended, PostgresOptions, Replicas, SchemaOnOpen, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
@@ -100,6 +101,23 @@ async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_p
     let refused = SqlStore::postgres(&elsewhere, options()).await.err().expect("refused");
     assert!(matches!(&refused, StoreError::Unavailable(told) if told.contains("TLS")), "{refused}");
     SqlStore::postgres(&format!("{elsewhere}?sslmode=disable"), options()).await.expect("a store").close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_up_in_the_middle_of_a_connection_is_away_and_not_broken() {
+    let database = Database::new().await;
+    let (before, after) = database.address().split_once("127.0.0.1:").expect("an address");
+    let (port, name) = after.split_once('/').expect("a name");
+    let wire = Proxy::to((std::net::Ipv4Addr::LOCALHOST, port.parse().expect("a port")).into());
+    let store = SqlStore::postgres(&format!("{before}{}/{name}", wire.address()), PostgresOptions::default()).await.expect("a store");
+    // It hears what it is asked, and answers nothing: neither in a connection there is, nor in a new one.
+    wire.is(Wire::Cut(0));
+    for _ in 0..3 {
+        let refused = store.append(&[delivery("a")]).await.expect_err("nobody answers");
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    }
+    wire.is(Wire::Good);
+    store.append(&[delivery("a")]).await.expect("written");
 }
 
 /// Whether somebody is told of work within a second.

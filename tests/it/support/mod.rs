@@ -1,6 +1,7 @@
 //! Shared by the integration tests: upstream repositories, fakes, and a plain loopback server under them.
 
 pub mod adf;
+pub mod chance;
 pub mod controller;
 pub mod drafts_oracle;
 pub mod fake_github;
@@ -11,7 +12,9 @@ pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
 pub mod postgres;
+pub mod proxy;
 pub mod server;
+pub mod small_disk;
 pub mod sshd;
 pub mod upstream;
 pub mod warp;

@@ -75,17 +75,8 @@ fn cluster() -> &'static Cluster {
 
 fn start() -> (Cluster, Child) {
     let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
-    let data = directory.join("data");
-    if is_root() {
-        let owned = Command::new("chown").arg("postgres").arg(&directory).status().expect("chown");
-        assert!(owned.success(), "the directory of PostgreSQL has no owner");
-    }
-    let mut made = as_its_user(&program("initdb"));
-    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]).arg("-D").arg(&data);
-    let made = made.stdout(Stdio::null()).output().expect("initdb");
-    assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-    let port = TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port();
-    let log = directory.join("log");
+    let data = initialised(&directory);
+    let port = free_port();
     // What it leaves behind goes with it.
     let mut server = as_its_user(Path::new("sh"));
     server.args([
@@ -94,7 +85,80 @@ fn start() -> (Cluster, Child) {
         "sh",
     ]);
     server.arg(&directory).arg(program("postgres"));
-    server.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=400"]);
+    let child = listening(server, &directory, &data, port);
+    (Cluster { port }, child)
+}
+
+/// A PostgreSQL of one test alone, which dies and comes back as the test says.
+pub struct OwnServer {
+    port: u16,
+    directory: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl OwnServer {
+    /// It ends with the thread that starts it, at the latest.
+    pub fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
+        initialised(directory.path());
+        let mut server = Self { port: free_port(), directory, child: None };
+        server.run();
+        server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// What it leaves on the disk stays there.
+    pub fn keep(&mut self) {
+        self.directory.disable_cleanup(true);
+    }
+
+    /// All its processes die at once, in the middle of whatever they do, as with `pg_ctl stop -m immediate`.
+    pub fn dies(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = Command::new("kill").args(["-QUIT", &child.id().to_string()]).status();
+            child.wait().expect("reaped");
+        }
+    }
+
+    /// It comes back, and recovers from its log.
+    pub fn run(&mut self) {
+        let server = as_its_user(&program("postgres"));
+        self.child = Some(listening(server, self.directory.path(), &self.directory.path().join("data"), self.port));
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        self.dies();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
+}
+
+/// A directory of data of a new server, below this one.
+fn initialised(directory: &Path) -> PathBuf {
+    let data = directory.join("data");
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(directory).status().expect("chown");
+        assert!(owned.success(), "the directory of PostgreSQL has no owner");
+    }
+    let mut made = as_its_user(&program("initdb"));
+    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]).arg("-D").arg(&data);
+    let made = made.stdout(Stdio::null()).output().expect("initdb");
+    assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+    data
+}
+
+/// Starts a server with this command, and waits until it listens.
+fn listening(mut server: Command, directory: &Path, data: &Path, port: u16) -> Child {
+    let log = directory.join("log");
+    server.arg("-D").arg(data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=400"]);
     server.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("unix_socket_directories={}", directory.display()));
     server.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log")).process_group(0);
     let mut child = server.spawn().expect("postgres");
@@ -104,7 +168,7 @@ fn start() -> (Cluster, Child) {
         assert!(Instant::now() < until, "PostgreSQL did not start");
         std::thread::sleep(Duration::from_millis(20));
     }
-    (Cluster { port }, child)
+    child
 }
 
 /// PostgreSQL refuses to run as root; as root it is run as the user that its package made. It ends with whoever started it.

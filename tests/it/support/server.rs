@@ -82,8 +82,21 @@ impl Answered {
 
 /// One HTTP/1.1 call on a connection of its own.
 pub fn call(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answered> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    call_within(PATIENCE, address, method, target, headers, body)
+}
+
+/// The same of a caller that waits no longer than this for each piece of the answer.
+pub fn call_within(
+    patience: Duration,
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answered> {
+    let mut stream = TcpStream::connect_timeout(&address, patience.min(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
     head.push_str("\r\n");
@@ -152,6 +165,11 @@ impl Connection {
         format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
     }
 
+    /// What Alertmanager shows.
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.alertmanager)
+    }
+
     /// Sends bytes signed as Jira signs them.
     pub fn jira(&self, body: &[u8]) -> std::io::Result<Answered> {
         self.deliver("service-desk", &[("x-hub-signature", &self.signature(body))], body)
@@ -164,8 +182,7 @@ impl Connection {
 
     /// Sends what Alertmanager would, with its token.
     pub fn alert(&self, payload: &Value) -> Answered {
-        let token = format!("Bearer {}", self.alertmanager);
-        self.deliver("alertmanager", &[("authorization", &token)], payload.to_string().as_bytes()).expect("an answer")
+        self.deliver("alertmanager", &[("authorization", &self.bearer())], payload.to_string().as_bytes()).expect("an answer")
     }
 
     /// Calls the API with the token.
@@ -258,6 +275,11 @@ impl Replica {
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         signal(self.process.as_ref().expect("it runs"), name);
+    }
+
+    /// How it ended, if it has by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.as_mut()?.child.try_wait().expect("its state")
     }
 
     /// `kill -9`.
@@ -423,12 +445,43 @@ impl TestServer {
         Replica { process: Some(process), connection: self.connection_to(address) }
     }
 
+    /// The same with these further variables; none when it ends before it listens.
+    pub fn try_replica(&self, name: &str, environment: &[(&str, &str)]) -> Option<Replica> {
+        let mut command = self.command(&["serve"]);
+        command.env("DATA_DIR", self.place(name)).envs(environment.iter().copied());
+        let (mut process, address) = self.begin(command);
+        match address {
+            Ok(address) => Some(Replica { process: Some(process), connection: self.connection_to(address) }),
+            Err(error) => {
+                let _ = process.child.kill();
+                process.child.wait().expect("reaped");
+                assert_eq!(error, mpsc::RecvTimeoutError::Disconnected, "it neither listens nor ends: {}", self.log());
+                None
+            }
+        }
+    }
+
+    /// What it leaves on the disk stays there when it is dropped; tells where that is, of the server and of the repository.
+    pub fn keep(&mut self) -> [PathBuf; 2] {
+        self.directory.disable_cleanup(true);
+        [self.directory.path().to_path_buf(), self.upstream.keep()]
+    }
+
     fn connection_to(&self, address: SocketAddr) -> Connection {
         Connection { address, token: self.token.clone(), jira: self.jira.clone(), alertmanager: self.alertmanager.clone() }
     }
 
     /// Starts a server and waits until it listens.
-    fn serve(&self, mut command: Command) -> (Process, SocketAddr) {
+    fn serve(&self, command: Command) -> (Process, SocketAddr) {
+        let (mut process, address) = self.begin(command);
+        if address.is_err() {
+            let _ = process.child.kill();
+        }
+        (process, address.unwrap_or_else(|_| panic!("the server does not listen: {}", self.log())))
+    }
+
+    /// Starts a server, and where it listens, if it comes to that.
+    fn begin(&self, mut command: Command) -> (Process, Result<SocketAddr, mpsc::RecvTimeoutError>) {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
         let (listening, heard) = mpsc::channel();
         let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().expect("stdout")), Box::new(child.stderr.take().expect("stderr"))];
@@ -447,11 +500,16 @@ impl TestServer {
         });
         let mut process = Process { child, readers: readers.collect() };
         drop(listening);
-        let address = heard.recv_timeout(PATIENCE);
-        if address.is_err() {
-            let _ = process.child.kill();
+        let begun = Instant::now();
+        loop {
+            // What it started may outlive it, and keep open what it said.
+            let has_ended = process.child.try_wait().expect("its state").is_some();
+            match heard.recv_timeout(Duration::from_millis(20)) {
+                Err(mpsc::RecvTimeoutError::Timeout) if has_ended => return (process, Err(mpsc::RecvTimeoutError::Disconnected)),
+                Err(mpsc::RecvTimeoutError::Timeout) if begun.elapsed() < PATIENCE => {}
+                address => return (process, address),
+            }
         }
-        (process, address.unwrap_or_else(|_| panic!("the server does not listen: {}", self.log())))
     }
 
     /// Starts a server that is expected to give up by itself, and tells what it said.

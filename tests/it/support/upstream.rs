@@ -73,6 +73,12 @@ impl UpstreamRepo {
         &self.path
     }
 
+    /// It stays on the disk when this is dropped; tells where.
+    pub fn keep(&mut self) -> PathBuf {
+        self.directory.disable_cleanup(true);
+        self.path.clone()
+    }
+
     /// A directory beside the repository, gone with it.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -81,6 +87,23 @@ impl UpstreamRepo {
     pub fn tip(&self, branch: &str) -> Option<CommitSha> {
         let output = command(&self.path, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]).output().expect("git");
         String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    }
+
+    /// Merges a commit into a branch, as the forge does for a person; tells the merge commit, or nothing where it does not fit.
+    pub fn merge(&self, head: &str, branch: &str, pull: u64) -> Option<String> {
+        let base = self.tip(branch)?.to_string();
+        let merged = command(&self.path, &["merge-tree", "--write-tree", &base, head]).output().expect("git");
+        let tree = merged.status.success().then(|| String::from_utf8_lossy(&merged.stdout).trim().to_owned())?;
+        let words = format!("Merge pull request #{pull}");
+        let made = command(&self.path, &["commit-tree", &tree, "-p", &base, "-p", head, "-m", &words])
+            .envs([("GIT_AUTHOR_NAME", "Ada"), ("GIT_AUTHOR_EMAIL", "ada@example.com")])
+            .envs([("GIT_COMMITTER_NAME", "Ada"), ("GIT_COMMITTER_EMAIL", "ada@example.com")])
+            .output()
+            .expect("git");
+        assert!(made.status.success(), "git commit-tree: {}", said(&made));
+        let commit = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+        self.git(&["update-ref", &format!("refs/heads/{branch}"), &commit, &base]);
+        Some(commit)
     }
 
     pub fn git(&self, arguments: &[&str]) -> String {

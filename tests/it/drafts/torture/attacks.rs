@@ -1,7 +1,7 @@
 //! Answers that should not have been given, class by class. Each function makes the answers of one conversation, in the order in which a
 //! model would give them.
 
-use super::chance::Chance;
+use crate::support::chance::Chance;
 use serde_json::{Value, json};
 
 pub const WEB: &str = "clusters/prod/apps/web/deployment.yaml";

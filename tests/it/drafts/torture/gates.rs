@@ -2,8 +2,8 @@
 //! gate is asked alone about what came of it.
 
 use super::attacks;
-use super::chance::Chance;
 use crate::drafts::fixture::{Entry, Tree, WITHIN, draft, guard, target};
+use crate::support::chance::Chance;
 use crate::support::drafts_oracle::{Files, escapes};
 use kubeops::plan::{Answer, ChangeSet, FileChange};
 use kubeops::types::{ManifestPath, UnknownKinds};

@@ -1,8 +1,8 @@
 //! Conversations as a hostile, broken or deceived model would lead them, and as a good one does.
 
 use super::attacks::{self, answer, wanted};
-use super::chance::Chance;
 use crate::drafts::fixture::{Outcome, Tree, guard, play};
+use crate::support::chance::Chance;
 use crate::support::fake_llm::{Fault, Said};
 use serde_json::{Value, json};
 

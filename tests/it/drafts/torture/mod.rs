@@ -3,7 +3,6 @@
 
 mod attacks;
 mod canaries;
-mod chance;
 mod gates;
 mod generator;
 mod judge;

@@ -1,6 +1,6 @@
 //! How the fake answers: held against what GitHub publishes, then a fault, then who asks, then what is asked.
 
-use super::{Fault, OURSELVES, Seen, State, TOKEN, Time};
+use super::{Effect, FakePull, Fault, OURSELVES, Seen, State, TOKEN, Time};
 use crate::support::loopback::{Answer, Delivery, Request};
 use crate::support::{github_graphql, github_openapi};
 use serde_json::{Value, json};
@@ -164,7 +164,11 @@ impl State {
         });
         let Some((repository, rest)) = found else { return error(404, "Not Found", json!([])) };
         repository.look_at_branches(updated);
+        let before = if call.method == "GET" { Vec::new() } else { repository.pulls.clone() };
         let mut answer = repository.act(call, &rest, updated);
+        if call.method != "GET" {
+            self.effects.extend(effect(call, &before, &repository.pulls));
+        }
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let wrong = github_openapi::answer_violations(call.method, &described, answer.status, &body);
         self.violations.extend(wrong.into_iter().map(|wrong| format!("the fake answers what GitHub would not: {wrong}")));
@@ -175,6 +179,18 @@ impl State {
         }
         answer
     }
+}
+
+/// What a call changed of pull requests; that one was looked at again is no change.
+fn effect(call: &Call<'_>, before: &[FakePull], after: &[FakePull]) -> Option<Effect> {
+    let is_other = |pull: &&FakePull| {
+        let known = before.iter().find(|known| known.number == pull.number);
+        known.is_none_or(|known| FakePull { updated: pull.updated, ..known.clone() } != **pull)
+    };
+    let changed = after.iter().find(is_other)?;
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let (at, call_made) = (u64::try_from(at).expect("milliseconds"), format!("{} {}", call.method, call.path));
+    Some(Effect { at, call: call_made, pull: changed.number, after: changed.clone() })
 }
 
 fn date(seconds: i64) -> String {

@@ -46,6 +46,18 @@ impl Seen {
     }
 }
 
+/// A change of a pull request that was carried out, whatever became of the reply.
+#[derive(Debug, Clone)]
+pub struct Effect {
+    /// When, in milliseconds since the epoch.
+    pub at: u64,
+    /// Method and path, as [`Seen::call`].
+    pub call: String,
+    pub pull: u64,
+    /// The pull request after it.
+    pub after: FakePull,
+}
+
 /// What time it is at GitHub.
 #[derive(Debug, Clone, Copy)]
 enum Time {
@@ -61,6 +73,7 @@ struct State {
     /// The names repositories had before, and those they have now.
     former: BTreeMap<String, String>,
     ledger: Vec<Seen>,
+    effects: Vec<Effect>,
     /// One entry per coming call; none for a call that goes well.
     faults: VecDeque<Option<Fault>>,
     /// Whether nobody answers but a proxy in front of it.
@@ -111,6 +124,7 @@ impl FakeGithub {
             repositories: BTreeMap::from([(SLUG.to_owned(), Repository::new(7, SLUG))]),
             former: BTreeMap::new(),
             ledger: Vec::new(),
+            effects: Vec::new(),
             faults: VecDeque::new(),
             away: false,
             dropped_writes: 0,
@@ -198,6 +212,11 @@ impl FakeGithub {
     /// Method and path of every request seen.
     pub fn calls(&self) -> Vec<String> {
         self.state().ledger.iter().map(Seen::call).collect()
+    }
+
+    /// Every change of a pull request that we asked for and that was carried out, oldest first.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.state().effects.clone()
     }
 
     /// Forgets the requests seen.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FakePull {
     pub number: u64,
     pub title: String,
@@ -131,9 +131,13 @@ impl Repository {
     /// An open pull request follows its branch, and is closed when that is deleted; one that is over keeps what it had.
     pub(super) fn look_at_branches(&mut self, updated: i64) {
         let Some(repository) = &self.upstream else { return };
+        if !self.pulls.iter().any(|pull| pull.state == "open") {
+            return;
+        }
+        let tips = tips(repository);
         for pull in self.pulls.iter_mut().filter(|pull| pull.state == "open") {
-            match tip(repository, &pull.head) {
-                Some(commit) => pull.commit = commit,
+            match tips.get(&pull.head) {
+                Some(commit) => pull.commit.clone_from(commit),
                 None => (pull.state, pull.updated) = ("closed", updated),
             }
         }
@@ -560,6 +564,14 @@ pub(super) fn page(query: &str, all: impl Iterator<Item = Value>) -> Answer {
 fn tip(repository: &Path, branch: &str) -> Option<String> {
     let output = command(repository, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]).output().expect("git");
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Every branch and its commit.
+fn tips(repository: &Path) -> BTreeMap<String, String> {
+    let listed = command(repository, &["for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads"]).output().expect("git");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    text.lines().filter_map(|line| line.split_once(' ')).map(|(commit, name)| (name.to_owned(), commit.to_owned())).collect()
 }
 
 /// Whether a branch holds a commit.

@@ -1,0 +1,134 @@
+//! A wire between the program and one of its neighbours that can be bad: nobody answers, connections break off in the middle of what is
+//! said, or everything takes long. What goes through it is not looked at.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How the wire is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    Good,
+    /// Connections are ended at once, those there are and those that come.
+    Dead,
+    /// Every piece arrives so many milliseconds later.
+    Slow(u64),
+    /// A connection ends when so many bytes of the answer have arrived.
+    Cut(usize),
+    /// Nothing arrives any more, and nobody ends anything.
+    Silent,
+}
+
+struct State {
+    wire: Wire,
+    open: Vec<TcpStream>,
+}
+
+/// A wire to an address; it is gone when this is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    stop: Arc<AtomicBool>,
+    accept: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    pub fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let address = listener.local_addr().expect("an address");
+        let state = Arc::new(Mutex::new(State { wire: Wire::Good, open: Vec::new() }));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (theirs, stopped) = (Arc::clone(&state), Arc::clone(&stop));
+        let accept = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                if let Ok(stream) = stream {
+                    connect(stream, target, &theirs);
+                }
+            }
+        });
+        Self { address, state, stop, accept: Some(accept) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on the wire is like this. Whoever was kept waiting by a silent one is hung up on.
+    pub fn is(&self, wire: Wire) {
+        let mut state = lock(&self.state);
+        if wire == Wire::Dead || state.wire == Wire::Silent {
+            state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+        }
+        state.wire = wire;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.is(Wire::Dead);
+        self.stop.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread.
+        let _ = TcpStream::connect(self.address);
+        if let Some(accept) = self.accept.take() {
+            let _ = accept.join();
+        }
+    }
+}
+
+/// Leads a connection on, each direction in a thread of its own.
+fn connect(near: TcpStream, target: SocketAddr, state: &Arc<Mutex<State>>) {
+    let mut guard = lock(state);
+    if guard.wire == Wire::Dead {
+        return drop(near.shutdown(Shutdown::Both));
+    }
+    let Ok(far) = TcpStream::connect(target) else { return drop(near.shutdown(Shutdown::Both)) };
+    let _ = (near.set_nodelay(true), far.set_nodelay(true));
+    let copies = (near.try_clone(), near.try_clone(), far.try_clone(), far.try_clone());
+    let (Ok(near_in), Ok(near_kept), Ok(far_in), Ok(far_kept)) = copies else { return };
+    // Those that have ended need not be remembered.
+    guard.open.retain(|stream| stream.peer_addr().is_ok());
+    guard.open.extend([near_kept, far_kept]);
+    drop(guard);
+    let (asking, answering) = (Arc::clone(state), Arc::clone(state));
+    std::thread::spawn(move || carry(near_in, far, &asking, false));
+    std::thread::spawn(move || carry(far_in, near, &answering, true));
+}
+
+/// Carries what is said in one direction until one side ends it, or the wire does.
+fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, is_answer: bool) {
+    let mut piece = vec![0; 16 * 1024];
+    let mut carried = 0_usize;
+    while let Ok(mut many) = from.read(&mut piece) {
+        if many == 0 {
+            let _ = to.shutdown(Shutdown::Write);
+            return;
+        }
+        let wire = lock(state).wire;
+        let mut ends = wire == Wire::Dead;
+        match wire {
+            Wire::Slow(millis) => std::thread::sleep(Duration::from_millis(millis)),
+            Wire::Cut(after) if is_answer && carried + many >= after => {
+                many = after.saturating_sub(carried).min(many);
+                ends = true;
+            }
+            // Whoever waits is hung up on when the wire is another one.
+            Wire::Silent => continue,
+            Wire::Good | Wire::Dead | Wire::Cut(_) => {}
+        }
+        carried += many;
+        if to.write_all(&piece[..many]).is_err() || ends {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+//! What goes wrong around the program, and when it is over.
+
+use super::schedule::{Fault, Neighbour};
+use super::world::World;
+use crate::support::proxy::Wire;
+use crate::support::{fake_github, fake_jira};
+use std::time::{Duration, Instant};
+
+/// How long a start may fail after what it needs has come back.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What has to be put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Wire(Neighbour),
+    Away(Neighbour),
+    Database,
+    Disk,
+}
+
+pub struct Faults<'w> {
+    world: &'w World,
+    broken: Vec<(Instant, Broken)>,
+    /// Until when a start may fail.
+    excused: Option<Instant>,
+}
+
+impl<'w> Faults<'w> {
+    pub fn of(world: &'w World) -> Self {
+        Self { world, broken: Vec::new(), excused: None }
+    }
+
+    /// Whether a start may fail, because what it needs is not there or has just come back.
+    pub fn excuses(&self) -> bool {
+        let needed = |(_, broken): &(Instant, Broken)| matches!(broken, Broken::Database | Broken::Disk | Broken::Wire(Neighbour::Database));
+        self.broken.iter().any(needed) || self.excused.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Brings about a fault that is not of a process.
+    pub fn inflict(&mut self, fault: &Fault) {
+        let world = self.world;
+        match fault {
+            Fault::Wire { to, wire, millis } => {
+                world.wire(*to).is(*wire);
+                self.breaks(Broken::Wire(*to), *millis);
+            }
+            Fault::Away { who, millis } => {
+                self.away(*who, true);
+                self.breaks(Broken::Away(*who), *millis);
+            }
+            Fault::RepliesLost { of: Neighbour::Github, many } => world.github.drop_replies_to_writes(*many),
+            Fault::RepliesLost { many, .. } => world.jira.drop_replies_to_writes(*many),
+            Fault::Refused { by: Neighbour::Github, skip, which } => world.github.fail_after(*skip, at_github(*which)),
+            Fault::Refused { skip, which, .. } => world.jira.fail_after(*skip, at_jira(*which)),
+            Fault::Restart { millis } if !self.is(Broken::Database) => {
+                world.database.as_ref().expect("PostgreSQL").borrow_mut().dies();
+                self.breaks(Broken::Database, *millis);
+            }
+            Fault::DiskFull { millis } if !self.is(Broken::Disk) => {
+                world.disk.as_ref().expect("a small disk").fill();
+                self.breaks(Broken::Disk, *millis);
+            }
+            Fault::Clock { seconds } => world.warp.as_ref().expect("a clock").to(*seconds),
+            _ => {}
+        }
+    }
+
+    fn is(&self, what: Broken) -> bool {
+        self.broken.iter().any(|(_, broken)| *broken == what)
+    }
+
+    fn breaks(&mut self, what: Broken, millis: u64) {
+        self.broken.retain(|(_, broken)| *broken != what);
+        self.broken.push((Instant::now() + Duration::from_millis(millis), what));
+    }
+
+    fn away(&self, who: Neighbour, away: bool) {
+        match who {
+            Neighbour::Github => self.world.github.goes_away(away),
+            _ => self.world.jira.goes_away(away),
+        }
+    }
+
+    /// What has lasted long enough is over.
+    pub fn mend(&mut self) {
+        let now = Instant::now();
+        let (over, lasting): (Vec<_>, Vec<_>) = self.broken.drain(..).partition(|(until, _)| now >= *until);
+        self.broken = lasting;
+        over.into_iter().for_each(|(_, broken)| self.put_right(broken));
+    }
+
+    /// Everything is over, and nothing goes wrong any more.
+    pub fn end(&mut self) {
+        for (_, broken) in std::mem::take(&mut self.broken) {
+            self.put_right(broken);
+        }
+        self.world.github.drop_replies_to_writes(0);
+        self.world.jira.drop_replies_to_writes(0);
+        if let Some(warp) = &self.world.warp {
+            warp.to(0);
+        }
+    }
+
+    fn put_right(&mut self, broken: Broken) {
+        match broken {
+            Broken::Wire(to) => self.world.wire(to).is(Wire::Good),
+            Broken::Away(who) => self.away(who, false),
+            Broken::Database => self.world.database.as_ref().expect("PostgreSQL").borrow_mut().run(),
+            Broken::Disk => self.world.disk.as_ref().expect("a small disk").make_room(),
+        }
+        if matches!(broken, Broken::Database | Broken::Disk | Broken::Wire(Neighbour::Database)) {
+            self.excused = Some(Instant::now() + GRACE);
+        }
+    }
+}
+
+fn at_github(which: usize) -> fake_github::Fault {
+    use fake_github::Fault;
+    let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 2;
+    match which {
+        0 => Fault::ServerError,
+        1 => Fault::TooMany(Some(1)),
+        2 => Fault::Secondary(Some(1)),
+        3 => Fault::Exhausted { reset: soon },
+        4..=6 => Fault::DroppedAfter,
+        7 => Fault::DroppedBefore,
+        8..=10 => Fault::Truncated,
+        11..=12 => Fault::Slow(400),
+        13 => Fault::Silent,
+        _ => Fault::BadGateway,
+    }
+}
+
+fn at_jira(which: usize) -> fake_jira::Fault {
+    use fake_jira::Fault;
+    match which {
+        0..=1 => Fault::TooMany(Some("1")),
+        2..=3 => Fault::Maintenance("1"),
+        4..=7 => Fault::DroppedAfter,
+        8 => Fault::DroppedBefore,
+        9..=10 => Fault::Truncated,
+        11..=12 => Fault::Slow(400),
+        13 => Fault::Silent,
+        _ => Fault::BadGateway,
+    }
+}

@@ -1,0 +1,163 @@
+//! The processes under fire: started, killed, made to die at a point, made to stand still, and started again.
+
+use super::sender::Doors;
+use crate::support::server::{Connection, Replica, TestServer};
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+/// What `abort` sends.
+const ABORTED: i32 = 6;
+
+/// A point to die at.
+pub type Armed = (&'static str, u32);
+
+#[derive(Default)]
+struct Slot<'s> {
+    replica: Option<Replica>,
+    armed: Option<Armed>,
+    stands_until: Option<Instant>,
+    starting: Option<ScopedJoinHandle<'s, Option<Replica>>>,
+}
+
+/// The replicas of a run; they are started in threads of `scope`, so that no start holds up a kill of another.
+pub struct Fleet<'s, 'e> {
+    server: &'e TestServer,
+    scope: &'s Scope<'s, 'e>,
+    slots: Vec<Slot<'s>>,
+    doors: Doors,
+    pub kills: usize,
+    /// How often each point was died at.
+    pub died_at: BTreeMap<&'static str, usize>,
+    /// Ends that nobody brought about.
+    pub strange: Vec<String>,
+    /// Whether a start may fail, because what it needs is not there.
+    pub excused: bool,
+}
+
+impl<'s, 'e> Fleet<'s, 'e> {
+    pub fn start(server: &'e TestServer, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors) -> Self {
+        *doors.write().expect("the doors") = vec![None; many];
+        let slots = (0..many).map(|_| Slot::default()).collect();
+        let mut fleet = Self { server, scope, slots, doors, kills: 0, died_at: BTreeMap::new(), strange: Vec::new(), excused: false };
+        (0..many).for_each(|at| fleet.begin(at, None));
+        fleet
+    }
+
+    fn begin(&mut self, at: usize, armed: Option<Armed>) {
+        let server = self.server;
+        let slot = &mut self.slots[at];
+        slot.armed = armed;
+        let start = move || {
+            let point = armed.map(|(point, nth)| format!("{point}:{nth}")).unwrap_or_default();
+            let environment = [("KUBEOPS_FAILPOINT", point.as_str())];
+            server.try_replica(&format!("r{at}"), if armed.is_some() { &environment } else { &[] })
+        };
+        slot.starting = Some(self.scope.spawn(start));
+    }
+
+    fn door(&self, at: usize, connection: Option<Connection>) {
+        self.doors.write().expect("the doors")[at] = connection;
+    }
+
+    /// Looks after everybody: who has ended is started again, who has stood long enough goes on.
+    pub fn tend(&mut self) {
+        for at in 0..self.slots.len() {
+            if self.slots[at].starting.as_ref().is_some_and(ScopedJoinHandle::is_finished) {
+                let started = self.slots[at].starting.take().expect("it was starting").join().expect("a start");
+                match started {
+                    Some(replica) => {
+                        self.door(at, Some(replica.at().clone()));
+                        self.slots[at].replica = Some(replica);
+                    }
+                    None => self.ended(at, None),
+                }
+            }
+            let status = self.slots[at].replica.as_mut().and_then(Replica::ended);
+            if let Some(status) = status {
+                self.door(at, None);
+                self.slots[at].replica = None;
+                self.ended(at, Some(status));
+            }
+            if self.slots[at].stands_until.is_some_and(|until| Instant::now() >= until) {
+                self.goes_on(at);
+            }
+        }
+    }
+
+    /// One has ended by itself, or did not come to listen.
+    fn ended(&mut self, at: usize, status: Option<std::process::ExitStatus>) {
+        let armed = self.slots[at].armed.take();
+        self.slots[at].stands_until = None;
+        match armed {
+            Some((point, _)) if status.is_none_or(|status| status.signal() == Some(ABORTED)) => {
+                *self.died_at.entry(point).or_default() += 1;
+                self.kills += 1;
+            }
+            _ if self.excused && status.is_none() => {}
+            _ => self.strange.push(format!("replica {at} ended by itself: {status:?}")),
+        }
+        self.begin(at, None);
+    }
+
+    fn goes_on(&mut self, at: usize) {
+        if self.slots[at].stands_until.take().is_some()
+            && let Some(replica) = &self.slots[at].replica
+        {
+            replica.signal("CONT");
+        }
+    }
+
+    /// One of those that run and do not stand still, by lot.
+    pub fn one(&self, lot: usize) -> Option<usize> {
+        let running: Vec<usize> =
+            (0..self.slots.len()).filter(|at| self.slots[*at].replica.is_some() && self.slots[*at].stands_until.is_none()).collect();
+        running.get(lot % running.len().max(1)).copied()
+    }
+
+    /// `kill -9`; then it is started again, to die at a point or not.
+    pub fn kill(&mut self, at: usize, armed: Option<Armed>) {
+        let slot = &mut self.slots[at];
+        let Some(mut replica) = slot.replica.take() else { return };
+        replica.kill();
+        slot.stands_until = None;
+        self.kills += 1;
+        self.door(at, None);
+        self.begin(at, armed);
+    }
+
+    /// Whether it waits for its point.
+    pub fn is_armed(&self, at: usize) -> bool {
+        self.slots[at].armed.is_some()
+    }
+
+    /// It stands still for so long.
+    pub fn stands_still(&mut self, at: usize, time: Duration) {
+        let slot = &mut self.slots[at];
+        if let Some(replica) = &slot.replica {
+            replica.signal("STOP");
+            slot.stands_until = Some(Instant::now() + time);
+        }
+    }
+
+    /// Nobody stands still, and nobody is to die at a point any more. Those that were are killed once more.
+    pub fn calm(&mut self) {
+        for at in 0..self.slots.len() {
+            self.goes_on(at);
+            if self.is_armed(at) && self.slots[at].replica.is_some() {
+                self.kill(at, None);
+            }
+        }
+    }
+
+    /// Whether everybody is there.
+    pub fn is_whole(&self) -> bool {
+        self.slots.iter().all(|slot| slot.replica.is_some() && slot.armed.is_none() && slot.stands_until.is_none())
+    }
+
+    /// Somebody to be asked, where there is one.
+    pub fn door_of_one(&self) -> Option<Connection> {
+        self.doors.read().expect("the doors").iter().flatten().next().cloned()
+    }
+}

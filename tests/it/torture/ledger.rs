@@ -1,0 +1,182 @@
+//! What was said, seen and done, as those outside wrote it down: the senders, the people at the forge, GitHub, Jira and git. Plain data;
+//! nothing of it comes from the program's own store but what it shows of deliveries.
+
+use std::collections::BTreeMap;
+
+/// What a delivery says of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It is asked for, with its order as the value.
+    Ask,
+    /// It is no longer wanted.
+    Cancel,
+    /// Something that asks for nothing.
+    Talk,
+    /// Somebody who may write asks in a comment for its order as the value.
+    Set,
+    /// Somebody who may not write asks for the same.
+    Meddle,
+    /// GitHub says that a pull request was merged.
+    Merged,
+}
+
+/// One delivery, with everything that was answered to it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub key: String,
+    /// Its place among what is said of the key; the value it asks for.
+    pub order: u32,
+    pub word: Word,
+    /// The source it goes to.
+    pub source: &'static str,
+    pub body: String,
+    /// Whether it is sent until it is acknowledged, as Jira and Alertmanager do; GitHub sends once.
+    pub insists: bool,
+    pub tries: Vec<Try>,
+}
+
+impl Sent {
+    /// The ids it was acknowledged with.
+    pub fn acknowledged(&self) -> Vec<&str> {
+        let said = self.tries.iter().filter_map(|one| one.answer.as_ref());
+        said.filter(|(status, _)| matches!(status, 200 | 202)).map(|(_, id)| id.as_str()).collect()
+    }
+}
+
+/// One time it was sent.
+#[derive(Debug, Clone)]
+pub struct Try {
+    /// Milliseconds since the run began.
+    pub at: u64,
+    pub replica: usize,
+    /// Status and id; none where no answer was read.
+    pub answer: Option<(u16, String)>,
+}
+
+/// What a person saw or did at the forge, when everything up to `after` was acknowledged and nothing else said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Milliseconds since the run began.
+    pub at: u64,
+    pub after: u32,
+    pub what: Noted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Noted {
+    /// One pull request is open, with this value.
+    Open { number: u64, value: Option<u32> },
+    /// None is open any more.
+    NoneOpen,
+    /// The person merged it.
+    Merged { number: u64, value: Option<u32> },
+    /// The person merged what takes it back.
+    Reverted { number: u64 },
+}
+
+/// A pull request as GitHub has it in the end.
+#[derive(Debug, Clone)]
+pub struct PullSeen {
+    pub number: u64,
+    pub title: String,
+    pub head: String,
+    pub is_open: bool,
+    pub is_merged: bool,
+    /// The value in the manifest of its commit.
+    pub value: Option<u32>,
+    pub labels: Vec<String>,
+    pub reviewers: Vec<String>,
+    pub comments: Vec<String>,
+}
+
+/// A comment at a pull request that asks for something.
+#[derive(Debug, Clone)]
+pub struct CommandSeen {
+    pub key: String,
+    pub id: u64,
+    pub pull: u64,
+    pub word: Word,
+    /// The signs that were put on it.
+    pub signs: Vec<String>,
+    /// How often it was answered in words.
+    pub answers: usize,
+}
+
+/// A change at GitHub that was carried out.
+#[derive(Debug, Clone)]
+pub struct EffectSeen {
+    /// Milliseconds since the run began.
+    pub at: u64,
+    pub call: String,
+    pub pull: u64,
+    pub head: String,
+}
+
+impl PullSeen {
+    /// Whether it takes back what was merged for a ticket.
+    pub fn reverts(&self, key: &str) -> bool {
+        takes_back(&self.title, key)
+    }
+}
+
+impl EffectSeen {
+    pub fn opens(&self) -> bool {
+        self.call.starts_with("POST ") && self.call.ends_with("/pulls")
+    }
+}
+
+/// A comment at a ticket, with the mark by which it is known again.
+#[derive(Debug, Clone)]
+pub struct CommentSeen {
+    pub marker: String,
+    pub text: String,
+}
+
+/// A ticket as Jira has it in the end.
+#[derive(Debug, Clone, Default)]
+pub struct IssueSeen {
+    pub status: String,
+    pub comments: Vec<CommentSeen>,
+    /// The statuses it was moved to, in order.
+    pub moves: Vec<String>,
+    /// The ids of its links, and whether each shows as resolved.
+    pub links: Vec<(String, bool)>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    pub sent: Vec<Sent>,
+    /// By key.
+    pub notes: BTreeMap<String, Vec<Note>>,
+    pub pulls: Vec<PullSeen>,
+    pub commands: Vec<CommandSeen>,
+    pub effects: Vec<EffectSeen>,
+    /// By key, of those that are tickets.
+    pub issues: BTreeMap<String, IssueSeen>,
+    /// The value on the base branch, by key.
+    pub base: BTreeMap<String, u32>,
+    /// The branches of pull requests that there are.
+    pub branches: Vec<String>,
+    /// State by id, as the program shows its deliveries.
+    pub deliveries: BTreeMap<String, String>,
+    /// What was given up.
+    pub given_up: Vec<String>,
+}
+
+/// Whether a pull request with this title takes back what was merged for a ticket.
+pub fn takes_back(title: &str, key: &str) -> bool {
+    title.starts_with("Revert \"") && title.contains(&format!("({key})"))
+}
+
+/// Whether what was proposed for a key stays open when it is no longer wanted, and is told so.
+pub fn lasts(key: &str) -> bool {
+    key.starts_with("prod-eu/api/")
+}
+
+/// Whether a branch is of a request of this key.
+pub fn is_of(head: &str, key: &str) -> bool {
+    let slug: String = key.to_lowercase().chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect();
+    let last = head.rsplit('/').next().unwrap_or_default();
+    last.strip_prefix(&slug).and_then(|rest| rest.strip_prefix('-')).is_some_and(|id| !id.is_empty() && !id.contains('-'))
+}

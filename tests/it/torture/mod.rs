@@ -1,0 +1,102 @@
+//! The real program under fire: killed, made to die between any two steps, made to stand still, with bad wires, full disks, clocks that are
+//! set and neighbours that are away. Afterwards the ledgers of those outside are held against one another. `make torture` says how long.
+
+mod books;
+mod doctored;
+mod faults;
+mod fleet;
+mod judge;
+mod ledger;
+mod people;
+mod report;
+mod run;
+mod schedule;
+mod sender;
+mod stories;
+mod world;
+
+use report::Sum;
+use run::{Ran, Run};
+use schedule::{Plan, Store};
+use std::time::Duration;
+use world::World;
+
+/// The points no process comes by in these stories: they are of drafts and of times to live, and of changes that a tool says are in force.
+const ELSEWHERE: &[&str] = &["draft.", "clock."];
+
+/// The points a process comes by.
+fn points() -> Vec<&'static str> {
+    kubeops::failpoint::ALL.iter().copied().filter(|point| !ELSEWHERE.iter().any(|prefix| point.starts_with(prefix))).collect()
+}
+
+/// The seed of the short runs, and of long ones that are given none.
+const SEED: u64 = 7;
+/// So many processes die in each long run that is told nothing else.
+const KILLS: u64 = 200;
+
+/// Plays a plan; what is left of a run that is not as it should be stays on the disk.
+fn play(plan: &Plan) -> Ran {
+    let mut world = World::prepare(plan);
+    // Somebody has to make a token.
+    world.server.run();
+    world.server.kill();
+    let ran = std::thread::scope(|scope| Run::begin(plan, &world, scope).play());
+    report::tell(plan, &ran);
+    if !ran.is_good() {
+        report::keep(&mut world, &ran);
+    }
+    ran
+}
+
+fn short(store: Store, replicas: usize, kills: usize) {
+    let plan = Plan { seed: SEED, store, replicas, kills, most: Duration::MAX, stands_still: false, sets_clock: false };
+    let mut sum = Sum::default();
+    sum.add(&play(&plan));
+    println!("{}", sum.line());
+    assert!(sum.is_good() && sum.kills >= kills, "see above; seed {SEED}");
+}
+
+#[test]
+fn a_process_on_a_file_loses_doubles_and_swaps_nothing_under_fire() {
+    short(Store::Sqlite, 1, 14);
+}
+
+#[test]
+fn three_replicas_on_a_database_lose_double_and_swap_nothing_under_fire() {
+    short(Store::Postgres, 3, 14);
+}
+
+#[test]
+#[ignore = "takes minutes: make torture"]
+fn torture() {
+    let setting = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let number = |name: &str, default: u64| setting(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")));
+    let seed = number("TORTURE_SEED", SEED);
+    let seconds = number("TORTURE_SECONDS", 0);
+    let most = if seconds == 0 { Duration::MAX } else { Duration::from_secs(seconds) };
+    let kills = number("TORTURE_KILLS", if seconds == 0 { KILLS } else { u64::MAX });
+    let stores = match setting("TORTURE_STORE").as_deref() {
+        Some("sqlite") => vec![Store::Sqlite],
+        Some("postgres") => vec![Store::Postgres],
+        None | Some("both") => vec![Store::Sqlite, Store::Postgres],
+        Some(other) => panic!("TORTURE_STORE: sqlite, postgres or both, not {other}"),
+    };
+    let replicas = match setting("TORTURE_REPLICAS").as_deref() {
+        Some("1") => vec![1],
+        Some("3") => vec![3],
+        None | Some("both") => vec![1, 3],
+        Some(other) => panic!("TORTURE_REPLICAS: 1, 3 or both, not {other}"),
+    };
+    println!("seed: {seed}");
+    let both = stores.iter().flat_map(|store| replicas.iter().map(move |replicas| (*store, *replicas)));
+    // Several processes share a database; a file is for one.
+    let runs: Vec<(Store, usize)> = both.filter(|run| *run != (Store::Sqlite, 3)).collect();
+    assert!(!runs.is_empty(), "a file is for one process: TORTURE_STORE=sqlite wants TORTURE_REPLICAS=1");
+    let mut sum = Sum::default();
+    for (store, replicas) in runs {
+        let kills = usize::try_from(kills).expect("a number");
+        sum.add(&play(&Plan { seed, store, replicas, kills, most, stands_still: true, sets_clock: true }));
+    }
+    println!("{}", sum.line());
+    assert!(sum.is_good(), "see above; seed {seed}");
+}

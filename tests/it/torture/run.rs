@@ -1,0 +1,263 @@
+//! A run from its begin to its end: turn after turn of the schedule, while senders send and people follow their scripts; then peace, until
+//! nothing is owed any more; then the judge.
+
+use super::books;
+use super::faults::Faults;
+use super::fleet::Fleet;
+use super::judge::{Judged, judge};
+use super::ledger::{Books, Sent, Word};
+use super::people::People;
+use super::schedule::{Fault, Plan, Turn, Turns};
+use super::sender::{AT_ONCE, Doors, Senders};
+use super::world::World;
+use crate::support::server::{change_id, ticket};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::thread::Scope;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a process has to come to the point it is to die at.
+const TO_THE_POINT: Duration = Duration::from_secs(4);
+/// How long everybody has to be there at the begin.
+const TO_BEGIN: Duration = Duration::from_secs(60);
+/// How long everything may take to come to rest once the faults are over.
+const TO_REST: Duration = Duration::from_secs(180);
+/// How long what is owed may still come after that: leases run out, pull requests are looked at.
+const TO_SETTLE: Duration = Duration::from_secs(45);
+/// How often what waits for its next attempt is hurried meanwhile, as an operator does.
+const HURRY: Duration = Duration::from_secs(15);
+/// How often it is told how far it is.
+const TELL: Duration = Duration::from_secs(20);
+/// How often people look.
+const LOOK: Duration = Duration::from_millis(60);
+
+/// What came of a run.
+pub struct Ran {
+    pub kills: usize,
+    pub died_at: BTreeMap<&'static str, usize>,
+    pub judged: Judged,
+    pub books: Books,
+    /// What nobody brought about and nobody should see.
+    pub strange: Vec<String>,
+    /// What the program says of the requests of keys with which something is wrong, and their ids.
+    pub timelines: BTreeMap<String, String>,
+    pub requests: BTreeMap<String, Vec<String>>,
+}
+
+impl Ran {
+    pub fn is_good(&self) -> bool {
+        self.judged.findings().next().is_none() && self.strange.is_empty()
+    }
+}
+
+pub struct Run<'s, 'e> {
+    plan: &'e Plan,
+    world: &'e World,
+    fleet: Fleet<'s, 'e>,
+    faults: Faults<'e>,
+    people: People,
+    senders: Senders,
+    /// When it began; and the same in milliseconds since the epoch.
+    began: Instant,
+    begun: u64,
+    looked: Instant,
+    talked: u32,
+}
+
+impl<'s, 'e> Run<'s, 'e> {
+    pub fn begin(plan: &'e Plan, world: &'e World, scope: &'s Scope<'s, 'e>) -> Self {
+        let (begun, doors) = (Instant::now(), Doors::default());
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        Self {
+            plan,
+            world,
+            fleet: Fleet::start(&world.server, scope, plan.replicas, Doors::clone(&doors)),
+            faults: Faults::of(world),
+            people: People::new(begun, plan.seed),
+            senders: Senders::start(begun, doors),
+            begun: u64::try_from(epoch).expect("milliseconds"),
+            began: begun,
+            looked: begun,
+            talked: 0,
+        }
+    }
+
+    /// The whole of it.
+    pub fn play(mut self) -> Ran {
+        self.until(TO_BEGIN, |run| run.fleet.is_whole());
+        let mut told = Instant::now();
+        for turn in Turns::of(self.plan, self.world.disk.is_some()) {
+            if self.fleet.kills >= self.plan.kills || self.began.elapsed() >= self.plan.most {
+                break;
+            }
+            self.turn(&turn);
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.progress(&format!("{:?}", turn.fault));
+            }
+        }
+        self.finish()
+    }
+
+    fn progress(&self, what: &str) {
+        eprintln!(
+            "torture: {}: {} s, {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way; {what}",
+            self.plan.name(),
+            self.began.elapsed().as_secs(),
+            self.fleet.kills,
+            self.senders.acknowledged(),
+            self.people.stories.len(),
+            self.world.github.pulls().len(),
+            self.people.busy(),
+        );
+    }
+
+    fn turn(&mut self, turn: &Turn) {
+        self.people.begin(&self.world.outside(), 2);
+        self.live(Duration::from_millis(turn.pause));
+        self.until(TO_REST, |run| run.fleet.one(turn.replica).is_some());
+        let Some(at) = self.fleet.one(turn.replica) else { return };
+        match &turn.fault {
+            Fault::Kill { after } => {
+                self.talk();
+                self.live(Duration::from_millis(*after));
+                self.fleet.kill(at, None);
+            }
+            Fault::Dies { at: point, nth } => {
+                self.people.begin(&self.world.outside(), 4);
+                self.talk();
+                self.fleet.kill(at, Some((*point, *nth)));
+                self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
+            }
+            Fault::StandsStill { millis } => self.fleet.stands_still(at, Duration::from_millis(*millis)),
+            fault => self.faults.inflict(fault),
+        }
+        // The calls seen are not what is judged, and they would fill the memory.
+        self.world.github.clear_ledger();
+        self.world.jira.clear_ledger();
+    }
+
+    /// As many requests are in flight as there are senders.
+    fn talk(&mut self) {
+        for _ in self.senders.busy()..AT_ONCE {
+            self.talked += 1;
+            let mut said = ticket("TALK-1", "nobody");
+            said["changelog"]["id"] = json!(change_id(&["TALK-1", &self.talked.to_string()]));
+            said["changelog"]["items"] =
+                json!([{ "field": "summary", "fieldtype": "jira", "fieldId": "summary", "fromString": "a", "toString": "b" }]);
+            let (key, body) = ("TALK-1".to_owned(), said.to_string());
+            self.senders.send(Sent { key, order: self.talked, word: Word::Talk, source: "service-desk", body, insists: true, tries: Vec::new() });
+        }
+    }
+
+    /// Time goes by.
+    fn live(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            self.fleet.excused = self.faults.excuses();
+            self.fleet.tend();
+            self.faults.mend();
+            if self.looked.elapsed() >= LOOK {
+                self.people.step(&self.world.outside(), &self.senders);
+                self.looked = Instant::now();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(5)));
+        }
+    }
+
+    /// Time goes by until something holds; tells whether it does.
+    fn until(&mut self, patience: Duration, holds: impl Fn(&mut Self) -> bool) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if holds(self) {
+                return true;
+            }
+            self.live(Duration::from_millis(10));
+        }
+        holds(self)
+    }
+
+    /// The faults are over: everything comes to rest, and is judged.
+    fn finish(mut self) -> Ran {
+        self.faults.end();
+        self.fleet.calm();
+        let (over, mut told) = (Instant::now(), Instant::now());
+        let mut hurried = Instant::now();
+        let mut rests = false;
+        while !rests && over.elapsed() < TO_REST {
+            self.live(Duration::from_millis(300));
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.progress(&format!("waits for {:?}", self.people.waiting()));
+            }
+            rests = self.people.busy() == 0 && self.senders.busy() == 0 && self.is_idle();
+            if hurried.elapsed() > HURRY {
+                self.hurry();
+                hurried = Instant::now();
+            }
+        }
+        let (mut books, mut judged) = self.judged();
+        let begun = Instant::now();
+        while judged.findings().next().is_some() && begun.elapsed() < TO_SETTLE {
+            self.live(Duration::from_secs(3));
+            (books, judged) = self.judged();
+        }
+        self.progress("at rest");
+        eprintln!("torture: {}: at rest {} s after the last fault", self.plan.name(), over.elapsed().as_secs());
+        let mut strange = [self.fleet.strange.clone(), self.senders.strange()].concat();
+        strange.extend(self.people.waiting().into_iter().map(|waiting| format!("somebody still waits: {waiting}")));
+        let (timelines, requests) = self.asked_of(&judged);
+        Ran { kills: self.fleet.kills, died_at: self.fleet.died_at.clone(), judged, books, strange, timelines, requests }
+    }
+
+    /// What the program says of the keys with which something is wrong: told beside the ledgers, and never judged by.
+    fn asked_of(&mut self, judged: &Judged) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+        let (mut timelines, mut requests) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
+        let Some(door) = self.fleet.door_of_one().filter(|_| judged.findings().next().is_some()) else { return (timelines, requests) };
+        for request in door.all("/requests") {
+            let key = request["correlation"].as_str().unwrap_or_default().to_owned();
+            if judged.findings().any(|finding| finding.key == key) {
+                let id = request["id"].as_str().unwrap_or_default().to_owned();
+                let whole = door.get(&format!("/requests/{id}"));
+                timelines.entry(key.clone()).or_insert_with(String::new).push_str(&format!("{whole:#}\n"));
+                requests.entry(key).or_default().push(id);
+            }
+        }
+        (timelines, requests)
+    }
+
+    fn judged(&mut self) -> (Books, Judged) {
+        self.until(TO_REST, |run| run.fleet.is_whole());
+        let door = self.fleet.door_of_one().expect("somebody is there");
+        let books = books::close(self.world, &self.people, &self.senders, &door, self.begun);
+        let judged = judge(&books);
+        (books, judged)
+    }
+
+    /// Whether the program owes nothing.
+    fn is_idle(&mut self) -> bool {
+        if !self.fleet.is_whole() {
+            return false;
+        }
+        let Some(door) = self.fleet.door_of_one() else { return false };
+        let status = door.get("/status");
+        status["pending_deliveries"] == 0 && status["queued_tasks"] == 0
+    }
+
+    /// What waits for another attempt after a long pause is asked for now: what was in the way is mended.
+    fn hurry(&mut self) {
+        let Some(door) = self.fleet.door_of_one().filter(|_| self.fleet.is_whole()) else { return };
+        for request in door.all("/requests") {
+            let id = request["id"].as_str().unwrap_or_default();
+            let tasks = door.get(&format!("/requests/{id}"))["tasks"].clone();
+            let waits = |task: &serde_json::Value| task["state"] == "waiting" && task["attempts"].as_u64() > Some(0);
+            if tasks.as_array().is_some_and(|tasks| tasks.iter().any(waits)) {
+                door.api("POST", &format!("/requests/{id}/retry"), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The senders: fifty at once, each with one delivery that it sends until it is acknowledged, as Jira and Alertmanager do, or once, as
+//! GitHub does. What they were answered stands in a ledger of their own.
+
+use super::ledger::{Sent, Try};
+use crate::support::server::{Connection, call_within};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// So many requests are in flight together.
+pub const AT_ONCE: usize = 50;
+/// How long a sender waits for an answer before it sends again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// And how long it rests in between. Real ones rest for minutes.
+const REST: Duration = Duration::from_millis(40);
+pub const GITHUB_SECRET: &str = "the secret of GitHub's webhook";
+
+/// Where each replica is reached, if it is.
+pub type Doors = Arc<RwLock<Vec<Option<Connection>>>>;
+
+/// What all senders share.
+struct Office {
+    begun: Instant,
+    ledger: Mutex<Vec<Sent>>,
+    queue: Mutex<VecDeque<usize>>,
+    more: Condvar,
+    doors: Doors,
+    closed: AtomicBool,
+    /// Deliveries that somebody has taken from the queue and not put away yet.
+    busy: AtomicUsize,
+    /// Answers that no sender should get.
+    strange: Mutex<BTreeSet<String>>,
+}
+
+pub struct Senders {
+    office: Arc<Office>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Senders {
+    pub fn start(begun: Instant, doors: Doors) -> Self {
+        let office = Arc::new(Office {
+            begun,
+            ledger: Mutex::default(),
+            queue: Mutex::default(),
+            more: Condvar::new(),
+            doors,
+            closed: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            strange: Mutex::default(),
+        });
+        let threads = (0..AT_ONCE).map(|_| {
+            let office = Arc::clone(&office);
+            std::thread::spawn(move || office.work())
+        });
+        Self { threads: threads.collect(), office }
+    }
+
+    /// Writes a delivery into the ledger and has it sent; tells its place there.
+    pub fn send(&self, sent: Sent) -> usize {
+        let mut ledger = lock(&self.office.ledger);
+        ledger.push(sent);
+        let place = ledger.len() - 1;
+        drop(ledger);
+        self.send_again(place);
+        place
+    }
+
+    /// Has a delivery sent once more.
+    pub fn send_again(&self, place: usize) {
+        lock(&self.office.queue).push_back(place);
+        self.office.more.notify_one();
+    }
+
+    /// How many wait to be sent, or are being sent.
+    pub fn busy(&self) -> usize {
+        lock(&self.office.queue).len() + self.office.busy.load(Ordering::SeqCst)
+    }
+
+    /// Whether these were all acknowledged.
+    pub fn are_acknowledged(&self, places: &[usize]) -> bool {
+        let ledger = lock(&self.office.ledger);
+        places.iter().all(|place| !ledger[*place].acknowledged().is_empty())
+    }
+
+    /// How many were acknowledged so far.
+    pub fn acknowledged(&self) -> usize {
+        lock(&self.office.ledger).iter().filter(|sent| !sent.acknowledged().is_empty()).count()
+    }
+
+    pub fn ledger(&self) -> Vec<Sent> {
+        lock(&self.office.ledger).clone()
+    }
+
+    pub fn strange(&self) -> Vec<String> {
+        lock(&self.office.strange).iter().cloned().collect()
+    }
+}
+
+impl Drop for Senders {
+    fn drop(&mut self) {
+        self.office.closed.store(true, Ordering::SeqCst);
+        self.office.more.notify_all();
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+impl Office {
+    fn work(&self) {
+        while let Some(place) = self.next() {
+            let insists = lock(&self.ledger)[place].insists;
+            let mut tries = 0;
+            while !self.closed.load(Ordering::SeqCst) {
+                let Some(answered) = self.try_once(place, tries) else {
+                    // Nobody is there at all.
+                    std::thread::sleep(REST);
+                    continue;
+                };
+                tries += 1;
+                if answered || !insists {
+                    break;
+                }
+                std::thread::sleep(REST);
+            }
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn next(&self) -> Option<usize> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if self.closed.load(Ordering::SeqCst) {
+                return None;
+            }
+            if let Some(place) = queue.pop_front() {
+                // While the queue is held: whoever counts sees it here or there.
+                self.busy.fetch_add(1, Ordering::SeqCst);
+                return Some(place);
+            }
+            queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Sends it to one of those that are there; tells whether it need not be sent again, or nothing where nobody was there.
+    fn try_once(&self, place: usize, tries: usize) -> Option<bool> {
+        let (source, body) = {
+            let ledger = lock(&self.ledger);
+            (ledger[place].source, ledger[place].body.clone())
+        };
+        let doors: Vec<(usize, Connection)> = {
+            let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
+            doors.iter().enumerate().filter_map(|(replica, door)| Some((replica, door.clone()?))).collect()
+        };
+        let (replica, door) = doors.get((place + tries) % doors.len().max(1))?;
+        let at = u64::try_from(self.begun.elapsed().as_millis()).expect("a short run");
+        let answered = delivered(door, source, place, body.as_bytes());
+        let answer = answered.ok().map(|answered| {
+            let said: serde_json::Value = serde_json::from_slice(&answered.body).unwrap_or_default();
+            (answered.status, said["id"].as_str().unwrap_or_default().to_owned())
+        });
+        let is_done = matches!(answer, Some((200 | 202, _)));
+        if let Some((status, _)) = &answer
+            && !matches!(status, 200 | 202 | 503)
+        {
+            lock(&self.strange).insert(format!("delivery {place} was answered {status}"));
+        }
+        let mut ledger = lock(&self.ledger);
+        ledger[place].tries.push(Try { at, replica: *replica, answer });
+        Some(is_done)
+    }
+}
+
+/// Sends one body as its source signs it.
+fn delivered(door: &Connection, source: &str, place: usize, body: &[u8]) -> std::io::Result<crate::support::server::Answered> {
+    let mut headers = vec![("content-type", "application/json".to_owned())];
+    match source {
+        "service-desk" => headers.push(("x-hub-signature", door.signature(body))),
+        "alertmanager" => headers.push(("authorization", door.bearer())),
+        _ => {
+            let mut mac = Hmac::<Sha256>::new_from_slice(GITHUB_SECRET.as_bytes()).expect("a key");
+            mac.update(body);
+            headers.push(("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes()))));
+            let is_comment = body.windows(10).any(|window| window == b"\"comment\":");
+            headers.push(("x-github-event", if is_comment { "issue_comment" } else { "pull_request" }.to_owned()));
+            headers.push(("x-github-delivery", format!("delivery-{place}")));
+        }
+    }
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    call_within(PATIENCE, door.address, "POST", &format!("/api/v1/webhooks/{source}"), &headers, body)
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

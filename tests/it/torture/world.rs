@@ -1,0 +1,175 @@
+//! Everything around the program in a run: GitHub, Jira and a git server behind wires that can be bad, PostgreSQL, a small disk, a clock.
+
+use super::ledger::is_of;
+use super::people::ADA;
+use super::schedule::{Neighbour, Plan, Store};
+use super::sender::GITHUB_SECRET;
+use super::stories::Story;
+use crate::support::fake_github::{FakeGithub, SLUG, TOKEN as GITHUB_TOKEN};
+use crate::support::fake_jira::{EMAIL, FakeJira, Step, TOKEN as JIRA_TOKEN};
+use crate::support::postgres::OwnServer;
+use crate::support::proxy::Proxy;
+use crate::support::server::TestServer;
+use crate::support::small_disk::SmallDisk;
+use crate::support::upstream::{HttpUpstream, UpstreamRepo, command};
+use crate::support::warp::Warp;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+
+/// Room on the disk that fills up, in mebibytes.
+const DISK: u32 = 192;
+
+/// What people can reach.
+pub struct Outside<'w> {
+    pub github: &'w FakeGithub,
+    pub jira: &'w FakeJira,
+    pub upstream: &'w UpstreamRepo,
+}
+
+impl Outside<'_> {
+    /// The value of a story in the manifest of a commit.
+    pub fn value_at(&self, story: &Story, commit: &str) -> Option<u32> {
+        let shown = command(self.upstream.path(), &["show", &format!("{commit}:{}", story.file)]).output().expect("git");
+        story.value_in(&String::from_utf8_lossy(&shown.stdout))
+    }
+
+    /// The story a branch is of.
+    pub fn story_of<'s>(&self, stories: &'s [Story], head: &str) -> Option<&'s Story> {
+        stories.iter().find(|story| is_of(head, &story.key))
+    }
+}
+
+/// All neighbours, and the program's files.
+pub struct World {
+    pub server: TestServer,
+    pub github: FakeGithub,
+    pub jira: FakeJira,
+    pub database: Option<RefCell<OwnServer>>,
+    pub disk: Option<SmallDisk>,
+    pub warp: Option<Warp>,
+    wires: Vec<(Neighbour, Proxy)>,
+    _git: HttpUpstream,
+}
+
+impl World {
+    pub fn prepare(plan: &Plan) -> Self {
+        let (server, github, jira) = (TestServer::prepare(), FakeGithub::start(), FakeJira::cloud());
+        github.follow(&server.upstream);
+        github.repository(SLUG, |repository| repository.allow(ADA, "maintain"));
+        github.allow(u64::MAX / 2, u64::MAX / 2);
+        jira.workflow(vec![
+            Step::new("11", "Start", &["To Do", "Done"], "In Progress", json!({})),
+            Step::new("21", "Finish", &["To Do", "In Progress"], "Done", json!({})),
+        ]);
+        let git = server.upstream.serve(Some(GITHUB_TOKEN));
+        let database = (plan.store == Store::Postgres).then(|| RefCell::new(OwnServer::start()));
+        let mut wires = vec![
+            (Neighbour::Github, Proxy::to(address_in(&github.url()))),
+            (Neighbour::Jira, Proxy::to(address_in(&jira.url()))),
+            (Neighbour::Git, Proxy::to(address_in(&git.url))),
+        ];
+        wires.extend(database.as_ref().map(|database| (Neighbour::Database, Proxy::to(database.borrow().address()))));
+        let mut world = Self { server, github, jira, database, disk: None, warp: None, wires, _git: git };
+        world.write_resources();
+        world.write_settings(plan);
+        world
+    }
+
+    pub fn outside(&self) -> Outside<'_> {
+        Outside { github: &self.github, jira: &self.jira, upstream: &self.server.upstream }
+    }
+
+    pub fn wire(&self, to: Neighbour) -> &Proxy {
+        &self.wires.iter().find(|(neighbour, _)| *neighbour == to).expect("a neighbour of this run").1
+    }
+
+    fn write_resources(&self) {
+        let server = &self.server;
+        for (name, value) in [("GITHUB_TOKEN", GITHUB_TOKEN), ("JIRA_TOKEN", JIRA_TOKEN), ("GITHUB_WEBHOOK_SECRET", GITHUB_SECRET)] {
+            server.secret(name, value);
+        }
+        let [github, jira, git] = [Neighbour::Github, Neighbour::Jira, Neighbour::Git].map(|to| self.wire(to).address());
+        let local = format!("file://{}", server.upstream.path().display());
+        server.edit_resource("inventory.yaml", |text| {
+            let forge = format!(
+                "  credentials: {{ username: bot, secret: GITHUB_TOKEN }}\n  forge: {{ kind: github, repository: acme/gitops, apiUrl: \"http://{github}\", token: GITHUB_TOKEN }}\n"
+            );
+            let text = text.replace(&local, &format!("http://{git}/upstream.git")).replace("  forge:\n    kind: local\n", &forge);
+            assert!(text.contains("kind: github") && text.contains(&git.to_string()), "{text}");
+            text
+        });
+        // What goes back and forth within the hour is what these stories are about.
+        let bounds = "\nspec:\n  limits: { loop: { changes: 0 } }\n";
+        server.edit_resource("autoscaler-maxed-out.yaml", |text| text.replacen("\nspec:\n", bounds, 1));
+        let shown = |file: &str| std::fs::read_to_string(server.place("resources").join(file)).expect("a resource");
+        let lasting = shown("autoscaler-maxed-out.yaml").replace("name: autoscaler-maxed-out", "name: autoscaler-nearly-there");
+        let lasting = lasting.replace("KubeHpaMaxedOut", "KubeHpaNearlyThere");
+        let lasting = lasting.replacen("\nspec:\n", "\nspec:\n  withdraw: { types: [alert.resolved], open: comment }\n", 1);
+        server.edit_resource("autoscaler-nearly-there.yaml", |_| lasting);
+        let withdraw = "  withdraw: { types: [jira.issue.transitioned], when: event.data.transition.to == \"Cancelled\" }\n";
+        let feedback = "  feedback:\n    - channel: service-desk\n      on:\n        proposed: { transition: In Progress }\n        merged: { transition: Done }\n";
+        server.edit_resource("namespace-request.yaml", |text| format!("{}{withdraw}{feedback}", text.replacen("\nspec:\n", bounds, 1)));
+        let loan = shown("namespace-request.yaml").replace("name: namespace-request", "name: namespace-loan");
+        let loan = loan.replace("\"Namespace request\"", "\"Namespace loan\"").replace(" == \"Cancelled\" }", " == \"Cancelled\", merged: revert }");
+        assert!(loan.contains("merged: revert") && loan.contains("Namespace loan"), "{loan}");
+        server.edit_resource("namespace-loan.yaml", |_| loan);
+        let channel = format!(
+            "kind: Channel\nmetadata: {{ name: service-desk }}\nspec:\n  jira:\n    url: http://{jira}\n    deployment: cloud\n    authentication: {{ basic: {{ user: {EMAIL}, secret: JIRA_TOKEN }} }}\n"
+        );
+        let source =
+            "kind: Source\nmetadata: { name: github }\nspec: { kind: github, authentication: { hmac: { secrets: [GITHUB_WEBHOOK_SECRET] } } }\n";
+        let version = "\n---\napiVersion: kubeops.dev/v1alpha1\n";
+        server.edit_resource("sources.yaml", |text| format!("{text}{version}{channel}{version}{source}"));
+    }
+
+    fn write_settings(&mut self, plan: &Plan) {
+        let data = self.server.place("r0");
+        let settings = [
+            ("DATA_DIR", data.to_str().expect("UTF-8")),
+            ("FORGE_WRITE_PAUSE_MS", "0"),
+            ("OBSERVE_SECONDS", "2"),
+            ("GRACEFUL_TIMEOUT", "2"),
+            ("LEASE_SECONDS", "6"),
+            ("API_CALLS_PER_MINUTE", "1000000"),
+            // Every kill in the middle of a step is an attempt.
+            ("TASK_MAX_ATTEMPTS", "1000"),
+            // It lets nobody remove a namespace, which is what takes one back.
+            ("POLICY_BASELINE", "off"),
+            ("LOG_LEVEL", "INFO"),
+            ("ACCESS_LOG", "off"),
+        ];
+        for (name, value) in settings {
+            self.server.set(name, value);
+        }
+        if let Some((_, wire)) = self.wires.iter().find(|(neighbour, _)| *neighbour == Neighbour::Database) {
+            self.server.set("STORE_URL", &format!("postgres://kubeops@{}/postgres", wire.address()));
+        }
+        if plan.store == Store::Sqlite {
+            self.disk = SmallDisk::mount(data, DISK);
+        }
+        if plan.sets_clock {
+            self.warp = Some(Warp::of(&mut self.server));
+            // What a killed process leaves in shared memory would be found by another with its number; and nobody asks for the hour that often.
+            self.server.set("FAKETIME_DISABLE_SHM", "1").set("FAKETIME_NO_CACHE", "").set("FAKETIME_CACHE_DURATION", "1");
+        }
+    }
+}
+
+/// The text of a comment, which is a document in the cloud.
+pub fn text_of(body: &Value) -> String {
+    match body {
+        Value::Object(node) => {
+            let own = node.get("text").and_then(Value::as_str).unwrap_or_default();
+            format!("{own}{}", node.get("content").map(text_of).unwrap_or_default())
+        }
+        Value::Array(nodes) => nodes.iter().map(text_of).collect::<Vec<_>>().join(" "),
+        Value::String(text) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn address_in(url: &str) -> SocketAddr {
+    let rest = url.strip_prefix("http://").expect("plain HTTP");
+    rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address")
+}

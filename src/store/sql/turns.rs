@@ -215,7 +215,7 @@ async fn companions(
             ((task.urgency(now), *place, task.turn, task.age()), task)
         })
         .collect();
-    placed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    placed.sort_by_key(|(key, _)| *key);
     companions.extend(placed.into_iter().map(|(_, task)| task));
     Ok(companions)
 }

@@ -29,6 +29,7 @@ mod state;
 mod token;
 mod tokens;
 mod trace;
+mod tracing;
 mod views;
 mod webhooks;
 

@@ -27,7 +27,7 @@ pub use postgres::PostgresOptions;
 pub use queries::*;
 pub use records::*;
 pub use signals::*;
-pub use sql::SqlStore;
+pub use sql::{SqlStore, database_errors};
 pub use sqlite::SqliteOptions;
 pub use storms::*;
 pub use tasks::*;

@@ -40,12 +40,13 @@ fn allowed(module: &str) -> Option<BTreeSet<&'static str>> {
         "clock" => vec!["types"],
         "tls" => vec![],
         "failpoint" => vec![],
+        "spans" => vec!["types"],
         // Gauges show what the store counts.
         "telemetry" => pure().chain(["clock", "store"]).collect(),
-        _ if ADAPTERS.contains(&module) => pure().chain(["clock"]).collect(),
-        "pipeline" => pure().chain(ADAPTERS.iter().copied()).chain(["clock", "failpoint", "telemetry"]).collect(),
-        "worker" => vec!["types", "request", "pipeline", "store", "clock", "failpoint", "telemetry"],
-        "api" => pure().chain(["store", "pipeline", "clock", "telemetry"]).collect(),
+        _ if ADAPTERS.contains(&module) => pure().chain(["clock", "spans"]).collect(),
+        "pipeline" => pure().chain(ADAPTERS.iter().copied()).chain(["clock", "failpoint", "spans", "telemetry"]).collect(),
+        "worker" => vec!["types", "request", "pipeline", "store", "clock", "failpoint", "spans", "telemetry"],
+        "api" => pure().chain(["store", "pipeline", "clock", "spans", "telemetry"]).collect(),
         "dashboard" => pure().chain(["store", "clock", "telemetry"]).collect(),
         // The roots: they put everything together.
         // Settings are read into the types of what they set.

@@ -21,7 +21,7 @@ impl Mirror {
     /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
     pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
         let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
-        let report = self.converse(|transport, place| transport.push(place, updates));
+        let report = self.in_span("git push", || self.converse(|transport, place| transport.push(place, updates)));
         let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
         let PushReport { results, base } = match report {
             Ok(report) => report,

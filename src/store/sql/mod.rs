@@ -27,6 +27,8 @@ mod tokens;
 mod trace;
 mod upkeep;
 
+pub use error::database_errors;
+
 use super::postgres::{self, PostgresOptions};
 use super::sqlite::{self, SqliteOptions};
 use super::{

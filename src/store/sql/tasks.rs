@@ -166,6 +166,8 @@ pub(super) async fn claim(
         requests::COLUMNS
     );
     for seq in candidates(connection, now, room).await? {
+        let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_one(&mut *connection).await?;
+        let taken_over = before.text("state")? == "leased";
         statement("UPDATE outbox SET state = 'leased', owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1 WHERE seq = ?")
             .bind(owner)
             .bind(now.plus(lease).unix_millis())
@@ -173,7 +175,8 @@ pub(super) async fn claim(
             .execute(&mut *connection)
             .await?;
         let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
-        claimed.push(ClaimedTask { task: read(&row)?, request: requests::read(&row)?, owner: owner.to_owned(), fence: row.count("fence")? });
+        let (task, request, owner) = (read(&row)?, requests::read(&row)?, owner.to_owned());
+        claimed.push(ClaimedTask { task, request, owner, fence: row.count("fence")?, taken_over });
     }
     Ok(claimed)
 }

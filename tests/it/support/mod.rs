@@ -1,6 +1,7 @@
 //! Shared by the integration tests: upstream repositories, fakes, and a plain loopback server under them.
 
 pub mod adf;
+pub mod collector;
 pub mod controller;
 pub mod drafts_oracle;
 pub mod fake_github;

@@ -1,6 +1,7 @@
-//! Time and randomness, injected: nothing else in the crate reads the system's clock or its random source.
+//! Time and randomness, injected: nothing else in the crate reads the system's clocks or its random source.
 
 use crate::types::Timestamp;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where "now" and random bits come from.
@@ -9,6 +10,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// 128 random bits, for ids and jitter; not for keys.
     fn random(&self) -> u128;
+    /// How long this machine is up, by a clock that nobody sets and that goes on while a process, or the machine, stands still.
+    fn uptime(&self) -> Duration {
+        uptime()
+    }
 }
 
 /// The machine's clock and the thread's generator.
@@ -23,5 +28,65 @@ impl Clock for SystemClock {
 
     fn random(&self) -> u128 {
         rand::random()
+    }
+}
+
+/// The clock of another machine: what it showed when it was last seen, and the time since. Processes that share a database go by the
+/// database's, so that what one of them writes down means the same to all, however their own clocks are set.
+#[derive(Debug)]
+pub struct FollowedClock(Mutex<Seen>);
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    showed: Timestamp,
+    at: Duration,
+}
+
+impl FollowedClock {
+    /// A clock that shows `now` at this moment.
+    pub fn showing(now: Timestamp) -> Self {
+        Self(Mutex::new(Seen { showed: now, at: uptime() }))
+    }
+
+    /// The other machine's clock shows `now` at this moment.
+    pub fn follow(&self, now: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Seen { showed: now, at: uptime() };
+    }
+}
+
+impl Clock for FollowedClock {
+    fn now(&self) -> Timestamp {
+        let Seen { showed, at } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        showed.plus(uptime().saturating_sub(at))
+    }
+
+    fn random(&self) -> u128 {
+        rand::random()
+    }
+}
+
+#[cfg(target_os = "linux")]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+fn uptime() -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(SINCE_BOOT)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_followed_goes_on_from_what_it_showed() {
+        let long_ago = Timestamp::from_unix_millis(1_000);
+        let clock = FollowedClock::showing(long_ago);
+        let first = clock.now();
+        assert!(first >= long_ago && first.since(long_ago) < Duration::from_secs(60), "{first}");
+        clock.follow(Timestamp::from_unix_millis(500_000));
+        assert!(clock.now() >= Timestamp::from_unix_millis(500_000));
+        clock.follow(long_ago);
+        assert!(clock.now() < Timestamp::from_unix_millis(500_000), "it is followed back as well");
     }
 }

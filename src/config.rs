@@ -93,6 +93,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// `WORKER_CONCURRENCY`.
     pub worker_concurrency: usize,
+    /// `LEASE_SECONDS`.
+    pub lease: Duration,
     /// `TASK_MAX_ATTEMPTS`.
     pub task_max_attempts: u32,
     /// `OBSERVE_SECONDS`.
@@ -273,6 +275,7 @@ impl<'a> Reader<'a> {
             api_calls_per_minute: self.get("API_CALLS_PER_MINUTE", number(1, 1_000_000)),
             trusted_proxies: self.get("TRUSTED_PROXIES", values::networks),
             worker_concurrency: self.get("WORKER_CONCURRENCY", number(1, 256)),
+            lease: self.get("LEASE_SECONDS", span(3, 600, 1)),
             task_max_attempts: self.get("TASK_MAX_ATTEMPTS", number(1, 1000)),
             observe_every: self.get("OBSERVE_SECONDS", span(1, 86_400, 1)),
             reconcile_every: Some(self.get("RECONCILE_SECONDS", span(0, 86_400, 1))).filter(|every| !every.is_zero()),

@@ -18,6 +18,7 @@ pub mod resources;
 
 // Adapters: the world outside.
 pub mod clock;
+pub mod lease;
 pub mod secrets;
 pub mod sandbox;
 pub mod git;

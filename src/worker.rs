@@ -2,6 +2,7 @@
 //! It decides when a step is done again, never what a step does. Whatever it holds is in the store too: it may die at any line.
 
 mod batch;
+mod duty;
 mod pace;
 mod retry;
 mod upkeep;
@@ -9,10 +10,11 @@ mod upkeep;
 use crate::clock::Clock;
 use crate::pipeline::{Dispatcher, Pipeline};
 use crate::store::inbox::Inbox;
-use crate::store::{Room, Share, Store, StoreError, lane};
+use crate::store::{Duty, Room, Share, Store, StoreError, lane};
 use crate::telemetry::Metrics;
 use crate::types::Timestamp;
 use batch::by_lane;
+pub use duty::Share as DutyShare;
 use pace::Pace;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +141,11 @@ impl Worker {
         self.pipeline.clock.as_ref()
     }
 
+    fn duty(&self, duty: Duty) -> DutyShare {
+        let (store, clock) = (Arc::clone(&self.pipeline.store), Arc::clone(&self.pipeline.clock));
+        DutyShare::of(duty, store, clock, &self.options.owner, self.options.lease)
+    }
+
     /// Works until `stop` says true, then finishes what is in flight for at most `grace` and gives the rest back.
     ///
     /// # Errors
@@ -147,7 +154,7 @@ impl Worker {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running = Running::default();
         let mut outcome = Ok(());
-        let mut pace = Pace::begin(self.store(), self.clock()).await;
+        let mut pace = Pace::begin(self.store(), self.clock(), self.duty(Duty::Clock)).await;
         while !*stop.borrow() {
             // In this order: told to stop, it ends as well.
             if upkeep.is_finished() && !*stop.borrow() {
@@ -171,6 +178,7 @@ impl Worker {
             let pause = if room.git.lanes > 0 && room.pulls.lanes > 0 && room.drafts.lanes > 0 { self.until_due().await } else { IDLE };
             tokio::select! {
                 () = self.wake.notified() => {}
+                () = self.store().woken() => {}
                 () = tokio::time::sleep(pause) => {}
                 Some(_) = running.git.join_next(), if !running.git.is_empty() => {}
                 Some(_) = running.pulls.join_next(), if !running.pulls.is_empty() => {}
@@ -221,13 +229,14 @@ impl Worker {
         if [room.git, room.pulls, room.feedback, room.drafts].iter().all(|share| share.lanes == 0) {
             return false;
         }
+        let asked = self.clock().uptime();
         match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
                 self.metrics.taken_over(claimed.iter().filter(|claimed| claimed.taken_over).count());
                 for batch in by_lane(claimed) {
                     let lane = batch.first().map(|first| first.task.lane.clone()).unwrap_or_default();
-                    running.of(&lane).spawn(Arc::clone(self).work(batch));
+                    running.of(&lane).spawn(Arc::clone(self).work(batch, asked));
                 }
                 found
             }
@@ -269,12 +278,13 @@ impl Worker {
                 self.pipeline.base_was_pushed(&batch.pushed);
             }
             let room = Room::of(1, self.options.batch);
+            let asked = self.clock().uptime();
             let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await?;
             if dispatched.is_none() && claimed.is_empty() {
                 return Ok(());
             }
             for batch in by_lane(claimed) {
-                Arc::clone(self).work(batch).await;
+                Arc::clone(self).work(batch, asked).await;
             }
         }
     }

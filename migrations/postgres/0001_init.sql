@@ -96,6 +96,8 @@ CREATE TABLE requests (
     live        BIGINT NOT NULL GENERATED ALWAYS AS (CASE WHEN state IN ('accepted', 'planned', 'proposed', 'approved') THEN 1 ELSE 0 END) STORED,
     -- 0 where an alert burns, else 1: whose tasks go first.
     rank        BIGINT NOT NULL,
+    -- Of whose event it is: each source has its turn.
+    source      TEXT COLLATE "C" NOT NULL,
     parameters  TEXT COLLATE "C",
     repository  TEXT COLLATE "C",
     branch      TEXT COLLATE "C",
@@ -410,6 +412,7 @@ CREATE TABLE outbox (
     lane        TEXT COLLATE "C" NOT NULL,
     -- Those of a lower one go first.
     rank        BIGINT NOT NULL,
+    source      TEXT COLLATE "C" NOT NULL,
     state       TEXT COLLATE "C" NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
     run_at      BIGINT NOT NULL,
     -- Where it waits for further events: each that comes moves `run_at` on, but never beyond this.
@@ -422,9 +425,16 @@ CREATE TABLE outbox (
 );
 CREATE UNIQUE INDEX outbox_id ON outbox (id);
 CREATE UNIQUE INDEX outbox_waiting ON outbox (request, kind) WHERE state = 'waiting';
-CREATE INDEX outbox_lane ON outbox (lane, rank, run_at, seq) WHERE state = 'waiting';
+CREATE INDEX outbox_lane ON outbox (lane, rank, source, run_at, seq) WHERE state = 'waiting';
 CREATE INDEX outbox_state ON outbox (state, kind);
 CREATE INDEX outbox_request ON outbox (request);
+-- Other processes are told of work that is due; each transaction tells once.
+CREATE FUNCTION outbox_tells() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM pg_notify('kubeops_work', coalesce(current_setting('kubeops.instance', true), ''));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbox_told AFTER INSERT OR UPDATE ON outbox FOR EACH ROW
+    WHEN (NEW.state = 'waiting' AND NEW.run_at <= extract(epoch FROM clock_timestamp()) * 1000 + 100) EXECUTE FUNCTION outbox_tells();
 
 -- Drafts by a language model, with what each was begun with and came to. A request's end is its drafts' end.
 CREATE TABLE drafts (
@@ -526,6 +536,22 @@ CREATE TABLE tokens (
 );
 CREATE UNIQUE INDEX tokens_id ON tokens (id);
 CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
+
+-- In which claim a source was served last in a lane.
+CREATE TABLE turns (
+    lane   TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    turn   BIGINT NOT NULL,
+    PRIMARY KEY (lane, source)
+);
+CREATE INDEX turns_turn ON turns (turn);
+
+-- What is done from time to time by one process of all: which, and until when unless it says so again.
+CREATE TABLE duties (
+    name       TEXT COLLATE "C" PRIMARY KEY,
+    owner      TEXT COLLATE "C" NOT NULL,
+    held_until BIGINT NOT NULL
+);
 
 -- One row that readiness writes, to know whether a write succeeds.
 CREATE TABLE probe (

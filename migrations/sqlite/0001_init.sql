@@ -97,6 +97,8 @@ CREATE TABLE requests (
     live        INTEGER NOT NULL GENERATED ALWAYS AS (state IN ('accepted', 'planned', 'proposed', 'approved')) VIRTUAL,
     -- 0 where an alert burns, else 1: whose tasks go first.
     rank        INTEGER NOT NULL,
+    -- Of whose event it is: each source has its turn.
+    source      TEXT     NOT NULL,
     parameters  TEXT,
     repository  TEXT,
     branch      TEXT,
@@ -401,6 +403,7 @@ CREATE TABLE outbox (
     lane        TEXT    NOT NULL,
     -- Those of a lower one go first.
     rank        INTEGER NOT NULL,
+    source      TEXT     NOT NULL,
     state       TEXT    NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
     run_at      INTEGER NOT NULL,
     -- Where it waits for further events: each that comes moves `run_at` on, but never beyond this.
@@ -413,7 +416,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE UNIQUE INDEX outbox_id ON outbox (id);
 CREATE UNIQUE INDEX outbox_waiting ON outbox (request, kind) WHERE state = 'waiting';
-CREATE INDEX outbox_lane ON outbox (lane, rank, run_at) WHERE state = 'waiting';
+CREATE INDEX outbox_lane ON outbox (lane, rank, source, run_at) WHERE state = 'waiting';
 CREATE INDEX outbox_state ON outbox (state, kind);
 CREATE INDEX outbox_request ON outbox (request);
 
@@ -515,6 +518,22 @@ CREATE TABLE tokens (
 ) STRICT;
 CREATE UNIQUE INDEX tokens_id ON tokens (id);
 CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
+
+-- In which claim a source was served last in a lane.
+CREATE TABLE turns (
+    lane   TEXT NOT NULL,
+    source TEXT NOT NULL,
+    turn   INTEGER NOT NULL,
+    PRIMARY KEY (lane, source)
+) STRICT;
+CREATE INDEX turns_turn ON turns (turn);
+
+-- What is done from time to time by one process of all: which, and until when unless it says so again.
+CREATE TABLE duties (
+    name       TEXT PRIMARY KEY,
+    owner      TEXT NOT NULL,
+    held_until INTEGER NOT NULL
+) STRICT;
 
 -- One row that readiness writes, to know whether a write succeeds.
 CREATE TABLE probe (

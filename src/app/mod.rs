@@ -13,6 +13,7 @@ mod reconcile;
 mod reload;
 pub mod resources_dir;
 mod sealing;
+mod shared_clock;
 mod tool_servers;
 mod traces;
 mod vital;
@@ -28,10 +29,10 @@ use crate::git::{Mirrors, PerRepository, Transport};
 use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
 use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretError, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
-use crate::store::{PostgresOptions, Role, SqlStore, SqliteOptions, Store, TokenRecord};
+use crate::store::{Duty, PostgresOptions, Role, SqlStore, SqliteOptions, Store, TokenRecord};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::types::{SecretName, Timestamp, TokenId};
-use crate::worker::{UpkeepEnded, Worker, WorkerOptions};
+use crate::worker::{DutyShare, UpkeepEnded, Worker, WorkerOptions};
 use anyhow::{Context, bail};
 use lease_owner::LeaseOwner;
 use std::path::PathBuf;
@@ -63,8 +64,6 @@ pub struct App {
     graceful_timeout: Duration,
 }
 
-/// How long a claimed task is leased; a worker that dies is taken over after it.
-const LEASE: Duration = Duration::from_secs(30);
 /// Tasks of one repository that are done together: one look at the base, one push.
 const BATCH: u32 = 100;
 /// How long a batch may go on without coming to the end of one of its steps.
@@ -98,7 +97,8 @@ impl App {
         take_back(store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
         let reconciling = reconcile::Driver::new(&pipeline, &inbox, metrics, settings.reconcile_every, settings.retention);
-        let reconciling = tokio::spawn(reconciling.run(stopped.clone()));
+        let duty = DutyShare::of(Duty::Reconcile, Arc::clone(store), Arc::clone(clock), lease_owner.name(), settings.lease);
+        let reconciling = tokio::spawn(reconciling.run(duty, stopped.clone()));
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let intake =
@@ -211,9 +211,10 @@ struct Shared {
 impl Shared {
     async fn of(settings: &Settings) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
+        let store = open_store(settings).await?;
         Ok(Self {
-            store: open_store(settings).await?,
-            clock: Arc::new(SystemClock),
+            clock: shared_clock::of(&store).await?,
+            store,
             metrics: Arc::new(Metrics::new(settings.environment.as_str(), &settings.tags)?),
             secrets: secret_provider(&settings.secret_provider),
             transport: Arc::new(PerRepository::of_this_machine(settings.data_dir.join("run"))),
@@ -410,7 +411,7 @@ fn start_worker(
         concurrency: settings.worker_concurrency,
         batch: BATCH,
         max_attempts: settings.task_max_attempts,
-        lease: LEASE,
+        lease: settings.lease,
         // A model may take its time to answer.
         step_timeout: STEP_TIMEOUT.max(settings.language_models.timeout + STEP_TIMEOUT / 4),
         observe_every: settings.observe_every,

@@ -7,6 +7,7 @@ use crate::pipeline::{Pipeline, ReconcileError, Reconciler};
 use crate::store::inbox::Inbox;
 use crate::telemetry::Metrics;
 use crate::types::{ErrorClass, SourceName, Timestamp};
+use crate::worker::DutyShare;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,11 +52,11 @@ impl Driver {
         }
     }
 
-    /// Asks until `stop` says true; what is under way then is dropped, and done by the next process.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Asks, while that is this process's duty, until `stop` says true; what is under way then is dropped, and done by the next process.
+    pub async fn run(mut self, mut duty: DutyShare, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             tokio::select! {
-                () = self.look_around() => {}
+                () = self.look_around(&mut duty) => {}
                 _ = stop.changed() => continue,
             }
             tokio::select! {
@@ -65,7 +66,7 @@ impl Driver {
         }
     }
 
-    async fn look_around(&mut self) {
+    async fn look_around(&mut self, duty: &mut DutyShare) {
         self.introduce().await;
         let Some(every) = self.every else { return };
         let rules = self.pipeline.rules.current();
@@ -77,7 +78,10 @@ impl Driver {
             return;
         }
         for source in due {
-            self.ask(&source, every).await;
+            if duty.while_ours(self.ask(&source, every)).await.is_none() {
+                // Whoever has the duty asks. Should it come back, all are asked anew.
+                return self.due.clear();
+            }
         }
     }
 

@@ -109,6 +109,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("API_CALLS_PER_MINUTE", "Calls one API token may make a minute; beyond it is answered 429. Webhooks are not limited."),
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),
     ("WORKER_CONCURRENCY", "Repositories that git works on at the same time; four times as many have pull requests opened."),
+    (
+        "LEASE_SECONDS",
+        "Seconds after which what a process that died or stands still had in hand is taken over by another; it is extended while the work goes on.",
+    ),
     ("TASK_MAX_ATTEMPTS", "Attempts at one step of a request before it becomes a dead letter."),
     ("OBSERVE_SECONDS", "Seconds between looks at open pull requests, for merges and closes nobody told of."),
     ("RECONCILE_SECONDS", "Seconds between looks at the senders of sources with `reconcile`, for what no delivery brought; 0: none."),

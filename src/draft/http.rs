@@ -96,6 +96,7 @@ impl Http {
     /// For everything else.
     pub(super) async fn post(&self, headers: Vec<(HeaderName, HeaderValue)>, body: &Value) -> Result<Value, ModelError> {
         let request = self.client.post(self.url.clone()).headers(headers.into_iter().collect()).json(body);
+        crate::lease::check().map_err(|lost| ModelError::NotReached { place: self.place.clone(), reason: lost.to_string() })?;
         let response = request.send().await.map_err(|error| self.transport(error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         tracing::debug!(place = self.place, status, "a model answered");

@@ -70,6 +70,7 @@ impl Http {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, FeedbackError> {
         self.check()?;
         let request = request.build().map_err(|error| self.setup(brief(error)))?;
+        crate::lease::check().map_err(|lost| self.unavailable(lost.to_string()))?;
         let span = spans::http_client(request.method().as_str(), request.url());
         let exchange = async {
             let response = self.client.execute(request).await.map_err(|error| self.unavailable(brief(error)))?;

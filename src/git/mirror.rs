@@ -247,6 +247,11 @@ impl Mirror {
         GitError::Bug { repository: self.remote.name.clone(), message: message.to_owned() }
     }
 
+    /// Nothing was said, or nothing came back.
+    pub(super) fn network(&self, message: String) -> GitError {
+        GitError::Network { repository: self.remote.name.clone(), message }
+    }
+
     pub(super) fn missing(&self, commit: &CommitSha) -> GitError {
         GitError::NoCommit { repository: self.remote.name.clone(), commit: commit.clone() }
     }

@@ -279,7 +279,7 @@ impl Turn {
 /// Runs what blocks where it harms nobody.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StepError> + Send + 'static) -> Result<T, StepError> {
     let span = Span::current();
-    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
+    match tokio::task::spawn_blocking(crate::lease::handed_on(move || span.in_scope(work))).await {
         Ok(done) => done,
         Err(error) => Err(StepError::Bug(format!("a step did not come to its end: {error}"))),
     }

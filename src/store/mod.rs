@@ -10,6 +10,7 @@ mod feedback;
 pub mod inbox;
 pub mod lane;
 mod queries;
+mod replicas;
 mod records;
 mod postgres;
 mod signals;
@@ -26,6 +27,7 @@ pub use feedback::*;
 pub use postgres::PostgresOptions;
 pub use queries::*;
 pub use records::*;
+pub use replicas::*;
 pub use signals::*;
 pub use sql::{SqlStore, database_errors};
 pub use sqlite::SqliteOptions;
@@ -79,7 +81,7 @@ impl StoreError {
 
 /// The database behind KubeOps. One contract suite (`tests/it/store/`) holds every implementation to these words.
 #[async_trait]
-pub trait Store: Drafts + Copilots + Send + Sync + 'static {
+pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     // ---- inbox -------------------------------------------------------------------------------------------------
 
     /// Writes all of `batch` in one transaction and returns, in the same order, what became of each. When this returns

@@ -4,6 +4,7 @@
 use super::Worker;
 use super::retry::{self, AfterFailure, Failure};
 use crate::failpoint;
+use crate::lease::Lease;
 use crate::pipeline::{Outcome, Report, StepError, without_words};
 use crate::request::{State, TimelineEntry};
 use crate::spans;
@@ -56,8 +57,8 @@ impl<'b> Unsettled<'b> {
 }
 
 impl Worker {
-    /// One attempt at each task of a lane.
-    pub(super) async fn work(self: Arc<Self>, batch: Vec<ClaimedTask>) {
+    /// One attempt at each task of a lane, which were asked for at an uptime of `asked`.
+    pub(super) async fn work(self: Arc<Self>, batch: Vec<ClaimedTask>, asked: Duration) {
         let (spent, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|claimed| claimed.task.attempts > self.options.max_attempts);
         if !spent.is_empty() {
             // Their process died each time before it could settle: they must not take down every one to come.
@@ -66,18 +67,19 @@ impl Worker {
             self.settle(&mut unsettled, (0..spent.len()).map(|place| (place, error())).collect()).await;
         }
         if !batch.is_empty() {
-            self.attempt(&Arc::new(batch)).await;
+            self.attempt(&Arc::new(batch), asked).await;
         }
     }
 
     /// The steps themselves, under leases that are extended while they run.
-    async fn attempt(&self, batch: &Arc<Vec<ClaimedTask>>) {
+    async fn attempt(&self, batch: &Arc<Vec<ClaimedTask>>, asked: Duration) {
         let mut unsettled = Unsettled::begun(batch);
         let (report, mut outcomes) = Report::channel(Arc::clone(&unsettled.spans));
         // A task of its own: a step may hold what settling another waits for. It ends with this attempt.
         let (pipeline, theirs) = (Arc::clone(&self.pipeline), Arc::clone(batch));
         let mut steps = JoinSet::new();
-        steps.spawn(async move { pipeline.perform(&theirs, &report).await });
+        let lease = Lease::new(Arc::clone(&self.pipeline.clock), asked, self.options.lease);
+        steps.spawn(lease.clone().over(async move { pipeline.perform(&theirs, &report).await }));
         let mut heartbeat = tokio::time::interval(self.options.lease / 3);
         heartbeat.tick().await;
         let patience = tokio::time::sleep(self.options.step_timeout);
@@ -90,7 +92,7 @@ impl Worker {
                     patience.as_mut().reset(tokio::time::Instant::now() + self.options.step_timeout);
                 }
                 _ = heartbeat.tick() => {
-                    let until = self.clock().now().plus(self.options.lease);
+                    let (asked, until) = (self.clock().uptime(), self.clock().now().plus(self.options.lease));
                     match self.store().extend_leases(&unsettled.tasks(), until).await {
                         // Somebody else has the lane: nothing this attempt finds may be written.
                         Err(StoreError::Conflict(reason)) => {
@@ -98,7 +100,7 @@ impl Worker {
                             return tracing::warn!(%reason, "a lease was lost; its steps are left to whoever has it");
                         }
                         Err(error) => tracing::warn!(%error, "the leases could not be extended"),
-                        Ok(()) => {}
+                        Ok(()) => lease.extend(asked, self.options.lease),
                     }
                 }
                 () = &mut patience => return self.fail_all(&mut unsettled, || StepError::TimedOut(self.options.step_timeout.as_secs())).await,

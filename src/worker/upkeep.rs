@@ -4,6 +4,7 @@
 use super::Worker;
 use crate::failpoint;
 use crate::pipeline::Observer;
+use crate::store::Duty;
 use crate::types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +16,14 @@ const PRUNE_SLICE: u32 = 500;
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 impl Worker {
-    /// What is done from time to time: open pull requests looked at, old rows removed, gauges refreshed.
+    /// What is done from time to time, by one process of all: open pull requests looked at, old rows removed.
     pub(super) async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut last_prune: Option<Timestamp> = None;
         let mut observer = Observer::new(Arc::clone(&self.pipeline));
+        let mut duty = self.duty(Duty::Upkeep);
         while !*stop.borrow() {
             failpoint::hit("upkeep.round");
-            observer.round().await;
-            self.follow_bases(Duration::ZERO).await;
-            let now = self.clock().now();
-            if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
-                last_prune = Some(now);
-                self.prune(now).await;
-            }
+            duty.while_ours(self.look_after(&mut observer, &mut last_prune)).await;
             let round = tokio::time::sleep(self.options.observe_every);
             tokio::pin!(round);
             loop {
@@ -38,11 +34,21 @@ impl Worker {
                     () = self.pipeline.moved.notified() => self.follow_bases(Duration::MAX).await,
                     // What the calendars of a new set hold or let go shows at once.
                     () = self.pipeline.rules.replaced() => {
-                        observer.calendars().await;
+                        duty.while_ours(observer.calendars()).await;
                         self.wake.notify_one();
                     }
                 }
             }
+        }
+    }
+
+    async fn look_after(&self, observer: &mut Observer, last_prune: &mut Option<Timestamp>) {
+        observer.round().await;
+        self.follow_bases(Duration::ZERO).await;
+        let now = self.clock().now();
+        if last_prune.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
+            self.prune(now).await;
+            *last_prune = Some(now);
         }
     }
 

@@ -8,7 +8,7 @@ use syn::visit::Visit;
 /// Pure modules in flow order: each may import those before it, and nothing that does I/O.
 const PURE: &[&str] =
     &["types", "event", "expression", "ingress", "automation", "manifest", "seal", "inventory", "render", "plan", "validate", "request", "resources"];
-/// Adapters: the pure modules and `clock`, never each other.
+/// Adapters: the pure modules, `clock` and `lease`, never each other.
 const ADAPTERS: &[&str] = &["draft", "git", "forge", "feedback", "store", "sandbox", "secrets"];
 /// What a pure module may not name.
 const IMPURE_PATHS: &[&[&str]] = &[
@@ -38,14 +38,15 @@ fn allowed(module: &str) -> Option<BTreeSet<&'static str>> {
         "ingress" => vec!["types", "event", "expression"],
         _ if PURE.contains(&module) => pure().take_while(|name| *name != module).filter(|name| *name != "ingress" || module == "resources").collect(),
         "clock" => vec!["types"],
+        "lease" => vec!["clock"],
         "tls" => vec![],
         "failpoint" => vec![],
         "spans" => vec!["types"],
         // Gauges show what the store counts.
         "telemetry" => pure().chain(["clock", "store"]).collect(),
-        _ if ADAPTERS.contains(&module) => pure().chain(["clock", "spans"]).collect(),
-        "pipeline" => pure().chain(ADAPTERS.iter().copied()).chain(["clock", "failpoint", "spans", "telemetry"]).collect(),
-        "worker" => vec!["types", "request", "pipeline", "store", "clock", "failpoint", "spans", "telemetry"],
+        _ if ADAPTERS.contains(&module) => pure().chain(["clock", "lease", "spans"]).collect(),
+        "pipeline" => pure().chain(ADAPTERS.iter().copied()).chain(["clock", "lease", "failpoint", "spans", "telemetry"]).collect(),
+        "worker" => vec!["types", "request", "pipeline", "store", "clock", "lease", "failpoint", "spans", "telemetry"],
         "api" => pure().chain(["store", "pipeline", "clock", "spans", "telemetry"]).collect(),
         "dashboard" => pure().chain(["store", "clock", "telemetry"]).collect(),
         // The roots: they put everything together.

@@ -144,6 +144,7 @@ impl McpSession {
         }
         let wanted = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
         self.within(self.timeout.min(most), async {
+            crate::lease::check().map_err(|lost| ToolError::Unreachable { server: self.server.clone(), reason: lost.to_string() })?;
             match self.running.call_tool_once(wanted).await {
                 Ok(CallToolResponse::Complete(result)) => Ok(given(result)),
                 // Neither is asked for: a client says so with capabilities that ours has not.

@@ -103,6 +103,7 @@ impl Transport {
             request = request.header(IF_NONE_MATCH, known);
         }
         let request = self.octocrab.build_request(request, ask.body).map_err(|error| Lost::Setup(brief(&error)))?;
+        crate::lease::check().map_err(|lost| Lost::Unreachable(lost.to_string()))?;
         let response = self.octocrab.send(request).await.map_err(|error| Lost::Unreachable(brief(&error)))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = self.octocrab.body_to_string(response).await.map_err(|error| Lost::Unreachable(brief(&error)))?;

@@ -21,6 +21,7 @@ impl Mirror {
     /// When the conversation as a whole failed: nothing is known of any branch, and the call may be repeated.
     pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
         let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
+        crate::lease::check().map_err(|lost| self.network(lost.to_string()))?;
         let report = self.in_span("git push", || self.converse(|transport, place| transport.push(place, updates)));
         let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
         let PushReport { results, base } = match report {

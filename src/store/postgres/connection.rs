@@ -12,9 +12,12 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// "KOps" in ASCII: the class of our locks among those of others in the database, and one lock for writers.
+/// "KOps" in ASCII: the class of our locks among those of others in the database; one lock for writers, and one for those who claim tasks.
 pub(super) const LOCKS: i32 = 0x4b4f_7073;
 const WRITERS: i32 = 1;
+const CLAIMS: i32 = 3;
+/// The setting of a session that says which process it is of; the trigger of the queue tells it to those who listen.
+const INSTANCE: &str = "kubeops.instance";
 /// How long a transaction may be open without a statement: a step of ours takes milliseconds, and who was stopped is waited for no longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// How long one statement may take; those of retention and of a first migration take seconds.
@@ -32,13 +35,15 @@ pub(in crate::store) struct Write {
 
 impl Connections {
     /// Connects, and brings the schema up to date or looks whether it is.
-    pub(super) async fn open(address: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
+    ///
+    /// What is written tells others of work under `name`.
+    pub(super) async fn open(address: &str, options: &PostgresOptions, name: &str) -> Result<Self, StoreError> {
         let pool = PgPoolOptions::new()
             .min_connections(0)
-            .max_connections(options.connections.max(2))
+            .max_connections(options.connections.max(3))
             .acquire_timeout(options.busy_timeout)
             .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(connect(address, options)?);
+            .connect_lazy_with(connect(address, options)?.options([(INSTANCE, name)]));
         let opened = Self { pool };
         migrations::run(&mut *opened.pool.acquire().await?, options.migrate).await?;
         Ok(opened)
@@ -56,10 +61,23 @@ impl Connections {
 
     /// Begins a write transaction, once no other is under way in any replica.
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
+        self.alone(WRITERS).await
+    }
+
+    /// Begins a transaction that claims tasks, once nobody else claims any in any replica. Others write beside it: what they hold is passed over.
+    pub(super) async fn claim(&self) -> Result<Write, StoreError> {
+        self.alone(CLAIMS).await
+    }
+
+    async fn alone(&self, lock: i32) -> Result<Write, StoreError> {
         let mut write = self.begin().await?;
-        let lock = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
-        lock.bind(i64::from(LOCKS)).bind(i64::from(WRITERS)).execute(&mut write.connection).await?;
+        let taken = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
+        taken.bind(i64::from(LOCKS)).bind(i64::from(lock)).execute(&mut write.connection).await?;
         Ok(write)
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(super) async fn close(&self) {

@@ -5,19 +5,22 @@ mod connection;
 mod deliveries;
 pub(super) mod error;
 mod migrations;
+mod wake;
 
 use super::sql::query::Connection;
 use super::{Appended, Delivery, NewDelivery, StoreError};
+use crate::clock::{Clock, SystemClock};
 use crate::types::DeliveryId;
 use connection::Connections;
 pub(super) use connection::Write;
 use secrecy::SecretString;
 use std::time::Duration;
+use wake::Ear;
 
 /// How a PostgreSQL store is opened.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// Connections at most; each is opened when it is first needed.
+    /// Connections at most; each is opened when it is first needed. A worker keeps one to listen with.
     pub connections: u32,
     /// How long a caller waits for a free connection, or a writer for those before it, before the store is `Unavailable`.
     pub busy_timeout: Duration,
@@ -36,12 +39,15 @@ impl Default for PostgresOptions {
 /// A PostgreSQL database, open.
 pub(super) struct Pool {
     connections: Connections,
+    ear: Ear,
 }
 
 impl Pool {
     /// See [`super::SqlStore::postgres`].
     pub(super) async fn open(address: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
-        Ok(Self { connections: Connections::open(address, options).await? })
+        // Its own, so that a process need not listen to itself.
+        let name = format!("{:032x}", SystemClock.random());
+        Ok(Self { connections: Connections::open(address, options, &name).await?, ear: Ear::new(name) })
     }
 
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
@@ -50,6 +56,21 @@ impl Pool {
 
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
         self.connections.write().await
+    }
+
+    /// See [`Connections::claim`].
+    pub(super) async fn claim(&self) -> Result<Write, StoreError> {
+        self.connections.claim().await
+    }
+
+    /// See [`Connections::begin`].
+    pub(super) async fn write_beside(&self) -> Result<Write, StoreError> {
+        self.connections.begin().await
+    }
+
+    /// See [`crate::store::Replicas::woken`].
+    pub(super) async fn woken(&self) {
+        self.ear.told(self.connections.pool()).await;
     }
 
     pub(super) async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {

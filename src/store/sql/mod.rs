@@ -19,12 +19,14 @@ mod events;
 mod feedback;
 mod members;
 mod pulls;
+mod replicas;
 mod requests;
 mod runs;
 mod signals;
 mod tasks;
 mod tokens;
 mod trace;
+mod turns;
 mod upkeep;
 
 pub use error::database_errors;
@@ -100,6 +102,22 @@ impl Database {
             Self::Postgres(pool) => Write::Postgres(pool.write().await?),
         })
     }
+
+    /// Begins a write transaction that claims tasks, once nobody else claims any. Where the database can, others write beside it.
+    async fn claim(&self) -> Result<Write<'_>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(file) => Write::Sqlite(file.write().await?),
+            Self::Postgres(pool) => Write::Postgres(pool.claim().await?),
+        })
+    }
+
+    /// Begins a write transaction of rows that are this process's own. Where the database can, others write beside it.
+    async fn write_beside(&self) -> Result<Write<'_>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(file) => Write::Sqlite(file.write().await?),
+            Self::Postgres(pool) => Write::Postgres(pool.write_beside().await?),
+        })
+    }
 }
 
 impl Write<'_> {
@@ -147,10 +165,10 @@ impl Store for SqlStore {
 
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         // Most polls find nothing: they should not take the writer's lock to learn it.
-        if tasks::candidates(&mut self.database.read().await?, now, room).await?.is_empty() {
+        if turns::candidates(&mut self.database.read().await?, now, room).await?.is_empty() {
             return Ok(Vec::new());
         }
-        let mut write = self.database.write().await?;
+        let mut write = self.database.claim().await?;
         let result = tasks::claim(write.connection(), owner, now, lease, room).await;
         write.finish(result).await
     }
@@ -166,7 +184,7 @@ impl Store for SqlStore {
     }
 
     async fn extend_leases(&self, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
+        let mut write = self.database.write_beside().await?;
         let result = tasks::extend_leases(write.connection(), tasks, until).await;
         write.finish(result).await
     }
@@ -202,7 +220,7 @@ impl Store for SqlStore {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        tasks::next_due(&mut self.database.read().await?).await
+        turns::next_due(&mut self.database.read().await?).await
     }
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {

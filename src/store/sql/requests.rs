@@ -69,8 +69,8 @@ pub(super) fn read(row: &Row) -> Result<Request, StoreError> {
 /// Inserts a request that was just opened; returns its number.
 pub(super) async fn create(connection: &mut Connection, request: &Request) -> Result<i64, StoreError> {
     let seq = statement(
-        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, tells, steering, job) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        "INSERT INTO requests (id, automation, correlation, generation, state, parameters, repository, findings, message, created_at, updated_at, version, members, rank, source, tells, steering, job) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
     )
     .bind(request.id.as_str())
     .bind(request.key.automation.as_str())
@@ -86,6 +86,8 @@ pub(super) async fn create(connection: &mut Connection, request: &Request) -> Re
     .bind(to_number(request.version))
     .bind(request.members)
     .bind(i64::from(!request.event.kind.is_alert()))
+    // Who asks through the API is a source of its own.
+    .bind(request.event.source.as_ref().map_or("", |source| source.as_str()))
     .bind(request.tells)
     .bind(to_json(&request.steering)?)
     .bind(request.steering.job.is_some())

@@ -1,155 +1,24 @@
-//! The queue: which tasks are due, who holds them, and what an attempt leaves behind.
+//! The queue: who holds which task, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
 use super::drafts;
 use super::members;
 use super::query::{Connection, Row, statement};
+use super::replicas;
 use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
+use super::turns;
 use crate::request::TimelineEntry;
-use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict, lane};
+use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
 use crate::types::{RequestId, Timestamp};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The waiting task that comes first in every named lane and rank, found by stepping from one to the next in the index: the price
-/// is the number of lanes, however many tasks wait in each.
-const HEADS: &str = "WITH RECURSIVE heads (seq, lane, rank) AS ( \
-        SELECT * FROM (SELECT seq, lane, rank FROM outbox INDEXED BY outbox_lane WHERE state = 'waiting' AND lane > '' ORDER BY lane, rank, run_at, seq LIMIT 1) f \
-        UNION ALL \
-        SELECT o.seq, o.lane, o.rank FROM heads CROSS JOIN outbox o ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane \
-            WHERE i.state = 'waiting' AND (i.lane, i.rank) > (heads.lane, heads.rank) ORDER BY i.lane, i.rank, i.run_at, i.seq LIMIT 1)) \
-    SELECT o.seq, o.lane, o.rank, o.request, o.run_at, o.attempts FROM heads CROSS JOIN outbox o ON o.seq = heads.seq";
-
-/// The ranks there are, those that go first before the others.
-const RANKS: [i64; 2] = [0, 1];
-
-/// A task that was begun so often without an end is done alone: it may be what its companions died of.
-const BEGUN_IN_VAIN: i64 = 2;
-
-/// A task that may be claimed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Candidate {
-    seq: i64,
-    lane: String,
-    rank: i64,
-    request: i64,
-    run_at: i64,
-    attempts: i64,
-}
-
-impl Candidate {
-    /// In which order they come.
-    fn order(&self) -> (i64, i64, i64) {
-        (self.rank, self.run_at, self.seq)
-    }
-}
-
-/// A task somebody holds, or held until the lease ran out.
-struct Leased {
-    task: Candidate,
-    until: i64,
-}
-
-fn candidate(row: &Row) -> Result<Candidate, StoreError> {
-    Ok(Candidate {
-        seq: row.number("seq")?,
-        lane: row.text("lane")?,
-        rank: row.number("rank")?,
-        request: row.number("request")?,
-        run_at: row.number("run_at")?,
-        attempts: row.number("attempts")?,
-    })
-}
-
-async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
-    let rows =
-        statement("SELECT seq, lane, rank, request, run_at, attempts, lease_until FROM outbox WHERE state = 'leased'").fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(Leased { task: candidate(row)?, until: row.number("lease_until")? })).collect()
-}
-
-/// The first waiting task of every named lane and rank, and the first `limit` of each rank without a lane, due or not.
-async fn heads(connection: &mut Connection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
-    let mut rows = statement(HEADS).fetch_all(&mut *connection).await?;
-    for rank in RANKS {
-        let without = statement(
-            "SELECT seq, lane, rank, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
-             WHERE state = 'waiting' AND lane = '' AND rank = ? ORDER BY run_at, seq LIMIT ?",
-        );
-        rows.extend(without.bind(rank).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&mut *connection).await?);
-    }
-    rows.iter().map(candidate).collect()
-}
-
-/// What a claim would take now, in the order it is given out; those of a lane stand together, the oldest first.
-///
-/// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
-/// holder is fenced off before anything else happens there.
-pub(super) async fn candidates(connection: &mut Connection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
-    let leased = leased(connection).await?;
-    // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
-    let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
-    let heads = heads(connection, others.saturating_mul(3)).await?;
-    let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
-    let now = now.unix_millis();
-    let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
-    for held in held {
-        taken_lanes.insert(held.task.lane.as_str());
-        if !lane::is_feedback(&held.task.lane) {
-            requests.insert(held.task.request);
-        }
-    }
-    let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
-    ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
-    // Lost leases before the rest. Who finds no room stands in nobody's way.
-    ripe.sort_by_key(|(waiting, task)| (*waiting, task.order()));
-    let mut left = room.shares().map(|share| count(share.lanes));
-    // Telling what became of a request changes nothing about it, and stands in nobody's way.
-    let mut is_free = |task: &Candidate| lane::is_feedback(&task.lane) || requests.insert(task.request);
-    let mut free: Vec<&Candidate> = Vec::new();
-    for (_, task) in ripe {
-        let left = &mut left[lane::pool(&task.lane)];
-        if *left > 0 && (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && is_free(task) {
-            *left -= 1;
-            taken_lanes.insert(task.lane.as_str());
-            free.push(task);
-        }
-    }
-    free.sort_by_key(|task| task.order());
-    let mut seqs = Vec::new();
-    for first in free {
-        seqs.push(first.seq);
-        let each = room.share(&first.lane).each;
-        if each > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
-            let mut companions: Vec<Candidate> = lost.iter().filter(|lost| lost.task.lane == first.lane).map(|lost| lost.task.clone()).collect();
-            companions.sort_by_key(Candidate::order);
-            // A request has at most one waiting task of each kind.
-            let most = each.saturating_mul(TaskKind::ALL.len() as u32);
-            companions.extend(due_in_lane(connection, &first.lane, now, most).await?);
-            // One that finds no room takes its request from nobody.
-            let free = companions.into_iter().filter(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
-            seqs.extend(free.take(count(each - 1)).map(|task| task.seq));
-        }
-    }
-    Ok(seqs)
-}
-
-fn count(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// The waiting tasks of a lane that are due: up to `limit` of each rank.
-async fn due_in_lane(connection: &mut Connection, lane: &str, now: i64, limit: u32) -> Result<Vec<Candidate>, StoreError> {
-    let mut rows = Vec::new();
-    for rank in RANKS {
-        let due = statement(
-            "SELECT seq, lane, rank, request, run_at, attempts FROM outbox INDEXED BY outbox_lane \
-             WHERE state = 'waiting' AND lane = ? AND rank = ? AND run_at <= ? ORDER BY run_at, seq LIMIT ?",
-        );
-        rows.extend(due.bind(lane).bind(rank).bind(now).bind(limit).fetch_all(&mut *connection).await?);
-    }
-    rows.iter().map(candidate).collect()
-}
+/// Leases a task that is still to be had.
+const LEASE_IT: &str = "UPDATE outbox SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1, attempts = attempts + 1 \
+    WHERE seq = ?1 AND (state = 'waiting' AND run_at <= ?4 OR state = 'leased' AND lease_until <= ?4)";
+/// Where others write beside: a task that one of them holds at this moment is not waited for.
+const UNLESS_HELD: &str = "seq = (SELECT seq FROM outbox WHERE seq = ?1 FOR UPDATE SKIP LOCKED)";
 
 /// See [`crate::store::Store::claim`].
 pub(super) async fn claim(
@@ -159,25 +28,33 @@ pub(super) async fn claim(
     lease: Duration,
     room: Room,
 ) -> Result<Vec<ClaimedTask>, StoreError> {
-    let mut claimed = Vec::new();
+    let (mut claimed, mut served) = (Vec::new(), BTreeSet::new());
     let sql = format!(
-        "SELECT {}, t.id AS task_id, t.kind, t.lane, t.state AS task_state, t.run_at, t.attempts, t.last_error, t.fence, r.id AS request_id \
+        "SELECT {}, t.id AS task_id, t.kind, t.lane, t.source, t.state AS task_state, t.run_at, t.attempts, t.last_error, t.fence, r.id AS request_id \
          FROM outbox t CROSS JOIN requests r ON r.seq = t.request CROSS JOIN request_events w ON w.request = r.seq WHERE t.seq = ?",
         requests::COLUMNS
     );
-    for seq in candidates(connection, now, room).await? {
-        let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_one(&mut *connection).await?;
-        let taken_over = before.text("state")? == "leased";
-        statement("UPDATE outbox SET state = 'leased', owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1 WHERE seq = ?")
+    let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
+    for seq in turns::candidates(connection, now, room).await? {
+        let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
+        let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));
+        let leased = statement(lease_it.clone())
+            .bind(seq)
             .bind(owner)
             .bind(now.plus(lease).unix_millis())
-            .bind(seq)
+            .bind(now.unix_millis())
             .execute(&mut *connection)
             .await?;
+        // Who writes beside may have dropped or settled it meanwhile.
+        if leased.rows_affected() == 0 {
+            continue;
+        }
         let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
+        served.insert((row.text("lane")?, row.text("source")?));
         let (task, request, owner) = (read(&row)?, requests::read(&row)?, owner.to_owned());
         claimed.push(ClaimedTask { task, request, owner, fence: row.count("fence")?, taken_over });
     }
+    turns::note(connection, &served).await?;
     Ok(claimed)
 }
 
@@ -206,7 +83,8 @@ pub(super) async fn add_task(connection: &mut Connection, request: i64, task: &N
     let dead = statement("DELETE FROM outbox WHERE request = ? AND kind = ? AND state = 'dead'");
     dead.bind(request).bind(task.kind.as_str()).execute(&mut *connection).await?;
     statement(
-        "INSERT INTO outbox (id, kind, request, lane, rank, state, run_at) VALUES (?1, ?2, ?3, ?4, (SELECT rank FROM requests WHERE seq = ?3), 'waiting', ?5) \
+        "INSERT INTO outbox (id, kind, request, lane, rank, source, state, run_at) \
+         SELECT ?1, ?2, ?3, ?4, r.rank, r.source, 'waiting', ?5 FROM requests r WHERE r.seq = ?3 \
          ON CONFLICT (request, kind) WHERE state = 'waiting' DO UPDATE SET run_at = min(outbox.run_at, excluded.run_at), \
          lane = CASE WHEN excluded.lane = '' THEN outbox.lane ELSE excluded.lane END",
     )
@@ -371,6 +249,7 @@ async fn wait_again(connection: &mut Connection, seq: i64, run_at: i64, error: O
 
 /// See [`crate::store::Store::release`].
 pub(super) async fn release(connection: &mut Connection, owner: &str) -> Result<u64, StoreError> {
+    replicas::give_back(connection, owner).await?;
     statement("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?").bind(owner).execute(&mut *connection).await?;
     take_back(connection, owner).await
 }
@@ -384,31 +263,13 @@ pub(super) async fn take_back(connection: &mut Connection, owner: &str) -> Resul
     Ok(held.len() as u64)
 }
 
-/// See [`crate::store::Store::next_due`].
-pub(super) async fn next_due(connection: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
-    let leased = leased(connection).await?;
-    let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
-    let stands_before = |held: &Leased, task: &Candidate| {
-        let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
-        same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
-    };
-    let open = heads.iter().filter(|task| !leased.iter().any(|held| stands_before(held, task)));
-    let next = open.map(|task| task.run_at).chain(leased.iter().map(|held| held.until)).min();
-    Ok(next.map(Timestamp::from_unix_millis))
-}
-
-/// When the longest-waiting due task became due.
-pub(super) async fn oldest_due(connection: &mut Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let first = heads(connection, 1).await?.into_iter().map(|task| task.run_at).min();
-    Ok(first.filter(|run_at| *run_at <= now.unix_millis()).map(Timestamp::from_unix_millis))
-}
-
 /// See [`crate::store::Store::tasks`].
 pub(super) async fn list(connection: &mut Connection, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
-    let mut query = statement(
+    let mut query = statement(format!(
         "SELECT t.id AS task_id, t.kind, t.lane, t.state AS task_state, t.run_at, t.attempts, t.last_error, r.id AS request_id \
-         FROM outbox t JOIN requests r ON r.seq = t.request WHERE 1 = 1",
-    );
+         FROM outbox t JOIN requests r ON r.seq = t.request WHERE t.kind IN ({})",
+        *turns::KNOWN
+    ));
     if let Some(request) = &filter.request {
         query.push(" AND r.id = ").push_bind(request.as_str());
     }

@@ -4,7 +4,7 @@
 use super::copilot;
 use super::query::{Connection, statement};
 use super::rows::{Columns, to_json};
-use super::tasks::oldest_due;
+use super::turns::oldest_due;
 use crate::request::State;
 use crate::store::sqlite;
 use crate::store::{Pruned, Stats, StoreError, TaskKind, lane};

@@ -109,6 +109,19 @@ impl Copilots for FakeStore {
 }
 
 #[async_trait]
+impl Replicas for FakeStore {
+    async fn moment(&self) -> Result<Option<Timestamp>, StoreError> {
+        never()
+    }
+    async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
+        never()
+    }
+    async fn woken(&self) {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
 impl Store for FakeStore {
     async fn append(&self, _: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
         never()

@@ -2,12 +2,23 @@
 
 use super::github::World;
 use super::many::Gate;
+use super::told;
 use crate::support::fake_github::FakeGithub;
+use crate::support::fake_jira::FakeJira;
 use crate::support::postgres::Database;
-use crate::support::server::{Replica, eventually, ticket};
+use crate::support::server::{Replica, TestServer, eventually, ticket};
+use crate::support::warp::Warp;
 
 /// How often one delivery is sent.
 const SENT: usize = 100;
+
+fn database() -> Database {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(Database::new())
+}
+
+fn psql(database: &Database, sql: &str) -> String {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(database.psql(sql))
+}
 
 /// Three processes that share a database, a repository and GitHub.
 struct Replicas {
@@ -18,10 +29,16 @@ struct Replicas {
 
 impl Replicas {
     fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let database = runtime.block_on(Database::new());
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &[(&str, &str)]) -> Self {
+        let database = database();
         let mut world = World::prepare(FakeGithub::start());
         world.server.set("STORE_URL", database.address());
+        for (name, value) in settings {
+            world.server.set(name, value);
+        }
         world.server.run();
         let others = [world.server.replica("second"), world.server.replica("third")];
         Self { world, others, _database: database }
@@ -114,4 +131,89 @@ fn a_replica_that_stood_still_beyond_its_lease_comes_back_and_adds_nothing() {
     assert_eq!(world.server.at().settled("OPS-1", "proposed")["generation"], third.at().settled("OPS-1", "proposed")["generation"]);
     assert_eq!(world.github.pulls().len(), 1);
     assert_eq!(super::branches(&world.server.upstream).len(), 1);
+}
+
+/// What a ticket is told by moving along.
+const MOVES: &str = "  feedback:
+    - channel: service-desk
+      on:
+        proposed: { transition: In Progress }
+";
+
+#[test]
+fn a_replica_that_stood_still_before_it_told_the_ticket_says_nothing_when_it_comes_back() {
+    let (database, jira) = (database(), FakeJira::cloud());
+    let mut server = told::prepare(&jira, MOVES);
+    server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "3");
+    server.run();
+    let second = server.replica("second");
+    // The second sleeps until the first has asked how the ticket can be moved, and stands still before it has heard.
+    second.signal("STOP");
+    let held = jira.hold("/transitions");
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    eventually("it is asked how the ticket can be moved", || held.came().then_some(()));
+    server.signal("STOP");
+    drop(held);
+    second.signal("CONT");
+    let moves = || jira.writes().into_iter().filter(|call| call.contains("/transitions")).count();
+    eventually("the second told the ticket", || (moves() == 1).then_some(()));
+    second.at().nothing_owed();
+    let told = jira.writes();
+    // A person moved it back meanwhile: were it moved again, it would show.
+    jira.move_status("OPS-42", "To Do");
+    server.signal("CONT");
+    eventually("the first woke", || server.log().contains("a lease was lost").then_some(()));
+    server.at().nothing_owed();
+    assert_eq!(jira.writes(), told);
+    assert_eq!(jira.issue("OPS-42").status, "To Do");
+}
+
+#[test]
+fn what_one_process_looks_after_for_all_another_does_once_it_died() {
+    let Replicas { world, others: [second, third], .. } = &mut Replicas::start_with(&[("OBSERVE_SECONDS", "1"), ("LEASE_SECONDS", "3")]);
+    world.server.at().ticket(&ticket("OPS-1", "payments"));
+    world.server.at().settled("OPS-1", "proposed");
+    let looks = || world.github.ledger().into_iter().filter(|seen| seen.query.contains("sort=updated")).count();
+    // However many there are, pull requests are looked at once a second.
+    let (begun, before) = (std::time::Instant::now(), looks());
+    eventually("pull requests were looked at ten times", || (looks() >= before + 10).then_some(()));
+    let took = begun.elapsed().as_secs_f64();
+    assert!(took >= 7.0, "{took} s");
+    world.server.kill();
+    second.kill();
+    // Nobody tells of the merge.
+    world.github.end(1, true);
+    third.at().settled("OPS-1", "merged");
+    world.server.run();
+}
+
+#[test]
+fn a_replica_whose_clock_is_wrong_takes_nothing_from_the_others_and_writes_no_wrong_moment() {
+    let database = database();
+    let mut server = TestServer::prepare();
+    server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "5");
+    let gate = Gate::at(&server);
+    server.run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    eventually("the push is under way", || (!gate.pushes().is_empty()).then_some(()));
+    // For it the lease of the first has run out long ago.
+    let ahead = Warp::of(&mut server);
+    ahead.to(7200);
+    let second = server.replica("second");
+    second.at().ticket(&ticket("OPS-2", "billing"));
+    // By then a lease that was not extended, or not believed, had run out.
+    let until = || psql(&database, "SELECT max(lease_until) FROM outbox").parse::<i64>().expect("a lease");
+    let first = until();
+    eventually("the lease was extended for longer than it lasts", || (until() > first + 7000).then_some(()));
+    assert_eq!(gate.pushes().len(), 1, "the first has the repository still");
+    gate.open();
+    let (one, other) = (second.at().settled("OPS-1", "proposed"), second.at().settled("OPS-2", "proposed"));
+    second.at().nothing_owed();
+    let now = time::OffsetDateTime::now_utc();
+    for request in [one, other] {
+        let at = request["updated_at"].as_str().expect("a moment");
+        let at = time::OffsetDateTime::parse(at, &time::format_description::well_known::Rfc3339).expect("RFC 3339");
+        assert!((now - at).abs() < time::Duration::minutes(5), "{request}");
+    }
+    assert!(server.log().contains("this machine's clock is not the database's"), "{}", server.log());
 }

@@ -62,6 +62,19 @@ impl Drafts for Gate {
 }
 
 #[async_trait]
+impl Replicas for Gate {
+    async fn moment(&self) -> Result<Option<Timestamp>, StoreError> {
+        out_of_place()
+    }
+    async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
+        out_of_place()
+    }
+    async fn woken(&self) {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
 impl Copilots for Gate {
     async fn reserve_call(&self, _: Spend, _: Limit, _: Timestamp) -> Result<CallReservation, StoreError> {
         out_of_place()

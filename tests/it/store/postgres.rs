@@ -1,8 +1,9 @@
 //! The store in a PostgreSQL database: what every store promises, and what is particular to this one.
 
-use super::support::{Fixture, delivery};
+use super::support::{Fixture, at, delivery, open_request};
 use crate::support::postgres::Database;
-use kubeops::store::{Appended, PostgresOptions, SqlStore, Store, StoreError};
+use kubeops::clock::{Clock, SystemClock};
+use kubeops::store::{Appended, PostgresOptions, Replicas, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,4 +100,38 @@ async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_p
     let refused = SqlStore::postgres(&elsewhere, options()).await.err().expect("refused");
     assert!(matches!(&refused, StoreError::Unavailable(told) if told.contains("TLS")), "{refused}");
     SqlStore::postgres(&format!("{elsewhere}?sslmode=disable"), options()).await.expect("a store").close().await;
+}
+
+/// Whether somebody is told of work within a second.
+async fn is_woken(store: &SqlStore) -> bool {
+    tokio::time::timeout(Duration::from_secs(1), store.woken()).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_is_due_wakes_the_other_replicas_and_what_is_not_wakes_nobody() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    // Each hears once when it begins to listen: what was told before nobody heard.
+    assert!(is_woken(&one).await && is_woken(&other).await);
+    assert!(!is_woken(&other).await, "nothing is due");
+    let now = SystemClock.now();
+    open_request(&one, "OPS-1", Some("manifests"), now).await;
+    assert!(is_woken(&other).await);
+    assert!(!is_woken(&one).await, "whoever left it knows");
+    open_request(&one, "OPS-2", Some("manifests"), now.plus(Duration::from_secs(3600))).await;
+    assert!(!is_woken(&other).await, "nothing more is due");
+    // A connection that broke is opened anew, and what may have been told meanwhile is looked for.
+    let ended = database.psql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'").await;
+    assert_eq!(ended, "2");
+    tokio::time::timeout(Duration::from_secs(10), other.woken()).await.expect("it listens again");
+    open_request(&one, "OPS-3", Some("manifests"), at(0)).await;
+    assert!(is_woken(&other).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_goes_by_the_databases_clock() {
+    let database = Database::new().await;
+    let (before, shown, after) =
+        (SystemClock.now(), open(&database).await.moment().await.expect("a moment").expect("the database's"), SystemClock.now());
+    assert!(shown >= before.minus(Duration::from_millis(1)) && shown <= after, "{before} {shown} {after}");
 }

@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod drafts;
 pub mod forge;
 pub mod members;
+pub mod replicas;
 pub mod requests;
 pub mod runs;
 pub mod signals;
@@ -55,6 +56,9 @@ macro_rules! contract_suite {
             ends_go_with_their_retention_and_may_be_said_again);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
+            a_source_that_floods_a_lane_leaves_each_other_its_turn,
+            a_repository_with_much_to_do_leaves_each_other_its_turn,
+            what_burns_goes_first_for_as_long_as_the_rest_can_wait,
             tasks_of_a_lane_are_claimed_together_as_far_as_there_is_room,
             a_task_begun_twice_in_vain_is_claimed_alone,
             settling_many_harms_none_for_another,
@@ -80,6 +84,11 @@ macro_rules! contract_suite {
             tasks_of_one_request_are_done_one_at_a_time,
             parallel_claims_take_each_task_once,
             the_next_due_time_knows_waiting_tasks_and_leases);
+        contract_suite!($make; replicas:
+            a_duty_is_had_by_one_until_its_time_is_over_or_it_is_given_back,
+            a_duty_whose_time_lies_too_far_ahead_keeps_nobody_off,
+            a_duty_that_many_take_at_once_one_has,
+            tasks_that_many_claim_while_others_write_are_held_by_one_each);
         contract_suite!($make; requests:
             every_field_of_a_request_reads_back,
             commits_are_known_by_the_requests_that_have_or_pushed_them,

@@ -1,8 +1,8 @@
 //! The queue: leases, fences, lanes.
 
-use crate::store::support::{at, open_request, parsed, task};
+use crate::store::support::{at, delivery, dispatch, open_request, open_request_of, opening, parsed, task};
 use kubeops::request::{State, TimelineEntry};
-use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{ClaimedTask, NewDelivery, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
 use kubeops::types::{RequestId, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -452,4 +452,65 @@ pub async fn the_next_due_time_knows_waiting_tasks_and_leases(store: Arc<dyn Sto
     assert_eq!(store.next_due().await.expect("due"), Some(at(40)), "the one without a lane");
     store.settle(&held, &verdict(Verdict::Done), at(11)).await.expect("done");
     assert_eq!(store.next_due().await.expect("due"), Some(at(20)));
+}
+
+/// A request of a source's event about a repository, filed at a time; gives its correlation key back.
+async fn filed(store: &dyn Store, source: &str, key: &str, repository: &str, seconds: i64) {
+    let delivery = NewDelivery { source: parsed(source), ..delivery(key) };
+    let mut filed = dispatch(Some(&delivery.id), key, vec![opening(key, Some(repository))]);
+    filed.events[0].event.source = Some(parsed(source));
+    store.append(&[delivery]).await.expect("written");
+    store.dispatch(&[filed], at(seconds)).await.expect("dispatched");
+}
+
+/// Claims, does nothing, and tells of whom what was claimed was.
+async fn served(store: &dyn Store, seconds: i64, room: Room) -> Vec<String> {
+    let claimed = store.claim("w", at(seconds), LEASE, room).await.expect("a claim");
+    for task in &claimed {
+        store.settle(task, &Settlement::default(), at(seconds)).await.expect("settled");
+    }
+    claimed.into_iter().map(|task| task.request.key.correlation).collect()
+}
+
+pub async fn a_source_that_floods_a_lane_leaves_each_other_its_turn(store: Arc<dyn Store>) {
+    for number in 0..10 {
+        filed(&*store, "loud", &format!("loud-{number}"), "a", 0).await;
+    }
+    filed(&*store, "quiet", "quiet-0", "a", 5).await;
+    filed(&*store, "quiet", "quiet-1", "a", 5).await;
+    // What is done together has as many of each; one at a time, it is each one's turn.
+    let together = served(&*store, 6, Room::of(1, 4)).await;
+    assert_eq!(together, ["loud-0", "quiet-0", "loud-1", "quiet-1"]);
+    filed(&*store, "quiet", "quiet-2", "a", 7).await;
+    filed(&*store, "quiet", "quiet-3", "a", 7).await;
+    let mut alone = Vec::new();
+    for _ in 0..5 {
+        alone.extend(served(&*store, 8, Room::single(1)).await);
+    }
+    assert_eq!(alone, ["loud-2", "quiet-2", "loud-3", "quiet-3", "loud-4"]);
+}
+
+pub async fn a_repository_with_much_to_do_leaves_each_other_its_turn(store: Arc<dyn Store>) {
+    for number in 0..6 {
+        filed(&*store, "jira", &format!("busy-{number}"), "busy", 0).await;
+    }
+    filed(&*store, "jira", "calm-0", "calm", 5).await;
+    filed(&*store, "jira", "calm-1", "calm", 6).await;
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        order.extend(served(&*store, 7, Room::single(1)).await);
+    }
+    assert_eq!(order, ["busy-0", "calm-0", "busy-1", "calm-1", "busy-2"]);
+}
+
+pub async fn what_burns_goes_first_for_as_long_as_the_rest_can_wait(store: Arc<dyn Store>) {
+    open_request(&*store, "ticket", Some("a"), at(0)).await;
+    for number in 0..5 {
+        open_request_of("alert.firing", &*store, &format!("alert-{number}"), Some("a"), at(10)).await;
+    }
+    assert_eq!(served(&*store, 20, Room::single(1)).await, ["alert-0"]);
+    assert_eq!(served(&*store, 59, Room::of(1, 2)).await, ["alert-1", "alert-2"]);
+    // A minute is over: it is the older one now.
+    assert_eq!(served(&*store, 60, Room::single(1)).await, ["ticket"]);
+    assert_eq!(served(&*store, 60, Room::single(1)).await, ["alert-3"]);
 }

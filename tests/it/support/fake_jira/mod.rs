@@ -14,6 +14,7 @@ pub use issues::{Change, FakeComment, FakeIssue, Moved, Step};
 use super::loopback::Loopback;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub const TOKEN: &str = "ATATT3xFakeFakeFake0123456789";
@@ -52,6 +53,8 @@ struct State {
     /// Whether nobody answers but a proxy in front of it.
     away: bool,
     dropped_writes: usize,
+    /// The call whose answer is kept back, by a part of it, and those who wait to hear that it came and to let it go.
+    held: Option<(&'static str, Sender<()>, Receiver<()>)>,
     /// Whether a listing of comments leaves their properties out.
     hides_properties: bool,
     /// The most entries of one page, whatever is asked for.
@@ -59,6 +62,19 @@ struct State {
     seconds: i64,
     next_id: u64,
     violations: Vec<String>,
+}
+
+/// An answer that is kept back until this is dropped.
+pub struct Held {
+    came: Receiver<()>,
+    _let_go: Sender<()>,
+}
+
+impl Held {
+    /// Whether the call has come.
+    pub fn came(&self) -> bool {
+        self.came.try_recv().is_ok()
+    }
 }
 
 pub struct FakeJira {
@@ -94,6 +110,7 @@ impl FakeJira {
             faults: VecDeque::new(),
             away: false,
             dropped_writes: 0,
+            held: None,
             hides_properties: false,
             page: 100,
             seconds: BEGIN,
@@ -102,7 +119,18 @@ impl FakeJira {
         };
         let state = Arc::new(Mutex::new(state));
         let theirs = Arc::clone(&state);
-        let server = Loopback::serve(move |request| lock(&theirs).answer(&request));
+        let server = Loopback::serve(move |request| {
+            let call = format!("{} {}", request.method, request.path);
+            let mut state = lock(&theirs);
+            let held = state.held.take_if(|(part, ..)| call.contains(*part));
+            let answer = state.answer(&request);
+            drop(state);
+            if let Some((_, came, let_go)) = held {
+                let _ = came.send(());
+                let _ = let_go.recv();
+            }
+            answer
+        });
         let fake = Self { server, state };
         fake.add("OPS-42", "To Do");
         fake
@@ -230,6 +258,13 @@ impl FakeJira {
     /// The replies to the next so many calls that change something are dropped after their effect.
     pub fn drop_replies_to_writes(&self, many: usize) {
         self.state().dropped_writes = many;
+    }
+
+    /// Answers the next call that has this in method and path, as things are when it comes, but keeps the answer back.
+    pub fn hold(&self, part: &'static str) -> Held {
+        let ((came, heard), (go, let_go)) = (mpsc::channel(), mpsc::channel());
+        self.state().held = Some((part, came, let_go));
+        Held { came: heard, _let_go: go }
     }
 
     /// What it would not have taken so far; the test answers for it.

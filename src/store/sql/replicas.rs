@@ -1,0 +1,58 @@
+//! Duties, the database's clock, and word from other processes.
+
+use super::query::{Connection, statement};
+use super::rows::Columns;
+use super::{Database, SqlStore};
+use crate::store::{Duty, Replicas, StoreError};
+use crate::types::Timestamp;
+use async_trait::async_trait;
+use std::time::Duration;
+
+#[async_trait]
+impl Replicas for SqlStore {
+    async fn moment(&self) -> Result<Option<Timestamp>, StoreError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(None),
+            Database::Postgres(pool) => {
+                let shown = statement("SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT) AS shown");
+                shown.fetch_one(&mut pool.read().await?).await?.moment("shown").map(Some)
+            }
+        }
+    }
+
+    async fn take_duty(&self, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
+        let mut write = self.database.write().await?;
+        let result = take(write.connection(), duty, owner, now, lease).await;
+        write.finish(result).await
+    }
+
+    async fn woken(&self) {
+        match &self.database {
+            // Whoever else works on the file is looked for, not told of.
+            Database::Sqlite(_) => std::future::pending().await,
+            Database::Postgres(pool) => pool.woken().await,
+        }
+    }
+}
+
+/// See [`Replicas::take_duty`].
+async fn take(connection: &mut Connection, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
+    let taken = statement(
+        "INSERT INTO duties (name, owner, held_until) VALUES (?1, ?2, ?4) ON CONFLICT (name) DO UPDATE \
+         SET owner = excluded.owner, held_until = excluded.held_until \
+         WHERE duties.owner = excluded.owner OR duties.held_until <= ?3 OR duties.held_until > ?4",
+    )
+    .bind(duty.as_str())
+    .bind(owner)
+    .bind(now.unix_millis())
+    .bind(now.plus(lease).unix_millis())
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}
+
+/// Gives back every duty of an owner.
+pub(super) async fn give_back(connection: &mut Connection, owner: &str) -> Result<(), StoreError> {
+    statement("DELETE FROM duties WHERE owner = ?").bind(owner).execute(connection).await?;
+    Ok(())
+}

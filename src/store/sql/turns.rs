@@ -1,0 +1,257 @@
+//! Who comes next in the queue: the lane that was served longest ago, and in a lane each source in its turn, so that neither a repository nor a
+//! sender that floods us keeps the others waiting. What burns goes before what does not, for as long as that one can wait.
+
+use super::query::{Connection, Row, statement};
+use super::rows::Columns;
+use crate::store::{Room, StoreError, TaskKind, lane};
+use crate::types::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
+
+/// The waiting task that comes first in every lane, rank and source, found by stepping from one to the next in the index: the price
+/// is the number of those, however many tasks wait in each.
+static HEADS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH RECURSIVE heads (seq, lane, rank, source) AS ( \
+        SELECT f.seq, f.lane, f.rank, f.source FROM (SELECT seq, lane, rank, source FROM outbox INDEXED BY outbox_lane \
+            WHERE state = 'waiting' AND kind IN ({KNOWN}) ORDER BY lane, rank, source, run_at, seq LIMIT 1) f \
+        UNION ALL \
+        SELECT o.seq, o.lane, o.rank, o.source FROM heads CROSS JOIN outbox o ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane \
+            WHERE i.state = 'waiting' AND i.kind IN ({KNOWN}) AND (i.lane, i.rank, i.source) > (heads.lane, heads.rank, heads.source) \
+            ORDER BY i.lane, i.rank, i.source, i.run_at, i.seq LIMIT 1)) \
+    SELECT o.seq, o.lane, o.rank, o.source, o.request, o.run_at, o.attempts, coalesce(t.turn, 0) AS turn \
+    FROM heads CROSS JOIN outbox o ON o.seq = heads.seq \
+    LEFT JOIN turns t ON t.source = o.source AND t.lane = CASE WHEN o.lane LIKE '%/draft' THEN '/draft' ELSE o.lane END",
+        KNOWN = *KNOWN
+    )
+});
+
+/// The kinds this program knows, as a list of SQL: what a newer one left beside it is left to that one.
+pub(super) static KNOWN: LazyLock<String> = LazyLock::new(|| TaskKind::ALL.map(|kind| format!("'{}'", kind.as_str())).join(", "));
+
+/// Under which name turns of drafts are counted, each of which has a lane of its own.
+const DRAFTS: &str = "/draft";
+/// A task that was begun so often without an end is done alone: it may be what its companions died of.
+const BEGUN_IN_VAIN: i64 = 2;
+/// What has waited for so many milliseconds goes as if it burnt.
+const PATIENCE: i64 = 60_000;
+/// Turns further back count as long ago.
+const REMEMBERED: i64 = 4096;
+
+/// A task that may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    seq: i64,
+    lane: String,
+    rank: i64,
+    source: String,
+    request: i64,
+    run_at: i64,
+    attempts: i64,
+    /// When its source was served last in its lane, counted in claims.
+    turn: i64,
+}
+
+impl Candidate {
+    /// Which goes first where nobody's turn matters.
+    fn age(&self) -> (i64, i64) {
+        (self.run_at, self.seq)
+    }
+
+    /// Its rank, as long as it can wait.
+    fn urgency(&self, now: i64) -> i64 {
+        if now.saturating_sub(self.run_at) >= PATIENCE { 0 } else { self.rank }
+    }
+}
+
+/// A task somebody holds, or held until the lease ran out.
+struct Leased {
+    task: Candidate,
+    until: i64,
+}
+
+fn candidate(row: &Row) -> Result<Candidate, StoreError> {
+    Ok(Candidate {
+        seq: row.number("seq")?,
+        lane: row.text("lane")?,
+        rank: row.number("rank")?,
+        source: row.text("source")?,
+        request: row.number("request")?,
+        run_at: row.number("run_at")?,
+        attempts: row.number("attempts")?,
+        turn: row.number("turn")?,
+    })
+}
+
+async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
+    // What a newer program held is its own to take over, but its lane and its request are taken.
+    let held = statement(
+        "SELECT seq, lane, rank, source, request, run_at, attempts, lease_until, CAST(0 AS BIGINT) AS turn, kind FROM outbox WHERE state = 'leased'",
+    );
+    let rows = held.fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let known = row.parsed::<TaskKind>("kind").is_ok();
+            Ok(Leased { task: candidate(row)?, until: if known { row.number("lease_until")? } else { i64::MAX } })
+        })
+        .collect()
+}
+
+/// The first waiting task of every lane, rank and source, and the first `limit` of those without a lane, due or not.
+async fn heads(connection: &mut Connection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
+    let heads = statement(HEADS.as_str()).fetch_all(&mut *connection).await?.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
+    let (without, mut heads): (Vec<_>, Vec<_>) = heads.into_iter().partition(|head| head.lane.is_empty());
+    for head in without {
+        heads.extend(after(connection, &head, i64::MAX, limit).await?);
+    }
+    Ok(heads)
+}
+
+/// The waiting tasks of the lane, rank and source of `head` that are due: up to `limit`.
+async fn after(connection: &mut Connection, head: &Candidate, now: i64, limit: usize) -> Result<Vec<Candidate>, StoreError> {
+    let rows = statement(format!(
+        "SELECT seq, lane, rank, source, request, run_at, attempts, ? AS turn FROM outbox INDEXED BY outbox_lane \
+         WHERE state = 'waiting' AND lane = ? AND rank = ? AND source = ? AND run_at <= ? AND kind IN ({}) ORDER BY run_at, seq LIMIT ?",
+        *KNOWN
+    ))
+    .bind(head.turn)
+    .bind(head.lane.as_str())
+    .bind(head.rank)
+    .bind(head.source.as_str())
+    .bind(now)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(candidate).collect()
+}
+
+/// What a claim would take now, in the order it is given out; those of a lane stand together.
+///
+/// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
+/// holder is fenced off before anything else happens there.
+pub(super) async fn candidates(connection: &mut Connection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
+    let leased = leased(connection).await?;
+    // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
+    let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
+    let heads = heads(connection, others.saturating_mul(3)).await?;
+    let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
+    let now = now.unix_millis();
+    let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
+    for held in held {
+        taken_lanes.insert(held.task.lane.as_str());
+        if !lane::is_feedback(&held.task.lane) {
+            requests.insert(held.task.request);
+        }
+    }
+    let mut left = room.shares().map(|share| count(share.lanes));
+    // Telling what became of a request changes nothing about it, and stands in nobody's way.
+    let mut is_free = |task: &Candidate| lane::is_feedback(&task.lane) || requests.insert(task.request);
+    let mut free: Vec<&Candidate> = Vec::new();
+    for task in ripe(&lost, &heads, now) {
+        // Who finds no room stands in nobody's way.
+        let left = &mut left[lane::pool(&task.lane)];
+        if *left > 0 && (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && is_free(task) {
+            *left -= 1;
+            taken_lanes.insert(task.lane.as_str());
+            free.push(task);
+        }
+    }
+    let mut seqs = Vec::new();
+    for first in free {
+        seqs.push(first.seq);
+        let each = room.share(&first.lane).each;
+        if each > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
+            let companions = companions(connection, first, &lost, &heads, now, each).await?;
+            // One that finds no room takes its request from nobody.
+            let free = companions.into_iter().filter(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
+            seqs.extend(free.take(count(each - 1)).map(|task| task.seq));
+        }
+    }
+    Ok(seqs)
+}
+
+/// Whoever may go first in a lane, in their order: lost leases before the rest, then what burns, then the lane whose turn was longest ago.
+fn ripe<'c>(lost: &[&'c Leased], heads: &'c [Candidate], now: i64) -> Vec<&'c Candidate> {
+    let mut turns: HashMap<&str, i64> = HashMap::new();
+    for head in heads {
+        let turn = turns.entry(&head.lane).or_default();
+        *turn = head.turn.max(*turn);
+    }
+    let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
+    ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
+    ripe.sort_by_key(|(waiting, task)| {
+        let of_lane = if task.lane.is_empty() { task.turn } else { turns.get(task.lane.as_str()).copied().unwrap_or_default() };
+        (*waiting, task.urgency(now), of_lane, task.turn, task.age())
+    });
+    ripe.into_iter().map(|(_, task)| task).collect()
+}
+
+/// Those that may be done together with the first of a lane, in their order: what burns, then of each source one after the other.
+async fn companions(
+    connection: &mut Connection,
+    first: &Candidate,
+    lost: &[&Leased],
+    heads: &[Candidate],
+    now: i64,
+    each: u32,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut companions: Vec<Candidate> = lost.iter().filter(|lost| lost.task.lane == first.lane).map(|lost| lost.task.clone()).collect();
+    companions.sort_by_key(|task| (task.rank, task.age()));
+    // A request has at most one waiting task of each kind.
+    let most = count(each.saturating_mul(TaskKind::ALL.len() as u32));
+    let mut waiting = Vec::new();
+    for head in heads.iter().filter(|head| head.lane == first.lane) {
+        waiting.extend(after(connection, head, now, most).await?);
+    }
+    waiting.sort_by_key(Candidate::age);
+    let mut places: BTreeMap<(i64, String), usize> = BTreeMap::new();
+    let mut placed: Vec<_> = waiting
+        .into_iter()
+        .map(|task| {
+            let place = places.entry((task.urgency(now), task.source.clone())).or_default();
+            *place += 1;
+            ((task.urgency(now), *place, task.turn, task.age()), task)
+        })
+        .collect();
+    placed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    companions.extend(placed.into_iter().map(|(_, task)| task));
+    Ok(companions)
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Notes whose turn it was: each lane, and each source there, of which a task was claimed.
+pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String, String)>) -> Result<(), StoreError> {
+    if served.is_empty() {
+        return Ok(());
+    }
+    let newest = statement("SELECT coalesce(max(turn), 0) AS turn FROM turns").fetch_one(&mut *connection).await?.number("turn")?;
+    for (lane, source) in served {
+        let noted = "INSERT INTO turns (lane, source, turn) VALUES (?, ?, ?) ON CONFLICT (lane, source) DO UPDATE SET turn = excluded.turn";
+        let lane = if lane::is_draft(lane) { DRAFTS } else { lane };
+        statement(noted).bind(lane).bind(source.as_str()).bind(newest + 1).execute(&mut *connection).await?;
+    }
+    statement("DELETE FROM turns WHERE turn < ?").bind(newest - REMEMBERED).execute(connection).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::next_due`].
+pub(super) async fn next_due(connection: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
+    let leased = leased(connection).await?;
+    let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
+    let stands_before = |held: &Leased, task: &Candidate| {
+        let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
+        same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
+    };
+    let open = heads.iter().filter(|task| !leased.iter().any(|held| stands_before(held, task)));
+    let next = open.map(|task| task.run_at).chain(leased.iter().map(|held| held.until).filter(|until| *until != i64::MAX)).min();
+    Ok(next.map(Timestamp::from_unix_millis))
+}
+
+/// When the longest-waiting due task became due.
+pub(super) async fn oldest_due(connection: &mut Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let first = heads(connection, 1).await?.into_iter().map(|task| task.run_at).min();
+    Ok(first.filter(|run_at| *run_at <= now.unix_millis()).map(Timestamp::from_unix_millis))
+}

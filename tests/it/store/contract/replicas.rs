@@ -1,0 +1,83 @@
+//! What processes that share a store need of it.
+
+use crate::store::support::{at, end_request, open_request};
+use kubeops::request::State;
+use kubeops::store::{Duty, Room, Settlement, Store, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(20);
+
+pub async fn a_duty_is_had_by_one_until_its_time_is_over_or_it_is_given_back(store: Arc<dyn Store>) {
+    let take = async |duty, owner, seconds| store.take_duty(duty, owner, at(seconds), LEASE).await.expect("an answer");
+    assert!(take(Duty::Upkeep, "a", 100).await);
+    assert!(!take(Duty::Upkeep, "b", 101).await);
+    assert!(take(Duty::Reconcile, "b", 101).await, "another duty is another matter");
+    assert!(take(Duty::Upkeep, "a", 110).await, "who has it goes on having it");
+    assert!(!take(Duty::Upkeep, "b", 129).await);
+    assert!(take(Duty::Upkeep, "b", 130).await);
+    assert!(!take(Duty::Upkeep, "a", 131).await);
+    store.release("b").await.expect("released");
+    assert!(take(Duty::Upkeep, "a", 132).await);
+    assert!(take(Duty::Reconcile, "a", 132).await);
+}
+
+pub async fn a_duty_whose_time_lies_too_far_ahead_keeps_nobody_off(store: Arc<dyn Store>) {
+    assert!(store.take_duty(Duty::Clock, "a", at(10_000), LEASE).await.expect("an answer"));
+    // The clock was set back by hours, and its owner died.
+    assert!(store.take_duty(Duty::Clock, "b", at(100), LEASE).await.expect("an answer"));
+    assert!(!store.take_duty(Duty::Clock, "a", at(100), LEASE).await.expect("an answer"));
+}
+
+pub async fn a_duty_that_many_take_at_once_one_has(store: Arc<dyn Store>) {
+    let owners: Vec<String> = (0..20).map(|number| format!("owner-{number}")).collect();
+    let taken = futures_util::future::join_all(owners.iter().map(|owner| store.take_duty(Duty::Upkeep, owner, at(0), LEASE))).await;
+    assert_eq!(taken.into_iter().filter(|taken| *taken == Ok(true)).count(), 1);
+}
+
+pub async fn tasks_that_many_claim_while_others_write_are_held_by_one_each(store: Arc<dyn Store>) {
+    let many = 40;
+    let mut requests = Vec::new();
+    for number in 0..many {
+        requests.push(open_request(&*store, &format!("OPS-{number}"), Some(&format!("repository-{number}")), at(0)).await.1);
+    }
+    // A third of them is ended by others at the same time.
+    let ended = requests.iter().enumerate().filter(|(number, _)| number % 3 == 0).map(|(_, id)| id.clone());
+    let writing = {
+        let store = Arc::clone(&store);
+        let ended: Vec<_> = ended.collect();
+        tokio::spawn(async move {
+            for id in &ended {
+                end_request(&*store, id, State::Merged, at(1)).await;
+            }
+        })
+    };
+    let claimers = (0..8).map(|number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let (owner, mut held) = (format!("owner-{number}"), Vec::new());
+            for _ in 0..30 {
+                held.extend(store.claim(&owner, at(2), LEASE, Room::single(2)).await.expect("a claim"));
+            }
+            held
+        })
+    });
+    let claimed: Vec<_> = futures_util::future::join_all(claimers).await.into_iter().flat_map(|held| held.expect("claimed")).collect();
+    writing.await.expect("written");
+    let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+    for task in &claimed {
+        *holders.entry(task.request.id.to_string()).or_default() += 1;
+        assert_eq!(task.fence, 1);
+    }
+    assert!(holders.values().all(|held| *held == 1), "{holders:?}");
+    for task in store.claim("late", at(2), LEASE, Room::single(100)).await.expect("a claim") {
+        assert!(holders.insert(task.request.id.to_string(), 1).is_none(), "{holders:?}");
+    }
+    let left: Vec<_> = requests.iter().enumerate().filter(|(number, id)| number % 3 != 0 && !holders.contains_key(id.as_str())).collect();
+    assert!(left.is_empty(), "{left:?}");
+    for task in &claimed {
+        let settled = store.settle(task, &Settlement::default(), at(3)).await;
+        assert!(matches!(settled, Ok(()) | Err(StoreError::Conflict(_))), "{settled:?}");
+    }
+}

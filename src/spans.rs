@@ -27,11 +27,19 @@ pub fn here() -> Option<TraceParent> {
     place_of(&Span::current())
 }
 
+/// Whether somebody keeps what is said of `span`: what is only for traces is not even looked up where nobody does.
+pub fn is_kept(span: &Span) -> bool {
+    !span.is_disabled() && span.context().span().span_context().is_sampled()
+}
+
+/// Makes a span that was just made one that nobody keeps.
+pub fn leave_out(span: &Span) {
+    child_of(span, Some(TraceParent::derived(u128::MAX)));
+}
+
 /// Names a span whose name is known only later: after it has begun, a field does not name it any more.
 pub fn rename(span: &Span, name: String) {
-    if !span.is_disabled() {
-        span.context().span().update_name(name);
-    }
+    span.context().span().update_name(name);
 }
 
 /// Makes a span that was just made a child of one in another process, or of an earlier life of this one. With none it begins a trace.
@@ -44,7 +52,7 @@ pub fn child_of(span: &Span, parent: Option<TraceParent>) {
 
 /// Notes that a span does the work of others beside its own parent's.
 pub fn link(span: &Span, others: impl IntoIterator<Item = TraceParent>) {
-    if span.is_disabled() {
+    if !is_kept(span) {
         return;
     }
     for other in others.into_iter().take(MOST_LINKS) {
@@ -59,7 +67,7 @@ pub fn failed(span: &Span, class: ErrorClass) {
 
 /// The same with a word of a list of ours, or a status of HTTP.
 pub fn failed_as(span: &Span, word: &str) {
-    if !span.is_disabled() {
+    if is_kept(span) {
         span.set_status(Status::error(""));
         span.set_attribute("error.type", word.to_owned());
     }

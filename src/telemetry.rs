@@ -6,6 +6,7 @@ mod access;
 mod lines;
 mod metrics;
 mod otlp;
+mod queue;
 mod traces;
 
 pub use access::{AccessEntry, AccessLog};
@@ -240,6 +241,25 @@ mod tests {
 
     fn options(level: LogLevel, server_level: LogLevel, access: LogTarget) -> LogOptions {
         LogOptions { level, server_level, format: LogFormat::Text, target: LogTarget::Off, access, traces: None }
+    }
+
+    #[test]
+    fn without_export_a_span_has_its_place_in_a_trace_and_of_what_only_traces_tell_nothing_is_looked_up() {
+        let Tracing { tracer, exporter } = Tracing::new(None);
+        let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_context_activation(false).with_filter(spans_of_ours(false));
+        let lines = lines(&options(LogLevel::Trace, LogLevel::Trace, LogTarget::Off), false, BoxMakeWriter::new(std::io::sink), false);
+        let looked_up = std::cell::Cell::new(false);
+        let look_up = || {
+            looked_up.set(true);
+            "a word"
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans).with(lines), || {
+            let step = tracing::info_span!("step", kubeops.outcome = tracing::field::Empty);
+            assert!(crate::spans::place_of(&step).is_some() && !crate::spans::is_kept(&step));
+            let detail = tracing::debug_span!(parent: &step, "git", otel.name = look_up());
+            assert!(detail.is_disabled() && !crate::spans::is_kept(&detail));
+        });
+        assert!(exporter.is_none() && !looked_up.get());
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn begin(request: &mut ServiceRequest) -> Span {
                 $level,
                 "http",
                 otel.kind = "server",
-                http.request.method = request.method().as_str(),
+                http.request.method = Empty,
                 http.route = Empty,
                 http.response.status_code = Empty,
                 kubeops.source = Empty,
@@ -67,11 +67,12 @@ pub(super) fn begin(request: &mut ServiceRequest) -> Span {
 
 /// Says what the request came to.
 pub(super) fn end<B>(span: &Span, answer: &ServiceResponse<B>, state: &AppState) {
-    if span.is_disabled() {
+    if !spans::is_kept(span) {
         return;
     }
     let (request, status) = (answer.request(), answer.status());
     let method = request.method().as_str();
+    span.record("http.request.method", method);
     match request.match_pattern() {
         Some(route) => {
             spans::rename(span, format!("{method} {route}"));

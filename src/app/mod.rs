@@ -13,28 +13,33 @@ mod reconcile;
 mod reload;
 pub mod resources_dir;
 mod sealing;
+mod secrets;
 mod shared_clock;
+mod tokens;
 mod tool_servers;
 mod traces;
 mod vital;
 
 pub use models::{ConfiguredModels, known as known_models};
 pub use reload::{Places, Reloader};
+pub use secrets::secret_provider;
+pub use tokens::{issue_token, new_key};
 pub use tool_servers::ConfiguredToolServers;
 
-use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
+use crate::api::{AppState, Bound, Parts, ServeOptions, Server, serve};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{SecretProvider as SecretSetting, Settings, StoreUrl};
+use crate::config::{Settings, StoreUrl};
 use crate::git::{Mirrors, PerRepository, Transport};
 use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
-use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretError, SecretProvider};
+use crate::secrets::{SecretError, SecretProvider};
 use crate::store::inbox::{Inbox, InboxOptions};
-use crate::store::{Duty, PostgresOptions, Role, SqlStore, SqliteOptions, Store, TokenRecord};
+use crate::store::{Duty, PostgresOptions, Role, SqlStore, SqliteOptions, Store};
 use crate::telemetry::{Metrics, Telemetry};
-use crate::types::{SecretName, Timestamp, TokenId};
+use crate::types::SecretName;
 use crate::worker::{DutyShare, UpkeepEnded, Worker, WorkerOptions};
 use anyhow::{Context, bail};
 use lease_owner::LeaseOwner;
+use secrets::secret_directory;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -345,53 +350,6 @@ pub fn store_file(settings: &Settings) -> Option<PathBuf> {
     match &settings.store_url {
         StoreUrl::Sqlite(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
         StoreUrl::Postgres(_) => None,
-    }
-}
-
-/// Makes an API token: the record that is kept, and the token, which is not.
-///
-/// # Errors
-/// When the store cannot write.
-pub async fn issue_token(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    name: &str,
-    role: Role,
-    expires_at: Option<Timestamp>,
-) -> anyhow::Result<(TokenRecord, String)> {
-    let token = Token::from_key(new_key());
-    let now = clock.now();
-    let record = TokenRecord {
-        id: TokenId::from_parts(now, clock.random()),
-        name: name.to_owned(),
-        role,
-        hash: token.hash(),
-        created_at: now,
-        expires_at,
-        revoked_at: None,
-    };
-    store.insert_token(&record).await?;
-    Ok((record, token.expose().to_owned()))
-}
-
-/// 256 bits of the system's generator, for a new token.
-pub fn new_key() -> [u8; 32] {
-    rand::random()
-}
-
-/// The directory whose changes mean rotated secrets.
-fn secret_directory(setting: &SecretSetting) -> Option<PathBuf> {
-    match setting {
-        SecretSetting::Environment => None,
-        SecretSetting::Directory(directory) => Some(directory.clone()),
-    }
-}
-
-/// Where secrets are looked up.
-pub fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
-    match setting {
-        SecretSetting::Environment => Arc::new(EnvironmentSecrets),
-        SecretSetting::Directory(directory) => Arc::new(FileSecrets::new(directory.clone())),
     }
 }
 

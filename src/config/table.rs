@@ -80,7 +80,7 @@ const MEANINGS: &[(&str, &str)] = &[
         "Which traces are kept: `always_on`, `always_off`, `traceidratio`, or, for those that begin here, `parentbased_always_on`, `parentbased_always_off`, `parentbased_traceidratio`: what a sender said of its own holds then.",
     ),
     ("OTEL_TRACES_SAMPLER_ARG", "The part that `traceidratio` and `parentbased_traceidratio` keep, from 0 to 1; empty for 1."),
-    ("OTEL_BSP_MAX_QUEUE_SIZE", "Spans that may wait to be exported; beyond it they are dropped and counted."),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "Spans that may wait to be exported, those of unfinished steps among them; beyond it they are dropped and counted."),
     ("OTEL_BSP_SCHEDULE_DELAY", "Most milliseconds a span waits for others before it is exported."),
     ("APP_UI_URL", "Where people look at requests, if not at this server: links in pull requests go to `<url>/requests/<id>`."),
     ("SECRET_PROVIDER", "Where secrets named in resources are looked up: `env` for variables, `file:/directory` for one file each."),

@@ -54,7 +54,7 @@ fn span_of(deliveries: &[NewDelivery]) -> Span {
     let stored = deliveries.iter().filter_map(|delivery| delivery.attributes.get(spans::TRACEPARENT)?.as_str()?.parse::<TraceParent>().ok());
     let mut kept = stored.filter(TraceParent::is_sampled).peekable();
     if kept.peek().is_none() {
-        return Span::none();
+        spans::leave_out(&span);
     }
     spans::link(&span, kept);
     span

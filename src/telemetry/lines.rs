@@ -95,7 +95,7 @@ fn json(mut writer: Writer<'_>, event: &Event<'_>, within: Option<&Within>) -> f
     let mut line = Map::new();
     line.insert("timestamp".to_owned(), time.into());
     line.insert("level".to_owned(), metadata.level().as_str().into());
-    event.record(&mut Object(&mut line));
+    event.record(&mut Fields::<false>(&mut line));
     line.insert("target".to_owned(), metadata.target().into());
     if let Some(within) = within {
         let mut span: Map<String, Value> = serde_json::from_str(&format!("{{{}}}", within.fields)).unwrap_or_default();
@@ -113,9 +113,9 @@ fn json(mut writer: Writer<'_>, event: &Event<'_>, within: Option<&Within>) -> f
 impl<'w> FormatFields<'w> for Lines {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
         let mut said = Map::new();
-        fields.record(&mut Object(&mut said));
+        fields.record(&mut Fields::<true>(&mut said));
         let mut between = "";
-        for (name, value) in said.into_iter().filter(|(name, _)| !name.contains('.')) {
+        for (name, value) in said {
             match (self.0, &value) {
                 (LogFormat::Json, value) => write!(writer, "{between}{}:{value}", Value::from(name))?,
                 // Quoted, so that nothing in it ends the line or the field.
@@ -140,17 +140,19 @@ impl<'w> FormatFields<'w> for Lines {
     }
 }
 
-/// Fields as JSON.
-struct Object<'m>(&'m mut Map<String, Value>);
+/// Fields as JSON. Of a span's, what is an attribute for traces alone is not even written.
+struct Fields<'m, const OF_SPAN: bool>(&'m mut Map<String, Value>);
 
-impl Object<'_> {
+impl<const OF_SPAN: bool> Fields<'_, OF_SPAN> {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
         let name = field.name();
-        self.0.insert(name.strip_prefix("r#").unwrap_or(name).to_owned(), value.into());
+        if !(OF_SPAN && name.contains('.')) {
+            self.0.insert(name.strip_prefix("r#").unwrap_or(name).to_owned(), value.into());
+        }
     }
 }
 
-impl Visit for Object<'_> {
+impl<const OF_SPAN: bool> Visit for Fields<'_, OF_SPAN> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.put(field, value);
     }
@@ -172,6 +174,8 @@ impl Visit for Object<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        if !(OF_SPAN && field.name().contains('.')) {
+            self.put(field, format!("{value:?}"));
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Spans of one export at most: the specification's default.
+/// An export waits for no further spans once it has so many: the specification's default.
 const BATCH: usize = 512;
 /// How often one batch is tried.
 const TRIES: u32 = 5;
@@ -36,7 +36,8 @@ pub type HeaderSource = Arc<dyn Fn() -> Result<Option<SecretString>, String> + S
 
 /// Exports what comes through the queue. Made with the subscriber, run where there is a runtime.
 pub struct Exporter {
-    queue: mpsc::Receiver<SpanData>,
+    /// Each message goes in one export.
+    queue: mpsc::Receiver<Vec<SpanData>>,
     counts: Arc<TraceCounts>,
     resource: ResourceAttributesWithSchema,
     endpoint: String,
@@ -52,7 +53,7 @@ enum Tried {
 }
 
 impl Exporter {
-    pub(super) fn new(options: &TraceOptions, resource: &Resource, queue: mpsc::Receiver<SpanData>, counts: Arc<TraceCounts>) -> Self {
+    pub(super) fn new(options: &TraceOptions, resource: &Resource, queue: mpsc::Receiver<Vec<SpanData>>, counts: Arc<TraceCounts>) -> Self {
         let TraceOptions { endpoint, delay, timeout, .. } = options.clone();
         Self { queue, counts, resource: resource.into(), endpoint, delay, timeout }
     }
@@ -87,8 +88,8 @@ impl Exporter {
         while batch.len() < BATCH {
             if *stopped.borrow() {
                 while batch.len() < BATCH {
-                    let Ok(span) = self.queue.try_recv() else { break };
-                    batch.push(span);
+                    let Ok(together) = self.queue.try_recv() else { break };
+                    batch.extend(together);
                 }
                 return !batch.is_empty();
             }
@@ -101,9 +102,9 @@ impl Exporter {
             tokio::select! {
                 changed = stopped.changed() => if changed.is_err() { return false },
                 () = full => return true,
-                span = self.queue.recv() => match span {
-                    Some(span) => {
-                        batch.push(span);
+                together = self.queue.recv() => match together {
+                    Some(together) => {
+                        batch.extend(together);
                         until.get_or_insert_with(|| Instant::now() + self.delay);
                     }
                     None => return !batch.is_empty(),

@@ -1,16 +1,15 @@
 //! Where spans get their ids and who keeps them: made always, because the log shows them, and kept when they are exported.
-//! Whoever ends a span waits for nobody: it goes into a bounded queue, and is dropped and counted where that is full.
+//! It exports nothing itself.
 
 use super::otlp::Exporter;
+use super::queue::Queue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanLimits, SpanProcessor};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanLimits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// Which traces that begin here are kept, in the words of `OTEL_TRACES_SAMPLER`; a ratio is of 1.
 /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration>
@@ -42,7 +41,7 @@ pub struct TraceOptions {
     pub attributes: Vec<(String, String)>,
     /// What is kept.
     pub sampler: TraceSampler,
-    /// Spans that may wait; more are dropped.
+    /// Spans that may wait, those that are being exported among them; more are dropped.
     pub queue: usize,
     /// How long a span waits for others to go with.
     pub delay: Duration,
@@ -73,7 +72,7 @@ impl TraceCounts {
         ]
     }
 
-    /// Spans that wait to be exported.
+    /// Spans that wait for the one they go with, to be exported, or to arrive.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -95,8 +94,7 @@ impl Tracing {
             Some(options) => {
                 let resource = resource(options);
                 let counts = Arc::new(TraceCounts::default());
-                let (spans, queue) = mpsc::channel(options.queue.max(1));
-                let processor = Queue { spans, counts: Arc::clone(&counts) };
+                let (processor, queue) = Queue::new(options.queue, Arc::clone(&counts));
                 let exporter = Exporter::new(options, &resource, queue, counts);
                 let provider = builder.with_sampler(sampler(options.sampler)).with_resource(resource).with_span_processor(processor).build();
                 (provider, Some(exporter))
@@ -126,36 +124,5 @@ fn sampler(sampler: TraceSampler) -> Sampler {
         TraceSampler::ParentOrOn => parent(Sampler::AlwaysOn),
         TraceSampler::ParentOrOff => parent(Sampler::AlwaysOff),
         TraceSampler::ParentOrRatio(part) => parent(Sampler::TraceIdRatioBased(part)),
-    }
-}
-
-/// The way of ended spans to the exporter.
-#[derive(Debug)]
-struct Queue {
-    spans: mpsc::Sender<SpanData>,
-    counts: Arc<TraceCounts>,
-}
-
-impl SpanProcessor for Queue {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if !span.span_context.is_sampled() {
-            return;
-        }
-        // Counted before: the exporter may have it at once.
-        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.spans.try_send(span).is_err() {
-            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.counts.queue_full.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
     }
 }

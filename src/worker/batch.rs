@@ -232,15 +232,23 @@ fn span_of(claimed: &ClaimedTask) -> Span {
         "step",
         otel.name = task.kind.as_str(),
         otel.kind = "consumer",
-        kubeops.step.kind = task.kind.as_str(),
-        kubeops.step.attempt = task.attempts,
-        kubeops.request.id = request.id.as_str(),
-        kubeops.request.state = request.state.as_str(),
-        kubeops.automation = request.key.automation.as_str(),
-        kubeops.repository = request.repository.as_ref().map(|name| name.as_str()),
+        kubeops.step.kind = Empty,
+        kubeops.step.attempt = Empty,
+        kubeops.request.id = Empty,
+        kubeops.request.state = Empty,
+        kubeops.automation = Empty,
+        kubeops.repository = Empty,
         kubeops.outcome = Empty,
     );
     spans::child_of(&span, request.event.traceparent);
+    if spans::is_kept(&span) {
+        span.record("kubeops.step.kind", task.kind.as_str());
+        span.record("kubeops.step.attempt", task.attempts);
+        span.record("kubeops.request.id", request.id.as_str());
+        span.record("kubeops.request.state", request.state.as_str());
+        span.record("kubeops.automation", request.key.automation.as_str());
+        span.record("kubeops.repository", request.repository.as_ref().map(|name| name.as_str()));
+    }
     span
 }
 

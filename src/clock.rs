@@ -33,30 +33,27 @@ impl Clock for SystemClock {
 
 /// The clock of another machine: what it showed when it was last seen, and the time since. Processes that share a database go by the
 /// database's, so that what one of them writes down means the same to all, however their own clocks are set.
+///
+/// Until it is told, it shows the beginning of 1970 and the time since this machine was started.
 #[derive(Debug)]
-pub struct FollowedClock(Mutex<Seen>);
+pub struct FollowedClock(Mutex<(Timestamp, Duration)>);
 
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    showed: Timestamp,
-    at: Duration,
+impl Default for FollowedClock {
+    fn default() -> Self {
+        Self(Mutex::new((Timestamp::from_unix_millis(0), Duration::ZERO)))
+    }
 }
 
 impl FollowedClock {
-    /// A clock that shows `now` at this moment.
-    pub fn showing(now: Timestamp) -> Self {
-        Self(Mutex::new(Seen { showed: now, at: uptime() }))
-    }
-
-    /// The other machine's clock shows `now` at this moment.
-    pub fn follow(&self, now: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Seen { showed: now, at: uptime() };
+    /// The other machine's clock showed this when this machine's uptime was `at`.
+    pub fn follow(&self, showed: Timestamp, at: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (showed, at);
     }
 }
 
 impl Clock for FollowedClock {
     fn now(&self) -> Timestamp {
-        let Seen { showed, at } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (showed, at) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         showed.plus(uptime().saturating_sub(at))
     }
 
@@ -81,12 +78,13 @@ mod tests {
     #[test]
     fn a_clock_that_is_followed_goes_on_from_what_it_showed() {
         let long_ago = Timestamp::from_unix_millis(1_000);
-        let clock = FollowedClock::showing(long_ago);
+        let clock = FollowedClock::default();
+        clock.follow(long_ago, clock.uptime());
         let first = clock.now();
         assert!(first >= long_ago && first.since(long_ago) < Duration::from_secs(60), "{first}");
-        clock.follow(Timestamp::from_unix_millis(500_000));
+        clock.follow(Timestamp::from_unix_millis(500_000), clock.uptime());
         assert!(clock.now() >= Timestamp::from_unix_millis(500_000));
-        clock.follow(long_ago);
+        clock.follow(long_ago, clock.uptime());
         assert!(clock.now() < Timestamp::from_unix_millis(500_000), "it is followed back as well");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The part of a lease that is not relied upon: clocks of several machines are not quite the same.
-const MARGIN: u32 = 20;
+const MARGIN: u32 = 10;
 
 tokio::task_local! {
     static HELD: Lease;
@@ -66,7 +66,10 @@ pub fn handed_on<T>(work: impl FnOnce() -> T + Send + 'static) -> impl FnOnce() 
 /// When its lease is over.
 pub fn check() -> Result<(), Lost> {
     match HELD.try_with(Lease::holds) {
-        Ok(false) => Err(Lost),
+        Ok(false) => {
+            tracing::warn!("{Lost}");
+            Err(Lost)
+        }
         Ok(true) | Err(_) => Ok(()),
     }
 }
@@ -101,10 +104,10 @@ mod tests {
         lease
             .over(async move {
                 assert_eq!(check(), Ok(()));
-                up.0.store(118, Ordering::SeqCst);
+                up.0.store(117, Ordering::SeqCst);
                 assert_eq!(check(), Ok(()));
-                // The last twentieth is not relied upon.
-                up.0.store(119, Ordering::SeqCst);
+                // The last tenth is not relied upon.
+                up.0.store(118, Ordering::SeqCst);
                 assert_eq!(check(), Err(Lost));
                 assert_eq!(tokio::task::spawn_blocking(handed_on(check)).await.expect("an answer"), Err(Lost));
                 held.extend(Duration::from_secs(119), Duration::from_secs(20));

@@ -4,6 +4,7 @@
 
 mod access;
 mod address;
+mod bodies;
 mod copilot;
 mod docs;
 mod drafts;

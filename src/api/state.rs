@@ -1,6 +1,7 @@
 //! What every handler shares. One value per process, behind an `Arc`; what changes in it is small and guarded.
 
 use super::access::TokenCache;
+use super::bodies::Bodies;
 use super::error::ApiError;
 use super::limit::Limiter;
 use super::ports::{Inventory, Operations, Receiver};
@@ -55,6 +56,7 @@ pub struct AppState {
     pub(super) parts: Parts,
     pub(super) tokens: TokenCache,
     pub(super) limiter: Limiter,
+    pub(super) bodies: Bodies,
     followers: Arc<Semaphore>,
     draining: AtomicBool,
     broken: OnceLock<String>,
@@ -72,6 +74,7 @@ impl AppState {
             limiter: Limiter::new(parts.calls_a_minute),
             parts,
             tokens: TokenCache::default(),
+            bodies: Bodies::default(),
             followers: Arc::new(Semaphore::new(MOST_FOLLOWERS)),
             draining: AtomicBool::new(false),
             broken: OnceLock::new(),

@@ -2,13 +2,14 @@
 //! The body is read under the source's cap and a time-out; whether it is genuine is the receiver's to say.
 
 use super::address::client_address;
+use super::bodies::Body;
 use super::error::ApiError;
 use super::extract::State;
 use super::held::hold;
 use super::ports::{Incoming, Receipt, Refusal};
 use super::shell::TraceId;
 use super::tracing::to_be_stored;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
+use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, post, put};
 use futures_util::StreamExt;
@@ -57,7 +58,7 @@ async fn take(state: &State, request: &HttpRequest, mut payload: Payload) -> Res
     let limit = state.parts.receiver.body_limit(source);
     // A source that does not exist looks like any other until its body was read.
     let outcome = receive(state, request, source, &mut payload, limit.unwrap_or(DEFAULT_BODY_LIMIT)).await;
-    if matches!(outcome, Err(Refused::By(Refusal::TooLarge { .. }) | Refused::Late)) {
+    if matches!(outcome, Err(Refused::By(Refusal::TooLarge { .. }) | Refused::Late | Refused::Crowded)) {
         hold(request, payload.into_inner());
     }
     if let Some(metrics) = state.metrics() {
@@ -70,6 +71,7 @@ async fn take(state: &State, request: &HttpRequest, mut payload: Payload) -> Res
         Ok(Receipt::Ignored(id)) => Ok(answer(HttpResponse::Ok(), id.as_str(), "ignored")),
         Err(Refused::By(refusal)) => Err(refusal.into()),
         Err(Refused::Late | Refused::Cut) => Err(ApiError::too_slow()),
+        Err(Refused::Crowded) => Err(ApiError::unavailable("busy", "more is arriving than there is room for; send it again", 5)),
         Err(Refused::Stuck) => Err(ApiError::unavailable("timeout", "this took too long; send it again", 5)),
     }
 }
@@ -81,13 +83,18 @@ enum Refused {
     Late,
     /// The sender went away.
     Cut,
+    /// Too much of others arrives at the same time.
+    Crowded,
     /// The receiver did not answer in time.
     Stuck,
 }
 
 async fn receive(state: &State, request: &HttpRequest, source: &str, payload: &mut Payload, limit: usize) -> Result<Receipt, Refused> {
     let (parts, request_headers) = (&state.parts, request.headers());
-    let reading = tokio::time::timeout(parts.body_timeout, read(payload, request_headers.get(CONTENT_LENGTH), limit));
+    let announced = request_headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok());
+    // Counted until the delivery is answered.
+    let mut held = state.bodies.begin(announced);
+    let reading = tokio::time::timeout(parts.body_timeout, read(payload, announced.unwrap_or(0), limit, &mut held));
     let body = reading.await.map_err(|_| Refused::Late)??;
     let trace: OnceLock<TraceId> = OnceLock::new();
     let known = request.extensions().get::<TraceId>().copied();
@@ -112,8 +119,7 @@ async fn receive(state: &State, request: &HttpRequest, source: &str, payload: &m
 }
 
 /// The whole body, or a refusal as soon as it is known to be too large. A body that arrived in one piece is not copied.
-async fn read(payload: &mut Payload, length: Option<&HeaderValue>, limit: usize) -> Result<Bytes, Refused> {
-    let announced = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
+async fn read(payload: &mut Payload, announced: usize, limit: usize, held: &mut Body<'_>) -> Result<Bytes, Refused> {
     if announced > limit {
         return Err(Refused::By(Refusal::TooLarge { limit }));
     }
@@ -123,6 +129,9 @@ async fn read(payload: &mut Payload, length: Option<&HeaderValue>, limit: usize)
         let chunk = chunk.map_err(|_| Refused::Cut)?;
         if first.len().max(whole.len()) + chunk.len() > limit {
             return Err(Refused::By(Refusal::TooLarge { limit }));
+        }
+        if !held.grow(chunk.len()) {
+            return Err(Refused::Crowded);
         }
         if first.is_empty() && whole.is_empty() {
             first = chunk;
@@ -149,7 +158,7 @@ fn word(outcome: &Result<Receipt, Refused>) -> &'static str {
         Err(Refused::By(Refusal::TooLarge { .. })) => "too_large",
         Err(Refused::By(Refusal::Unsupported(_))) => "unsupported",
         Err(Refused::By(Refusal::Malformed { .. })) => "malformed",
-        Err(Refused::By(Refusal::Busy { .. }) | Refused::Stuck) => "busy",
+        Err(Refused::By(Refusal::Busy { .. }) | Refused::Stuck | Refused::Crowded) => "busy",
         Err(Refused::By(Refusal::Failed(_))) => "failed",
         Err(Refused::Late | Refused::Cut) => "too_slow",
     }

@@ -35,7 +35,7 @@ pub trait Replicas: Send + Sync {
     async fn moment(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Takes a duty for `owner` until `now + lease`, or goes on having it; false when another has it. A time that ran out, or that lies
-    /// further ahead than a lease lasts because the clock was set back, keeps nobody off. [`super::Store::release`] gives it back.
+    /// further ahead than two leases last because the clock was set back, keeps nobody off. [`super::Store::release`] gives it back.
     async fn take_duty(&self, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError>;
 
     /// Returns when another process left work that is due, and never where none tells of it: who waits looks from time to time as well.

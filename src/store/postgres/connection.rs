@@ -10,7 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgPool};
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// "KOps" in ASCII: the class of our locks among those of others in the database; one lock for writers, and one for those who claim tasks.
 pub(super) const LOCKS: i32 = 0x4b4f_7073;
@@ -26,11 +28,16 @@ const STATEMENT: Duration = Duration::from_secs(60);
 /// The database, open.
 pub(super) struct Connections {
     pool: PgPool,
+    /// Of this process, one at a time waits for each lock of all: the others would each keep a connection from those who read.
+    writers: Arc<Mutex<()>>,
+    claims: Arc<Mutex<()>>,
+    patience: Duration,
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
 pub(in crate::store) struct Write {
     connection: Connection,
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Connections {
@@ -44,7 +51,7 @@ impl Connections {
             .acquire_timeout(options.busy_timeout)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(connect(address, options)?.options([(INSTANCE, name)]));
-        let opened = Self { pool };
+        let opened = Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout };
         migrations::run(&mut *opened.pool.acquire().await?, options.migrate).await?;
         Ok(opened)
     }
@@ -56,21 +63,23 @@ impl Connections {
 
     /// Begins a transaction that others may write beside.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
-        Ok(Write { connection: Connection::PostgresTransaction(self.pool.begin().await?) })
+        Ok(Write { connection: Connection::PostgresTransaction(self.pool.begin().await?), _turn: None })
     }
 
     /// Begins a write transaction, once no other is under way in any replica.
     pub(super) async fn write(&self) -> Result<Write, StoreError> {
-        self.alone(WRITERS).await
+        self.alone(&self.writers, WRITERS).await
     }
 
     /// Begins a transaction that claims tasks, once nobody else claims any in any replica. Others write beside it: what they hold is passed over.
     pub(super) async fn claim(&self) -> Result<Write, StoreError> {
-        self.alone(CLAIMS).await
+        self.alone(&self.claims, CLAIMS).await
     }
 
-    async fn alone(&self, lock: i32) -> Result<Write, StoreError> {
-        let mut write = self.begin().await?;
+    async fn alone(&self, turns: &Arc<Mutex<()>>, lock: i32) -> Result<Write, StoreError> {
+        let turn = tokio::time::timeout(self.patience, Arc::clone(turns).lock_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Unavailable("too many others write".to_owned()))?;
+        let mut write = Write { _turn: Some(turn), ..self.begin().await? };
         let taken = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
         taken.bind(i64::from(LOCKS)).bind(i64::from(lock)).execute(&mut write.connection).await?;
         Ok(write)

@@ -40,12 +40,14 @@ async fn take(connection: &mut Connection, duty: Duty, owner: &str, now: Timesta
     let taken = statement(
         "INSERT INTO duties (name, owner, held_until) VALUES (?1, ?2, ?4) ON CONFLICT (name) DO UPDATE \
          SET owner = excluded.owner, held_until = excluded.held_until \
-         WHERE duties.owner = excluded.owner OR duties.held_until <= ?3 OR duties.held_until > ?4",
+         WHERE duties.owner = excluded.owner OR duties.held_until <= ?3 OR duties.held_until > ?5",
     )
     .bind(duty.as_str())
     .bind(owner)
     .bind(now.unix_millis())
     .bind(now.plus(lease).unix_millis())
+    // As far apart as that may the clocks of two processes be.
+    .bind(now.plus(lease.saturating_mul(2)).unix_millis())
     .execute(connection)
     .await?;
     Ok(taken.rows_affected() == 1)

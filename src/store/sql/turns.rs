@@ -177,13 +177,15 @@ fn ripe<'c>(lost: &[&'c Leased], heads: &'c [Candidate], now: i64) -> Vec<&'c Ca
         let turn = turns.entry(&head.lane).or_default();
         *turn = head.turn.max(*turn);
     }
-    let mut ripe: Vec<(bool, &Candidate)> = lost.iter().map(|lost| (false, &lost.task)).collect();
-    ripe.extend(heads.iter().filter(|task| task.run_at <= now).map(|task| (true, task)));
-    ripe.sort_by_key(|(waiting, task)| {
+    let mut ripe: Vec<&Candidate> = lost.iter().map(|lost| &lost.task).collect();
+    ripe.sort_by_key(|task| (task.rank, task.age()));
+    let mut waiting: Vec<&Candidate> = heads.iter().filter(|task| task.run_at <= now).collect();
+    waiting.sort_by_key(|task| {
         let of_lane = if task.lane.is_empty() { task.turn } else { turns.get(task.lane.as_str()).copied().unwrap_or_default() };
-        (*waiting, task.urgency(now), of_lane, task.turn, task.age())
+        (task.urgency(now), of_lane, task.turn, task.age())
     });
-    ripe.into_iter().map(|(_, task)| task).collect()
+    ripe.extend(waiting);
+    ripe
 }
 
 /// Those that may be done together with the first of a lane, in their order: what burns, then of each source one after the other.

@@ -208,3 +208,42 @@ async fn the_access_log_has_a_line_per_request_and_no_query() {
     assert_eq!((lines[2]["method"].as_str(), lines[2]["status"].as_u64()), (Some("HEAD"), Some(200)));
     assert!(!text.contains("hunter2") && !text.contains("kops_"));
 }
+
+#[actix_web::test]
+async fn more_bodies_at_once_than_there_is_room_for_are_shed_and_small_ones_get_through() {
+    let world = World::with(Wishes { body_timeout: Duration::from_secs(60), ..Wishes::default() });
+    let (server, address) = start(&world);
+    let begun = |length: usize| format!("POST /api/v1/webhooks/big HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    // Each sends all of a large body but its last byte: 64 MiB may be held.
+    let (length, mut slow) = (1024 * 1024, Vec::new());
+    for _ in 0..64 * 1024 * 1024 / length {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(begun(length).as_bytes()).await.expect("sent");
+        stream.write_all(&vec![b' '; length - 1]).await.expect("sent");
+        slow.push(stream);
+    }
+    let large = [begun(length).into_bytes(), vec![b' '; length]].concat();
+    let shed = async || {
+        let answer = exchange(address, &large).await;
+        answer.starts_with("HTTP/1.1 503").then_some(answer)
+    };
+    let mut answer = None;
+    for _ in 0..50 {
+        // What was sent may not all have been read yet.
+        answer = shed().await;
+        if answer.is_some() {
+            break;
+        }
+    }
+    let answer = answer.expect("it is shed");
+    assert!(answer.contains("\"code\":\"busy\"") && answer.to_lowercase().contains("retry-after: 5"), "{answer}");
+    let small = [begun(2).into_bytes(), b"{}".to_vec()].concat();
+    assert!(exchange(address, &small).await.starts_with("HTTP/1.1 202"), "a small one gets through");
+    // Those that go on get through as well, and then there is room again.
+    for mut stream in slow {
+        stream.write_all(b" ").await.expect("sent");
+        assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 202"));
+    }
+    assert!(exchange(address, &large).await.starts_with("HTTP/1.1 202"));
+    server.stop(true).await;
+}

@@ -60,6 +60,7 @@ impl Receiver for FakeReceiver {
         match source {
             "service-desk" => Some(64 * 1024),
             "tiny" => Some(16),
+            "big" => Some(1024 * 1024),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use super::told;
 use crate::support::fake_github::FakeGithub;
 use crate::support::fake_jira::FakeJira;
 use crate::support::postgres::Database;
-use crate::support::server::{Replica, TestServer, eventually, ticket};
+use crate::support::server::{Replica, eventually, ticket};
 use crate::support::warp::Warp;
 
 /// How often one delivery is sent.
@@ -190,14 +190,15 @@ fn what_one_process_looks_after_for_all_another_does_once_it_died() {
 #[test]
 fn a_replica_whose_clock_is_wrong_takes_nothing_from_the_others_and_writes_no_wrong_moment() {
     let database = database();
-    let mut server = TestServer::prepare();
+    let mut world = World::prepare(FakeGithub::start());
+    let server = &mut world.server;
     server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "5");
-    let gate = Gate::at(&server);
+    let gate = Gate::at(server);
     server.run();
     server.at().ticket(&ticket("OPS-1", "payments"));
     eventually("the push is under way", || (!gate.pushes().is_empty()).then_some(()));
     // For it the lease of the first has run out long ago.
-    let ahead = Warp::of(&mut server);
+    let ahead = Warp::of(server);
     ahead.to(7200);
     let second = server.replica("second");
     second.at().ticket(&ticket("OPS-2", "billing"));

@@ -1,10 +1,11 @@
 //! The queue against a model: random commands, the same answers. The model is a list and the words of the trait.
 
 use super::sqlite::empty;
-use super::support::{at, open_request_of, task};
+use super::support::{at, open_request_from, task};
 use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Share, Store, StoreError, TaskKind, Verdict};
 use kubeops::types::{RequestId, TaskId};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -13,6 +14,7 @@ enum Command {
     Open {
         lane: usize,
         alert: bool,
+        source: usize,
     },
     /// A task for one of the requests, due some seconds from now.
     Add {
@@ -48,12 +50,15 @@ enum Command {
 const LANES: [&str; 7] = ["", "", "a", "b", "b/pulls", "c/feedback", "d/draft"];
 const KINDS: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw, TaskKind::Tell];
 const OWNERS: [&str; 2] = ["one", "two"];
+const SOURCES: [&str; 3] = ["a", "b", "c"];
+/// What has waited for so many seconds goes as if it were an alert's.
+const PATIENCE: i64 = 60;
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(lane, alert)| Command::Open { lane, alert }),
+        3 => (0..4_usize, prop::bool::weighted(0.3), 0..3_usize).prop_map(|(lane, alert, source)| Command::Open { lane, alert, source }),
         2 => (0..8_usize, 0..4_usize, 0..7_usize, 0..20_i64).prop_map(|(request, kind, lane, delay)| Command::Add { request, kind, lane, delay }),
-        3 => (1..15_i64).prop_map(|seconds| Command::Pass { seconds }),
+        3 => prop_oneof![6 => 1..15_i64, 1 => 50..70_i64].prop_map(|seconds| Command::Pass { seconds }),
         5 => (0..2_usize, [share(), share(), share(), share()], 1..20_i64)
             .prop_map(|(owner, [git, pulls, feedback, drafts], lease)| Command::Claim { owner, room: Room { git, pulls, feedback, drafts }, lease }),
         6 => (0..8_usize, 0..5_usize, 0..20_i64).prop_map(|(claim, how, delay)| Command::Settle { claim, how, delay }),
@@ -81,6 +86,7 @@ struct Owed {
     lane: String,
     /// 0 for alerts, which go first.
     rank: i64,
+    source: usize,
     run_at: i64,
     attempts: u32,
     fence: u64,
@@ -93,15 +99,20 @@ impl Owed {
         self.lane.ends_with("/feedback")
     }
 
+    /// Under which name it is noted whose turn it was.
+    fn served(&self) -> (String, usize) {
+        (if self.lane.ends_with("/draft") { "/draft".to_owned() } else { self.lane.clone() }, self.source)
+    }
+
     /// Of which part of the room it takes.
     fn pool(&self) -> usize {
         ["/pulls", "/feedback", "/draft"].iter().position(|end| self.lane.ends_with(end)).map_or(0, |n| n + 1)
     }
 }
 
-/// Tasks in the order in which they came.
+/// Tasks in the order in which they came, and in which claim each source was served last in each lane; drafts count as one lane.
 #[derive(Default)]
-struct Model(Vec<Owed>);
+struct Model(Vec<Owed>, BTreeMap<(String, usize), u64>);
 
 impl Model {
     fn add(&mut self, new: Owed) {
@@ -123,6 +134,20 @@ impl Model {
         (self.0[n].rank, self.0[n].run_at, n)
     }
 
+    fn turn(&self, n: usize) -> u64 {
+        self.1.get(&self.0[n].served()).copied().unwrap_or_default()
+    }
+
+    /// The claim in which one of those was served last who wait in a lane.
+    fn turn_of_lane(&self, n: usize) -> u64 {
+        let waits = |m: &usize| self.0[*m].standing == Standing::Waiting && self.0[*m].lane == self.0[n].lane;
+        if self.0[n].lane.is_empty() { self.turn(n) } else { (0..self.0.len()).filter(waits).map(|m| self.turn(m)).max().unwrap_or_default() }
+    }
+
+    fn urgency(&self, n: usize, now: i64) -> i64 {
+        if now - self.0[n].run_at >= PATIENCE { 0 } else { self.0[n].rank }
+    }
+
     fn blocks(&self, held: &Owed, wanted: &Owed) -> bool {
         let same_request = held.request == wanted.request && !held.is_feedback() && !wanted.is_feedback();
         same_request || (!wanted.lane.is_empty() && held.lane == wanted.lane)
@@ -137,14 +162,15 @@ impl Model {
         order.sort_by_key(|n| self.order(*n));
         let mut waiting: Vec<usize> = (0..self.0.len()).filter(|n| self.0[*n].standing == Standing::Waiting && self.0[*n].run_at <= now).collect();
         waiting.sort_by_key(|n| self.order(*n));
-        // Of a lane only the first of a rank stands for it.
+        // Of a lane only the first of a rank and source stands for it.
         let mut seen = Vec::new();
         waiting.retain(|n| {
             let owed = &self.0[*n];
-            let first = owed.lane.is_empty() || !seen.contains(&(owed.lane.clone(), owed.rank));
-            seen.push((owed.lane.clone(), owed.rank));
+            let first = owed.lane.is_empty() || !seen.contains(&(owed.lane.clone(), owed.rank, owed.source));
+            seen.push((owed.lane.clone(), owed.rank, owed.source));
             first
         });
+        waiting.sort_by_key(|n| (self.urgency(*n, now), self.turn_of_lane(*n), self.turn(*n), self.0[*n].run_at, *n));
         order.extend(waiting);
         let shares = [room.git, room.pulls, room.feedback, room.drafts];
         let mut left = shares.map(|share| share.lanes);
@@ -160,7 +186,6 @@ impl Model {
                 taken.push(n);
             }
         }
-        taken.sort_by_key(|n| self.order(*n));
         let mut together = Vec::new();
         let mut requests: Vec<&RequestId> = taken.iter().map(|n| &self.0[*n]).filter(|owed| !owed.is_feedback()).map(|owed| &owed.request).collect();
         requests.extend(self.0.iter().filter(|owed| held(owed) && !owed.is_feedback()).map(|owed| &owed.request));
@@ -178,9 +203,21 @@ impl Model {
             let mut companions = of_lane(&lost);
             let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now);
             let each = shares[self.0[first].pool()].each;
-            for rank in [0, 1] {
-                companions.extend(due.iter().filter(|n| self.0[**n].rank == rank).take(each as usize * TaskKind::ALL.len()));
+            let mut fetched: Vec<usize> = Vec::new();
+            for (rank, source) in [0, 1].into_iter().flat_map(|rank| (0..SOURCES.len()).map(move |source| (rank, source))) {
+                let of = due.iter().filter(|n| (self.0[**n].rank, self.0[**n].source) == (rank, source));
+                fetched.extend(of.take(each as usize * TaskKind::ALL.len()));
             }
+            fetched.sort_by_key(|n| (self.0[*n].run_at, *n));
+            // One of each source, then the second of each, and so on.
+            let mut ordered: Vec<_> = Vec::new();
+            for (at, n) in fetched.iter().enumerate() {
+                let same = |m: &&usize| (self.urgency(**m, now), self.0[**m].source) == (self.urgency(*n, now), self.0[*n].source);
+                let place = fetched[..at].iter().filter(same).count();
+                ordered.push((self.urgency(*n, now), place, self.turn(*n), self.0[*n].run_at, *n));
+            }
+            ordered.sort_unstable();
+            companions.extend(ordered.into_iter().map(|(.., n)| n));
             let mut room_left = each - 1;
             for n in companions {
                 let owed = &self.0[n];
@@ -219,13 +256,15 @@ struct Run {
     requests: Vec<RequestId>,
     /// Those of them that are about alerts.
     alerts: Vec<RequestId>,
+    /// Of which source each is.
+    sources: BTreeMap<RequestId, usize>,
     claims: Vec<ClaimedTask>,
 }
 
 impl Run {
     async fn step(&mut self, command: &Command) {
         match *command {
-            Command::Open { lane, alert } => self.open(LANES[lane], alert).await,
+            Command::Open { lane, alert, source } => self.open(LANES[lane], alert, source).await,
             Command::Add { request, kind, lane, delay } if !self.requests.is_empty() => {
                 let request = self.requests[request % self.requests.len()].clone();
                 let new = task(&request, KINDS[kind], LANES[lane], at(self.now + delay));
@@ -266,13 +305,15 @@ impl Run {
 
     fn owe(&mut self, id: TaskId, request: RequestId, kind: TaskKind, lane: &str, run_at: i64) {
         let rank = i64::from(!self.alerts.contains(&request));
-        self.model.add(Owed { id, request, kind, lane: lane.to_owned(), rank, run_at, attempts: 0, fence: 0, standing: Standing::Waiting });
+        let source = self.sources[&request];
+        self.model.add(Owed { id, request, kind, lane: lane.to_owned(), rank, source, run_at, attempts: 0, fence: 0, standing: Standing::Waiting });
     }
 
-    async fn open(&mut self, lane: &str, alert: bool) {
+    async fn open(&mut self, lane: &str, alert: bool, source: usize) {
         let lane = (!lane.is_empty()).then_some(lane);
         let kind = if alert { "alert.firing" } else { "jira.issue.transitioned" };
-        let (_, request) = open_request_of(kind, &*self.store, &format!("key-{}", self.requests.len()), lane, at(self.now)).await;
+        let request = open_request_from(SOURCES[source], kind, &*self.store, &format!("key-{}", self.requests.len()), lane, at(self.now)).await.1;
+        self.sources.insert(request.clone(), source);
         if alert {
             self.alerts.push(request.clone());
         }
@@ -284,7 +325,9 @@ impl Run {
 
     async fn claim(&mut self, owner: usize, room: Room, lease: i64) {
         let expected = self.model.claimable(self.now, room);
+        let turn = self.model.1.values().max().copied().unwrap_or_default() + 1;
         for n in &expected {
+            self.model.1.insert(self.model.0[*n].served(), turn);
             let owed = &mut self.model.0[*n];
             owed.standing = Standing::Held { owner, until: self.now + lease };
             owed.fence += 1;
@@ -357,7 +400,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let (store, _keep) = empty().await;
-            let mut run = Run { store, model: Model::default(), now: 0, requests: Vec::new(), alerts: Vec::new(), claims: Vec::new() };
+            let mut run = Run { store, model: Model::default(), now: 0, requests: Vec::new(), alerts: Vec::new(), sources: BTreeMap::new(), claims: Vec::new() };
             for command in &commands {
                 run.step(command).await;
                 run.check().await;

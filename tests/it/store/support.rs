@@ -104,12 +104,25 @@ pub async fn open_request(store: &dyn Store, correlation: &str, repository: Opti
 
 /// The same for an event of this type.
 pub async fn open_request_of(kind: &str, store: &dyn Store, correlation: &str, repository: Option<&str>, now: Timestamp) -> (DeliveryId, RequestId) {
+    open_request_from("service-desk", kind, store, correlation, repository, now).await
+}
+
+/// The same of this source.
+pub async fn open_request_from(
+    source: &str,
+    kind: &str,
+    store: &dyn Store,
+    correlation: &str,
+    repository: Option<&str>,
+    now: Timestamp,
+) -> (DeliveryId, RequestId) {
     let key = format!("{correlation}-{}", next());
-    let new = NewDelivery { received_at: now, ..delivery(&key) };
+    let new = NewDelivery { received_at: now, source: parsed(source), ..delivery(&key) };
     store.append(std::slice::from_ref(&new)).await.expect("a delivery is written");
     let mut told = dispatch(Some(&new.id), &key, vec![opening(correlation, repository)]);
     told.events[0].event.subject = correlation.to_owned();
     told.events[0].event.kind = parsed(kind);
+    told.events[0].event.source = Some(parsed(source));
     let requests = store.dispatch(&[told], now).await.expect("it is dispatched");
     (new.id, requests[0][0].clone())
 }

@@ -1,8 +1,8 @@
 //! The queue: leases, fences, lanes.
 
-use crate::store::support::{at, delivery, dispatch, open_request, open_request_of, opening, parsed, task};
+use crate::store::support::{at, open_request, open_request_from, open_request_of, parsed, task};
 use kubeops::request::{State, TimelineEntry};
-use kubeops::store::{ClaimedTask, NewDelivery, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
 use kubeops::types::{RequestId, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -454,13 +454,9 @@ pub async fn the_next_due_time_knows_waiting_tasks_and_leases(store: Arc<dyn Sto
     assert_eq!(store.next_due().await.expect("due"), Some(at(20)));
 }
 
-/// A request of a source's event about a repository, filed at a time; gives its correlation key back.
+/// A request of a source's event about a repository, filed at a time.
 async fn filed(store: &dyn Store, source: &str, key: &str, repository: &str, seconds: i64) {
-    let delivery = NewDelivery { source: parsed(source), ..delivery(key) };
-    let mut filed = dispatch(Some(&delivery.id), key, vec![opening(key, Some(repository))]);
-    filed.events[0].event.source = Some(parsed(source));
-    store.append(&[delivery]).await.expect("written");
-    store.dispatch(&[filed], at(seconds)).await.expect("dispatched");
+    open_request_from(source, "jira.issue.transitioned", store, key, Some(repository), at(seconds)).await;
 }
 
 /// Claims, does nothing, and tells of whom what was claimed was.

@@ -57,9 +57,16 @@ impl Body<'_> {
     }
 }
 
+impl Body<'_> {
+    /// Its bytes are held no longer.
+    pub(super) fn let_go(&mut self) {
+        self.of.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+}
+
 impl Drop for Body<'_> {
     fn drop(&mut self) {
-        self.of.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.let_go();
     }
 }
 

@@ -58,7 +58,7 @@ async fn take(state: &State, request: &HttpRequest, mut payload: Payload) -> Res
     let limit = state.parts.receiver.body_limit(source);
     // A source that does not exist looks like any other until its body was read.
     let outcome = receive(state, request, source, &mut payload, limit.unwrap_or(DEFAULT_BODY_LIMIT)).await;
-    if matches!(outcome, Err(Refused::By(Refusal::TooLarge { .. }) | Refused::Late | Refused::Crowded)) {
+    if matches!(outcome, Err(Refused::By(Refusal::TooLarge { .. }) | Refused::Late)) {
         hold(request, payload.into_inner());
     }
     if let Some(metrics) = state.metrics() {
@@ -118,20 +118,25 @@ async fn receive(state: &State, request: &HttpRequest, source: &str, payload: &m
     received.map_err(|_| Refused::Stuck)?.map_err(Refused::By)
 }
 
-/// The whole body, or a refusal as soon as it is known to be too large. A body that arrived in one piece is not copied.
+/// The whole body, or a refusal as soon as it is known to be too large. A body that arrived in one piece is not copied. One for which there is no
+/// room is read to its end and dropped as it comes: who is still sending would not hear the answer.
 async fn read(payload: &mut Payload, announced: usize, limit: usize, held: &mut Body<'_>) -> Result<Bytes, Refused> {
     if announced > limit {
         return Err(Refused::By(Refusal::TooLarge { limit }));
     }
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
+    let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
+    let (mut length, mut crowded) = (0, false);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Refused::Cut)?;
-        if first.len().max(whole.len()) + chunk.len() > limit {
+        length += chunk.len();
+        if length > limit {
             return Err(Refused::By(Refusal::TooLarge { limit }));
         }
-        if !held.grow(chunk.len()) {
-            return Err(Refused::Crowded);
+        crowded = crowded || !held.grow(chunk.len());
+        if crowded {
+            (first, whole) = (Bytes::new(), BytesMut::new());
+            held.let_go();
+            continue;
         }
         if first.is_empty() && whole.is_empty() {
             first = chunk;
@@ -143,7 +148,10 @@ async fn read(payload: &mut Payload, announced: usize, limit: usize, held: &mut 
         }
         whole.extend_from_slice(&chunk);
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    match crowded {
+        true => Err(Refused::Crowded),
+        false => Ok(if whole.is_empty() { first } else { whole.freeze() }),
+    }
 }
 
 /// The word for the metrics.

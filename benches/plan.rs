@@ -82,6 +82,7 @@ pub fn approved() -> anyhow::Result<Event> {
         id: EventId::from_parts(time, 1),
         delivery: None,
         source: Some("service-desk".parse()?),
+        traceparent: None,
         kind: "jira.issue.transitioned".parse()?,
         subject: "OPS-42".to_owned(),
         time,

@@ -32,6 +32,8 @@ if [ "$what" = test ]; then
   # A reader of YAML 1.1, which what templates write is held against.
   python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
   need prometheus-alertmanager prometheus-alertmanager
+  # promtool, which the alerts are tested with.
+  need promtool prometheus
   # Moves the clock of the program under test, by hours and months.
   need faketime faketime
   # The contract of the git transports runs over a real SSH server, which a test starts for itself on the loopback.

@@ -4,6 +4,7 @@
 
 mod language_models;
 mod table;
+mod traces;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -14,7 +15,7 @@ pub use values::{Environment, HttpUrl, SecretProvider, StoreUrl};
 
 use crate::api::Listen;
 use crate::inventory::McpPrograms;
-use crate::telemetry::{LogFormat, LogLevel, LogTarget, RESERVED_LABELS};
+use crate::telemetry::{LogFormat, LogLevel, LogTarget, RESERVED_LABELS, TraceOptions};
 use crate::types::ErrorClass;
 use crate::validate::KubernetesVersion;
 use config::{Config, File, FileFormat};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub environment: Environment,
     /// `ENV_TAGS`, with the values of the variables it names.
     pub tags: BTreeMap<String, String>,
+    /// `OTEL_...`: where traces go; none when they are not exported.
+    pub traces: Option<TraceOptions>,
     /// `APP_UI_URL`.
     pub app_ui_url: Option<HttpUrl>,
     /// `SECRET_PROVIDER`.
@@ -256,6 +259,7 @@ impl<'a> Reader<'a> {
             enable_metrics: self.get("ENABLE_METRICS", values::flag),
             environment: self.get("ENV", choice(&environments)),
             tags: self.tags(),
+            traces: self.traces(),
             app_ui_url: self.get("APP_UI_URL", optional(values::url)),
             secret_provider: self.get("SECRET_PROVIDER", values::secret_provider),
             resources_dir: self.get("RESOURCES_DIR", text).into(),

@@ -2,7 +2,7 @@
 //! Pure. It knows no sender: what is particular to Jira or Alertmanager is read in `ingress`.
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>
 
-use crate::types::{DeliveryId, EventId, ParseError, SourceName, Timestamp, text_type};
+use crate::types::{DeliveryId, EventId, ParseError, SourceName, Timestamp, TraceParent, text_type};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -74,6 +74,10 @@ pub struct Event {
     pub time: Timestamp,
     /// The payload.
     pub data: serde_json::Value,
+    /// The trace it belongs to: what is done for it, in whichever process, is done in that trace. Neither expressions nor templates see it.
+    /// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md>
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 impl Event {

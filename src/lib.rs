@@ -27,6 +27,7 @@ pub mod forge;
 pub mod feedback;
 pub mod store;
 pub mod failpoint;
+pub mod spans;
 pub mod telemetry;
 
 // The flow, and who drives it.

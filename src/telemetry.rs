@@ -1,19 +1,31 @@
-//! What the process tells about itself: the log, the access log and the metrics.
+//! What the process tells about itself: the log, the access log, the metrics and the traces.
 //! It holds no state beyond the one subscriber it installs; who has something to count is handed a [`Metrics`].
 //! No line it writes holds a secret: access lines leave the query string out, and types that hold secrets print none.
 
 mod access;
+mod lines;
 mod metrics;
+mod otlp;
+mod queue;
+mod traces;
 
 pub use access::{AccessEntry, AccessLog};
-pub use metrics::{ForgeSeen, Metrics, RESERVED_LABELS};
+pub use metrics::{ForgeSeen, Metrics, ModelCall, RESERVED_LABELS};
+pub use otlp::{Exporter, HeaderSource};
+pub use traces::{TraceCounts, TraceOptions, TraceSampler};
 
 use crate::types::ErrorClass;
+use lines::Lines;
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use tracing_subscriber::EnvFilter;
+use traces::Tracing;
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterFn, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
@@ -32,14 +44,14 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The word `tracing` has for it.
-    pub fn as_str(self) -> &'static str {
+    /// What `tracing` has for it.
+    fn filter(self) -> LevelFilter {
         match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
         }
     }
 }
@@ -79,6 +91,17 @@ pub struct LogOptions {
     pub target: LogTarget,
     /// Where access lines go.
     pub access: LogTarget,
+    /// Where traces go; none when they are not exported.
+    pub traces: Option<TraceOptions>,
+}
+
+/// What was set up, for whoever runs it.
+#[derive(Default)]
+pub struct Telemetry {
+    /// The access log; none when it is off.
+    pub access_log: Option<AccessLog>,
+    /// Who exports traces; none when nobody does. Until it runs, they wait.
+    pub exporter: Option<Exporter>,
 }
 
 /// Why telemetry could not be set up.
@@ -115,25 +138,66 @@ impl TelemetryError {
     }
 }
 
-/// Installs the subscriber of the process and opens the access log; none when it is off.
+/// Installs the subscriber of the process and opens the access log.
 ///
 /// # Errors
 /// When a file cannot be opened, or this was done before in the process.
-pub fn init(options: &LogOptions) -> Result<Option<AccessLog>, TelemetryError> {
+pub fn init(options: &LogOptions) -> Result<Telemetry, TelemetryError> {
     let (writer, ansi) = match &options.target {
         LogTarget::Standard => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
         LogTarget::Off => (BoxMakeWriter::new(std::io::sink), false),
         LogTarget::File(path) => (BoxMakeWriter::new(open(path)?), false),
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(options)).with_writer(writer).with_ansi(ansi);
-    let installed = match options.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish()),
-        LogFormat::Json => {
-            tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
-        }
-    };
-    installed.map_err(|_| TelemetryError::Twice)?;
-    access_log(options)
+    let access_log = access_log(options)?;
+    let Tracing { tracer, exporter } = Tracing::new(options.traces.as_ref());
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_context_activation(false)
+        .with_location(false)
+        .with_threads(false)
+        .with_level(false)
+        .with_target(false)
+        .with_tracked_inactivity(false);
+    let subscriber = tracing_subscriber::registry().with(spans.with_filter(spans_of_ours(exporter.is_some()))).with(lines(
+        options,
+        exporter.is_some(),
+        writer,
+        ansi,
+    ));
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
+    Ok(Telemetry { access_log, exporter })
+}
+
+/// The log. Spans are heard of at any level: a warning too says which trace it belongs to.
+fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(options: &LogOptions, exported: bool, writer: BoxMakeWriter, ansi: bool) -> impl Layer<S> {
+    let events = targets(options);
+    let most = options.level.max(options.server_level).filter().max(most_of_spans(exported));
+    let heard = FilterFn::new(move |metadata| match metadata.is_span() {
+        true => is_span_of_ours(metadata, exported),
+        false => events.would_enable(metadata.target(), metadata.level()),
+    });
+    let lines = Lines(options.format);
+    tracing_subscriber::fmt::layer()
+        .event_format(lines)
+        .fmt_fields(lines)
+        .with_writer(writer)
+        .with_ansi(ansi)
+        .with_filter(heard.with_max_level_hint(most))
+}
+
+/// Spans of KubeOps itself, and no events: what is logged stays in the log.
+fn spans_of_ours(exported: bool) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    FilterFn::new(move |metadata: &Metadata<'_>| metadata.is_span() && is_span_of_ours(metadata, exported))
+        .with_max_level_hint(most_of_spans(exported))
+}
+
+/// Spans at `DEBUG` are details of traces: where nobody keeps traces, they are not made.
+fn is_span_of_ours(metadata: &Metadata<'_>, exported: bool) -> bool {
+    (metadata.target() == "kubeops" || metadata.target().starts_with("kubeops::")) && (exported || *metadata.level() <= Level::INFO)
+}
+
+fn most_of_spans(exported: bool) -> LevelFilter {
+    if exported { LevelFilter::DEBUG } else { LevelFilter::INFO }
 }
 
 /// The access log alone.
@@ -156,13 +220,19 @@ fn open(path: &PathBuf) -> Result<File, TelemetryError> {
     OpenOptions::new().create(true).append(true).open(path).map_err(|cause| TelemetryError::File { path: path.clone(), cause })
 }
 
-fn filter(options: &LogOptions) -> EnvFilter {
-    let (own, server) = (options.level.as_str(), options.server_level.as_str());
-    let others = options.level.min(LogLevel::Warn).as_str();
+/// Which events are logged, by the module they come from.
+fn targets(options: &LogOptions) -> Targets {
+    let server = options.server_level.filter();
     // The usual level of the web server is `info`, for its access lines; that it starts and stops we say ourselves.
-    let runtime = if options.server_level == LogLevel::Info { LogLevel::Warn.as_str() } else { server };
-    // The MCP client writes what servers send into its lines, at whatever level.
-    EnvFilter::new(format!("{others},rmcp=off,kubeops={own},actix_server={runtime},actix_web={server},actix_http={server}"))
+    let runtime = if options.server_level == LogLevel::Info { LevelFilter::WARN } else { server };
+    Targets::new()
+        .with_default(options.level.min(LogLevel::Warn).filter())
+        // The MCP client writes what servers send into its lines, at whatever level.
+        .with_target("rmcp", LevelFilter::OFF)
+        .with_target("kubeops", options.level.filter())
+        .with_target("actix_server", runtime)
+        .with_target("actix_web", server)
+        .with_target("actix_http", server)
 }
 
 #[cfg(test)]
@@ -170,24 +240,45 @@ mod tests {
     use super::*;
 
     fn options(level: LogLevel, server_level: LogLevel, access: LogTarget) -> LogOptions {
-        LogOptions { level, server_level, format: LogFormat::Text, target: LogTarget::Off, access }
+        LogOptions { level, server_level, format: LogFormat::Text, target: LogTarget::Off, access, traces: None }
+    }
+
+    #[test]
+    fn without_export_a_span_has_its_place_in_a_trace_and_of_what_only_traces_tell_nothing_is_looked_up() {
+        let Tracing { tracer, exporter } = Tracing::new(None);
+        let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_context_activation(false).with_filter(spans_of_ours(false));
+        let lines = lines(&options(LogLevel::Trace, LogLevel::Trace, LogTarget::Off), false, BoxMakeWriter::new(std::io::sink), false);
+        let looked_up = std::cell::Cell::new(false);
+        let look_up = || {
+            looked_up.set(true);
+            "a word"
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans).with(lines), || {
+            let step = tracing::info_span!("step", kubeops.outcome = tracing::field::Empty);
+            assert!(crate::spans::place_of(&step).is_some() && !crate::spans::is_kept(&step));
+            let detail = tracing::debug_span!(parent: &step, "git", otel.name = look_up());
+            assert!(detail.is_disabled() && !crate::spans::is_kept(&detail));
+        });
+        assert!(exporter.is_none() && !looked_up.get());
     }
 
     #[test]
     fn libraries_never_log_below_warn() {
-        let finest = filter(&options(LogLevel::Trace, LogLevel::Info, LogTarget::Off)).to_string();
-        assert!(finest.contains("kubeops=trace") && finest.contains("actix_web=info"), "{finest}");
-        assert!(finest.split(',').any(|directive| directive == "warn"), "{finest}");
-        assert!(finest.contains("rmcp=off"), "what an MCP server sends is in no line: {finest}");
-        let coarsest = filter(&options(LogLevel::Error, LogLevel::Error, LogTarget::Off)).to_string();
-        assert!(coarsest.split(',').any(|directive| directive == "error"), "{coarsest}");
+        let finest = targets(&options(LogLevel::Trace, LogLevel::Info, LogTarget::Off));
+        assert!(finest.would_enable("kubeops::worker", &Level::TRACE) && finest.would_enable("actix_web::middleware", &Level::INFO));
+        assert!(finest.would_enable("sqlx", &Level::WARN) && !finest.would_enable("sqlx", &Level::INFO));
+        assert!(!finest.would_enable("rmcp::service", &Level::ERROR), "what an MCP server sends is in no line");
+        let coarsest = targets(&options(LogLevel::Error, LogLevel::Error, LogTarget::Off));
+        assert!(coarsest.would_enable("sqlx", &Level::ERROR) && !coarsest.would_enable("sqlx", &Level::WARN));
     }
 
     #[test]
     fn at_the_usual_level_the_web_servers_runtime_is_quiet_and_at_debug_it_speaks() {
-        let at = |level| filter(&options(LogLevel::Warn, level, LogTarget::Off)).to_string();
-        assert!(at(LogLevel::Info).contains("actix_server=warn") && at(LogLevel::Info).contains("actix_web=info"));
-        assert!(at(LogLevel::Debug).contains("actix_server=debug") && at(LogLevel::Error).contains("actix_server=error"));
+        let at = |level| targets(&options(LogLevel::Warn, level, LogTarget::Off));
+        assert!(!at(LogLevel::Info).would_enable("actix_server::worker", &Level::INFO));
+        assert!(at(LogLevel::Info).would_enable("actix_web::x", &Level::INFO));
+        assert!(at(LogLevel::Debug).would_enable("actix_server::worker", &Level::DEBUG));
+        assert!(!at(LogLevel::Error).would_enable("actix_server::worker", &Level::WARN));
     }
 
     #[test]

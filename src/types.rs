@@ -14,11 +14,13 @@ mod names;
 mod nearest;
 mod paths;
 mod pattern;
+mod percent;
 mod quantity;
 mod refs;
 mod remote_url;
 mod spec;
 mod timestamp;
+mod trace_parent;
 pub(crate) mod wildcard;
 mod withheld;
 
@@ -38,11 +40,13 @@ pub(crate) use nearest::{nearest, nearest_within};
 pub(crate) use paths::below;
 pub use paths::{DirectoryPath, ManifestPath};
 pub(crate) use pattern::look_around;
+pub(crate) use percent::percent_decoded;
 pub use quantity::{Quantity, QuantityError, Rounding};
 pub use refs::{BranchName, CommitSha};
 pub use remote_url::{PlainHttp, RemoteUrl, SshPlace};
 pub use spec::SpecError;
 pub use timestamp::Timestamp;
+pub use trace_parent::TraceParent;
 pub use withheld::Withheld;
 
 /// Why a text is not a value of the wanted type. The message names the value, the rule and, where there is one, the mend.
@@ -75,6 +79,18 @@ pub enum ErrorClass {
     Permanent,
     /// Ours: should not happen.
     Bug,
+}
+
+impl ErrorClass {
+    /// The word for it in metrics and traces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::Bug => "bug",
+        }
+    }
 }
 
 /// Text types share serde, ordering, display and a JSON Schema pattern.

@@ -233,6 +233,7 @@ impl Worker {
         match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
+                self.metrics.taken_over(claimed.iter().filter(|claimed| claimed.taken_over).count());
                 for batch in by_lane(claimed) {
                     let lane = batch.first().map(|first| first.task.lane.clone()).unwrap_or_default();
                     running.of(&lane).spawn(Arc::clone(self).work(batch, asked));

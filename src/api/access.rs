@@ -3,7 +3,6 @@
 
 use super::error::ApiError;
 use super::held;
-use super::shell::TraceId;
 use super::state::AppState;
 use super::token::Token;
 use crate::store::Role;
@@ -18,7 +17,7 @@ use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tracing::Instrument;
+use tracing::Span;
 
 /// How long a token is believed without asking the store again: a revocation elsewhere takes effect within this.
 const CACHE_TTL: Duration = Duration::from_secs(5);
@@ -102,22 +101,20 @@ pub(super) async fn authenticate<B: MessageBody + 'static>(
         Some(state) => admit(state, &request).await,
         None => Err(ApiError::internal("the application has no state")),
     };
-    let (caller, trace) = match (admitted, &state) {
-        (Ok(caller), Some(state)) => (caller, TraceId::of(request.headers(), state)),
-        (admitted, _) => {
-            let error = admitted.err().unwrap_or_else(|| ApiError::internal("the application has no state"));
+    let caller = match admitted {
+        Ok(caller) => caller,
+        Err(error) => {
             let rest = request.take_payload();
             held::hold(request.request(), rest);
             return Ok(request.error_response(error).map_into_right_body());
         }
     };
-    let span = tracing::info_span!("api", trace_id = %trace.0, method = %request.method(), path = request.path(), actor = %caller.name);
+    Span::current().record("actor", caller.name.as_str());
     request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(trace);
     if let Some(state) = &state {
         held::limit_time(&mut request, state.parts.body_timeout);
     }
-    Ok(next.call(request).instrument(span).await?.map_into_left_body())
+    Ok(next.call(request).await?.map_into_left_body())
 }
 
 async fn admit(state: &AppState, request: &ServiceRequest) -> Result<Caller, ApiError> {

@@ -4,7 +4,7 @@
 
 use super::ports::{OperationError, Refusal};
 use crate::store::StoreError;
-use crate::types::Timestamp;
+use crate::types::{Timestamp, TraceParent};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -174,20 +174,21 @@ impl ApiError {
     }
 
     /// The body, logged when it is ours to mend.
-    pub(super) fn body(&self, trace_id: &str, now: Timestamp) -> Vec<u8> {
+    pub(super) fn body(&self, place: &TraceParent, now: Timestamp) -> Vec<u8> {
+        let (trace_id, span_id) = (place.trace_id(), place.span_id());
         if self.0.status.is_server_error() {
             let cause = self.0.cause.as_deref().unwrap_or(&self.0.message);
             if self.0.status == StatusCode::INTERNAL_SERVER_ERROR {
-                tracing::error!(trace_id, code = self.0.code, cause, "a request failed");
+                tracing::error!(trace_id, span_id, code = self.0.code, cause, "a request failed");
             } else {
-                tracing::warn!(trace_id, code = self.0.code, cause, "a request was put off");
+                tracing::warn!(trace_id, span_id, code = self.0.code, cause, "a request was put off");
             }
         }
         let error = ErrorDetail {
             code: Cow::Borrowed(self.0.code),
             message: self.0.message.clone(),
             details: self.0.details.clone(),
-            trace_id: trace_id.to_owned(),
+            trace_id,
             timestamp: now,
         };
         serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()

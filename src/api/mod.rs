@@ -30,6 +30,7 @@ mod state;
 mod token;
 mod tokens;
 mod trace;
+mod tracing;
 mod views;
 mod webhooks;
 

@@ -5,7 +5,7 @@ use crate::pipeline::{Copiloted, ReplayedDraft, Suggested};
 use crate::request::Request;
 use crate::store::inbox::InboxCounts;
 use crate::store::{EventRecord, PullRecord};
-use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, SpecDuration, SuggestionId, Timestamp};
+use crate::types::{AutomationName, CommitSha, DeliveryId, RepositoryName, RequestId, SpecDuration, SuggestionId, Timestamp, TraceParent};
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
 use async_trait::async_trait;
@@ -55,8 +55,10 @@ pub struct Incoming<'a> {
     pub client: Option<IpAddr>,
     /// When its last byte arrived.
     pub received_at: Timestamp,
-    /// Tells the trace id the sender gets with a refusal, always the same; what is taken needs none, so it is made when asked for.
-    pub trace: &'a (dyn Fn() -> String + Send + Sync),
+    /// Tells the trace the sender is told with a refusal, always the same; what is taken needs none, so it is made when asked for.
+    pub trace: &'a (dyn Fn() -> TraceParent + Send + Sync),
+    /// The trace that what is done for it belongs to; none where nobody keeps one.
+    pub traceparent: Option<TraceParent>,
     /// The body, byte for byte.
     pub body: Bytes,
 }

@@ -6,15 +6,17 @@ use super::address::client_address;
 use super::error::ApiError;
 use super::held::{self, HoldingBody};
 use super::state::AppState;
+use crate::types::TraceParent;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpRequest};
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::Instrument;
 
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000 ; includeSubDomains");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -33,26 +35,28 @@ pub(super) struct ShellService<S> {
 #[derive(Clone, Copy)]
 struct AskedByHead;
 
-/// The trace a request belongs to, where a middleware further in needed it.
-#[derive(Clone)]
-pub(super) struct TraceId(pub(super) String);
-
-impl TraceId {
-    /// The trace of `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>), or a new one.
-    pub(super) fn of(headers: &HeaderMap, state: &AppState) -> Self {
-        let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_of);
-        Self(given.map_or_else(|| format!("{:032x}", state.parts.clock.random() | 1), str::to_owned))
-    }
+/// The trace a request belongs to, and the place in it; where it has no span, only made when something is to be told.
+#[derive(Clone, Copy)]
+pub(super) struct TraceId {
+    pub(super) place: TraceParent,
+    pub(super) has_span: bool,
 }
 
-fn trace_of(traceparent: &str) -> Option<&str> {
-    let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let mut parts = traceparent.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let well_formed = version.len() == 2 && version != "ff" && trace.len() == 32 && parent.len() == 16 && flags.len() == 2;
-    let ends = version != "00" || parts.next().is_none();
-    let is_trace = [version, trace, parent, flags].into_iter().all(is_hex) && trace.bytes().any(|b| b != b'0');
-    (well_formed && ends && is_trace).then_some(trace)
+impl TraceId {
+    /// The request's; without a span the trace of `traceparent`, or a new one.
+    pub(super) fn of(request: &HttpRequest, state: &AppState) -> Self {
+        let known = request.extensions().get::<Self>().copied();
+        known.unwrap_or_else(|| Self::made(request.headers(), state))
+    }
+
+    /// Of a request without a span.
+    pub(super) fn made(headers: &HeaderMap, state: &AppState) -> Self {
+        let made = TraceParent::derived(state.parts.clock.random());
+        let given = super::tracing::given(headers);
+        // The span is ours, whoever's the trace is.
+        let place = given.and_then(|given| TraceParent::new(given.trace(), made.span(), given.is_sampled())).unwrap_or(made);
+        Self { place, has_span: false }
+    }
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Shell
@@ -98,12 +102,16 @@ where
             request.extensions_mut().insert(AskedByHead);
         }
         let in_progress = state.metrics().map(|metrics| InProgress::new(metrics.http_in_progress().clone()));
-        let answer = self.inner.call(request);
-        Box::pin(async move {
+        let span = super::tracing::begin(&mut request);
+        let answer = span.in_scope(|| self.inner.call(request));
+        let told = span.clone();
+        let answered = async move {
             let answer = answer.await?.map_into_left_body();
             drop(in_progress);
+            super::tracing::end(&told, &answer, &state);
             Ok(finish(&state, answer, started))
-        })
+        };
+        Box::pin(answered.instrument(span))
     }
 }
 
@@ -139,8 +147,7 @@ fn finish<B: MessageBody + 'static>(
         harden(answer.headers_mut());
         return answer;
     }
-    let trace = answer.request().extensions().get::<TraceId>().cloned();
-    let trace = trace.unwrap_or_else(|| TraceId::of(answer.request().headers(), state));
+    let trace = TraceId::of(answer.request(), state);
     if failed {
         answer = with_error_body(state, answer, &trace);
     }
@@ -164,7 +171,7 @@ fn with_error_body<B: MessageBody + 'static>(
     answer: ServiceResponse<EitherBody<B, BoxBody>>,
     trace: &TraceId,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
-    let told = ApiError::of_response(answer.response()).map(|error| (error.status(), error.body(&trace.0, state.now()), error.closes()));
+    let told = ApiError::of_response(answer.response()).map(|error| (error.status(), error.body(&trace.place, state.now()), error.closes()));
     let Some((status, body, closes)) = told else { return answer };
     let mut answer = answer.map_body(|_, _| EitherBody::right(BoxBody::new(body)));
     *answer.response_mut().status_mut() = status;
@@ -201,28 +208,6 @@ fn write_access_line<B: MessageBody>(
         referer: text(header::REFERER),
         user_agent: text(header::USER_AGENT),
         duration: started.elapsed(),
-        trace_id: &trace.0,
+        trace_id: &trace.place.trace_id(),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_trace_is_read_from_a_well_formed_traceparent_alone() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace_of(&format!("00-{trace}-00f067aa0ba902b7-01")), Some(trace));
-        assert_eq!(trace_of(&format!("cc-{trace}-00f067aa0ba902b7-01-more")), Some(trace));
-        for bad in [
-            String::new(),
-            format!("ff-{trace}-00f067aa0ba902b7-01"),
-            format!("00-{trace}-00f067aa0ba902b7-01-more"),
-            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
-            format!("00-{trace}-00f067aa-01"),
-        ] {
-            assert_eq!(trace_of(&bad), None, "{bad}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ use super::extract::State;
 use super::held::hold;
 use super::ports::{Incoming, Receipt, Refusal};
 use super::shell::TraceId;
+use super::tracing::to_be_stored;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, post, put};
@@ -96,11 +97,13 @@ async fn receive(state: &State, request: &HttpRequest, source: &str, payload: &m
     let reading = tokio::time::timeout(parts.body_timeout, read(payload, announced.unwrap_or(0), limit, &mut held));
     let body = reading.await.map_err(|_| Refused::Late)??;
     let trace: OnceLock<TraceId> = OnceLock::new();
-    let trace_id = || trace.get_or_init(|| TraceId::of(request_headers, state)).0.clone();
+    let known = request.extensions().get::<TraceId>().copied();
+    let trace_id = || trace.get_or_init(|| known.unwrap_or_else(|| TraceId::made(request_headers, state))).place;
     let incoming = Incoming {
         source,
         headers: request_headers,
         trace: &trace_id,
+        traceparent: to_be_stored(request),
         query: request.query_string(),
         client: client_address(request.peer_addr().map(|peer| peer.ip()), request_headers, &parts.trusted_proxies),
         received_at: state.now(),

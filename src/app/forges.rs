@@ -14,6 +14,7 @@ use crate::inventory::{AppSpec, ForgeSpec, Repository, github_api};
 use crate::pipeline::{Forges, Rules};
 use crate::request::{RemarkAddress, RemarkPlace};
 use crate::secrets::SecretProvider;
+use crate::spans;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::types::{BranchName, RepositoryName, SecretName, Timestamp};
@@ -24,6 +25,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 /// How long one call to GitHub may take in all.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -269,7 +271,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn count<T>(&self, operation: &str, outcome: Result<T, ForgeError>) -> Result<T, ForgeError> {
+    /// Makes a call in a span of its own, and counts it.
+    async fn count<T>(&self, operation: &'static str, call: impl Future<Output = Result<T, ForgeError>> + Send) -> Result<T, ForgeError> {
+        let span =
+            tracing::debug_span!("forge", otel.name = format!("forge {operation}"), kubeops.forge = self.kind, kubeops.forge.operation = operation);
+        let outcome = spans::told(&span, call.instrument(span.clone()).await, ForgeError::class);
         let word = match &outcome {
             Ok(_) => "done",
             Err(ForgeError::Limited { .. }) => "limited",
@@ -283,19 +289,19 @@ impl Counted {
 #[async_trait]
 impl Forge for Counted {
     async fn ensure_pull(&self, spec: &PullSpec) -> Result<Pull, ForgeError> {
-        self.count("ensure_pull", self.forge.ensure_pull(spec).await)
+        self.count("ensure_pull", self.forge.ensure_pull(spec)).await
     }
 
     async fn get(&self, number: u64) -> Result<Pull, ForgeError> {
-        self.count("get", self.forge.get(number).await)
+        self.count("get", self.forge.get(number)).await
     }
 
     async fn find(&self, head: &BranchName) -> Result<Option<Pull>, ForgeError> {
-        self.count("find", self.forge.find(head).await)
+        self.count("find", self.forge.find(head)).await
     }
 
     async fn close(&self, number: u64, comment: Option<&str>) -> Result<Pull, ForgeError> {
-        self.count("close", self.forge.close(number, comment).await)
+        self.count("close", self.forge.close(number, comment)).await
     }
 
     fn follows_branches(&self) -> bool {
@@ -303,50 +309,50 @@ impl Forge for Counted {
     }
 
     async fn comment_once(&self, number: u64, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
-        self.count("comment", self.forge.comment_once(number, body, marker, asked_before).await)
+        self.count("comment", self.forge.comment_once(number, body, marker, asked_before)).await
     }
 
     async fn answer_once(&self, remark: &RemarkAddress, body: &str, marker: &str, asked_before: bool) -> Result<(), ForgeError> {
-        self.count("answer", self.forge.answer_once(remark, body, marker, asked_before).await)
+        self.count("answer", self.forge.answer_once(remark, body, marker, asked_before)).await
     }
 
     async fn remark(&self, remark: &RemarkAddress) -> Result<Option<Remark>, ForgeError> {
-        self.count("remark", self.forge.remark(remark).await)
+        self.count("remark", self.forge.remark(remark)).await
     }
 
     async fn may_write(&self, login: &str) -> Result<bool, ForgeError> {
-        self.count("may_write", self.forge.may_write(login).await)
+        self.count("may_write", self.forge.may_write(login)).await
     }
 
     async fn react(&self, remark: &RemarkAddress, reaction: Reaction) -> Result<(), ForgeError> {
-        self.count("react", self.forge.react(remark, reaction).await)
+        self.count("react", self.forge.react(remark, reaction)).await
     }
 
     async fn look(&self, numbers: &[u64], since: Option<&Mark>) -> Result<Look, ForgeError> {
-        self.count("look", self.forge.look(numbers, since).await)
+        self.count("look", self.forge.look(numbers, since)).await
     }
 
     async fn comments(&self, place: RemarkPlace, since: Timestamp) -> Result<Vec<Remark>, ForgeError> {
-        self.count("comments", self.forge.comments(place, since).await)
+        self.count("comments", self.forge.comments(place, since)).await
     }
 
     async fn reviews(&self, numbers: &[u64], since: Option<&Mark>) -> Result<(Vec<Remark>, Mark), ForgeError> {
-        self.count("reviews", self.forge.reviews(numbers, since).await)
+        self.count("reviews", self.forge.reviews(numbers, since)).await
     }
 
     async fn surroundings(&self, remark: &RemarkAddress) -> Result<(Value, Value), ForgeError> {
-        self.count("surroundings", self.forge.surroundings(remark).await)
+        self.count("surroundings", self.forge.surroundings(remark)).await
     }
 
     async fn why_refused(&self) -> Result<(), ForgeError> {
-        self.count("why_refused", self.forge.why_refused().await)
+        self.count("why_refused", self.forge.why_refused()).await
     }
 
     async fn report(&self, check: &CheckSpec) -> Result<bool, ForgeError> {
-        self.count("report", self.forge.report(check).await)
+        self.count("report", self.forge.report(check)).await
     }
 
     async fn show_window(&self, window: &WindowSpec) -> Result<bool, ForgeError> {
-        self.count("show_window", self.forge.show_window(window).await)
+        self.count("show_window", self.forge.show_window(window)).await
     }
 }

@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::ingress::{self, Headers, IngressError, SecretLookup, Source};
 use crate::pipeline::{InForce, Rules};
+use crate::spans;
 use crate::store::inbox::{Inbox, InboxCounts};
 use crate::store::{Appended, NewDelivery, Store, StoreError};
-use crate::types::{DeliveryId, SecretName, SourceName, Timestamp};
+use crate::types::{DeliveryId, SecretName, SourceName, Timestamp, TraceParent};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -38,15 +39,16 @@ impl Intake {
 impl Intake {
     /// Logs why a delivery was refused, which its sender is not told in full, under the trace id it was told.
     fn tell(&self, from: &Source, incoming: &Incoming<'_>, error: &IngressError) {
-        let (source, trace_id, reason) = (from.name(), (incoming.trace)(), error.detail());
+        let (source, place, reason) = (from.name(), (incoming.trace)(), error.detail());
+        let (trace_id, span_id) = (place.trace_id(), place.span_id());
         let expected = matches!(error, IngressError::Unauthorized(_)).then(|| from.proof_form());
         let expected = expected.as_deref();
         match self.told.may_tell(source, error.word(), incoming.received_at) {
-            Some(0) => tracing::warn!(%source, trace_id, %reason, expected, "a delivery was refused"),
+            Some(0) => tracing::warn!(%source, trace_id, span_id, %reason, expected, "a delivery was refused"),
             Some(untold) => tracing::warn!(
-                %source, trace_id, %reason, expected, "a delivery was refused, and {untold} for this reason since the last warning, which are logged at INFO"
+                %source, trace_id, span_id, %reason, expected, "a delivery was refused, and {untold} for this reason since the last warning, which are logged at INFO"
             ),
-            None => tracing::info!(%source, trace_id, %reason, expected, "a delivery was refused"),
+            None => tracing::info!(%source, trace_id, span_id, %reason, expected, "a delivery was refused"),
         }
     }
 }
@@ -170,7 +172,7 @@ impl Receiver for Intake {
             source: source.name().clone(),
             received_at: incoming.received_at,
             dedup_key: accepted.dedup_key,
-            attributes: accepted.attributes.into_iter().map(|(name, value)| (name, serde_json::Value::String(value))).collect(),
+            attributes: attributes(accepted.attributes, incoming.traceparent),
             body: incoming.body.into(),
             handled: accepted.handled,
         };
@@ -186,6 +188,12 @@ impl Receiver for Intake {
     fn counts(&self) -> InboxCounts {
         self.inbox.counts()
     }
+}
+
+/// The headers that are kept, with the trace that what is done for the delivery belongs to.
+fn attributes(kept: ingress::Attributes, traceparent: Option<TraceParent>) -> serde_json::Value {
+    let trace = traceparent.map(|traceparent| (spans::TRACEPARENT.to_owned(), traceparent.to_string()));
+    kept.into_iter().chain(trace).map(|(name, value)| (name, serde_json::Value::String(value))).collect()
 }
 
 fn full(error: &StoreError) -> Refusal {

@@ -13,32 +13,37 @@ mod reconcile;
 mod reload;
 pub mod resources_dir;
 mod sealing;
+mod secrets;
 mod shared_clock;
 mod stores;
+mod tokens;
 mod tool_servers;
+mod traces;
 mod vital;
 
 pub use models::{ConfiguredModels, known as known_models};
 pub use reload::{Places, Reloader};
+pub use secrets::secret_provider;
 pub use stores::{Side, open_existing_store, open_store, open_store_at, store_file};
+pub use tokens::{issue_token, new_key};
 pub use tool_servers::ConfiguredToolServers;
 
-use crate::api::{AppState, Bound, Parts, ServeOptions, Server, Token, serve};
+use crate::api::{AppState, Bound, Parts, ServeOptions, Server, serve};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{SecretProvider as SecretSetting, Settings};
+use crate::config::Settings;
 use crate::git::{Mirrors, PerRepository, Transport};
 use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen};
-use crate::secrets::{EnvironmentSecrets, FileSecrets, SecretProvider};
+use crate::secrets::SecretProvider;
 use crate::store::inbox::{Inbox, InboxOptions};
-use crate::store::{Duty, Role, Store, TokenRecord};
-use crate::telemetry::{AccessLog, Metrics};
-use crate::types::{Timestamp, TokenId};
+use crate::store::{Duty, Role, Store};
+use crate::telemetry::{Metrics, Telemetry};
 use crate::worker::{DutyShare, UpkeepEnded, Worker, WorkerOptions};
 use anyhow::Context;
 use lease_owner::LeaseOwner;
+use secrets::secret_directory;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -56,6 +61,7 @@ pub struct App {
     waker: JoinHandle<()>,
     failure: watch::Receiver<Option<String>>,
     transport: Arc<PerRepository>,
+    traces: traces::Export,
     /// Held until everything has stopped.
     _lease_owner: LeaseOwner,
     graceful_timeout: Duration,
@@ -69,13 +75,16 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 const GRACE_SHARE: f64 = 0.7;
 
 impl App {
-    /// Starts everything: store, resources, worker, server. `executable` is this program, for its render workers.
+    /// Starts everything: store, resources, worker, server, and what `telemetry` wants run. `executable` is this program, for its render
+    /// workers.
     ///
     /// # Errors
     /// When the store cannot be opened, the resources are not valid, or the address cannot be listened on.
-    pub async fn start(settings: &Settings, executable: PathBuf, access_log: Option<AccessLog>) -> anyhow::Result<Self> {
+    pub async fn start(settings: &Settings, executable: PathBuf, telemetry: Telemetry) -> anyhow::Result<Self> {
         crate::tls::install_provider();
         let shared = Shared::of(settings).await?;
+        let Telemetry { access_log, exporter } = telemetry;
+        let traces = traces::Export::start(exporter, &shared.secrets, &shared.metrics)?;
         let Shared { store, clock, metrics, .. } = &shared;
         let reloader = shared.reloader(settings, executable);
         let rules = Arc::new(Rules::new(reloader.first()?));
@@ -84,7 +93,7 @@ impl App {
         let pipeline = shared.pipeline(settings, &bound, &rules)?;
         let inbox_options =
             InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
-        let inbox = Arc::new(Inbox::new(Arc::clone(store), inbox_options));
+        let inbox = Arc::new(Inbox::observed(Arc::clone(store), inbox_options, Some(Arc::clone(metrics) as _)));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
@@ -137,6 +146,7 @@ impl App {
             waker,
             failure,
             transport,
+            traces,
             _lease_owner: lease_owner,
             graceful_timeout,
         })
@@ -170,6 +180,7 @@ impl App {
 
     /// Stops taking work, finishes or gives back what is in flight, and closes the store, within the graceful time.
     pub async fn stop(self) {
+        let begun = Instant::now();
         self.state.start_draining();
         let _ = self.stop.send(true);
         let everything = async {
@@ -186,6 +197,8 @@ impl App {
         // No git goes on without us, and no key of a conversation stays.
         let transport = self.transport;
         let _ = tokio::task::spawn_blocking(move || transport.end()).await;
+        // Last, so that it hears of all; whatever is left of the graceful time is enough, or what waits is lost.
+        self.traces.end(self.graceful_timeout.saturating_sub(begun.elapsed())).await;
     }
 }
 
@@ -249,7 +262,7 @@ impl Shared {
         // A page that came by https shows no picture that does not.
         let pictures = settings.public_url.as_ref().filter(|url| url.as_str().starts_with("https://")).map(|url| format!("{}/icons", url.as_str()));
         let channels = channels::ConfiguredChannels::new(Arc::clone(rules), Arc::clone(&secrets), Arc::clone(&clock), pictures);
-        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock))?;
+        let models = ConfiguredModels::new(settings.language_models.clone(), Arc::clone(&secrets), Arc::clone(&clock))?.counted(&self.metrics);
         let (rules, mirrors) = (Arc::clone(rules), Arc::new(mirrors));
         Ok(Arc::new(Pipeline {
             models: Arc::new(models),
@@ -281,53 +294,6 @@ async fn take_back(store: &dyn Store, lease_owner: &LeaseOwner) -> anyhow::Resul
         }
     }
     Ok(())
-}
-
-/// Makes an API token: the record that is kept, and the token, which is not.
-///
-/// # Errors
-/// When the store cannot write.
-pub async fn issue_token(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    name: &str,
-    role: Role,
-    expires_at: Option<Timestamp>,
-) -> anyhow::Result<(TokenRecord, String)> {
-    let token = Token::from_key(new_key());
-    let now = clock.now();
-    let record = TokenRecord {
-        id: TokenId::from_parts(now, clock.random()),
-        name: name.to_owned(),
-        role,
-        hash: token.hash(),
-        created_at: now,
-        expires_at,
-        revoked_at: None,
-    };
-    store.insert_token(&record).await?;
-    Ok((record, token.expose().to_owned()))
-}
-
-/// 256 bits of the system's generator, for a new token.
-pub fn new_key() -> [u8; 32] {
-    rand::random()
-}
-
-/// The directory whose changes mean rotated secrets.
-fn secret_directory(setting: &SecretSetting) -> Option<PathBuf> {
-    match setting {
-        SecretSetting::Environment => None,
-        SecretSetting::Directory(directory) => Some(directory.clone()),
-    }
-}
-
-/// Where secrets are looked up.
-pub fn secret_provider(setting: &SecretSetting) -> Arc<dyn SecretProvider> {
-    match setting {
-        SecretSetting::Environment => Arc::new(EnvironmentSecrets),
-        SecretSetting::Directory(directory) => Arc::new(FileSecrets::new(directory.clone())),
-    }
 }
 
 fn start_worker(

@@ -3,12 +3,16 @@
 use crate::automation::{KnownModels, ModelSpec, PriceSpec, Provider};
 use crate::clock::Clock;
 use crate::config::LanguageModels;
-use crate::draft::{KeySource, Model, ModelError, ModelId, ModelSettings, Recording, Redactor, Replaying, Scrub, Tape, TextKind, provider};
+use crate::draft::{
+    Exchange, KeySource, Model, ModelError, ModelId, ModelSettings, Recording, Redactor, Replaying, Reply, Scrub, Tape, TextKind, provider,
+};
 use crate::pipeline::{ChosenModel, Models};
 use crate::secrets::{SecretError, SecretProvider};
 use crate::store::Limit;
+use crate::telemetry::{Metrics, ModelCall};
 use crate::types::{SecretName, Withheld};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// The models the settings and automations name.
 pub struct ConfiguredModels {
@@ -18,6 +22,7 @@ pub struct ConfiguredModels {
     made: Mutex<Vec<Arc<dyn Model>>>,
     tape: Option<Arc<Tape>>,
     cassette: Option<Replaying>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl ConfiguredModels {
@@ -32,7 +37,12 @@ impl ConfiguredModels {
         if let Some(tape) = &tape {
             tape.check().map_err(|error| ModelError::NotConfigured(format!("LLM_RECORD cannot be used: {error}")))?;
         }
-        Ok(Self { settings, secrets, clock, made: Mutex::default(), tape, cassette })
+        Ok(Self { settings, secrets, clock, made: Mutex::default(), tape, cassette, metrics: None })
+    }
+
+    /// The same, with every call counted.
+    pub fn counted(self, metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Some(Arc::clone(metrics)), ..self }
     }
 
     fn made(&self, id: ModelId) -> Result<Arc<dyn Model>, ModelError> {
@@ -84,12 +94,43 @@ impl Models for ConfiguredModels {
         // The price of the settings is that of their model and of no other.
         let theirs = settings.provider == Some(provider) && settings.models.get(&provider) == Some(&name);
         let price: Option<PriceSpec> = wanted.and_then(|wanted| wanted.price).or(settings.price.filter(|_| theirs));
+        let model = self.made(ModelId { provider, name })?;
+        let model = match &self.metrics {
+            Some(metrics) => Arc::new(Counted { model, price, metrics: Arc::clone(metrics) }),
+            None => model,
+        };
         Ok(ChosenModel {
-            model: self.made(ModelId { provider, name })?,
+            model,
             max_tokens: wanted.and_then(|wanted| wanted.max_tokens).unwrap_or(settings.max_tokens),
             price,
             per_day: Limit { tokens: settings.tokens_per_day, micros: settings.cost_per_day.map(micros) },
         })
+    }
+}
+
+/// A model whose calls are counted.
+struct Counted {
+    model: Arc<dyn Model>,
+    price: Option<PriceSpec>,
+    metrics: Arc<Metrics>,
+}
+
+#[async_trait::async_trait]
+impl Model for Counted {
+    fn id(&self) -> &ModelId {
+        self.model.id()
+    }
+
+    async fn answer(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
+        let begun = Instant::now();
+        let replied = self.model.answer(exchange).await;
+        let outcome = replied.as_ref().map_or_else(|error| error.class().as_str(), |_| "done");
+        let usage = replied.as_ref().ok().and_then(|reply| reply.usage);
+        #[expect(clippy::cast_precision_loss, reason = "tokens of one call, far below 2^52")]
+        let cost = self.price.zip(usage).map(|(price, usage)| (usage.input as f64 * price.input + usage.output as f64 * price.output) / 1e6);
+        let tokens = usage.map(|usage| (usage.input, usage.output));
+        self.metrics.model_call(ModelCall { provider: self.id().provider.as_str(), outcome, took: begun.elapsed(), tokens, cost });
+        replied
     }
 }
 

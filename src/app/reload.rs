@@ -13,7 +13,7 @@ use crate::resources::{Defaults, Diagnostic, Level, ResourceSet};
 use crate::sandbox::{KustomizeProgram, ProcessRenderer};
 use crate::secrets::SecretProvider;
 use crate::telemetry::Metrics;
-use crate::types::SecretName;
+use crate::types::{RepositoryName, SecretName, SourceName};
 use crate::validate::ReadSchemas;
 use secrecy::SecretString;
 use std::collections::HashMap;
@@ -93,6 +93,7 @@ impl Reloader {
             Ok(set) => {
                 report(&set.set.warnings);
                 self.metrics.resources_reloaded(true);
+                self.tell_names(&set.set);
                 Ok(set)
             }
             Err(diagnostics) => {
@@ -171,12 +172,19 @@ impl Reloader {
         Arc::new(ProcessRenderer::new(self.executable.clone(), catalogue, crate::sandbox::Limits::default()))
     }
 
+    /// What is counted by source or repository is there before the first is counted.
+    fn tell_names(&self, set: &ResourceSet) {
+        self.metrics.know_sources(set.sources.keys().map(SourceName::as_str));
+        self.metrics.know_repositories(set.inventory.repositories.keys().map(RepositoryName::as_str));
+    }
+
     /// Reads the files again; a broken set is refused and the old one stays in force.
     pub fn reload(&self, rules: &Rules) {
         match self.load() {
             Ok(set) => {
                 report(&set.set.warnings);
                 tracing::info!(digest = %set.set.digest, automations = set.set.automations.iter().len(), "the resources were read again and are in force");
+                self.tell_names(&set.set);
                 rules.replace(set);
                 self.metrics.resources_reloaded(true);
             }

@@ -7,6 +7,7 @@ fn event(data: Value) -> Event {
         id: EventId::from_parts(Timestamp::from_unix_millis(0), 1),
         delivery: None,
         source: Some("service-desk".parse().expect("a name")),
+        traceparent: None,
         kind: "jira.issue.transitioned".parse().expect("a type"),
         subject: "OPS-42".into(),
         time: Timestamp::from_unix_millis(0),

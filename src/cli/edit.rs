@@ -135,6 +135,7 @@ fn change(arguments: &Arguments, folder: &Folder) -> anyhow::Result<Result<Chang
         id: EventId::from_parts(Timestamp::from_unix_millis(0), 0),
         delivery: None,
         source: None,
+        traceparent: None,
         kind: "kubeops.edit".parse().context("the event's type")?,
         subject: String::new(),
         time: Timestamp::from_unix_millis(0),

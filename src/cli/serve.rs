@@ -18,12 +18,13 @@ const LAST_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
-    let access_log = telemetry::init(&LogOptions {
+    let telemetry = telemetry::init(&LogOptions {
         level: settings.log_level,
         server_level: settings.server_log_level,
         format: settings.log_format,
         target: settings.error_log.clone(),
         access: settings.access_log.clone(),
+        traces: settings.traces.clone(),
     })?;
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
@@ -32,7 +33,7 @@ pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("kubeops").enable_all().build()?;
     let code = runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let app = App::start(&settings, crate::sandbox::own_executable()?, access_log).await?;
+        let app = App::start(&settings, crate::sandbox::own_executable()?, telemetry).await?;
         match app.addresses() {
             [] => output::error(&format!("listening on {}", settings.listen)),
             addresses => addresses.iter().for_each(|address| output::error(&format!("listening on http://{address}"))),

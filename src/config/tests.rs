@@ -1,5 +1,6 @@
 use super::*;
 use crate::automation::{PriceSpec, Provider};
+use crate::telemetry::TraceSampler;
 use proptest::prelude::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
@@ -271,5 +272,36 @@ proptest! {
         let rows = table();
         let name = rows[index % rows.len()].name;
         let _ = read(&[(name, value.as_str())]);
+    }
+}
+
+#[test]
+fn traces_go_to_a_collector_where_one_is_named_and_nowhere_else() {
+    assert_eq!(settings(&[("OTEL_SERVICE_NAME", "x"), ("OTEL_TRACES_SAMPLER", "always_on")]).traces, None);
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318/base/");
+    assert_eq!(settings(&[collector, ("OTEL_SDK_DISABLED", "true")]).traces, None);
+    let traces = settings(&[collector]).traces.expect("traces");
+    assert_eq!((traces.endpoint.as_str(), traces.service.as_str()), ("http://otel:4318/base/v1/traces", "kubeops"));
+    assert_eq!((traces.sampler, traces.queue, traces.delay), (TraceSampler::ParentOrOn, 2048, Duration::from_secs(5)));
+    let sampled =
+        |sampler, part| settings(&[collector, ("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", part)]).traces.expect("traces").sampler;
+    assert_eq!(sampled("traceidratio", "0.25"), TraceSampler::Ratio(0.25));
+    assert_eq!(sampled("parentbased_traceidratio", ""), TraceSampler::ParentOrRatio(1.0));
+    let said =
+        settings(&[collector, ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod%20eu, team=a")]).traces.expect("traces").attributes;
+    assert_eq!(said, [("deployment.environment.name".to_owned(), "prod eu".to_owned()), ("team".to_owned(), "a".to_owned())]);
+    for (name, bad) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:s3cret@otel"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team=a,team=b"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+    ] {
+        let refused = refusals(&[(name, bad)]);
+        assert_eq!(refused[0].name, name, "{bad}");
+        assert!(!refused[0].to_string().contains("s3cret"), "{}", refused[0]);
     }
 }

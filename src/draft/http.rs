@@ -85,6 +85,11 @@ impl Http {
         &self.place
     }
 
+    /// Who is called.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.url.host_str()
+    }
+
     /// Sends `body` with `headers`, and gives the JSON of an answer that is a success.
     ///
     /// # Errors

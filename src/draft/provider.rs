@@ -10,11 +10,14 @@ use super::wire::Wire;
 use super::{Exchange, Model, ModelError, ModelId, Reply};
 use crate::automation::Provider;
 use crate::clock::Clock;
+use crate::spans;
 use crate::types::is_loopback;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use url::Url;
 
 /// The longest name of a model.
@@ -106,6 +109,37 @@ impl Provided {
         Ok(headers)
     }
 
+    async fn ask(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
+        let body = self.wire.body(&self.id.name, exchange);
+        let answer = self.http.post(self.headers()?, &body).await.map_err(|error| self.with_hint(error, exchange))?;
+        self.wire.reply(&answer).map_err(|reason| self.http.unreadable(reason))
+    }
+
+    /// The span of a call, as the conventions for generative models name it. What is said is in no attribute.
+    /// <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
+    fn span(&self, exchange: &Exchange) -> Span {
+        let provider = match self.id.provider {
+            Provider::Local => "local",
+            Provider::OpenAi => "openai",
+            Provider::Anthropic => "anthropic",
+            Provider::Google => "gcp.gemini",
+            Provider::Xai => "x_ai",
+        };
+        tracing::debug_span!(
+            "chat",
+            otel.name = format!("chat {}", self.id.name),
+            otel.kind = "client",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = provider,
+            gen_ai.request.model = self.id.name.as_str(),
+            gen_ai.request.max_tokens = exchange.max_tokens,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            gen_ai.response.model = Empty,
+            server.address = self.http.host(),
+        )
+    }
+
     /// The same with what a server of one's own usually wants when it refuses so. Its own words are not looked at.
     fn with_hint(&self, error: ModelError, exchange: &Exchange) -> ModelError {
         match error {
@@ -123,6 +157,18 @@ impl Provided {
     }
 }
 
+/// Says what a call used. A model's own word for itself is shown where it looks like a model's name.
+fn told(span: &Span, reply: &Reply) {
+    if let Some(usage) = reply.usage {
+        span.record("gen_ai.usage.input_tokens", usage.input);
+        span.record("gen_ai.usage.output_tokens", usage.output);
+    }
+    let is_name = |name: &&String| name.len() <= MAX_NAME && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b));
+    if let Some(name) = reply.model.as_ref().filter(is_name) {
+        span.record("gen_ai.response.model", name.as_str());
+    }
+}
+
 #[async_trait::async_trait]
 impl Model for Provided {
     fn id(&self) -> &ModelId {
@@ -130,8 +176,11 @@ impl Model for Provided {
     }
 
     async fn answer(&self, exchange: &Exchange) -> Result<Reply, ModelError> {
-        let body = self.wire.body(&self.id.name, exchange);
-        let answer = self.http.post(self.headers()?, &body).await.map_err(|error| self.with_hint(error, exchange))?;
-        self.wire.reply(&answer).map_err(|reason| self.http.unreadable(reason))
+        let span = self.span(exchange);
+        let replied = self.ask(exchange).instrument(span.clone()).await;
+        if let Ok(reply) = &replied {
+            told(&span, reply);
+        }
+        spans::told(&span, replied, ModelError::class)
     }
 }

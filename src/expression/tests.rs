@@ -183,6 +183,7 @@ fn told() -> Event {
         id: EventId::from_parts(Timestamp::from_unix_millis(1), 1),
         delivery: None,
         source: None,
+        traceparent: None,
         kind: "jira.issue.transitioned".parse().expect("a type"),
         subject: "OPS-42".to_owned(),
         time: Timestamp::from_unix_millis(1_795_262_400_250),

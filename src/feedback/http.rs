@@ -3,6 +3,7 @@
 
 use super::FeedbackError;
 use crate::clock::Clock;
+use crate::spans;
 use crate::types::{Timestamp, is_invisible};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, redirect};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tracing::Instrument;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -69,8 +71,14 @@ impl Http {
         self.check()?;
         let request = request.build().map_err(|error| self.setup(brief(error)))?;
         crate::lease::check().map_err(|lost| self.unavailable(lost.to_string()))?;
-        let response = self.client.execute(request).await.map_err(|error| self.unavailable(brief(error)))?;
-        let answer = self.read(response).await?;
+        let span = spans::http_client(request.method().as_str(), request.url());
+        let exchange = async {
+            let response = self.client.execute(request).await.map_err(|error| self.unavailable(brief(error)))?;
+            self.read(response).await
+        };
+        let answer = exchange.instrument(span.clone()).await;
+        spans::http_answered(&span, answer.as_ref().ok().map(|answer| answer.status));
+        let answer = answer?;
         let retry_after = answer.wait(self.clock.now());
         if !matches!(answer.status, 429 | 503) {
             return Ok(answer);

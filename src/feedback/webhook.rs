@@ -4,7 +4,8 @@
 use super::http::Http;
 use super::{FeedbackError, Makings, Notice, Notifier, SecretSource};
 use crate::inventory::WebhookSpec;
-use crate::types::{ChannelName, is_loopback};
+use crate::spans;
+use crate::types::{ChannelName, TraceParent, is_loopback};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -65,6 +66,10 @@ impl Notifier for Webhook {
         let mut request = self.http.client().post(&self.spec.url).header("content-type", "application/json");
         for (name, value) in &self.spec.headers {
             request = request.header(name, value);
+        }
+        // A receiver of one's own may go on in the trace; Jira, Slack, forges and models are told of none.
+        if let Some(place) = spans::here().filter(TraceParent::is_sampled) {
+            request = request.header(spans::TRACEPARENT, place.to_string());
         }
         let request = request
             .header("webhook-id", &notice.id)

@@ -17,6 +17,7 @@ use super::tip::Tip;
 use super::transport::{Place, Transport};
 use super::upkeep::Moment;
 use super::{Credentials, GitError, RemoteSpec, Snapshot, SshAccess, scraps};
+use crate::spans;
 use crate::types::{BranchName, CommitSha};
 use git2::Oid;
 use handle::Handle;
@@ -61,6 +62,16 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached or has no such branch, or the disk refuses.
     pub fn fetch(&self) -> Result<CommitSha, GitError> {
+        self.in_span("git fetch", || self.fetch_base())
+    }
+
+    /// What `work` comes to, as a span of the present trace.
+    fn in_span<T>(&self, name: &'static str, work: impl FnOnce() -> Result<T, GitError>) -> Result<T, GitError> {
+        let span = tracing::debug_span!("git", otel.name = name, otel.kind = "client", vcs.repository.name = self.remote.name.as_str());
+        spans::told(&span, span.in_scope(work), GitError::class)
+    }
+
+    fn fetch_base(&self) -> Result<CommitSha, GitError> {
         let _talking = self.talk();
         let mut rebuilt = self.prepare()?;
         loop {
@@ -139,17 +150,19 @@ impl Mirror {
     /// # Errors
     /// When the remote cannot be reached.
     pub fn remote_tip(&self, branch: &BranchName) -> Result<Option<CommitSha>, GitError> {
-        self.converse(|transport, place| transport.tip(place, branch))
+        self.in_span("git ls-remote", || self.converse(|transport, place| transport.tip(place, branch)))
     }
 
     /// Brings a branch's commits into the mirror and tells its tip, which upkeep leaves while the pin is held; none when the remote has
     /// no such branch.
     pub(super) fn fetch_branch(&self, branch: &BranchName) -> Result<Option<(CommitSha, Arc<Pin>)>, GitError> {
-        let tip = self.converse(|transport, place| {
-            let Some(tip) = transport.fetch_branch(place, branch)? else { return Ok(None) };
-            // While the conversation still keeps upkeep away.
-            let pin = self.pin(&tip)?;
-            Ok(Some((tip, pin)))
+        let tip = self.in_span("git fetch", || {
+            self.converse(|transport, place| {
+                let Some(tip) = transport.fetch_branch(place, branch)? else { return Ok(None) };
+                // While the conversation still keeps upkeep away.
+                let pin = self.pin(&tip)?;
+                Ok(Some((tip, pin)))
+            })
         })?;
         if self.remote.git.depth.is_some() {
             // An open handle goes on seeing the history cut off where it was.

@@ -243,6 +243,7 @@ mod tests {
             id: EventId::from_parts(at(0), 1),
             delivery: None,
             source: None,
+            traceparent: None,
             kind: "jira.issue.transitioned".parse().expect("a type"),
             subject: "OPS-1".to_owned(),
             time: at(0),

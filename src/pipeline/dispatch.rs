@@ -9,13 +9,16 @@ use crate::failpoint;
 use crate::ingress::Attributes;
 use crate::plan::Inputs;
 use crate::request::Steering;
+use crate::spans;
 use crate::store::{Debounce, Decision, Delivery, Dispatch, DispatchedEvent, Opening, Signal, Store, StoreError};
-use crate::types::{AutomationName, EventId, RepositoryName, RequestId, TaskId, Timestamp};
+use crate::types::{AutomationName, ErrorClass, EventId, RepositoryName, RequestId, TaskId, Timestamp, TraceParent};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use tracing::Span;
+use tracing::field::Empty;
 
 /// Deliveries dispatched in one transaction.
 const BATCH: u32 = 128;
@@ -53,13 +56,15 @@ impl Dispatcher {
     pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
         let deliveries = self.store.pending_deliveries(BATCH).await?;
         let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else { return Ok(None) };
-        let deliveries = Arc::new(deliveries);
+        let deliveries: Arc<Vec<(Delivery, Span)>> = Arc::new(deliveries.into_iter().map(with_span).collect());
         let entries = match self.read_all(&deliveries, 0..deliveries.len()).await {
             Some(entries) => entries,
             None => self.read_each(&deliveries).await,
         };
         failpoint::hit("dispatch.read");
-        self.store.dispatch(&entries, self.clock.now()).await?;
+        let dispatched = self.store.dispatch(&entries, self.clock.now()).await;
+        tell_spans(&deliveries, &entries, &dispatched);
+        dispatched?;
         failpoint::hit("dispatch.recorded");
         let rules = self.rules.current();
         let events = entries.iter().flat_map(|entry| &entry.events);
@@ -68,19 +73,19 @@ impl Dispatcher {
     }
 
     /// What these deliveries say, under one set of rules from the first to the last; none when reading one of them panicked.
-    async fn read_all(self: &Arc<Self>, deliveries: &Arc<Vec<Delivery>>, range: Range<usize>) -> Option<Vec<Dispatch>> {
+    async fn read_all(self: &Arc<Self>, deliveries: &Arc<Vec<(Delivery, Span)>>, range: Range<usize>) -> Option<Vec<Dispatch>> {
         let (this, deliveries) = (Arc::clone(self), Arc::clone(deliveries));
         let read = tokio::task::spawn_blocking(move || {
             let rules = this.rules.current();
-            deliveries[range].iter().map(|delivery| this.read(&rules, delivery)).collect()
+            deliveries[range].iter().map(|(delivery, span)| span.in_scope(|| this.read(&rules, delivery))).collect()
         });
         read.await.ok()
     }
 
     /// The same one by one, so that a delivery whose reading panics (which is a fault of ours) stops none but itself.
-    async fn read_each(self: &Arc<Self>, deliveries: &Arc<Vec<Delivery>>) -> Vec<Dispatch> {
+    async fn read_each(self: &Arc<Self>, deliveries: &Arc<Vec<(Delivery, Span)>>) -> Vec<Dispatch> {
         let mut entries = Vec::with_capacity(deliveries.len());
-        for (at, delivery) in deliveries.iter().enumerate() {
+        for (at, (delivery, _)) in deliveries.iter().enumerate() {
             let read = self.read_all(deliveries, at..at + 1).await.and_then(|mut read| read.pop());
             entries.push(read.unwrap_or_else(|| {
                 tracing::error!(delivery = %delivery.id, "reading this delivery failed unexpectedly; please report it");
@@ -186,6 +191,40 @@ impl Dispatcher {
     }
 }
 
+/// A delivery with the span of its dispatch, a child of its sender's; where nobody keeps traces there is none.
+fn with_span(delivery: Delivery) -> (Delivery, Span) {
+    let span = tracing::debug_span!(
+        parent: None,
+        "dispatch",
+        otel.kind = "consumer",
+        kubeops.source = delivery.source.as_str(),
+        kubeops.delivery.id = delivery.id.as_str(),
+        kubeops.events = Empty,
+        kubeops.request.ids = Empty,
+    );
+    if !span.is_disabled() {
+        spans::child_of(&span, stored_trace(&delivery));
+    }
+    (delivery, span)
+}
+
+/// Says what became of each delivery.
+fn tell_spans(deliveries: &[(Delivery, Span)], entries: &[Dispatch], dispatched: &Result<Vec<Vec<RequestId>>, StoreError>) {
+    for (at, ((_, span), entry)) in deliveries.iter().zip(entries).enumerate().filter(|(_, ((_, span), _))| !span.is_disabled()) {
+        span.record("kubeops.events", entry.events.len());
+        match dispatched {
+            Ok(requests) => {
+                let ids: Vec<&str> = requests.get(at).into_iter().flatten().map(|id| id.as_str()).collect();
+                span.record("kubeops.request.ids", ids.join(","));
+                if entry.error.is_some() {
+                    spans::failed(span, ErrorClass::User);
+                }
+            }
+            Err(error) => spans::failed(span, error.class()),
+        }
+    }
+}
+
 /// What came of an event.
 struct Decided {
     decisions: Vec<Decision>,
@@ -249,7 +288,18 @@ fn event_of(delivery: &Delivery, index: usize, occurrence: Occurrence) -> Event 
         subject: occurrence.subject,
         time: occurrence.time,
         data: occurrence.data,
+        traceparent: Some(trace_of(delivery)),
     }
+}
+
+/// The trace a delivery was stored with: its sender's span, or the one it arrived in.
+fn stored_trace(delivery: &Delivery) -> Option<TraceParent> {
+    delivery.attributes.get(spans::TRACEPARENT).and_then(Value::as_str).and_then(|text| text.parse().ok())
+}
+
+/// The trace that what a delivery says belongs to: the one it was stored with, the one it is dispatched in, or one of its own for the log.
+fn trace_of(delivery: &Delivery) -> TraceParent {
+    stored_trace(delivery).or_else(spans::here).unwrap_or_else(|| TraceParent::derived(delivery.id.bits()))
 }
 
 /// Every automation whose `on` fits the event, matched or not, with each predicate's values: the answer to "why, or why not?".

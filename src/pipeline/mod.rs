@@ -78,6 +78,7 @@ use crate::git::{Credentials, Mirror, Mirrors, RemoteSpec, SshAccess};
 use crate::inventory::{KnownHosts, Repository, RepositorySpec, SshSpec};
 use crate::request::State;
 use crate::secrets::SecretProvider;
+use crate::spans;
 use crate::store::{ClaimedTask, Store, TaskKind, lane};
 use crate::types::{ChannelName, RepositoryName, Timestamp};
 use async_trait::async_trait;
@@ -85,6 +86,7 @@ use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tracing::{Instrument, Span};
 
 /// Opens the forge of a repository.
 #[async_trait]
@@ -183,7 +185,7 @@ impl Pipeline {
                     plans.push((place, request.clone()));
                 }
                 (TaskKind::Draft, State::Accepted | State::Planned | State::Proposed | State::Approved) => {
-                    let drafted = self.draft(request).await;
+                    let drafted = self.draft(request).instrument(report.span(place)).await;
                     report.tell(place, self.explained(drafted).await);
                 }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),
@@ -192,9 +194,9 @@ impl Pipeline {
                     observed.push((place, claimed))
                 }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
-                (TaskKind::Confirm, state) if state.is_merged() => report.tell(place, self.confirm(request).await),
-                (TaskKind::Tell, _) => report.tell(place, self.tell(&claimed.request).await),
-                (TaskKind::Clock, _) => report.tell(place, self.look_at_the_clock(request).await),
+                (TaskKind::Confirm, state) if state.is_merged() => report.tell(place, self.confirm(request).instrument(report.span(place)).await),
+                (TaskKind::Tell, _) => report.tell(place, self.tell(&claimed.request).instrument(report.span(place)).await),
+                (TaskKind::Clock, _) => report.tell(place, self.look_at_the_clock(request).instrument(report.span(place)).await),
                 (TaskKind::Command, _) => commanded.push((place, request)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Draft | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
@@ -206,18 +208,18 @@ impl Pipeline {
         self.plan_all(plans, report).await;
         self.propose_all(&proposals, &turn, report).await;
         if !observed.is_empty() {
-            self.observe_all(&observed, report).await;
+            self.observe_all(&observed, report).instrument(in_span_of_all(report, observed.iter().map(|(place, _)| *place))).await;
         }
         for (place, request) in commanded {
-            report.tell(place, self.heed_commands(request).await);
+            report.tell(place, self.heed_commands(request).instrument(report.span(place)).await);
         }
         for (place, claimed) in retracted {
-            report.tell(place, self.explained(self.retract(&claimed.request).await).await);
+            report.tell(place, self.explained(self.retract(&claimed.request).instrument(report.span(place)).await).await);
         }
         for (place, claimed) in cleanups {
             let cleaned = match &claimed.task.lane {
                 lane if lane::is_pulls(lane) && turn.is_over() => Ok(outcome::goes_on(lane.clone())),
-                lane => self.clean_up(&claimed.request, lane).await,
+                lane => self.clean_up(&claimed.request, lane).instrument(report.span(place)).await,
             };
             report.tell(place, self.explained(cleaned).await);
         }
@@ -251,6 +253,14 @@ impl Pipeline {
     }
 }
 
+/// The span of what is done for several steps at once: the first's own, linked with the others.
+pub(crate) fn in_span_of_all(report: &Report, mut places: impl Iterator<Item = usize>) -> Span {
+    let Some(first) = places.next() else { return Span::none() };
+    let span = report.span(first);
+    spans::link(&span, places.filter_map(|place| spans::place_of(&report.span(place))));
+    span
+}
+
 /// How long a batch goes on with calls that are paced, before those that came meanwhile and may be more urgent get their chance.
 struct Turn(Instant);
 
@@ -268,7 +278,8 @@ impl Turn {
 
 /// Runs what blocks where it harms nobody.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StepError> + Send + 'static) -> Result<T, StepError> {
-    match tokio::task::spawn_blocking(crate::lease::handed_on(work)).await {
+    let span = Span::current();
+    match tokio::task::spawn_blocking(crate::lease::handed_on(move || span.in_scope(work))).await {
         Ok(done) => done,
         Err(error) => Err(StepError::Bug(format!("a step did not come to its end: {error}"))),
     }

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::forge::ForgeError;
 use crate::git::GitError;
 use crate::request::{Job, Request, State, Steering, TimelineEntry};
+use crate::spans;
 use crate::store::{
     Dispatch, DispatchedEvent, NewTask, Opening, RequestUpdate, Settlement, StoreError, TaskFilter, TaskKind, TaskState, Withdrawal, lane,
 };
@@ -414,5 +415,7 @@ pub(super) fn asked_event(id: EventId, automation: &AutomationName, parameters: 
         kind: "kubeops.request.asked".parse().unwrap_or_else(|_| unreachable!("a literal event type")),
         time: at,
         data: serde_json::json!({ "automation": automation, "parameters": parameters, "actor": actor }),
+        // Whoever asks is answered under this trace; the steps go on in it.
+        traceparent: spans::here(),
     }
 }

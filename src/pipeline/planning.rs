@@ -11,6 +11,7 @@ use crate::types::{AutomationName, ErrorClass};
 use crate::validate::{self, Finding, Severity, ValidateError, ValidatedChange};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tracing::field::Empty;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +132,10 @@ pub(super) fn make(rules: &InForce, wanted: Wanted<'_>, parameters: &Map<String,
     };
     let gate = gate(rules, target);
     let with_an_end = expiry.as_ref().map(|expiry| (change.clone(), expiry));
-    let change = match validate::validate(change, base, &gate) {
+    let span = tracing::debug_span!("validate", kubeops.files = change.files.len(), kubeops.outcome = Empty);
+    let validated = span.in_scope(|| validate::validate(change, base, &gate));
+    span.record("kubeops.outcome", if validated.is_ok() { "valid" } else { "refused" });
+    let change = match validated {
         Ok(change) => change,
         Err(ValidateError::Rejected(rejection)) => return Err(Stop::Refused { message: rejection.to_string(), findings: rejection.findings }),
         Err(ValidateError::Base(error)) => return Err(PlanError::from(error).into()),

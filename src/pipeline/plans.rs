@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tracing::Instrument;
 
 /// Members of a group that wait while its pull request is in a merge queue are looked at again this often: no move of the base
 /// would tell of them.
@@ -67,18 +68,18 @@ impl Pipeline {
         if requests.is_empty() {
             return;
         }
-        let this = Arc::clone(self);
+        let (this, spans) = (Arc::clone(self), report.clone());
         let (tell, mut hear) = unbounded_channel::<Found>();
         // libgit2 and the renderer block. One that panics tells nothing of those behind it; the worker knows who was not told of.
         let looking = blocking(move || {
-            this.look_at_each(requests, &tell);
+            this.look_at_each(requests, &spans, &tell);
             Ok(())
         });
         let settling = async {
             let mut mates = Mates::default();
             while let Some((place, request, looked)) = hear.recv().await {
                 let outcome = match looked {
-                    Ok(looked) => self.settled(request, looked, &mates).await,
+                    Ok(looked) => self.settled(request, looked, &mates).instrument(report.span(place)).await,
                     Err(error) => Err(error),
                 };
                 let outcome = self.explained(outcome).await;
@@ -92,10 +93,12 @@ impl Pipeline {
         }
     }
 
-    fn look_at_each(&self, requests: Vec<(usize, Request)>, tell: &UnboundedSender<Found>) {
+    fn look_at_each(&self, requests: Vec<(usize, Request)>, spans: &Report, tell: &UnboundedSender<Found>) {
         let rules = self.rules.current();
         let mut bases = Bases::new();
         for (place, request) in requests {
+            let span = spans.span(place);
+            let _within = span.enter();
             let looked = if request.members > 0 {
                 self.plan_group(&rules, &mut bases, &request)
             } else if request.state == State::Accepted {

@@ -5,7 +5,7 @@ use super::branch::{self, Head, Placed};
 use super::outcome;
 use super::pushed::JustPlaced;
 use super::report::Report;
-use super::{Pipeline, StepError, Turn, blocking, body, pull};
+use super::{Pipeline, StepError, Turn, blocking, body, in_span_of_all, pull};
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, PullState};
 use crate::git::GitError;
@@ -16,6 +16,7 @@ use crate::store::{ClaimedTask, Settlement, lane};
 use crate::types::RepositoryName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// Members of a group that are looked at for its pull request's body.
 const MEMBERS_LISTED: u32 = 500;
@@ -49,7 +50,8 @@ impl Pipeline {
             }
         }
         for proposals in to_push.into_values() {
-            let placed = match self.push_all(&proposals).await {
+            let all = in_span_of_all(report, proposals.iter().map(|proposal| proposal.place));
+            let placed = match self.push_all(&proposals).instrument(all).await {
                 Ok(placed) => placed,
                 Err(error) => {
                     tracing::error!(%error, "a push did not come to its end");
@@ -69,7 +71,11 @@ impl Pipeline {
         }
         for (proposal, placed) in to_open {
             let place = proposal.place;
-            let opened = if turn.is_over() { Ok(self.opened_later(&proposal, placed)) } else { self.open(&proposal, placed.placed).await };
+            let opened = if turn.is_over() {
+                Ok(self.opened_later(&proposal, placed))
+            } else {
+                self.open(&proposal, placed.placed).instrument(report.span(place)).await
+            };
             report.tell(place, self.explained(opened).await);
         }
     }

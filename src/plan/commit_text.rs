@@ -107,6 +107,7 @@ mod tests {
             id: EventId::from_parts(Timestamp::from_unix_millis(0), 1),
             delivery: None,
             source: None,
+            traceparent: None,
             kind: "jira.issue.transitioned".parse().expect("a type"),
             subject: "OPS-42".into(),
             time: Timestamp::from_unix_millis(0),

@@ -3,11 +3,15 @@
 //! It holds a bounded number of deliveries and bytes, and refuses the next one at once when that is reached.
 
 use super::{Appended, NewDelivery, Store, StoreError};
+use crate::spans;
+use crate::types::TraceParent;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 /// Bytes one transaction takes at most, unless a single delivery is larger: a huge body must not make small ones wait long.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -33,6 +37,27 @@ impl Default for InboxOptions {
     fn default() -> Self {
         Self { max_batch: 512, max_queued: 8192, max_queued_bytes: 64 * 1024 * 1024 }
     }
+}
+
+/// Is told of each commit.
+pub trait Observer: Send + Sync + 'static {
+    /// One transaction was tried; it took so long, and had so many deliveries.
+    fn committed(&self, took: Duration, deliveries: usize);
+}
+
+/// The span of one commit. It serves many traces, so it is in none of them and linked with those that are kept.
+fn span_of(deliveries: &[NewDelivery]) -> Span {
+    let span = tracing::debug_span!(parent: None, "inbox commit", otel.kind = "internal", kubeops.deliveries = deliveries.len());
+    if span.is_disabled() {
+        return span;
+    }
+    let stored = deliveries.iter().filter_map(|delivery| delivery.attributes.get(spans::TRACEPARENT)?.as_str()?.parse::<TraceParent>().ok());
+    let mut kept = stored.filter(TraceParent::is_sampled).peekable();
+    if kept.peek().is_none() {
+        spans::leave_out(&span);
+    }
+    spans::link(&span, kept);
+    span
 }
 
 /// What the inbox did since it was made.
@@ -99,6 +124,11 @@ impl Drop for Place {
 impl Inbox {
     /// Starts the inbox's task on the current tokio runtime.
     pub fn new(store: Arc<dyn Store>, options: InboxOptions) -> Self {
+        Self::observed(store, options, None)
+    }
+
+    /// The same, with an observer.
+    pub fn observed(store: Arc<dyn Store>, options: InboxOptions, observer: Option<Arc<dyn Observer>>) -> Self {
         let (sender, receiver) = mpsc::channel(options.max_queued.max(1));
         let shared = Arc::new(Shared {
             batches: AtomicU64::new(0),
@@ -111,7 +141,7 @@ impl Inbox {
             written: watch::Sender::new(0),
             stop: Notify::new(),
         });
-        let writer = Writer { store, receiver, shared: shared.clone(), max_batch: options.max_batch.max(1), last_batch: 1 };
+        let writer = Writer { store, receiver, shared: shared.clone(), max_batch: options.max_batch.max(1), last_batch: 1, observer };
         let writer = tokio::spawn(writer.run());
         Self { sender, shared, max_queued_bytes: options.max_queued_bytes, writer: tokio::sync::Mutex::new(Some(writer)) }
     }
@@ -194,6 +224,7 @@ struct Writer {
     shared: Arc<Shared>,
     max_batch: usize,
     last_batch: usize,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Writer {
@@ -246,7 +277,11 @@ impl Writer {
         let mut callers: Vec<Option<Caller>> = callers;
         let mut parts: Vec<Range<usize>> = std::iter::once(0..deliveries.len()).collect();
         while let Some(part) = parts.pop() {
-            let result = self.store.append(&deliveries[part.clone()]).await;
+            let begun = Instant::now();
+            let span = span_of(&deliveries[part.clone()]);
+            let result = self.store.append(&deliveries[part.clone()]).instrument(span.clone()).await;
+            let result = spans::told(&span, result, StoreError::class);
+            self.observer.iter().for_each(|observer| observer.committed(begun.elapsed(), part.len()));
             let in_it = |error: &StoreError| !matches!(error, StoreError::Full(_) | StoreError::Unavailable(_));
             match result {
                 Err(error) if part.len() > 1 && in_it(&error) => {

@@ -32,7 +32,7 @@ pub use queries::*;
 pub use records::*;
 pub use replicas::*;
 pub use signals::*;
-pub use sql::SqlStore;
+pub use sql::{SqlStore, database_errors};
 pub use sqlite::SqliteOptions;
 pub use status::{Described, StoreKind};
 pub use storms::*;

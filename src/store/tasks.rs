@@ -190,6 +190,8 @@ pub struct ClaimedTask {
     pub owner: String,
     /// Raised by every claim; a write with an older fence is refused.
     pub fence: u64,
+    /// Whether somebody else had it, whose lease ran out.
+    pub taken_over: bool,
 }
 
 /// What a finished attempt leaves behind.

@@ -1,13 +1,20 @@
 //! What Prometheus is told. Names and labels follow <https://prometheus.io/docs/practices/naming/>; no label's value comes from a sender.
 
+mod counts;
+
+pub use counts::ModelCall;
+
 use super::TelemetryError;
 use crate::request::State;
 use crate::store::inbox::InboxCounts;
 use crate::store::{Stats, TaskKind};
 use crate::types::Timestamp;
 use actix_web_prom::{PrometheusMetrics, PrometheusMetricsBuilder};
+use counts::{ModelMetrics, Traces};
 use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,11 +37,17 @@ pub const RESERVED_LABELS: &[&str] = &[
     "le",
     "version",
     "environment",
+    "provider",
+    "direction",
 ];
 
 /// Stages last from a millisecond (render) to minutes (a forge that makes us wait).
 const STAGE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
+/// A commit lasts from a fraction of a millisecond (a fast disk) to seconds (a slow one, or a busy database).
+const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// A model answers within a second or within minutes.
+const MODEL_BUCKETS: &[f64] = &[0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0];
 /// Every metric of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -57,6 +70,12 @@ pub struct Metrics {
     tasks_dead: IntGauge,
     waiting_for_room: IntGauge,
     inbox: Inbox,
+    steps: IntCounterVec,
+    leases_taken_over: IntCounter,
+    leases_lost: IntCounter,
+    store_errors: IntCounterVec,
+    models: ModelMetrics,
+    traces: Traces,
 }
 
 /// How an account at a forge stands.
@@ -81,6 +100,8 @@ struct Forges {
     limited: IntGaugeVec,
     requests: IntCounterVec,
     backlog: IntGaugeVec,
+    /// The repositories that are configured.
+    known: Arc<Mutex<Vec<String>>>,
     following: Arc<Mutex<()>>,
 }
 
@@ -91,7 +112,9 @@ struct Inbox {
     deliveries: IntCounter,
     duplicates: IntCounter,
     refused: IntCounter,
+    failed: IntCounter,
     waiting: IntGauge,
+    commit: Histogram,
     /// Two who ask at once must not both add the same.
     following: Arc<Mutex<()>>,
 }
@@ -124,7 +147,8 @@ impl Metrics {
         let counter = |name: &str, help: &str| register(&registry, IntCounter::with_opts(opts(name, help)));
         let build = gauges("build_info", "The version that runs, and where.", &["version", "environment"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), environment]).set(1);
-        let stages = HistogramOpts::new("kubeops_stage_duration_seconds", "How long a stage of a request took.").buckets(STAGE_BUCKETS.to_vec());
+        let histogram = |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(format!("kubeops_{name}"), help).buckets(buckets.to_vec());
+        let stages = histogram("stage_duration_seconds", "How long a stage of a request took.", STAGE_BUCKETS);
         let metrics = Self {
             http: http(&registry)?,
             http_in_progress: gauge("http_requests_in_progress", "HTTP requests being answered.")?,
@@ -150,6 +174,7 @@ impl Metrics {
                 )?,
                 requests: counters("forge_requests_total", "HTTP requests to a forge, and those held back, by outcome.", &["account", "outcome"])?,
                 backlog: gauges("forge_backlog", "Tasks that wait or are worked on, by repository.", &["repository"])?,
+                known: Arc::default(),
                 following: Arc::default(),
             },
             reconcile_rounds: counters(
@@ -167,11 +192,46 @@ impl Metrics {
                 deliveries: counter("inbox_deliveries_total", "Deliveries written.")?,
                 duplicates: counter("inbox_duplicates_total", "Deliveries that had been written before.")?,
                 refused: counter("inbox_refused_total", "Deliveries refused because too much was waiting to be written.")?,
+                failed: counter("inbox_failed_total", "Deliveries the store did not take.")?,
                 waiting: gauge("inbox_waiting", "Deliveries that wait to be written.")?,
+                commit: register(
+                    &registry,
+                    Histogram::with_opts(histogram(
+                        "inbox_commit_duration_seconds",
+                        "How long a transaction that writes deliveries took.",
+                        COMMIT_BUCKETS,
+                    )),
+                )?,
+                following: Arc::default(),
+            },
+            steps: counters("steps_total", "Attempts at steps of requests, by kind and what they came to.", &["kind", "outcome"])?,
+            leases_taken_over: counter("leases_taken_over_total", "Tasks taken over from a process whose lease ran out.")?,
+            leases_lost: counter("leases_lost_total", "Attempts given up because the lease was lost.")?,
+            store_errors: counters("store_errors_total", "What the database refused, by kind; conflict is no fault.", &["kind"])?,
+            models: ModelMetrics {
+                calls: counters("model_calls_total", "Calls of language models, by provider and outcome.", &["provider", "outcome"])?,
+                tokens: counters("model_tokens_total", "Tokens sent to language models (input) and answered (output).", &["provider", "direction"])?,
+                cost: register(
+                    &registry,
+                    CounterVec::new(opts("model_cost_total", "What language models cost, in the currency of the prices."), &["provider"]),
+                )?,
+                duration: register(
+                    &registry,
+                    HistogramVec::new(
+                        histogram("model_call_duration_seconds", "How long a call of a language model took.", MODEL_BUCKETS),
+                        &["provider"],
+                    ),
+                )?,
+            },
+            traces: Traces {
+                spans: counters("trace_spans_total", "Spans that were exported, and those that were dropped, by why.", &["outcome"])?,
+                waiting: gauge("trace_spans_waiting", "Spans that wait to be exported.")?,
+                counts: Arc::default(),
                 following: Arc::default(),
             },
             registry,
         };
+        metrics.begin_at_zero();
         metrics.record_stats(&Stats::default(), Timestamp::from_unix_millis(0));
         Ok(metrics)
     }
@@ -248,6 +308,9 @@ impl Metrics {
             self.queue_tasks.with_label_values(&[kind.as_str()]).set(count(tasks));
         }
         self.forges.backlog.reset();
+        for repository in self.forges.known.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            self.forges.backlog.with_label_values(&[repository]).set(0);
+        }
         for (repository, tasks) in &stats.backlog {
             self.forges.backlog.with_label_values(&[repository]).set(count(*tasks));
         }
@@ -266,6 +329,7 @@ impl Metrics {
         follow(&inbox.deliveries, counts.deliveries);
         follow(&inbox.duplicates, counts.duplicates);
         follow(&inbox.refused, counts.refused);
+        follow(&inbox.failed, counts.failed);
         inbox.waiting.set(i64::try_from(counts.queued).unwrap_or(i64::MAX));
     }
 
@@ -274,6 +338,7 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be written, which is a fault of ours.
     pub fn text(&self) -> Result<Vec<u8>, TelemetryError> {
+        self.record_by_themselves();
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text).map_err(refused)?;
         Ok(text)

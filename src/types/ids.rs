@@ -16,6 +16,11 @@ macro_rules! id_type {
                 let ulid = ulid::Ulid::from_parts(at.unix_millis().max(0).unsigned_abs(), random);
                 Self(format!(concat!($prefix, "_{}"), ulid.to_string().to_ascii_lowercase()))
             }
+
+            /// Its ULID as a number.
+            pub fn bits(&self) -> u128 {
+                self.0.strip_prefix(concat!($prefix, "_")).and_then(|ulid| ulid::Ulid::from_string(ulid).ok()).map_or(0, u128::from)
+            }
         }
 
         impl FromStr for $name {

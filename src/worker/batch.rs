@@ -7,12 +7,15 @@ use crate::failpoint;
 use crate::lease::Lease;
 use crate::pipeline::{Outcome, Report, StepError, without_words};
 use crate::request::{State, TimelineEntry};
+use crate::spans;
 use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 /// Steps that wait for a forge's limit to end come back within so many milliseconds after it.
 const LIMIT_JITTER_MILLIS: u128 = 2000;
@@ -34,9 +37,20 @@ struct Unsettled<'b> {
     batch: &'b [ClaimedTask],
     places: BTreeSet<usize>,
     begun: Instant,
+    /// Of each task, in their order.
+    spans: Arc<[Span]>,
 }
 
-impl Unsettled<'_> {
+impl<'b> Unsettled<'b> {
+    /// A batch that is begun now, each task in its request's trace: in whichever process, and however often it is begun.
+    fn begun(batch: &'b [ClaimedTask]) -> Self {
+        Self { batch, places: (0..batch.len()).collect(), begun: Instant::now(), spans: batch.iter().map(span_of).collect() }
+    }
+
+    fn span(&self, place: usize) -> Span {
+        self.spans.get(place).cloned().unwrap_or_else(Span::none)
+    }
+
     fn tasks(&self) -> Vec<&ClaimedTask> {
         self.places.iter().filter_map(|place| self.batch.get(*place)).collect()
     }
@@ -49,7 +63,7 @@ impl Worker {
         if !spent.is_empty() {
             // Their process died each time before it could settle: they must not take down every one to come.
             let error = || Err(StepError::Permanent("every attempt was begun and none came to its end; the process may have died of it".to_owned()));
-            let mut unsettled = Unsettled { batch: &spent, places: (0..spent.len()).collect(), begun: Instant::now() };
+            let mut unsettled = Unsettled::begun(&spent);
             self.settle(&mut unsettled, (0..spent.len()).map(|place| (place, error())).collect()).await;
         }
         if !batch.is_empty() {
@@ -59,8 +73,8 @@ impl Worker {
 
     /// The steps themselves, under leases that are extended while they run.
     async fn attempt(&self, batch: &Arc<Vec<ClaimedTask>>, asked: Duration) {
-        let mut unsettled = Unsettled { batch, places: (0..batch.len()).collect(), begun: Instant::now() };
-        let (report, mut outcomes) = Report::channel();
+        let mut unsettled = Unsettled::begun(batch);
+        let (report, mut outcomes) = Report::channel(Arc::clone(&unsettled.spans));
         // A task of its own: a step may hold what settling another waits for. It ends with this attempt.
         let (pipeline, theirs) = (Arc::clone(&self.pipeline), Arc::clone(batch));
         let mut steps = JoinSet::new();
@@ -81,7 +95,10 @@ impl Worker {
                     let (asked, until) = (self.clock().uptime(), self.clock().now().plus(self.options.lease));
                     match self.store().extend_leases(&unsettled.tasks(), until).await {
                         // Somebody else has the lane: nothing this attempt finds may be written.
-                        Err(StoreError::Conflict(reason)) => return tracing::warn!(%reason, "a lease was lost; its steps are left to whoever has it"),
+                        Err(StoreError::Conflict(reason)) => {
+                            self.metrics.lease_lost();
+                            return tracing::warn!(%reason, "a lease was lost; its steps are left to whoever has it");
+                        }
                         Err(error) => tracing::warn!(%error, "the leases could not be extended"),
                         Ok(()) => lease.extend(asked, self.options.lease),
                     }
@@ -102,8 +119,17 @@ impl Worker {
         for (place, outcome) in outcomes {
             let Some(claimed) = unsettled.batch.get(place).filter(|_| unsettled.places.remove(&place)) else { continue };
             self.metrics.stage(claimed.task.kind.as_str(), unsettled.begun.elapsed());
-            settled.push((claimed, outcome.unwrap_or_else(|error| self.failed(claimed, &error))));
-            let goes_on = settled.last().is_some_and(|(_, settlement)| matches!(settlement.verdict, Verdict::GoesOn { .. }));
+            let span = unsettled.span(place);
+            let settlement = outcome.unwrap_or_else(|error| {
+                if error.limited().is_none() {
+                    spans::failed(&span, error.class());
+                }
+                span.in_scope(|| self.failed(claimed, &error))
+            });
+            span.record("kubeops.outcome", word(&settlement.verdict));
+            self.metrics.step(claimed.task.kind, word(&settlement.verdict));
+            let goes_on = matches!(settlement.verdict, Verdict::GoesOn { .. });
+            settled.push((claimed, settlement, span));
             failpoint::hit(match claimed.task.kind {
                 TaskKind::Plan => "plan.settling",
                 TaskKind::Draft => "draft.settling",
@@ -120,15 +146,15 @@ impl Worker {
                 TaskKind::Command => "command.settling",
             });
         }
-        let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement)| (*claimed, settlement)).collect();
+        let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement, _)| (*claimed, settlement)).collect();
         let written = match self.store().settle_all(&together, self.clock().now()).await {
             Ok(written) => written,
             Err(error) => {
                 return tracing::error!(%error, steps = settled.len(), "what steps came to could not be kept; they are done again when the lease runs out");
             }
         };
-        for ((claimed, settlement), written) in settled.iter().zip(written) {
-            self.after_settling(claimed, settlement, written).await;
+        for ((claimed, settlement, span), written) in settled.iter().zip(written) {
+            self.after_settling(claimed, settlement, written).instrument(span.clone()).await;
         }
         failpoint::hit("settled");
         self.wake.notify_one();
@@ -195,6 +221,45 @@ impl Worker {
             after = Some(changed);
         }
         Settlement { request: after, timeline: vec![line], verdict: Verdict::Dead { error: error.to_string() }, ..Settlement::default() }
+    }
+}
+
+/// The span of a step, in its request's trace.
+fn span_of(claimed: &ClaimedTask) -> Span {
+    let (task, request) = (&claimed.task, &claimed.request);
+    let span = tracing::info_span!(
+        parent: None,
+        "step",
+        otel.name = task.kind.as_str(),
+        otel.kind = "consumer",
+        kubeops.step.kind = Empty,
+        kubeops.step.attempt = Empty,
+        kubeops.request.id = Empty,
+        kubeops.request.state = Empty,
+        kubeops.automation = Empty,
+        kubeops.repository = Empty,
+        kubeops.outcome = Empty,
+    );
+    spans::child_of(&span, request.event.traceparent);
+    if spans::is_kept(&span) {
+        span.record("kubeops.step.kind", task.kind.as_str());
+        span.record("kubeops.step.attempt", task.attempts);
+        span.record("kubeops.request.id", request.id.as_str());
+        span.record("kubeops.request.state", request.state.as_str());
+        span.record("kubeops.automation", request.key.automation.as_str());
+        span.record("kubeops.repository", request.repository.as_ref().map(|name| name.as_str()));
+    }
+    span
+}
+
+/// What an attempt came to, for traces and metrics.
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Done => "done",
+        Verdict::Retry { .. } => "retried",
+        Verdict::Postponed { .. } => "postponed",
+        Verdict::GoesOn { .. } => "goes_on",
+        Verdict::Dead { .. } => "dead",
     }
 }
 

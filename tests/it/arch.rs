@@ -41,14 +41,15 @@ fn allowed(module: &str) -> Option<BTreeSet<&'static str>> {
         "lease" => vec!["clock"],
         "tls" => vec![],
         "failpoint" => vec![],
+        "spans" => vec!["types"],
         // Gauges show what the store counts.
         "telemetry" => pure().chain(["clock", "store"]).collect(),
         // It brings its own schema up to date and copies itself, both of which must bear to be killed anywhere.
-        "store" => pure().chain(["clock", "failpoint", "lease"]).collect(),
-        _ if ADAPTERS.contains(&module) => pure().chain(["clock", "lease"]).collect(),
-        "pipeline" => pure().chain(ADAPTERS.iter().copied()).chain(["clock", "lease", "failpoint", "telemetry"]).collect(),
-        "worker" => vec!["types", "request", "pipeline", "store", "clock", "lease", "failpoint", "telemetry"],
-        "api" => pure().chain(["store", "pipeline", "clock", "telemetry"]).collect(),
+        "store" => pure().chain(["clock", "failpoint", "lease", "spans"]).collect(),
+        _ if ADAPTERS.contains(&module) => pure().chain(["clock", "lease", "spans"]).collect(),
+        "pipeline" => pure().chain(ADAPTERS.iter().copied()).chain(["clock", "lease", "failpoint", "spans", "telemetry"]).collect(),
+        "worker" => vec!["types", "request", "pipeline", "store", "clock", "lease", "failpoint", "spans", "telemetry"],
+        "api" => pure().chain(["store", "pipeline", "clock", "spans", "telemetry"]).collect(),
         "dashboard" => pure().chain(["store", "clock", "telemetry"]).collect(),
         // The roots: they put everything together.
         // Settings are read into the types of what they set.

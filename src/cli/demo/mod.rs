@@ -78,7 +78,7 @@ async fn show(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let secrets = prepare(&place.path, &repository)?;
     let settings = settings(&place.path, arguments.port)?;
-    let app = App::start(&settings, crate::sandbox::own_executable()?, None).await?;
+    let app = App::start(&settings, crate::sandbox::own_executable()?, crate::telemetry::Telemetry::default()).await?;
     let address = app.addresses().first().context("the server listens nowhere")?.to_string();
     let server = format!("http://{address}");
     let token = app.create_token("demo", crate::store::Role::Admin).await?;

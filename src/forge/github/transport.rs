@@ -3,6 +3,7 @@
 //! POST into a GET.
 
 use crate::forge::{ForgeError, cut};
+use crate::spans;
 use crate::types::Timestamp;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, USER_AGENT};
 use http::{Method, StatusCode};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tracing::Instrument;
 use url::Url;
 
 /// Carries calls to one API.
@@ -78,10 +80,13 @@ impl Transport {
 
     /// Makes the call and waits for the whole answer.
     pub(super) async fn exchange(&self, ask: Ask<'_>, token: &SecretString) -> Result<Answer, Lost> {
-        match tokio::time::timeout(self.timeout, self.carry(ask, token)).await {
+        let span = spans::http_client(ask.method.as_str(), &self.base);
+        let answer = match tokio::time::timeout(self.timeout, self.carry(ask, token)).instrument(span.clone()).await {
             Ok(answer) => answer,
             Err(_) => Err(Lost::Unreachable(format!("no answer within {} s", self.timeout.as_secs_f32()))),
-        }
+        };
+        spans::http_answered(&span, answer.as_ref().ok().map(|answer| answer.status.as_u16()));
+        answer
     }
 
     async fn carry(&self, ask: Ask<'_>, token: &SecretString) -> Result<Answer, Lost> {

@@ -5,6 +5,7 @@ use crate::git::hold::lock;
 use crate::git::message::CommitMeta;
 use crate::git::proposal::Worth;
 use crate::git::{GitError, Stack, commit, diff, stack};
+use crate::spans;
 use crate::types::{CommitSha, TreeDiff};
 use crate::validate::ValidatedChange;
 
@@ -16,7 +17,9 @@ impl Mirror {
     /// # Errors
     /// When the mirror does not hold `base` or cannot be read or written, or a path is no file in the base.
     pub fn commit(&self, base: &CommitSha, change: &ValidatedChange, meta: &CommitMeta) -> Result<CommitSha, GitError> {
-        self.with_handle(|handle| {
+        let span = tracing::debug_span!("git commit", vcs.repository.name = self.remote.name.as_str());
+        let _within = span.enter();
+        let committed = self.with_handle(|handle| {
             let repository = &handle.repository;
             let base_id = self.find(repository, base)?;
             let Some(built) = commit::build(&self.remote.name, repository, base_id, change, meta)? else { return Ok(base.clone()) };
@@ -24,7 +27,8 @@ impl Mirror {
             let odb = repository.odb().map_err(|error| self.local(&error))?;
             handle.built += self.proposals().write(&odb, &built, &sha)?;
             Ok(sha)
-        })
+        });
+        spans::told(&span, committed, GitError::class)
     }
 
     /// What `commit` changes against `base`, with at most `limit` bytes of text.

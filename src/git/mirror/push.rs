@@ -22,7 +22,7 @@ impl Mirror {
     pub fn push_many(&self, updates: Vec<RefUpdate>) -> Result<Vec<Result<Pushed, GitError>>, GitError> {
         let commits: Vec<Option<CommitSha>> = updates.iter().map(|update| update.commit.clone()).collect();
         crate::lease::check().map_err(|lost| self.network(lost.to_string()))?;
-        let report = self.converse(|transport, place| transport.push(place, updates));
+        let report = self.in_span("git push", || self.converse(|transport, place| transport.push(place, updates)));
         let failed = |result: &Result<Pushed, GitError>| matches!(result, Err(GitError::Corrupt { .. }));
         let PushReport { results, base } = match report {
             Ok(report) => report,

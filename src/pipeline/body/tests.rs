@@ -22,6 +22,7 @@ fn request(kind: &str, subject: &str, data: Value) -> Request {
             id: EventId::from_parts(Timestamp::from_unix_millis(AT), 2),
             delivery: None,
             source: "service-desk".parse().ok(),
+            traceparent: None,
             kind: kind.parse().expect("a type"),
             subject: subject.to_owned(),
             time: Timestamp::from_unix_millis(AT),

@@ -174,6 +174,7 @@ mod tests {
             id: "evt_00000000000000000000000001".parse().expect("an id"),
             delivery: None,
             source: None,
+            traceparent: None,
             kind: "alert.firing".parse().expect("a type"),
             subject: "0123456789abcdef".to_owned(),
             time: at,

@@ -121,6 +121,7 @@ fn changes_of(recipe: &Recipe, parameters: Value, base: &Files, renderer: &dyn R
         id: EventId::from_parts(Timestamp::from_unix_millis(0), 1),
         delivery: None,
         source: None,
+        traceparent: None,
         kind: "jira.issue.created".parse().expect("a type"),
         subject: "OPS-42".into(),
         time: Timestamp::from_unix_millis(0),

@@ -65,6 +65,7 @@ fn plan(spec: Value, parameters: Value, sealer: &dyn Sealer) -> Result<String, P
         id: EventId::from_parts(Timestamp::from_unix_millis(0), 1),
         delivery: None,
         source: None,
+        traceparent: None,
         kind: "jira.issue.created".parse().expect("a type"),
         subject: "OPS-42".into(),
         time: Timestamp::from_unix_millis(0),

@@ -3,9 +3,38 @@
 use crate::store::{StoreError, postgres, sqlite};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What databases refused since the process started, by kind; a process has one store.
+static REFUSED: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+
+/// How often a database refused something since the process started, by kind. Rows that were there first (`conflict`) are no fault.
+pub fn database_errors() -> [(&'static str, u64); 5] {
+    std::array::from_fn(|place| (KINDS[place], REFUSED[place].load(Ordering::Relaxed)))
+}
+
+const KINDS: [&str; 5] = ["full", "unavailable", "conflict", "unusable", "broken"];
+
+fn place(error: &StoreError) -> usize {
+    match error {
+        StoreError::Full(_) => 0,
+        StoreError::Unavailable(_) => 1,
+        StoreError::Conflict(_) => 2,
+        StoreError::Unusable(_) => 3,
+        StoreError::NotFound(_) | StoreError::BadCursor(_) | StoreError::Broken(_) => 4,
+    }
+}
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        let meant = Self::meant_by(error);
+        REFUSED[place(&meant)].fetch_add(1, Ordering::Relaxed);
+        meant
+    }
+}
+
+impl StoreError {
+    fn meant_by(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
                 Some(postgres) => postgres::error::of(postgres),

@@ -30,6 +30,8 @@ mod trace;
 mod turns;
 mod upkeep;
 
+pub use error::database_errors;
+
 use super::postgres::{self, PostgresOptions};
 use super::sqlite::{self, SqliteOptions};
 use super::{

@@ -36,6 +36,8 @@ pub(super) async fn claim(
     );
     let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
     for seq in turns::candidates(connection, now, room).await? {
+        let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
+        let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));
         let leased = statement(lease_it.clone())
             .bind(seq)
             .bind(owner)
@@ -49,7 +51,8 @@ pub(super) async fn claim(
         }
         let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
         served.insert((row.text("lane")?, row.text("source")?));
-        claimed.push(ClaimedTask { task: read(&row)?, request: requests::read(&row)?, owner: owner.to_owned(), fence: row.count("fence")? });
+        let (task, request, owner) = (read(&row)?, requests::read(&row)?, owner.to_owned());
+        claimed.push(ClaimedTask { task, request, owner, fence: row.count("fence")?, taken_over });
     }
     turns::note(connection, &served).await?;
     Ok(claimed)

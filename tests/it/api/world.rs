@@ -481,6 +481,7 @@ pub fn request(n: u128, state: State) -> Request {
             id: event_id(n),
             delivery: Some(delivery_id(n)),
             source: "service-desk".parse().ok(),
+            traceparent: None,
             kind: "jira.issue.transitioned".parse().expect("a type"),
             subject: format!("OPS-{n}"),
             time: at(1),

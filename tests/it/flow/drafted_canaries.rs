@@ -3,6 +3,7 @@
 
 use super::drafted::scale;
 use super::drafted_github::{KEY, only_pull, prepare};
+use crate::support::collector::{Collector, Seen};
 use crate::support::fake_jira::FakeJira;
 use crate::support::fake_llm::{Asked, FakeLlm, Said};
 use crate::support::server::{eventually, ticket};
@@ -94,7 +95,8 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
         .server
         .edit_resource("namespace-request.yaml", |text| text.replace("    write:", "    read: ['**']\n    runbooks: ['apps/**/*.md']\n    write:"));
     world.server.secret("LLM_LOCAL_API_KEY", MODELS_KEY);
-    world.server.set("LOG_LEVEL", "DEBUG");
+    let collector = Collector::start();
+    world.server.set("LOG_LEVEL", "DEBUG").set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()).set("OTEL_BSP_SCHEDULE_DELAY", "20");
 
     // It looks at everything, then says all it was shown, in text, in files and in its explanation.
     let turn = Arc::new(Mutex::new(0));
@@ -166,6 +168,16 @@ fn no_secret_reaches_a_model_that_repeats_everything_nor_comes_out_anywhere() {
         keeps(&format!("request {number} to the model"), asked.body.to_string().as_bytes(), &all);
         keeps(&format!("request {number} to the model"), shown(asked).as_bytes(), &all);
     }
+    let calls = eventually("a span of each call", || {
+        let calls: Vec<Seen> = collector.spans().into_iter().filter(|span| span.attributes.contains_key("gen_ai.provider.name")).collect();
+        (calls.len() == 6).then_some(calls)
+    });
+    assert!(
+        calls.iter().all(|call| call.kind == 3 && call.attributes["gen_ai.operation.name"] == "chat" && call.trace == calls[0].trace),
+        "{calls:#?}"
+    );
+    assert!(calls.iter().any(|call| call.attributes.contains_key("gen_ai.usage.input_tokens")), "{calls:#?}");
+    keeps("the traces", &collector.bytes(), &all);
     keeps("what was said, for people", lines.to_string().as_bytes(), &all);
 
     let pull = only_pull(&world);

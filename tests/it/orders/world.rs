@@ -162,7 +162,7 @@ impl World {
     }
 
     async fn perform(&self, batch: &[ClaimedTask]) {
-        let (report, mut heard) = Report::channel();
+        let (report, mut heard) = Report::channel([]);
         self.pipeline.perform(batch, &report).await;
         drop(report);
         let mut done: Vec<(&ClaimedTask, Settlement)> = Vec::new();

@@ -61,6 +61,7 @@ pub fn event(delivery: Option<&DeliveryId>, subject: &str) -> Event {
         id: event_id(),
         delivery: delivery.cloned(),
         source: delivery.map(|_| parsed("service-desk")),
+        traceparent: None,
         kind: parsed("jira.issue.transitioned"),
         subject: subject.to_owned(),
         time: at(-5),

@@ -2,6 +2,7 @@
 
 pub mod adf;
 pub mod chance;
+pub mod collector;
 pub mod controller;
 pub mod drafts_oracle;
 pub mod fake_github;

@@ -163,12 +163,18 @@ fn listening(mut server: Command, directory: &Path, data: &Path, port: u16) -> C
     server.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log")).process_group(0);
     let mut child = server.spawn().expect("postgres");
     let until = Instant::now() + Duration::from_secs(30);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while !serves(port) {
         assert!(child.try_wait().expect("its state").is_none(), "PostgreSQL ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
         assert!(Instant::now() < until, "PostgreSQL did not start");
         std::thread::sleep(Duration::from_millis(20));
     }
     child
+}
+
+/// Whether statements are taken. Connections are so before that, and each is told that the server is starting up.
+fn serves(port: u16) -> bool {
+    let asked = Command::new(program("pg_isready")).args(["--quiet", "-h", "127.0.0.1", "-p", &port.to_string()]).status();
+    asked.expect("pg_isready").success()
 }
 
 /// PostgreSQL refuses to run as root; as root it is run as the user that its package made. It ends with whoever started it.

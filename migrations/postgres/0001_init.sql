@@ -553,6 +553,14 @@ CREATE TABLE duties (
     held_until BIGINT NOT NULL
 );
 
+-- Of each version of the schema, the oldest one whose programs may work beside it, as they do while a new version of kubeops is rolled out.
+-- A migration that says nothing here is beyond all that are older.
+CREATE TABLE reaches (
+    version BIGINT PRIMARY KEY,
+    oldest  BIGINT NOT NULL
+);
+INSERT INTO reaches (version, oldest) VALUES (1, 1);
+
 -- One row that readiness writes, to know whether a write succeeds.
 CREATE TABLE probe (
     id     BIGINT PRIMARY KEY CHECK (id = 1),

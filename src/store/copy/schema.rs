@@ -11,7 +11,7 @@ use sqlx::Row as _;
 pub(super) const BACKUP: &str = "backup";
 /// Tables that are not copied: what one database keeps otherwise (bodies in a SQLite file), what tells ours from another's, and what is
 /// said of the copy itself.
-const OWN: [&str; 6] = ["arrivals", "arrivals_filed", "kubeops", APPLIED, UNFINISHED, BACKUP];
+const OWN: [&str; 7] = ["arrivals", "arrivals_filed", "kubeops", "reaches", APPLIED, UNFINISHED, BACKUP];
 /// Tables that a server fills by merely running: they say nothing of whether anything is kept.
 const NEVER_EMPTY: [&str; 3] = ["probe", "duties", "turns"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.

@@ -3,12 +3,12 @@
 
 use super::connection::LOCKS;
 use crate::store::sql::error::explain;
-use crate::store::sql::migrating::{APPLIED, UNFINISHED, missing, no_store, too_old, unfinished};
+use crate::store::sql::migrating::{self, APPLIED, REACH, UNFINISHED, no_store, too_old, unfinished};
 use crate::store::{SchemaOnOpen, StoreError};
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::{Migrate, Migration, Migrator};
 use sqlx::{Connection, Executor, PgConnection, Row};
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The lock of whoever changes the schema; see [`LOCKS`].
 const SCHEMA: i32 = 2;
@@ -39,18 +39,30 @@ pub(super) async fn run(connection: &mut PgConnection, schema: SchemaOnOpen) -> 
     let mut applied = Vec::new();
     if schema.migrates() {
         transaction.ensure_migrations_table(APPLIED).await.map_err(explain)?;
-        for migration in missing(&mut *transaction, &MIGRATIONS).await? {
+        for migration in missing(&mut transaction, ours).await? {
             transaction.apply(APPLIED, migration).await.map_err(explain)?;
             applied.push(migration.version);
         }
     } else if !ours {
         return Err(no_store());
     } else {
-        let missing = missing(&mut *transaction, &MIGRATIONS).await?;
+        let missing = missing(&mut transaction, true).await?;
         if schema == SchemaOnOpen::Expect && !missing.is_empty() {
             return Err(too_old(&missing));
         }
     }
     transaction.commit().await?;
     Ok(applied)
+}
+
+/// The migrations that were not applied yet, in order; `ours` says whether any was.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when one was applied that this program does not know and may not work beside, or knows otherwise.
+pub(super) async fn missing(connection: &mut PgConnection, ours: bool) -> Result<Vec<&'static Migration>, StoreError> {
+    let reach = match ours {
+        true => sqlx::query_scalar(REACH).fetch_optional(&mut *connection).await?,
+        false => None,
+    };
+    migrating::missing(connection, &MIGRATIONS, reach).await
 }

@@ -7,7 +7,7 @@ pub(super) mod error;
 mod migrations;
 mod wake;
 
-use super::sql::migrating::{missing, named};
+use super::sql::migrating::named;
 use super::sql::query::Connection;
 use super::{Appended, Delivery, NewDelivery, SchemaOnOpen, StoreError};
 use crate::clock::{Clock, SystemClock};
@@ -69,7 +69,7 @@ impl Pool {
 
     /// The migrations that are not applied, with what each is for.
     pub(super) async fn missing(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        Ok(named(&missing(self.read().await?.postgres()?, &migrations::MIGRATIONS).await?))
+        Ok(named(&migrations::missing(self.read().await?.postgres()?, true).await?))
     }
 
     /// See [`Connections::claim`].

@@ -30,7 +30,8 @@ impl Copilots for SqlStore {
 
     async fn suggestion(&self, id: &SuggestionId) -> Result<Suggestion, StoreError> {
         let mut connection = self.database.read().await?;
-        let row = statement("SELECT * FROM suggestions WHERE id = ?").bind(id.as_str()).fetch_optional(&mut connection).await?;
+        let row =
+            statement("SELECT id, made_by, made_at, content FROM suggestions WHERE id = ?").bind(id.as_str()).fetch_optional(&mut connection).await?;
         let row = row.ok_or_else(|| StoreError::NotFound(format!("suggestion {id}")))?;
         Ok(Suggestion { id: row.parsed("id")?, by: row.text("made_by")?, made_at: row.moment("made_at")?, content: row.json("content")? })
     }

@@ -15,6 +15,11 @@ const DAY_MILLIS: i64 = 86_400_000;
 const COUNTED: &str =
     "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) AS tokens, CAST(coalesce(sum(micros), 0) AS BIGINT) AS micros FROM draft_turns";
 
+/// What is read of a draft and of a turn, by name: a newer schema may have more.
+const DRAFT: &str = "number, automation, state, base, salt, begun_at, ended_at, brief, outcome";
+const TURN: &str =
+    "request, draft, turn, attempt, automation, begun_at, ended_at, reserved_tokens, reserved_micros, spent_tokens, spent_micros, reply, response";
+
 #[async_trait]
 impl Drafts for SqlStore {
     async fn begin_draft(&self, draft: &Draft) -> Result<Draft, StoreError> {
@@ -26,21 +31,24 @@ impl Drafts for SqlStore {
     async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let rows = statement("SELECT * FROM drafts WHERE request = ? ORDER BY number").bind(seq).fetch_all(&mut connection).await?;
+        let rows = statement(format!("SELECT {DRAFT} FROM drafts WHERE request = ? ORDER BY number")).bind(seq).fetch_all(&mut connection).await?;
         rows.iter().map(|row| read(row, request)).collect()
     }
 
     async fn turns(&self, request: &RequestId, number: u32) -> Result<Vec<Turn>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let rows = statement("SELECT * FROM draft_turns WHERE request = ? AND draft = ? ORDER BY turn, attempt");
+        let rows = statement(format!("SELECT {TURN} FROM draft_turns WHERE request = ? AND draft = ? ORDER BY turn, attempt"));
         rows.bind(seq).bind(number).fetch_all(&mut connection).await?.iter().map(read_turn).collect()
     }
 
     async fn newest_draft(&self, request: &RequestId) -> Result<Option<Draft>, StoreError> {
         let mut connection = self.database.read().await?;
         let seq = seq_of(&mut connection, request).await?;
-        let row = statement("SELECT * FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1").bind(seq).fetch_optional(&mut connection).await?;
+        let row = statement(format!("SELECT {DRAFT} FROM drafts WHERE request = ? ORDER BY number DESC LIMIT 1"))
+            .bind(seq)
+            .fetch_optional(&mut connection)
+            .await?;
         row.map(|row| read(&row, request)).transpose()
     }
 
@@ -164,7 +172,7 @@ fn optional_json(row: &Row, column: &str) -> Result<Option<Value>, StoreError> {
 /// See [`Drafts::begin_draft`].
 async fn begin(connection: &mut Connection, draft: &Draft) -> Result<Draft, StoreError> {
     let request = seq_of(connection, &draft.request).await?;
-    let found = statement("SELECT * FROM drafts WHERE request = ? AND number = ?").bind(request).bind(draft.number);
+    let found = statement(format!("SELECT {DRAFT} FROM drafts WHERE request = ? AND number = ?")).bind(request).bind(draft.number);
     if let Some(row) = found.fetch_optional(&mut *connection).await? {
         return read(&row, &draft.request);
     }

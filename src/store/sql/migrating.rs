@@ -11,14 +11,26 @@ pub(in crate::store) const APPLIED: &str = "_sqlx_migrations";
 /// A table that is there from the first step of a copy into an empty store until its last, which is one transaction.
 pub(in crate::store) const UNFINISHED: &str = "copying";
 
-/// The migrations that were not applied yet, in order; all of them where the table [`APPLIED`] is empty.
+/// Tells the oldest version whose programs may work beside the newest one that was applied; no row where that one says nothing.
+pub(in crate::store) const REACH: &str = "SELECT oldest FROM reaches WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+
+/// The migrations that were not applied yet, in order; all of them where the table [`APPLIED`] is empty. `reach` is what [`REACH`] tells.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] when one was applied that this program does not know, or knows otherwise.
-pub(in crate::store) async fn missing<C: Migrate>(connection: &mut C, migrations: &'static Migrator) -> Result<Vec<&'static Migration>, StoreError> {
+/// [`StoreError::Unusable`] when one was applied that this program does not know and may not work beside, or knows otherwise.
+pub(in crate::store) async fn missing<C: Migrate>(
+    connection: &mut C,
+    migrations: &'static Migrator,
+    reach: Option<i64>,
+) -> Result<Vec<&'static Migration>, StoreError> {
     let applied = connection.list_applied_migrations(APPLIED).await.map_err(explain)?;
+    let newest = migrations.iter().map(|known| known.version).max().unwrap_or_default();
+    let is_within = |version: i64| version > newest && reach.is_some_and(|oldest| oldest <= newest);
     for one in &applied {
         match migrations.iter().find(|known| known.version == one.version) {
+            None if is_within(one.version) => {
+                tracing::info!(version = one.version, known = newest, "the schema is of a newer kubeops, which this one may work beside");
+            }
             None => return Err(explain(MigrateError::VersionMissing(one.version))),
             Some(known) if known.checksum != one.checksum => return Err(explain(MigrateError::VersionMismatch(one.version))),
             Some(_) => {}

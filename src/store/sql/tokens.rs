@@ -49,7 +49,7 @@ pub(super) async fn insert(connection: &mut Connection, token: &TokenRecord) -> 
 
 /// See [`crate::store::Store::token_by_hash`].
 pub(super) async fn by_hash(connection: &mut Connection, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
-    let row = statement("SELECT * FROM tokens WHERE hash = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)")
+    let row = statement("SELECT id, name, role, hash, created_at, expires_at, revoked_at FROM tokens WHERE hash = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)")
         .bind(&hash[..])
         .bind(now.unix_millis())
         .fetch_optional(connection)
@@ -59,7 +59,8 @@ pub(super) async fn by_hash(connection: &mut Connection, hash: &[u8; 32], now: T
 
 /// See [`crate::store::Store::tokens`].
 pub(super) async fn list(connection: &mut Connection) -> Result<Vec<TokenRecord>, StoreError> {
-    statement("SELECT * FROM tokens ORDER BY seq DESC").fetch_all(connection).await?.iter().map(read).collect()
+    let all = statement("SELECT id, name, role, hash, created_at, expires_at, revoked_at FROM tokens ORDER BY seq DESC");
+    all.fetch_all(connection).await?.iter().map(read).collect()
 }
 
 /// See [`crate::store::Store::revoke_token`]. Revoking again keeps the first moment.

@@ -4,9 +4,9 @@
 use super::script::statements;
 use crate::failpoint;
 use crate::store::sql::error::explain;
-use crate::store::sql::migrating::{APPLIED, UNFINISHED, missing, no_store, too_old, unfinished};
+use crate::store::sql::migrating::{self, APPLIED, REACH, UNFINISHED, no_store, too_old, unfinished};
 use crate::store::{SchemaOnOpen, StoreError};
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::{Migrate, Migration, Migrator};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -36,7 +36,7 @@ pub(super) async fn run(connection: &mut SqliteConnection, schema: SchemaOnOpen)
     let mut applied = Vec::new();
     if schema.migrates() {
         transaction.ensure_migrations_table(APPLIED).await.map_err(explain)?;
-        for migration in missing(&mut *transaction, &MIGRATIONS).await? {
+        for migration in missing(&mut transaction, application == APPLICATION_ID).await? {
             for statement in statements(migration.sql.as_str()) {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
                 failpoint::hit("store.migrating");
@@ -48,11 +48,23 @@ pub(super) async fn run(connection: &mut SqliteConnection, schema: SchemaOnOpen)
     } else if application == 0 {
         return Err(no_store());
     } else {
-        let missing = missing(&mut *transaction, &MIGRATIONS).await?;
+        let missing = missing(&mut transaction, true).await?;
         if schema == SchemaOnOpen::Expect && !missing.is_empty() {
             return Err(too_old(&missing));
         }
     }
     transaction.commit().await?;
     Ok(applied)
+}
+
+/// The migrations that were not applied yet, in order; `ours` says whether any was.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when one was applied that this program does not know and may not work beside, or knows otherwise.
+pub(super) async fn missing(connection: &mut SqliteConnection, ours: bool) -> Result<Vec<&'static Migration>, StoreError> {
+    let reach = match ours {
+        true => sqlx::query_scalar(REACH).fetch_optional(&mut *connection).await?,
+        false => None,
+    };
+    migrating::missing(connection, &MIGRATIONS, reach).await
 }

@@ -10,7 +10,7 @@ mod migrations;
 mod script;
 
 use super::sql::batch::Batched;
-use super::sql::migrating::{missing, named};
+use super::sql::migrating::named;
 use super::sql::query::Connection;
 use super::{Appended, Delivery, Dispatch, NewDelivery, SchemaOnOpen, StoreError};
 use crate::types::DeliveryId;
@@ -85,7 +85,7 @@ impl File {
 
     /// The migrations that are not applied, with what each is for.
     pub(super) async fn missing(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        Ok(named(&missing(self.read().await?.sqlite()?, &migrations::MIGRATIONS).await?))
+        Ok(named(&migrations::missing(self.read().await?.sqlite()?, true).await?))
     }
 
     /// Closes it and leaves a single file, without the log beside it.

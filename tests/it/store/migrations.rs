@@ -154,3 +154,24 @@ async fn a_command_leaves_an_old_schema_alone_and_says_what_brings_it_up_to_date
         assert!(!described.in_use && !described.unfinished && described.bytes > 0, "{described:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_version_says_how_far_back_it_reaches_and_one_that_says_nothing_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("kubeops.db");
+    start(&file).await;
+    let mut connection = raw(&file).await;
+    let silent = "SELECT count(*) FROM _sqlx_migrations m WHERE NOT EXISTS (SELECT 1 FROM reaches r WHERE r.version = m.version)";
+    assert_eq!(sqlx::query_scalar::<_, i64>(silent).fetch_one(&mut connection).await.expect("a count"), 0);
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9998, 'newer', true, x'', 0)";
+    sqlx::raw_sql(newer).execute(&mut connection).await.expect("written");
+    let open = async || SqlStore::sqlite(file.to_str().expect("UTF-8"), SqliteOptions::default()).await;
+    let refused = open().await.err().expect("refused");
+    assert!(matches!(&refused, StoreError::Unusable(message) if message.contains("9998")), "{refused}");
+    sqlx::raw_sql("INSERT INTO reaches (version, oldest) VALUES (9998, 1)").execute(&mut connection).await.expect("written");
+    let beside = open().await.expect("it may work beside the newer one");
+    assert_eq!(beside.describe().await.expect("described").version, 9998);
+    beside.close().await;
+    sqlx::raw_sql("UPDATE reaches SET oldest = 9998 WHERE version = 9998").execute(&mut connection).await.expect("written");
+    assert!(open().await.is_err());
+}

@@ -44,6 +44,8 @@ mod noticed;
 mod outage;
 mod own;
 mod policies;
+mod postgres_full;
+mod postgres_tls;
 mod reconciled;
 mod reload;
 mod replayed;

@@ -75,7 +75,7 @@ fn cluster() -> &'static Cluster {
 
 fn start() -> (Cluster, Child) {
     let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
-    let data = initialised(&directory);
+    let data = initialised(&directory, &[]);
     let port = free_port();
     // What it leaves behind goes with it.
     let mut server = as_its_user(Path::new("sh"));
@@ -93,17 +93,44 @@ fn start() -> (Cluster, Child) {
 pub struct OwnServer {
     port: u16,
     directory: tempfile::TempDir,
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
 impl OwnServer {
     /// It ends with the thread that starts it, at the latest.
     pub fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
-        initialised(directory.path());
-        let mut server = Self { port: free_port(), directory, child: None };
+        let mut server = Self::prepare(&[]);
         server.run();
         server
+    }
+
+    /// One that does not run yet, made with these words for `initdb`.
+    pub fn prepare(words: &[String]) -> Self {
+        let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
+        initialised(directory.path(), words);
+        Self { port: free_port(), directory, settings: Vec::new(), child: None }
+    }
+
+    /// Settings it runs with from its next start on: `name=value`.
+    pub fn set(&mut self, settings: &[&str]) -> &mut Self {
+        self.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self
+    }
+
+    /// Who may come in, and how: the lines of `pg_hba.conf`. Over its socket anybody may.
+    pub fn let_in(&self, lines: &str) {
+        let file = self.directory.path().join("data/pg_hba.conf");
+        std::fs::write(file, format!("local all all trust\n{lines}\n")).expect("written");
+    }
+
+    /// What a statement gives, as text; asked over its socket.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let mut asked = Command::new(program("psql"));
+        asked.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-U", "kubeops", "-d", database, "-c", sql]);
+        let told = asked.arg("-h").arg(self.directory.path()).env("PGPORT", self.port.to_string()).output().expect("psql");
+        assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
     }
 
     /// Where it listens.
@@ -126,8 +153,21 @@ impl OwnServer {
 
     /// It comes back, and recovers from its log.
     pub fn run(&mut self) {
-        let server = as_its_user(&program("postgres"));
+        let mut server = as_its_user(&program("postgres"));
+        server.args(self.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
         self.child = Some(listening(server, self.directory.path(), &self.directory.path().join("data"), self.port));
+    }
+
+    /// It serves again, by itself or because somebody starts it once it has ended.
+    pub fn comes_back(&mut self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !serves(self.port) {
+            if self.child.as_mut().is_none_or(|child| child.try_wait().expect("its state").is_some()) {
+                return self.run();
+            }
+            assert!(Instant::now() < until, "PostgreSQL neither serves nor ends");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -137,19 +177,24 @@ impl Drop for OwnServer {
     }
 }
 
+/// Makes a path PostgreSQL's own, where that runs as another user.
+pub fn give(path: &Path) {
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(path).status().expect("chown");
+        assert!(owned.success(), "{} has another owner", path.display());
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
 }
 
 /// A directory of data of a new server, below this one.
-fn initialised(directory: &Path) -> PathBuf {
+fn initialised(directory: &Path, words: &[String]) -> PathBuf {
     let data = directory.join("data");
-    if is_root() {
-        let owned = Command::new("chown").arg("postgres").arg(directory).status().expect("chown");
-        assert!(owned.success(), "the directory of PostgreSQL has no owner");
-    }
+    give(directory);
     let mut made = as_its_user(&program("initdb"));
-    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]).arg("-D").arg(&data);
+    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]).args(words).arg("-D").arg(&data);
     let made = made.stdout(Stdio::null()).output().expect("initdb");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     data

@@ -1,12 +1,14 @@
 //! Everything around the program in a run: GitHub, Jira and a git server behind wires that can be bad, PostgreSQL, a small disk, a clock.
 
 use super::ledger::is_of;
+use super::model;
 use super::people::ADA;
 use super::schedule::{Neighbour, Plan, Store};
 use super::sender::GITHUB_SECRET;
 use super::stories::Story;
 use crate::support::fake_github::{FakeGithub, SLUG, TOKEN as GITHUB_TOKEN};
 use crate::support::fake_jira::{EMAIL, FakeJira, Step, TOKEN as JIRA_TOKEN};
+use crate::support::fake_llm::FakeLlm;
 use crate::support::postgres::OwnServer;
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
@@ -49,6 +51,7 @@ pub struct World {
     pub disk: Option<SmallDisk>,
     pub warp: Option<Warp>,
     wires: Vec<(Neighbour, Proxy)>,
+    model: FakeLlm,
     _git: HttpUpstream,
 }
 
@@ -70,7 +73,7 @@ impl World {
             (Neighbour::Git, Proxy::to(address_in(&git.url))),
         ];
         wires.extend(database.as_ref().map(|database| (Neighbour::Database, Proxy::to(database.borrow().address()))));
-        let mut world = Self { server, github, jira, database, disk: None, warp: None, wires, _git: git };
+        let mut world = Self { server, github, jira, database, disk: None, warp: None, wires, model: model::start(), _git: git };
         world.write_resources();
         world.write_settings(plan);
         world
@@ -110,6 +113,8 @@ impl World {
         let withdraw = "  withdraw: { types: [jira.issue.transitioned], when: event.data.transition.to == \"Cancelled\" }\n";
         let feedback = "  feedback:\n    - channel: service-desk\n      on:\n        proposed: { transition: In Progress }\n        merged: { transition: Done }\n";
         server.edit_resource("namespace-request.yaml", |text| format!("{}{withdraw}{feedback}", text.replacen("\nspec:\n", bounds, 1)));
+        // What a ticket hears, and when it is taken back, is the same whoever makes the change.
+        server.edit_resource("draft-request.yaml", |_| format!("{}{withdraw}{feedback}", model::AUTOMATION));
         let loan = shown("namespace-request.yaml").replace("name: namespace-request", "name: namespace-loan");
         let loan = loan.replace("\"Namespace request\"", "\"Namespace loan\"").replace(" == \"Cancelled\" }", " == \"Cancelled\", merged: revert }");
         assert!(loan.contains("merged: revert") && loan.contains("Namespace loan"), "{loan}");
@@ -124,7 +129,7 @@ impl World {
     }
 
     fn write_settings(&mut self, plan: &Plan) {
-        let data = self.server.place("r0");
+        let (data, model) = (self.server.place("r0"), format!("{}/v1", self.model.url()));
         let settings = [
             ("DATA_DIR", data.to_str().expect("UTF-8")),
             ("FORGE_WRITE_PAUSE_MS", "0"),
@@ -138,6 +143,9 @@ impl World {
             ("POLICY_BASELINE", "off"),
             ("LOG_LEVEL", "INFO"),
             ("ACCESS_LOG", "off"),
+            ("LLM_PROVIDER", "local"),
+            ("LLM_LOCAL_URL", model.as_str()),
+            ("LLM_LOCAL_MODEL", "of-the-run"),
         ];
         for (name, value) in settings {
             self.server.set(name, value);

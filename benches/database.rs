@@ -49,7 +49,8 @@ impl Postgres {
     /// What statements give, as text.
     pub fn psql(&self, sql: &str) -> anyhow::Result<String> {
         let mut command = Command::new(program("psql"));
-        command.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", sql]).args(self.place());
+        command.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", sql]);
+        command.args(self.place());
         Ok(run(&mut command)?.trim().to_owned())
     }
 
@@ -69,9 +70,9 @@ impl Postgres {
         self.server.processor_time()
     }
 
-    fn place(&self) -> [String; 8] {
+    fn place(&self) -> [String; 7] {
         let port = self.server.address.port().to_string();
-        ["--host", "127.0.0.1", "--port", &port, "--username", "kubeops", "--dbname", "postgres"].map(str::to_owned)
+        ["--host", "127.0.0.1", "--port", &port, "--username", "kubeops", "postgres"].map(str::to_owned)
     }
 
     /// Ends it, and removes what it kept.

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kubeops::clock::{Clock as _, SystemClock};
+use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -172,9 +173,11 @@ impl Filled {
         Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
     }
 
-    /// Where a listing of events goes on in the middle.
+    /// Where a listing of events goes on in the middle: what `next` would be there, had somebody gone through half of them.
     fn cursor(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("events:{}", self.count / 2))
+        let cursor = URL_SAFE_NO_PAD.encode(format!("events:{}", self.count / 2));
+        let check = &Sha256::digest(&cursor)[..4];
+        URL_SAFE_NO_PAD.encode([check, cursor.as_bytes()].concat())
     }
 }
 

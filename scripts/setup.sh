@@ -51,6 +51,8 @@ fi
 if [ "$what" = bench ]; then
   need git git
   need webhook webhook
+  [ -n "$(ls -d /usr/lib/postgresql/*/bin/pgbench 2>/dev/null)" ] || need pgbench postgresql
+  need setpriv util-linux
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

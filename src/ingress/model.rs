@@ -1,6 +1,7 @@
 //! The `spec:` of a document of kind `Source`, as an author writes it.
 //! Pure shape: what fits together is decided in `check`. It holds the names of secrets, never a secret.
 
+use super::nats::spec::NatsSpec;
 use crate::types::{ChannelName, RepositoryName, SecretName, SpecDuration};
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +14,10 @@ pub struct SourceSpec {
     /// What the source is for, in a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// How a delivery proves where it comes from: `none`, or exactly one of `hmac`, `bearer`, `basic` and `header`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
+    /// How a delivery proves where it comes from: `none`, or exactly one of `hmac`, `bearer`, `basic` and `header`. Every kind needs it but
+    /// `nats`, whose messages are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Authentication")]
     pub authentication: Option<Authentication>,
     /// The repositories it may speak of: what it says of pull requests, pushes and deployments of others counts for nothing. Every one
     /// unless given.
@@ -46,6 +48,9 @@ pub struct SourceSpec {
     /// `github`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<ReconcileSpec>,
+    /// Where messages are pulled from. Needed by `nats`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsSpec>,
 }
 
 /// How a sender is asked for what no delivery brought.
@@ -122,14 +127,23 @@ pub enum SourceKind {
     Argocd,
     /// Flux's notification-controller, providers `generic` and `generic-hmac`.
     Flux,
+    /// A stream of NATS JetStream, whose messages are pulled.
+    Nats,
     /// Any sender of JSON, read through `mapping`.
     Generic,
 }
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: [SourceKind; 6] =
-        [SourceKind::Jira, SourceKind::Alertmanager, SourceKind::Github, SourceKind::Argocd, SourceKind::Flux, SourceKind::Generic];
+    pub const ALL: [SourceKind; 7] = [
+        SourceKind::Jira,
+        SourceKind::Alertmanager,
+        SourceKind::Github,
+        SourceKind::Argocd,
+        SourceKind::Flux,
+        SourceKind::Nats,
+        SourceKind::Generic,
+    ];
 
     /// The word an author writes.
     pub fn as_str(self) -> &'static str {
@@ -139,6 +153,7 @@ impl SourceKind {
             SourceKind::Github => "github",
             SourceKind::Argocd => "argocd",
             SourceKind::Flux => "flux",
+            SourceKind::Nats => "nats",
             SourceKind::Generic => "generic",
         }
     }

@@ -56,6 +56,8 @@ pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<
     if let Some(Reader::Mapped(mapping, _)) = &reader
         && mapping.reads_headers()
         && spec.headers.is_empty()
+        // What stands beside a message is what a mapping reads there.
+        && kind.kind != SourceKind::Nats
     {
         let message = format!("the mapping reads `headers`, which holds only {}", kind.keep.join(", "));
         findings.warn("/mapping", message, "list the headers it needs under `headers`");

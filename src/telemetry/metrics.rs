@@ -1,6 +1,7 @@
 //! What Prometheus is told. Names and labels follow <https://prometheus.io/docs/practices/naming/>; no label's value comes from a sender.
 
 mod counts;
+mod streams;
 
 pub use counts::ModelCall;
 
@@ -11,6 +12,7 @@ use crate::store::{Stats, TaskKind};
 use crate::types::Timestamp;
 use actix_web_prom::{PrometheusMetrics, PrometheusMetricsBuilder};
 use counts::{ModelMetrics, Traces};
+use streams::StreamMetrics;
 use prometheus::core::Collector;
 use prometheus::{
     CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -76,6 +78,7 @@ pub struct Metrics {
     store_errors: IntCounterVec,
     models: ModelMetrics,
     traces: Traces,
+    streams: StreamMetrics,
 }
 
 /// How an account at a forge stands.
@@ -229,6 +232,7 @@ impl Metrics {
                 counts: Arc::default(),
                 following: Arc::default(),
             },
+            streams: StreamMetrics::registered(&registry)?,
             registry,
         };
         metrics.begin_at_zero();

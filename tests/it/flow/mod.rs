@@ -59,6 +59,7 @@ mod secrets;
 mod shutdown;
 mod stores;
 mod storms;
+mod streams;
 mod templates;
 mod ticket;
 mod timeouts;

@@ -12,6 +12,7 @@ pub mod fake_mcp;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
+pub mod nats;
 pub mod postgres;
 pub mod proxy;
 pub mod server;

@@ -18,14 +18,14 @@ fn source(name: &str, url: &str, more: &str) -> String {
     )
 }
 
-/// An automation that listens to these sources.
-fn automation(sources: &str) -> String {
+/// An automation that listens to this source.
+fn automation(source: &str) -> String {
     format!(
         r#"apiVersion: kubeops.dev/v1alpha1
 kind: Automation
-metadata: {{ name: namespace-by-message }}
+metadata: {{ name: namespace-by-{source} }}
 spec:
-  on: {{ sources: [{sources}] }}
+  on: {{ source: {source} }}
   correlate: event.data.body.key
   parameters:
     team:
@@ -200,10 +200,11 @@ fn processes_share_a_consumer_and_each_message_is_taken_once() {
 fn a_message_that_cannot_be_read_is_kept_with_the_reason_and_holds_nothing_up() {
     let nats = NatsServer::start();
     let mut server = prepared(&nats, "");
+    server.edit_resource("stream.yaml", |text| text.replace("  kind: nats\n", "  kind: nats\n  maxBodyBytes: 4096\n"));
     server.run();
+    connected(server.at(), "ops");
     nats.publish("ops.broken", &[], b"{ no JSON");
     nats.publish("ops.large", &[], &vec![b' '; 900 * 1024]);
-    server.edit_resource("stream.yaml", |text| text.replace("  kind: nats\n", "  kind: nats\n  maxBodyBytes: 4096\n"));
     nats.publish(SUBJECT, &[], &wanted("OPS-1", "payments"));
     server.at().settled("OPS-1", "proposed");
     nats.all_acknowledged("ops", CONSUMER);
@@ -289,8 +290,8 @@ fn two_clusters_are_two_sources_that_come_change_and_go_while_the_server_runs() 
     let mut server = prepared(&one, "");
     server.run();
     connected(server.at(), "ops");
-    server.edit_resource("second.yaml", |_| source("ops-two", &two.url(), ""));
-    server.edit_resource("by-message.yaml", |_| automation("ops, ops-two"));
+    let second = |more: &str| format!("{}---\n{}", source("ops-two", &two.url(), more), automation("ops-two"));
+    server.edit_resource("second.yaml", |_| second(""));
     connected(server.at(), "ops-two");
     // The same message in two clusters is two messages.
     one.publish(SUBJECT, &[("Nats-Msg-Id", "m-1")], &wanted("OPS-1", "payments"));
@@ -300,7 +301,8 @@ fn two_clusters_are_two_sources_that_come_change_and_go_while_the_server_runs() 
     one.all_acknowledged("ops", CONSUMER);
     two.all_acknowledged("ops", "kubeops-ops-two");
     // Another filter is put on the consumer that is there, and what it had is not told again.
-    server.edit_resource("second.yaml", |text| format!("{text}    subjects: [\"ops.clusters.>\"]\n"));
+    let filtered = "    subjects: [\"ops.clusters.>\"]\n";
+    server.edit_resource("second.yaml", |_| second(filtered));
     eventually("the consumer is changed", || {
         two.consumer("ops", "kubeops-ops-two").filter(|consumer| consumer.config.filter_subject == "ops.clusters.>").map(drop)
     });
@@ -309,12 +311,10 @@ fn two_clusters_are_two_sources_that_come_change_and_go_while_the_server_runs() 
     server.at().settled("OPS-4", "proposed");
     assert!(server.at().requests_of("OPS-3").is_empty());
     // One that goes takes nothing more, and what comes meanwhile waits for it.
-    server.edit_resource("by-message.yaml", |_| automation("ops"));
     std::fs::remove_file(server.place("resources/second.yaml")).expect("removed");
     eventually("it is gone", || connection(server.at(), "ops-two").is_null().then_some(()));
     two.publish(SUBJECT, &[], &wanted("OPS-5", "waits"));
-    server.edit_resource("second.yaml", |_| source("ops-two", &two.url(), "    subjects: [\"ops.clusters.>\"]\n"));
-    server.edit_resource("by-message.yaml", |_| automation("ops, ops-two"));
+    server.edit_resource("second.yaml", |_| second(filtered));
     server.at().settled("OPS-5", "proposed");
     assert_eq!(server.at().all("/deliveries").len(), 4);
 }

@@ -98,10 +98,9 @@ fn subscription(name: &SourceName, kind: &Kind, spec: Option<NatsSpec>, findings
 
 /// What proves messages that are fetched: the connection, so that nothing of what senders prove goes with it.
 fn fetched(authentication: bool, allow_from: bool, findings: &mut Findings) -> Option<Proof> {
-    for (given, pointer, hint) in [
-        (authentication, "/authentication", "who we are at NATS stands in `nats.authentication`"),
-        (allow_from, "/allowFrom", "leave it out"),
-    ] {
+    for (given, pointer, hint) in
+        [(authentication, "/authentication", "who we are at NATS stands in `nats.authentication`"), (allow_from, "/allowFrom", "leave it out")]
+    {
         if given {
             findings.error(pointer, "nobody sends to a source of kind nats: its messages are fetched", hint);
         }

@@ -135,15 +135,8 @@ pub enum SourceKind {
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: [SourceKind; 7] = [
-        SourceKind::Jira,
-        SourceKind::Alertmanager,
-        SourceKind::Github,
-        SourceKind::Argocd,
-        SourceKind::Flux,
-        SourceKind::Nats,
-        SourceKind::Generic,
-    ];
+    pub const ALL: [SourceKind; 7] =
+        [SourceKind::Jira, SourceKind::Alertmanager, SourceKind::Github, SourceKind::Argocd, SourceKind::Flux, SourceKind::Nats, SourceKind::Generic];
 
     /// The word an author writes.
     pub fn as_str(self) -> &'static str {

@@ -70,7 +70,9 @@ fn read(document: Document<'_>) -> Result<Reading, IngressError> {
     let subject = headers.get(SUBJECT).map(String::as_str).unwrap_or_default();
     let told = ops::read(subject);
     let (event, body) = match cloudevent::read(headers, body)? {
-        Ok(event) => (Some((event.time()?, event.text("type").map(str::to_owned), event.text("subject").map(str::to_owned), event.attributes)), event.data),
+        Ok(event) => {
+            (Some((event.time()?, event.text("type").map(str::to_owned), event.text("subject").map(str::to_owned), event.attributes)), event.data)
+        }
         Err(body) => (None, body),
     };
     let mut data = envelope(headers, subject);

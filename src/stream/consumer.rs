@@ -37,7 +37,9 @@ pub(super) async fn find_or_make(context: &Context, subscription: &Subscription)
     };
     let config = &consumer.cached_info().config;
     if config.ack_policy != AckPolicy::Explicit {
-        return Err(StreamError::Unfit(format!("the consumer {name} does not want every message acknowledged (ack policy explicit), so some could be lost")));
+        return Err(StreamError::Unfit(format!(
+            "the consumer {name} does not want every message acknowledged (ack policy explicit), so some could be lost"
+        )));
     }
     if subscription.keeps.as_ref().is_some_and(|wished| filters(config) != wished.subjects.iter().map(String::as_str).collect()) {
         return Err(StreamError::Unfit(format!("the consumer {name} did not take the subjects: several need NATS 2.10")));
@@ -104,7 +106,9 @@ fn told(error: &ConsumerError, subscription: &Subscription) -> StreamError {
         // Another leader is being chosen, or a server of several is away.
         (Some(_), ConsumerErrorKind::JetStream(error)) if error.code() >= 500 => StreamError::Away(error.to_string()),
         (Some(_), _) => StreamError::Unfit(format!("the consumer {name} of the stream {stream} cannot be had: {error}")),
-        (None, ConsumerErrorKind::InvalidConsumerType) => StreamError::Unfit(format!("the consumer {name} is one that NATS pushes to; a pull consumer is needed")),
+        (None, ConsumerErrorKind::InvalidConsumerType) => {
+            StreamError::Unfit(format!("the consumer {name} is one that NATS pushes to; a pull consumer is needed"))
+        }
         (None, _) => StreamError::Away(error.to_string()),
     }
 }

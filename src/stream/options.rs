@@ -109,18 +109,14 @@ fn logged_in(
             options.nkey(text.to_owned())
         }
         // The error of the library may show what it could not read.
-        NatsAuthentication::Creds { secret: name } => options.credentials(value.expose_secret()).map_err(|_| StreamError::Secret {
-            name: name.clone(),
-            reason: "it is no .creds file, with a user's JWT and seed".to_owned(),
-        })?,
+        NatsAuthentication::Creds { secret: name } => options
+            .credentials(value.expose_secret())
+            .map_err(|_| StreamError::Secret { name: name.clone(), reason: "it is no .creds file, with a user's JWT and seed".to_owned() })?,
     })
 }
 
 /// The certificates that are believed, and ours.
-fn client_config(
-    tls: &NatsTls,
-    secret: &(dyn Fn(&SecretName) -> Result<SecretString, String> + Sync),
-) -> Result<rustls::ClientConfig, StreamError> {
+fn client_config(tls: &NatsTls, secret: &(dyn Fn(&SecretName) -> Result<SecretString, String> + Sync)) -> Result<rustls::ClientConfig, StreamError> {
     let unfit = |what: &str| StreamError::Unfit(format!("`nats.tls.{what}` cannot be read as certificates in PEM"));
     let read = |text: &str, what: &str| {
         let found: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();

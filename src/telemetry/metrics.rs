@@ -12,7 +12,6 @@ use crate::store::{Stats, TaskKind};
 use crate::types::Timestamp;
 use actix_web_prom::{PrometheusMetrics, PrometheusMetricsBuilder};
 use counts::{ModelMetrics, Traces};
-use streams::StreamMetrics;
 use prometheus::core::Collector;
 use prometheus::{
     CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -20,6 +19,7 @@ use prometheus::{
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use streams::StreamMetrics;
 
 /// Labels our metrics have themselves, so that none of them can be a tag.
 pub const RESERVED_LABELS: &[&str] = &[

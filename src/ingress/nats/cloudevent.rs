@@ -83,9 +83,8 @@ fn is_binary(headers: &Attributes) -> bool {
 
 /// By its content type, or, where there is none that says so, by its shape: Ops sends without.
 fn is_structured(headers: &Attributes, body: &Value) -> bool {
-    let says_so = headers.get("content-type").is_some_and(|value| {
-        value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(STRUCTURED)
-    });
+    let says_so =
+        headers.get("content-type").is_some_and(|value| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(STRUCTURED));
     says_so || REQUIRED.iter().all(|name| body.get(name).is_some_and(Value::is_string))
 }
 

@@ -282,7 +282,11 @@ fn check_subjects(subjects: &[String], findings: &mut Findings) {
     for (index, subject) in subjects.iter().enumerate() {
         let pointer = format!("/subjects/{index}");
         if !is_filter(subject) {
-            findings.error(&pointer, "this is no subject: tokens with dots between, `*` for one token, `>` for the rest", "ops.clusters.*.namespaces.>");
+            findings.error(
+                &pointer,
+                "this is no subject: tokens with dots between, `*` for one token, `>` for the rest",
+                "ops.clusters.*.namespaces.>",
+            );
         } else if subjects[..index].contains(subject) {
             findings.error(&pointer, "this subject stands here twice", "name each subject once");
         }

@@ -123,9 +123,7 @@ fn nothing_that_is_sent_to_it_is_believed() {
 fn what_does_not_fit_is_told_with_its_place() {
     let told = |value: Value| -> Vec<String> { findings(value).into_iter().map(|found| format!("{} | {}", found.pointer, found.message)).collect() };
     assert_eq!(told(json!({"kind": "nats"})), [" | a source of kind nats needs `nats`"]);
-    let places = |nats: Value| -> Vec<String> {
-        findings(json!({"kind": "nats", "nats": nats})).into_iter().map(|found| found.pointer).collect()
-    };
+    let places = |nats: Value| -> Vec<String> { findings(json!({"kind": "nats", "nats": nats})).into_iter().map(|found| found.pointer).collect() };
     assert_eq!(
         places(json!({"servers": ["nats://user:s3cret@host", "http://host", "nats://host/path"], "stream": "a.b"})),
         ["/nats/servers/0", "/nats/servers/1", "/nats/servers/2", "/nats/stream"]
@@ -140,7 +138,9 @@ fn what_does_not_fit_is_told_with_its_place() {
     let sent = told(json!({"kind": "nats", "authentication": {"bearer": {"secrets": ["A"]}}, "allowFrom": ["10.0.0.0/8"],
         "nats": {"servers": ["nats://h"], "stream": "ops"}}));
     assert_eq!(sent.len(), 2, "{sent:?}");
-    let other = told(json!({"kind": "generic", "authentication": "none", "mapping": {"type": "'a'", "subject": "'b'"}, "nats": {"servers": ["nats://h"], "stream": "ops"}}));
+    let other = told(
+        json!({"kind": "generic", "authentication": "none", "mapping": {"type": "'a'", "subject": "'b'"}, "nats": {"servers": ["nats://h"], "stream": "ops"}}),
+    );
     assert_eq!(other, ["/nats | this goes with a source of kind nats"]);
 }
 

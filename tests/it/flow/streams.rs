@@ -174,7 +174,9 @@ fn while_the_store_is_away_nothing_is_acknowledged_and_it_comes_afterwards() {
     connected(server.at(), "ops");
     database.dies();
     nats.publish_all(&many(0, 5), &[]);
-    eventually("a message was tried", || (server.at().metric("kubeops_deliveries_total", &["source=\"ops\"", "outcome=\"busy\""]) >= 1.0).then_some(()));
+    eventually("a message was tried", || {
+        (server.at().metric("kubeops_deliveries_total", &["source=\"ops\"", "outcome=\"busy\""]) >= 1.0).then_some(())
+    });
     assert_eq!(nats.consumer("ops", CONSUMER).expect("a consumer").ack_floor.stream_sequence, 0, "none was acknowledged");
     database.run();
     each_came_once(server.at(), &nats, 5);

@@ -25,8 +25,10 @@ impl NatsServer {
         let directory = tempfile::Builder::new().prefix("kubeops-nats").tempdir_in("/tmp").expect("a directory");
         let port = TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port();
         let store = directory.path().join("jetstream");
-        let configuration =
-            format!("listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\", max_mem: 64MB, max_file: 256MB }}\n{configuration}\n", store.display());
+        let configuration = format!(
+            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\", max_mem: 64MB, max_file: 256MB }}\n{configuration}\n",
+            store.display()
+        );
         std::fs::write(directory.path().join("nats.conf"), configuration).expect("written");
         let mut server = Self { port, directory, child: None, login };
         server.run();
@@ -61,7 +63,8 @@ impl NatsServer {
 
     /// Makes a stream of these subjects.
     pub fn stream(&self, name: &str, subjects: &[&str]) {
-        let config = stream::Config { name: name.to_owned(), subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(), ..Default::default() };
+        let config =
+            stream::Config { name: name.to_owned(), subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(), ..Default::default() };
         self.at(async |context| drop(context.get_or_create_stream(config.clone()).await.expect("a stream")));
     }
 

@@ -201,7 +201,7 @@ impl Streams {
             self.metrics.stream_redelivered(name.as_str());
         }
         let too_large = u64::try_from(message.body().len()).unwrap_or(u64::MAX) > source.max_body_bytes();
-        let body = if too_large { &[] } else { message.body() };
+        let body: &[u8] = if too_large { &[] } else { message.body() };
         let filed = source.file(&message.headers(too_large), body, now);
         let (word, settlement) = match (self.intake.store(source, filed.accepted, now, None, body.to_vec()).await, &filed.unreadable) {
             (Ok(Receipt::Duplicate(_)), _) => ("duplicate", Settlement::Done),

@@ -29,7 +29,9 @@ impl Heard {
     fn hear(&self, event: &Event) {
         match event {
             // Who connects again on our own has the secrets as they are now, and knows what went with the connection.
-            Event::Disconnected | Event::Closed => drop(self.closed.send_replace(true)),
+            Event::Disconnected | Event::Closed => {
+                self.closed.send_replace(true);
+            }
             Event::ServerError(_) | Event::ClientError(_) => {
                 let said = event.to_string().chars().filter(|c| !c.is_control()).take(LONGEST_SAID).collect();
                 *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);

@@ -72,6 +72,11 @@ impl Intake {
         })
     }
 
+    /// Whether to warn that what came from `source` is not as it should be, for the reason `word`; then, of how many it was not warned since.
+    pub fn may_warn(&self, source: &SourceName, word: &'static str, now: Timestamp) -> Option<u64> {
+        self.told.may_tell(source, word, now)
+    }
+
     /// Logs why a delivery was refused, which its sender is not told in full, under the trace id it was told.
     fn tell(&self, from: &Source, incoming: &Incoming<'_>, error: &IngressError) {
         let (source, place, reason) = (from.name(), (incoming.trace)(), error.detail());

@@ -5,12 +5,12 @@ use super::intake::Intake;
 use crate::api::{Receipt, Refusal, StreamView};
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::ingress::{Source, Subscription};
+use crate::ingress::{IngressError, Source, Subscription};
 use crate::pipeline::{InForce, Rules};
 use crate::secrets::SecretProvider;
 use crate::stream::{Link, Message, Settlement, StreamError};
 use crate::telemetry::Metrics;
-use crate::types::{ErrorClass, SecretName, SourceName, Timestamp};
+use crate::types::{DeliveryId, ErrorClass, SecretName, SourceName, Timestamp};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -206,8 +206,7 @@ impl Streams {
         let (word, settlement) = match (self.intake.store(source, filed.accepted, now, None, body.to_vec()).await, &filed.unreadable) {
             (Ok(Receipt::Duplicate(_)), _) => ("duplicate", Settlement::Done),
             (Ok(receipt), Some(reason)) => {
-                let (delivery, sequence) = (receipt.id(), message.sequence());
-                tracing::warn!(source = %name, %delivery, sequence, %reason, "a message cannot be read; it is kept, and not delivered again");
+                self.tell_unreadable(name, receipt.id(), message, reason, now);
                 ("unreadable", Settlement::Ended)
             }
             (Ok(Receipt::Ignored(_)), None) => ("ignored", Settlement::Done),
@@ -227,6 +226,18 @@ impl Streams {
         self.metrics.delivery(name.as_str(), word);
         self.settle(name, message, settlement).await;
         !matches!(settlement, Settlement::Later(_))
+    }
+
+    /// Logs why a message cannot be read; warns once in a while, so that a publisher cannot fill the log.
+    fn tell_unreadable(&self, source: &SourceName, delivery: &DeliveryId, message: &Message, reason: &IngressError, now: Timestamp) {
+        let sequence = message.sequence();
+        match self.intake.may_warn(source, reason.word(), now) {
+            Some(0) => tracing::warn!(%source, %delivery, sequence, %reason, "a message cannot be read; it is kept, and not delivered again"),
+            Some(untold) => tracing::warn!(
+                %source, %delivery, sequence, %reason, "a message cannot be read, and {untold} for this reason since the last warning, which are logged at INFO; they are kept"
+            ),
+            None => tracing::info!(%source, %delivery, sequence, %reason, "a message cannot be read; it is kept, and not delivered again"),
+        }
     }
 
     async fn settle(&self, name: &SourceName, message: &Message, settlement: Settlement) {

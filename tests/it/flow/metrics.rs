@@ -2,7 +2,7 @@
 
 use super::github::World;
 use crate::support::fake_github::FakeGithub;
-use crate::support::server::ticket;
+use crate::support::server::{eventually, ticket};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,9 +64,14 @@ fn expressions() -> Vec<String> {
 #[test]
 fn every_metric_that_the_rules_and_the_dashboard_ask_for_is_told_by_a_running_server_with_its_labels() {
     let mut world = World::prepare(FakeGithub::start());
+    // Nobody listens there: that, too, is told.
+    world.server.edit_resource("stream.yaml", |_| {
+        "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata: { name: ops }\nspec: { kind: nats, nats: { servers: [\"nats://127.0.0.1:1\"], stream: ops } }\n".to_owned()
+    });
     world.server.run();
     world.server.at().ticket(&ticket("OPS-1", "payments"));
     world.server.at().settled("OPS-1", "proposed");
+    eventually("that nothing is fetched is told", || world.server.at().plain("/metrics").text().contains("kubeops_stream_connected{").then_some(()));
     let text = world.server.at().plain("/metrics").text();
     passes(&["check", "metrics"], &text);
     let told = told(&text);

@@ -5,12 +5,13 @@ use super::intake::Intake;
 use crate::api::{Receipt, Refusal, StreamView};
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::ingress::{IngressError, Source, Subscription};
+use crate::ingress::{Headers, IngressError, Source, Subscription};
 use crate::pipeline::{InForce, Rules};
 use crate::secrets::SecretProvider;
+use crate::spans;
 use crate::stream::{Link, Message, Settlement, StreamError};
 use crate::telemetry::Metrics;
-use crate::types::{DeliveryId, ErrorClass, SecretName, SourceName, Timestamp};
+use crate::types::{DeliveryId, ErrorClass, SecretName, SourceName, Timestamp, TraceParent};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 /// How often it is looked whether other sources are in force.
 const TICK: Duration = Duration::from_millis(500);
@@ -161,7 +164,8 @@ impl Streams {
         tracing::info!(source = %name, stream = subscription.stream, consumer = subscription.consumer, "messages are fetched");
         self.metrics.stream_connected(name.as_str(), true);
         self.standings.change(name, |view| *view = StreamView { connected: true, since: Some(since), error: None, ..view.clone() });
-        let mut looked: Option<Timestamp> = None;
+        self.look(name, &link).await;
+        let mut looked = since;
         while !*stop.borrow() {
             let messages = tokio::select! {
                 messages = link.next() => messages?,
@@ -169,8 +173,8 @@ impl Streams {
             };
             let all_stored = self.take(name, &messages).await;
             let now = self.clock.now();
-            if looked.is_none_or(|at| (now.unix_millis() - at.unix_millis()).abs() >= LOOK_MILLIS) {
-                looked = Some(now);
+            if (now.unix_millis() - looked.unix_millis()).abs() >= LOOK_MILLIS {
+                looked = now;
                 self.look(name, &link).await;
             }
             if !all_stored {
@@ -195,7 +199,24 @@ impl Streams {
         join_all(messages.iter().map(|message| self.take_one(source, message))).await.into_iter().all(|stored| stored)
     }
 
+    /// Takes one message, in a span of its publisher's trace where it names one. There is a span only where traces are exported.
     async fn take_one(&self, source: &Source, message: &Message) -> bool {
+        let given = trace_of(message);
+        let span = tracing::debug_span!(
+            parent: None,
+            "receive",
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.operation.type = "receive",
+            kubeops.source = %source.name(),
+            kubeops.delivery.id = Empty,
+        );
+        spans::child_of(&span, given);
+        let trace = spans::to_be_stored(given, spans::place_of(&span));
+        self.store_and_settle(source, message, trace).instrument(span).await
+    }
+
+    async fn store_and_settle(&self, source: &Source, message: &Message, trace: Option<TraceParent>) -> bool {
         let (name, now) = (source.name(), self.clock.now());
         if message.is_redelivered() {
             self.metrics.stream_redelivered(name.as_str());
@@ -203,7 +224,11 @@ impl Streams {
         let too_large = u64::try_from(message.body().len()).unwrap_or(u64::MAX) > source.max_body_bytes();
         let body: &[u8] = if too_large { &[] } else { message.body() };
         let filed = source.file(&message.headers(too_large), body, now);
-        let (word, settlement) = match (self.intake.store(source, filed.accepted, now, None, body.to_vec()).await, &filed.unreadable) {
+        let stored = self.intake.store(source, filed.accepted, now, trace, body.to_vec()).await;
+        if let Ok(receipt) = &stored {
+            Span::current().record("kubeops.delivery.id", receipt.id().as_str());
+        }
+        let (word, settlement) = match (stored, &filed.unreadable) {
             (Ok(Receipt::Duplicate(_)), _) => ("duplicate", Settlement::Done),
             (Ok(receipt), Some(reason)) => {
                 self.tell_unreadable(name, receipt.id(), message, reason, now);
@@ -220,8 +245,9 @@ impl Streams {
                 ("failed", Settlement::Later(LATER))
             }
         };
-        if !matches!(settlement, Settlement::Later(_)) {
-            failpoint::hit("stream.stored");
+        match settlement {
+            Settlement::Later(_) => spans::failed_as(&Span::current(), word),
+            Settlement::Done | Settlement::Ended => failpoint::hit("stream.stored"),
         }
         self.metrics.delivery(name.as_str(), word);
         self.settle(name, message, settlement).await;
@@ -280,6 +306,14 @@ impl Streams {
         let thousandths = u32::try_from(self.clock.random() % 501).unwrap_or_default();
         wait.mul_f64(1.0 + f64::from(thousandths) / 1000.0)
     }
+}
+
+/// The trace a message says it belongs to: by the header of the W3C, else as a CloudEvent's extension.
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md>
+fn trace_of(message: &Message) -> Option<TraceParent> {
+    let headers = message.headers(false);
+    let told = |name: &str| std::str::from_utf8(headers.get(name)?).ok()?.parse().ok();
+    told(spans::TRACEPARENT).or_else(|| told("ce-traceparent"))
 }
 
 /// What is fetched for a source; none for one that is sent to.

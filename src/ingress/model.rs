@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 /// One configured webhook sender: its kind, how it proves itself, and what is read from its deliveries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "if" = { "properties": { "kind": { "const": "nats" } }, "required": ["kind"] },
+    "then" = { "properties": { "nats": { "description": "Where messages are fetched from." } }, "required": ["nats"] },
+    "else" = { "properties": { "authentication": { "description": "How a delivery proves where it comes from: `none`, or exactly one of `hmac`, `bearer`, `basic` and `header`." } }, "required": ["authentication"] },
+))]
 pub struct SourceSpec {
     /// What kind of sender it is: it decides how bodies are read and the defaults of everything below.
     pub kind: SourceKind,

@@ -197,7 +197,7 @@ fn a_choice_of_forms_is_explained_as_an_author_writes_it() {
     assert_eq!(authentication("7"), format!("7 is none of the forms allowed here {at}\n  hint: {all}"));
     assert_eq!(authentication("{ hmac: SECRET }"), "a value of type object is wanted here, this is a string (at /spec/authentication/hmac)");
     let missing = errors(&[("a.yaml", &BASICS.replace(", authentication: { hmac: { secrets: [JIRA_SECRET] } }", ""))]);
-    assert!(missing[0].contains("a source needs `authentication` (at /spec)\n  hint: name one of hmac, bearer, basic and header"), "{missing:#?}");
+    assert!(missing[0].contains("the field `authentication` is missing (at /spec)\n  hint: authentication: How a delivery proves"), "{missing:#?}");
 }
 
 #[test]

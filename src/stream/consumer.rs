@@ -10,13 +10,23 @@ use std::collections::BTreeSet;
 /// The consumer of `subscription`, as it is wished for.
 ///
 /// # Errors
-/// When the stream is not there, the consumer is not and may not be made, or is not one that loses nothing.
+/// When the stream is not there, the consumer is not and may not be made, is not one that loses nothing, or cannot be changed without a loss.
 pub(super) async fn find_or_make(context: &Context, subscription: &Subscription) -> Result<PullConsumer, StreamError> {
     let (stream, name) = (&subscription.stream, &subscription.consumer);
+    // An older server knows one subject, and makes a consumer of all when it is told several.
+    if subscription.keeps.as_ref().is_some_and(|wished| wished.subjects.len() > 1) && !knows_subjects(context) {
+        return Err(StreamError::Unfit(format!("the consumer {name} is to have several subjects, which needs NATS 2.10")));
+    }
     let found: Result<PullConsumer, ConsumerError> = context.get_consumer_from_stream(name, stream).await;
     let consumer = match (found, &subscription.keeps) {
         (Ok(found), None) => found,
         (Ok(found), Some(wished)) if is_as_wished(&found.cached_info().config, wished) => found,
+        (Ok(found), Some(wished)) if has_other_subjects(&found.cached_info().config, wished) && !knows_subjects(context) => {
+            return Err(StreamError::Unfit(format!(
+                "the consumer {name} of the stream {stream} has other subjects, and NATS before 2.10 passes over messages when they are changed: \
+                 name another consumer, or leave the subjects as they were"
+            )));
+        }
         (Ok(found), Some(wished)) => {
             let kept = pull::Config::try_from_consumer_config(found.cached_info().config.clone());
             let kept = kept.map_err(|error| StreamError::Unfit(format!("the consumer {name} is of another kind: {error}")))?;
@@ -41,9 +51,6 @@ pub(super) async fn find_or_make(context: &Context, subscription: &Subscription)
             "the consumer {name} does not want every message acknowledged (ack policy explicit), so some could be lost"
         )));
     }
-    if subscription.keeps.as_ref().is_some_and(|wished| filters(config) != wished.subjects.iter().map(String::as_str).collect()) {
-        return Err(StreamError::Unfit(format!("the consumer {name} did not take the subjects: several need NATS 2.10")));
-    }
     Ok(consumer)
 }
 
@@ -65,8 +72,17 @@ fn with(config: pull::Config, wished: &Wished) -> pull::Config {
     }
 }
 
+fn has_other_subjects(config: &Config, wished: &Wished) -> bool {
+    filters(config) != wished.subjects.iter().map(String::as_str).collect()
+}
+
+/// Whether a consumer can have several subjects, and be given others and go on where it was: 2.9.10 passes over messages that fit the new ones.
+fn knows_subjects(context: &Context) -> bool {
+    context.client().is_server_compatible(2, 10, 0)
+}
+
 fn is_as_wished(config: &Config, wished: &Wished) -> bool {
-    filters(config) == wished.subjects.iter().map(String::as_str).collect()
+    !has_other_subjects(config, wished)
         && config.ack_wait == wished.ack_wait
         && config.max_ack_pending == i64::from(wished.max_ack_pending)
         && config.max_deliver.max(0) == wished.max_deliver.map_or(0, i64::from)

@@ -52,7 +52,7 @@ impl StreamError {
         match error.kind() {
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Tls => Self::Refused(words),
             // A certificate that is not believed comes as an error of the connection.
-            _ if words.contains("certificate") => Self::Refused(words),
+            _ if words.to_ascii_lowercase().contains("certificate") => Self::Refused(words),
             _ => Self::Away(words),
         }
     }

@@ -26,9 +26,12 @@ impl StreamMetrics {
 }
 
 impl Metrics {
-    /// Whether the messages of a source are fetched.
+    /// Whether the messages of a source are fetched. How its consumer stands is not known while they are not.
     pub fn stream_connected(&self, source: &str, connected: bool) {
         self.streams.connected.with_label_values(&[source]).set(connected.into());
+        if !connected {
+            forget(&[&self.streams.pending, &self.streams.unacknowledged], source);
+        }
         // There from the first connection on.
         drop(self.streams.redelivered.with_label_values(&[source]));
     }
@@ -47,9 +50,13 @@ impl Metrics {
 
     /// A source is there no more.
     pub fn forget_stream(&self, source: &str) {
-        for gauges in [&self.streams.connected, &self.streams.pending, &self.streams.unacknowledged] {
-            // One that was never told has no gauge.
-            let _ = gauges.remove_label_values(&[source]);
-        }
+        forget(&[&self.streams.connected, &self.streams.pending, &self.streams.unacknowledged], source);
+    }
+}
+
+fn forget(all: &[&IntGaugeVec], source: &str) {
+    for gauges in all {
+        // One that was never told has no gauge.
+        let _ = gauges.remove_label_values(&[source]);
     }
 }

@@ -60,6 +60,7 @@ mod shutdown;
 mod stores;
 mod storms;
 mod streams;
+mod streams_login;
 mod templates;
 mod ticket;
 mod timeouts;

@@ -1,15 +1,16 @@
 //! Messages of a NATS JetStream: each opens what it should once, whatever dies, is away, or cannot be read meanwhile.
 
 use super::left_exactly_one;
+use crate::support::collector::Collector;
 use crate::support::nats::NatsServer;
 use crate::support::postgres::{Database, OwnServer};
 use crate::support::server::{Connection, TestServer, eventually};
+use crate::support::small_disk::SmallDisk;
 use serde_json::{Value, json};
-use std::process::Command;
 
 /// The consumer of the source `ops` where no other is named.
-const CONSUMER: &str = "kubeops-ops";
-const SUBJECT: &str = "ops.clusters.prod-eu.namespaces.ops-system.taskruns.make-namespace.status";
+pub(super) const CONSUMER: &str = "kubeops-ops";
+pub(super) const SUBJECT: &str = "ops.clusters.prod-eu.namespaces.ops-system.taskruns.make-namespace.status";
 
 /// A source that fetches from a stream, with more of its `nats:`.
 fn source(name: &str, url: &str, more: &str) -> String {
@@ -45,17 +46,17 @@ spec:
     )
 }
 
-fn wanted(key: &str, team: &str) -> Vec<u8> {
+pub(super) fn wanted(key: &str, team: &str) -> Vec<u8> {
     json!({ "key": key, "team": team }).to_string().into_bytes()
 }
 
 /// A server that is to listen to this one, not yet running; the stream is there.
-fn prepared(nats: &NatsServer, more: &str) -> TestServer {
+pub(super) fn prepared(nats: &NatsServer, more: &str) -> TestServer {
     nats.stream("ops", &["ops.>"]);
     listening_to(&nats.url(), more)
 }
 
-fn listening_to(url: &str, more: &str) -> TestServer {
+pub(super) fn listening_to(url: &str, more: &str) -> TestServer {
     let mut server = TestServer::prepare();
     server.edit_resource("stream.yaml", |_| source("ops", url, more));
     server.edit_resource("by-message.yaml", |_| automation("ops"));
@@ -70,12 +71,12 @@ fn connection(at: &Connection, name: &str) -> Value {
     source.map_or(Value::Null, |source| source["connection"].clone())
 }
 
-fn connected(at: &Connection, name: &str) {
+pub(super) fn connected(at: &Connection, name: &str) {
     eventually("messages are fetched", || (connection(at, name)["connected"] == true).then_some(()));
 }
 
 /// Why nothing is fetched.
-fn refused(at: &Connection, name: &str, why: &str) -> String {
+pub(super) fn refused(at: &Connection, name: &str, why: &str) -> String {
     eventually(why, || connection(at, name)["error"].as_str().map(str::to_owned).filter(|error| error.contains(why)))
 }
 
@@ -220,23 +221,6 @@ fn a_message_that_cannot_be_read_is_kept_with_the_reason_and_holds_nothing_up() 
 }
 
 #[test]
-fn credentials_that_are_refused_are_told_and_a_rotated_secret_is_taken_up() {
-    let nats = NatsServer::start_with("authorization { token: \"the-right-token-of-the-test\" }", |options| {
-        options.token("the-right-token-of-the-test".to_owned())
-    });
-    let mut server = prepared(&nats, "    authentication: { token: { secret: NATS_TOKEN } }\n");
-    server.secret("NATS_TOKEN", "the-wrong-token-of-the-test");
-    server.run();
-    let told = refused(server.at(), "ops", "NATS cannot be logged in to");
-    assert!(!told.contains("of-the-test"), "{told}");
-    nats.publish(SUBJECT, &[], &wanted("OPS-1", "payments"));
-    server.secret("NATS_TOKEN", "the-right-token-of-the-test");
-    server.at().settled("OPS-1", "proposed");
-    nats.all_acknowledged("ops", CONSUMER);
-    assert!(!server.log().contains("of-the-test"), "no secret stands in the log");
-}
-
-#[test]
 fn a_stream_that_is_not_there_is_told_and_listened_to_once_it_is() {
     let nats = NatsServer::start();
     let mut server = listening_to(&nats.url(), "");
@@ -259,30 +243,83 @@ fn a_consumer_that_is_only_bound_to_has_to_be_there() {
 }
 
 #[test]
-fn a_server_with_a_certificate_of_ones_own_authority_is_believed_where_that_is_named() {
-    let certificates = tempfile::tempdir().expect("a directory");
-    let (certificate, key) = (certificates.path().join("tls.crt"), certificates.path().join("tls.key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .expect("openssl");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let configuration = format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}\nallow_non_tls: true", certificate.display(), key.display());
-    let nats = NatsServer::start_with(&configuration, |options| options);
-    nats.stream("ops", &["ops.>"]);
-    let mut server = listening_to(&nats.url().replace("nats://", "tls://"), "");
+fn a_consumer_is_given_other_subjects_only_where_nats_passes_over_nothing_then() {
+    let nats = NatsServer::start();
+    let mut server = prepared(&nats, "");
     server.run();
-    refused(server.at(), "ops", "certificate");
-    let text = std::fs::read_to_string(&certificate).expect("a certificate");
-    let indented: String = text.lines().map(|line| format!("        {line}\n")).collect();
-    server.edit_resource("stream.yaml", |before| format!("{before}    tls:\n      ca: |\n{indented}"));
     connected(server.at(), "ops");
     nats.publish(SUBJECT, &[], &wanted("OPS-1", "payments"));
     server.at().settled("OPS-1", "proposed");
+    let subjects = |subjects: &str| source("ops", &nats.url(), &format!("    subjects: {subjects}\n"));
+    server.edit_resource("stream.yaml", |_| subjects("[\"ops.clusters.>\"]"));
+    if nats.is_at_least(2, 10) {
+        eventually("the consumer is changed", || {
+            nats.consumer("ops", CONSUMER).filter(|consumer| consumer.config.filter_subject == "ops.clusters.>").map(drop)
+        });
+    } else {
+        refused(server.at(), "ops", "NATS before 2.10 passes over messages");
+        assert_eq!(nats.consumer("ops", CONSUMER).expect("a consumer").config.filter_subject, "");
+        // Two subjects, it would take for none.
+        server.edit_resource("stream.yaml", |_| subjects("[\"ops.clusters.>\", \"ops.other\"]\n    consumer: two"));
+        refused(server.at(), "ops", "several subjects, which needs NATS 2.10");
+        assert!(nats.consumer("ops", "two").is_none());
+        // Another consumer begins at the beginning, and what was there before is known.
+        server.edit_resource("stream.yaml", |_| subjects("[\"ops.clusters.>\"]\n    consumer: another"));
+    }
+    connected(server.at(), "ops");
+    nats.publish("ops.other", &[], &wanted("OPS-2", "other"));
+    nats.publish(SUBJECT, &[], &wanted("OPS-3", "ledger"));
+    server.at().settled("OPS-3", "proposed");
+    assert_eq!(server.at().all("/deliveries").len(), 2, "what is not asked for does not come, and what came is not told again");
+}
+
+#[test]
+fn a_full_disk_loses_no_message() {
+    let nats = NatsServer::start();
+    let mut server = prepared(&nats, "");
+    let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
+        println!("SKIPPED: mounting a small tmpfs needs root; this test showed nothing");
+        return;
+    };
+    let data = disk.path().join("data");
+    server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();
+    connected(server.at(), "ops");
+    disk.fill();
+    // Some still find room in the log of the store; then there is none.
+    let large = |number: usize| json!({ "key": "none", "number": number, "pad": "x".repeat(20_000) }).to_string().into_bytes();
+    let messages: Vec<(String, Vec<u8>)> = (0..100).map(|number| ("ops.large".to_owned(), large(number))).collect();
+    nats.publish_all(&messages, &[]);
+    eventually("a message found no room", || {
+        (server.at().metric("kubeops_deliveries_total", &["source=\"ops\"", "outcome=\"busy\""]) >= 1.0).then_some(())
+    });
+    let consumer = nats.consumer("ops", CONSUMER).expect("a consumer");
+    assert!(consumer.num_pending > 0 || consumer.num_ack_pending > 0, "what was not stored is not acknowledged: {consumer:?}");
+    assert!(!server.has_ended(), "it bears a full disk");
+    disk.make_room();
+    each_came_once(server.at(), &nats, 100);
+    // It must let go of the disk before that is taken away.
+    server.terminate();
+}
+
+#[test]
+fn a_message_goes_on_in_its_publishers_trace() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const PUBLISHERS_SPAN: &str = "00f067aa0ba902b7";
+    let (nats, collector) = (NatsServer::start(), Collector::start());
+    let mut server = prepared(&nats, "");
+    server.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()).set("OTEL_BSP_SCHEDULE_DELAY", "20").run();
+    nats.publish(SUBJECT, &[("Traceparent", &format!("00-{TRACE}-{PUBLISHERS_SPAN}-01"))], &wanted("OPS-1", "payments"));
+    server.at().settled("OPS-1", "proposed");
+    let spans = eventually("the proposal is in the trace", || {
+        Some(collector.trace(TRACE)).filter(|spans| ["receive", "dispatch", "propose"].iter().all(|name| spans.iter().any(|span| span.name == *name)))
+    });
+    let received = spans.iter().find(|span| span.name == "receive").expect("a span");
+    assert_eq!((received.kind, received.parent.as_str(), received.failed), (5, PUBLISHERS_SPAN, false));
+    let delivery = &server.at().all("/deliveries")[0];
+    assert_eq!(received.attributes["kubeops.delivery.id"], delivery["id"].as_str().expect("an id"));
+    assert_eq!((received.attributes["kubeops.source"].as_str(), received.attributes["messaging.system"].as_str()), ("ops", "nats"));
+    assert_eq!(spans.iter().find(|span| span.name == "dispatch").expect("a span").parent, PUBLISHERS_SPAN);
+    assert!(!collector.holds("make-namespace"), "no subject of a publisher's is in a span");
 }
 
 #[test]
@@ -302,21 +339,19 @@ fn two_clusters_are_two_sources_that_come_change_and_go_while_the_server_runs() 
     server.at().settled("OPS-2", "proposed");
     one.all_acknowledged("ops", CONSUMER);
     two.all_acknowledged("ops", "kubeops-ops-two");
-    // Another filter is put on the consumer that is there, and what it had is not told again.
-    let filtered = "    subjects: [\"ops.clusters.>\"]\n";
-    server.edit_resource("second.yaml", |_| second(filtered));
+    // A consumer that is there is changed, and what it had is not told again.
+    let changed = "    maxAckPending: 7\n";
+    server.edit_resource("second.yaml", |_| second(changed));
     eventually("the consumer is changed", || {
-        two.consumer("ops", "kubeops-ops-two").filter(|consumer| consumer.config.filter_subject == "ops.clusters.>").map(drop)
+        two.consumer("ops", "kubeops-ops-two").filter(|consumer| consumer.config.max_ack_pending == 7).map(drop)
     });
-    two.publish("ops.other", &[], &wanted("OPS-3", "other"));
     two.publish(SUBJECT, &[], &wanted("OPS-4", "ledger"));
     server.at().settled("OPS-4", "proposed");
-    assert!(server.at().requests_of("OPS-3").is_empty());
     // One that goes takes nothing more, and what comes meanwhile waits for it.
     std::fs::remove_file(server.place("resources/second.yaml")).expect("removed");
     eventually("it is gone", || connection(server.at(), "ops-two").is_null().then_some(()));
     two.publish(SUBJECT, &[], &wanted("OPS-5", "waits"));
-    server.edit_resource("second.yaml", |_| second(filtered));
+    server.edit_resource("second.yaml", |_| second(changed));
     server.at().settled("OPS-5", "proposed");
     assert_eq!(server.at().all("/deliveries").len(), 4);
 }

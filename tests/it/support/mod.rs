@@ -13,6 +13,7 @@ pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
 pub mod nats;
+pub mod nats_operator;
 pub mod postgres;
 pub mod proxy;
 pub mod server;

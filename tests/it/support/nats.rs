@@ -11,8 +11,11 @@ pub struct NatsServer {
     directory: tempfile::TempDir,
     child: Option<Child>,
     /// How this test logs in.
-    login: fn(async_nats::ConnectOptions) -> async_nats::ConnectOptions,
+    login: Login,
 }
+
+/// How a test logs in.
+type Login = Box<dyn Fn(async_nats::ConnectOptions) -> async_nats::ConnectOptions>;
 
 impl NatsServer {
     /// One that lets everybody in.
@@ -21,7 +24,7 @@ impl NatsServer {
     }
 
     /// One with these lines in its configuration, and how the test itself logs in.
-    pub fn start_with(configuration: &str, login: fn(async_nats::ConnectOptions) -> async_nats::ConnectOptions) -> Self {
+    pub fn start_with(configuration: &str, login: impl Fn(async_nats::ConnectOptions) -> async_nats::ConnectOptions + 'static) -> Self {
         let directory = tempfile::Builder::new().prefix("kubeops-nats").tempdir_in("/tmp").expect("a directory");
         let port = TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port();
         let store = directory.path().join("jetstream");
@@ -30,7 +33,7 @@ impl NatsServer {
             store.display()
         );
         std::fs::write(directory.path().join("nats.conf"), configuration).expect("written");
-        let mut server = Self { port, directory, child: None, login };
+        let mut server = Self { port, directory, child: None, login: Box::new(login) };
         server.run();
         server
     }
@@ -66,6 +69,14 @@ impl NatsServer {
         let config =
             stream::Config { name: name.to_owned(), subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(), ..Default::default() };
         self.at(async |context| drop(context.get_or_create_stream(config.clone()).await.expect("a stream")));
+    }
+
+    /// Whether it is of this version or a later one.
+    pub fn is_at_least(&self, major: i64, minor: i64) -> bool {
+        let mut is = false;
+        let into = &mut is;
+        self.at(async |context| *into = context.client().is_server_compatible(major, minor, 0));
+        is
     }
 
     /// Publishes, and waits until the stream has it.

@@ -110,9 +110,9 @@ fn logged_in(
             }
             options.nkey(text.to_owned())
         }
-        // The error of the library may show what it could not read.
+        // The library wants the line end that whoever looked the secret up took away. Its error may show what it could not read.
         NatsAuthentication::Creds { secret: name } => options
-            .credentials(value.expose_secret())
+            .credentials(&format!("{text}\n"))
             .map_err(|_| StreamError::Secret { name: name.clone(), reason: "it is no .creds file, with a user's JWT and seed".to_owned() })?,
     })
 }

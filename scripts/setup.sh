@@ -42,6 +42,8 @@ if [ "$what" = test ]; then
   # The store's contract runs on a real PostgreSQL, which the tests start for themselves on the loopback.
   [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || need initdb postgresql
   need setpriv util-linux
+  # The source of messages is tested with a real server, with JetStream, on the loopback.
+  need nats-server nats-server
   [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi

@@ -61,6 +61,8 @@ mod secrets;
 mod shutdown;
 mod stores;
 mod storms;
+mod streams;
+mod streams_login;
 mod templates;
 mod ticket;
 mod timeouts;

@@ -13,6 +13,7 @@ pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
 pub mod postgres;
+pub mod power;
 pub mod proxy;
 pub mod server;
 pub mod small_disk;

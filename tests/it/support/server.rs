@@ -272,6 +272,11 @@ impl Replica {
         &self.connection
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").child.id()
+    }
+
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         signal(self.process.as_ref().expect("it runs"), name);
@@ -445,10 +450,10 @@ impl TestServer {
         Replica { process: Some(process), connection: self.connection_to(address) }
     }
 
-    /// The same with these further variables; none when it ends before it listens.
-    pub fn try_replica(&self, name: &str, environment: &[(&str, &str)]) -> Option<Replica> {
+    /// The same on a data directory that stands anywhere, with these further variables; none when it ends before it listens.
+    pub fn try_replica(&self, data: &Path, environment: &[(&str, &str)]) -> Option<Replica> {
         let mut command = self.command(&["serve"]);
-        command.env("DATA_DIR", self.place(name)).envs(environment.iter().copied());
+        command.env("DATA_DIR", data).envs(environment.iter().copied());
         let (mut process, address) = self.begin(command);
         match address {
             Ok(address) => Some(Replica { process: Some(process), connection: self.connection_to(address) }),
@@ -532,6 +537,11 @@ impl TestServer {
             command.env("KUBEOPS_SERVER", format!("http://{}", connection.address));
         }
         command.output().expect("the program")
+    }
+
+    /// Starts a command of the program that nobody waits for.
+    pub fn begins(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program")
     }
 
     /// Runs a command of the program that dies at a point.

@@ -119,6 +119,7 @@ impl OwnServer {
 
     /// The same in a directory of the test's. It is not synced yet.
     pub fn at(place: PathBuf, keeps: Keeps) -> Self {
+        std::fs::create_dir_all(&place).expect("a directory");
         initialised(&place);
         let mut server = Self { port: free_port(), place, keeps, directory: None, child: None };
         server.run();

@@ -65,6 +65,14 @@ impl PowerDisk {
         self.place("memory").join(name)
     }
 
+    /// A copy of the disk as it is now, which stays when this is gone; tells where it is.
+    pub fn keep(&self) -> PathBuf {
+        let name = self.directory.path().file_name().unwrap_or_default().to_string_lossy().replace(PREFIX, "kubeops-kept-");
+        let kept = std::env::temp_dir().join(format!("{name}-{}.img", self.failed));
+        done(Command::new("cp").arg("--sparse=always").arg(self.image()).arg(&kept)).unwrap_or_else(|error| eprintln!("it cannot be kept: {error}"));
+        kept
+    }
+
     fn place(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

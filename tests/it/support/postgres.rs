@@ -176,7 +176,11 @@ impl OwnServer {
         // Its functions stand where they are no other program's tables.
         command.args(["--install-missing=pg_catalog", "--heapallindexed", "-h", "127.0.0.1", "-p", &port, "-U", "kubeops", "-d", "postgres"]);
         let checked = command.output().expect("pg_amcheck");
-        if checked.status.success() { Ok(()) } else { Err(format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr))) }
+        if checked.status.success() {
+            Ok(())
+        } else {
+            Err(format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr)))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const OPTIONS: &str = "loop,noatime,nodiscard,noauto_da_alloc,commit=300";
 /// The disk.
 pub struct PowerDisk {
     // Before the directory that the lock stands in.
-    mounts: Mounts,
+    _mounts: Mounts,
     /// How often the power failed.
     failed: u32,
     _lock: File,
@@ -40,7 +40,7 @@ impl PowerDisk {
         // PostgreSQL, which is not root, has to come by.
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its own directory");
         let lock = locked(directory.path()).map_err(|error| format!("a lock: {error}"))?;
-        let disk = Self { mounts: Mounts(directory.path().to_path_buf()), failed: 0, _lock: lock, directory };
+        let disk = Self { _mounts: Mounts(directory.path().to_path_buf()), failed: 0, _lock: lock, directory };
         for name in ["memory", "disk"] {
             std::fs::create_dir(disk.place(name)).expect("a mount point");
         }
@@ -229,7 +229,8 @@ fn stands(process: u32) -> bool {
 fn children(of: &[u32]) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("the processes").flatten();
     let numbered = processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
-    let started = numbered.filter(|(process, path)| !of.contains(process) && state(path).is_some_and(|(state, parent)| of.contains(&parent) && state != "Z"));
+    let started =
+        numbered.filter(|(process, path)| !of.contains(process) && state(path).is_some_and(|(state, parent)| of.contains(&parent) && state != "Z"));
     started.map(|(process, _)| process).collect()
 }
 

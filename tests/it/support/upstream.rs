@@ -284,7 +284,7 @@ pub fn damage(path: &Path) -> Option<String> {
     let promised = ["-c", "remote.upstream.promisor=true", "-c", "remote.upstream.partialclonefilter=blob:none"];
     let arguments = promised.iter().take(if partial { 4 } else { 0 }).chain(&["fsck", "--strict", "--full", "--no-dangling"]);
     let output = command(path, &arguments.copied().collect::<Vec<_>>()).env("GIT_NO_LAZY_FETCH", "1").output().expect("git fsck");
-    (!output.status.success()).then(|| said(&output).to_string())
+    (!output.status.success()).then(|| said(&output))
 }
 
 /// Runs git in a directory and tells what it printed; fails the test when git fails.

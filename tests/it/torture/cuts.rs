@@ -24,7 +24,9 @@ fn plan(seed: u64, store: Store, cuts: usize, keeps: Keeps) -> Plan {
 
 /// A disk; where there can be none, it is told what is missing.
 fn disk() -> Option<PowerDisk> {
-    let missing = |missing: &String| println!("SKIPPED: a disk whose power can be cut needs root, a loop device and mkfs.ext4 ({missing}); this test showed nothing");
+    let missing = |missing: &String| {
+        println!("SKIPPED: a disk whose power can be cut needs root, a loop device and mkfs.ext4 ({missing}); this test showed nothing")
+    };
     PowerDisk::plugged_in(DISK).inspect_err(missing).ok()
 }
 

@@ -3,7 +3,9 @@
 
 use super::fleet::Fleet;
 use super::ledger::Sent;
+use super::schedule::Plan;
 use super::world::World;
+use crate::support::postgres::Keeps;
 use crate::support::power::{Frozen, PowerDisk};
 use crate::support::server::Connection;
 use crate::support::upstream::damage;
@@ -41,13 +43,16 @@ pub struct Backup {
 pub struct Cuts<'w> {
     world: &'w World,
     pub told: Told,
+    /// Whether what a cut leaves should be whole, and is kept where it is not.
+    keeps: bool,
     /// Those whose bodies were compared, by their places in the ledger.
     read: BTreeSet<usize>,
 }
 
 impl<'w> Cuts<'w> {
-    pub fn of(world: &'w World) -> Self {
-        Self { world, told: Told::default(), read: BTreeSet::new() }
+    pub fn of(world: &'w World, plan: &Plan) -> Self {
+        let keeps = plan.power.is_some_and(|power| power.keeps == Keeps::All);
+        Self { world, told: Told::default(), keeps, read: BTreeSet::new() }
     }
 
     pub fn backup(&mut self) -> Backup {
@@ -59,7 +64,7 @@ impl<'w> Cuts<'w> {
     /// The power fails and returns. Nobody has started the program again yet.
     pub fn cut(&mut self, fleet: &mut Fleet<'_, '_>, mut backup: Option<Backup>) {
         let world = self.world;
-        let mut power = world.power.as_ref().expect("a disk whose power can be cut").borrow_mut();
+        let power = world.power.as_ref().expect("a disk whose power can be cut");
         let mut database = world.database.as_ref().map(|database| database.borrow_mut());
         // Who was told so before has to find it afterwards.
         let ended = backup.as_mut().and_then(|backup| backup.child.try_wait().expect("its state"));
@@ -68,13 +73,14 @@ impl<'w> Cuts<'w> {
         // Who acknowledges comes first: what was acknowledged was committed when the database stands still.
         roots.extend(database.as_ref().map(|database| database.id()));
         let frozen = Frozen::of(&roots);
-        power.fails();
+        power.borrow_mut().fails();
         drop(frozen);
         fleet.power_fails();
         if let Some(backup) = &mut backup {
             backup.child.wait().expect("reaped");
         }
         database.iter_mut().for_each(|database| database.dies());
+        let power = power.borrow();
         power.returns();
         self.told.cuts += 1;
         let store = match &mut database {
@@ -105,13 +111,13 @@ impl<'w> Cuts<'w> {
         } else if is_promised {
             self.breaks(power, "a backup that was made is gone");
         }
-        // The next needs room.
-        let _ = std::fs::remove_dir_all(file.parent().expect("a directory"));
-        std::fs::create_dir(file.parent().expect("a directory")).expect("a directory");
+        // The next needs room. A removal may be undone by a cut: then it comes again.
+        let left = std::fs::read_dir(file.parent().expect("a directory")).into_iter().flatten().flatten();
+        left.for_each(|entry| std::fs::remove_file(entry.path()).expect("removed"));
     }
 
     fn breaks(&mut self, power: &PowerDisk, what: &str) {
-        if self.told.broken.is_empty() {
+        if self.keeps && self.told.broken.is_empty() {
             println!("what the cut left is kept as {}", power.keep().display());
         }
         self.told.broken.push(format!("after cut {}: {what}", self.told.cuts));
@@ -129,7 +135,9 @@ impl<'w> Cuts<'w> {
                 match times.get(id) {
                     Some(1) => {}
                     Some(more) => self.told.broken.push(format!("after cut {cut}: {id} is listed {more} times")),
-                    None => drop(self.told.lost.entry(place).or_insert_with(|| format!("after cut {cut}: {id} of {}", sent.key))),
+                    None => {
+                        self.told.lost.entry(place).or_insert_with(|| format!("after cut {cut}: {id} of {}", sent.key));
+                    }
                 }
                 if self.told.lost.contains_key(&place) || !self.read.insert(place) {
                     continue;
@@ -181,7 +189,9 @@ fn file_is_whole(file: &Path, power: &PowerDisk) -> Result<(), String> {
         let address = format!("sqlite://{}?mode=rw", copy.display());
         let mut connection = SqliteConnection::connect(&address).await.map_err(|error| error.to_string())?;
         let mut found = Vec::new();
-        for question in ["SELECT integrity_check FROM pragma_integrity_check", "SELECT 'refers to nothing: ' || \"table\" FROM pragma_foreign_key_check"] {
+        for question in
+            ["SELECT integrity_check FROM pragma_integrity_check", "SELECT 'refers to nothing: ' || \"table\" FROM pragma_foreign_key_check"]
+        {
             let answers = sqlx::query_scalar::<_, String>(question).fetch_all(&mut connection).await.map_err(|error| error.to_string())?;
             found.extend(answers.into_iter().filter(|answer| answer != "ok"));
         }

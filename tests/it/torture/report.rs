@@ -83,6 +83,7 @@ pub fn keep(world: &mut World, ran: &Ran) -> PathBuf {
         let _ = std::process::Command::new("cp").arg("-a").arg(directory.join("r0")).arg(copy).status();
     }
     if let Some(power) = &world.power {
+        power.borrow().settle();
         println!("the disk is kept as {}", power.borrow().keep().display());
     }
     world.database.iter().for_each(|database| database.borrow_mut().keep());

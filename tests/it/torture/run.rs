@@ -76,7 +76,7 @@ impl<'s, 'e> Run<'s, 'e> {
             world,
             fleet: Fleet::start(&world.server, world.home(), scope, plan.replicas, Doors::clone(&doors)),
             faults: Faults::of(world),
-            cuts: Cuts::of(world),
+            cuts: Cuts::of(world, plan),
             people: People::new(begun, plan.seed),
             senders: Senders::start(begun, doors),
             begun: u64::try_from(epoch).expect("milliseconds"),

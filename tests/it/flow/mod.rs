@@ -44,6 +44,7 @@ mod noticed;
 mod outage;
 mod own;
 mod policies;
+mod power_cut;
 mod reconciled;
 mod reload;
 mod replayed;

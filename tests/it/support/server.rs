@@ -549,6 +549,11 @@ impl TestServer {
         self.command(arguments).env("KUBEOPS_FAILPOINT", point).output().expect("the program")
     }
 
+    /// The process that runs.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").child.id()
+    }
+
     /// The running server, to be spoken to.
     pub fn at(&self) -> &Connection {
         self.connection.as_ref().expect("it was started")

@@ -1,0 +1,77 @@
+//! The power fails while tickets come in and are worked on: whatever was acknowledged is there afterwards and becomes one pull request, here
+//! with pull requests that stand in the store itself. Far more of it: `tests/it/torture/cuts.rs`.
+
+use crate::support::power::{Frozen, PowerDisk};
+use crate::support::server::{Connection, TestServer, ticket};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Sender, channel};
+
+/// Room on the disk, in mebibytes.
+const DISK: u32 = 256;
+/// So many tickets are sent before each cut, by as many senders at once,
+const TICKETS: usize = 12;
+const SENDERS: usize = 3;
+/// and the power fails when so many were acknowledged: early, with the first of them worked on, and when all were.
+const MOMENTS: [usize; 4] = [1, 8, 20, 36];
+
+/// Sends tickets while somebody answers, and tells the keys of those that were acknowledged.
+fn sends(at: &Connection, cut: usize, sender: usize, told: &Sender<String>) {
+    for number in 0..TICKETS {
+        let key = format!("OPS-{cut}{sender}{number:03}");
+        let body = ticket(&key, &format!("team-{}", key.to_lowercase())).to_string();
+        let Ok(answered) = at.jira(body.as_bytes()) else { return };
+        assert_eq!(answered.word(), "202 accepted");
+        told.send(key).expect("somebody listens");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_the_power_failed_becomes_one_pull_request_of_the_local_forge() {
+    let mut power = match PowerDisk::plugged_in(DISK) {
+        Ok(power) => power,
+        Err(missing) => {
+            println!("SKIPPED: a disk whose power can be cut needs root, a loop device and mkfs.ext4 ({missing}); this test showed nothing");
+            return;
+        }
+    };
+    let mut server = TestServer::prepare();
+    server.set("DATA_DIR", power.path().join("data").to_str().expect("UTF-8"));
+    let mut acknowledged = BTreeSet::new();
+    for (cut, moment) in MOMENTS.into_iter().enumerate() {
+        server.run();
+        let at = server.at().clone();
+        let (told, acknowledging) = channel();
+        std::thread::scope(|scope| {
+            for sender in 0..SENDERS {
+                let (at, told) = (&at, told.clone());
+                scope.spawn(move || sends(at, cut, sender, &told));
+            }
+            drop(told);
+            acknowledged.extend(acknowledging.iter().take(moment));
+            let frozen = Frozen::of(&[server.id()]);
+            power.fails();
+            drop(frozen);
+            server.kill();
+            // What it had answered before, and was read later.
+            acknowledged.extend(acknowledging.iter());
+        });
+        power.returns();
+    }
+    assert!(acknowledged.len() >= MOMENTS.iter().sum(), "so many were answered");
+
+    server.run();
+    for key in &acknowledged {
+        server.at().settled(key, "proposed");
+    }
+    server.at().nothing_owed();
+    let requests = server.at().all("/requests");
+    let pulls: BTreeSet<u64> = server.at().all("/pulls").iter().filter_map(|pull| pull["number"].as_u64()).collect();
+    let keys: BTreeSet<&str> = requests.iter().filter_map(|request| request["correlation"].as_str()).collect();
+    assert!(acknowledged.iter().all(|key| keys.contains(key.as_str())), "each has its request");
+    // What was not acknowledged may be there as well: the power may have failed between the commit and the answer.
+    assert_eq!(requests.len(), keys.len(), "one request for each ticket");
+    assert_eq!(pulls.len(), keys.len(), "one pull request for each ticket");
+    let branches = server.upstream.git(&["for-each-ref", "--format=%(refname)", "refs/heads/kubeops"]);
+    assert_eq!(branches.lines().count(), keys.len(), "and one branch");
+    server.terminate();
+}

@@ -22,6 +22,8 @@ pub struct Told {
     pub lost: BTreeMap<usize, String>,
     /// What was not whole after a cut.
     pub broken: Vec<String>,
+    /// Whether the program did not come back at all.
+    pub is_gone: bool,
     /// Mirrors that a cut damaged. Nothing in them is precious, and they are to be made anew.
     pub damaged: usize,
     /// Backups that the power failed over, and that were there afterwards.
@@ -154,6 +156,7 @@ impl<'w> Cuts<'w> {
     /// The program did not come back: with it, everything that was acknowledged is gone.
     pub fn all_is_lost(&mut self, sent: &[Sent]) {
         let cut = self.told.cuts;
+        self.told.is_gone = true;
         self.told.broken.push(format!("after cut {cut}: the program does not come back"));
         let acknowledged = sent.iter().enumerate().filter(|(_, sent)| !sent.acknowledged().is_empty());
         self.told.lost.extend(acknowledged.map(|(place, sent)| (place, format!("after cut {cut}: {} with the whole store", sent.key))));

@@ -154,6 +154,8 @@ impl<'s, 'e> Run<'s, 'e> {
             Fault::Cut { after, backs_up } => {
                 self.people.begin(&self.world.outside(), 2);
                 self.cut(*after, *backs_up);
+                // There is nobody left to be judged.
+                assert!(!self.cuts.told.is_gone, "{:?}\n{}", self.cuts.told.broken, self.world.server.log());
             }
             Fault::StandsStill { millis } => self.fleet.stands_still(at, Duration::from_millis(*millis)),
             fault => self.faults.inflict(fault),

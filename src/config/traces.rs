@@ -4,6 +4,8 @@
 use super::Reader;
 use super::values::{self, Parsed, choice, number, optional, text};
 use crate::telemetry::{TraceOptions, TraceSampler};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The longest name or value of what is said of the process.
@@ -65,8 +67,9 @@ fn attributes(raw: &str) -> Parsed<Vec<(String, String)>> {
         let Some((name, value)) = entry.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
             return refuse(format!("`{entry}` has no `=`"));
         };
-        let bytes = crate::types::percent_decoded(value);
-        let Ok(value) = String::from_utf8(bytes) else { return refuse(format!("the value of `{name}` is no UTF-8")) };
+        let Ok(value) = percent_decode_str(value).decode_utf8().map(Cow::into_owned) else {
+            return refuse(format!("the value of `{name}` is no UTF-8"));
+        };
         let well_named = !name.is_empty() && name.len() <= LONGEST && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
         if !well_named || value.chars().count() > LONGEST || value.contains(char::is_control) {
             return refuse(format!("`{name}` is no such name, or its value is none"));

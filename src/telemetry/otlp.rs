@@ -3,16 +3,17 @@
 //! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
 
 use super::traces::{TraceCounts, TraceOptions};
-use crate::types::percent_decoded;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
+use percent_encoding::percent_decode_str;
 use prost::Message;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -226,7 +227,7 @@ fn read_headers(given: &SecretString) -> Result<HeaderMap, String> {
         let wrong = || format!("its entry {} is no `name=value`", place + 1);
         let (name, value) = entry.split_once('=').ok_or_else(wrong)?;
         let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_bytes(&percent_decoded(value.trim())).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_bytes(&Cow::from(percent_decode_str(value.trim()))).map_err(|_| wrong())?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }

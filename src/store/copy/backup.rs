@@ -5,7 +5,7 @@ use super::{AtTheEnd, CopiedTable, CopyProgress, IfNotEmpty, schema};
 use crate::store::sql::query::{Connection, statement};
 use crate::store::sql::rows::{Columns, to_json};
 use crate::store::sql::{Database, SqlStore};
-use crate::store::{SchemaOnOpen, SqliteOptions, StoreError, StoreKind};
+use crate::store::{SchemaOnOpen, SqliteOptions, StoreError};
 use crate::types::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,11 @@ impl SqlStore {
         let beside = beside(file, "partial")?;
         remove(&beside)?;
         let target = open(&beside, SchemaOnOpen::CopyInto).await?;
-        let of = if self.database().view().await?.is_sqlite() { StoreKind::Sqlite } else { StoreKind::Postgres };
-        let of = if of == StoreKind::Sqlite { "sqlite" } else { "postgres" }.to_owned();
+        let of = match self.database() {
+            Database::Sqlite(_) => "sqlite",
+            Database::Postgres(_) => "postgres",
+        };
+        let of = of.to_owned();
         let mut facts = BackupFacts { made_at: now, kubeops: env!("CARGO_PKG_VERSION").to_owned(), of, tables: Vec::new() };
         let end = AtTheEnd { facts: Some(facts.clone()), ..AtTheEnd::default() };
         facts.tables = match self.copy(&target, IfNotEmpty::Refuse, &end, progress).await {

@@ -21,7 +21,8 @@ impl Replicas for SqlStore {
     }
 
     async fn take_duty(&self, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
-        let mut write = self.database.write().await?;
+        // One statement that decides by itself: it waits for no other writer.
+        let mut write = self.database.write_beside().await?;
         let result = take(write.connection(), duty, owner, now, lease).await;
         write.finish(result).await
     }

@@ -222,9 +222,9 @@ async fn more_bodies_at_once_than_there_is_room_for_are_shed_and_small_ones_get_
         stream.write_all(&vec![b' '; length - 1]).await.expect("sent");
         slow.push(stream);
     }
-    let large = [begun(length).into_bytes(), vec![b' '; length]].concat();
+    let large = [begun(64 * 1024 + 1).into_bytes(), vec![b' '; 64 * 1024 + 1]].concat();
     let mut answer = String::new();
-    for _ in 0..50 {
+    for _ in 0..5000 {
         // What was sent may not all have been read yet.
         answer = exchange(address, &large).await;
         if !answer.starts_with("HTTP/1.1 202") {

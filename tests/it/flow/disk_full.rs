@@ -1,6 +1,7 @@
 //! A disk with no room left: nothing is acknowledged that is not kept, and everything goes on when there is room again.
 
 use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::skipped;
 use crate::support::small_disk::SmallDisk;
 use std::collections::BTreeSet;
 
@@ -8,8 +9,7 @@ use std::collections::BTreeSet;
 fn a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost() {
     let mut server = TestServer::prepare();
     let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
-        println!("SKIPPED: mounting a small tmpfs needs root; this test showed nothing");
-        return;
+        return skipped("mounting a small tmpfs needs root");
     };
     let data = disk.path().join("data");
     server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();

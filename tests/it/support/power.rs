@@ -1,5 +1,6 @@
 //! A disk whose power can be cut: an ext4 in an image file. What was not flushed to the device stands in the kernel's memory alone, so
-//! a copy of the image is what a cut would have left. Mounts are given back whatever happens; those of a killed run, by the next.
+//! a copy of the image is what a cut would have left. Mounts are given back whatever happens; those of a killed run, by the next, which also
+//! ends the processes that still have files open there.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -36,6 +37,10 @@ impl PowerDisk {
     /// What is missing, where there is no root, no loop device or no mkfs.
     pub fn plugged_in(mebibytes: u32) -> Result<Self, String> {
         remove_leftovers();
+        Self::made(mebibytes).map_err(|missing| format!("a disk whose power can be cut needs root, a loop device and mkfs.ext4 ({missing})"))
+    }
+
+    fn made(mebibytes: u32) -> Result<Self, String> {
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in("/tmp").map_err(|error| error.to_string())?;
         // PostgreSQL, which is not root, has to come by.
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its own directory");
@@ -169,6 +174,8 @@ fn remove_leftovers() {
         // Without a lock it is being made.
         let Some(lock) = is_ours.then(|| File::open(directory.join(LOCK)).ok()).flatten() else { continue };
         if lock.try_lock().is_ok() {
+            // Nobody is left who would end them.
+            signal("KILL", &users(&directory));
             take_apart(&directory);
             let _ = std::fs::remove_dir_all(&directory);
         }
@@ -210,6 +217,17 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         signal("KILL", &self.0);
     }
+}
+
+/// The processes that have a file open below a directory, or stand in it.
+fn users(of: &Path) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("the processes").flatten();
+    let numbered = processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
+    let uses = |path: &Path| {
+        let files = std::fs::read_dir(path.join("fd")).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.chain([path.join("cwd")]).any(|link| std::fs::read_link(link).is_ok_and(|file| file.starts_with(of)))
+    };
+    numbered.filter(|(_, path)| uses(path)).map(|(process, _)| process).collect()
 }
 
 /// Those that have ended already need no signal.

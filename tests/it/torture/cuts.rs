@@ -8,6 +8,7 @@ use super::world::World;
 use super::{SEED, number, play, setting, stores};
 use crate::support::postgres::Keeps;
 use crate::support::power::PowerDisk;
+use crate::support::skipped;
 use std::time::Duration;
 
 /// Room on the disk, in mebibytes.
@@ -24,10 +25,7 @@ fn plan(seed: u64, store: Store, cuts: usize, keeps: Keeps) -> Plan {
 
 /// A disk; where there can be none, it is told what is missing.
 fn disk() -> Option<PowerDisk> {
-    let missing = |missing: &String| {
-        println!("SKIPPED: a disk whose power can be cut needs root, a loop device and mkfs.ext4 ({missing}); this test showed nothing")
-    };
-    PowerDisk::plugged_in(DISK).inspect_err(missing).ok()
+    PowerDisk::plugged_in(DISK).inspect_err(|missing| skipped(missing)).ok()
 }
 
 fn short(store: Store, cuts: usize) {

@@ -118,7 +118,7 @@ impl Iterator for Turns<'_> {
         let chance = &mut self.chance;
         let fault = match chance.below(10) {
             // Now and then the program alone dies, so that the power fails over what it left.
-            0..=2 | 6.. if self.plan.power.is_some() => Fault::Cut { after: chance.below(400) as u64, backs_up: chance.once_in(4) },
+            0..=2 | 7.. if self.plan.power.is_some() => Fault::Cut { after: chance.below(400) as u64, backs_up: chance.once_in(4) },
             0..=3 => Fault::Kill { after: chance.below(400) as u64 },
             4..=6 => {
                 if self.points.is_empty() {

@@ -1,10 +1,12 @@
 //! The power fails while tickets come in and are worked on: whatever was acknowledged is there afterwards and becomes one pull request, here
 //! with pull requests that stand in the store itself. Far more of it: `tests/it/torture/cuts.rs`.
 
-use crate::support::power::{Frozen, PowerDisk};
-use crate::support::server::{Connection, TestServer, ticket};
+use crate::support::power::{Frozen, PowerDisk, is_mounted};
+use crate::support::server::{Connection, TestServer, eventually, ticket};
 use crate::support::skipped;
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 
 /// Room on the disk, in mebibytes.
@@ -74,4 +76,27 @@ fn what_was_acknowledged_before_the_power_failed_becomes_one_pull_request_of_the
     let branches = server.upstream.git(&["for-each-ref", "--format=%(refname)", "refs/heads/kubeops"]);
     assert_eq!(branches.lines().count(), keys.len(), "and one branch");
     server.terminate();
+}
+
+#[test]
+fn a_test_that_fails_leaves_no_disk_and_what_a_killed_one_left_is_taken_apart_by_the_next() {
+    let failing = match PowerDisk::plugged_in(DISK) {
+        Ok(disk) => disk,
+        Err(missing) => return skipped(&missing),
+    };
+    let of_failing = failing.path();
+    assert!(is_mounted(&of_failing), "it is a disk");
+    let failed = std::thread::spawn(move || panic!("on purpose, with {}", failing.path().display())).join();
+    assert!(failed.is_err() && !is_mounted(&of_failing) && !of_failing.exists());
+
+    let killed = PowerDisk::plugged_in(DISK).expect("another disk");
+    let mut orphan = Command::new("sleep").arg("600").current_dir(killed.path()).spawn().expect("a process that stands on it");
+    let left = killed.abandon();
+    assert!(is_mounted(&left.join("disk")) && is_mounted(&left.join("memory")));
+    let next = PowerDisk::plugged_in(DISK).expect("a third disk");
+    // Another test that begins just now may be at it as well.
+    eventually("nothing is left", || (!left.exists()).then_some(()));
+    assert!(!is_mounted(&left.join("disk")) && !is_mounted(&left.join("memory")));
+    assert_eq!(orphan.wait().expect("it ended").signal(), Some(9), "nobody holds the loop device");
+    assert!(is_mounted(&next.path()), "a disk that somebody has is left alone");
 }

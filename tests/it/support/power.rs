@@ -78,6 +78,13 @@ impl PowerDisk {
         kept
     }
 
+    /// Everything stays as it is, as when the process that has the disk is killed; tells where.
+    pub fn abandon(self) -> PathBuf {
+        let Self { _mounts, _lock, directory, .. } = self;
+        std::mem::forget(_mounts);
+        directory.keep()
+    }
+
     fn place(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -142,7 +149,7 @@ fn take_apart(directory: &Path) {
     }
 }
 
-fn is_mounted(at: &Path) -> bool {
+pub fn is_mounted(at: &Path) -> bool {
     let at = at.to_str().expect("UTF-8");
     std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| mounts.lines().any(|line| line.split(' ').nth(4) == Some(at)))
 }
@@ -174,8 +181,8 @@ fn remove_leftovers() {
         // Without a lock it is being made.
         let Some(lock) = is_ours.then(|| File::open(directory.join(LOCK)).ok()).flatten() else { continue };
         if lock.try_lock().is_ok() {
-            // Nobody is left who would end them.
-            signal("KILL", &users(&directory));
+            // Nobody is left who would end them. Others like this one have the lock open for a moment, and only that.
+            signal("KILL", &users(&directory.join("disk")));
             take_apart(&directory);
             let _ = std::fs::remove_dir_all(&directory);
         }
@@ -185,7 +192,9 @@ fn remove_leftovers() {
 fn done(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("{name}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())) }
+    // `mount` goes on about where more is to be read.
+    let said = String::from_utf8_lossy(&output.stderr).trim().lines().next().unwrap_or_default().to_owned();
+    if output.status.success() { Ok(()) } else { Err(format!("{name}: {said}")) }
 }
 
 /// Processes, with all that they started, that stand still. They die with it, without another step.

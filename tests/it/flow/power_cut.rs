@@ -5,7 +5,9 @@ use crate::support::power::{Frozen, PowerDisk, is_mounted};
 use crate::support::server::{Connection, TestServer, eventually, ticket};
 use crate::support::skipped;
 use std::collections::BTreeSet;
+use std::fs::DirEntry;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 
@@ -16,6 +18,8 @@ const TICKETS: usize = 12;
 const SENDERS: usize = 3;
 /// and the power fails when so many were acknowledged: early, with the first of them worked on, and when all were.
 const MOMENTS: [usize; 4] = [1, 8, 20, 36];
+/// And under a first start when so many bytes are there: at once, with the schema half written, and a little later.
+const MOMENTS_OF_A_START: [u64; 5] = [1, 8_192, 65_536, 262_144, 524_288];
 
 /// Sends tickets while somebody answers, and tells the keys of those that were acknowledged.
 fn sends(at: &Connection, cut: usize, sender: usize, told: &Sender<String>) {
@@ -76,6 +80,42 @@ fn what_was_acknowledged_before_the_power_failed_becomes_one_pull_request_of_the
     let branches = server.upstream.git(&["for-each-ref", "--format=%(refname)", "refs/heads/kubeops"]);
     assert_eq!(branches.lines().count(), keys.len(), "and one branch");
     server.terminate();
+}
+
+/// Bytes of all files below a directory; a file that goes away meanwhile has none.
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: DirEntry| entry.metadata().map_or(0, |data| if data.is_dir() { bytes_below(&entry.path()) } else { data.len() });
+    entries.map(size).sum()
+}
+
+#[test]
+fn a_first_start_that_the_power_fails_under_is_made_good_by_the_next() {
+    let mut power = match PowerDisk::plugged_in(DISK) {
+        Ok(power) => power,
+        Err(missing) => return skipped(&missing),
+    };
+    let mut server = TestServer::prepare();
+    let data = power.path().join("data");
+    server.set("DATA_DIR", data.to_str().expect("UTF-8"));
+    for (cut, moment) in MOMENTS_OF_A_START.into_iter().enumerate() {
+        let starting = server.starting(&data, &[]);
+        eventually("it writes so much", || (bytes_below(&data) >= moment).then_some(()));
+        let frozen = Frozen::of(&[starting.id()]);
+        power.fails();
+        drop(frozen);
+        drop(starting.listens());
+        power.returns();
+
+        server.run();
+        let key = format!("OPS-{cut}");
+        server.at().ticket(&ticket(&key, &format!("team-{cut}")));
+        server.at().settled(&key, "proposed");
+        server.kill();
+        // The next finds nothing there, and that is settled.
+        server.lose_data();
+        power.settle();
+    }
 }
 
 #[test]

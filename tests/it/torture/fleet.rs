@@ -19,10 +19,16 @@ struct Slot<'s> {
     replica: Option<Replica>,
     armed: Option<Armed>,
     stands_until: Option<Instant>,
-    starting: Option<ScopedJoinHandle<'s, Option<Replica>>>,
+    starting: Option<Starts<'s>>,
 }
 
-/// The replicas of a run; they are started in threads of `scope`, so that no start holds up a kill of another.
+/// A process that does not listen yet, and who waits for it.
+struct Starts<'s> {
+    id: u32,
+    waits: ScopedJoinHandle<'s, Option<Replica>>,
+}
+
+/// The replicas of a run; they are waited for in threads of `scope`, so that no start holds up a kill of another.
 pub struct Fleet<'s, 'e> {
     server: &'e TestServer,
     /// Where their data directories are.
@@ -52,12 +58,10 @@ impl<'s, 'e> Fleet<'s, 'e> {
         let (server, data) = (self.server, self.home.join(format!("r{at}")));
         let slot = &mut self.slots[at];
         slot.armed = armed;
-        let start = move || {
-            let point = armed.map(|(point, nth)| format!("{point}:{nth}")).unwrap_or_default();
-            let environment = [("KUBEOPS_FAILPOINT", point.as_str())];
-            server.try_replica(&data, if armed.is_some() { &environment } else { &[] })
-        };
-        slot.starting = Some(self.scope.spawn(start));
+        let point = armed.map(|(point, nth)| format!("{point}:{nth}")).unwrap_or_default();
+        let environment = [("KUBEOPS_FAILPOINT", point.as_str())];
+        let starting = server.starting(&data, if armed.is_some() { &environment } else { &[] });
+        slot.starting = Some(Starts { id: starting.id(), waits: self.scope.spawn(move || starting.listens()) });
     }
 
     fn door(&self, at: usize, connection: Option<Connection>) {
@@ -67,8 +71,8 @@ impl<'s, 'e> Fleet<'s, 'e> {
     /// Looks after everybody: who has ended is started again, who has stood long enough goes on.
     pub fn tend(&mut self) {
         for at in 0..self.slots.len() {
-            if self.slots[at].starting.as_ref().is_some_and(ScopedJoinHandle::is_finished) {
-                let started = self.slots[at].starting.take().expect("it was starting").join().expect("a start");
+            if self.slots[at].starting.as_ref().is_some_and(|starts| starts.waits.is_finished()) {
+                let started = self.slots[at].starting.take().expect("it was starting").waits.join().expect("a start");
                 match started {
                     Some(replica) => {
                         self.door(at, Some(replica.at().clone()));
@@ -130,15 +134,18 @@ impl<'s, 'e> Fleet<'s, 'e> {
         self.begin(at, armed);
     }
 
-    /// The processes that run.
+    /// The processes that run, or begin to.
     pub fn ids(&self) -> Vec<u32> {
-        self.slots.iter().filter_map(|slot| slot.replica.as_ref()).map(Replica::id).collect()
+        let id = |slot: &Slot<'_>| slot.replica.as_ref().map(Replica::id).or(slot.starting.as_ref().map(|starts| starts.id));
+        self.slots.iter().filter_map(id).collect()
     }
 
     /// All are dead, and nobody starts them again.
     pub fn power_fails(&mut self) {
         for at in 0..self.slots.len() {
-            self.slots[at] = Slot::default();
+            let slot = std::mem::take(&mut self.slots[at]);
+            // It may just have come to listen, before it died.
+            drop(slot.starting.map(|starts| starts.waits.join().expect("a start")));
             self.door(at, None);
         }
     }

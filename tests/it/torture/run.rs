@@ -116,7 +116,7 @@ impl<'s, 'e> Run<'s, 'e> {
             run.senders.acknowledged() >= acknowledged
         });
         assert!(is_enough, "{} were acknowledged: {:?}", self.senders.acknowledged(), self.senders.strange());
-        self.cut(0, false);
+        self.cut(0, false, None);
         self.cuts.told
     }
 
@@ -151,9 +151,9 @@ impl<'s, 'e> Run<'s, 'e> {
                 self.fleet.kill(at, Some((*point, *nth)));
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
             }
-            Fault::Cut { after, backs_up } => {
+            Fault::Cut { after, backs_up, again } => {
                 self.people.begin(&self.world.outside(), 2);
-                self.cut(*after, *backs_up);
+                self.cut(*after, *backs_up, *again);
                 // There is nobody left to be judged.
                 assert!(!self.cuts.told.is_gone, "{:?}\n{}", self.cuts.told.broken, self.world.server.log());
             }
@@ -166,15 +166,20 @@ impl<'s, 'e> Run<'s, 'e> {
     }
 
     /// The power fails under load, returns, and everything that was acknowledged is looked for.
-    fn cut(&mut self, after: u64, backs_up: bool) {
+    fn cut(&mut self, after: u64, backs_up: bool, again: Option<u64>) {
         self.fleet.calm();
         self.until(TO_REST, |run| run.fleet.is_whole());
         self.talk();
         let backup = backs_up.then(|| self.cuts.backup());
         self.live(Duration::from_millis(after));
         self.cuts.cut(&mut self.fleet, backup);
-        let sent = self.senders.ledger();
         self.fleet.power_returns();
+        if let Some(after) = again {
+            self.live(Duration::from_millis(after));
+            self.cuts.cut(&mut self.fleet, None);
+            self.fleet.power_returns();
+        }
+        let sent = self.senders.ledger();
         let is_back = self.until(TO_REST, |run| run.fleet.is_whole());
         match self.fleet.door_of_one().filter(|_| is_back) {
             Some(door) => self.cuts.look(&door, &sent),

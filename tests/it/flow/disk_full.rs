@@ -1,18 +1,15 @@
 //! A disk with no room left: nothing is acknowledged that is not kept, and everything goes on when there is room again.
 
 use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::skipped;
 use crate::support::small_disk::SmallDisk;
 use std::collections::BTreeSet;
-
-/// What is told where no small disk can be had.
-pub(super) const SKIPPED: &str = "SKIPPED: mounting a small tmpfs needs root; this test showed nothing";
 
 #[test]
 fn a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost() {
     let mut server = TestServer::prepare();
     let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
-        println!("{SKIPPED}");
-        return;
+        return skipped("mounting a small tmpfs needs root");
     };
     let data = disk.path().join("data");
     server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();

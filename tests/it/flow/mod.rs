@@ -46,6 +46,7 @@ mod own;
 mod policies;
 mod postgres_full;
 mod postgres_tls;
+mod power_cut;
 mod reconciled;
 mod reload;
 mod replayed;

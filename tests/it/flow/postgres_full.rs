@@ -1,9 +1,10 @@
 //! The disk of PostgreSQL has no room left: for its tables, which it says to each statement, and for its log, of which it dies. The process
 //! that works with it bears both, and goes on by itself.
 
-use super::disk_full::{SKIPPED, lives_through};
+use super::disk_full::lives_through;
 use crate::support::postgres::{OwnServer, give};
 use crate::support::server::TestServer;
+use crate::support::skipped;
 use crate::support::small_disk::SmallDisk;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ impl Disk {
         let place = tempfile::Builder::new().prefix("kubeops-small").tempdir_in("/tmp").expect("a directory");
         let disk = SmallDisk::mount(place.path().join("disk"), size);
         if disk.is_none() {
-            println!("{SKIPPED}");
+            skipped("mounting a small tmpfs needs root");
         }
         let disk = Self { disk: disk?, _place: place };
         std::fs::create_dir(disk.files()).expect("a directory");
@@ -56,6 +57,6 @@ fn a_postgresql_that_dies_because_its_log_cannot_grow_is_answered_503_and_nothin
     database.run();
     let mut server = TestServer::prepare();
     server.set("STORE_URL", &format!("postgres://kubeops@{}/postgres", database.address())).run();
-    lives_through(&mut server, &small.disk, || database.comes_back());
+    lives_through(&mut server, &small.disk, || database.recovers());
     server.terminate();
 }

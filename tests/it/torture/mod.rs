@@ -27,6 +27,8 @@ use world::World;
 
 /// The points no process comes by in these stories, and what attacks each.
 const ELSEWHERE: &[(&str, &str)] = &[
+    // No stream of messages stands among these senders.
+    ("stream.stored", include_str!("../flow/streams.rs")),
     // No time to live is shorter than a minute, which is longer than most runs.
     ("clock.settling", include_str!("../flow/reverted.rs")),
     ("clock.reminded", include_str!("../flow/reverted.rs")),

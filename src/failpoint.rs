@@ -5,6 +5,7 @@
 /// Every point there is, in the order of the flow.
 pub const ALL: &[&str] = &[
     "inbox.committed",
+    "stream.stored",
     "dispatch.read",
     "dispatch.recorded",
     "plan.fetched",

@@ -18,6 +18,7 @@ mod json;
 mod kinds;
 mod mapping;
 mod model;
+mod nats;
 mod reconcile;
 mod run;
 #[cfg(test)]
@@ -28,6 +29,8 @@ pub use model::{
     Algorithm, Authentication, Basic, Bearer, Encoding, Gzip, HeaderToken, Hmac, Mapping, ReconcileAuthentication, ReconcileSpec, SourceKind,
     SourceSpec,
 };
+pub use nats::spec::{Consumer, Deliver, NatsAuthentication, NatsSpec, NatsTls, Subscription};
+pub use nats::{OVERSIZED, OWN_HEADERS, SEQUENCE, STREAM, SUBJECT, TIME};
 pub use reconcile::{Asks, Reconcile};
 
 use crate::event::Occurrence;
@@ -115,6 +118,15 @@ pub struct Accepted {
     pub attributes: Attributes,
 }
 
+/// A message that was fetched, as it is to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filed {
+    /// As of a delivery that was sent; what cannot be read counts as handled, so that whoever reads it tells why.
+    pub accepted: Accepted,
+    /// Why it cannot be read.
+    pub unreadable: Option<IngressError>,
+}
+
 /// A source's size and depth limits.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
@@ -144,6 +156,7 @@ pub struct Source {
     keep: Vec<String>,
     reader: Reader,
     reconcile: Option<Reconcile>,
+    subscription: Option<Subscription>,
     warnings: Vec<SpecError>,
 }
 
@@ -198,7 +211,7 @@ impl Source {
         self.kind.kind
     }
 
-    /// How its deliveries are proven: `none`, `hmac`, `bearer`, `basic` or `header`.
+    /// How its deliveries are proven: `none`, `hmac`, `bearer`, `basic`, `header`, or `connection` where they are fetched.
     pub fn authentication(&self) -> &'static str {
         self.proof.word()
     }
@@ -226,7 +239,7 @@ impl Source {
     /// Every type its events can have; none when the body decides.
     pub fn event_types(&self) -> Option<Vec<&str>> {
         match &self.reader {
-            Reader::Own(_) => Some(self.kind.types.to_vec()),
+            Reader::Own(_) => Some(self.kind.types.to_vec()).filter(|types| !types.is_empty()),
             Reader::Mapped(mapping, _) => mapping.literal_type().map(|literal| vec![literal.as_str()]),
         }
     }
@@ -242,6 +255,11 @@ impl Source {
             Asks::Alertmanager { authentication, .. } => authentication.as_ref().map(ReconcileAuthentication::secret),
             Asks::Jira { .. } | Asks::Github => None,
         }
+    }
+
+    /// Where its messages are pulled from; none where they are sent.
+    pub fn subscription(&self) -> Option<&Subscription> {
+        self.subscription.as_ref()
     }
 
     /// What is worth a word in its configuration, though it is accepted.
@@ -299,6 +317,20 @@ impl Source {
         Ok(Accepted { dedup_key, handled: reading.handled, attributes })
     }
 
+    /// What is stored of a message that was fetched: all of it that is kept, whether it can be read or not.
+    pub fn file(&self, headers: &dyn Headers, body: &[u8], received_at: Timestamp) -> Filed {
+        let attributes = self.attributes(headers);
+        let read = self.check_size(body).and_then(|()| body::check_content_type(headers, self.kind.form_field));
+        match read.and_then(|()| self.interpret(headers, &attributes, body, received_at, Part::Whole)) {
+            Ok((dedup_key, reading)) => Filed { accepted: Accepted { dedup_key, handled: reading.handled, attributes }, unreadable: None },
+            Err(error) => {
+                let identity = self.kind.identity.map_or(identity::Identity::WithBody(Vec::new()), |of| of(&attributes, &serde_json::Value::Null));
+                let dedup_key = identity::delivery_key(&self.name, &identity, body);
+                Filed { accepted: Accepted { dedup_key, handled: true, attributes }, unreadable: Some(error) }
+            }
+        }
+    }
+
     /// Reads a request **without** asking who sent it: for deliveries that were authenticated before, such as a stored one
     /// (whose headers are its [`Attributes`]), and for payload files an operator explains or renders.
     ///
@@ -341,13 +373,19 @@ impl Source {
         received_at: Timestamp,
         part: Part,
     ) -> Result<(String, kinds::Reading), IngressError> {
+        if let Some(bytes) = attributes.get(OVERSIZED) {
+            let limit = self.limits.max_body_bytes;
+            return Err(IngressError::malformed("", format!("the message had {bytes} bytes, and `maxBodyBytes` is {limit}: it was not stored")));
+        }
         let json = body::out_of_form(headers, body::unpack(headers, body, self.limits.unpacked_bytes)?, self.kind.form_field)?;
         let body = json::read(&json, self.limits.max_depth, part)?;
+        let known_by = self.kind.identity.map(|of| of(attributes, &body));
         let document = kinds::Document { body, attributes, received_at, signed: self.proof.signs_body() };
-        let reading = match &self.reader {
+        let mut reading = match &self.reader {
             Reader::Own(read) => read(document)?,
             Reader::Mapped(mapping, check_subject) => mapping.read(document, *check_subject)?,
         };
+        reading.identity = known_by.unwrap_or(reading.identity);
         Ok((identity::delivery_key(&self.name, &reading.identity, &json), reading))
     }
 
@@ -359,10 +397,21 @@ impl Source {
     /// The headers to keep; what is not text is left out.
     fn attributes(&self, headers: &dyn Headers) -> Attributes {
         const LONGEST: usize = 1024;
+        const MOST_KEPT: usize = 96;
         let kept = |name: &String| {
             let value = std::str::from_utf8(headers.get(name)?).ok()?;
             Some((name.clone(), value.chars().take(LONGEST).collect()))
         };
-        self.keep.iter().filter_map(kept).collect()
+        let mut attributes: Attributes = self.keep.iter().filter_map(kept).collect();
+        if let Some(prefix) = self.kind.keep_prefix {
+            headers.each(&mut |name, _| {
+                let name = name.to_ascii_lowercase();
+                let fits = name.len() <= 100 && name.starts_with(prefix) && !check::may_hold_a_secret(&name);
+                if fits && attributes.len() < MOST_KEPT && !attributes.contains_key(&name) {
+                    attributes.extend(kept(&name));
+                }
+            });
+        }
+        attributes
     }
 }

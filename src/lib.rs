@@ -26,6 +26,7 @@ pub mod draft;
 pub mod forge;
 pub mod feedback;
 pub mod store;
+pub mod stream;
 pub mod failpoint;
 pub mod spans;
 pub mod telemetry;

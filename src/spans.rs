@@ -50,6 +50,15 @@ pub fn child_of(span: &Span, parent: Option<TraceParent>) {
     }
 }
 
+/// What is stored with a delivery, so that what is done for it later is done in the same trace. It is the sender's span where there is
+/// one, which is known whatever becomes of this process; else the span it arrived in.
+pub fn to_be_stored(given: Option<TraceParent>, here: Option<TraceParent>) -> Option<TraceParent> {
+    match (given, here) {
+        (Some(given), Some(here)) => Some(given.with_sampled(here.is_sampled())),
+        (given, here) => given.or(here),
+    }
+}
+
 /// Notes that a span does the work of others beside its own parent's.
 pub fn link(span: &Span, others: impl IntoIterator<Item = TraceParent>) {
     if !is_kept(span) {

@@ -74,6 +74,15 @@ pub enum Receipt {
     Ignored(DeliveryId),
 }
 
+impl Receipt {
+    /// The delivery's id; of a duplicate, the id of the first.
+    pub fn id(&self) -> &DeliveryId {
+        match self {
+            Self::Accepted(id) | Self::Duplicate(id) | Self::Ignored(id) => id,
+        }
+    }
+}
+
 /// Why a delivery was not taken. Messages are told to the sender: they hold no secret and nothing an unauthenticated sender may not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {

@@ -22,14 +22,10 @@ pub(super) fn given(headers: &HeaderMap) -> Option<TraceParent> {
     headers.get(TRACEPARENT)?.to_str().ok()?.parse().ok()
 }
 
-/// What is stored with a delivery, so that what is done for it later is done in the same trace. It is the sender's span where there is
-/// one, which is known whatever becomes of this process; else the span of the request.
+/// The trace that is stored with a delivery which came in a request.
 pub(super) fn to_be_stored(request: &HttpRequest) -> Option<TraceParent> {
     let here = request.extensions().get::<TraceId>().filter(|trace| trace.has_span).map(|trace| trace.place);
-    match (given(request.headers()), here) {
-        (Some(given), Some(here)) => Some(given.with_sampled(here.is_sampled())),
-        (given, here) => given.or(here),
-    }
+    spans::to_be_stored(given(request.headers()), here)
 }
 
 /// Begins the span of a request, as the conventions for HTTP servers name it.

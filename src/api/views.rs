@@ -19,7 +19,7 @@ pub use forges::{ForgeBudgetView, ForgeCallsView, ForgeRepositoryView, ForgeView
 pub use members::MemberView;
 pub use pulls::{CommentView, PullView};
 pub use requests::{FindingView, HeldView, PullRefView, RequestDetail, RequestView, RunView, TaskView, TimelineView, UndoneView};
-pub use resources::{AutomationView, CalendarView, ChannelView, ClusterView, McpServerView, RepositoryView, SourceView, TemplateView};
+pub use resources::{AutomationView, CalendarView, ChannelView, ClusterView, McpServerView, RepositoryView, SourceView, StreamView, TemplateView};
 pub use trace::{ToldView, TraceView, TracedDelivery, TracedRequest};
 
 use crate::store::{Role, TokenRecord};

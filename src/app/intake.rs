@@ -3,7 +3,7 @@
 use crate::api::{Incoming, Receipt, Receiver, Refusal};
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::ingress::{self, Headers, IngressError, SecretLookup, Source};
+use crate::ingress::{self, Accepted, Headers, IngressError, SecretLookup, Source};
 use crate::pipeline::{InForce, Rules};
 use crate::spans;
 use crate::store::inbox::{Inbox, InboxCounts};
@@ -37,6 +37,46 @@ impl Intake {
 }
 
 impl Intake {
+    /// Stores what `source` was given. `Ok` means it is on disk.
+    ///
+    /// # Errors
+    /// When it was not stored, and why.
+    pub async fn store(
+        &self,
+        source: &Source,
+        accepted: Accepted,
+        received_at: Timestamp,
+        traceparent: Option<TraceParent>,
+        body: Vec<u8>,
+    ) -> Result<Receipt, Refusal> {
+        if self.backlog.is_full(received_at).await {
+            let message = format!("{} deliveries wait already; send it again later", self.backlog.most);
+            return Err(Refusal::Busy { message, retry_after: RETRY_AFTER });
+        }
+        let id = DeliveryId::from_parts(received_at, self.clock.random());
+        let delivery = NewDelivery {
+            id: id.clone(),
+            source: source.name().clone(),
+            received_at,
+            dedup_key: accepted.dedup_key,
+            attributes: attributes(accepted.attributes, traceparent),
+            body,
+            handled: accepted.handled,
+        };
+        let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;
+        failpoint::hit("inbox.committed");
+        Ok(match appended {
+            Appended::Duplicate(first) => Receipt::Duplicate(first),
+            Appended::New if accepted.handled => Receipt::Accepted(id),
+            Appended::New => Receipt::Ignored(id),
+        })
+    }
+
+    /// Whether to warn that what came from `source` is not as it should be, for the reason `word`; then, of how many it was not warned since.
+    pub fn may_warn(&self, source: &SourceName, word: &'static str, now: Timestamp) -> Option<u64> {
+        self.told.may_tell(source, word, now)
+    }
+
     /// Logs why a delivery was refused, which its sender is not told in full, under the trace id it was told.
     fn tell(&self, from: &Source, incoming: &Incoming<'_>, error: &IngressError) {
         let (source, place, reason) = (from.name(), (incoming.trace)(), error.detail());
@@ -140,13 +180,13 @@ impl SecretLookup for Known<'_> {
 impl Receiver for Intake {
     fn body_limit(&self, source: &str) -> Option<usize> {
         let rules = self.rules.current();
-        let limit = rules.set.sources.get(source)?.max_body_bytes();
+        let limit = sent_to(&rules, source)?.max_body_bytes();
         Some(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
     async fn receive(&self, incoming: Incoming<'_>) -> Result<Receipt, Refusal> {
         let rules = self.rules.current();
-        let Some(source) = rules.set.sources.get(incoming.source) else { return Err(Refusal::UnknownSource) };
+        let Some(source) = sent_to(&rules, incoming.source) else { return Err(Refusal::UnknownSource) };
         let accepted = source
             .accept(
                 &ingress::Incoming {
@@ -162,32 +202,17 @@ impl Receiver for Intake {
                 self.tell(source, &incoming, &error);
                 refusal(&error)
             })?;
-        if self.backlog.is_full(incoming.received_at).await {
-            let message = format!("{} deliveries wait already; send it again later", self.backlog.most);
-            return Err(Refusal::Busy { message, retry_after: RETRY_AFTER });
-        }
-        let id = DeliveryId::from_parts(incoming.received_at, self.clock.random());
-        let delivery = NewDelivery {
-            id: id.clone(),
-            source: source.name().clone(),
-            received_at: incoming.received_at,
-            dedup_key: accepted.dedup_key,
-            attributes: attributes(accepted.attributes, incoming.traceparent),
-            body: incoming.body.into(),
-            handled: accepted.handled,
-        };
-        let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;
-        failpoint::hit("inbox.committed");
-        Ok(match appended {
-            Appended::Duplicate(first) => Receipt::Duplicate(first),
-            Appended::New if accepted.handled => Receipt::Accepted(id),
-            Appended::New => Receipt::Ignored(id),
-        })
+        self.store(source, accepted, incoming.received_at, incoming.traceparent, incoming.body.into()).await
     }
 
     fn counts(&self) -> InboxCounts {
         self.inbox.counts()
     }
+}
+
+/// The source of this name that senders send to; none that fetches what it is given.
+fn sent_to<'a>(rules: &'a InForce, name: &str) -> Option<&'a Arc<Source>> {
+    rules.set.sources.get(name).filter(|source| source.subscription().is_none())
 }
 
 /// The headers that are kept, with the trace that what is done for the delivery belongs to.

@@ -1,5 +1,6 @@
 //! Glue: the resources in force, as the API shows them.
 
+use super::streams::Standings;
 use crate::api::{
     self, AutomationView, CalendarView, ChannelView, ClusterView, McpServerView, RepositoryView, ResourcesStatus, SourceView, TemplateView,
 };
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Shows the resources in force.
-pub struct ResourcesInForce(pub Arc<Rules>, pub Arc<dyn Clock>);
+pub struct ResourcesInForce(pub Arc<Rules>, pub Arc<dyn Clock>, pub Arc<Standings>);
 
 impl api::Inventory for ResourcesInForce {
     fn automations(&self) -> Vec<AutomationView> {
@@ -36,8 +37,9 @@ impl api::Inventory for ResourcesInForce {
             name: source.name().clone(),
             kind: source.kind().as_str().to_owned(),
             authentication: vec![source.authentication().to_owned()],
-            path: format!("/api/v1/webhooks/{}", source.name()),
+            path: source.subscription().is_none().then(|| format!("/api/v1/webhooks/{}", source.name())),
             max_body_bytes: source.max_body_bytes(),
+            connection: source.subscription().map(|_| self.2.of(source.name()).unwrap_or_default()),
             warnings: source.warnings().iter().map(|warning| warning.message.clone()).collect(),
         };
         rules.set.sources.values().map(view).collect()

@@ -16,6 +16,7 @@ mod sealing;
 mod secrets;
 mod shared_clock;
 mod stores;
+mod streams;
 mod tokens;
 mod tool_servers;
 mod traces;
@@ -58,6 +59,7 @@ pub struct App {
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
     reconciling: JoinHandle<()>,
+    streams: JoinHandle<()>,
     waker: JoinHandle<()>,
     failure: watch::Receiver<Option<String>>,
     transport: Arc<PerRepository>,
@@ -106,12 +108,23 @@ impl App {
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
         let intake =
             intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), Arc::clone(clock), Arc::clone(store), settings.max_queued_deliveries);
+        let intake = Arc::new(intake);
+        let standings = Arc::<streams::Standings>::default();
+        let streams = streams::Streams {
+            rules: Arc::clone(&rules),
+            intake: Arc::clone(&intake),
+            secrets: Arc::clone(&shared.secrets),
+            clock: Arc::clone(clock),
+            metrics: Arc::clone(metrics),
+            standings: Arc::clone(&standings),
+        };
+        let streams = tokio::spawn(Arc::new(streams).run(stopped.clone()));
         let state = AppState::new(Parts {
             store: Arc::clone(store),
             clock: Arc::clone(clock),
-            receiver: Arc::new(intake),
+            receiver: intake,
             operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
-            inventory: Arc::new(inventory::ResourcesInForce(rules, Arc::clone(clock))),
+            inventory: Arc::new(inventory::ResourcesInForce(rules, Arc::clone(clock), standings)),
             new_key,
             metrics: metrics.as_ref().clone(),
             metrics_enabled: settings.enable_metrics,
@@ -143,6 +156,7 @@ impl App {
             worker,
             watcher,
             reconciling,
+            streams,
             waker,
             failure,
             transport,
@@ -184,8 +198,8 @@ impl App {
         self.state.start_draining();
         let _ = self.stop.send(true);
         let everything = async {
-            // Answers in flight wait for the inbox, so the inbox ends after the server.
-            let ((), _, _) = tokio::join!(self.server.stop(true), self.worker, self.reconciling);
+            // Answers in flight wait for the inbox, and messages to be acknowledged, so the inbox ends after both.
+            let ((), _, _, _) = tokio::join!(self.server.stop(true), self.worker, self.reconciling, self.streams);
             self.inbox.shutdown().await;
             self.waker.abort();
             self.watcher.abort();

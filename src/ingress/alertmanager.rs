@@ -22,6 +22,8 @@ pub(super) static KIND: Kind = Kind {
     types: &["alert.firing", "alert.resolved"],
     read,
     judged_by: Part::Whole,
+    keep_prefix: None,
+    identity: None,
     check_subject: check_fingerprint,
 };
 

@@ -16,6 +16,8 @@ use subtle::{Choice, ConstantTimeEq};
 pub(super) enum Proof {
     /// Nobody has to prove anything.
     Open,
+    /// Nothing that is sent to us is believed: what is to be had is fetched over a connection of our own.
+    Fetched,
     /// A signature over the body.
     Signature(Signature),
     /// A secret as the value of a header, after `scheme` where there is one.
@@ -47,7 +49,7 @@ impl Proof {
     /// The secrets it may look up.
     pub(super) fn secrets(&self) -> &[SecretName] {
         match self {
-            Proof::Open => &[],
+            Proof::Open | Proof::Fetched => &[],
             Proof::Signature(Signature { secrets, .. }) | Proof::Token { secrets, .. } | Proof::Basic { secrets, .. } => secrets,
         }
     }
@@ -56,6 +58,7 @@ impl Proof {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Proof::Open => "none",
+            Proof::Fetched => "connection",
             Proof::Signature(_) => "hmac",
             Proof::Token { scheme: Some(_), .. } => "bearer",
             Proof::Token { scheme: None, .. } => "header",
@@ -67,6 +70,7 @@ impl Proof {
     pub(super) fn form(&self) -> String {
         match self {
             Proof::Open => "nothing".to_owned(),
+            Proof::Fetched => "nothing that is sent".to_owned(),
             Proof::Signature(Signature { header, prefix, encoding, timestamp, .. }) => {
                 let encoding = match encoding {
                     Encoding::Hex => "hex",
@@ -84,7 +88,7 @@ impl Proof {
     /// The headers that carry the proof, which are never kept.
     pub(super) fn headers(&self) -> Vec<&str> {
         match self {
-            Proof::Open => Vec::new(),
+            Proof::Open | Proof::Fetched => Vec::new(),
             Proof::Signature(signature) => vec![&signature.header],
             Proof::Token { header, .. } => vec![header],
             Proof::Basic { .. } => vec!["authorization"],
@@ -99,7 +103,7 @@ impl Proof {
     /// How long its secrets must and should be, in bytes.
     pub(super) fn strength(&self) -> Strength {
         match self {
-            Proof::Open => Strength { least: 0, advised: 0 },
+            Proof::Open | Proof::Fetched => Strength { least: 0, advised: 0 },
             Proof::Signature(_) | Proof::Basic { .. } => Strength { least: 1, advised: 16 },
             Proof::Token { least_bytes, .. } => Strength { least: *least_bytes, advised: 32 },
         }
@@ -113,6 +117,7 @@ impl Proof {
         let try_secrets = |matches: &dyn Fn(&[u8]) -> Choice| one_matches(self.secrets(), self.strength().least, secrets, matches);
         match self {
             Proof::Open => Ok(()),
+            Proof::Fetched => Err(IngressError::Unauthorized(Unproven::Mismatch)),
             Proof::Signature(signature) => {
                 let claimed = signature.claimed(headers)?;
                 let sent_at = signature.sent_at(headers, received_at)?;

@@ -5,7 +5,8 @@ use super::authentication::{Proof, Signature};
 use super::kinds::{self, Kind, MappingUse};
 use super::mapping::Compiled;
 use super::model::{Authentication, Hmac};
-use super::{Limits, Reader, Source, SourceSpec, SpecError, address, json};
+use super::nats::spec::{self as nats, Subscription};
+use super::{Limits, NatsSpec, Reader, Source, SourceKind, SourceSpec, SpecError, address, json};
 use crate::types::{SecretName, SourceName};
 use ipnet::IpNet;
 use std::time::Duration;
@@ -38,7 +39,11 @@ impl Findings {
 pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<SpecError>> {
     let kind = kinds::row(spec.kind);
     let mut findings = Findings::default();
-    let proof = proof(kind, spec.authentication, &mut findings);
+    let subscription = subscription(&name, kind, spec.nats, &mut findings);
+    let proof = match kind.kind {
+        SourceKind::Nats => fetched(spec.authentication.is_some(), !spec.allow_from.is_empty(), &mut findings),
+        _ => proof(kind, spec.authentication, &mut findings),
+    };
     let allow_from = allow_from(&spec.allow_from, &mut findings);
     let limits = Limits {
         max_body_bytes: bounded("/maxBodyBytes", spec.max_body_bytes.unwrap_or(kind.max_body_bytes), LARGEST_BODY, &mut findings),
@@ -51,6 +56,8 @@ pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<
     if let Some(Reader::Mapped(mapping, _)) = &reader
         && mapping.reads_headers()
         && spec.headers.is_empty()
+        // What stands beside a message is what a mapping reads there.
+        && kind.kind != SourceKind::Nats
     {
         let message = format!("the mapping reads `headers`, which holds only {}", kind.keep.join(", "));
         findings.warn("/mapping", message, "list the headers it needs under `headers`");
@@ -61,10 +68,44 @@ pub(super) fn compile(name: SourceName, spec: SourceSpec) -> Result<Source, Vec<
     match (proof, reader) {
         (Some(proof), Some(reader)) if findings.errors.is_empty() => {
             let (description, repositories) = (spec.description, spec.repositories);
-            Ok(Source { name, kind, description, repositories, proof, allow_from, limits, keep, reader, reconcile, warnings: findings.warnings })
+            let warnings = findings.warnings;
+            Ok(Source { name, kind, description, repositories, proof, allow_from, limits, keep, reader, reconcile, subscription, warnings })
         }
         _ => Err(findings.errors),
     }
+}
+
+/// Where messages are pulled from.
+fn subscription(name: &SourceName, kind: &Kind, spec: Option<NatsSpec>, findings: &mut Findings) -> Option<Subscription> {
+    match (kind.kind, spec) {
+        (SourceKind::Nats, Some(spec)) => {
+            let (subscription, found) = nats::compile(name, spec);
+            findings.errors.extend(found.errors);
+            findings.warnings.extend(found.warnings);
+            Some(subscription)
+        }
+        (SourceKind::Nats, None) => {
+            findings.error("", "a source of kind nats needs `nats`", "say at least `servers` and `stream`");
+            None
+        }
+        (_, Some(_)) => {
+            findings.error("/nats", "this goes with a source of kind nats", "leave it out, or use kind: nats");
+            None
+        }
+        (_, None) => None,
+    }
+}
+
+/// What proves messages that are fetched: the connection, so that nothing of what senders prove goes with it.
+fn fetched(authentication: bool, allow_from: bool, findings: &mut Findings) -> Option<Proof> {
+    for (given, pointer, hint) in
+        [(authentication, "/authentication", "who we are at NATS stands in `nats.authentication`"), (allow_from, "/allowFrom", "leave it out")]
+    {
+        if given {
+            findings.error(pointer, "nobody sends to a source of kind nats: its messages are fetched", hint);
+        }
+    }
+    Some(Proof::Fetched)
 }
 
 fn proof(kind: &Kind, authentication: Option<Authentication>, findings: &mut Findings) -> Option<Proof> {
@@ -197,7 +238,6 @@ fn reader(kind: &'static Kind, mapping: Option<&super::Mapping>, findings: &mut 
 
 /// The headers to keep, in lower case: the kind's own and the author's, never one that carries a proof.
 fn keep(kind: &Kind, proof: Option<&Proof>, headers: &[String], findings: &mut Findings) -> Vec<String> {
-    const TELLING: [&str; 8] = ["authorization", "cookie", "signature", "token", "secret", "password", "api-key", "apikey"];
     let proof = proof.map(Proof::headers).unwrap_or_default();
     if headers.len() > MOST_HEADERS {
         findings.error("/headers", format!("{MOST_HEADERS} headers at most are kept"), "name only those the mapping reads");
@@ -206,9 +246,9 @@ fn keep(kind: &Kind, proof: Option<&Proof>, headers: &[String], findings: &mut F
     for (index, header) in headers.iter().enumerate() {
         let pointer = format!("/headers/{index}");
         let name = header_name(&pointer, header, findings);
-        if name == super::RECONCILED {
+        if name == super::RECONCILED || super::nats::OWN_HEADERS.contains(&name.as_str()) {
             findings.error(pointer, "KubeOps itself writes this beside a delivery, and no sender may", "leave it out");
-        } else if proof.contains(&name.as_str()) || TELLING.iter().any(|word| name.contains(word)) {
+        } else if proof.contains(&name.as_str()) || may_hold_a_secret(&name) {
             findings.error(pointer, format!("{name} may hold a secret, and what is kept can be read later"), "leave it out");
         } else if !keep.contains(&name) {
             keep.push(name);
@@ -216,6 +256,12 @@ fn keep(kind: &Kind, proof: Option<&Proof>, headers: &[String], findings: &mut F
     }
     keep.retain(|name| !proof.contains(&name.as_str()));
     keep
+}
+
+/// Whether a header of this name, in lower case, is one that secrets are sent in.
+pub(super) fn may_hold_a_secret(name: &str) -> bool {
+    const TELLING: [&str; 8] = ["authorization", "cookie", "signature", "token", "secret", "password", "api-key", "apikey"];
+    TELLING.iter().any(|word| name.contains(word))
 }
 
 /// A header's name in lower case. <https://www.rfc-editor.org/rfc/rfc9110#section-5.1>

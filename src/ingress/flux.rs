@@ -23,6 +23,8 @@ pub(super) static KIND: Kind = Kind {
     types: &[APPLIED, DEGRADED],
     read,
     judged_by: Part::Whole,
+    keep_prefix: None,
+    identity: None,
     check_subject: |_| Ok(()),
 };
 

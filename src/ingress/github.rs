@@ -35,6 +35,8 @@ pub(super) static KIND: Kind = Kind {
     types: TYPES,
     read,
     judged_by: JUDGED_BY,
+    keep_prefix: None,
+    identity: None,
     check_subject: |_| Ok(()),
 };
 

@@ -37,6 +37,8 @@ pub(super) static KIND: Kind = Kind {
         ("changelog", Part::Fields(&[("id", Part::Whole), ("items", Part::Whole)])),
         ("transition", Part::Whole),
     ]),
+    keep_prefix: None,
+    identity: None,
     check_subject: check_key,
 };
 

@@ -3,7 +3,7 @@
 
 use super::identity::Identity;
 use super::json::Part;
-use super::{Attributes, IngressError, SourceKind, alertmanager, argocd, flux, github, jira, mapping};
+use super::{Attributes, IngressError, SourceKind, alertmanager, argocd, flux, github, jira, mapping, nats};
 use crate::event::{EventType, Occurrence};
 use crate::types::Timestamp;
 use serde_json::Value;
@@ -29,15 +29,20 @@ pub(super) struct Kind {
     pub(super) least_token_bytes: usize,
     /// The headers kept with a delivery, in lower case. Never one that carries a proof.
     pub(super) keep: &'static [&'static str],
+    /// What headers begin with that are kept beside those, whatever follows.
+    pub(super) keep_prefix: Option<&'static str>,
     /// Whether a source of this kind may, or must, have a mapping.
     pub(super) mapping: MappingUse,
-    /// Every event type `read` gives.
+    /// Every event type `read` gives; none listed where the body decides.
     pub(super) types: &'static [&'static str],
     /// Reads a delivery without a mapping.
     pub(super) read: fn(Document<'_>) -> Result<Reading, IngressError>,
     /// What of a body tells whether a delivery can be read, is handled and was there before: `read` comes to the same from this
     /// part alone, but for the data of what happened.
     pub(super) judged_by: Part,
+    /// What a delivery is known by out of its kept headers and its body, whether a mapping reads it or it cannot be read at all; none where
+    /// whoever reads it says so.
+    pub(super) identity: Option<fn(&Attributes, &Value) -> Identity>,
     /// Whether a subject given by a mapping is one of this kind's; the error is the rule.
     pub(super) check_subject: fn(&str) -> Result<(), &'static str>,
 }
@@ -67,6 +72,7 @@ pub(super) fn row(kind: SourceKind) -> &'static Kind {
         SourceKind::Github => &github::KIND,
         SourceKind::Argocd => &argocd::KIND,
         SourceKind::Flux => &flux::KIND,
+        SourceKind::Nats => &nats::KIND,
         SourceKind::Generic => &mapping::KIND,
     }
 }

@@ -22,6 +22,8 @@ pub(super) static KIND: Kind = Kind {
     types: &[],
     read: |_| Err(IngressError::malformed("", "a generic source reads nothing without `mapping`")),
     judged_by: Part::Whole,
+    keep_prefix: None,
+    identity: None,
     check_subject: |_| Ok(()),
 };
 

@@ -1,21 +1,28 @@
 //! The `spec:` of a document of kind `Source`, as an author writes it.
 //! Pure shape: what fits together is decided in `check`. It holds the names of secrets, never a secret.
 
+use super::nats::spec::NatsSpec;
 use crate::types::{ChannelName, RepositoryName, SecretName, SpecDuration};
 use serde::{Deserialize, Serialize};
 
 /// One configured webhook sender: its kind, how it proves itself, and what is read from its deliveries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "if" = { "properties": { "kind": { "const": "nats" } }, "required": ["kind"] },
+    "then" = { "properties": { "nats": { "description": "Where messages are fetched from." } }, "required": ["nats"] },
+    "else" = { "properties": { "authentication": { "description": "How a delivery proves where it comes from: `none`, or exactly one of `hmac`, `bearer`, `basic` and `header`." } }, "required": ["authentication"] },
+))]
 pub struct SourceSpec {
     /// What kind of sender it is: it decides how bodies are read and the defaults of everything below.
     pub kind: SourceKind,
     /// What the source is for, in a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// How a delivery proves where it comes from: `none`, or exactly one of `hmac`, `bearer`, `basic` and `header`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
+    /// How a delivery proves where it comes from: `none`, or exactly one of `hmac`, `bearer`, `basic` and `header`. Every kind needs it but
+    /// `nats`, whose messages are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Authentication")]
     pub authentication: Option<Authentication>,
     /// The repositories it may speak of: what it says of pull requests, pushes and deployments of others counts for nothing. Every one
     /// unless given.
@@ -46,6 +53,9 @@ pub struct SourceSpec {
     /// `github`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<ReconcileSpec>,
+    /// Where messages are pulled from. Needed by `nats`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsSpec>,
 }
 
 /// How a sender is asked for what no delivery brought.
@@ -122,14 +132,16 @@ pub enum SourceKind {
     Argocd,
     /// Flux's notification-controller, providers `generic` and `generic-hmac`.
     Flux,
+    /// A stream of NATS JetStream, whose messages are pulled.
+    Nats,
     /// Any sender of JSON, read through `mapping`.
     Generic,
 }
 
 impl SourceKind {
     /// Every kind.
-    pub const ALL: [SourceKind; 6] =
-        [SourceKind::Jira, SourceKind::Alertmanager, SourceKind::Github, SourceKind::Argocd, SourceKind::Flux, SourceKind::Generic];
+    pub const ALL: [SourceKind; 7] =
+        [SourceKind::Jira, SourceKind::Alertmanager, SourceKind::Github, SourceKind::Argocd, SourceKind::Flux, SourceKind::Nats, SourceKind::Generic];
 
     /// The word an author writes.
     pub fn as_str(self) -> &'static str {
@@ -139,6 +151,7 @@ impl SourceKind {
             SourceKind::Github => "github",
             SourceKind::Argocd => "argocd",
             SourceKind::Flux => "flux",
+            SourceKind::Nats => "nats",
             SourceKind::Generic => "generic",
         }
     }

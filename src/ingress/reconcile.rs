@@ -103,7 +103,7 @@ pub(super) fn compile(kind: SourceKind, spec: ReconcileSpec, mapping: Option<&Ma
             }
         },
         SourceKind::Github => Some(Asks::Github),
-        SourceKind::Argocd | SourceKind::Flux | SourceKind::Generic => {
+        SourceKind::Argocd | SourceKind::Flux | SourceKind::Nats | SourceKind::Generic => {
             error("", "nobody can be asked for what this kind of source did not bring", "leave `reconcile` out");
             None
         }

@@ -9,6 +9,7 @@ mod github_forms;
 mod jira;
 mod json;
 mod mapped;
+mod nats;
 mod proof;
 mod spec;
 

@@ -166,7 +166,15 @@ impl ResourceSet {
         match Source::compile(name.clone(), spec) {
             Ok(source) => {
                 found.extend(source.warnings().iter().cloned().map(|warning| diagnostic(document, Level::Warning, warning)));
-                self.add_secrets(document, source.secret_names().iter().chain(source.reconcile_secret()).cloned());
+                self.add_secrets(
+                    document,
+                    source
+                        .secret_names()
+                        .iter()
+                        .chain(source.reconcile_secret())
+                        .chain(source.subscription().into_iter().flat_map(|from| from.secret_names()))
+                        .cloned(),
+                );
                 self.sources.insert(name, Arc::new(source));
             }
             Err(errors) => found.extend(errors.into_iter().map(|error| diagnostic(document, Level::Error, error))),

@@ -1,6 +1,7 @@
 //! What Prometheus is told. Names and labels follow <https://prometheus.io/docs/practices/naming/>; no label's value comes from a sender.
 
 mod counts;
+mod streams;
 
 pub use counts::ModelCall;
 
@@ -18,6 +19,7 @@ use prometheus::{
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use streams::StreamMetrics;
 
 /// Labels our metrics have themselves, so that none of them can be a tag.
 pub const RESERVED_LABELS: &[&str] = &[
@@ -76,6 +78,7 @@ pub struct Metrics {
     store_errors: IntCounterVec,
     models: ModelMetrics,
     traces: Traces,
+    streams: StreamMetrics,
 }
 
 /// How an account at a forge stands.
@@ -229,6 +232,7 @@ impl Metrics {
                 counts: Arc::default(),
                 following: Arc::default(),
             },
+            streams: StreamMetrics::registered(&registry)?,
             registry,
         };
         metrics.begin_at_zero();

@@ -9,7 +9,7 @@ use syn::visit::Visit;
 const PURE: &[&str] =
     &["types", "event", "expression", "ingress", "automation", "manifest", "seal", "inventory", "render", "plan", "validate", "request", "resources"];
 /// Adapters: the pure modules, `clock` and `lease`, never each other.
-const ADAPTERS: &[&str] = &["draft", "git", "forge", "feedback", "store", "sandbox", "secrets"];
+const ADAPTERS: &[&str] = &["draft", "git", "forge", "feedback", "store", "stream", "sandbox", "secrets"];
 /// What a pure module may not name.
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],
@@ -29,6 +29,7 @@ const IMPURE_PATHS: &[&[&str]] = &[
     &["sqlx"],
     &["actix_web"],
     &["octocrab"],
+    &["async_nats"],
     &["rand"],
 ];
 

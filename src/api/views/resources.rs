@@ -51,13 +51,34 @@ pub struct SourceView {
     /// How a delivery proves where it comes from.
     #[schema(example = json!(["hmac-sha256"]))]
     pub authentication: Vec<String>,
-    /// Where it sends to, below this server.
+    /// Where it sends to, below this server; null where its messages are fetched.
     #[schema(example = "/api/v1/webhooks/service-desk")]
-    pub path: String,
+    pub path: Option<String>,
     /// The longest body it may send, in bytes.
     pub max_body_bytes: u64,
+    /// How the connection of the process that answers stands, where messages are fetched.
+    pub connection: Option<StreamView>,
     /// What an operator should know, such as that nothing authenticates it.
     pub warnings: Vec<String>,
+}
+
+/// How a connection stands over which messages are fetched. Never a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StreamView {
+    /// Whether messages are fetched now.
+    pub connected: bool,
+    /// Since when it stands so; null before the first attempt came to its end.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// Why not, where they are not.
+    #[schema(example = "there is no stream ops")]
+    pub error: Option<String>,
+    /// Messages that wait to be delivered, to whichever process, when it was last asked.
+    pub pending: u64,
+    /// Messages that were delivered and are not acknowledged.
+    pub unacknowledged: u64,
+    /// Messages of those that were delivered more than once.
+    pub redelivered: u64,
 }
 
 /// A cluster in force.

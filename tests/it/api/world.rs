@@ -253,8 +253,9 @@ impl Inventory for FakeInventory {
             name: "service-desk".parse().expect("a name"),
             kind: "jira".to_owned(),
             authentication: vec!["hmac-sha256".to_owned()],
-            path: "/api/v1/webhooks/service-desk".to_owned(),
+            path: Some("/api/v1/webhooks/service-desk".to_owned()),
             max_body_bytes: 65_536,
+            connection: None,
             warnings: Vec::new(),
         }]
     }

@@ -89,7 +89,7 @@ fn a_crash_between_any_two_stages_leaves_one_of_everything() {
     // Between every two stages, and where a request is settled for the second and the third time.
     // What is drafted before a proposal, and heard, told and taken back after it, has stories of its own.
     let elsewhere = |point: &&str| {
-        ["clock.", "command.", "confirm.", "draft.", "observe.", "propose.window", "retract.", "revert.", "store.", "tell."]
+        ["clock.", "command.", "confirm.", "draft.", "observe.", "propose.window", "retract.", "revert.", "store.", "stream.", "tell."]
             .iter()
             .any(|prefix| point.starts_with(prefix))
     };

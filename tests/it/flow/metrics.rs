@@ -2,7 +2,8 @@
 
 use super::github::World;
 use crate::support::fake_github::FakeGithub;
-use crate::support::server::ticket;
+use crate::support::nats::NatsServer;
+use crate::support::server::{eventually, ticket};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,9 +65,16 @@ fn expressions() -> Vec<String> {
 #[test]
 fn every_metric_that_the_rules_and_the_dashboard_ask_for_is_told_by_a_running_server_with_its_labels() {
     let mut world = World::prepare(FakeGithub::start());
+    let nats = NatsServer::start();
+    nats.stream("ops", &["ops.>"]);
+    world.server.edit_resource("stream.yaml", |_| {
+        let kind = "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata: { name: ops }\n";
+        format!("{kind}spec: {{ kind: nats, nats: {{ servers: [\"{}\"], stream: ops }} }}\n", nats.url())
+    });
     world.server.run();
     world.server.at().ticket(&ticket("OPS-1", "payments"));
     world.server.at().settled("OPS-1", "proposed");
+    eventually("how the consumer stands is told", || world.server.at().plain("/metrics").text().contains("kubeops_stream_pending{").then_some(()));
     let text = world.server.at().plain("/metrics").text();
     passes(&["check", "metrics"], &text);
     let told = told(&text);

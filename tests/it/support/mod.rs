@@ -12,6 +12,8 @@ pub mod fake_mcp;
 pub mod github_graphql;
 pub mod github_openapi;
 pub mod loopback;
+pub mod nats;
+pub mod nats_operator;
 pub mod postgres;
 pub mod power;
 pub mod proxy;

@@ -75,7 +75,7 @@ fn cluster() -> &'static Cluster {
 
 fn start() -> (Cluster, Child) {
     let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
-    let data = initialised(&directory);
+    let data = initialised(&directory, &[]);
     let port = free_port();
     // What it leaves behind goes with it.
     let mut server = as_its_user(Path::new("sh"));
@@ -105,30 +105,64 @@ pub struct OwnServer {
     keeps: Keeps,
     /// Where it stands on no disk of the test's.
     directory: Option<tempfile::TempDir>,
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
 impl OwnServer {
     /// It ends with the thread that starts it, at the latest.
     pub fn start() -> Self {
+        let mut server = Self::prepare(&[]);
+        server.run();
+        server
+    }
+
+    /// One that does not run yet, made with these words for `initdb`.
+    pub fn prepare(words: &[String]) -> Self {
         let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
-        let mut server = Self::at(directory.path().to_path_buf(), Keeps::Nothing);
+        let mut server = Self::made(directory.path().to_path_buf(), words, Keeps::Nothing);
         server.directory = Some(directory);
         server
     }
 
-    /// The same in a directory of the test's. It is not synced yet.
+    /// One that runs in a directory of the test's. It is not synced yet.
     pub fn at(place: PathBuf, keeps: Keeps) -> Self {
         std::fs::create_dir_all(&place).expect("a directory");
-        initialised(&place);
-        let mut server = Self { port: free_port(), place, keeps, directory: None, child: None };
-        server.run();
+        let mut server = Self::made(place, &[], keeps);
+        // The disk of a test is small.
+        server.set(&["max_wal_size=64MB"]).run();
         server
+    }
+
+    fn made(place: PathBuf, words: &[String], keeps: Keeps) -> Self {
+        initialised(&place, words);
+        Self { port: free_port(), place, keeps, directory: None, settings: Vec::new(), child: None }
     }
 
     /// The process that started all others.
     pub fn id(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Settings it runs with from its next start on: `name=value`.
+    pub fn set(&mut self, settings: &[&str]) -> &mut Self {
+        self.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self
+    }
+
+    /// Who may come in, and how: the lines of `pg_hba.conf`. Over its socket anybody may.
+    pub fn let_in(&self, lines: &str) {
+        let file = self.place.join("data/pg_hba.conf");
+        std::fs::write(file, format!("local all all trust\n{lines}\n")).expect("written");
+    }
+
+    /// What a statement gives, as text; asked over its socket.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let mut asked = Command::new(program("psql"));
+        asked.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-U", "kubeops", "-d", database, "-c", sql]);
+        let told = asked.arg("-h").arg(&self.place).env("PGPORT", self.port.to_string()).output().expect("psql");
+        assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
     }
 
     /// Where it listens.
@@ -151,17 +185,16 @@ impl OwnServer {
 
     /// It comes back, and recovers from its log.
     pub fn run(&mut self) {
-        self.comes_back().unwrap_or_else(|error| panic!("{error}"));
+        self.recovers().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The same of one that may find its data in pieces.
     ///
     /// # Errors
     /// What it says when it does not come to serve.
-    pub fn comes_back(&mut self) -> Result<(), String> {
+    pub fn recovers(&mut self) -> Result<(), String> {
         let mut server = as_its_user(&program("postgres"));
-        // The disk of a test is small.
-        server.args(["-c", "max_wal_size=64MB"]);
+        server.args(self.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
         self.child = Some(listening(server, &self.place, &self.place.join("data"), self.port, self.keeps)?);
         Ok(())
     }
@@ -182,6 +215,18 @@ impl OwnServer {
             Err(format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr)))
         }
     }
+
+    /// It serves again, by itself or because somebody starts it once it has ended.
+    pub fn comes_back(&mut self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !serves(self.port) {
+            if self.child.as_mut().is_none_or(|child| child.try_wait().expect("its state").is_some()) {
+                return self.run();
+            }
+            assert!(Instant::now() < until, "PostgreSQL neither serves nor ends");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 impl Drop for OwnServer {
@@ -190,20 +235,25 @@ impl Drop for OwnServer {
     }
 }
 
+/// Makes a path PostgreSQL's own, where that runs as another user.
+pub fn give(path: &Path) {
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(path).status().expect("chown");
+        assert!(owned.success(), "{} has another owner", path.display());
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
 }
 
 /// A directory of data of a new server, below this one.
-fn initialised(directory: &Path) -> PathBuf {
+fn initialised(directory: &Path, words: &[String]) -> PathBuf {
     let data = directory.join("data");
-    if is_root() {
-        let owned = Command::new("chown").arg("postgres").arg(directory).status().expect("chown");
-        assert!(owned.success(), "the directory of PostgreSQL has no owner");
-    }
+    give(directory);
     let mut made = as_its_user(&program("initdb"));
     made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]);
-    made.arg("-D").arg(&data);
+    made.args(words).arg("-D").arg(&data);
     let made = made.stdout(Stdio::null()).output().expect("initdb");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     data

@@ -1,12 +1,14 @@
 //! Everything around the program in a run: GitHub, Jira and a git server behind wires that can be bad, PostgreSQL, a small disk, a clock.
 
 use super::ledger::is_of;
+use super::model;
 use super::people::ADA;
 use super::schedule::{Neighbour, Plan, Power, Store};
 use super::sender::GITHUB_SECRET;
 use super::stories::Story;
 use crate::support::fake_github::{FakeGithub, SLUG, TOKEN as GITHUB_TOKEN};
 use crate::support::fake_jira::{EMAIL, FakeJira, Step, TOKEN as JIRA_TOKEN};
+use crate::support::fake_llm::FakeLlm;
 use crate::support::postgres::{Keeps, OwnServer};
 use crate::support::power::PowerDisk;
 use crate::support::proxy::Proxy;
@@ -56,6 +58,7 @@ pub struct World {
     /// After all that stands on it.
     pub power: Option<RefCell<PowerDisk>>,
     wires: Vec<(Neighbour, Proxy)>,
+    model: FakeLlm,
     _git: HttpUpstream,
 }
 
@@ -91,8 +94,8 @@ impl World {
             (Neighbour::Git, Proxy::to(address_in(&git.url))),
         ];
         wires.extend(database.as_ref().map(|database| (Neighbour::Database, Proxy::to(database.borrow().address()))));
-        let power = power.map(RefCell::new);
-        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, _git: git };
+        let (power, model) = (power.map(RefCell::new), model::start());
+        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, model, _git: git };
         world.write_resources();
         world.write_settings(plan);
         world
@@ -137,6 +140,8 @@ impl World {
         let withdraw = "  withdraw: { types: [jira.issue.transitioned], when: event.data.transition.to == \"Cancelled\" }\n";
         let feedback = "  feedback:\n    - channel: service-desk\n      on:\n        proposed: { transition: In Progress }\n        merged: { transition: Done }\n";
         server.edit_resource("namespace-request.yaml", |text| format!("{}{withdraw}{feedback}", text.replacen("\nspec:\n", bounds, 1)));
+        // What a ticket hears, and when it is taken back, is the same whoever makes the change.
+        server.edit_resource("draft-request.yaml", |_| format!("{}{withdraw}{feedback}", model::AUTOMATION));
         let loan = shown("namespace-request.yaml").replace("name: namespace-request", "name: namespace-loan");
         let loan = loan.replace("\"Namespace request\"", "\"Namespace loan\"").replace(" == \"Cancelled\" }", " == \"Cancelled\", merged: revert }");
         assert!(loan.contains("merged: revert") && loan.contains("Namespace loan"), "{loan}");
@@ -151,7 +156,7 @@ impl World {
     }
 
     fn write_settings(&mut self, plan: &Plan) {
-        let data = self.home().join("r0");
+        let (data, model) = (self.home().join("r0"), format!("{}/v1", self.model.url()));
         let settings = [
             ("DATA_DIR", data.to_str().expect("UTF-8")),
             ("FORGE_WRITE_PAUSE_MS", "0"),
@@ -165,6 +170,9 @@ impl World {
             ("POLICY_BASELINE", "off"),
             ("LOG_LEVEL", "INFO"),
             ("ACCESS_LOG", "off"),
+            ("LLM_PROVIDER", "local"),
+            ("LLM_LOCAL_URL", model.as_str()),
+            ("LLM_LOCAL_MODEL", "of-the-run"),
         ];
         for (name, value) in settings {
             self.server.set(name, value);

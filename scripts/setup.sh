@@ -42,11 +42,11 @@ if [ "$what" = test ]; then
   # The store's contract runs on a real PostgreSQL, which the tests start for themselves on the loopback.
   [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || need initdb postgresql
   need setpriv util-linux
-  # The source of messages is tested with a real server, with JetStream, on the loopback.
-  need nats-server nats-server
   # A disk whose power can be cut is an ext4 in a file.
   need mkfs.ext4 e2fsprogs
   need mount mount
+  # The source of messages is tested with a real server, with JetStream, on the loopback.
+  need nats-server nats-server
   [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi

@@ -2,14 +2,14 @@
 
 use crate::support::server::{TestServer, eventually, ticket};
 use crate::support::skipped;
-use crate::support::small_disk::SmallDisk;
+use crate::support::small_disk::{NEEDED, SmallDisk};
 use std::collections::BTreeSet;
 
 #[test]
 fn a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost() {
     let mut server = TestServer::prepare();
     let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
-        return skipped("mounting a small tmpfs needs root");
+        return skipped(NEEDED);
     };
     let data = disk.path().join("data");
     server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();

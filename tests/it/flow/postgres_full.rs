@@ -5,7 +5,7 @@ use super::disk_full::lives_through;
 use crate::support::postgres::{OwnServer, give};
 use crate::support::server::TestServer;
 use crate::support::skipped;
-use crate::support::small_disk::SmallDisk;
+use crate::support::small_disk::{NEEDED, SmallDisk};
 use std::path::{Path, PathBuf};
 
 /// A small disk of PostgreSQL's own, with an empty directory on it.
@@ -19,7 +19,7 @@ impl Disk {
         let place = tempfile::Builder::new().prefix("kubeops-small").tempdir_in("/tmp").expect("a directory");
         let disk = SmallDisk::mount(place.path().join("disk"), size);
         if disk.is_none() {
-            skipped("mounting a small tmpfs needs root");
+            skipped(NEEDED);
         }
         let disk = Self { disk: disk?, _place: place };
         std::fs::create_dir(disk.files()).expect("a directory");
@@ -57,6 +57,6 @@ fn a_postgresql_that_dies_because_its_log_cannot_grow_is_answered_503_and_nothin
     database.run();
     let mut server = TestServer::prepare();
     server.set("STORE_URL", &format!("postgres://kubeops@{}/postgres", database.address())).run();
-    lives_through(&mut server, &small.disk, || database.recovers());
+    lives_through(&mut server, &small.disk, || database.comes_back());
     server.terminate();
 }

@@ -6,7 +6,7 @@ use crate::support::nats::NatsServer;
 use crate::support::postgres::{Database, OwnServer};
 use crate::support::server::{Connection, TestServer, eventually};
 use crate::support::skipped;
-use crate::support::small_disk::SmallDisk;
+use crate::support::small_disk::{NEEDED, SmallDisk};
 use serde_json::{Value, json};
 
 /// The consumer of the source `ops` where no other is named.
@@ -279,7 +279,7 @@ fn a_full_disk_loses_no_message() {
     let nats = NatsServer::start();
     let mut server = prepared(&nats, "");
     let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
-        return skipped("mounting a small tmpfs needs root");
+        return skipped(NEEDED);
     };
     let data = disk.path().join("data");
     server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();

@@ -412,6 +412,7 @@ async fn a_cancelled_caller_leaves_no_transaction_behind() {
 mod full_disk {
     use super::*;
     use crate::support::skipped;
+    use crate::support::small_disk::NEEDED;
     use std::path::PathBuf;
     use std::process::Command;
 
@@ -438,7 +439,7 @@ mod full_disk {
     #[tokio::test]
     async fn a_full_disk_is_told_loses_nothing_and_mends_itself() {
         let Some(disk) = SmallDisk::mount() else {
-            return skipped("mounting a small tmpfs needs root");
+            return skipped(NEEDED);
         };
         let ballast = disk.0.join("ballast");
         std::fs::write(&ballast, vec![0; 1024 * 1024]).expect("ballast");

@@ -103,9 +103,9 @@ pub struct OwnServer {
     port: u16,
     place: PathBuf,
     keeps: Keeps,
-    settings: Vec<String>,
     /// Where it stands on no disk of the test's.
     directory: Option<tempfile::TempDir>,
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
@@ -120,22 +120,28 @@ impl OwnServer {
     /// One that does not run yet, made with these words for `initdb`.
     pub fn prepare(words: &[String]) -> Self {
         let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
-        let mut server = Self::made(directory.path().to_path_buf(), Keeps::Nothing, words);
+        let mut server = Self::made(directory.path().to_path_buf(), words, Keeps::Nothing);
         server.directory = Some(directory);
         server
     }
 
-    /// One that runs, in a directory of the test's. It is not synced yet.
+    /// One that runs in a directory of the test's. It is not synced yet.
     pub fn at(place: PathBuf, keeps: Keeps) -> Self {
         std::fs::create_dir_all(&place).expect("a directory");
-        let mut server = Self::made(place, keeps, &[]);
-        server.run();
+        let mut server = Self::made(place, &[], keeps);
+        // The disk of a test is small.
+        server.set(&["max_wal_size=64MB"]).run();
         server
     }
 
-    fn made(place: PathBuf, keeps: Keeps, words: &[String]) -> Self {
+    fn made(place: PathBuf, words: &[String], keeps: Keeps) -> Self {
         initialised(&place, words);
-        Self { port: free_port(), place, keeps, settings: Vec::new(), directory: None, child: None }
+        Self { port: free_port(), place, keeps, directory: None, settings: Vec::new(), child: None }
+    }
+
+    /// The process that started all others.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Settings it runs with from its next start on: `name=value`.
@@ -159,11 +165,6 @@ impl OwnServer {
         String::from_utf8_lossy(&told.stdout).trim().to_owned()
     }
 
-    /// The process that started all others.
-    pub fn id(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
-    }
-
     /// Where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         (std::net::Ipv4Addr::LOCALHOST, self.port).into()
@@ -184,17 +185,15 @@ impl OwnServer {
 
     /// It comes back, and recovers from its log.
     pub fn run(&mut self) {
-        self.comes_back().unwrap_or_else(|error| panic!("{error}"));
+        self.recovers().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The same of one that may find its data in pieces.
     ///
     /// # Errors
     /// What it says when it does not come to serve.
-    pub fn comes_back(&mut self) -> Result<(), String> {
+    pub fn recovers(&mut self) -> Result<(), String> {
         let mut server = as_its_user(&program("postgres"));
-        // The disk of a test is small.
-        server.args(["-c", "max_wal_size=64MB"]);
         server.args(self.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
         self.child = Some(listening(server, &self.place, &self.place.join("data"), self.port, self.keeps)?);
         Ok(())
@@ -218,7 +217,7 @@ impl OwnServer {
     }
 
     /// It serves again, by itself or because somebody starts it once it has ended.
-    pub fn recovers(&mut self) {
+    pub fn comes_back(&mut self) {
         let until = Instant::now() + Duration::from_secs(60);
         while !serves(self.port) {
             if self.child.as_mut().is_none_or(|child| child.try_wait().expect("its state").is_some()) {

@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What is missing where there is none.
+pub const NEEDED: &str = "mounting a small tmpfs needs root";
+
 /// A file system of a few megabytes in memory, unmounted whatever happens.
 pub struct SmallDisk(PathBuf);
 

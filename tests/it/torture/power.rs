@@ -86,7 +86,7 @@ impl<'w> Cuts<'w> {
         power.returns();
         self.told.cuts += 1;
         let store = match &mut database {
-            Some(database) => database.comes_back().and_then(|()| database.is_whole()),
+            Some(database) => database.recovers().and_then(|()| database.is_whole()),
             None => file_is_whole(&self.world.home().join("r0/kubeops.db"), &power),
         };
         if let Err(error) = store {

@@ -94,8 +94,8 @@ impl World {
             (Neighbour::Git, Proxy::to(address_in(&git.url))),
         ];
         wires.extend(database.as_ref().map(|database| (Neighbour::Database, Proxy::to(database.borrow().address()))));
-        let power = power.map(RefCell::new);
-        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, model: model::start(), _git: git };
+        let (power, model) = (power.map(RefCell::new), model::start());
+        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, model, _git: git };
         world.write_resources();
         world.write_settings(plan);
         world

@@ -11,7 +11,7 @@ test: SEED := 1
 explore: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test explore torture torture-drafts lint bench setup clean fmt
+.PHONY: help build demo run test explore torture torture-cuts torture-drafts lint bench setup clean fmt
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -45,6 +45,11 @@ torture: ## The real program under fire, its ledgers reconciled (TORTURE_SEED=n,
 	@scripts/setup.sh test
 	$(CARGO) test --locked --features failpoints --test it -- torture::torture --exact --ignored --nocapture \
 		| tee $(TARGET)/torture.log; status=$${PIPESTATUS[0]}; grep '^torture: [0-9]* kills, ' $(TARGET)/torture.log | tail -n 1; exit $$status
+
+torture-cuts: ## The power fails under the program, and what was not synced is gone (root; TORTURE_SEED=n, TORTURE_CUTS=n, TORTURE_STORE=sqlite|postgres|both)
+	@scripts/setup.sh test
+	$(CARGO) test --locked --features failpoints --test it -- torture::cuts::torture_by_cuts --exact --ignored --nocapture \
+		| tee $(TARGET)/torture-cuts.log; status=$${PIPESTATUS[0]}; grep '^cuts: ' $(TARGET)/torture-cuts.log | tail -n 1; exit $$status
 
 torture-drafts: ## Adversarial completions through the real program, judged from outside (TORTURE_SEED=n, TORTURE_PLAYED=n)
 	@scripts/setup.sh test

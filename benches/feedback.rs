@@ -5,7 +5,9 @@ use crate::Setting;
 use crate::push::World;
 use crate::remote::COMMENTED;
 use crate::report::{Reference, Report, Sorted};
+use crate::server::Scratch;
 use anyhow::{Context, ensure};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Files of the repository.
@@ -31,18 +33,7 @@ pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
 
 /// How long it took for tickets, one by one, and for pushes of commits that were ready; writes at the forge so many milliseconds apart.
 fn told(setting: &Setting, pause: &str) -> anyhow::Result<(Sorted, Sorted)> {
-    let mut world = World::start(setting, FILES, &[("FORGE_WRITE_PAUSE_MS", pause)], |place, remote| {
-        std::fs::write(place.join("secrets").join("JIRA_API_TOKEN"), "measured")?;
-        let resources = place.join("resources");
-        let inventory = resources.join("inventory.yaml");
-        let text = std::fs::read_to_string(&inventory)?;
-        std::fs::write(&inventory, format!("{text}{}", CHANNEL.replace("REMOTE", &format!("http://{remote}"))))?;
-        let automation = resources.join("namespace-request.yaml");
-        let text = std::fs::read_to_string(&automation)?;
-        let told = text.replacen("\nspec:\n", "\nspec:\n  feedback: [{ channel: issues }]\n", 1);
-        ensure!(told != text, "the shipped automation is not what it was");
-        Ok(std::fs::write(&automation, told)?)
-    })?;
+    let mut world = World::start(setting, FILES, &[("FORGE_WRITE_PAUSE_MS", pause)], tell_tickets)?;
     world.warm_up()?;
     let (mut told, mut pushed) = (Vec::new(), Vec::new());
     for _ in 0..setting.effort.pick(15, 2) {
@@ -52,6 +43,20 @@ fn told(setting: &Setting, pause: &str) -> anyhow::Result<(Sorted, Sorted)> {
     }
     world.end()?;
     Ok((Sorted::new(told), Sorted::new(pushed)))
+}
+
+/// Gives the resources a Jira, which is `remote`, and has the shipped automation tell its tickets what became of them.
+pub fn tell_tickets(place: &Scratch, remote: SocketAddr) -> anyhow::Result<()> {
+    std::fs::write(place.join("secrets").join("JIRA_API_TOKEN"), "measured")?;
+    let resources = place.join("resources");
+    let inventory = resources.join("inventory.yaml");
+    let text = std::fs::read_to_string(&inventory)?;
+    std::fs::write(&inventory, format!("{text}{}", CHANNEL.replace("REMOTE", &format!("http://{remote}"))))?;
+    let automation = resources.join("namespace-request.yaml");
+    let text = std::fs::read_to_string(&automation)?;
+    let told = text.replacen("\nspec:\n", "\nspec:\n  feedback: [{ channel: issues }]\n", 1);
+    ensure!(told != text, "the shipped automation is not what it was");
+    Ok(std::fs::write(&automation, told)?)
 }
 
 /// From the first byte of a webhook until its ticket has a comment.

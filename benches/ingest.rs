@@ -15,27 +15,29 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 /// Connections of the generator.
-const CONNECTIONS: usize = 64;
+pub const CONNECTIONS: usize = 64;
 /// A server's path for the source that is measured.
-const SOURCE: &str = "/api/v1/webhooks/service-desk";
+pub const SOURCE: &str = "/api/v1/webhooks/service-desk";
 /// The hook of `webhook`.
 const HOOK: &str = "/hooks/measured";
 /// More deliveries a second than any server here takes durably.
-const MOST_A_SECOND: usize = 100_000;
+pub const MOST_A_SECOND: usize = 100_000;
 
 /// Deliveries for a server, and the number of the next one.
-struct Sender {
+pub struct Sender {
     deliveries: Arc<Deliveries>,
     next: Arc<AtomicUsize>,
     repeat: bool,
 }
 
 impl Sender {
-    fn new(path: &str, count: usize, repeat: bool) -> anyhow::Result<Self> {
+    /// So many deliveries to a path; `repeat` begins anew where they end.
+    pub fn new(path: &str, count: usize, repeat: bool) -> anyhow::Result<Self> {
         Ok(Self { deliveries: Arc::new(Deliveries::new(path, count)?), next: Arc::default(), repeat })
     }
 
-    fn send(&self, address: SocketAddr, connections: usize, time: Duration) -> anyhow::Result<Outcome> {
+    /// Sends over so many connections for a while.
+    pub fn send(&self, address: SocketAddr, connections: usize, time: Duration) -> anyhow::Result<Outcome> {
         load::run(address, &self.deliveries, &self.next, self.repeat, connections, time)
     }
 }
@@ -114,14 +116,18 @@ fn grouping(setting: &Setting, place: &Scratch, report: &mut Report) -> anyhow::
 }
 
 /// What the server's metrics say.
-struct Counted {
-    commits: f64,
-    deliveries: f64,
-    pending: f64,
+pub struct Counted {
+    /// Transactions of the inbox.
+    pub commits: f64,
+    /// Deliveries written by them.
+    pub deliveries: f64,
+    /// Deliveries that wait to be dispatched.
+    pub pending: f64,
 }
 
 impl Counted {
-    fn read(server: &Running) -> anyhow::Result<Self> {
+    /// Asks for them; takes a second, because some are told no more often.
+    pub fn read(server: &Running) -> anyhow::Result<Self> {
         // The numbers of the store are told at most once a second.
         std::thread::sleep(Duration::from_millis(1100));
         let text = server::get(server.address, "/metrics")?;

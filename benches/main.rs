@@ -2,13 +2,16 @@
 //! line of JSON. Nothing is asserted here; `docs/performance.md` says how to read them.
 
 mod commit;
+mod database;
 mod deliveries;
 mod drafts;
 mod editing;
 mod feedback;
+mod history;
 mod ingest;
 mod load;
 mod matching;
+mod outage;
 mod plan;
 mod policy;
 mod process;
@@ -16,8 +19,10 @@ mod push;
 mod reference;
 mod remote;
 mod replan;
+mod replicas;
 mod report;
 mod server;
+mod slow;
 
 use anyhow::bail;
 use report::Report;
@@ -64,7 +69,9 @@ fn main() -> anyhow::Result<()> {
         ["remote", port, root] => remote::serve(port.parse()?, root.into()),
         ["fill", file, count] => process::fill(file.as_ref(), count.parse()?),
         [group, summary] => measure(group, Report::open(summary.as_ref())?),
-        _ => bail!("usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|feedback|replan|draft|process) SUMMARY.jsonl"),
+        _ => bail!(
+            "usage: kubeops-bench (ingest|plan|policy|match|edit|commit|push|feedback|replan|draft|process|replicas|slow|outage|history) SUMMARY.jsonl"
+        ),
     }
 }
 
@@ -89,6 +96,12 @@ fn measure(group: &str, mut report: Report) -> anyhow::Result<()> {
         "replan" => replan::measure(&setting, &mut report),
         "draft" => drafts::measure(&setting, &mut report),
         "process" => process::measure(&setting, &mut report),
-        _ => bail!("there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, feedback, replan, draft, process"),
+        "replicas" => replicas::measure(&setting, &mut report),
+        "slow" => slow::measure(&setting, &mut report),
+        "outage" => outage::measure(&setting, &mut report),
+        "history" => history::measure(&setting, &mut report),
+        _ => bail!(
+            "there is no group {group:?}: ingest, plan, policy, match, edit, commit, push, feedback, replan, draft, process, replicas, slow, outage, history"
+        ),
     }
 }

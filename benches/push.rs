@@ -30,7 +30,8 @@ pub struct World {
     pub place: Scratch,
     upstream: PathBuf,
     url: String,
-    kubeops: Running,
+    /// The server.
+    pub kubeops: Running,
     remote: Running,
     /// The same repository in a mirror of this process's, to push ready commits from.
     mirror: Arc<Mirror>,

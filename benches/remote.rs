@@ -6,6 +6,8 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -31,6 +33,9 @@ async fn answer(remote: web::Data<Remote>, request: HttpRequest, mut payload: we
     let mut body = Vec::new();
     while let Some(Ok(part)) = payload.next().await {
         body.extend_from_slice(&part);
+    }
+    if remote.root.join(AWAY).exists() {
+        return HttpResponse::ServiceUnavailable().finish();
     }
     if request.path().starts_with("/repos/") {
         return pull_request(&remote, &request, &body);
@@ -95,7 +100,10 @@ fn pull_request(remote: &Remote, request: &HttpRequest, body: &[u8]) -> HttpResp
     let asked: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let path = request.path();
     match request.method().as_str() {
-        "POST" if path.ends_with("/pulls") => HttpResponse::Created().json(pull(remote.pulls.fetch_add(1, Ordering::Relaxed) + 1, &asked)),
+        "POST" if path.ends_with("/pulls") => match note(remote, &format!("pull {}", asked["head"].as_str().unwrap_or_default())) {
+            Ok(()) => HttpResponse::Created().json(pull(remote.pulls.fetch_add(1, Ordering::Relaxed) + 1, &asked)),
+            Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
+        },
         "POST" if path.ends_with("/requested_reviewers") => {
             let mut pull = pull(number_in(path), &json!({}));
             for (ours, theirs) in [("requested_reviewers", "reviewers"), ("requested_teams", "team_reviewers")] {
@@ -112,15 +120,25 @@ fn pull_request(remote: &Remote, request: &HttpRequest, body: &[u8]) -> HttpResp
     }
 }
 
+/// While a file of this name is below the root, neither git nor GitHub nor Jira answers anything but 503.
+pub const AWAY: &str = "away";
 /// Where it is kept which issues have a comment, below the root.
 pub const COMMENTED: &str = "commented";
+/// Where it is kept, a line each, which pull requests were opened and which issues were commented on, below the root.
+pub const LEDGER: &str = "ledger";
+
+/// Adds a line to the ledger.
+fn note(remote: &Remote, line: &str) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(remote.root.join(LEDGER))?.write_all(format!("{line}\n").as_bytes())
+}
 
 /// An issue that takes everything; one that has a comment has a file of its name.
 fn issue(remote: &Remote, request: &HttpRequest) -> HttpResponse {
     let parts: Vec<&str> = request.path().split('/').collect();
     if let (Some(key), true) = (parts.get(5), request.path().ends_with("/comment") && request.method() == "POST") {
         let directory = remote.root.join(COMMENTED);
-        if std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(directory.join(key), b"")).is_err() {
+        let kept = std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(directory.join(key), b""));
+        if kept.and_then(|()| note(remote, &format!("comment {key}"))).is_err() {
             return HttpResponse::InternalServerError().finish();
         }
     }

@@ -47,7 +47,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// A number for people: as many digits as tell something.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         large if large >= 1000.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),

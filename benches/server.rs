@@ -72,6 +72,16 @@ impl Running {
         memory_mib(self.child.id(), "VmRSS")
     }
 
+    /// The most memory it ever had, in MiB.
+    pub fn peak_rss_mib(&self) -> anyhow::Result<f64> {
+        memory_mib(self.child.id(), "VmHWM")
+    }
+
+    /// The processor time that it and what it started took so far.
+    pub fn processor_time(&self) -> anyhow::Result<Duration> {
+        processor_time(self.child.id())
+    }
+
     /// Stops it where it stands until the guard is dropped, so that it costs nothing while something else is measured.
     pub fn paused(&self) -> Paused<'_> {
         self.signal("STOP");
@@ -81,6 +91,13 @@ impl Running {
     /// Asks it to end and waits until it has.
     pub fn end(mut self) -> anyhow::Result<()> {
         self.signal("TERM");
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Interrupts it, which some programs end at without waiting for their clients, and waits until it has ended.
+    pub fn interrupt(mut self) -> anyhow::Result<()> {
+        self.signal("INT");
         self.child.wait()?;
         Ok(())
     }
@@ -113,6 +130,11 @@ pub fn kubeops(setting: &Setting, place: &Scratch, metrics: bool) -> anyhow::Res
 
 /// The same with these settings.
 pub fn kubeops_with(setting: &Setting, place: &Scratch, settings: &[(&str, &str)]) -> anyhow::Result<Running> {
+    replica(setting, place, "", settings)
+}
+
+/// One of several beside one another: its data and its log have names that end so.
+pub fn replica(setting: &Setting, place: &Scratch, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Running> {
     let address = free_address()?;
     let mut command = Command::new(&setting.kubeops);
     command
@@ -120,13 +142,13 @@ pub fn kubeops_with(setting: &Setting, place: &Scratch, settings: &[(&str, &str)
         .env_clear()
         .env("HOST", "127.0.0.1")
         .env("PORT", address.port().to_string())
-        .env("DATA_DIR", place.join("data"))
+        .env("DATA_DIR", place.join(&format!("data{name}")))
         .env("RESOURCES_DIR", place.join("resources"))
         .env("SECRET_PROVIDER", format!("file:{}", place.join("secrets").display()))
         .env("LOG_LEVEL", "WARN")
         .env("ACCESS_LOG", "off")
         .envs(settings.iter().copied());
-    Running::start(command, address, Some("/ready"), &place.join("kubeops.log"))
+    Running::start(command, address, Some("/ready"), &place.join(&format!("kubeops{name}.log")))
 }
 
 /// The reference server: this program again.
@@ -208,4 +230,24 @@ pub fn memory_mib(process: u32, line: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let found = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).context("no such line")?;
     Ok(found.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+}
+
+/// The processor time of a process, of its living children, and of those it has waited for.
+pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    /// `USER_HZ`, in which the kernel tells these times on every Linux.
+    const TICKS: u64 = 100;
+    let fields = |process: u32| -> Option<Vec<u64>> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name may hold anything; what follows its last bracket does not.
+        Some(stat.rsplit_once(')')?.1.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect())
+    };
+    let ticks = |fields: &[u64]| fields[11..15].iter().sum::<u64>();
+    let mut total = ticks(&fields(process).context("it has ended")?);
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(of) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(fields) else { continue };
+        if of[1] == u64::from(process) {
+            total += ticks(&of);
+        }
+    }
+    Ok(Duration::from_millis(total * 1000 / TICKS))
 }

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Measures what docs/performance.md describes: a table on the screen, a line of JSON for each figure in
 # target/bench/summary.jsonl. All of it on the loopback; nothing is asserted. BENCH_SHORT=1: a look at whether it works.
-#   scripts/bench.sh [ingest|plan|policy|match|edit|commit|push|feedback|replan|draft|process]...
+#   scripts/bench.sh [ingest|plan|policy|match|edit|commit|push|feedback|replan|draft|process|replicas|slow]...
+# Two more are only measured when they are named: they take long, and history needs 20 GB of disk.
+#   scripts/bench.sh outage history
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(ingest plan policy match edit commit push feedback replan draft process)
+[ ${#groups[@]} -gt 0 ] || groups=(ingest plan policy match edit commit push feedback replan draft process replicas slow)
 # The longest one group may take, in seconds: a server that hangs must not hang the whole.
-declare -A limits=([ingest]=120 [plan]=60 [policy]=60 [match]=60 [edit]=60 [commit]=240 [push]=240 [feedback]=120 [replan]=180 [draft]=120 [process]=120)
+declare -A limits=([ingest]=120 [plan]=60 [policy]=60 [match]=60 [edit]=60 [commit]=240 [push]=240 [feedback]=120 [replan]=180 [draft]=120 [process]=120
+  [replicas]=300 [slow]=180 [outage]=1800 [history]=5400)
 target=${CARGO_TARGET_DIR:-target}
 out=$target/bench
 

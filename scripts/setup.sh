@@ -44,6 +44,9 @@ if [ "$what" = test ]; then
   need setpriv util-linux
   # The source of messages is tested with a real server, with JetStream, on the loopback.
   need nats-server nats-server
+  # A disk whose power can be cut is an ext4 in a file.
+  need mkfs.ext4 e2fsprogs
+  need mount mount
   [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
@@ -53,6 +56,8 @@ fi
 if [ "$what" = bench ]; then
   need git git
   need webhook webhook
+  [ -n "$(ls -d /usr/lib/postgresql/*/bin/pgbench 2>/dev/null)" ] || need pgbench postgresql
+  need setpriv util-linux
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -51,14 +51,18 @@ fn locked(directory: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
-/// The name in the file; a new one is put there when it holds none, or was cut short.
+/// The name in the file; a new one is put there when it holds none, was cut short, or is anything else.
 fn name_in(file: &mut File, clock: &dyn Clock) -> std::io::Result<String> {
-    let mut known = String::new();
-    file.read_to_string(&mut known)?;
-    if known.len() == new_name(clock).len() && known.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    let name = new_name(clock);
+    // Bytes, and one more than a name has: what a power cut left may be anything.
+    let mut known = Vec::new();
+    Read::take(&mut *file, name.len() as u64 + 1).read_to_end(&mut known)?;
+    if let Ok(known) = String::from_utf8(known)
+        && known.len() == name.len()
+        && known.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return Ok(known);
     }
-    let name = new_name(clock);
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(name.as_bytes())?;
@@ -89,12 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_cut_short_is_replaced() {
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join(FILE), "0123").expect("written");
-        let name = LeaseOwner::of(directory.path(), &SystemClock).name().to_owned();
-        assert_eq!(name.len(), 32);
-        assert_eq!(LeaseOwner::of(directory.path(), &SystemClock).name(), name);
+    fn a_name_that_was_cut_short_or_is_none_is_replaced() {
+        for left in [&b"0123"[..], &[0; 32], &[0xff; 32], &[b'0'; 33]] {
+            let directory = tempfile::tempdir().expect("a directory");
+            std::fs::write(directory.path().join(FILE), left).expect("written");
+            let first = LeaseOwner::of(directory.path(), &SystemClock);
+            assert!(first.inherits(), "{left:?} is not the directory's");
+            let name = first.name().to_owned();
+            assert_eq!(name.len(), 32);
+            drop(first);
+            assert_eq!(std::fs::read_to_string(directory.path().join(FILE)).expect("the file"), name);
+            assert_eq!(LeaseOwner::of(directory.path(), &SystemClock).name(), name);
+        }
     }
 
     #[test]

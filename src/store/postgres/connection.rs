@@ -2,15 +2,15 @@
 //! transaction, also when the connection breaks, and ends a transaction that does nothing for long, so that a replica which
 //! stopped in the middle holds nobody up. No statement of the schema stands here.
 
-use super::{PostgresOptions, migrations};
+use super::{PostgresOptions, migrations, tls};
 use crate::store::StoreError;
 use crate::store::sql::query::{Connection, statement};
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -28,6 +28,9 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// How long one statement may take; those of retention and of a first migration take seconds.
 const STATEMENT: Duration = Duration::from_secs(60);
 
+/// A mebibyte, in rows that are kept as they are.
+const ROOM: &str = "CREATE TABLE room AS SELECT repeat('x', 1000) AS filler FROM generate_series(1, 1048)";
+
 /// The database, open.
 pub(super) struct Connections {
     pool: PgPool,
@@ -36,12 +39,15 @@ pub(super) struct Connections {
     claims: Arc<Mutex<()>>,
     patience: Duration,
     migrated: Vec<i64>,
+    /// Whether a write found the disk full since there was last seen to be room.
+    lacked_room: Arc<AtomicBool>,
 }
 
 /// A write transaction. Dropped without [`Write::finish`], nothing of it remains.
 pub(in crate::store) struct Write {
     connection: Connection,
     _turn: Option<OwnedMutexGuard<()>>,
+    lacked_room: Arc<AtomicBool>,
 }
 
 impl Connections {
@@ -49,14 +55,20 @@ impl Connections {
     ///
     /// What is written tells others of work under `name`.
     pub(super) async fn open(address: &str, options: &PostgresOptions, name: &str) -> Result<Self, StoreError> {
+        let connect = connect(address, options)?;
+        if let Some(warning) = tls::warning(&connect) {
+            tracing::warn!(host = connect.get_host(), "the way to the database is not safe: {warning}; write sslmode=verify-full into STORE_URL");
+        }
         let pool = PgPoolOptions::new()
             .min_connections(0)
             .max_connections(options.connections.max(3))
             .acquire_timeout(options.busy_timeout)
             .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(connect(address, options)?.options([(INSTANCE, name)]));
-        let migrated = migrations::run(&mut *pool.acquire().await?, options.schema).await?;
-        Ok(Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout, migrated })
+            .connect_lazy_with(connect.clone().options([(INSTANCE, name)]));
+        let mut first = pool.acquire().await.map_err(|error| tls::explained(error, &connect))?;
+        let migrated = migrations::run(&mut first, options.schema).await?;
+        drop(first);
+        Ok(Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout, migrated, lacked_room: Arc::default() })
     }
 
     /// A connection to read with; it sees every transaction committed before.
@@ -79,7 +91,8 @@ impl Connections {
 
     /// Begins a transaction that others may write beside.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
-        Ok(Write { connection: Connection::PostgresTransaction(self.pool.begin().await?), _turn: None })
+        let connection = Connection::PostgresTransaction(self.pool.begin().await?);
+        Ok(Write { connection, _turn: None, lacked_room: Arc::clone(&self.lacked_room) })
     }
 
     /// Begins a write transaction, once no other is under way in any replica.
@@ -101,6 +114,21 @@ impl Connections {
         Ok(write)
     }
 
+    /// Looks whether there is room again, where a write found none: a table that is written and taken back. A row that is updated says nothing
+    /// of it, because it finds a place among those of its former versions.
+    pub(super) async fn has_room(&self) -> Result<(), StoreError> {
+        if !self.lacked_room.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut write = self.write().await?;
+        statement(ROOM).execute(&mut write.connection).await?;
+        if let Connection::PostgresTransaction(transaction) = write.connection {
+            transaction.rollback().await?;
+        }
+        self.lacked_room.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -118,6 +146,9 @@ impl Write {
 
     /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
     pub(in crate::store) async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Full(_))) {
+            self.lacked_room.store(true, Ordering::Relaxed);
+        }
         if let (Connection::PostgresTransaction(transaction), true) = (self.connection, result.is_ok()) {
             transaction.commit().await?;
         }
@@ -145,13 +176,7 @@ fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions,
     if let Some(password) = &options.password {
         connect = connect.password(password.expose_secret());
     }
-    // Beyond this machine it is known who answers, unless the address says otherwise.
-    let host = connect.get_host();
-    let is_here = connect.get_socket().is_some() || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if !is_here && !address.contains("sslmode=") {
-        connect = connect.ssl_mode(PgSslMode::VerifyFull);
-    }
-    Ok(connect
+    Ok(tls::protected(address, connect)?
         .application_name(if options.schema.is_for_work() { WORKS } else { COPIES })
         .statement_cache_capacity(256)
         .options([

@@ -10,6 +10,9 @@ use sqlx::{Connection, Executor, PgConnection, Row};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
+/// PostgreSQL 14, as a server numbers itself: the oldest that all statements are for.
+const OLDEST: u32 = 140_000;
+
 /// The lock of whoever changes the schema; see [`LOCKS`].
 const SCHEMA: i32 = 2;
 
@@ -18,9 +21,11 @@ const SCHEMA: i32 = 2;
 /// # Errors
 /// [`StoreError::Unusable`] when this is no database of ours, a newer or an older one, or one that a copy was broken off in.
 pub(super) async fn run(connection: &mut PgConnection, schema: SchemaOnOpen) -> Result<Vec<i64>, StoreError> {
-    let version = connection.server_version_num();
-    if version.is_some_and(|version| version < 140_000) {
-        return Err(StoreError::Unusable("PostgreSQL 14 or later is needed".to_owned()));
+    if let Some(version) = connection.server_version_num().filter(|version| *version < OLDEST) {
+        return Err(StoreError::Unusable(format!(
+            "the server is PostgreSQL {}, and 14 or later is needed: bring it up to date, or name another in STORE_URL",
+            version / 10_000
+        )));
     }
     // Asked before the lock, which a copy that is under way holds for long.
     let copying: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(UNFINISHED).fetch_one(&mut *connection).await?;

@@ -5,6 +5,7 @@ mod connection;
 mod deliveries;
 pub(super) mod error;
 mod migrations;
+mod tls;
 mod wake;
 
 use super::sql::migrating::named;
@@ -80,6 +81,11 @@ impl Pool {
     /// See [`Connections::begin`].
     pub(super) async fn write_beside(&self) -> Result<Write, StoreError> {
         self.connections.begin().await
+    }
+
+    /// See [`Connections::has_room`].
+    pub(super) async fn has_room(&self) -> Result<(), StoreError> {
+        self.connections.has_room().await
     }
 
     /// See [`crate::store::Replicas::woken`].

@@ -419,7 +419,11 @@ impl Store for SqlStore {
     async fn check(&self) -> Result<(), StoreError> {
         let mut write = self.database.write().await?;
         let result = upkeep::probe(write.connection()).await;
-        write.finish(result).await
+        write.finish(result).await?;
+        match &self.database {
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres(pool) => pool.has_room().await,
+        }
     }
 
     async fn close(&self) {

@@ -5,6 +5,7 @@ use crate::support::collector::Collector;
 use crate::support::nats::NatsServer;
 use crate::support::postgres::{Database, OwnServer};
 use crate::support::server::{Connection, TestServer, eventually};
+use crate::support::skipped;
 use crate::support::small_disk::SmallDisk;
 use serde_json::{Value, json};
 
@@ -278,8 +279,7 @@ fn a_full_disk_loses_no_message() {
     let nats = NatsServer::start();
     let mut server = prepared(&nats, "");
     let Some(disk) = SmallDisk::mount(server.place("disk"), 8) else {
-        println!("SKIPPED: mounting a small tmpfs needs root; this test showed nothing");
-        return;
+        return skipped("mounting a small tmpfs needs root");
     };
     let data = disk.path().join("data");
     server.set("DATA_DIR", data.to_str().expect("UTF-8")).run();

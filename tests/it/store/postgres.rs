@@ -8,6 +8,7 @@ use kubeops::store::{Appended, PostgresOptions, Replicas, SchemaOnOpen, SqlStore
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An empty store in a database of its own.
 pub async fn empty() -> Fixture {
@@ -99,7 +100,7 @@ async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_p
     let database = Database::new().await;
     let elsewhere = database.address().replace("127.0.0.1", "127.1");
     let refused = SqlStore::postgres(&elsewhere, options()).await.err().expect("refused");
-    assert!(matches!(&refused, StoreError::Unavailable(told) if told.contains("TLS")), "{refused}");
+    assert!(matches!(&refused, StoreError::Unusable(told) if told.contains("offers no TLS")), "{refused}");
     SqlStore::postgres(&format!("{elsewhere}?sslmode=disable"), options()).await.expect("a store").close().await;
 }
 
@@ -118,6 +119,34 @@ async fn a_server_that_hangs_up_in_the_middle_of_a_connection_is_away_and_not_br
     }
     wire.is(Wire::Good);
     store.append(&[delivery("a")]).await.expect("written");
+}
+
+/// Answers one connection as a server of this version does, up to where it is ready to be asked.
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
+async fn server_of_version(version: &str) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let message = |kind: u8, body: &[u8]| [&[kind][..], &u32::try_from(body.len() + 4).expect("short").to_be_bytes(), body].concat();
+    let shown = format!("server_version\0{version}\0");
+    let welcome = [message(b'R', &[0; 4]), message(b'S', shown.as_bytes()), message(b'K', &[0; 8]), message(b'Z', b"I")].concat();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut heard = [0; 4096];
+        // It is not asked for TLS where the address wants none.
+        let _ = stream.read(&mut heard).await.expect("a beginning");
+        stream.write_all(&welcome).await.expect("said");
+        while stream.read(&mut heard).await.is_ok_and(|read| read > 0) {}
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_too_old_is_refused_before_anything_is_asked_of_it() {
+    for (version, told) in [("13.18 (Debian 13.18-0+deb11u1)", "PostgreSQL 13"), ("9.6.24", "PostgreSQL 9")] {
+        let address = format!("postgres://kubeops@{}/kubeops?sslmode=disable", server_of_version(version).await);
+        let refused = SqlStore::postgres(&address, PostgresOptions::default()).await.err().expect("refused");
+        assert!(matches!(&refused, StoreError::Unusable(message) if message.contains(told) && message.contains("14 or later")), "{refused}");
+    }
 }
 
 /// Whether somebody is told of work within a second.

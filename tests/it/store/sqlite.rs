@@ -411,6 +411,7 @@ async fn a_cancelled_caller_leaves_no_transaction_behind() {
 #[cfg(target_os = "linux")]
 mod full_disk {
     use super::*;
+    use crate::support::skipped;
     use std::path::PathBuf;
     use std::process::Command;
 
@@ -437,8 +438,7 @@ mod full_disk {
     #[tokio::test]
     async fn a_full_disk_is_told_loses_nothing_and_mends_itself() {
         let Some(disk) = SmallDisk::mount() else {
-            eprintln!("skipped: mounting a small tmpfs needs root");
-            return;
+            return skipped("mounting a small tmpfs needs root");
         };
         let ballast = disk.0.join("ballast");
         std::fs::write(&ballast, vec![0; 1024 * 1024]).expect("ballast");

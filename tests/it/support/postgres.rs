@@ -1,5 +1,5 @@
 //! A real PostgreSQL on the loopback, one for all tests of the process, and a database of its own for each.
-//! It never syncs: a test that cuts the power starts its own.
+//! It never syncs: a test that cuts the power starts its own, which does.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -75,7 +75,7 @@ fn cluster() -> &'static Cluster {
 
 fn start() -> (Cluster, Child) {
     let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
-    let data = initialised(&directory);
+    let data = initialised(&directory, &[]);
     let port = free_port();
     // What it leaves behind goes with it.
     let mut server = as_its_user(Path::new("sh"));
@@ -85,25 +85,83 @@ fn start() -> (Cluster, Child) {
         "sh",
     ]);
     server.arg(&directory).arg(program("postgres"));
-    let child = listening(server, &directory, &data, port);
+    let child = listening(server, &directory, &data, port, Keeps::Nothing).expect("a server");
     (Cluster { port }, child)
+}
+
+/// What a server does for what it acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// It is on the disk.
+    All,
+    /// Nothing is ever synced.
+    Nothing,
 }
 
 /// A PostgreSQL of one test alone, which dies and comes back as the test says.
 pub struct OwnServer {
     port: u16,
-    directory: tempfile::TempDir,
+    place: PathBuf,
+    keeps: Keeps,
+    settings: Vec<String>,
+    /// Where it stands on no disk of the test's.
+    directory: Option<tempfile::TempDir>,
     child: Option<Child>,
 }
 
 impl OwnServer {
     /// It ends with the thread that starts it, at the latest.
     pub fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
-        initialised(directory.path());
-        let mut server = Self { port: free_port(), directory, child: None };
+        let mut server = Self::prepare(&[]);
         server.run();
         server
+    }
+
+    /// One that does not run yet, made with these words for `initdb`.
+    pub fn prepare(words: &[String]) -> Self {
+        let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
+        let mut server = Self::made(directory.path().to_path_buf(), Keeps::Nothing, words);
+        server.directory = Some(directory);
+        server
+    }
+
+    /// One that runs, in a directory of the test's. It is not synced yet.
+    pub fn at(place: PathBuf, keeps: Keeps) -> Self {
+        std::fs::create_dir_all(&place).expect("a directory");
+        let mut server = Self::made(place, keeps, &[]);
+        server.run();
+        server
+    }
+
+    fn made(place: PathBuf, keeps: Keeps, words: &[String]) -> Self {
+        initialised(&place, words);
+        Self { port: free_port(), place, keeps, settings: Vec::new(), directory: None, child: None }
+    }
+
+    /// Settings it runs with from its next start on: `name=value`.
+    pub fn set(&mut self, settings: &[&str]) -> &mut Self {
+        self.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self
+    }
+
+    /// Who may come in, and how: the lines of `pg_hba.conf`. Over its socket anybody may.
+    pub fn let_in(&self, lines: &str) {
+        let file = self.place.join("data/pg_hba.conf");
+        std::fs::write(file, format!("local all all trust\n{lines}\n")).expect("written");
+    }
+
+    /// What a statement gives, as text; asked over its socket.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let mut asked = Command::new(program("psql"));
+        asked.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-U", "kubeops", "-d", database, "-c", sql]);
+        let told = asked.arg("-h").arg(&self.place).env("PGPORT", self.port.to_string()).output().expect("psql");
+        assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
+    /// The process that started all others.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Where it listens.
@@ -113,7 +171,7 @@ impl OwnServer {
 
     /// What it leaves on the disk stays there.
     pub fn keep(&mut self) {
-        self.directory.disable_cleanup(true);
+        self.directory.iter_mut().for_each(|directory| directory.disable_cleanup(true));
     }
 
     /// All its processes die at once, in the middle of whatever they do, as with `pg_ctl stop -m immediate`.
@@ -126,8 +184,49 @@ impl OwnServer {
 
     /// It comes back, and recovers from its log.
     pub fn run(&mut self) {
-        let server = as_its_user(&program("postgres"));
-        self.child = Some(listening(server, self.directory.path(), &self.directory.path().join("data"), self.port));
+        self.comes_back().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same of one that may find its data in pieces.
+    ///
+    /// # Errors
+    /// What it says when it does not come to serve.
+    pub fn comes_back(&mut self) -> Result<(), String> {
+        let mut server = as_its_user(&program("postgres"));
+        // The disk of a test is small.
+        server.args(["-c", "max_wal_size=64MB"]);
+        server.args(self.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
+        self.child = Some(listening(server, &self.place, &self.place.join("data"), self.port, self.keeps)?);
+        Ok(())
+    }
+
+    /// Whether every table and every index is whole, as `pg_amcheck` sees it.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn is_whole(&self) -> Result<(), String> {
+        let port = self.port.to_string();
+        let mut command = Command::new(program("pg_amcheck"));
+        // Its functions stand where they are no other program's tables.
+        command.args(["--install-missing=pg_catalog", "--heapallindexed", "-h", "127.0.0.1", "-p", &port, "-U", "kubeops", "-d", "postgres"]);
+        let checked = command.output().expect("pg_amcheck");
+        if checked.status.success() {
+            Ok(())
+        } else {
+            Err(format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr)))
+        }
+    }
+
+    /// It serves again, by itself or because somebody starts it once it has ended.
+    pub fn recovers(&mut self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !serves(self.port) {
+            if self.child.as_mut().is_none_or(|child| child.try_wait().expect("its state").is_some()) {
+                return self.run();
+            }
+            assert!(Instant::now() < until, "PostgreSQL neither serves nor ends");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -137,38 +236,49 @@ impl Drop for OwnServer {
     }
 }
 
+/// Makes a path PostgreSQL's own, where that runs as another user.
+pub fn give(path: &Path) {
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(path).status().expect("chown");
+        assert!(owned.success(), "{} has another owner", path.display());
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
 }
 
 /// A directory of data of a new server, below this one.
-fn initialised(directory: &Path) -> PathBuf {
+fn initialised(directory: &Path, words: &[String]) -> PathBuf {
     let data = directory.join("data");
-    if is_root() {
-        let owned = Command::new("chown").arg("postgres").arg(directory).status().expect("chown");
-        assert!(owned.success(), "the directory of PostgreSQL has no owner");
-    }
+    give(directory);
     let mut made = as_its_user(&program("initdb"));
-    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]).arg("-D").arg(&data);
+    made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]);
+    made.args(words).arg("-D").arg(&data);
     let made = made.stdout(Stdio::null()).output().expect("initdb");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     data
 }
 
-/// Starts a server with this command, and waits until it listens.
-fn listening(mut server: Command, directory: &Path, data: &Path, port: u16) -> Child {
+/// Starts a server with this command, and waits until it listens. Else tells what it said.
+fn listening(mut server: Command, directory: &Path, data: &Path, port: u16, keeps: Keeps) -> Result<Child, String> {
     let log = directory.join("log");
-    server.arg("-D").arg(data).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=400"]);
+    let fsync = if keeps == Keeps::All { "fsync=on" } else { "fsync=off" };
+    server.arg("-D").arg(data).args(["-c", "listen_addresses=127.0.0.1", "-c", fsync, "-c", "max_connections=400"]);
     server.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("unix_socket_directories={}", directory.display()));
     server.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log")).process_group(0);
     let mut child = server.spawn().expect("postgres");
     let until = Instant::now() + Duration::from_secs(30);
     while !serves(port) {
-        assert!(child.try_wait().expect("its state").is_none(), "PostgreSQL ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
-        assert!(Instant::now() < until, "PostgreSQL did not start");
+        let has_ended = child.try_wait().expect("its state").is_some();
+        if has_ended || Instant::now() > until {
+            let _ = child.kill();
+            child.wait().expect("reaped");
+            return Err(format!("PostgreSQL did not start: {}", std::fs::read_to_string(&log).unwrap_or_default()));
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
-    child
+    Ok(child)
 }
 
 /// Whether statements are taken. Connections are so before that, and each is told that the server is starting up.

@@ -260,6 +260,56 @@ struct Process {
     readers: Vec<JoinHandle<()>>,
 }
 
+impl Process {
+    /// Waits until it listens. It does not come to that when it ends before.
+    fn listens(&mut self, heard: &mpsc::Receiver<SocketAddr>) -> Result<SocketAddr, mpsc::RecvTimeoutError> {
+        let begun = Instant::now();
+        loop {
+            // What it started may outlive it, and keep open what it said.
+            let has_ended = self.child.try_wait().expect("its state").is_some();
+            match heard.recv_timeout(Duration::from_millis(20)) {
+                Err(mpsc::RecvTimeoutError::Timeout) if has_ended => return Err(mpsc::RecvTimeoutError::Disconnected),
+                Err(mpsc::RecvTimeoutError::Timeout) if begun.elapsed() < PATIENCE => {}
+                address => return address,
+            }
+        }
+    }
+}
+
+/// Another process beside a [`TestServer`], which does not listen yet. It ends with this.
+pub struct Starting<'s> {
+    server: &'s TestServer,
+    process: Option<Process>,
+    heard: mpsc::Receiver<SocketAddr>,
+}
+
+impl Starting<'_> {
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").child.id()
+    }
+
+    /// Waits until it listens; none when it ends before.
+    pub fn listens(mut self) -> Option<Replica> {
+        match self.process.as_mut()?.listens(&self.heard) {
+            Ok(address) => Some(Replica { process: self.process.take(), connection: self.server.connection_to(address) }),
+            Err(error) => {
+                assert_eq!(error, mpsc::RecvTimeoutError::Disconnected, "it neither listens nor ends: {}", self.server.log());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+}
+
 /// Another process beside a [`TestServer`], whose log it shares.
 pub struct Replica {
     process: Option<Process>,
@@ -270,6 +320,11 @@ impl Replica {
     /// It, to be spoken to.
     pub fn at(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").child.id()
     }
 
     /// Sends a signal by name.
@@ -445,20 +500,12 @@ impl TestServer {
         Replica { process: Some(process), connection: self.connection_to(address) }
     }
 
-    /// The same with these further variables; none when it ends before it listens.
-    pub fn try_replica(&self, name: &str, environment: &[(&str, &str)]) -> Option<Replica> {
+    /// The same on a data directory that stands anywhere, with these further variables, which nobody waits for yet.
+    pub fn starting(&self, data: &Path, environment: &[(&str, &str)]) -> Starting<'_> {
         let mut command = self.command(&["serve"]);
-        command.env("DATA_DIR", self.place(name)).envs(environment.iter().copied());
-        let (mut process, address) = self.begin(command);
-        match address {
-            Ok(address) => Some(Replica { process: Some(process), connection: self.connection_to(address) }),
-            Err(error) => {
-                let _ = process.child.kill();
-                process.child.wait().expect("reaped");
-                assert_eq!(error, mpsc::RecvTimeoutError::Disconnected, "it neither listens nor ends: {}", self.log());
-                None
-            }
-        }
+        command.env("DATA_DIR", data).envs(environment.iter().copied());
+        let (process, heard) = self.spawn(command);
+        Starting { server: self, process: Some(process), heard }
     }
 
     /// What it leaves on the disk stays there when it is dropped; tells where that is, of the server and of the repository.
@@ -473,15 +520,16 @@ impl TestServer {
 
     /// Starts a server and waits until it listens.
     fn serve(&self, command: Command) -> (Process, SocketAddr) {
-        let (mut process, address) = self.begin(command);
+        let (mut process, heard) = self.spawn(command);
+        let address = process.listens(&heard);
         if address.is_err() {
             let _ = process.child.kill();
         }
         (process, address.unwrap_or_else(|_| panic!("the server does not listen: {}", self.log())))
     }
 
-    /// Starts a server, and where it listens, if it comes to that.
-    fn begin(&self, mut command: Command) -> (Process, Result<SocketAddr, mpsc::RecvTimeoutError>) {
+    /// Starts a server; it is heard where it listens, if it comes to that.
+    fn spawn(&self, mut command: Command) -> (Process, mpsc::Receiver<SocketAddr>) {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
         let (listening, heard) = mpsc::channel();
         let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().expect("stdout")), Box::new(child.stderr.take().expect("stderr"))];
@@ -498,18 +546,7 @@ impl TestServer {
                 }
             })
         });
-        let mut process = Process { child, readers: readers.collect() };
-        drop(listening);
-        let begun = Instant::now();
-        loop {
-            // What it started may outlive it, and keep open what it said.
-            let has_ended = process.child.try_wait().expect("its state").is_some();
-            match heard.recv_timeout(Duration::from_millis(20)) {
-                Err(mpsc::RecvTimeoutError::Timeout) if has_ended => return (process, Err(mpsc::RecvTimeoutError::Disconnected)),
-                Err(mpsc::RecvTimeoutError::Timeout) if begun.elapsed() < PATIENCE => {}
-                address => return (process, address),
-            }
-        }
+        (Process { child, readers: readers.collect() }, heard)
     }
 
     /// Starts a server that is expected to give up by itself, and tells what it said.
@@ -534,9 +571,19 @@ impl TestServer {
         command.output().expect("the program")
     }
 
+    /// Starts a command of the program that nobody waits for.
+    pub fn begins(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program")
+    }
+
     /// Runs a command of the program that dies at a point.
     pub fn cli_dying_at(&self, point: &str, arguments: &[&str]) -> Output {
         self.command(arguments).env("KUBEOPS_FAILPOINT", point).output().expect("the program")
+    }
+
+    /// The process that runs.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").child.id()
     }
 
     /// The running server, to be spoken to.

@@ -199,7 +199,8 @@ fn a_branch_is_of_one_key_alone() {
 
 #[test]
 fn the_same_seed_is_the_same_schedule_and_every_point_comes_in_it() {
-    let plan = Plan { seed: 3, store: Store::Postgres, replicas: 3, kills: 0, most: Duration::ZERO, stands_still: true, sets_clock: true };
+    let plan =
+        Plan { seed: 3, store: Store::Postgres, replicas: 3, kills: 0, most: Duration::ZERO, stands_still: true, sets_clock: true, power: None };
     let told = |plan: &Plan| format!("{:?}", Turns::of(plan, true).take(200).collect::<Vec<_>>());
     assert_eq!(told(&plan), told(&plan));
     assert_ne!(told(&plan), told(&Plan { seed: 4, ..plan.clone() }));

@@ -4,6 +4,7 @@ use super::sender::Doors;
 use crate::support::server::{Connection, Replica, TestServer};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,12 +19,20 @@ struct Slot<'s> {
     replica: Option<Replica>,
     armed: Option<Armed>,
     stands_until: Option<Instant>,
-    starting: Option<ScopedJoinHandle<'s, Option<Replica>>>,
+    starting: Option<Starts<'s>>,
 }
 
-/// The replicas of a run; they are started in threads of `scope`, so that no start holds up a kill of another.
+/// A process that does not listen yet, and who waits for it.
+struct Starts<'s> {
+    id: u32,
+    waits: ScopedJoinHandle<'s, Option<Replica>>,
+}
+
+/// The replicas of a run; they are waited for in threads of `scope`, so that no start holds up a kill of another.
 pub struct Fleet<'s, 'e> {
     server: &'e TestServer,
+    /// Where their data directories are.
+    home: PathBuf,
     scope: &'s Scope<'s, 'e>,
     slots: Vec<Slot<'s>>,
     doors: Doors,
@@ -37,24 +46,22 @@ pub struct Fleet<'s, 'e> {
 }
 
 impl<'s, 'e> Fleet<'s, 'e> {
-    pub fn start(server: &'e TestServer, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors) -> Self {
+    pub fn start(server: &'e TestServer, home: PathBuf, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors) -> Self {
         *doors.write().expect("the doors") = vec![None; many];
         let slots = (0..many).map(|_| Slot::default()).collect();
-        let mut fleet = Self { server, scope, slots, doors, kills: 0, died_at: BTreeMap::new(), strange: Vec::new(), excused: false };
+        let mut fleet = Self { server, home, scope, slots, doors, kills: 0, died_at: BTreeMap::new(), strange: Vec::new(), excused: false };
         (0..many).for_each(|at| fleet.begin(at, None));
         fleet
     }
 
     fn begin(&mut self, at: usize, armed: Option<Armed>) {
-        let server = self.server;
+        let (server, data) = (self.server, self.home.join(format!("r{at}")));
         let slot = &mut self.slots[at];
         slot.armed = armed;
-        let start = move || {
-            let point = armed.map(|(point, nth)| format!("{point}:{nth}")).unwrap_or_default();
-            let environment = [("KUBEOPS_FAILPOINT", point.as_str())];
-            server.try_replica(&format!("r{at}"), if armed.is_some() { &environment } else { &[] })
-        };
-        slot.starting = Some(self.scope.spawn(start));
+        let point = armed.map(|(point, nth)| format!("{point}:{nth}")).unwrap_or_default();
+        let environment = [("KUBEOPS_FAILPOINT", point.as_str())];
+        let starting = server.starting(&data, if armed.is_some() { &environment } else { &[] });
+        slot.starting = Some(Starts { id: starting.id(), waits: self.scope.spawn(move || starting.listens()) });
     }
 
     fn door(&self, at: usize, connection: Option<Connection>) {
@@ -64,8 +71,8 @@ impl<'s, 'e> Fleet<'s, 'e> {
     /// Looks after everybody: who has ended is started again, who has stood long enough goes on.
     pub fn tend(&mut self) {
         for at in 0..self.slots.len() {
-            if self.slots[at].starting.as_ref().is_some_and(ScopedJoinHandle::is_finished) {
-                let started = self.slots[at].starting.take().expect("it was starting").join().expect("a start");
+            if self.slots[at].starting.as_ref().is_some_and(|starts| starts.waits.is_finished()) {
+                let started = self.slots[at].starting.take().expect("it was starting").waits.join().expect("a start");
                 match started {
                     Some(replica) => {
                         self.door(at, Some(replica.at().clone()));
@@ -125,6 +132,27 @@ impl<'s, 'e> Fleet<'s, 'e> {
         self.kills += 1;
         self.door(at, None);
         self.begin(at, armed);
+    }
+
+    /// The processes that run, or begin to.
+    pub fn ids(&self) -> Vec<u32> {
+        let id = |slot: &Slot<'_>| slot.replica.as_ref().map(Replica::id).or(slot.starting.as_ref().map(|starts| starts.id));
+        self.slots.iter().filter_map(id).collect()
+    }
+
+    /// All are dead, and nobody starts them again.
+    pub fn power_fails(&mut self) {
+        for at in 0..self.slots.len() {
+            let slot = std::mem::take(&mut self.slots[at]);
+            // It may just have come to listen, before it died.
+            drop(slot.starting.map(|starts| starts.waits.join().expect("a start")));
+            self.door(at, None);
+        }
+    }
+
+    /// All are started again.
+    pub fn power_returns(&mut self) {
+        (0..self.slots.len()).for_each(|at| self.begin(at, None));
     }
 
     /// Whether it waits for its point.

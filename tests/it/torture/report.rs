@@ -3,6 +3,7 @@
 
 use super::judge::Finding;
 use super::ledger::{Noted, is_of};
+use super::power::Told;
 use super::run::Ran;
 use super::schedule::Plan;
 use super::world::World;
@@ -15,10 +16,12 @@ const LINES: usize = 400;
 #[derive(Default)]
 pub struct Sum {
     pub kills: usize,
+    pub cuts: usize,
     acknowledged: usize,
     lost: usize,
     duplicated: usize,
     out_of_order: usize,
+    broken: usize,
     strange: usize,
 }
 
@@ -26,7 +29,9 @@ impl Sum {
     pub fn add(&mut self, ran: &Ran) {
         self.kills += ran.kills;
         self.acknowledged += ran.judged.acknowledged;
-        self.lost += ran.judged.lost.len();
+        self.cuts += ran.cuts.cuts;
+        self.lost += ran.judged.lost.len() + ran.cuts.lost.len();
+        self.broken += ran.cuts.broken.len();
         self.duplicated += ran.judged.duplicated.len();
         self.out_of_order += ran.judged.out_of_order.len();
         self.strange += ran.strange.len();
@@ -38,8 +43,14 @@ impl Sum {
         format!("torture: {kills} kills, {acknowledged} acknowledged, {lost} lost, {duplicated} duplicated, {out_of_order} out of order")
     }
 
+    /// The same of runs whose power failed; what is doubled or out of order is broken there too.
+    pub fn line_of_cuts(&self) -> String {
+        let Self { cuts, acknowledged, lost, .. } = self;
+        format!("cuts: {cuts} cuts, {acknowledged} acknowledged, {lost} lost, {} broken", self.broken + self.duplicated + self.out_of_order)
+    }
+
     pub fn is_good(&self) -> bool {
-        self.lost + self.duplicated + self.out_of_order + self.strange == 0
+        self.broken + self.lost + self.duplicated + self.out_of_order + self.strange == 0
     }
 }
 
@@ -51,6 +62,12 @@ pub fn tell(plan: &Plan, ran: &Ran) {
     println!("{name}: died at {}", points.join(", "));
     for (word, findings) in [("LOST", &ran.judged.lost), ("DUPLICATED", &ran.judged.duplicated), ("OUT OF ORDER", &ran.judged.out_of_order)] {
         findings.iter().for_each(|finding| println!("{name}: {word} {}: {}", finding.key, finding.what));
+    }
+    if plan.power.is_some() {
+        let Told { cuts, damaged, backups: [begun, found], .. } = &ran.cuts;
+        println!("{name}: {cuts} cuts; {damaged} times one damaged a mirror; of {begun} backups the power failed over {found} were there");
+        ran.cuts.lost.values().for_each(|lost| println!("{name}: LOST {lost}"));
+        ran.cuts.broken.iter().for_each(|broken| println!("{name}: BROKEN {broken}"));
     }
     ran.strange.iter().for_each(|strange| println!("{name}: STRANGE {strange}"));
 }
@@ -64,6 +81,10 @@ pub fn keep(world: &mut World, ran: &Ran) -> PathBuf {
         // It is gone with its mount.
         let copy = directory.join("r0-kept");
         let _ = std::process::Command::new("cp").arg("-a").arg(directory.join("r0")).arg(copy).status();
+    }
+    if let Some(power) = &world.power {
+        power.borrow().settle();
+        println!("the disk is kept as {}", power.borrow().keep().display());
     }
     world.database.iter().for_each(|database| database.borrow_mut().keep());
     std::fs::write(directory.join("server.log"), &log).expect("written");

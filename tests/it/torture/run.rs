@@ -7,6 +7,7 @@ use super::fleet::Fleet;
 use super::judge::{Judged, judge};
 use super::ledger::{Books, Sent, Word};
 use super::people::People;
+use super::power::{Cuts, Told};
 use super::schedule::{Fault, Plan, Turn, Turns};
 use super::sender::{AT_ONCE, Doors, Senders};
 use super::world::World;
@@ -36,6 +37,7 @@ pub struct Ran {
     pub kills: usize,
     pub died_at: BTreeMap<&'static str, usize>,
     pub judged: Judged,
+    pub cuts: Told,
     pub books: Books,
     /// What nobody brought about and nobody should see.
     pub strange: Vec<String>,
@@ -46,7 +48,7 @@ pub struct Ran {
 
 impl Ran {
     pub fn is_good(&self) -> bool {
-        self.judged.findings().next().is_none() && self.strange.is_empty()
+        self.judged.findings().next().is_none() && self.cuts.is_good() && self.strange.is_empty()
     }
 }
 
@@ -55,6 +57,7 @@ pub struct Run<'s, 'e> {
     world: &'e World,
     fleet: Fleet<'s, 'e>,
     faults: Faults<'e>,
+    cuts: Cuts<'e>,
     people: People,
     senders: Senders,
     /// When it began; and the same in milliseconds since the epoch.
@@ -71,8 +74,9 @@ impl<'s, 'e> Run<'s, 'e> {
         Self {
             plan,
             world,
-            fleet: Fleet::start(&world.server, scope, plan.replicas, Doors::clone(&doors)),
+            fleet: Fleet::start(&world.server, world.home(), scope, plan.replicas, Doors::clone(&doors)),
             faults: Faults::of(world),
+            cuts: Cuts::of(world, plan),
             people: People::new(begun, plan.seed),
             senders: Senders::start(begun, doors),
             begun: u64::try_from(epoch).expect("milliseconds"),
@@ -87,7 +91,7 @@ impl<'s, 'e> Run<'s, 'e> {
         self.until(TO_BEGIN, |run| run.fleet.is_whole());
         let mut told = Instant::now();
         for turn in Turns::of(self.plan, self.world.disk.is_some()) {
-            if self.fleet.kills >= self.plan.kills || self.began.elapsed() >= self.plan.most {
+            if self.is_over() {
                 break;
             }
             self.turn(&turn);
@@ -99,11 +103,29 @@ impl<'s, 'e> Run<'s, 'e> {
         self.finish()
     }
 
+    fn is_over(&self) -> bool {
+        let is_cut = self.plan.power.is_some_and(|power| self.cuts.told.cuts >= power.cuts);
+        is_cut || self.fleet.kills >= self.plan.kills || self.began.elapsed() >= self.plan.most
+    }
+
+    /// One cut, when so many deliveries were acknowledged, and no more than that.
+    pub fn one_cut(mut self, acknowledged: usize) -> Told {
+        self.until(TO_BEGIN, |run| run.fleet.is_whole());
+        let is_enough = self.until(TO_REST, |run| {
+            run.talk();
+            run.senders.acknowledged() >= acknowledged
+        });
+        assert!(is_enough, "{} were acknowledged: {:?}", self.senders.acknowledged(), self.senders.strange());
+        self.cut(0, false, None);
+        self.cuts.told
+    }
+
     fn progress(&self, what: &str) {
         eprintln!(
-            "torture: {}: {} s, {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way; {what}",
+            "torture: {}: {} s, {} cuts, {} kills, {} acknowledged, {} keys, {} pull requests, {} keys under way; {what}",
             self.plan.name(),
             self.began.elapsed().as_secs(),
+            self.cuts.told.cuts,
             self.fleet.kills,
             self.senders.acknowledged(),
             self.people.stories.len(),
@@ -129,12 +151,40 @@ impl<'s, 'e> Run<'s, 'e> {
                 self.fleet.kill(at, Some((*point, *nth)));
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
             }
+            Fault::Cut { after, backs_up, again } => {
+                self.people.begin(&self.world.outside(), 2);
+                self.cut(*after, *backs_up, *again);
+                // There is nobody left to be judged.
+                assert!(!self.cuts.told.is_gone, "{:?}\n{}", self.cuts.told.broken, self.world.server.log());
+            }
             Fault::StandsStill { millis } => self.fleet.stands_still(at, Duration::from_millis(*millis)),
             fault => self.faults.inflict(fault),
         }
         // The calls seen are not what is judged, and they would fill the memory.
         self.world.github.clear_ledger();
         self.world.jira.clear_ledger();
+    }
+
+    /// The power fails under load, returns, and everything that was acknowledged is looked for.
+    fn cut(&mut self, after: u64, backs_up: bool, again: Option<u64>) {
+        self.fleet.calm();
+        self.until(TO_REST, |run| run.fleet.is_whole());
+        self.talk();
+        let backup = backs_up.then(|| self.cuts.backup());
+        self.live(Duration::from_millis(after));
+        self.cuts.cut(&mut self.fleet, backup);
+        self.fleet.power_returns();
+        if let Some(after) = again {
+            self.live(Duration::from_millis(after));
+            self.cuts.cut(&mut self.fleet, None);
+            self.fleet.power_returns();
+        }
+        let sent = self.senders.ledger();
+        let is_back = self.until(TO_REST, |run| run.fleet.is_whole());
+        match self.fleet.door_of_one().filter(|_| is_back) {
+            Some(door) => self.cuts.look(&door, &sent),
+            None => self.cuts.all_is_lost(&sent),
+        }
     }
 
     /// As many requests are in flight as there are senders.
@@ -206,12 +256,14 @@ impl<'s, 'e> Run<'s, 'e> {
             self.live(Duration::from_secs(3));
             (books, judged) = self.judged();
         }
+        self.cuts.end();
         self.progress("at rest");
         eprintln!("torture: {}: at rest {} s after the last fault", self.plan.name(), over.elapsed().as_secs());
         let mut strange = [self.fleet.strange.clone(), self.senders.strange()].concat();
         strange.extend(self.people.waiting().into_iter().map(|waiting| format!("somebody still waits: {waiting}")));
         let (timelines, requests) = self.asked_of(&judged);
-        Ran { kills: self.fleet.kills, died_at: self.fleet.died_at.clone(), judged, books, strange, timelines, requests }
+        let cuts = self.cuts.told.clone();
+        Ran { kills: self.fleet.kills, died_at: self.fleet.died_at.clone(), judged, cuts, books, strange, timelines, requests }
     }
 
     /// What the program says of the keys with which something is wrong: told beside the ledgers, and never judged by.

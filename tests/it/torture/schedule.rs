@@ -2,6 +2,7 @@
 //! differs from run to run.
 
 use crate::support::chance::Chance;
+use crate::support::postgres::Keeps;
 use crate::support::proxy::Wire;
 use std::time::Duration;
 
@@ -29,6 +30,17 @@ pub struct Plan {
     pub stands_still: bool,
     /// Whether the clock on the wall is set.
     pub sets_clock: bool,
+    /// Everything stands on a disk whose power fails.
+    pub power: Option<Power>,
+}
+
+/// A disk whose power fails.
+#[derive(Debug, Clone, Copy)]
+pub struct Power {
+    /// The run is over after so many cuts.
+    pub cuts: usize,
+    /// Whether the store syncs at all.
+    pub keeps: Keeps,
 }
 
 impl Plan {
@@ -70,6 +82,9 @@ pub enum Fault {
     Clock { seconds: i64 },
     /// The disk has no room for so many milliseconds.
     DiskFull { millis: u64 },
+    /// The power fails so many milliseconds after the senders began, and after a backup was begun or not; and when it is back perhaps once
+    /// more, so many milliseconds after the program began to start.
+    Cut { after: u64, backs_up: bool, again: Option<u64> },
 }
 
 /// What happens in a turn.
@@ -103,6 +118,13 @@ impl Iterator for Turns<'_> {
     fn next(&mut self) -> Option<Turn> {
         let chance = &mut self.chance;
         let fault = match chance.below(10) {
+            // Now and then the program alone dies, so that the power fails over what it left.
+            0..=2 | 7.. if self.plan.power.is_some() => {
+                let backs_up = chance.once_in(4);
+                // A backup may have ended by then, or not.
+                let after = chance.below(if backs_up { 2_000 } else { 400 }) as u64;
+                Fault::Cut { after, backs_up, again: chance.once_in(3).then(|| chance.below(150) as u64) }
+            }
             0..=3 => Fault::Kill { after: chance.below(400) as u64 },
             4..=6 => {
                 if self.points.is_empty() {

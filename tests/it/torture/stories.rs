@@ -38,6 +38,8 @@ pub enum Kind {
     Ticket,
     /// A ticket, whose merged change is taken back when it is cancelled.
     Loan,
+    /// A ticket, for which a language model drafts the change.
+    Drafted,
     /// An alert, whose pull request is closed when it resolves.
     Alert,
     /// An alert, whose pull request stays open with a word, once the program has noted that it is open.
@@ -70,10 +72,23 @@ fn say_at_once(words: &[Word]) -> Beat {
 impl Story {
     /// The n-th story of a run.
     pub fn of(number: usize, chance: &mut Chance) -> Self {
-        let kind = *chance.pick(&[Kind::Ticket, Kind::Ticket, Kind::Ticket, Kind::Ticket, Kind::Loan, Kind::Alert, Kind::Alert, Kind::Lasting]);
+        let kinds = [
+            Kind::Ticket,
+            Kind::Ticket,
+            Kind::Ticket,
+            Kind::Ticket,
+            Kind::Loan,
+            Kind::Alert,
+            Kind::Alert,
+            Kind::Lasting,
+            Kind::Drafted,
+            Kind::Drafted,
+        ];
+        let kind = *chance.pick(&kinds);
         let (key, file, beats) = match kind {
             Kind::Ticket => (format!("TOR-{number}"), format!("namespaces/team-{number}.yaml"), of_ticket(chance)),
             Kind::Loan => (format!("LOAN-{number}"), format!("namespaces/team-{number}.yaml"), of_loan(chance)),
+            Kind::Drafted => (format!("DRAFT-{number}"), format!("drafts/team-{number}.yaml"), of_drafted(chance)),
             Kind::Alert => (format!("prod-eu/web/hpa-{number}"), format!("apps/web/hpa-{number}-hpa.yaml"), of_alert(chance)),
             Kind::Lasting => (format!("prod-eu/api/hpa-{number}"), format!("apps/api/hpa-{number}-hpa.yaml"), of_lasting(chance)),
         };
@@ -81,7 +96,7 @@ impl Story {
     }
 
     pub fn is_ticket(&self) -> bool {
-        matches!(self.kind, Kind::Ticket | Kind::Loan)
+        matches!(self.kind, Kind::Ticket | Kind::Loan | Kind::Drafted)
     }
 
     /// The delivery that says a word.
@@ -96,8 +111,10 @@ impl Story {
         said["timestamp"] = json!(said["timestamp"].as_i64().expect("a time") + i64::from(order) * 1_000);
         said["changelog"]["id"] = json!(change_id(&[&self.key, &order.to_string()]));
         said["issue"]["fields"]["customfield_10051"] = json!(order.to_string());
-        if self.kind == Kind::Loan {
-            said["issue"]["fields"]["issuetype"]["name"] = json!("Namespace loan");
+        match self.kind {
+            Kind::Loan => said["issue"]["fields"]["issuetype"]["name"] = json!("Namespace loan"),
+            Kind::Drafted => said["issue"]["fields"]["issuetype"]["name"] = json!("Draft"),
+            _ => {}
         }
         let to = if word == Cancel { "Cancelled" } else { "Approved" };
         let items = said["changelog"]["items"].as_array_mut().expect("items");
@@ -134,7 +151,11 @@ impl Story {
 
     /// The order that a manifest was made for.
     pub fn value_in(&self, manifest: &str) -> Option<u32> {
-        let name = if self.is_ticket() { "requests.cpu:" } else { "maxReplicas:" };
+        let name = match self.kind {
+            Kind::Ticket | Kind::Loan => "requests.cpu:",
+            Kind::Drafted => "order:",
+            Kind::Alert | Kind::Lasting => "maxReplicas:",
+        };
         let text = manifest.lines().find_map(|line| line.trim().strip_prefix(name))?;
         let value: u32 = text.trim().trim_matches(['"', '\'']).parse().ok()?;
         // An autoscaler at its maximum of n is given n and a half.
@@ -178,6 +199,19 @@ fn of_loan(chance: &mut Chance) -> Vec<Beat> {
     match chance.below(2) {
         0 => [&merged[..], &[say(&[Cancel]), MergesRevert]].concat(),
         _ => [&merged[..], &[say(&[Talk, Cancel]), RepeatsFirst, MergesRevert, RepeatsFirst]].concat(),
+    }
+}
+
+/// What a model drafted is marked ready by a person before it may be merged, which nobody does here.
+fn of_drafted(chance: &mut Chance) -> Vec<Beat> {
+    let asks = [say(&[Talk, Ask]), SeesOpen];
+    let cancels = [say(&[Cancel]), SeesNone];
+    match chance.below(5) {
+        0 | 1 => asks.to_vec(),
+        2 => [&asks[..], &cancels].concat(),
+        3 => [&asks[..], &cancels, &[say(&[Ask]), SeesOpen, RepeatsFirst]].concat(),
+        // It is cancelled while the model is asked.
+        _ => vec![say(&[Ask, Cancel])],
     }
 }
 

@@ -1,13 +1,16 @@
 //! Everything around the program in a run: GitHub, Jira and a git server behind wires that can be bad, PostgreSQL, a small disk, a clock.
 
 use super::ledger::is_of;
+use super::model;
 use super::people::ADA;
-use super::schedule::{Neighbour, Plan, Store};
+use super::schedule::{Neighbour, Plan, Power, Store};
 use super::sender::GITHUB_SECRET;
 use super::stories::Story;
 use crate::support::fake_github::{FakeGithub, SLUG, TOKEN as GITHUB_TOKEN};
 use crate::support::fake_jira::{EMAIL, FakeJira, Step, TOKEN as JIRA_TOKEN};
-use crate::support::postgres::OwnServer;
+use crate::support::fake_llm::FakeLlm;
+use crate::support::postgres::{Keeps, OwnServer};
+use crate::support::power::PowerDisk;
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 use crate::support::small_disk::SmallDisk;
@@ -16,9 +19,13 @@ use crate::support::warp::Warp;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Room on the disk that fills up, in mebibytes.
 const DISK: u32 = 192;
+/// What a disk does that says that everything is on it: to be loaded before the C library.
+const LIAR: &str = "int fsync(int file) { return 0; }\nint fdatasync(int file) { return 0; }\n";
 
 /// What people can reach.
 pub struct Outside<'w> {
@@ -48,12 +55,25 @@ pub struct World {
     pub database: Option<RefCell<OwnServer>>,
     pub disk: Option<SmallDisk>,
     pub warp: Option<Warp>,
+    /// After all that stands on it.
+    pub power: Option<RefCell<PowerDisk>>,
     wires: Vec<(Neighbour, Proxy)>,
+    model: FakeLlm,
     _git: HttpUpstream,
 }
 
 impl World {
-    pub fn prepare(plan: &Plan) -> Self {
+    /// Everything, with nothing running but the neighbours, and a token to ask the program with.
+    pub fn prepared(plan: &Plan, power: Option<PowerDisk>) -> Self {
+        let mut world = Self::prepare(plan, power);
+        world.server.run();
+        world.server.kill();
+        // From here on a cut takes what is not synced, and nothing of this.
+        world.power.iter().for_each(|power| power.borrow().settle());
+        world
+    }
+
+    fn prepare(plan: &Plan, power: Option<PowerDisk>) -> Self {
         let (server, github, jira) = (TestServer::prepare(), FakeGithub::start(), FakeJira::cloud());
         github.follow(&server.upstream);
         github.repository(SLUG, |repository| repository.allow(ADA, "maintain"));
@@ -63,14 +83,19 @@ impl World {
             Step::new("21", "Finish", &["To Do", "In Progress"], "Done", json!({})),
         ]);
         let git = server.upstream.serve(Some(GITHUB_TOKEN));
-        let database = (plan.store == Store::Postgres).then(|| RefCell::new(OwnServer::start()));
+        let database = (plan.store == Store::Postgres).then(|| match (&power, plan.power) {
+            (Some(disk), Some(Power { keeps, .. })) => OwnServer::at(disk.path().join("postgres"), keeps),
+            _ => OwnServer::start(),
+        });
+        let database = database.map(RefCell::new);
         let mut wires = vec![
             (Neighbour::Github, Proxy::to(address_in(&github.url()))),
             (Neighbour::Jira, Proxy::to(address_in(&jira.url()))),
             (Neighbour::Git, Proxy::to(address_in(&git.url))),
         ];
         wires.extend(database.as_ref().map(|database| (Neighbour::Database, Proxy::to(database.borrow().address()))));
-        let mut world = Self { server, github, jira, database, disk: None, warp: None, wires, _git: git };
+        let power = power.map(RefCell::new);
+        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, model: model::start(), _git: git };
         world.write_resources();
         world.write_settings(plan);
         world
@@ -78,6 +103,11 @@ impl World {
 
     pub fn outside(&self) -> Outside<'_> {
         Outside { github: &self.github, jira: &self.jira, upstream: &self.server.upstream }
+    }
+
+    /// Where the data directories of the replicas are.
+    pub fn home(&self) -> PathBuf {
+        self.power.as_ref().map_or_else(|| self.server.place(""), |power| power.borrow().path())
     }
 
     pub fn wire(&self, to: Neighbour) -> &Proxy {
@@ -110,6 +140,8 @@ impl World {
         let withdraw = "  withdraw: { types: [jira.issue.transitioned], when: event.data.transition.to == \"Cancelled\" }\n";
         let feedback = "  feedback:\n    - channel: service-desk\n      on:\n        proposed: { transition: In Progress }\n        merged: { transition: Done }\n";
         server.edit_resource("namespace-request.yaml", |text| format!("{}{withdraw}{feedback}", text.replacen("\nspec:\n", bounds, 1)));
+        // What a ticket hears, and when it is taken back, is the same whoever makes the change.
+        server.edit_resource("draft-request.yaml", |_| format!("{}{withdraw}{feedback}", model::AUTOMATION));
         let loan = shown("namespace-request.yaml").replace("name: namespace-request", "name: namespace-loan");
         let loan = loan.replace("\"Namespace request\"", "\"Namespace loan\"").replace(" == \"Cancelled\" }", " == \"Cancelled\", merged: revert }");
         assert!(loan.contains("merged: revert") && loan.contains("Namespace loan"), "{loan}");
@@ -124,7 +156,7 @@ impl World {
     }
 
     fn write_settings(&mut self, plan: &Plan) {
-        let data = self.server.place("r0");
+        let (data, model) = (self.home().join("r0"), format!("{}/v1", self.model.url()));
         let settings = [
             ("DATA_DIR", data.to_str().expect("UTF-8")),
             ("FORGE_WRITE_PAUSE_MS", "0"),
@@ -138,6 +170,9 @@ impl World {
             ("POLICY_BASELINE", "off"),
             ("LOG_LEVEL", "INFO"),
             ("ACCESS_LOG", "off"),
+            ("LLM_PROVIDER", "local"),
+            ("LLM_LOCAL_URL", model.as_str()),
+            ("LLM_LOCAL_MODEL", "of-the-run"),
         ];
         for (name, value) in settings {
             self.server.set(name, value);
@@ -145,8 +180,14 @@ impl World {
         if let Some((_, wire)) = self.wires.iter().find(|(neighbour, _)| *neighbour == Neighbour::Database) {
             self.server.set("STORE_URL", &format!("postgres://kubeops@{}/postgres", wire.address()));
         }
-        if plan.store == Store::Sqlite {
+        if self.power.is_some() {
+            std::fs::create_dir(self.home().join("backups")).expect("a directory");
+        } else if plan.store == Store::Sqlite {
             self.disk = SmallDisk::mount(data, DISK);
+        }
+        if plan.store == Store::Sqlite && plan.power.is_some_and(|power| power.keeps == Keeps::Nothing) {
+            let liar = liar(&self.server.place("liar.so"));
+            self.server.set("LD_PRELOAD", liar.to_str().expect("UTF-8"));
         }
         if plan.sets_clock {
             self.warp = Some(Warp::of(&mut self.server));
@@ -167,6 +208,15 @@ pub fn text_of(body: &Value) -> String {
         Value::String(text) => text.clone(),
         _ => String::new(),
     }
+}
+
+/// Builds it.
+fn liar(library: &Path) -> PathBuf {
+    let source = library.with_extension("c");
+    std::fs::write(&source, LIAR).expect("written");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(library).arg(&source).status().expect("cc");
+    assert!(built.success(), "it cannot be built");
+    library.to_path_buf()
 }
 
 fn address_in(url: &str) -> SocketAddr {

@@ -124,11 +124,11 @@ impl Streams {
             self.metrics.forget_stream(name.as_str());
         }
         for (name, fetched) in wanted {
-            if !running.contains_key(&name) {
+            running.entry(name).or_insert_with_key(|name| {
                 let (stop, stopped) = watch::channel(false);
                 let task = tokio::spawn(Arc::clone(self).fetch(name.clone(), fetched.subscription.clone(), stopped));
-                running.insert(name, Running { fetched, stop, task });
-            }
+                Running { fetched, stop, task }
+            });
         }
     }
 

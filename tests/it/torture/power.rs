@@ -42,6 +42,12 @@ pub struct Backup {
     file: PathBuf,
 }
 
+impl Backup {
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
+    }
+}
+
 pub struct Cuts<'w> {
     world: &'w World,
     pub told: Told,

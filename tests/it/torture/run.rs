@@ -8,7 +8,7 @@ use super::judge::{Judged, judge};
 use super::ledger::{Books, Sent, Word};
 use super::people::People;
 use super::power::{Cuts, Told};
-use super::schedule::{Fault, Plan, Turn, Turns};
+use super::schedule::{BackedUp, Fault, Plan, Turn, Turns};
 use super::sender::{AT_ONCE, Doors, Senders};
 use super::world::World;
 use crate::support::server::{change_id, ticket};
@@ -25,6 +25,8 @@ const TO_BEGIN: Duration = Duration::from_secs(60);
 const TO_REST: Duration = Duration::from_secs(180);
 /// How long what is owed may still come after that: leases run out, pull requests are looked at.
 const TO_SETTLE: Duration = Duration::from_secs(45);
+/// How long a backup is waited for, where one is to have ended.
+const TO_BACK_UP: Duration = Duration::from_secs(30);
 /// How often what waits for its next attempt is hurried meanwhile, as an operator does.
 const HURRY: Duration = Duration::from_secs(15);
 /// How often it is told how far it is.
@@ -151,9 +153,9 @@ impl<'s, 'e> Run<'s, 'e> {
                 self.fleet.kill(at, Some((*point, *nth)));
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
             }
-            Fault::Cut { after, backs_up, again } => {
+            Fault::Cut { after, backup, again } => {
                 self.people.begin(&self.world.outside(), 2);
-                self.cut(*after, *backs_up, *again);
+                self.cut(*after, *backup, *again);
                 // There is nobody left to be judged.
                 assert!(!self.cuts.told.is_gone, "{:?}\n{}", self.cuts.told.broken, self.world.server.log());
             }
@@ -166,11 +168,15 @@ impl<'s, 'e> Run<'s, 'e> {
     }
 
     /// The power fails under load, returns, and everything that was acknowledged is looked for.
-    fn cut(&mut self, after: u64, backs_up: bool, again: Option<u64>) {
+    fn cut(&mut self, after: u64, backup: Option<BackedUp>, again: Option<u64>) {
         self.fleet.calm();
         self.until(TO_REST, |run| run.fleet.is_whole());
         self.talk();
-        let backup = backs_up.then(|| self.cuts.backup());
+        let waits = backup == Some(BackedUp::Ended);
+        let mut backup = backup.map(|_| self.cuts.backup());
+        if let Some(backup) = backup.as_mut().filter(|_| waits) {
+            self.until(TO_BACK_UP, |_| backup.has_ended());
+        }
         self.live(Duration::from_millis(after));
         self.cuts.cut(&mut self.fleet, backup);
         self.fleet.power_returns();
@@ -220,7 +226,7 @@ impl<'s, 'e> Run<'s, 'e> {
     }
 
     /// Time goes by until something holds; tells whether it does.
-    fn until(&mut self, patience: Duration, holds: impl Fn(&mut Self) -> bool) -> bool {
+    fn until(&mut self, patience: Duration, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < patience {
             if holds(self) {

@@ -82,9 +82,16 @@ pub enum Fault {
     Clock { seconds: i64 },
     /// The disk has no room for so many milliseconds.
     DiskFull { millis: u64 },
-    /// The power fails so many milliseconds after the senders began, and after a backup was begun or not; and when it is back perhaps once
-    /// more, so many milliseconds after the program began to start.
-    Cut { after: u64, backs_up: bool, again: Option<u64> },
+    /// The power fails so many milliseconds after the senders began, or a backup did; and when it is back perhaps once more, so many
+    /// milliseconds after the program began to start.
+    Cut { after: u64, backup: Option<BackedUp>, again: Option<u64> },
+}
+
+/// How far a backup is from which the time until the power fails is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackedUp {
+    Begun,
+    Ended,
 }
 
 /// What happens in a turn.
@@ -120,10 +127,9 @@ impl Iterator for Turns<'_> {
         let fault = match chance.below(10) {
             // Now and then the program alone dies, so that the power fails over what it left.
             0..=2 | 7.. if self.plan.power.is_some() => {
-                let backs_up = chance.once_in(4);
-                // A backup may have ended by then, or not.
-                let after = chance.below(if backs_up { 2_000 } else { 400 }) as u64;
-                Fault::Cut { after, backs_up, again: chance.once_in(3).then(|| chance.below(150) as u64) }
+                let backup = chance.once_in(4).then(|| if chance.once_in(2) { BackedUp::Begun } else { BackedUp::Ended });
+                let after = chance.below(if backup == Some(BackedUp::Begun) { 2_000 } else { 400 }) as u64;
+                Fault::Cut { after, backup, again: chance.once_in(3).then(|| chance.below(150) as u64) }
             }
             0..=3 => Fault::Kill { after: chance.below(400) as u64 },
             4..=6 => {

@@ -118,7 +118,7 @@ impl<'s, 'e> Run<'s, 'e> {
             run.senders.acknowledged() >= acknowledged
         });
         assert!(is_enough, "{} were acknowledged: {:?}", self.senders.acknowledged(), self.senders.strange());
-        self.cut(0, false, None);
+        self.cut(0, None, None);
         self.cuts.told
     }
 

@@ -261,7 +261,7 @@ impl Worker {
     }
 
     async fn until_due(&self) -> Duration {
-        match self.store().next_due().await {
+        match self.store().next_due(&self.options.owner).await {
             Ok(Some(at)) => at.since(self.clock().now()).clamp(Duration::from_millis(5), IDLE),
             Ok(None) | Err(_) => IDLE,
         }

@@ -546,6 +546,13 @@ CREATE TABLE turns (
 );
 CREATE INDEX turns_turn ON turns (turn);
 
+-- In which process a repository was worked on last: its mirror there is fresh.
+CREATE TABLE affinity (
+    repository TEXT COLLATE "C" PRIMARY KEY,
+    owner      TEXT COLLATE "C" NOT NULL,
+    served_at  BIGINT NOT NULL
+);
+
 -- What is done from time to time by one process of all: which, and until when unless it says so again.
 CREATE TABLE duties (
     name       TEXT COLLATE "C" PRIMARY KEY,

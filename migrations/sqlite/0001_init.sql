@@ -528,6 +528,13 @@ CREATE TABLE turns (
 ) STRICT;
 CREATE INDEX turns_turn ON turns (turn);
 
+-- In which process a repository was worked on last: its mirror there is fresh.
+CREATE TABLE affinity (
+    repository TEXT PRIMARY KEY,
+    owner      TEXT NOT NULL,
+    served_at  INTEGER NOT NULL
+) STRICT;
+
 -- What is done from time to time by one process of all: which, and until when unless it says so again.
 CREATE TABLE duties (
     name       TEXT PRIMARY KEY,

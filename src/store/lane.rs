@@ -30,6 +30,11 @@ pub fn repository(lane: &str) -> &str {
     lane.strip_suffix(PULLS).unwrap_or(lane)
 }
 
+/// The name of the repository whose git or pull requests wait there.
+pub(in crate::store) fn of_repository(lane: &str) -> Option<&str> {
+    (!lane.is_empty() && pool(lane) < 2).then(|| repository(lane))
+}
+
 /// Where it waits to be told outside what became of an automation's requests.
 pub fn feedback(automation: &AutomationName) -> String {
     format!("{automation}{FEEDBACK}")

@@ -13,7 +13,7 @@ pub(super) const BACKUP: &str = "backup";
 /// said of the copy itself.
 const OWN: [&str; 7] = ["arrivals", "arrivals_filed", "kubeops", "reaches", APPLIED, UNFINISHED, BACKUP];
 /// Tables that a server fills by merely running: they say nothing of whether anything is kept.
-const NEVER_EMPTY: [&str; 3] = ["probe", "duties", "turns"];
+const NEVER_EMPTY: [&str; 4] = ["probe", "duties", "turns", "affinity"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.
 const PLACE: [&str; 2] = ["arrival", "start"];
 

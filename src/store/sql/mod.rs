@@ -6,6 +6,7 @@ pub(super) mod batch;
 pub(super) mod query;
 pub(super) mod rows;
 mod admissions;
+mod affinity;
 mod clock;
 mod commands;
 mod copilot;
@@ -189,7 +190,7 @@ impl Store for SqlStore {
 
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         // Most polls find nothing: they should not take the writer's lock to learn it.
-        if turns::candidates(&mut self.database.read().await?, now, room).await?.is_empty() {
+        if turns::candidates(&mut self.database.read().await?, owner, now, room).await?.is_empty() {
             return Ok(Vec::new());
         }
         let mut write = self.database.claim().await?;
@@ -243,8 +244,8 @@ impl Store for SqlStore {
         write.finish(result).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        turns::next_due(&mut self.database.read().await?).await
+    async fn next_due(&self, owner: &str) -> Result<Option<Timestamp>, StoreError> {
+        turns::next_due(&mut self.database.read().await?, owner).await
     }
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {

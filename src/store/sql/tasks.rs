@@ -1,6 +1,7 @@
 //! The queue: who holds which task, and what an attempt leaves behind.
 //! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
 
+use super::affinity;
 use super::drafts;
 use super::members;
 use super::query::{Connection, Row, statement};
@@ -35,7 +36,7 @@ pub(super) async fn claim(
         requests::COLUMNS
     );
     let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
-    for seq in turns::candidates(connection, now, room).await? {
+    for seq in turns::candidates(connection, owner, now, room).await? {
         let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
         let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));
         let leased = statement(lease_it.clone())
@@ -51,10 +52,11 @@ pub(super) async fn claim(
         }
         let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
         served.insert((row.text("lane")?, row.text("source")?));
-        let (task, request, owner) = (read(&row)?, requests::read(&row)?, owner.to_owned());
-        claimed.push(ClaimedTask { task, request, owner, fence: row.count("fence")?, taken_over });
+        let (task, request) = (read(&row)?, requests::read(&row)?);
+        claimed.push(ClaimedTask { task, request, owner: owner.to_owned(), fence: row.count("fence")?, taken_over });
     }
     turns::note(connection, &served).await?;
+    affinity::note(connection, owner, served.iter().map(|(lane, _)| lane.as_str()), now).await?;
     Ok(claimed)
 }
 
@@ -173,6 +175,7 @@ pub(super) async fn settle_all(
         statement("RELEASE one").execute(connection).await?;
         outcomes.push(outcome);
     }
+    affinity::renew(connection, settled.iter().map(|(task, _)| (task.task.lane.as_str(), task.owner.as_str())), now).await?;
     Ok(outcomes)
 }
 
@@ -250,6 +253,7 @@ async fn wait_again(connection: &mut Connection, seq: i64, run_at: i64, error: O
 /// See [`crate::store::Store::release`].
 pub(super) async fn release(connection: &mut Connection, owner: &str) -> Result<u64, StoreError> {
     replicas::give_back(connection, owner).await?;
+    affinity::give_back(connection, owner).await?;
     statement("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?").bind(owner).execute(&mut *connection).await?;
     take_back(connection, owner).await
 }

@@ -1,6 +1,7 @@
 //! Who comes next in the queue: the lane that was served longest ago, and in a lane each source in its turn, so that neither a repository nor a
 //! sender that floods us keeps the others waiting. What burns goes before what does not, for as long as that one can wait.
 
+use super::affinity::Elsewhere;
 use super::query::{Connection, Row, statement};
 use super::rows::Columns;
 use crate::store::{Room, StoreError, TaskKind, lane};
@@ -128,14 +129,16 @@ async fn after(connection: &mut Connection, head: &Candidate, now: i64, limit: u
 /// What a claim would take now, in the order it is given out; those of a lane stand together.
 ///
 /// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
-/// holder is fenced off before anything else happens there.
-pub(super) async fn candidates(connection: &mut Connection, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
+/// holder is fenced off before anything else happens there; and what waits where another process is at work is left to it.
+pub(super) async fn candidates(connection: &mut Connection, owner: &str, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
     let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
-    let heads = heads(connection, others.saturating_mul(3)).await?;
+    let mut heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
+    let elsewhere = Elsewhere::of(connection, owner).await?;
+    heads.retain(|task| !elsewhere.has(&task.lane, now));
     let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
     for held in held {
         taken_lanes.insert(held.task.lane.as_str());
@@ -240,15 +243,16 @@ pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String,
 }
 
 /// See [`crate::store::Store::next_due`].
-pub(super) async fn next_due(connection: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn next_due(connection: &mut Connection, owner: &str) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
+    let elsewhere = Elsewhere::of(connection, owner).await?;
     let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
     let stands_before = |held: &Leased, task: &Candidate| {
         let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
         same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
     };
     let open = heads.iter().filter(|task| !leased.iter().any(|held| stands_before(held, task)));
-    let next = open.map(|task| task.run_at).chain(leased.iter().map(|held| held.until).filter(|until| *until != i64::MAX)).min();
+    let next = open.map(|task| elsewhere.until(&task.lane).map_or(task.run_at, |until| until.max(task.run_at))).chain(leased.iter().map(|held| held.until).filter(|until| *until != i64::MAX)).min();
     Ok(next.map(Timestamp::from_unix_millis))
 }
 

@@ -53,6 +53,8 @@ const OWNERS: [&str; 2] = ["one", "two"];
 const SOURCES: [&str; 3] = ["a", "b", "c"];
 /// What has waited for so many seconds goes as if it were an alert's.
 const PATIENCE: i64 = 60;
+/// So many seconds a repository is left to who was last at work there.
+const LEFT_FOR: i64 = 2;
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -104,15 +106,21 @@ impl Owed {
         (if self.lane.ends_with("/draft") { "/draft".to_owned() } else { self.lane.clone() }, self.source)
     }
 
+    /// The repository that git works on for it.
+    fn repository(&self) -> Option<&str> {
+        (!self.lane.is_empty() && self.pool() < 2).then(|| self.lane.trim_end_matches("/pulls"))
+    }
+
     /// Of which part of the room it takes.
     fn pool(&self) -> usize {
         ["/pulls", "/feedback", "/draft"].iter().position(|end| self.lane.ends_with(end)).map_or(0, |n| n + 1)
     }
 }
 
-/// Tasks in the order in which they came, and in which claim each source was served last in each lane; drafts count as one lane.
+/// Tasks in the order in which they came, in which claim each source was served last in each lane (drafts count as one lane), and who was last
+/// at work on each repository, and when.
 #[derive(Default)]
-struct Model(Vec<Owed>, BTreeMap<(String, usize), u64>);
+struct Model(Vec<Owed>, BTreeMap<(String, usize), u64>, BTreeMap<String, (usize, i64)>);
 
 impl Model {
     fn add(&mut self, new: Owed) {
@@ -155,7 +163,7 @@ impl Model {
 
     /// Indices of what a claim takes: lost leases first, then the waiting, the first of a lane for the lane, as far as there is
     /// room; each with what else is due in its lane.
-    fn claimable(&self, now: i64, room: Room) -> Vec<usize> {
+    fn claimable(&self, owner: usize, now: i64, room: Room) -> Vec<usize> {
         let lost = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until <= now);
         let held = |owed: &Owed| matches!(owed.standing, Standing::Held { until, .. } if until > now);
         let mut order: Vec<usize> = (0..self.0.len()).filter(|n| lost(&self.0[*n])).collect();
@@ -170,6 +178,7 @@ impl Model {
             seen.push((owed.lane.clone(), owed.rank, owed.source));
             first
         });
+        waiting.retain(|n| !self.is_left_to_another(&self.0[*n], owner, now));
         waiting.sort_by_key(|n| (self.urgency(*n, now), self.turn_of_lane(*n), self.turn(*n), self.0[*n].run_at, *n));
         order.extend(waiting);
         let shares = [room.git, room.pulls, room.feedback, room.drafts];
@@ -201,7 +210,7 @@ impl Model {
                 found
             };
             let mut companions = of_lane(&lost);
-            let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now);
+            let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now && !self.is_left_to_another(owed, owner, now));
             let each = shares[self.0[first].pool()].each;
             let mut fetched: Vec<usize> = Vec::new();
             for (rank, source) in [0, 1].into_iter().flat_map(|rank| (0..SOURCES.len()).map(move |source| (rank, source))) {
@@ -231,6 +240,11 @@ impl Model {
             }
         }
         together
+    }
+
+    fn is_left_to_another(&self, owed: &Owed, owner: usize, now: i64) -> bool {
+        let at_work = owed.repository().and_then(|repository| self.2.get(repository));
+        at_work.is_some_and(|(by, last)| *by != owner && now < last + LEFT_FOR)
     }
 
     fn holder(&mut self, claim: &ClaimedTask) -> Option<usize> {
@@ -297,6 +311,7 @@ impl Run {
                     self.model.wait_again(n, run_at);
                     released += 1;
                 }
+                self.model.2.retain(|_, (by, _)| *by != owner);
                 assert_eq!(self.store.release(OWNERS[owner]).await.expect("released"), released);
             }
             Command::Add { .. } | Command::Settle { .. } | Command::Extend { .. } => {}
@@ -324,10 +339,13 @@ impl Run {
     }
 
     async fn claim(&mut self, owner: usize, room: Room, lease: i64) {
-        let expected = self.model.claimable(self.now, room);
+        let expected = self.model.claimable(owner, self.now, room);
         let turn = self.model.1.values().max().copied().unwrap_or_default() + 1;
         for n in &expected {
             self.model.1.insert(self.model.0[*n].served(), turn);
+            if let Some(repository) = self.model.0[*n].repository() {
+                self.model.2.insert(repository.to_owned(), (owner, self.now));
+            }
             let owed = &mut self.model.0[*n];
             owed.standing = Standing::Held { owner, until: self.now + lease };
             owed.fence += 1;
@@ -353,6 +371,13 @@ impl Run {
         };
         let settlement = Settlement { verdict, ..Default::default() };
         let result = self.store.settle(&claim, &settlement, at(self.now)).await;
+        let lane = &claim.task.lane;
+        let repository = (!lane.is_empty() && !lane.ends_with("/feedback") && !lane.ends_with("/draft")).then(|| lane.trim_end_matches("/pulls"));
+        if let Some((by, last)) = repository.and_then(|repository| self.model.2.get_mut(repository))
+            && OWNERS[*by] == claim.owner
+        {
+            *last = self.now;
+        }
         let Some(n) = self.model.holder(&claim) else {
             assert!(matches!(result, Err(StoreError::Conflict(_))), "a lost lease was settled");
             return;
@@ -381,13 +406,15 @@ impl Run {
         let wanted: Vec<_> = self.model.0.iter().map(|owed| (&owed.id, at(owed.run_at), owed.attempts, owed.lane.as_str())).collect();
         assert_eq!(seen, wanted);
         // What is promised next is kept: at that moment, and not before, something can be claimed.
-        if let Some(next) = self.store.next_due().await.expect("the next") {
-            let next = (next.unix_millis() - at(0).unix_millis()) / 1000;
-            if next > self.now {
-                assert!(self.model.claimable(next - 1, Room::single(1)).is_empty(), "something was due before {next}");
+        for (owner, name) in OWNERS.iter().enumerate() {
+            if let Some(next) = self.store.next_due(name).await.expect("the next") {
+                let next = (next.unix_millis() - at(0).unix_millis()) / 1000;
+                if next > self.now {
+                    assert!(self.model.claimable(owner, next - 1, Room::single(1)).is_empty(), "something was due before {next}");
+                }
+            } else {
+                assert!(self.model.claimable(owner, i64::MAX, Room::single(1)).is_empty(), "a task waits");
             }
-        } else {
-            assert!(self.model.claimable(i64::MAX, Room::single(1)).is_empty(), "a task waits");
         }
     }
 }

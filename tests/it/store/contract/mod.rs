@@ -83,7 +83,8 @@ macro_rules! contract_suite {
             a_retried_task_and_one_added_meanwhile_become_one,
             tasks_of_one_request_are_done_one_at_a_time,
             parallel_claims_take_each_task_once,
-            the_next_due_time_knows_waiting_tasks_and_leases);
+            the_next_due_time_knows_waiting_tasks_and_leases,
+            a_repository_is_left_for_a_moment_to_who_was_last_at_work_there);
         contract_suite!($make; replicas:
             a_duty_is_had_by_one_until_its_time_is_over_or_it_is_given_back,
             a_duty_whose_time_lies_too_far_ahead_keeps_nobody_off,

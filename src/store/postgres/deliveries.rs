@@ -49,13 +49,14 @@ async fn outcomes(connection: &mut Connection, batch: &[NewDelivery], keys: &[Ke
     deliveries::outcomes(batch, keys, &standing.collect::<Result<_, StoreError>>()?)
 }
 
-/// See [`crate::store::Store::pending_deliveries`].
+/// See [`crate::store::Store::pending_deliveries`]. Each is looked up by its number: left to choose, the planner walks along all deliveries that are
+/// kept until it meets those that wait.
 pub(super) async fn pending(connection: &mut Connection, limit: u32) -> Result<Vec<Delivery>, StoreError> {
     let rows = statement(
         "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1::bigint AS pending, d.body FROM \
          (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM \
-          (SELECT p.seq, d.length FROM deliveries_pending p JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?) o) w \
-         JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY w.seq",
+          (SELECT p.seq, (SELECT d.length FROM deliveries d WHERE d.seq = p.seq) AS length FROM deliveries_pending p ORDER BY p.seq LIMIT ?) o) w, \
+         LATERAL (SELECT * FROM deliveries d WHERE d.seq = w.seq LIMIT 1) d WHERE w.before < ? ORDER BY w.seq",
     );
     let rows = rows.bind(limit).bind(READ_AT_ONCE).fetch_all(connection).await?;
     rows.iter().map(|row| read(row, row.bytes("body")?.to_vec())).collect()

@@ -146,8 +146,8 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// the oldest. At most one task of a request, and
     /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
     /// out is free again, and its task comes before all that wait. A task that was begun twice without an end comes
-    /// alone. What waits in a repository's lanes is left, for two seconds after it last claimed or settled something there, to the owner that did:
-    /// its mirror holds what was planned. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
+    /// alone. What waits in a repository's lanes is left to the owner that holds another task there, and for two seconds more to the one that
+    /// last claimed or settled something there: its mirror holds what was planned. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
 
     /// The clock was set back by so much and shows `now`: what would be due by now is, what waits for a pause waits as long as it would

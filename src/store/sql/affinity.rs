@@ -11,24 +11,38 @@ use std::collections::{BTreeSet, HashMap};
 /// pass a few; who has died or has no room keeps a repository waiting for no longer than this.
 const LEFT_FOR: i64 = 2_000;
 
-/// The repositories that are another process's, and until when.
-pub(super) struct Elsewhere(HashMap<String, i64>);
+/// The repositories that are another process's.
+pub(super) struct Elsewhere {
+    /// When each was worked on last.
+    served: HashMap<String, i64>,
+    /// Until when a task of each is leased.
+    leased: HashMap<String, i64>,
+}
 
 impl Elsewhere {
-    /// Those that are not `owner`'s.
-    pub(super) async fn of(connection: &mut Connection, owner: &str) -> Result<Self, StoreError> {
+    /// Those that are not `owner`'s; `leased` are the lanes in which others hold a task, each with the end of its lease.
+    pub(super) async fn of<'l>(
+        connection: &mut Connection,
+        owner: &str,
+        leased: impl Iterator<Item = (&'l str, i64)> + Send,
+    ) -> Result<Self, StoreError> {
+        let leased = leased.filter_map(|(lane, until)| Some((lane::of_repository(lane)?.to_owned(), until))).collect();
         let rows = statement("SELECT repository, served_at FROM affinity WHERE owner <> ?").bind(owner).fetch_all(connection).await?;
-        rows.iter().map(|row| Ok((row.text("repository")?, row.number("served_at")? + LEFT_FOR))).collect::<Result<_, _>>().map(Self)
+        let served = rows.iter().map(|row| Ok((row.text("repository")?, row.number("served_at")?))).collect::<Result<_, StoreError>>()?;
+        Ok(Self { served, leased })
     }
 
     /// Until when the tasks of a lane are left to another process, or were.
     pub(super) fn until(&self, lane: &str) -> Option<i64> {
-        self.0.get(lane::of_repository(lane)?).copied()
+        let repository = lane::of_repository(lane)?;
+        self.served.get(repository).map(|at| at + LEFT_FOR).max(self.leased.get(repository).copied())
     }
 
     /// Whether they are now. A moment further ahead than any can lie was noted before a clock was set back.
     pub(super) fn has(&self, lane: &str, now: i64) -> bool {
-        self.until(lane).is_some_and(|until| now < until && until.saturating_sub(LEFT_FOR) <= now)
+        let Some(repository) = lane::of_repository(lane) else { return false };
+        self.served.get(repository).is_some_and(|at| (*at..at + LEFT_FOR).contains(&now))
+            || self.leased.get(repository).is_some_and(|until| now < *until)
     }
 }
 

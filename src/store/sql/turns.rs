@@ -68,6 +68,7 @@ impl Candidate {
 /// A task somebody holds, or held until the lease ran out.
 struct Leased {
     task: Candidate,
+    owner: String,
     until: i64,
 }
 
@@ -87,15 +88,20 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
 async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
     // What a newer program held is its own to take over, but its lane and its request are taken.
     let held = statement(
-        "SELECT seq, lane, rank, source, request, run_at, attempts, lease_until, CAST(0 AS BIGINT) AS turn, kind FROM outbox WHERE state = 'leased'",
+        "SELECT seq, lane, rank, source, request, run_at, attempts, owner, lease_until, CAST(0 AS BIGINT) AS turn, kind FROM outbox WHERE state = 'leased'",
     );
     let rows = held.fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
             let known = row.parsed::<TaskKind>("kind").is_ok();
-            Ok(Leased { task: candidate(row)?, until: if known { row.number("lease_until")? } else { i64::MAX } })
+            Ok(Leased { task: candidate(row)?, owner: row.text("owner")?, until: if known { row.number("lease_until")? } else { i64::MAX } })
         })
         .collect()
+}
+
+/// The lanes in which others hold a task, each with the end of its lease. What a newer program holds may never be taken over by one like this.
+fn lanes_of_others<'l>(leased: &'l [Leased], owner: &'l str) -> impl Iterator<Item = (&'l str, i64)> + Send {
+    leased.iter().filter(move |held| held.owner != owner && held.until != i64::MAX).map(|held| (held.task.lane.as_str(), held.until))
 }
 
 /// The first waiting task of every lane, rank and source, and the first `limit` of those without a lane, due or not.
@@ -137,9 +143,9 @@ pub(super) async fn candidates(connection: &mut Connection, owner: &str, now: Ti
     let mut heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
-    let elsewhere = Elsewhere::of(connection, owner).await?;
-    heads.retain(|task| !elsewhere.has(&task.lane, now));
     let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
+    let elsewhere = Elsewhere::of(connection, owner, lanes_of_others(&leased, owner)).await?;
+    heads.retain(|task| !elsewhere.has(&task.lane, now));
     for held in held {
         taken_lanes.insert(held.task.lane.as_str());
         if !lane::is_feedback(&held.task.lane) {
@@ -245,14 +251,15 @@ pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String,
 /// See [`crate::store::Store::next_due`].
 pub(super) async fn next_due(connection: &mut Connection, owner: &str) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
-    let elsewhere = Elsewhere::of(connection, owner).await?;
+    let elsewhere = Elsewhere::of(connection, owner, lanes_of_others(&leased, owner)).await?;
     let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
     let stands_before = |held: &Leased, task: &Candidate| {
         let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
         same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
     };
     let open = heads.iter().filter(|task| !leased.iter().any(|held| stands_before(held, task)));
-    let next = open.map(|task| elsewhere.until(&task.lane).map_or(task.run_at, |until| until.max(task.run_at))).chain(leased.iter().map(|held| held.until).filter(|until| *until != i64::MAX)).min();
+    let free = open.map(|task| elsewhere.until(&task.lane).map_or(task.run_at, |until| until.max(task.run_at)));
+    let next = free.chain(leased.iter().map(|held| held.until).filter(|until| *until != i64::MAX)).min();
     Ok(next.map(Timestamp::from_unix_millis))
 }
 

@@ -244,7 +244,10 @@ impl Model {
 
     fn is_left_to_another(&self, owed: &Owed, owner: usize, now: i64) -> bool {
         let at_work = owed.repository().and_then(|repository| self.2.get(repository));
-        at_work.is_some_and(|(by, last)| *by != owner && now < last + LEFT_FOR)
+        let holds = |held: &Owed| {
+            matches!(held.standing, Standing::Held { owner: by, until } if by != owner && until > now) && held.repository() == owed.repository()
+        };
+        at_work.is_some_and(|(by, last)| *by != owner && now < last + LEFT_FOR) || owed.repository().is_some() && self.0.iter().any(holds)
     }
 
     fn holder(&mut self, claim: &ClaimedTask) -> Option<usize> {

@@ -476,22 +476,23 @@ pub async fn a_repository_is_left_for_a_moment_to_who_was_last_at_work_there(sto
     assert_eq!(requests(&take("two", 10).await), [anywhere]);
     let mine = take("one", 10).await;
     assert_eq!(requests(&mine), [first, second.clone()]);
-    store.settle(&mine[0], &verdict(Verdict::Done), at(10)).await.expect("done");
-    let later = Verdict::Retry { run_at: at(10), error: "again".to_owned() };
-    store.settle(&mine[1], &verdict(later), at(10)).await.expect("again");
+    let again = |seconds: i64| verdict(Verdict::Retry { run_at: at(seconds), error: "again".to_owned() });
+    store.settle(&mine[0], &again(10), at(10)).await.expect("again");
+    assert!(take("two", 19).await.is_empty(), "the first holds the other lane still");
+    let of_lane = take("one", 19).await.remove(0);
+    store.settle(&of_lane, &verdict(Verdict::Done), at(19)).await.expect("done");
+    store.settle(&mine[1], &again(10), at(20)).await.expect("again");
     // Who is not seen any more keeps nobody waiting, and whoever takes it has it from then on.
-    assert!(take("two", 11).await.is_empty());
-    let taken = take("two", 12).await.remove(0);
+    assert!(take("two", 21).await.is_empty());
+    let taken = take("two", 22).await.remove(0);
     assert_eq!(taken.request.id, second);
-    let again = Verdict::Retry { run_at: at(12), error: "again".to_owned() };
-    store.settle(&taken, &verdict(again), at(12)).await.expect("again");
-    assert!(take("one", 13).await.is_empty(), "it is the other's now");
+    store.settle(&taken, &again(12), at(22)).await.expect("again");
+    assert!(take("one", 23).await.is_empty(), "it is the other's now");
     // Who stops gives it back; and a clock that was set back leaves nothing to anybody for long.
     store.release("two").await.expect("released");
-    let back = take("one", 13).await.remove(0);
-    let again = Verdict::Retry { run_at: at(1), error: "again".to_owned() };
-    store.settle(&back, &verdict(again), at(500)).await.expect("again");
-    assert_eq!(take("two", 20).await.len(), 1);
+    let back = take("one", 23).await.remove(0);
+    store.settle(&back, &again(1), at(500)).await.expect("again");
+    assert_eq!(take("two", 30).await.len(), 1);
 }
 
 /// A request of a source's event about a repository, filed at a time.

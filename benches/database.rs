@@ -2,10 +2,18 @@
 
 use crate::report::number;
 use crate::server::{self, Running, Scratch};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use sqlx::{Connection as _, PgConnection};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Whether a transaction has the lock of the one writer: its class is "KOps" in ASCII.
+const HELD: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = x'4b4f7073'::int AND objid = 1 AND granted)";
+const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
 /// A server, and one database in it.
 pub struct Postgres {
@@ -70,6 +78,27 @@ impl Postgres {
         self.server.processor_time()
     }
 
+    /// Begins to look how much of the time somebody holds the lock of the one writer: what no number of processes does at once.
+    pub fn watch_writer(&self) -> anyhow::Result<Watch> {
+        let (over, url) = (Arc::new(AtomicBool::new(false)), self.url());
+        let (until, runtime) = (Arc::clone(&over), tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&url).await?;
+                let (mut held, mut looks) = (0_u32, 0_u32);
+                while !until.load(Ordering::Relaxed) {
+                    let look = sqlx::query_scalar(HELD).fetch_one(&mut connection);
+                    let is_held: bool = look.await?;
+                    held += u32::from(is_held);
+                    looks += 1;
+                    tokio::time::sleep(LOOKS_EVERY).await;
+                }
+                Ok(f64::from(held) / f64::from(looks.max(1)))
+            })
+        });
+        Ok(Watch { over, thread })
+    }
+
     fn place(&self) -> [String; 7] {
         let port = self.server.address.port().to_string();
         ["--host", "127.0.0.1", "--port", &port, "--username", "kubeops", "postgres"].map(str::to_owned)
@@ -80,6 +109,20 @@ impl Postgres {
         // Fast: it ends the sessions that are still there.
         self.server.interrupt()?;
         Ok(std::fs::remove_dir_all(&self.directory)?)
+    }
+}
+
+/// Looks at a lock; see [`Postgres::watch_writer`].
+pub struct Watch {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<f64>>,
+}
+
+impl Watch {
+    /// The share of the looks that found it held.
+    pub fn end(self) -> anyhow::Result<f64> {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| bail!("the watch broke"))
     }
 }
 

@@ -180,16 +180,20 @@ fn worked(setting: &Setting, replicas: usize) -> anyhow::Result<(f64, String)> {
     let spent = |world: &World| -> anyhow::Result<Duration> {
         others.iter().try_fold(world.kubeops.processor_time()?, |sum, one| Ok(sum + one.processor_time()?))
     };
+    let watch = database.watch_writer()?;
     let (own, there, begun) = (spent(&world)?, database.processor_time()?, Instant::now());
     for _ in 0..tickets {
         world.send()?;
     }
     wait_for(&world, 3 + tickets)?;
     let took = begun.elapsed();
+    let held = watch.end()?;
     let cost = format!(
-        "{} of kubeops, {} of PostgreSQL",
+        "{} of kubeops, {} of PostgreSQL; the one writer was at work for {} of it, {:.0} % of the time",
         each(spent(&world)?.saturating_sub(own), tickets as f64),
-        each(database.processor_time()?.saturating_sub(there), tickets as f64)
+        each(database.processor_time()?.saturating_sub(there), tickets as f64),
+        each(took.mul_f64(held), tickets as f64),
+        100.0 * held
     );
     others.into_iter().try_for_each(Running::end)?;
     world.end()?;

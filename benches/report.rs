@@ -26,7 +26,7 @@ impl Report {
         Ok(Self { summary: OpenOptions::new().create(true).append(true).open(summary)? })
     }
 
-    /// A figure the issue names: printed, and kept in the summary.
+    /// A figure that docs/performance.md names: printed, and kept in the summary.
     pub fn figure(&mut self, name: &str, value: f64, unit: &str, reference: Reference<'_>) -> anyhow::Result<()> {
         let ratio = value / reference.value;
         println!("  {name:<32} {:>12} {unit:<14} {:>12} {:<34} {:>8}", number(value), number(reference.value), reference.what, number(ratio));

@@ -2,6 +2,7 @@
 //! transaction, also when the connection breaks, and ends a transaction that does nothing for long, so that a replica which
 //! stopped in the middle holds nobody up. No statement of the schema stands here.
 
+use super::lent::{Lent, Silence};
 use super::{PostgresOptions, migrations, tls};
 use crate::store::StoreError;
 use crate::store::sql::query::{Connection, statement};
@@ -25,8 +26,20 @@ const CLAIMS: i32 = 3;
 const INSTANCE: &str = "kubeops.instance";
 /// How long a transaction may be open without a statement: a step of ours takes milliseconds, and who was stopped is waited for no longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
-/// How long one statement may take; those of retention and of a first migration take seconds.
-const STATEMENT: Duration = Duration::from_secs(60);
+/// How long the server lets one statement take: less than [`PostgresOptions::deadline`], so that what takes too long is refused by the server,
+/// and the connection stays.
+const STATEMENT: Duration = Duration::from_secs(10);
+/// The same of a statement of retention and of a migration, and how long its answer is waited for.
+pub(super) const LONG_STATEMENT: &str = "SET LOCAL statement_timeout = 60000";
+const LONG: Duration = Duration::from_secs(75);
+/// How long all migrations together are waited for.
+const MIGRATIONS: Duration = Duration::from_secs(600);
+/// How long the next row, or the answer to a statement, is waited for where everything is copied; the server lets that take as long as it does.
+const COPY: Duration = Duration::from_secs(600);
+/// When the server gives up a client that vanished, in the server's words, so that its transaction holds nobody up: what is sent to it is not
+/// acknowledged, or it does not answer when it is asked for a sign of life.
+const VANISHED: [(&str, &str); 4] =
+    [("tcp_user_timeout", "30000"), ("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
 
 /// A mebibyte, in rows that are kept as they are.
 const ROOM: &str = "CREATE TABLE room AS SELECT repeat('x', 1000) AS filler FROM generate_series(1, 1048)";
@@ -38,6 +51,8 @@ pub(super) struct Connections {
     writers: Arc<Mutex<()>>,
     claims: Arc<Mutex<()>>,
     patience: Duration,
+    deadline: Duration,
+    silence: Silence,
     migrated: Vec<i64>,
     /// Whether a write found the disk full since there was last seen to be room.
     lacked_room: Arc<AtomicBool>,
@@ -59,27 +74,40 @@ impl Connections {
         if let Some(warning) = tls::warning(&connect) {
             tracing::warn!(host = connect.get_host(), "the way to the database is not safe: {warning}; write sslmode=verify-full into STORE_URL");
         }
-        let pool = PgPoolOptions::new()
-            .min_connections(0)
-            .max_connections(options.connections.max(3))
-            .acquire_timeout(options.busy_timeout)
-            .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(connect.clone().options([(INSTANCE, name)]));
-        let mut first = pool.acquire().await.map_err(|error| tls::explained(error, &connect))?;
-        let migrated = migrations::run(&mut first, options.schema).await?;
-        drop(first);
-        Ok(Self { pool, writers: Arc::default(), claims: Arc::default(), patience: options.busy_timeout, migrated, lacked_room: Arc::default() })
+        let silence = Silence::default();
+        let pool = pool(connect.clone().options([(INSTANCE, name)]), options, &silence);
+        let first = pool.acquire().await.map_err(|error| tls::explained(error, &connect))?;
+        let mut first = Lent::new(first, options.deadline, silence.clone());
+        if options.schema.migrates() {
+            first.be_patient(MIGRATIONS);
+        }
+        let answer = tokio::time::timeout(first.patience(), migrations::run(first.wire()?, options.schema)).await;
+        let migrated = first.heard(answer)?;
+        Ok(Self {
+            pool,
+            writers: Arc::default(),
+            claims: Arc::default(),
+            patience: options.busy_timeout,
+            deadline: options.deadline,
+            silence,
+            migrated,
+            lacked_room: Arc::default(),
+        })
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn lend(&self) -> Result<Lent, StoreError> {
+        Ok(Lent::new(self.pool.acquire().await?, self.deadline, self.silence.clone()))
     }
 
     /// A connection to read with; it sees every transaction committed before.
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
-        Ok(Connection::Postgres(self.pool.acquire().await?))
+        Ok(Connection::Postgres(self.lend().await?))
     }
 
     /// One that sees one moment, for as long as it takes: it holds nobody up, and is not thrown out.
     pub(super) async fn view(&self) -> Result<Connection, StoreError> {
-        let mut view = Connection::PostgresTransaction(self.pool.begin().await?);
-        statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut view).await?;
+        let mut view = Connection::Postgres(self.lend().await?.begin("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?);
         take_your_time(&mut view).await?;
         Ok(view)
     }
@@ -91,7 +119,7 @@ impl Connections {
 
     /// Begins a transaction that others may write beside.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
-        let connection = Connection::PostgresTransaction(self.pool.begin().await?);
+        let connection = Connection::Postgres(self.lend().await?.begin("BEGIN").await?);
         Ok(Write { connection, _turn: None, lacked_room: Arc::clone(&self.lacked_room) })
     }
 
@@ -122,9 +150,7 @@ impl Connections {
         }
         let mut write = self.write().await?;
         statement(ROOM).execute(&mut write.connection).await?;
-        if let Connection::PostgresTransaction(transaction) = write.connection {
-            transaction.rollback().await?;
-        }
+        write.connection.lent()?.roll_back().await?;
         self.lacked_room.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -133,8 +159,16 @@ impl Connections {
         &self.pool
     }
 
+    /// How long an answer is waited for, and where it is noted that none came.
+    pub(super) fn silence(&self) -> (Duration, &Silence) {
+        (self.deadline, &self.silence)
+    }
+
+    /// Closes it, once everything that is lent is back, or nobody waits for it any more.
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        if tokio::time::timeout(self.deadline, self.pool.close()).await.is_err() {
+            tracing::debug!("a connection to PostgreSQL is closed by the end of the process");
+        }
     }
 }
 
@@ -145,23 +179,49 @@ impl Write {
     }
 
     /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
-    pub(in crate::store) async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(in crate::store) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let result = match result {
+            Ok(value) => self.connection.lent()?.commit().await.map(|()| value),
+            refused => refused,
+        };
+        // There may be too little room for the commit alone.
         if matches!(result, Err(StoreError::Full(_))) {
             self.lacked_room.store(true, Ordering::Relaxed);
-        }
-        if let (Connection::PostgresTransaction(transaction), true) = (self.connection, result.is_ok()) {
-            transaction.commit().await?;
         }
         result
     }
 }
 
-/// Lets the transaction last: a copy of everything.
+/// Lets the transaction last: a copy of everything, whose rows are read as fast as another store writes them.
 pub(in crate::store) async fn take_your_time(connection: &mut Connection) -> Result<(), StoreError> {
-    for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"] {
+    for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL tcp_user_timeout = 0"] {
         statement(setting).execute(connection).await?;
     }
+    connection.lent()?.be_patient(COPY);
     Ok(())
+}
+
+/// Lets each statement of the transaction take longer than others may.
+pub(in crate::store) async fn take_longer(connection: &mut Connection) -> Result<(), StoreError> {
+    statement(LONG_STATEMENT).execute(connection).await?;
+    connection.lent()?.be_patient(LONG);
+    Ok(())
+}
+
+/// The pool. What is idle is asked whether it still answers before it is lent, and waited for so briefly that there is time to connect anew.
+fn pool(connect: PgConnectOptions, options: &PostgresOptions, silence: &Silence) -> PgPool {
+    let (patience, silence) = (options.busy_timeout / 2, silence.clone());
+    PgPoolOptions::new()
+        .min_connections(0)
+        .max_connections(options.connections.max(3))
+        .acquire_timeout(options.busy_timeout)
+        .idle_timeout(Duration::from_secs(60))
+        .test_before_acquire(false)
+        .before_acquire(move |connection, known| {
+            let silence = silence.clone();
+            Box::pin(async move { Ok(silence.spared(connection, known.age, patience).await) })
+        })
+        .connect_lazy_with(connect)
 }
 
 /// How a connection is made. An address without a host, a user or a password takes them from the `PG*` variables of the environment.
@@ -187,5 +247,6 @@ fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions,
             ("statement_timeout", millis(STATEMENT)),
             ("default_transaction_isolation", "read committed".to_owned()),
         ])
+        .options(VANISHED)
         .disable_statement_logging())
 }

@@ -1,7 +1,7 @@
 //! Brings a database to the schema this program knows, in one transaction and under a lock: of several replicas that start at once one
 //! does it, and a crash in between leaves the old schema. It refuses, and never touches, what another program or a newer version made.
 
-use super::connection::LOCKS;
+use super::connection::{LOCKS, LONG_STATEMENT};
 use crate::store::sql::error::explain;
 use crate::store::sql::migrating::{self, APPLIED, REACH, UNFINISHED, no_store, too_old, unfinished};
 use crate::store::{SchemaOnOpen, StoreError};
@@ -43,6 +43,7 @@ pub(super) async fn run(connection: &mut PgConnection, schema: SchemaOnOpen) -> 
     }
     let mut applied = Vec::new();
     if schema.migrates() {
+        transaction.execute(LONG_STATEMENT).await?;
         transaction.ensure_migrations_table(APPLIED).await.map_err(explain)?;
         for migration in missing(&mut transaction, ours).await? {
             transaction.apply(APPLIED, migration).await.map_err(explain)?;

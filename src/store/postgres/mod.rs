@@ -4,6 +4,7 @@
 mod connection;
 mod deliveries;
 pub(super) mod error;
+mod lent;
 mod migrations;
 mod tls;
 mod wake;
@@ -14,7 +15,8 @@ use super::{Appended, Delivery, NewDelivery, SchemaOnOpen, StoreError};
 use crate::clock::{Clock, SystemClock};
 use crate::types::DeliveryId;
 use connection::Connections;
-pub(super) use connection::{WORKS, Write, take_your_time};
+pub(super) use connection::{WORKS, Write, take_longer, take_your_time};
+pub(super) use lent::Lent;
 use secrecy::SecretString;
 use std::time::Duration;
 use wake::Ear;
@@ -26,6 +28,9 @@ pub struct PostgresOptions {
     pub connections: u32,
     /// How long a caller waits for a free connection, or a writer for those before it, before the store is `Unavailable`.
     pub busy_timeout: Duration,
+    /// How long the answer to a statement, or the next row, is waited for before the store is `Unavailable` and the connection closed. The
+    /// server breaks a statement off after 10 s; retention, migrations and copies have longer.
+    pub deadline: Duration,
     /// The password, where the address needs one and has none.
     pub password: Option<SecretString>,
     /// What becomes of the schema.
@@ -34,7 +39,13 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 10, busy_timeout: Duration::from_secs(5), password: None, schema: SchemaOnOpen::Migrate }
+        Self {
+            connections: 10,
+            busy_timeout: Duration::from_secs(5),
+            deadline: Duration::from_secs(15),
+            password: None,
+            schema: SchemaOnOpen::Migrate,
+        }
     }
 }
 
@@ -70,7 +81,9 @@ impl Pool {
 
     /// The migrations that are not applied, with what each is for.
     pub(super) async fn missing(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        Ok(named(&migrations::missing(self.read().await?.postgres()?, true).await?))
+        let mut lent = self.connections.lend().await?;
+        let answer = tokio::time::timeout(lent.patience(), migrations::missing(lent.wire()?, true)).await;
+        Ok(named(&lent.heard(answer)?))
     }
 
     /// See [`Connections::claim`].
@@ -90,7 +103,7 @@ impl Pool {
 
     /// See [`crate::store::Replicas::woken`].
     pub(super) async fn woken(&self) {
-        self.ear.told(self.connections.pool()).await;
+        self.ear.told(&self.connections).await;
     }
 
     pub(super) async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {

@@ -3,12 +3,14 @@
 
 use super::dialect;
 use crate::store::StoreError;
-use futures_util::stream::{BoxStream, StreamExt};
+use crate::store::postgres::Lent;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
 use std::borrow::Cow;
+use tokio::time::timeout;
 
 /// A connection to one of the databases. Dropped in the middle of a transaction, nothing of that remains.
 pub(in crate::store) enum Connection {
@@ -18,10 +20,8 @@ pub(in crate::store) enum Connection {
     SqliteReader(PoolConnection<Sqlite>),
     /// One of them in a transaction: it sees one moment.
     SqliteView(Transaction<'static, Sqlite>),
-    /// One of a pool.
-    Postgres(PoolConnection<Postgres>),
-    /// One of it in a transaction.
-    PostgresTransaction(Transaction<'static, Postgres>),
+    /// One of a pool, in a transaction or not.
+    Postgres(Lent),
 }
 
 /// A row, of which `Columns` reads.
@@ -103,9 +103,10 @@ impl Statement {
                 let (text, arguments) = self.for_sqlite()?;
                 sqlx::query_with(text, arguments).execute(connection).await?.rows_affected()
             }
-            Kind::Postgres(connection) => {
+            Kind::Postgres(lent) => {
                 let (text, arguments) = self.for_postgres()?;
-                sqlx::query_with(text, arguments).execute(connection).await?.rows_affected()
+                let answer = timeout(lent.patience(), sqlx::query_with(text, arguments).execute(lent.wire()?)).await;
+                lent.heard(answer)?.rows_affected()
             }
         };
         Ok(Done { rows })
@@ -118,9 +119,9 @@ impl Statement {
                 let (text, arguments) = self.for_sqlite()?;
                 Ok(sqlx::query_with(text, arguments).fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect())
             }
-            Kind::Postgres(connection) => {
+            Kind::Postgres(lent) => {
                 let (text, arguments) = self.for_postgres()?;
-                Ok(sqlx::query_with(text, arguments).fetch_all(connection).await?.into_iter().map(Row::Postgres).collect())
+                lent.rows(sqlx::query_with(text, arguments))?.map_ok(Row::Postgres).try_collect().await
             }
         }
     }
@@ -132,9 +133,9 @@ impl Statement {
                 let (text, arguments) = self.for_sqlite()?;
                 sqlx::query_with(text, arguments).fetch(connection).map(|row| Ok(Row::Sqlite(row?))).boxed()
             }
-            Kind::Postgres(connection) => {
+            Kind::Postgres(lent) => {
                 let (text, arguments) = self.for_postgres()?;
-                sqlx::query_with(text, arguments).fetch(connection).map(|row| Ok(Row::Postgres(row?))).boxed()
+                lent.rows(sqlx::query_with(text, arguments))?.map_ok(Row::Postgres).boxed()
             }
         })
     }
@@ -146,9 +147,10 @@ impl Statement {
                 let (text, arguments) = self.for_sqlite()?;
                 Ok(sqlx::query_with(text, arguments).fetch_optional(connection).await?.map(Row::Sqlite))
             }
-            Kind::Postgres(connection) => {
+            Kind::Postgres(lent) => {
                 let (text, arguments) = self.for_postgres()?;
-                Ok(sqlx::query_with(text, arguments).fetch_optional(connection).await?.map(Row::Postgres))
+                let answer = timeout(lent.patience(), sqlx::query_with(text, arguments).fetch_optional(lent.wire()?)).await;
+                Ok(lent.heard(answer)?.map(Row::Postgres))
             }
         }
     }
@@ -195,7 +197,7 @@ impl Statement {
 
 enum Kind<'c> {
     Sqlite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection),
+    Postgres(&'c mut Lent),
 }
 
 impl Connection {
@@ -219,9 +221,9 @@ impl Connection {
     ///
     /// # Errors
     /// [`StoreError::Broken`] when it is none.
-    pub(in crate::store) fn postgres(&mut self) -> Result<&mut PgConnection, StoreError> {
+    pub(in crate::store) fn lent(&mut self) -> Result<&mut Lent, StoreError> {
         match self.kind() {
-            Kind::Postgres(connection) => Ok(connection),
+            Kind::Postgres(lent) => Ok(lent),
             Kind::Sqlite(_) => Err(StoreError::Broken("the connection is SQLite's".to_owned())),
         }
     }
@@ -231,8 +233,7 @@ impl Connection {
             Self::SqliteWriter(connection) => Kind::Sqlite(connection),
             Self::SqliteReader(connection) => Kind::Sqlite(connection),
             Self::SqliteView(connection) => Kind::Sqlite(connection),
-            Self::Postgres(connection) => Kind::Postgres(connection),
-            Self::PostgresTransaction(connection) => Kind::Postgres(connection),
+            Self::Postgres(lent) => Kind::Postgres(lent),
         }
     }
 }

@@ -7,8 +7,7 @@ use super::query::{Connection, statement};
 use super::rows::{Columns, to_json};
 use super::turns::oldest_due;
 use crate::request::State;
-use crate::store::sqlite;
-use crate::store::{Pruned, Stats, StoreError, TaskKind, lane};
+use crate::store::{Pruned, Stats, StoreError, TaskKind, lane, postgres, sqlite};
 use crate::types::Timestamp;
 
 /// How many deliveries wait to be dispatched, and since when, where each that was written is filed.
@@ -54,6 +53,9 @@ pub(super) async fn stats(connection: &mut Connection, now: Timestamp) -> Result
 /// See [`crate::store::Store::prune`].
 pub(super) async fn prune(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
+    if !connection.is_sqlite() {
+        postgres::take_longer(connection).await?;
+    }
     let before = before.unix_millis();
     let rows = statement(
         "SELECT d.seq, d.id FROM deliveries d INDEXED BY deliveries_received \

@@ -4,7 +4,7 @@ use super::support::{Fixture, at, delivery, open_request};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
-use kubeops::store::{Appended, PostgresOptions, Replicas, SchemaOnOpen, SqlStore, Store, StoreError};
+use kubeops::store::{Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,13 +104,19 @@ async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_p
     SqlStore::postgres(&format!("{elsewhere}?sslmode=disable"), options()).await.expect("a store").close().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_up_in_the_middle_of_a_connection_is_away_and_not_broken() {
-    let database = Database::new().await;
+/// A wire to the database, and a store at its end.
+async fn over_a_wire(database: &Database, options: PostgresOptions) -> (Proxy, SqlStore) {
     let (before, after) = database.address().split_once("127.0.0.1:").expect("an address");
     let (port, name) = after.split_once('/').expect("a name");
     let wire = Proxy::to((std::net::Ipv4Addr::LOCALHOST, port.parse().expect("a port")).into());
-    let store = SqlStore::postgres(&format!("{before}{}/{name}", wire.address()), PostgresOptions::default()).await.expect("a store");
+    let store = SqlStore::postgres(&format!("{before}{}/{name}", wire.address()), options).await.expect("a store");
+    (wire, store)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_up_in_the_middle_of_a_connection_is_away_and_not_broken() {
+    let database = Database::new().await;
+    let (wire, store) = over_a_wire(&database, PostgresOptions::default()).await;
     // It hears what it is asked, and answers nothing: neither in a connection there is, nor in a new one.
     wire.is(Wire::Cut(0));
     for _ in 0..3 {
@@ -118,6 +124,117 @@ async fn a_server_that_hangs_up_in_the_middle_of_a_connection_is_away_and_not_br
         assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     }
     wire.is(Wire::Good);
+    store.append(&[delivery("a")]).await.expect("written");
+}
+
+/// Who waits no longer than a second for an answer, which is less than the server lets anybody wait for a lock.
+fn impatient() -> PostgresOptions {
+    PostgresOptions { connections: 3, deadline: Duration::from_secs(1), ..PostgresOptions::default() }
+}
+
+/// Ends without waiting for what nobody will say.
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(4), what).await.expect("it is over in time")
+}
+
+/// Holds up every write of deliveries and every claim, for as long as it is there.
+async fn held_up(database: &Database) -> sqlx::PgConnection {
+    let mut holder = sqlx::PgConnection::connect(database.address()).await.expect("a connection");
+    holder.execute("BEGIN; LOCK TABLE deliveries IN ACCESS EXCLUSIVE MODE; SELECT pg_advisory_xact_lock(1263497331, 3)").await.expect("the locks");
+    holder
+}
+
+/// Once so many wait for locks.
+async fn waiting(database: &Database, many: usize) {
+    let waiting = format!("SELECT count(*) = {many} FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'");
+    in_time(async { while database.psql(&waiting).await != "t" {} }).await;
+}
+
+/// As the server itself does with a client that vanished.
+const GIVE_UP: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silent_server_was_asked_comes_back_in_time_and_the_next_goes_another_way() {
+    let database = Database::new().await;
+    let (wire, store) = over_a_wire(&database, impatient()).await;
+    open_request(&store, "OPS-1", Some("manifests"), at(0)).await;
+    let holder = held_up(&database).await;
+    let batch = [delivery("a")];
+    let asked = async { tokio::join!(store.append(&batch), store.claim("one", at(1), Duration::from_secs(20), Room::single(1))) };
+    let silence = async {
+        waiting(&database, 2).await;
+        wire.forgets();
+    };
+    let ((appended, claimed), ()) = in_time(async { tokio::join!(asked, silence) }).await;
+    let appended = appended.expect_err("nobody answers");
+    let claimed = claimed.err().expect("nobody answers");
+    for refused in [appended, claimed] {
+        assert!(matches!(&refused, StoreError::Unavailable(told) if told.contains("said nothing for 1s")), "{refused:?}");
+    }
+    database.psql(GIVE_UP).await;
+    holder.close().await.expect("ended");
+    let (appended, claimed) =
+        in_time(async { tokio::join!(store.append(&batch), store.claim("one", at(1), Duration::from_secs(20), Room::single(1))) }).await;
+    assert_eq!(appended.expect("written"), [Appended::New]);
+    assert_eq!(claimed.expect("claimed").len(), 1);
+    store.check().await.expect("it is good");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_were_idle_or_given_up_when_the_server_fell_silent_hold_no_place_in_the_pool() {
+    let database = Database::new().await;
+    let (wire, store) = over_a_wire(&database, impatient()).await;
+    let holder = held_up(&database).await;
+    // As many as there may be, each left by whoever asked: the server is still at work for them.
+    for asked in 1..=3 {
+        let (batch, read) = ([delivery("a")], store.pending_deliveries(1));
+        let asking = async { if asked == 1 { store.append(&batch).await.map(|_| ()) } else { read.await.map(|_| ()) } };
+        tokio::select! {
+            came = asking => panic!("it was not held up: {came:?}"),
+            () = waiting(&database, asked) => {}
+        }
+    }
+    wire.forgets();
+    database.psql(GIVE_UP).await;
+    holder.close().await.expect("ended");
+    in_time(store.append(&[delivery("b")])).await.expect("written");
+    // Those that are idle by now fall silent together, and one of them is asked.
+    let (read, counted, checked) = in_time(async { tokio::join!(store.pending_deliveries(1), store.stats(at(1)), store.check()) }).await;
+    assert!(read.is_ok() && counted.is_ok() && checked.is_ok());
+    wire.forgets();
+    in_time(store.append(&[delivery("c")])).await.expect("written");
+    assert_eq!(in_time(store.pending_deliveries(5)).await.expect("read").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_nobody_answers_for_is_not_ready_and_is_again_when_somebody_does() {
+    let database = Database::new().await;
+    let (wire, store) = over_a_wire(&database, PostgresOptions { busy_timeout: Duration::from_secs(1), ..impatient() }).await;
+    store.check().await.expect("it is good");
+    wire.is(Wire::Silent);
+    for _ in 0..3 {
+        let refused = in_time(store.check()).await.expect_err("nobody answers");
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    }
+    wire.is(Wire::Good);
+    in_time(store.check()).await.expect("it is good again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_finds_no_room_is_told_by_readiness_until_there_is_some() {
+    let database = Database::new().await;
+    let store = open(&database).await;
+    // No room at all is made by a table that stands in the way of the one that is tried.
+    database.psql("CREATE TABLE room (id BIGINT)").await;
+    store.check().await.expect("nothing lacked room");
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$; \
+                CREATE CONSTRAINT TRIGGER full_disk AFTER INSERT ON deliveries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    database.psql(full).await;
+    let refused = store.append(&[delivery("a")]).await.expect_err("no room");
+    assert!(matches!(refused, StoreError::Full(_)), "{refused:?}");
+    assert!(store.check().await.is_err(), "it lacks room");
+    database.psql("DROP TABLE room; DROP TRIGGER full_disk ON deliveries").await;
+    store.check().await.expect("there is room");
     store.append(&[delivery("a")]).await.expect("written");
 }
 
@@ -173,6 +290,19 @@ async fn work_that_is_due_wakes_the_other_replicas_and_what_is_not_wakes_nobody(
     tokio::time::timeout(Duration::from_secs(10), other.woken()).await.expect("it listens again");
     open_request(&one, "OPS-3", Some("manifests"), at(0)).await;
     assert!(is_woken(&other).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_to_listen_with_that_falls_silent_is_made_anew() {
+    let database = Database::new().await;
+    let other = open(&database).await;
+    let (wire, store) = over_a_wire(&database, impatient()).await;
+    assert!(is_woken(&store).await, "it listens");
+    wire.forgets();
+    // It is asked after a second, and given up after another.
+    tokio::time::timeout(Duration::from_secs(10), store.woken()).await.expect("it listens again");
+    open_request(&other, "OPS-1", Some("manifests"), SystemClock.now()).await;
+    assert!(is_woken(&store).await, "it is told again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

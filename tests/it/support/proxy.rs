@@ -25,6 +25,9 @@ pub enum Wire {
 struct State {
     wire: Wire,
     open: Vec<TcpStream>,
+    /// How many connections there were, and how many of the first of them nothing is carried on any more.
+    made: u64,
+    lost: u64,
 }
 
 /// A wire to an address; it is gone when this is dropped.
@@ -39,7 +42,7 @@ impl Proxy {
     pub fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("an address");
-        let state = Arc::new(Mutex::new(State { wire: Wire::Good, open: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { wire: Wire::Good, open: Vec::new(), made: 0, lost: 0 }));
         let stop = Arc::new(AtomicBool::new(false));
         let (theirs, stopped) = (Arc::clone(&state), Arc::clone(&stop));
         let accept = std::thread::spawn(move || {
@@ -66,6 +69,12 @@ impl Proxy {
             state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         }
         state.wire = wire;
+    }
+
+    /// Nothing is carried any more on the connections there are, and nobody learns of it, not even when one side ends them; new ones are led on.
+    pub fn forgets(&self) {
+        let mut state = lock(&self.state);
+        state.lost = state.made;
     }
 }
 
@@ -94,22 +103,34 @@ fn connect(near: TcpStream, target: SocketAddr, state: &Arc<Mutex<State>>) {
     // Those that have ended need not be remembered.
     guard.open.retain(|stream| stream.peer_addr().is_ok());
     guard.open.extend([near_kept, far_kept]);
+    guard.made += 1;
+    let number = guard.made;
     drop(guard);
     let (asking, answering) = (Arc::clone(state), Arc::clone(state));
-    std::thread::spawn(move || carry(near_in, far, &asking, false));
-    std::thread::spawn(move || carry(far_in, near, &answering, true));
+    std::thread::spawn(move || carry(near_in, far, &asking, number, false));
+    std::thread::spawn(move || carry(far_in, near, &answering, number, true));
 }
 
 /// Carries what is said in one direction until one side ends it, or the wire does.
-fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, is_answer: bool) {
+fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, number: u64, is_answer: bool) {
     let mut piece = vec![0; 16 * 1024];
     let mut carried = 0_usize;
-    while let Ok(mut many) = from.read(&mut piece) {
+    loop {
+        let read = from.read(&mut piece);
+        let (wire, is_lost) = {
+            let state = lock(state);
+            (state.wire, number <= state.lost)
+        };
+        match read {
+            Ok(1..) if is_lost => continue,
+            _ if is_lost => return,
+            _ => {}
+        }
+        let Ok(mut many) = read else { break };
         if many == 0 {
             let _ = to.shutdown(Shutdown::Write);
             return;
         }
-        let wire = lock(state).wire;
         let mut ends = wire == Wire::Dead;
         match wire {
             Wire::Slow(millis) => std::thread::sleep(Duration::from_millis(millis)),

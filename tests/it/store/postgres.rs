@@ -167,7 +167,7 @@ async fn what_a_silent_server_was_asked_comes_back_in_time_and_the_next_goes_ano
     };
     let ((appended, claimed), ()) = in_time(async { tokio::join!(asked, silence) }).await;
     let appended = appended.expect_err("nobody answers");
-    let claimed = claimed.err().expect("nobody answers");
+    let claimed = claimed.expect_err("nobody answers");
     for refused in [appended, claimed] {
         assert!(matches!(&refused, StoreError::Unavailable(told) if told.contains("said nothing for 1s")), "{refused:?}");
     }

@@ -147,7 +147,8 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
     /// out is free again, and its task comes before all that wait. A task that was begun twice without an end comes
     /// alone. What waits in a repository's lanes is left to the owner that holds another task there, and for two seconds more to the one that
-    /// last claimed or settled something there: its mirror holds what was planned. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
+    /// last claimed or settled something there: its mirror holds what was planned. What that one leaves lying for ten seconds (of an alert: two)
+    /// in a lane in which it does nothing is anybody's. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
 
     /// The clock was set back by so much and shows `now`: what would be due by now is, what waits for a pause waits as long as it would
@@ -199,9 +200,9 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// name, which died. What it held may have been done in part, and a step that kills its process must not be tried for ever.
     async fn take_back(&self, owner: &str) -> Result<u64, StoreError>;
 
-    /// The moment before which no claim of `owner` finds anything: when the first task that nothing stands before becomes due, or a lease
-    /// runs out; none when nothing waits and nothing is leased.
-    async fn next_due(&self, owner: &str) -> Result<Option<Timestamp>, StoreError>;
+    /// The moment before which no claim of `owner` with this room finds anything: when the first task that nothing stands before becomes due, or a
+    /// lease runs out; none when nothing waits there and nothing is leased.
+    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError>;
 
     /// Tasks of a request, or dead letters of all requests, newest first.
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError>;

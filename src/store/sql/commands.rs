@@ -71,7 +71,7 @@ pub(super) async fn adopt_early(connection: &mut Connection, seq: i64, request: 
 pub(super) async fn of(connection: &mut Connection, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
     let request = seq_of(connection, id).await?;
     let rows = statement(
-        "SELECT repository, number, place, comment, state, what, author, answer, at FROM commands INDEXED BY commands_open \
+        "SELECT repository, number, place, comment, state, what, author, answer, at FROM commands INDEXED BY commands_request \
          WHERE request = ? AND state IN ('asked', 'done') ORDER BY seq",
     );
     let rows = rows.bind(request).fetch_all(connection).await?;

@@ -244,8 +244,8 @@ impl Store for SqlStore {
         write.finish(result).await
     }
 
-    async fn next_due(&self, owner: &str) -> Result<Option<Timestamp>, StoreError> {
-        turns::next_due(&mut self.database.read().await?, owner).await
+    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
+        turns::next_due(&mut self.database.read().await?, owner, room).await
     }
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {

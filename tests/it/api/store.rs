@@ -174,7 +174,7 @@ impl Store for FakeStore {
     async fn take_back(&self, _: &str) -> Result<u64, StoreError> {
         never()
     }
-    async fn next_due(&self, _: &str) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, _: &str, _: Room) -> Result<Option<Timestamp>, StoreError> {
         never()
     }
     async fn tasks(&self, filter: &TaskFilter, _: u32) -> Result<Vec<Task>, StoreError> {

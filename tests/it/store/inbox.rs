@@ -139,7 +139,7 @@ store_that_only_appends! {
     fn add_tasks_noted(id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> ();
     fn release(owner: &str) -> u64;
     fn take_back(owner: &str) -> u64;
-    fn next_due(owner: &str) -> Option<Timestamp>;
+    fn next_due(owner: &str, room: Room) -> Option<Timestamp>;
     fn tasks(filter: &TaskFilter, limit: u32) -> Vec<Task>;
     fn request(id: &RequestId) -> Request;
     fn request_of_pull(repository: &RepositoryName, number: u64) -> Option<Request>;

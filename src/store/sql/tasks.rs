@@ -130,11 +130,11 @@ pub(super) async fn add_noted(connection: &mut Connection, id: &RequestId, tasks
     add_timeline(connection, request, std::slice::from_ref(entry)).await
 }
 
-fn lost(task: &ClaimedTask) -> StoreError {
+pub(super) fn lost(task: &ClaimedTask) -> StoreError {
     StoreError::Conflict(format!("the lease of task {} with fence {} was lost", task.task.id, task.fence))
 }
 
-fn fence(task: &ClaimedTask) -> i64 {
+pub(super) fn fence(task: &ClaimedTask) -> i64 {
     i64::try_from(task.fence).unwrap_or(i64::MAX)
 }
 

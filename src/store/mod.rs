@@ -263,17 +263,24 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Everything there is to tell outside of a request, and what was told.
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError>;
 
-    /// Keeps where an act of telling stands, over what was kept of it before, with timeline entries of its request, in one transaction.
-    async fn note_act(&self, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
+    /// Keeps where an act of telling stands, over what was kept of it before, with timeline entries of its request, in one transaction, as long
+    /// as `held` holds its task. An act that is done stays so: then nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease was lost.
+    async fn note_act(&self, held: &ClaimedTask, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
+
+    /// Has acts that were refused stand as begun, and leaves any other as it is. A person asks for it, who holds no task and has no fence.
+    async fn begin_again_unfenced(&self, refused: &[ActKey], now: Timestamp) -> Result<(), StoreError>;
 
     /// The comments with commands about a request that are not over, in the order in which they were heard of.
     async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError>;
 
-    /// Keeps where a comment with commands stands, with timeline entries of its request, in one transaction.
+    /// Keeps where a comment with commands stands, with timeline entries of its request, in one transaction, as long as `held` holds its task.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when nobody heard of such a comment.
-    async fn note_command(&self, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
+    /// [`StoreError::NotFound`] when nobody heard of such a comment, [`StoreError::Conflict`] when the lease was lost.
+    async fn note_command(&self, held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

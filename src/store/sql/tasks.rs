@@ -139,11 +139,11 @@ fn to_write(connection: &Connection, sql: &str) -> String {
     if connection.is_sqlite() { sql.to_owned() } else { format!("{sql} FOR UPDATE") }
 }
 
-fn lost(task: &ClaimedTask) -> StoreError {
+pub(super) fn lost(task: &ClaimedTask) -> StoreError {
     StoreError::Conflict(format!("the lease of task {} with fence {} was lost", task.task.id, task.fence))
 }
 
-fn fence(task: &ClaimedTask) -> i64 {
+pub(super) fn fence(task: &ClaimedTask) -> i64 {
     i64::try_from(task.fence).unwrap_or(i64::MAX)
 }
 

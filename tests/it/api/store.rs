@@ -220,10 +220,13 @@ impl Store for FakeStore {
     async fn commands(&self, _: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
         unreachable!("nobody asks in comments here")
     }
-    async fn note_command(&self, _: &CommandComment, _: &[TimelineEntry]) -> Result<(), StoreError> {
+    async fn note_command(&self, _: &ClaimedTask, _: &CommandComment, _: &[TimelineEntry]) -> Result<(), StoreError> {
         unreachable!("nobody asks in comments here")
     }
-    async fn note_act(&self, _: &Act, _: &[TimelineEntry]) -> Result<(), StoreError> {
+    async fn note_act(&self, _: &ClaimedTask, _: &Act, _: &[TimelineEntry]) -> Result<(), StoreError> {
+        unreachable!("nothing here tells")
+    }
+    async fn begin_again_unfenced(&self, _: &[ActKey], _: Timestamp) -> Result<(), StoreError> {
         unreachable!("nothing here tells")
     }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

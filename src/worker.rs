@@ -174,8 +174,7 @@ impl Worker {
             if round.found {
                 continue;
             }
-            let room = self.room(&running);
-            let pause = if room.git.lanes > 0 && room.pulls.lanes > 0 && room.drafts.lanes > 0 { self.until_due().await } else { IDLE };
+            let pause = self.until_due(self.room(&running)).await;
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.store().woken() => {}
@@ -260,8 +259,8 @@ impl Worker {
         }
     }
 
-    async fn until_due(&self) -> Duration {
-        match self.store().next_due(&self.options.owner).await {
+    async fn until_due(&self, room: Room) -> Duration {
+        match self.store().next_due(&self.options.owner, room).await {
             Ok(Some(at)) => at.since(self.clock().now()).clamp(Duration::from_millis(5), IDLE),
             Ok(None) | Err(_) => IDLE,
         }

@@ -386,7 +386,7 @@ CREATE TABLE commands (
     at         BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX commands_comment ON commands (repository, comment, place, number);
-CREATE INDEX commands_open ON commands (request) WHERE state IN ('asked', 'done');
+CREATE INDEX commands_request ON commands (request);
 
 -- Comments on pull requests that no request has, and reviews of them: one may be a request's whose number is not noted yet. They go with their events.
 CREATE TABLE commands_early (
@@ -546,11 +546,12 @@ CREATE TABLE turns (
 );
 CREATE INDEX turns_turn ON turns (turn);
 
--- In which process a repository was worked on last: its mirror there is fresh.
+-- In which process a repository was worked on last, for its mirror there is fresh; and when it was seen in each of its lanes.
 CREATE TABLE affinity (
     repository TEXT COLLATE "C" PRIMARY KEY,
     owner      TEXT COLLATE "C" NOT NULL,
-    served_at  BIGINT NOT NULL
+    git_at     BIGINT NOT NULL,
+    pulls_at   BIGINT NOT NULL
 );
 
 -- What is done from time to time by one process of all: which, and until when unless it says so again.

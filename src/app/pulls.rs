@@ -2,6 +2,7 @@
 
 use crate::forge::local::{Comment, LocalPull, PullRecords, RecordError};
 use crate::forge::{Pull, PullState, Reviewer};
+use crate::lease::{self, Lost};
 use crate::store::{self, PageQuery, PullComment, PullFilter, PullRecord, Store, StoreError};
 use crate::types::{BranchName, ErrorClass, RepositoryName};
 use async_trait::async_trait;
@@ -57,6 +58,7 @@ impl StoredPulls {
 #[async_trait]
 impl PullRecords for StoredPulls {
     async fn insert(&self, local: &LocalPull) -> Result<LocalPull, RecordError> {
+        lease::check().map_err(lost)?;
         let record = PullRecord { version: 1, ..stored(local)? };
         let number = self.store.insert_pull(&record).await.map_err(failed)?;
         let kept = self.store.pull(&local.repository, number).await.map_err(failed)?;
@@ -69,6 +71,7 @@ impl PullRecords for StoredPulls {
     }
 
     async fn update(&self, local: &LocalPull) -> Result<LocalPull, RecordError> {
+        lease::check().map_err(lost)?;
         let record = stored(local)?;
         self.store.update_pull(&record).await.map_err(failed)?;
         Ok(LocalPull { version: local.version + 1, ..local.clone() })
@@ -141,9 +144,74 @@ fn from_stored(state: store::PullState) -> PullState {
     }
 }
 
+fn lost(lost: Lost) -> RecordError {
+    RecordError::Storage { message: lost.to_string(), class: ErrorClass::Transient }
+}
+
 fn failed(error: StoreError) -> RecordError {
     match error {
         StoreError::Conflict(_) => RecordError::Outdated,
         other => RecordError::Storage { message: other.to_string(), class: other.class() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::lease::Lease;
+    use crate::store::{SqlStore, SqliteOptions};
+    use crate::types::Timestamp;
+    use std::time::Duration;
+
+    /// A pull request that is not kept yet.
+    fn opened() -> LocalPull {
+        let at = Timestamp::from_unix_millis(0);
+        let pull = Pull {
+            number: 0,
+            url: String::new(),
+            state: PullState::Open,
+            title: "A change".to_owned(),
+            body: String::new(),
+            labels: Vec::new(),
+            reviewers: Vec::new(),
+            assignees: Vec::new(),
+            milestone: None,
+            draft: false,
+            auto_merge: false,
+            queued: false,
+            head: "kubeops/one".to_owned(),
+            base: "main".to_owned(),
+            head_commit: "a".repeat(40).parse().ok(),
+            merge_commit: None,
+            approved_by: Vec::new(),
+            author: "kubeops".to_owned(),
+            closed_by: None,
+            created_at: at,
+            updated_at: at,
+            notes: Vec::new(),
+        };
+        LocalPull { repository: "gitops".parse().expect("a name"), pull, comments: Vec::new(), version: 0 }
+    }
+
+    #[tokio::test]
+    async fn a_process_whose_lease_is_over_opens_no_pull_request_and_changes_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("kubeops.db");
+        let store = SqlStore::sqlite(path.to_str().expect("UTF-8"), SqliteOptions::default()).await.expect("a store");
+        let records = StoredPulls::new(Arc::new(store), "http://localhost/pulls".to_owned());
+        let over = || Lease::new(Arc::new(SystemClock), Duration::ZERO, Duration::ZERO);
+        let of = opened();
+        let refused = over().over(records.insert(&of)).await;
+        assert!(matches!(refused, Err(RecordError::Storage { class: ErrorClass::Transient, .. })), "{refused:?}");
+        assert_eq!(records.list(&of.repository, None, 10).await.expect("a list"), []);
+        // Under no lease, as a person is, it may.
+        let kept = records.insert(&of).await.expect("kept");
+        let mut closed = kept.clone();
+        closed.pull.state = PullState::Closed;
+        let refused = over().over(records.update(&closed)).await;
+        assert!(matches!(refused, Err(RecordError::Storage { class: ErrorClass::Transient, .. })), "{refused:?}");
+        assert_eq!(records.get(&of.repository, 1).await.expect("an answer"), Some(kept));
+        records.update(&closed).await.expect("closed");
     }
 }

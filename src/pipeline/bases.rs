@@ -5,7 +5,7 @@ use super::operations::OperationError;
 use super::outcome;
 use super::{Pipeline, blocking};
 use crate::inventory::Repository;
-use crate::request::{Request, State};
+use crate::request::State;
 use crate::store::{NewTask, PageQuery, RequestFilter, TaskKind, lane};
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Open requests listed at once.
-const LISTED: u32 = 500;
+const LISTED: u32 = 100;
 
 impl Pipeline {
     /// Owes a new plan to every open request that was last checked on another tip than its base has. What a conversation of at
@@ -25,19 +25,7 @@ impl Pipeline {
         let rules = self.rules.current();
         let mut owed = 0;
         for repository in rules.set.inventory.repositories.values() {
-            let open = self.open_requests(repository).await?;
-            if open.is_empty() {
-                continue;
-            }
-            let Some(tip) = self.tip(repository, age).await else { continue };
-            let behind = open.iter().filter(|request| request.checked.as_ref() != Some(&tip));
-            let tasks: Vec<NewTask> =
-                behind.map(|request| outcome::follow_up(request, TaskKind::Replan, &lane::of(&repository.name), self.clock.as_ref())).collect();
-            if !tasks.is_empty() {
-                tracing::info!(repository = %repository.name, %tip, requests = tasks.len(), "the base moved: open requests are planned again");
-                self.store.add_tasks(&tasks).await?;
-                owed += tasks.len();
-            }
+            owed += self.follow_base(repository, age).await?;
         }
         Ok(owed)
     }
@@ -55,17 +43,29 @@ impl Pipeline {
         }
     }
 
-    async fn open_requests(&self, repository: &Repository) -> Result<Vec<Request>, OperationError> {
+    /// The same for one repository. Of thousands of open requests no more than a page is held at a time.
+    async fn follow_base(self: &Arc<Self>, repository: &Repository, age: Duration) -> Result<usize, OperationError> {
         let states = vec![State::Proposed, State::Approved];
         let filter = RequestFilter { repository: Some(repository.name.clone()), states, ..RequestFilter::default() };
-        let mut query = PageQuery { limit: LISTED, after: None };
-        let mut open = Vec::new();
+        let (mut query, mut tip, mut owed) = (PageQuery { limit: LISTED, after: None }, None, 0);
         loop {
             let page = self.store.requests(&filter, &query).await?;
-            open.extend(page.items);
+            // The base is looked at when there is anything that stands on it, and once.
+            if tip.is_none() && !page.items.is_empty() {
+                tip = self.tip(repository, age).await;
+            }
+            let Some(tip) = &tip else { return Ok(owed) };
+            let behind = page.items.iter().filter(|request| request.checked.as_ref() != Some(tip));
+            let tasks: Vec<NewTask> =
+                behind.map(|request| outcome::follow_up(request, TaskKind::Replan, &lane::of(&repository.name), self.clock.as_ref())).collect();
+            if !tasks.is_empty() {
+                tracing::info!(repository = %repository.name, %tip, requests = tasks.len(), "the base moved: open requests are planned again");
+                self.store.add_tasks(&tasks).await?;
+                owed += tasks.len();
+            }
             match page.next {
                 Some(next) => query.after = Some(next),
-                None => return Ok(open),
+                None => return Ok(owed),
             }
         }
     }

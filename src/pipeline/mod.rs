@@ -195,9 +195,9 @@ impl Pipeline {
                 }
                 (TaskKind::Retract, _) => retracted.push((place, claimed)),
                 (TaskKind::Confirm, state) if state.is_merged() => report.tell(place, self.confirm(request).instrument(report.span(place)).await),
-                (TaskKind::Tell, _) => report.tell(place, self.tell(&claimed.request).instrument(report.span(place)).await),
+                (TaskKind::Tell, _) => report.tell(place, self.tell(claimed).instrument(report.span(place)).await),
                 (TaskKind::Clock, _) => report.tell(place, self.look_at_the_clock(request).instrument(report.span(place)).await),
-                (TaskKind::Command, _) => commanded.push((place, request)),
+                (TaskKind::Command, _) => commanded.push((place, claimed)),
                 // The request went elsewhere in the meantime: there is nothing left to do.
                 (TaskKind::Plan | TaskKind::Draft | TaskKind::Replan | TaskKind::Propose | TaskKind::Observe | TaskKind::Confirm, _) => {
                     report.tell(place, Ok(outcome::nothing()))
@@ -210,8 +210,8 @@ impl Pipeline {
         if !observed.is_empty() {
             self.observe_all(&observed, report).instrument(in_span_of_all(report, observed.iter().map(|(place, _)| *place))).await;
         }
-        for (place, request) in commanded {
-            report.tell(place, self.heed_commands(request).instrument(report.span(place)).await);
+        for (place, claimed) in commanded {
+            report.tell(place, self.heed_commands(claimed).instrument(report.span(place)).await);
         }
         for (place, claimed) in retracted {
             report.tell(place, self.explained(self.retract(&claimed.request).instrument(report.span(place)).await).await);

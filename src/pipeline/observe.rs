@@ -29,12 +29,11 @@ impl Observer {
 
     /// One look at every open pull request. What fails is logged, and looked at again the next time.
     pub async fn round(&mut self) {
-        let open = match self.pipeline.open_pulls().await {
+        let open = match self.pipeline.open_pulls(true).await {
             Ok(open) => open,
             Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
         };
         for (repository, requests) in open {
-            self.see_calendars(requests.values()).await;
             if let Err(error) = self.look(&repository, &requests).await {
                 match error {
                     OperationError::Step(error) if error.limited().is_some() => {
@@ -48,21 +47,12 @@ impl Observer {
 
     /// A look at the calendars alone of every open request, because others are in force.
     pub async fn calendars(&self) {
-        match self.pipeline.open_pulls().await {
-            Ok(open) => self.see_calendars(open.values().flat_map(BTreeMap::values)).await,
-            Err(error) => tracing::warn!(%error, "open requests could not be listed"),
+        if let Err(error) = self.pipeline.open_pulls(true).await {
+            tracing::warn!(%error, "open requests could not be listed");
         }
     }
 
-    async fn see_calendars(&self, requests: impl Iterator<Item = &Request>) {
-        for request in requests {
-            if let Err(error) = self.pipeline.see_calendars(request).await {
-                tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
-            }
-        }
-    }
-
-    async fn look(&mut self, name: &RepositoryName, requests: &BTreeMap<u64, Request>) -> Result<(), OperationError> {
+    async fn look(&mut self, name: &RepositoryName, requests: &BTreeMap<u64, RequestId>) -> Result<(), OperationError> {
         let rules = self.pipeline.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(name).cloned() else { return Ok(()) };
         let forge = self.pipeline.forges.forge(&repository, Priority::Housekeeping)?;
@@ -70,8 +60,8 @@ impl Observer {
         let mut look = forge.look(&numbers, self.marks.get(name)).await?;
         for pull in &look.pulls {
             let Some(request) = requests.get(&pull.number) else { continue };
-            if let Err(error) = self.pipeline.observed(&request.id, pull, THE_FORGE).await {
-                tracing::warn!(request = %request.id, %error, "what became of its pull request could not be kept");
+            if let Err(error) = self.pipeline.observed(request, pull, THE_FORGE).await {
+                tracing::warn!(%request, %error, "what became of its pull request could not be kept");
                 look.mark.again(pull.number);
             }
         }
@@ -81,16 +71,20 @@ impl Observer {
 }
 
 impl Pipeline {
-    /// Requests with an open pull request, by repository and number.
-    pub(super) async fn open_pulls(&self) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, Request>>, StoreError> {
+    /// Requests with an open pull request, by repository and number; on the way it is kept, if that is wished, how the calendars of each stand
+    /// now. Of thousands no more than a page is held at a time.
+    pub(super) async fn open_pulls(&self, with_calendars: bool) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, RequestId>>, StoreError> {
         let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
         let mut query = PageQuery { limit: PAGE, after: None };
-        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, Request>> = BTreeMap::new();
+        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, RequestId>> = BTreeMap::new();
         loop {
             let page = self.store.requests(&filter, &query).await?;
             for request in page.items {
-                if let (Some(repository), Some(pull)) = (request.repository.clone(), &request.pull) {
-                    open.entry(repository).or_default().insert(pull.number, request);
+                if with_calendars && let Err(error) = self.see_calendars(&request).await {
+                    tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
+                }
+                if let (Some(repository), Some(pull)) = (request.repository, request.pull) {
+                    open.entry(repository).or_default().insert(pull.number, request.id);
                 }
             }
             match page.next {

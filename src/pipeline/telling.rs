@@ -7,7 +7,7 @@ use crate::failpoint;
 use crate::feedback::{Act, Done, Notice, Outlet};
 use crate::plan::{About, Inputs};
 use crate::request::{Reminded, Request, State, TimelineEntry};
-use crate::store::{self, ActKey, ActState, NewTask, Settlement, TaskKind, ToldSoFar, lane};
+use crate::store::{self, ActKey, ActState, ClaimedTask, NewTask, Settlement, TaskKind, ToldSoFar, lane};
 use crate::types::{ErrorClass, LinkIcon, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -37,7 +37,8 @@ const COMMENT: &str = "comment";
 
 impl Pipeline {
     /// Tells what was not told yet. What cannot be told on one channel now does not keep the others from it.
-    pub(super) async fn tell(&self, request: &Request) -> Result<Settlement, StepError> {
+    pub(super) async fn tell(&self, held: &ClaimedTask) -> Result<Settlement, StepError> {
+        let request = &held.request;
         let rules = self.rules.current();
         let Some(automation) = rules.set.automations.get(&request.key.automation) else { return self.nobody_is_told(request).await };
         let so_far = self.store.told_so_far(&request.id).await?;
@@ -47,7 +48,7 @@ impl Pipeline {
         let mut first_error = None;
         for (entry, spec) in automation.spec.feedback.iter().enumerate() {
             let teller = Teller { request, automation, entry, spec, so_far: &so_far, has_issues: has_issues(&rules, spec) };
-            if let Err(error) = self.tell_on(&teller, &items).await {
+            if let Err(error) = self.tell_on(held, &teller, &items).await {
                 first_error = first_error.or(Some(error));
             }
         }
@@ -79,10 +80,12 @@ impl Pipeline {
         };
         let refused: BTreeSet<usize> =
             (0..so_far.acts.len()).filter(|at| so_far.acts[*at].state == ActState::Refused && !overtaken(&so_far.acts[*at])).collect();
+        if !refused.is_empty() {
+            let again: Vec<ActKey> = refused.iter().map(|at| so_far.acts[*at].key.clone()).collect();
+            self.store.begin_again_unfenced(&again, self.clock.now()).await?;
+        }
         for at in refused {
-            let act = &mut so_far.acts[at];
-            self.note_act(&act.key, ActState::Begun, None, &[]).await?;
-            act.state = ActState::Begun;
+            so_far.acts[at].state = ActState::Begun;
         }
         let items = items(request, &so_far);
         let owed = automation.spec.feedback.iter().enumerate().any(|(entry, spec)| {
@@ -93,7 +96,7 @@ impl Pipeline {
         Ok(owed.then(|| outcome::follow_up(request, TaskKind::Tell, &lane, self.clock.as_ref())))
     }
 
-    async fn tell_on(&self, teller: &Teller<'_>, items: &[Item<'_>]) -> Result<(), StepError> {
+    async fn tell_on(&self, held: &ClaimedTask, teller: &Teller<'_>, items: &[Item<'_>]) -> Result<(), StepError> {
         let owed: Vec<(&Item<'_>, Vec<&'static str>)> =
             items.iter().map(|item| (item, teller.acts(item))).filter(|(_, acts)| !acts.is_empty()).collect();
         if owed.is_empty() {
@@ -110,18 +113,18 @@ impl Pipeline {
                 };
                 let begun = teller.so_far.acts.iter().any(|known| known.key == key);
                 if !begun {
-                    self.note_act(&key, ActState::Begun, None, &[]).await?;
+                    self.note_act(held, &key, ActState::Begun, None, &[]).await?;
                 }
                 failpoint::hit("tell.begun");
                 let done = self.do_act(teller, item, act, &outlet, begun).await;
                 failpoint::hit("tell.acted");
                 match done {
-                    Ok(Done::Did | Done::Already) => self.note_act(&key, ActState::Done, None, &[]).await?,
-                    Ok(Done::DidBut(note)) => self.note_act(&key, ActState::Done, Some(note), &[]).await?,
-                    Ok(Done::Cannot(why)) => self.note_refused(teller, item, &key, why).await?,
+                    Ok(Done::Did | Done::Already) => self.note_act(held, &key, ActState::Done, None, &[]).await?,
+                    Ok(Done::DidBut(note)) => self.note_act(held, &key, ActState::Done, Some(note), &[]).await?,
+                    Ok(Done::Cannot(why)) => self.note_refused(held, teller, item, &key, why).await?,
                     // Who is only notified has nothing else to tell: a dead letter says so, and can be asked for again.
                     Err(StepError::Feedback(error)) if error.class() == ErrorClass::User && teller.has_issues => {
-                        self.note_refused(teller, item, &key, error.to_string()).await?;
+                        self.note_refused(held, teller, item, &key, error.to_string()).await?;
                     }
                     Err(error) => return Err(error),
                 }
@@ -131,14 +134,21 @@ impl Pipeline {
     }
 
     /// Keeps that the other side will not have it, and says so in the timeline, in one write: whatever another channel does to this step.
-    async fn note_refused(&self, teller: &Teller<'_>, item: &Item<'_>, key: &ActKey, why: String) -> Result<(), StepError> {
+    async fn note_refused(&self, held: &ClaimedTask, teller: &Teller<'_>, item: &Item<'_>, key: &ActKey, why: String) -> Result<(), StepError> {
         let line = format!("{} was not told that it is {} ({}): {why}", teller.spec.channel, item.news.as_str(), key.act);
         let line = outcome::note(teller.request, line, self.clock.as_ref());
-        self.note_act(key, ActState::Refused, Some(why), &[line]).await
+        self.note_act(held, key, ActState::Refused, Some(why), &[line]).await
     }
 
-    async fn note_act(&self, key: &ActKey, state: ActState, note: Option<String>, timeline: &[TimelineEntry]) -> Result<(), StepError> {
-        Ok(self.store.note_act(&store::Act { key: key.clone(), state, note, at: self.clock.now() }, timeline).await?)
+    async fn note_act(
+        &self,
+        held: &ClaimedTask,
+        key: &ActKey,
+        state: ActState,
+        note: Option<String>,
+        timeline: &[TimelineEntry],
+    ) -> Result<(), StepError> {
+        Ok(self.store.note_act(held, &store::Act { key: key.clone(), state, note, at: self.clock.now() }, timeline).await?)
     }
 
     async fn do_act(&self, teller: &Teller<'_>, item: &Item<'_>, act: &str, outlet: &Outlet, asked_before: bool) -> Result<Done, StepError> {

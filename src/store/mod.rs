@@ -147,7 +147,8 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
     /// out is free again, and its task comes before all that wait. A task that was begun twice without an end comes
     /// alone. What waits in a repository's lanes is left to the owner that holds another task there, and for two seconds more to the one that
-    /// last claimed or settled something there: its mirror holds what was planned. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
+    /// last claimed or settled something there: its mirror holds what was planned. What that one leaves lying for ten seconds (of an alert: two)
+    /// in a lane in which it does nothing is anybody's. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
 
     /// The clock was set back by so much and shows `now`: what would be due by now is, what waits for a pause waits as long as it would
@@ -199,9 +200,9 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// name, which died. What it held may have been done in part, and a step that kills its process must not be tried for ever.
     async fn take_back(&self, owner: &str) -> Result<u64, StoreError>;
 
-    /// The moment before which no claim of `owner` finds anything: when the first task that nothing stands before becomes due, or a lease
-    /// runs out; none when nothing waits and nothing is leased.
-    async fn next_due(&self, owner: &str) -> Result<Option<Timestamp>, StoreError>;
+    /// The moment before which no claim of `owner` with this room finds anything: when the first task that nothing stands before becomes due, or a
+    /// lease runs out; none when nothing waits there and nothing is leased.
+    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError>;
 
     /// Tasks of a request, or dead letters of all requests, newest first.
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError>;
@@ -262,17 +263,24 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Everything there is to tell outside of a request, and what was told.
     async fn told_so_far(&self, id: &RequestId) -> Result<ToldSoFar, StoreError>;
 
-    /// Keeps where an act of telling stands, over what was kept of it before, with timeline entries of its request, in one transaction.
-    async fn note_act(&self, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
+    /// Keeps where an act of telling stands, over what was kept of it before, with timeline entries of its request, in one transaction, as long
+    /// as `held` holds its task. An act that is done stays so: then nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease was lost.
+    async fn note_act(&self, held: &ClaimedTask, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
+
+    /// Has acts that were refused stand as begun, and leaves any other as it is. A person asks for it, who holds no task and has no fence.
+    async fn begin_again_unfenced(&self, refused: &[ActKey], now: Timestamp) -> Result<(), StoreError>;
 
     /// The comments with commands about a request that are not over, in the order in which they were heard of.
     async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError>;
 
-    /// Keeps where a comment with commands stands, with timeline entries of its request, in one transaction.
+    /// Keeps where a comment with commands stands, with timeline entries of its request, in one transaction, as long as `held` holds its task.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when nobody heard of such a comment.
-    async fn note_command(&self, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
+    /// [`StoreError::NotFound`] when nobody heard of such a comment, [`StoreError::Conflict`] when the lease was lost.
+    async fn note_command(&self, held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError>;
 
     /// A request's timeline, oldest first.
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError>;

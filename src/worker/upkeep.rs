@@ -1,5 +1,5 @@
-//! What is done from time to time, beside the steps: open pull requests looked at, moved bases followed, old rows removed.
-//! It repairs what nobody told of; whatever it finds to do is owed as a task.
+//! What is done from time to time, beside the steps: by one process of all open pull requests looked at, moved bases followed, old rows removed;
+//! by each its own mirrors tidied. It repairs what nobody told of; whatever it finds to do is owed as a task.
 
 use super::Worker;
 use crate::failpoint;
@@ -14,10 +14,18 @@ use tokio::sync::watch;
 const PRUNE_SLICE: u32 = 500;
 /// How often old rows are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How often the mirrors are tidied.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 impl Worker {
-    /// What is done from time to time, by one process of all: open pull requests looked at, old rows removed.
-    pub(super) async fn upkeep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    /// What is done from time to time, until `stop` says true.
+    pub(super) async fn upkeep(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        // Neither waits for the other; if one comes to grief, both end, and that is noticed.
+        tokio::join!(self.duties(stop.clone()), self.tidying(stop));
+    }
+
+    /// By one process of all: open pull requests looked at, old rows removed.
+    async fn duties(&self, mut stop: watch::Receiver<bool>) {
         let mut last_prune: Option<Timestamp> = None;
         let mut observer = Observer::new(Arc::clone(&self.pipeline));
         let mut duty = self.duty(Duty::Upkeep);
@@ -38,6 +46,19 @@ impl Worker {
                         self.wake.notify_one();
                     }
                 }
+            }
+        }
+    }
+
+    /// By each process: the mirrors are in its own directory, and no other looks after them.
+    async fn tidying(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            if let Err(error) = self.pipeline.tidy_mirrors().await {
+                tracing::warn!(%error, "the mirrors could not be tidied");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TIDY_EVERY) => {}
+                _ = stop.changed() => {}
             }
         }
     }
@@ -74,9 +95,6 @@ impl Worker {
                 ),
                 Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
             }
-        }
-        if let Err(error) = self.pipeline.tidy_mirrors().await {
-            tracing::warn!(%error, "the mirrors could not be tidied");
         }
     }
 }

@@ -13,6 +13,7 @@ pub use review::{Person, Review};
 use super::{CheckSpec, Forge, ForgeError, HELD_LABEL, Look, Mark, Pull, PullSpec, PullState, Reaction, Remark, WindowSpec, cut, signed};
 use crate::automation::Milestone;
 use crate::clock::Clock;
+use crate::lease;
 use crate::request::RemarkAddress;
 use crate::types::{BranchName, RepositoryName};
 use repository::Upstream;
@@ -89,13 +90,13 @@ impl LocalForge {
         }
     }
 
-    /// Runs work on the bare repository on a blocking thread.
+    /// Runs work on the bare repository on a blocking thread, under the lease of whoever calls.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Upstream) -> Result<T, ForgeError> + Send + 'static) -> Result<T, ForgeError> {
         let upstream = self.upstream.clone();
         let forge = upstream.forge.clone();
         let bug =
             move |error: tokio::task::JoinError| ForgeError::Storage { forge, message: error.to_string(), class: crate::types::ErrorClass::Bug };
-        tokio::task::spawn_blocking(move || work(&upstream)).await.map_err(bug)?
+        tokio::task::spawn_blocking(lease::handed_on(move || work(&upstream))).await.map_err(bug)?
     }
 
     /// The record of an open pull request whose branch is where the record says; else why not. A branch that has other

@@ -3,6 +3,7 @@
 
 use super::Person;
 use crate::forge::{ForgeError, Pull, PullState};
+use crate::lease;
 use crate::types::{CommitSha, ErrorClass, Timestamp, TreeDiff};
 use git2::{ErrorCode, Oid, Repository, Signature, Time};
 use std::path::{Path, PathBuf};
@@ -119,6 +120,7 @@ impl Upstream {
             let reference = format!("refs/heads/{}", order.base);
             let base = repository.refname_to_id(&reference).map_err(|error| self.failed(&error))?;
             let commit = self.commit(&repository, order, base)?;
+            self.may_move()?;
             match repository.reference_matching(&reference, commit, true, base, "merge") {
                 Ok(_) => return Ok(Merged { commit: CommitSha::from_bytes(commit.as_bytes()) }),
                 // Another was faster; its commit is merged with, never lost.
@@ -133,6 +135,7 @@ impl Upstream {
     pub(super) fn delete_merged(&self, branch: &str, head: &CommitSha) -> Result<(), ForgeError> {
         let repository = self.open()?;
         let reference = format!("refs/heads/{branch}");
+        self.may_move()?;
         let delete = || match repository.find_reference(&reference) {
             // libgit2 deletes it only where it stood when it was looked up.
             Ok(mut found) if found.target().is_some_and(|id| CommitSha::from_bytes(id.as_bytes()) == *head) => found.delete(),
@@ -163,6 +166,12 @@ impl Upstream {
             repository.commit(None, &signature, &signature, &order.message, &tree, &[&ours, &theirs]).map(Ok)
         };
         make().map_err(|error| self.failed(&error))?.map_err(|files| ForgeError::Conflict { forge: self.forge.clone(), number: order.number, files })
+    }
+
+    /// Asked right before a reference moves: another may have gone on with the work.
+    fn may_move(&self) -> Result<(), ForgeError> {
+        let lost = |lost: lease::Lost| ForgeError::Storage { forge: self.forge.clone(), message: lost.to_string(), class: ErrorClass::Transient };
+        lease::check().map_err(lost)
     }
 
     fn open(&self) -> Result<Repository, ForgeError> {

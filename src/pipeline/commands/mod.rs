@@ -11,7 +11,7 @@ use super::{Pipeline, StepError, outcome};
 use crate::failpoint;
 use crate::forge::{Forge, ForgeError, Priority, Reaction, Remark};
 use crate::request::{Command, CommandLine, MOST_COMMANDS, RemarkAddress, RemarkPlace, Request, commands};
-use crate::store::{CommandAnswer, CommandComment, CommandState, Settlement};
+use crate::store::{ClaimedTask, CommandAnswer, CommandComment, CommandState, Settlement};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -56,20 +56,21 @@ enum Reading {
 
 impl Pipeline {
     /// Does what remarks about the request's pull request ask for. One that cannot be done now does not keep the others from it.
-    pub(super) async fn heed_commands(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
+    pub(super) async fn heed_commands(self: &Arc<Self>, held: &ClaimedTask) -> Result<Settlement, StepError> {
         let mut first_error = None;
-        for comment in self.store.commands(&request.id).await? {
-            if let Err(error) = self.heed(request, comment).await {
+        for comment in self.store.commands(&held.request.id).await? {
+            if let Err(error) = self.heed(held, comment).await {
                 first_error = first_error.or(Some(error));
             }
         }
         first_error.map_or_else(|| Ok(outcome::nothing()), Err)
     }
 
-    async fn heed(self: &Arc<Self>, request: &Request, comment: CommandComment) -> Result<(), StepError> {
+    async fn heed(self: &Arc<Self>, held: &ClaimedTask, comment: CommandComment) -> Result<(), StepError> {
+        let request = &held.request;
         let rules = self.rules.current();
         let Some(repository) = rules.set.inventory.repositories.get(&comment.repository) else {
-            return self.keep_command(&CommandComment { state: CommandState::Ignored, ..comment }, None, request).await;
+            return self.keep_command(held, &CommandComment { state: CommandState::Ignored, ..comment }, None).await;
         };
         let asked_before = comment.state == CommandState::Done;
         let comment = if asked_before {
@@ -86,7 +87,7 @@ impl Pipeline {
                         }
                         failpoint::hit("command.refused");
                     }
-                    return self.keep_command(&CommandComment { state: CommandState::Ignored, by, ..comment }, note, request).await;
+                    return self.keep_command(held, &CommandComment { state: CommandState::Ignored, by, ..comment }, note).await;
                 }
                 Reading::Commands { remark, lines } => {
                     let answer = self.carry_out_all(request, &remark, &lines).await?;
@@ -96,7 +97,7 @@ impl Pipeline {
                     let by = remark.author;
                     let what = lines.iter().take(MOST_COMMANDS).map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
                     let done = CommandComment { state: CommandState::Done, what: Some(what), by: Some(by), answer: Some(answer), ..comment };
-                    self.keep_command(&done, None, request).await?;
+                    self.keep_command(held, &done, None).await?;
                     failpoint::hit("command.kept");
                     done
                 }
@@ -104,7 +105,7 @@ impl Pipeline {
         };
         let forge = self.forges.forge(repository, Priority::Ticket)?;
         let note = self.answer(forge.as_ref(), &comment, asked_before).await?;
-        self.keep_command(&CommandComment { state: CommandState::Told, ..comment }, note, request).await
+        self.keep_command(held, &CommandComment { state: CommandState::Told, ..comment }, note).await
     }
 
     /// The note, as long as there are not too many of its kind.
@@ -174,10 +175,10 @@ impl Pipeline {
         Ok(unsigned)
     }
 
-    async fn keep_command(&self, comment: &CommandComment, note: Option<String>, request: &Request) -> Result<(), StepError> {
-        let timeline: Vec<_> = note.into_iter().map(|note| outcome::note(request, note, self.clock.as_ref())).collect();
+    async fn keep_command(&self, held: &ClaimedTask, comment: &CommandComment, note: Option<String>) -> Result<(), StepError> {
+        let timeline: Vec<_> = note.into_iter().map(|note| outcome::note(&held.request, note, self.clock.as_ref())).collect();
         let comment = CommandComment { since: self.clock.now(), ..comment.clone() };
-        Ok(self.store.note_command(&comment, &timeline).await?)
+        Ok(self.store.note_command(held, &comment, &timeline).await?)
     }
 }
 

@@ -6,8 +6,8 @@ use super::{ReconcileError, Reconciled, Reconciler, headers};
 use crate::forge::{Forge, Priority, Remark};
 use crate::ingress::{Asks, Source, SourceKind};
 use crate::inventory::Repository;
-use crate::request::{RemarkPlace, Request, commands};
-use crate::types::Timestamp;
+use crate::request::{RemarkPlace, commands};
+use crate::types::{RequestId, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Reconciler {
             let first = asking().find(|asking| asking.may_speak_of(&repository.name));
             source.may_speak_of(&repository.name) && first.is_none_or(|first| first.name() == source.name())
         };
-        let open = self.pipeline.open_pulls().await?;
+        let open = self.pipeline.open_pulls(false).await?;
         for repository in rules.set.inventory.repositories.values().filter(|repository| speaks(repository)) {
             for place in [RemarkPlace::Conversation, RemarkPlace::Thread] {
                 match self.comments_of(source, repository, place, since).await {
@@ -71,7 +71,7 @@ impl Reconciler {
         &mut self,
         source: &Source,
         repository: &Repository,
-        open: &BTreeMap<u64, Request>,
+        open: &BTreeMap<u64, RequestId>,
         since: Timestamp,
     ) -> Result<u64, ReconcileError> {
         let forge = self.pipeline.forges.forge(repository, Priority::Housekeeping)?;

@@ -1,12 +1,13 @@
 //! Comments on pull requests, and reviews, that hold commands, in the caller's transaction.
 
 use super::dispatch::link;
+use super::fence;
 use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, seq_of};
 use super::rows::{Columns, to_json, to_number};
 use super::tasks::add_task;
 use crate::request::{RemarkAddress, Request, TimelineEntry};
-use crate::store::{CommandComment, NewTask, StoreError, TaskKind, lane};
+use crate::store::{ClaimedTask, CommandComment, NewTask, StoreError, TaskKind, lane};
 use crate::types::{RepositoryName, RequestId, TaskId, Timestamp};
 
 /// Comments and reviews of one repository that are kept for requests to come, the newest.
@@ -71,7 +72,7 @@ pub(super) async fn adopt_early(connection: &mut Connection, seq: i64, request: 
 pub(super) async fn of(connection: &mut Connection, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
     let request = seq_of(connection, id).await?;
     let rows = statement(
-        "SELECT repository, number, place, comment, state, what, author, answer, at FROM commands INDEXED BY commands_open \
+        "SELECT repository, number, place, comment, state, what, author, answer, at FROM commands INDEXED BY commands_request \
          WHERE request = ? AND state IN ('asked', 'done') ORDER BY seq",
     );
     let rows = rows.bind(request).fetch_all(connection).await?;
@@ -91,7 +92,13 @@ pub(super) async fn of(connection: &mut Connection, id: &RequestId) -> Result<Ve
 }
 
 /// See [`crate::store::Store::note_command`].
-pub(super) async fn note(connection: &mut Connection, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+pub(super) async fn note(
+    connection: &mut Connection,
+    held: &ClaimedTask,
+    command: &CommandComment,
+    timeline: &[TimelineEntry],
+) -> Result<(), StoreError> {
+    fence::hold(connection, held).await?;
     let request = seq_of(connection, &command.request).await?;
     let noted = statement(
         "UPDATE commands SET state = ?, what = ?, author = ?, answer = ?, at = ? \

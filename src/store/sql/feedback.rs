@@ -1,11 +1,12 @@
 //! What is told outside of requests: that it is owed, and what became of each act.
 
+use super::fence;
 use super::query::{Connection, Row, statement};
 use super::requests::{add_timeline, entry_of, seq_of};
 use super::rows::Columns;
 use super::tasks::add_task;
 use crate::request::TimelineEntry;
-use crate::store::{Act, ActKey, NewTask, StoreError, TaskKind, ToldSoFar, lane};
+use crate::store::{Act, ActKey, ClaimedTask, NewTask, StoreError, TaskKind, ToldSoFar, lane};
 use crate::types::{AutomationName, RequestId, TaskId, Timestamp};
 
 /// Owes the telling of a change of state, where anybody is told.
@@ -37,14 +38,33 @@ pub(super) async fn told_so_far(connection: &mut Connection, id: &RequestId) -> 
 }
 
 /// See [`crate::store::Store::note_act`].
-pub(super) async fn note(connection: &mut Connection, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+pub(super) async fn note(connection: &mut Connection, held: &ClaimedTask, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+    fence::hold(connection, held).await?;
     let request = seq_of(connection, &act.key.request).await?;
     let noted = statement(
         "INSERT INTO told (request, channel, news, act, state, note, at) VALUES (?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (request, channel, news, act) DO UPDATE SET state = excluded.state, note = excluded.note, at = excluded.at",
+         ON CONFLICT (request, channel, news, act) DO UPDATE SET state = excluded.state, note = excluded.note, at = excluded.at \
+         WHERE told.state <> 'done'",
     );
     let key = &act.key;
     let noted = noted.bind(request).bind(key.channel.as_str()).bind(key.news.as_str()).bind(key.act.as_str());
-    noted.bind(act.state.as_str()).bind(act.note.as_deref()).bind(act.at.unix_millis()).execute(&mut *connection).await?;
+    let noted = noted.bind(act.state.as_str()).bind(act.note.as_deref()).bind(act.at.unix_millis()).execute(&mut *connection).await?;
+    if noted.rows_affected() == 0 {
+        return Ok(());
+    }
     add_timeline(connection, request, timeline).await
+}
+
+/// See [`crate::store::Store::begin_again_unfenced`].
+pub(super) async fn begin_again(connection: &mut Connection, refused: &[ActKey], now: Timestamp) -> Result<(), StoreError> {
+    for key in refused {
+        let request = seq_of(connection, &key.request).await?;
+        let begun = statement(
+            "UPDATE told SET state = 'begun', note = NULL, at = ? \
+             WHERE request = ? AND channel = ? AND news = ? AND act = ? AND state = 'refused'",
+        );
+        let begun = begun.bind(now.unix_millis()).bind(request).bind(key.channel.as_str()).bind(key.news.as_str()).bind(key.act.as_str());
+        begun.execute(&mut *connection).await?;
+    }
+    Ok(())
 }

@@ -18,6 +18,7 @@ mod drafts;
 pub(super) mod error;
 mod events;
 mod feedback;
+mod fence;
 mod members;
 pub(super) mod migrating;
 mod pulls;
@@ -36,9 +37,9 @@ pub use error::database_errors;
 use super::postgres::{self, PostgresOptions};
 use super::sqlite::{self, SqliteOptions};
 use super::{
-    Act, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter, EventRecord,
-    NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd, Settlement, Stats,
-    Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter,
+    EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd,
+    Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
@@ -244,8 +245,8 @@ impl Store for SqlStore {
         write.finish(result).await
     }
 
-    async fn next_due(&self, owner: &str) -> Result<Option<Timestamp>, StoreError> {
-        turns::next_due(&mut self.database.read().await?, owner).await
+    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
+        turns::next_due(&mut self.database.read().await?, owner, room).await
     }
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
@@ -312,9 +313,15 @@ impl Store for SqlStore {
         feedback::told_so_far(&mut self.database.read().await?, id).await
     }
 
-    async fn note_act(&self, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+    async fn note_act(&self, held: &ClaimedTask, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
         let mut write = self.database.write().await?;
-        let result = feedback::note(write.connection(), act, timeline).await;
+        let result = feedback::note(write.connection(), held, act, timeline).await;
+        write.finish(result).await
+    }
+
+    async fn begin_again_unfenced(&self, refused: &[ActKey], now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.database.write().await?;
+        let result = feedback::begin_again(write.connection(), refused, now).await;
         write.finish(result).await
     }
 
@@ -322,9 +329,9 @@ impl Store for SqlStore {
         commands::of(&mut self.database.read().await?, id).await
     }
 
-    async fn note_command(&self, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
+    async fn note_command(&self, held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
         let mut write = self.database.write().await?;
-        let result = commands::note(write.connection(), command, timeline).await;
+        let result = commands::note(write.connection(), held, command, timeline).await;
         write.finish(result).await
     }
 

@@ -36,24 +36,28 @@ pub(super) async fn claim(
         requests::COLUMNS
     );
     let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
-    for seq in turns::candidates(connection, owner, now, room).await? {
-        let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
-        let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));
-        let leased = statement(lease_it.clone())
-            .bind(seq)
-            .bind(owner)
-            .bind(now.plus(lease).unix_millis())
-            .bind(now.unix_millis())
-            .execute(&mut *connection)
-            .await?;
-        // Who writes beside may have dropped or settled it meanwhile.
-        if leased.rows_affected() == 0 {
-            continue;
+    for lane in turns::candidates(connection, owner, now, room).await? {
+        for (place, seq) in std::iter::once(lane.first).chain(lane.rest).enumerate() {
+            let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
+            let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));
+            let leased = statement(lease_it.clone())
+                .bind(seq)
+                .bind(owner)
+                .bind(now.plus(lease).unix_millis())
+                .bind(now.unix_millis())
+                .execute(&mut *connection)
+                .await?;
+            // Who writes beside may have dropped or settled it meanwhile, or gone on with it after its lease had run out.
+            match leased.rows_affected() {
+                0 if place == 0 => break,
+                0 => continue,
+                _ => {}
+            }
+            let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
+            served.insert((row.text("lane")?, row.text("source")?));
+            let (task, request) = (read(&row)?, requests::read(&row)?);
+            claimed.push(ClaimedTask { task, request, owner: owner.to_owned(), fence: row.count("fence")?, taken_over });
         }
-        let row = statement(sql.clone()).bind(seq).fetch_one(&mut *connection).await?;
-        served.insert((row.text("lane")?, row.text("source")?));
-        let (task, request) = (read(&row)?, requests::read(&row)?);
-        claimed.push(ClaimedTask { task, request, owner: owner.to_owned(), fence: row.count("fence")?, taken_over });
     }
     turns::note(connection, &served).await?;
     affinity::note(connection, owner, served.iter().map(|(lane, _)| lane.as_str()), now).await?;
@@ -130,11 +134,16 @@ pub(super) async fn add_noted(connection: &mut Connection, id: &RequestId, tasks
     add_timeline(connection, request, std::slice::from_ref(entry)).await
 }
 
-fn lost(task: &ClaimedTask) -> StoreError {
+/// A query of rows that are written next: where others write beside, they are locked, and read as they are once that is done.
+fn to_write(connection: &Connection, sql: &str) -> String {
+    if connection.is_sqlite() { sql.to_owned() } else { format!("{sql} FOR UPDATE") }
+}
+
+pub(super) fn lost(task: &ClaimedTask) -> StoreError {
     StoreError::Conflict(format!("the lease of task {} with fence {} was lost", task.task.id, task.fence))
 }
 
-fn fence(task: &ClaimedTask) -> i64 {
+pub(super) fn fence(task: &ClaimedTask) -> i64 {
     i64::try_from(task.fence).unwrap_or(i64::MAX)
 }
 
@@ -181,7 +190,8 @@ pub(super) async fn settle_all(
 
 /// See [`crate::store::Store::settle`].
 async fn settle(connection: &mut Connection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
-    let row = statement("SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?")
+    // Held until the end of the transaction: who would take it over meanwhile passes it by.
+    let row = statement(to_write(connection, "SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?"))
         .bind(task.task.id.as_str())
         .bind(fence(task))
         .fetch_optional(&mut *connection)
@@ -260,7 +270,8 @@ pub(super) async fn release(connection: &mut Connection, owner: &str) -> Result<
 
 /// See [`crate::store::Store::take_back`].
 pub(super) async fn take_back(connection: &mut Connection, owner: &str) -> Result<u64, StoreError> {
-    let held = statement("SELECT seq, run_at FROM outbox WHERE state = 'leased' AND owner = ?").bind(owner).fetch_all(&mut *connection).await?;
+    let held = statement(to_write(connection, "SELECT seq, run_at FROM outbox WHERE state = 'leased' AND owner = ? ORDER BY seq"));
+    let held = held.bind(owner).fetch_all(&mut *connection).await?;
     for row in &held {
         wait_again(connection, row.number("seq")?, row.number("run_at")?, None).await?;
     }

@@ -1,7 +1,7 @@
 //! Who comes next in the queue: the lane that was served longest ago, and in a lane each source in its turn, so that neither a repository nor a
 //! sender that floods us keeps the others waiting. What burns goes before what does not, for as long as that one can wait.
 
-use super::affinity::Elsewhere;
+use super::affinity::{Elsewhere, Waits};
 use super::query::{Connection, Row, statement};
 use super::rows::Columns;
 use crate::store::{Room, StoreError, TaskKind, lane};
@@ -59,6 +59,11 @@ impl Candidate {
         (self.run_at, self.seq)
     }
 
+    /// As the processes see it that share the repositories.
+    fn waits(&self) -> Waits<'_> {
+        Waits { lane: &self.lane, burns: self.rank == 0, run_at: self.run_at }
+    }
+
     /// Its rank, as long as it can wait.
     fn urgency(&self, now: i64) -> i64 {
         if now.saturating_sub(self.run_at) >= PATIENCE { 0 } else { self.rank }
@@ -70,6 +75,16 @@ struct Leased {
     task: Candidate,
     owner: String,
     until: i64,
+    /// Whether this program knows what is to be done. What it does not know, a newer one holds beside it: while that lease lasts its lane and its
+    /// request are taken, and afterwards it is the newer one's own to take over, and in nobody's way.
+    known: bool,
+}
+
+/// What a claim takes of a lane, to be done together.
+pub(super) struct OfLane {
+    /// Who has not this one has nothing of the lane: somebody else is at work there.
+    pub(super) first: i64,
+    pub(super) rest: Vec<i64>,
 }
 
 fn candidate(row: &Row) -> Result<Candidate, StoreError> {
@@ -86,7 +101,6 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
 }
 
 async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
-    // What a newer program held is its own to take over, but its lane and its request are taken.
     let held = statement(
         "SELECT seq, lane, rank, source, request, run_at, attempts, owner, lease_until, CAST(0 AS BIGINT) AS turn, kind FROM outbox WHERE state = 'leased'",
     );
@@ -94,14 +108,14 @@ async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> 
     rows.iter()
         .map(|row| {
             let known = row.parsed::<TaskKind>("kind").is_ok();
-            Ok(Leased { task: candidate(row)?, owner: row.text("owner")?, until: if known { row.number("lease_until")? } else { i64::MAX } })
+            Ok(Leased { task: candidate(row)?, owner: row.text("owner")?, until: row.number("lease_until")?, known })
         })
         .collect()
 }
 
-/// The lanes in which others hold a task, each with the end of its lease. What a newer program holds may never be taken over by one like this.
+/// The lanes in which others hold a task, each with the end of its lease.
 fn lanes_of_others<'l>(leased: &'l [Leased], owner: &'l str) -> impl Iterator<Item = (&'l str, i64)> + Send {
-    leased.iter().filter(move |held| held.owner != owner && held.until != i64::MAX).map(|held| (held.task.lane.as_str(), held.until))
+    leased.iter().filter(move |held| held.owner != owner).map(|held| (held.task.lane.as_str(), held.until))
 }
 
 /// The first waiting task of every lane, rank and source, and the first `limit` of those without a lane, due or not.
@@ -132,21 +146,21 @@ async fn after(connection: &mut Connection, head: &Candidate, now: i64, limit: u
     rows.iter().map(candidate).collect()
 }
 
-/// What a claim would take now, in the order it is given out; those of a lane stand together.
+/// What a claim would take now, in the order it is given out.
 ///
 /// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
 /// holder is fenced off before anything else happens there; and what waits where another process is at work is left to it.
-pub(super) async fn candidates(connection: &mut Connection, owner: &str, now: Timestamp, room: Room) -> Result<Vec<i64>, StoreError> {
+pub(super) async fn candidates(connection: &mut Connection, owner: &str, now: Timestamp, room: Room) -> Result<Vec<OfLane>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
     let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
     let mut heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
-    let (held, lost): (Vec<&Leased>, Vec<&Leased>) = leased.iter().partition(|leased| leased.until > now);
+    let lost: Vec<&Leased> = leased.iter().filter(|leased| leased.known && leased.until <= now).collect();
     let elsewhere = Elsewhere::of(connection, owner, lanes_of_others(&leased, owner)).await?;
-    heads.retain(|task| !elsewhere.has(&task.lane, now));
-    for held in held {
+    heads.retain(|task| !elsewhere.has(&task.waits(), now));
+    for held in leased.iter().filter(|leased| leased.until > now) {
         taken_lanes.insert(held.task.lane.as_str());
         if !lane::is_feedback(&held.task.lane) {
             requests.insert(held.task.request);
@@ -165,18 +179,19 @@ pub(super) async fn candidates(connection: &mut Connection, owner: &str, now: Ti
             free.push(task);
         }
     }
-    let mut seqs = Vec::new();
+    let mut lanes = Vec::new();
     for first in free {
-        seqs.push(first.seq);
+        let mut rest = Vec::new();
         let each = room.share(&first.lane).each;
         if each > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
             let companions = companions(connection, first, &lost, &heads, now, each).await?;
             // One that finds no room takes its request from nobody.
             let free = companions.into_iter().filter(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
-            seqs.extend(free.take(count(each - 1)).map(|task| task.seq));
+            rest.extend(free.take(count(each - 1)).map(|task| task.seq));
         }
+        lanes.push(OfLane { first: first.seq, rest });
     }
-    Ok(seqs)
+    Ok(lanes)
 }
 
 /// Whoever may go first in a lane, in their order: lost leases before the rest, then what burns, then the lane whose turn was longest ago.
@@ -249,7 +264,7 @@ pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String,
 }
 
 /// See [`crate::store::Store::next_due`].
-pub(super) async fn next_due(connection: &mut Connection, owner: &str) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn next_due(connection: &mut Connection, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
     let elsewhere = Elsewhere::of(connection, owner, lanes_of_others(&leased, owner)).await?;
     let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
@@ -257,9 +272,10 @@ pub(super) async fn next_due(connection: &mut Connection, owner: &str) -> Result
         let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
         same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
     };
-    let open = heads.iter().filter(|task| !leased.iter().any(|held| stands_before(held, task)));
-    let free = open.map(|task| elsewhere.until(&task.lane).map_or(task.run_at, |until| until.max(task.run_at)));
-    let next = free.chain(leased.iter().map(|held| held.until).filter(|until| *until != i64::MAX)).min();
+    let has_room = |task: &Candidate| room.share(&task.lane).lanes > 0;
+    let open = heads.iter().filter(|task| has_room(task) && !leased.iter().any(|held| stands_before(held, task)));
+    let free = open.map(|task| elsewhere.until(&task.waits()).map_or(task.run_at, |until| until.max(task.run_at)));
+    let next = free.chain(leased.iter().filter(|held| held.known && has_room(&held.task)).map(|held| held.until)).min();
     Ok(next.map(Timestamp::from_unix_millis))
 }
 

@@ -174,7 +174,7 @@ impl Store for FakeStore {
     async fn take_back(&self, _: &str) -> Result<u64, StoreError> {
         never()
     }
-    async fn next_due(&self, _: &str) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, _: &str, _: Room) -> Result<Option<Timestamp>, StoreError> {
         never()
     }
     async fn tasks(&self, filter: &TaskFilter, _: u32) -> Result<Vec<Task>, StoreError> {
@@ -220,10 +220,13 @@ impl Store for FakeStore {
     async fn commands(&self, _: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
         unreachable!("nobody asks in comments here")
     }
-    async fn note_command(&self, _: &CommandComment, _: &[TimelineEntry]) -> Result<(), StoreError> {
+    async fn note_command(&self, _: &ClaimedTask, _: &CommandComment, _: &[TimelineEntry]) -> Result<(), StoreError> {
         unreachable!("nobody asks in comments here")
     }
-    async fn note_act(&self, _: &Act, _: &[TimelineEntry]) -> Result<(), StoreError> {
+    async fn note_act(&self, _: &ClaimedTask, _: &Act, _: &[TimelineEntry]) -> Result<(), StoreError> {
+        unreachable!("nothing here tells")
+    }
+    async fn begin_again_unfenced(&self, _: &[ActKey], _: Timestamp) -> Result<(), StoreError> {
         unreachable!("nothing here tells")
     }
     async fn timeline(&self, _: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {

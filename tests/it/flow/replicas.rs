@@ -6,8 +6,10 @@ use super::told;
 use crate::support::fake_github::FakeGithub;
 use crate::support::fake_jira::FakeJira;
 use crate::support::postgres::Database;
-use crate::support::server::{Replica, eventually, ticket};
+use crate::support::server::{Replica, TestServer, eventually, ticket};
 use crate::support::warp::Warp;
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 /// How often one delivery is sent.
@@ -188,7 +190,8 @@ fn a_replica_that_stood_still_before_it_told_the_ticket_says_nothing_when_it_com
     // A person moved it back meanwhile: were it moved again, it would show.
     jira.move_status("OPS-42", "To Do");
     server.signal("CONT");
-    eventually("the first woke", || server.log().contains("a lease was lost").then_some(()));
+    // Told by its heartbeat, or by the store that took nothing of it: whichever came first.
+    eventually("the first woke", || server.log().contains("was lost").then_some(()));
     server.at().nothing_owed();
     assert_eq!(jira.writes(), told);
     assert_eq!(jira.issue("OPS-42").status, "To Do");
@@ -211,6 +214,35 @@ fn what_one_process_looks_after_for_all_another_does_once_it_died() {
     world.github.end(1, true);
     third.at().settled("OPS-1", "merged");
     world.server.run();
+}
+
+#[test]
+fn each_replica_removes_from_its_own_mirrors_what_is_nobodys() {
+    let database = database();
+    let mut server = TestServer::prepare();
+    server.set("STORE_URL", database.address()).run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    server.at().settled("OPS-1", "proposed");
+    assert!(server.terminate().success());
+    // Another that has worked as much, and in the mirrors of both a commit whose request is gone.
+    let (ours, theirs) = (server.data(), server.place("second"));
+    std::fs::create_dir(&theirs).expect("a directory");
+    assert!(Command::new("cp").arg("-a").arg(ours.join("mirrors")).arg(&theirs).status().expect("cp").success());
+    let proposals = |data: &Path| data.join("mirrors/gitops.git/proposals");
+    let kept = |data: &Path| {
+        let entries = std::fs::read_dir(proposals(data)).expect("proposals");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let live = kept(&ours);
+    assert_eq!(live.len(), 1);
+    for data in [&ours, &theirs] {
+        std::fs::copy(proposals(data).join(&live[0]), proposals(data).join("a".repeat(40))).expect("a copy");
+    }
+    server.run();
+    let _second = server.replica("second");
+    for data in [&ours, &theirs] {
+        eventually("what is nobody's is gone, and what is somebody's is not", || (kept(data) == live).then_some(()));
+    }
 }
 
 #[test]

@@ -5,8 +5,10 @@ use crate::support::upstream::{UpstreamRepo, config_map};
 use kubeops::automation::MergeMethod;
 use kubeops::forge::local::{LocalPull, Person, RecordError};
 use kubeops::forge::{Forge, ForgeError, HELD_LABEL, LocalForge, Pull, PullRecords, PullSpec, PullState, Review, Tools};
+use kubeops::lease::Lease;
 use kubeops::types::{BranchName, ChangeKind, CommitSha, ErrorClass, RepositoryName};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What another does to a record.
 type Meanwhile = Box<dyn FnOnce(&mut LocalPull) + Send>;
@@ -446,4 +448,20 @@ async fn a_commit_that_nobody_approved_is_not_merged_by_itself() {
     // Now it was shown.
     assert_eq!(local.forge.approve(number, &ada(), false).await.expect("approved").state, PullState::Merged);
     assert_eq!(local.upstream.show(APP, "main"), config_map("app", "evil"));
+}
+
+#[tokio::test]
+async fn a_process_whose_lease_is_over_moves_no_branch() {
+    let local = local();
+    let over = || Lease::new(Arc::new(kubeops::clock::SystemClock), Duration::ZERO, Duration::ZERO);
+    let (spec, number) = local.propose("kubeops/one", APP, &config_map("app", "1")).await;
+    let before = local.upstream.tip("main");
+    let refused = over().over(local.forge.merge(number, &ada())).await;
+    assert!(matches!(refused, Err(ForgeError::Storage { class: ErrorClass::Transient, .. })), "{refused:?}");
+    assert_eq!(local.upstream.tip("main"), before);
+    // Merged by another meanwhile: its branch is for that one to delete.
+    let merged = local.upstream.git(&["rev-parse", "kubeops/one"]);
+    local.upstream.git(&["update-ref", "refs/heads/main", merged.trim()]);
+    let _ = over().over(local.forge.get(number)).await;
+    assert_eq!(local.upstream.tip("kubeops/one"), Some(spec.head_commit));
 }

@@ -228,7 +228,7 @@ impl World {
             if !worked {
                 self.look_around().await;
                 if !self.work().await {
-                    let Some(due) = self.store.next_due("one").await.expect("an answer") else { return };
+                    let Some(due) = self.store.next_due("one", Room::single(1)).await.expect("an answer") else { return };
                     self.clock.passes(due.since(self.clock.now()) + Duration::from_millis(1));
                 }
             }

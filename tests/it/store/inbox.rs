@@ -121,9 +121,10 @@ store_that_only_appends! {
     fn deployments(repository: &RepositoryName, since: Timestamp, limit: u32) -> Vec<Deployment>;
     fn run_ends(id: &RequestId, limit: u32) -> Vec<RunEnd>;
     fn told_so_far(id: &RequestId) -> ToldSoFar;
-    fn note_act(act: &Act, timeline: &[TimelineEntry]) -> ();
+    fn note_act(held: &ClaimedTask, act: &Act, timeline: &[TimelineEntry]) -> ();
+    fn begin_again_unfenced(refused: &[ActKey], now: Timestamp) -> ();
     fn commands(id: &RequestId) -> Vec<CommandComment>;
-    fn note_command(command: &CommandComment, timeline: &[TimelineEntry]) -> ();
+    fn note_command(held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn set_back(by: Duration, lease: Duration, now: Timestamp) -> ();
@@ -139,7 +140,7 @@ store_that_only_appends! {
     fn add_tasks_noted(id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> ();
     fn release(owner: &str) -> u64;
     fn take_back(owner: &str) -> u64;
-    fn next_due(owner: &str) -> Option<Timestamp>;
+    fn next_due(owner: &str, room: Room) -> Option<Timestamp>;
     fn tasks(filter: &TaskFilter, limit: u32) -> Vec<Task>;
     fn request(id: &RequestId) -> Request;
     fn request_of_pull(repository: &RepositoryName, number: u64) -> Option<Request>;

@@ -55,6 +55,8 @@ const SOURCES: [&str; 3] = ["a", "b", "c"];
 const PATIENCE: i64 = 60;
 /// So many seconds a repository is left to who was last at work there.
 const LEFT_FOR: i64 = 2;
+/// What is due for so many seconds in a lane in which that one does nothing is anybody's.
+const STARVED_AFTER: i64 = 10;
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -118,9 +120,9 @@ impl Owed {
 }
 
 /// Tasks in the order in which they came, in which claim each source was served last in each lane (drafts count as one lane), and who was last
-/// at work on each repository, and when.
+/// at work on each repository, and when in each of its lanes.
 #[derive(Default)]
-struct Model(Vec<Owed>, BTreeMap<(String, usize), u64>, BTreeMap<String, (usize, i64)>);
+struct Model(Vec<Owed>, BTreeMap<(String, usize), u64>, BTreeMap<String, (usize, [i64; 2])>);
 
 impl Model {
     fn add(&mut self, new: Owed) {
@@ -210,7 +212,12 @@ impl Model {
                 found
             };
             let mut companions = of_lane(&lost);
-            let due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now && !self.is_left_to_another(owed, owner, now));
+            let mut due = of_lane(&|owed: &Owed| owed.standing == Standing::Waiting && owed.run_at <= now);
+            // Those of a rank and source are left to another, or not, with the first of them.
+            let head = |n: usize| due.iter().find(|m| (self.0[**m].rank, self.0[**m].source) == (self.0[n].rank, self.0[n].source)).copied();
+            let left: Vec<usize> =
+                due.iter().filter(|n| head(**n).is_some_and(|m| self.is_left_to_another(&self.0[m], owner, now))).copied().collect();
+            due.retain(|n| !left.contains(n));
             let each = shares[self.0[first].pool()].each;
             let mut fetched: Vec<usize> = Vec::new();
             for (rank, source) in [0, 1].into_iter().flat_map(|rank| (0..SOURCES.len()).map(move |source| (rank, source))) {
@@ -243,11 +250,16 @@ impl Model {
     }
 
     fn is_left_to_another(&self, owed: &Owed, owner: usize, now: i64) -> bool {
-        let at_work = owed.repository().and_then(|repository| self.2.get(repository));
-        let holds = |held: &Owed| {
-            matches!(held.standing, Standing::Held { owner: by, until } if by != owner && until > now) && held.repository() == owed.repository()
-        };
-        at_work.is_some_and(|(by, last)| *by != owner && now < last + LEFT_FOR) || owed.repository().is_some() && self.0.iter().any(holds)
+        let Some(repository) = owed.repository() else { return false };
+        let holds = |held: &&Owed| matches!(held.standing, Standing::Held { owner: by, .. } if by != owner) && held.repository() == Some(repository);
+        let leases = self.0.iter().filter(holds).map(|held| match held.standing {
+            Standing::Held { until, .. } => until,
+            _ => unreachable!("it is held"),
+        });
+        let seen = self.2.get(repository).filter(|(by, _)| *by != owner).map(|(_, seen)| *seen);
+        let Some(at_work) = leases.chain(seen.map(|[git, pulls]| git.max(pulls) + LEFT_FOR)).max() else { return false };
+        let in_lane = seen.map_or(i64::MIN, |seen| seen[owed.pool()]);
+        now < at_work && now < in_lane.max(owed.run_at) + if owed.rank == 0 { LEFT_FOR } else { STARVED_AFTER }
     }
 
     fn holder(&mut self, claim: &ClaimedTask) -> Option<usize> {
@@ -347,7 +359,11 @@ impl Run {
         for n in &expected {
             self.model.1.insert(self.model.0[*n].served(), turn);
             if let Some(repository) = self.model.0[*n].repository() {
-                self.model.2.insert(repository.to_owned(), (owner, self.now));
+                let seen = self.model.2.entry(repository.to_owned()).or_insert((owner, [self.now; 2]));
+                if seen.0 != owner {
+                    *seen = (owner, [self.now; 2]);
+                }
+                seen.1[self.model.0[*n].pool()] = self.now;
             }
             let owed = &mut self.model.0[*n];
             owed.standing = Standing::Held { owner, until: self.now + lease };
@@ -379,7 +395,7 @@ impl Run {
         if let Some((by, last)) = repository.and_then(|repository| self.model.2.get_mut(repository))
             && OWNERS[*by] == claim.owner
         {
-            *last = self.now;
+            last[usize::from(lane.ends_with("/pulls"))] = self.now;
         }
         let Some(n) = self.model.holder(&claim) else {
             assert!(matches!(result, Err(StoreError::Conflict(_))), "a lost lease was settled");
@@ -410,7 +426,7 @@ impl Run {
         assert_eq!(seen, wanted);
         // What is promised next is kept: at that moment, and not before, something can be claimed.
         for (owner, name) in OWNERS.iter().enumerate() {
-            if let Some(next) = self.store.next_due(name).await.expect("the next") {
+            if let Some(next) = self.store.next_due(name, Room::single(1)).await.expect("the next") {
                 let next = (next.unix_millis() - at(0).unix_millis()) / 1000;
                 if next > self.now {
                     assert!(self.model.claimable(owner, next - 1, Room::single(1)).is_empty(), "something was due before {next}");

@@ -2,12 +2,13 @@
 
 use kubeops::event::Event;
 use kubeops::request::State;
-use kubeops::store::{Decision, Dispatch, DispatchedEvent, NewDelivery, NewTask, Opening, PullRecord, PullState, Store, TaskKind};
+use kubeops::store::{ClaimedTask, Decision, Dispatch, DispatchedEvent, NewDelivery, NewTask, Opening, PullRecord, PullState, Room, Store, TaskKind};
 use kubeops::types::{DeliveryId, EventId, RequestId, TaskId, Timestamp, TokenId};
 use std::any::Any;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A store and what must outlive it, such as its directory.
 pub type Fixture = (Arc<dyn Store>, Box<dyn Any + Send>);
@@ -130,6 +131,15 @@ pub async fn open_request_from(
 /// A task to add.
 pub fn task(request: &RequestId, kind: TaskKind, lane: &str, run_at: Timestamp) -> NewTask {
     NewTask { id: TaskId::from_parts(at(0), next()), kind, request: request.clone(), lane: lane.to_owned(), run_at }
+}
+
+/// How long claims by [`claimed`] last.
+pub const CLAIMED_FOR: Duration = Duration::from_secs(30);
+
+/// Claims what is due, for `owner`; tells its claim on a task of this request.
+pub async fn claimed(store: &dyn Store, owner: &str, id: &RequestId, now: Timestamp) -> ClaimedTask {
+    let claimed = store.claim(owner, now, CLAIMED_FOR, Room::single(9)).await.expect("a claim");
+    claimed.into_iter().find(|claimed| claimed.request.id == *id).expect("a task of it is due")
 }
 
 /// Moves a request to `state` outside any task, dropping its tasks.

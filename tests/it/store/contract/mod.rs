@@ -47,6 +47,8 @@ macro_rules! contract_suite {
             a_sender_whose_clock_is_ahead_does_not_have_the_last_word,
             what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first,
             what_was_told_is_kept_over_what_was_kept_before,
+            what_is_told_is_noted_by_whoever_holds_the_task_alone,
+            what_was_refused_is_begun_again_at_a_persons_word_and_nothing_else_is,
             a_clue_leads_to_its_requests_the_newest_first);
         contract_suite!($make; runs:
             an_end_is_kept_once_and_a_word_more_changes_nothing,
@@ -102,6 +104,7 @@ macro_rules! contract_suite {
             a_comment_that_comes_before_its_pull_requests_number_is_the_requests_once_it_is_noted,
             of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept,
             a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answered,
+            where_a_comment_stands_is_noted_by_whoever_holds_the_task_alone,
             requests_that_change_the_same_files_are_found_while_they_may_matter,
             the_files_of_a_request_follow_its_plan_and_go_with_it,
             what_is_not_there_is_not_found);

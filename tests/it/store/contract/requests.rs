@@ -1,6 +1,6 @@
 //! Requests: versions, listings, and what goes with a change.
 
-use crate::store::support::{at, dispatch, end_request, open_request, parsed, request_id, task};
+use crate::store::support::{at, claimed, dispatch, end_request, open_request, parsed, request_id, task};
 use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::plan::{Inverse, Lifetime};
@@ -357,7 +357,8 @@ pub async fn a_comment_that_comes_before_its_pull_requests_number_is_the_request
     assert_eq!((owed.len(), owed[0].kind, owed[0].lane.as_str(), owed[0].run_at), (1, TaskKind::Command, "gitops/pulls", at(4)));
 
     // What was taken over once is not taken over again.
-    store.note_command(&CommandComment { state: CommandState::Told, ..asked[0].clone() }, &[]).await.expect("kept");
+    let held = claimed(&*store, "w", &id, at(4)).await;
+    store.note_command(&held, &CommandComment { state: CommandState::Told, ..asked[0].clone() }, &[]).await.expect("kept");
     note(id.clone(), 7, at(5)).await;
     assert_eq!(store.commands(&id).await.expect("the comments").len(), 3);
 }
@@ -429,12 +430,38 @@ pub async fn a_comment_with_commands_is_heard_of_once_and_kept_until_it_is_answe
         ..asked[0].clone()
     };
     let note = TimelineEntry { at: at(3), from: Some(State::Proposed), to: State::Proposed, message: "a note".to_owned(), actor: "ada".to_owned() };
-    store.note_command(&done, &[note]).await.expect("kept");
+    store.note_command(&held, &done, &[note]).await.expect("kept");
     assert_eq!(store.commands(&id).await.expect("the comments")[0], done);
     assert_eq!(store.timeline(&id).await.expect("the timeline").last().expect("an entry").message, "a note");
-    store.note_command(&CommandComment { state: CommandState::Told, ..done.clone() }, &[]).await.expect("kept");
+    store.note_command(&held, &CommandComment { state: CommandState::Told, ..done.clone() }, &[]).await.expect("kept");
     assert_eq!(store.commands(&id).await.expect("the comments").len(), 4);
     let nowhere = RemarkAddress { id: 99, ..done.at };
-    assert!(matches!(store.note_command(&CommandComment { at: nowhere, ..done }, &[]).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.note_command(&held, &CommandComment { at: nowhere, ..done }, &[]).await, Err(StoreError::NotFound(_))));
     store.settle(&held, &Settlement::default(), at(4)).await.expect("settled");
+}
+
+pub async fn where_a_comment_stands_is_noted_by_whoever_holds_the_task_alone(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "OPS-1", Some("gitops"), at(0)).await;
+    let mut request = store.request(&id).await.expect("the request");
+    request.state = State::Proposed;
+    request.pull = Some(PullRef { number: 7, url: "https://example.com/7".to_owned() });
+    store.update_request(&request, &RequestUpdate { drop_tasks: true, ..Default::default() }, at(1)).await.expect("written");
+    let mut entry = dispatch(None, "a comment", Vec::new());
+    let remark = RemarkAddress { pull: 7, place: RemarkPlace::Conversation, id: 70 };
+    entry.events[0].signals = vec![Signal::Command { repository: parsed("gitops"), at: remark, task: task(&id, TaskKind::Command, "", at(2)).id }];
+    store.dispatch(&[entry], at(2)).await.expect("dispatched");
+    let old = claimed(&*store, "old", &id, at(2)).await;
+    let new = claimed(&*store, "new", &id, at(32)).await;
+    let asked = store.commands(&id).await.expect("the comments").remove(0);
+    let answer = Some(CommandAnswer { refused: false, text: Some("Done.".to_owned()) });
+    let done = CommandComment { state: CommandState::Done, what: Some("/kubeops close".to_owned()), answer, since: at(33), ..asked.clone() };
+    store.note_command(&new, &done, &[]).await.expect("kept");
+    let before = store.timeline(&id).await.expect("the timeline");
+    let note = TimelineEntry { at: at(34), from: Some(State::Proposed), to: State::Proposed, message: "late".to_owned(), actor: "ada".to_owned() };
+    for state in [CommandState::Ignored, CommandState::Done, CommandState::Told] {
+        let late = store.note_command(&old, &CommandComment { state, ..asked.clone() }, std::slice::from_ref(&note)).await;
+        assert!(matches!(&late, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")), "{state:?}: {late:?}");
+    }
+    assert_eq!(store.commands(&id).await.expect("the comments"), [done]);
+    assert_eq!(store.timeline(&id).await.expect("the timeline"), before);
 }

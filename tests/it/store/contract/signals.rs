@@ -1,9 +1,10 @@
 //! What events say about requests there are, what was told outside, and what leads to a request.
 
-use crate::store::support::{at, end_request, event, open_request, opening, parsed};
+use crate::store::support::{at, claimed, end_request, event, open_request, opening, parsed};
 use kubeops::request::{PullRef, State, TimelineEntry};
 use kubeops::store::{
-    Act, ActKey, ActState, Clue, Deployment, DeploymentStanding, Dispatch, DispatchedEvent, Opening, Signal, Store, TaskFilter, TaskKind,
+    Act, ActKey, ActState, Clue, Deployment, DeploymentStanding, Dispatch, DispatchedEvent, Opening, Settlement, Signal, Store, StoreError,
+    TaskFilter, TaskKind,
 };
 use kubeops::types::{RequestId, TaskId, Timestamp};
 use std::sync::Arc;
@@ -94,35 +95,41 @@ pub async fn what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_f
     assert_eq!((owed(&*store, &merged, TaskKind::Confirm).await, owed(&*store, &elsewhere, TaskKind::Confirm).await), (1, 0));
 }
 
-pub async fn what_was_told_is_kept_over_what_was_kept_before(store: Arc<dyn Store>) {
-    let (_, id) = open_request(&*store, "A", None, at(0)).await;
-    let act = |act: &str, state, second| Act {
+/// An act on one channel about one piece of news.
+fn told(id: &RequestId, act: &str, state: ActState, second: i64) -> Act {
+    Act {
         key: ActKey { request: id.clone(), channel: "jira".to_owned(), news: "proposed/0".to_owned(), act: act.to_owned() },
         state,
         note: (state == ActState::Refused).then(|| "no such status".to_owned()),
         at: at(second),
-    };
+    }
+}
+
+/// A line of the timeline that changes nothing.
+fn line(message: &str, second: i64) -> TimelineEntry {
+    let (from, to) = (Some(State::Accepted), State::Accepted);
+    TimelineEntry { at: at(second), from, to, message: message.to_owned(), actor: "kubeops".to_owned() }
+}
+
+pub async fn what_was_told_is_kept_over_what_was_kept_before(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "A", None, at(0)).await;
+    let held = claimed(&*store, "w", &id, at(0)).await;
+    let act = |act: &str, state, second| told(&id, act, state, second);
     for noted in [
         act("comment", ActState::Begun, 1),
         act("transition", ActState::Begun, 2),
         act("comment", ActState::Done, 3),
         act("transition", ActState::Refused, 4),
     ] {
-        store.note_act(&noted, &[]).await.expect("noted");
+        store.note_act(&held, &noted, &[]).await.expect("noted");
     }
     let told = store.told_so_far(&id).await.expect("an answer");
     let mut acts: Vec<_> = told.acts.iter().map(|act| (act.key.act.as_str(), act.state, act.note.as_deref(), act.at)).collect();
     acts.sort_by_key(|act| act.0);
     assert_eq!(acts, [("comment", ActState::Done, None, at(3)), ("transition", ActState::Refused, Some("no such status"), at(4))]);
     // With what the timeline says of it.
-    let line = TimelineEntry {
-        at: at(5),
-        from: Some(State::Accepted),
-        to: State::Accepted,
-        message: "jira was not told that it is proposed".to_owned(),
-        actor: "kubeops".to_owned(),
-    };
-    store.note_act(&act("labels", ActState::Refused, 5), std::slice::from_ref(&line)).await.expect("noted");
+    let line = line("jira was not told that it is proposed", 5);
+    store.note_act(&held, &act("labels", ActState::Refused, 5), std::slice::from_ref(&line)).await.expect("noted");
     assert_eq!(store.timeline(&id).await.expect("a timeline").last(), Some(&line));
     assert_eq!(store.told_so_far(&id).await.expect("an answer").changes.len(), 1, "a line that changes nothing is no news");
     let (_, other) = open_request(&*store, "B", None, at(5)).await;
@@ -130,6 +137,55 @@ pub async fn what_was_told_is_kept_over_what_was_kept_before(store: Arc<dyn Stor
     let told = store.told_so_far(&other).await.expect("an answer");
     assert!(told.acts.is_empty());
     assert_eq!(told.changes.iter().map(|(_, entry)| entry.to).collect::<Vec<_>>(), [State::Accepted]);
+}
+
+pub async fn what_is_told_is_noted_by_whoever_holds_the_task_alone(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "A", None, at(0)).await;
+    let old = claimed(&*store, "old", &id, at(0)).await;
+    store.note_act(&old, &told(&id, "comment", ActState::Begun, 1), &[]).await.expect("noted");
+    let new = claimed(&*store, "new", &id, at(30)).await;
+    let done = told(&id, "comment", ActState::Done, 31);
+    store.note_act(&new, &done, &[]).await.expect("noted");
+    let late = line("late", 32);
+    for noted in [
+        told(&id, "comment", ActState::Begun, 32),
+        told(&id, "comment", ActState::Refused, 32),
+        told(&id, "comment", ActState::Done, 32),
+        told(&id, "transition", ActState::Begun, 32),
+    ] {
+        let refused = store.note_act(&old, &noted, std::slice::from_ref(&late)).await;
+        assert!(
+            matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")),
+            "{noted:?}: {refused:?}"
+        );
+    }
+    assert_eq!(store.told_so_far(&id).await.expect("an answer").acts, std::slice::from_ref(&done));
+    // Nor does who holds it begin anew what is done.
+    for state in [ActState::Begun, ActState::Refused] {
+        store.note_act(&new, &told(&id, "comment", state, 33), std::slice::from_ref(&late)).await.expect("heard");
+    }
+    assert_eq!(store.told_so_far(&id).await.expect("an answer").acts, [done]);
+    assert_eq!(store.timeline(&id).await.expect("a timeline").len(), 1);
+    // And who has settled it holds it no more.
+    store.settle(&new, &Settlement::default(), at(34)).await.expect("settled");
+    let after = store.note_act(&new, &told(&id, "transition", ActState::Begun, 35), &[]).await;
+    assert!(matches!(after, Err(StoreError::Conflict(_))), "{after:?}");
+}
+
+pub async fn what_was_refused_is_begun_again_at_a_persons_word_and_nothing_else_is(store: Arc<dyn Store>) {
+    let (_, id) = open_request(&*store, "A", None, at(0)).await;
+    let held = claimed(&*store, "w", &id, at(0)).await;
+    let [done, refused, begun] =
+        [("comment", ActState::Done), ("transition", ActState::Refused), ("labels", ActState::Begun)].map(|(act, state)| told(&id, act, state, 1));
+    for noted in [&done, &refused, &begun] {
+        store.note_act(&held, noted, &[]).await.expect("noted");
+    }
+    let nobody = told(&id, "fields", ActState::Refused, 1);
+    let keys: Vec<_> = [&done, &refused, &begun, &nobody].map(|act| act.key.clone()).into();
+    store.begin_again_unfenced(&keys, at(9)).await.expect("begun again");
+    let mut acts = store.told_so_far(&id).await.expect("an answer").acts;
+    acts.sort_by(|a, b| a.key.act.cmp(&b.key.act));
+    assert_eq!(acts, [done, begun, Act { state: ActState::Begun, note: None, at: at(9), ..refused }]);
 }
 
 pub async fn a_clue_leads_to_its_requests_the_newest_first(store: Arc<dyn Store>) {

@@ -46,7 +46,7 @@ pub async fn a_first_plan_waits_until_events_pause_but_never_beyond_its_bound(st
         assert_eq!(due(&*store, &request).await, at(until), "an event at {now}");
         assert!(store.claim("w", at(now), Duration::from_secs(9), Room::single(9)).await.expect("a claim").is_empty());
     }
-    assert_eq!(store.next_due("worker").await.expect("a time"), Some(at(100)));
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("a time"), Some(at(100)));
     let timeline = store.timeline(&request).await.expect("the timeline");
     let opened = &timeline[0].message;
     assert!(opened.ends_with(&format!("; waits until {} for further events, at most until {}", at(30), at(100))), "{opened}");

@@ -133,7 +133,7 @@ pub async fn leases_are_extended_all_or_none(store: Arc<dyn Store>) {
     store.settle(&claimed[1], &verdict(Verdict::Done), at(10)).await.expect("done");
     let refused = store.extend_leases(&[&claimed[0], &claimed[1]], at(200)).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
-    assert_eq!(store.next_due("worker").await.expect("due"), Some(at(100)), "the other lease is as it was");
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("due"), Some(at(100)), "the other lease is as it was");
 }
 
 pub async fn tasks_are_added_without_touching_the_request(store: Arc<dyn Store>) {
@@ -420,7 +420,7 @@ pub async fn parallel_claims_take_each_task_once(store: Arc<dyn Store>) {
             let mut done = Vec::new();
             loop {
                 let claimed = store.claim(&format!("worker-{worker}"), at(60), LEASE, Room::single(3)).await.expect("a claim");
-                if claimed.is_empty() && store.next_due("worker").await.expect("the next").is_none() {
+                if claimed.is_empty() && store.next_due("worker", Room::single(1)).await.expect("the next").is_none() {
                     return done;
                 }
                 for held in claimed {
@@ -440,18 +440,18 @@ pub async fn parallel_claims_take_each_task_once(store: Arc<dyn Store>) {
 }
 
 pub async fn the_next_due_time_knows_waiting_tasks_and_leases(store: Arc<dyn Store>) {
-    assert_eq!(store.next_due("worker").await.expect("nothing"), None);
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("nothing"), None);
     opened(&*store, Some("a"), 10).await;
     opened(&*store, Some("a"), 20).await;
     opened(&*store, None, 40).await;
-    assert_eq!(store.next_due("worker").await.expect("due"), Some(at(10)));
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("due"), Some(at(10)));
     let held = claim(&*store, at(10), 9).await.remove(0);
     // The next one of the lane waits for the holder, or for the end of its lease at 40.
-    assert_eq!(store.next_due("worker").await.expect("due"), Some(at(40)));
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("due"), Some(at(40)));
     store.extend_leases(&[&held], at(100)).await.expect("extended");
-    assert_eq!(store.next_due("worker").await.expect("due"), Some(at(40)), "the one without a lane");
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("due"), Some(at(40)), "the one without a lane");
     store.settle(&held, &verdict(Verdict::Done), at(11)).await.expect("done");
-    assert_eq!(store.next_due("worker").await.expect("due"), Some(at(20)));
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("due"), Some(at(20)));
 }
 
 /// Its mirror there holds what was planned; another process would have to plan it once more.
@@ -469,8 +469,8 @@ pub async fn a_repository_is_left_for_a_moment_to_who_was_last_at_work_there(sto
     let second = opened(&*store, Some("gitops"), 9).await;
     let elsewhere = opened(&*store, Some("elsewhere"), 9).await;
     assert_eq!(requests(&take("two", 10).await), [elsewhere], "both lanes of the repository are left to the first");
-    assert_eq!(store.next_due("two").await.expect("due"), Some(at(11)));
-    assert_eq!(store.next_due("one").await.expect("due"), Some(at(0)));
+    assert_eq!(store.next_due("two", Room::single(1)).await.expect("due"), Some(at(11)));
+    assert_eq!(store.next_due("one", Room::single(1)).await.expect("due"), Some(at(0)));
     // What has no lane, and what is told outside, is anybody's.
     let anywhere = opened(&*store, None, 10).await;
     assert_eq!(requests(&take("two", 10).await), [anywhere]);

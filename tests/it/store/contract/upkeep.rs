@@ -137,7 +137,7 @@ pub async fn what_waits_for_its_hour_is_no_backlog_and_keeps_its_request(store: 
     store.add_tasks(&[task(&merged, TaskKind::Clock, "gitops/pulls", at(5_000_000))]).await.expect("added");
     let now = stats(&*store, at(100)).await;
     assert_eq!((of(&now.tasks, TaskKind::Clock), now.backlog.len(), now.oldest_due), (0, 0, None), "for months it is nobody's work");
-    assert_eq!(store.next_due("worker").await.expect("a moment"), Some(at(5_000_000)));
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("a moment"), Some(at(5_000_000)));
     let pruned = store.prune(at(4_000_000), 100).await.expect("pruned");
     assert_eq!(pruned.requests, 0, "its clock runs");
     store.request(&merged).await.expect("kept");

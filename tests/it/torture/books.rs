@@ -24,6 +24,7 @@ pub fn close(world: &World, people: &People, senders: &Senders, at: &Connection,
         branches: branches.lines().map(str::to_owned).collect(),
         deliveries: deliveries.collect(),
         given_up: given_up(at),
+        deaths: Vec::new(),
     }
 }
 

@@ -32,7 +32,7 @@ fn short(store: Store, cuts: usize) {
     let Some(disk) = disk() else { return };
     let mut sum = Sum::default();
     sum.add(&play(&plan(SEED, store, cuts, Keeps::All), Some(disk)));
-    println!("{}", sum.line_of_cuts());
+    println!("{}\n{}", sum.line_of_flight(), sum.line_of_cuts());
     assert!(sum.is_good() && sum.cuts >= cuts, "see above; seed {SEED}");
 }
 
@@ -80,6 +80,6 @@ fn torture_by_cuts() {
         let disk = PowerDisk::plugged_in(DISK).unwrap_or_else(|missing| panic!("no disk whose power can be cut: {missing}"));
         sum.add(&play(&plan(seed, store, cuts, Keeps::All), Some(disk)));
     }
-    println!("{}", sum.line_of_cuts());
+    println!("{}\n{}", sum.line_of_flight(), sum.line_of_cuts());
     assert!(sum.is_good(), "see above; seed {seed}");
 }

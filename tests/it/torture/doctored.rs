@@ -1,7 +1,7 @@
 //! The judge sees what it is there for: ledgers of a good run, with one thing wrong at a time.
 
 use super::judge::{Judged, judge};
-use super::ledger::{Books, CommandSeen, CommentSeen, EffectSeen, IssueSeen, Note, Noted, PullSeen, Sent, Try, Word, is_of};
+use super::ledger::{Books, CommandSeen, CommentSeen, Death, EffectSeen, End, InFlight, IssueSeen, Note, Noted, PullSeen, Sent, Try, Word, is_of};
 use super::points;
 use super::schedule::{Plan, Store, Turns};
 use std::collections::BTreeMap;
@@ -70,6 +70,7 @@ fn good() -> Books {
         base: BTreeMap::from([(KEY.to_owned(), 1)]),
         branches: vec![pull(3, true, false, None).head],
         given_up: Vec::new(),
+        deaths: Vec::new(),
     }
 }
 
@@ -208,4 +209,12 @@ fn the_same_seed_is_the_same_schedule_and_every_point_comes_in_it() {
     for point in points() {
         assert!(all.contains(point), "{point}");
     }
+}
+
+#[test]
+fn what_was_in_flight_is_told_of_those_that_listened_and_no_better_than_it_was() {
+    let death = |in_flight, to_it, listened| Death { how: End::Killed, in_flight, to_it, listened };
+    assert_eq!(InFlight::at(&[death(0, 0, false)]), None);
+    let deaths = [death(50, 17, true), death(0, 0, false), death(48, 20, true), death(3, 1, true), death(44, 15, true)];
+    assert_eq!(InFlight::at(&deaths), Some(InFlight { median: 44, least: 3, to_it: 15 }));
 }

@@ -1,6 +1,7 @@
 //! The processes under fire: started, killed, made to die at a point, made to stand still, and started again.
 
-use super::sender::Doors;
+use super::ledger::{Death, End};
+use super::sender::{Doors, Traffic};
 use crate::support::server::{Connection, Replica, TestServer};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -20,6 +21,8 @@ struct Slot<'s> {
     armed: Option<Armed>,
     stands_until: Option<Instant>,
     starting: Option<Starts<'s>>,
+    /// How many tries it had broken off when it was last seen alive.
+    broken: usize,
 }
 
 /// A process that does not listen yet, and who waits for it.
@@ -36,7 +39,10 @@ pub struct Fleet<'s, 'e> {
     scope: &'s Scope<'s, 'e>,
     slots: Vec<Slot<'s>>,
     doors: Doors,
+    traffic: Traffic,
     pub kills: usize,
+    /// Who died, and what was in flight then.
+    pub deaths: Vec<Death>,
     /// How often each point was died at.
     pub died_at: BTreeMap<&'static str, usize>,
     /// Ends that nobody brought about.
@@ -46,10 +52,11 @@ pub struct Fleet<'s, 'e> {
 }
 
 impl<'s, 'e> Fleet<'s, 'e> {
-    pub fn start(server: &'e TestServer, home: PathBuf, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors) -> Self {
+    pub fn start(server: &'e TestServer, home: PathBuf, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors, traffic: Traffic) -> Self {
         *doors.write().expect("the doors") = vec![None; many];
         let slots = (0..many).map(|_| Slot::default()).collect();
-        let mut fleet = Self { server, home, scope, slots, doors, kills: 0, died_at: BTreeMap::new(), strange: Vec::new(), excused: false };
+        let (deaths, died_at, strange) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut fleet = Self { server, home, scope, slots, doors, traffic, kills: 0, deaths, died_at, strange, excused: false };
         (0..many).for_each(|at| fleet.begin(at, None));
         fleet
     }
@@ -75,13 +82,19 @@ impl<'s, 'e> Fleet<'s, 'e> {
                 let started = self.slots[at].starting.take().expect("it was starting").waits.join().expect("a start");
                 match started {
                     Some(replica) => {
+                        self.slots[at].broken = self.traffic.broken(at);
                         self.door(at, Some(replica.at().clone()));
                         self.slots[at].replica = Some(replica);
                     }
                     None => self.ended(at, None),
                 }
             }
+            // What it breaks off from here on may be of its end.
+            let broken = self.traffic.broken(at);
             let status = self.slots[at].replica.as_mut().and_then(Replica::ended);
+            if status.is_none() {
+                self.slots[at].broken = broken;
+            }
             if let Some(status) = status {
                 self.door(at, None);
                 self.slots[at].replica = None;
@@ -101,6 +114,8 @@ impl<'s, 'e> Fleet<'s, 'e> {
             Some((point, _)) if status.is_none_or(|status| status.signal() == Some(ABORTED)) => {
                 *self.died_at.entry(point).or_default() += 1;
                 self.kills += 1;
+                let broken = self.traffic.broken(at) - self.slots[at].broken;
+                self.witness(at, End::AtPoint, status.is_some(), broken);
             }
             _ if self.excused && status.is_none() => {}
             _ => self.strange.push(format!("replica {at} ended by itself: {status:?}")),
@@ -125,13 +140,32 @@ impl<'s, 'e> Fleet<'s, 'e> {
 
     /// `kill -9`; then it is started again, to die at a point or not.
     pub fn kill(&mut self, at: usize, armed: Option<Armed>) {
+        if self.slots[at].replica.is_some() {
+            self.witness(at, End::Killed, true, 0);
+            self.kills += 1;
+            self.replace(at, armed);
+        }
+    }
+
+    fn replace(&mut self, at: usize, armed: Option<Armed>) {
         let slot = &mut self.slots[at];
         let Some(mut replica) = slot.replica.take() else { return };
         replica.kill();
         slot.stands_until = None;
-        self.kills += 1;
         self.door(at, None);
         self.begin(at, armed);
+    }
+
+    /// Writes down a death: what is on its way, and what was and has been broken off by it already.
+    fn witness(&mut self, at: usize, how: End, listened: bool, broken: usize) {
+        let (in_flight, to_it) = (self.traffic.in_flight() + broken, self.traffic.open(at) + broken);
+        self.deaths.push(Death { how, in_flight, to_it, listened });
+    }
+
+    /// Writes down that the power is about to fail.
+    pub fn witness_cut(&mut self) {
+        let (in_flight, listened) = (self.traffic.in_flight(), self.slots.iter().any(|slot| slot.replica.is_some()));
+        self.deaths.push(Death { how: End::Cut, in_flight, to_it: in_flight, listened });
     }
 
     /// The processes that run, or begin to.
@@ -169,12 +203,12 @@ impl<'s, 'e> Fleet<'s, 'e> {
         }
     }
 
-    /// Nobody stands still, and nobody is to die at a point any more. Those that were are killed once more.
+    /// Nobody stands still, and nobody is to die at a point any more. Those that were are started anew, which is no kill under fire.
     pub fn calm(&mut self) {
         for at in 0..self.slots.len() {
             self.goes_on(at);
             if self.is_armed(at) && self.slots[at].replica.is_some() {
-                self.kill(at, None);
+                self.replace(at, None);
             }
         }
     }

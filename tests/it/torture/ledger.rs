@@ -53,6 +53,51 @@ pub struct Try {
     pub answer: Option<(u16, String)>,
 }
 
+/// How a process came to die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `kill -9`.
+    Killed,
+    /// At a point between two steps.
+    AtPoint,
+    /// The power failed; of all of them.
+    Cut,
+}
+
+/// A death, and what was on its way to the program then.
+#[derive(Debug, Clone, Copy)]
+pub struct Death {
+    pub how: End,
+    /// Deliveries that were sent and not answered, to whichever replica.
+    pub in_flight: usize,
+    /// Those of them to the one that died.
+    pub to_it: usize,
+    /// Whether it had come to listen: else there is nothing that could have been on its way to it.
+    pub listened: bool,
+}
+
+/// What was in flight when processes died that listened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    pub median: usize,
+    pub least: usize,
+    /// The median of those to the one that died.
+    pub to_it: usize,
+}
+
+impl InFlight {
+    /// Of these deaths; none when nobody died who listened.
+    pub fn at(deaths: &[Death]) -> Option<Self> {
+        let mut all: Vec<usize> = deaths.iter().filter(|death| death.listened).map(|death| death.in_flight).collect();
+        let mut to_it: Vec<usize> = deaths.iter().filter(|death| death.listened).map(|death| death.to_it).collect();
+        all.sort_unstable();
+        to_it.sort_unstable();
+        // Of an even number the lower one: it is not to look better than it was.
+        let middle = all.len().checked_sub(1)? / 2;
+        Some(Self { median: all[middle], least: all[0], to_it: to_it[middle] })
+    }
+}
+
 /// What a person saw or did at the forge, when everything up to `after` was acknowledged and nothing else said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -162,6 +207,8 @@ pub struct Books {
     pub deliveries: BTreeMap<String, String>,
     /// What was given up.
     pub given_up: Vec<String>,
+    /// Who died, in order, and what was in flight then.
+    pub deaths: Vec<Death>,
 }
 
 /// Whether a pull request with this title takes back what was merged for a ticket.

@@ -72,8 +72,15 @@ fn short(store: Store, replicas: usize, kills: usize) {
     let plan = Plan { seed: SEED, store, replicas, kills, most: Duration::MAX, stands_still: false, sets_clock: false, power: None };
     let mut sum = Sum::default();
     sum.add(&play(&plan, None));
-    println!("{}", sum.line());
+    println!("{}\n{}", sum.line_of_flight(), sum.line());
     assert!(sum.is_good() && sum.kills >= kills, "see above; seed {SEED}");
+    is_under_load(&sum);
+}
+
+/// Whoever was killed was killed with about as many requests in flight as there are senders.
+fn is_under_load(sum: &Sum) {
+    let in_flight = sum.in_flight().expect("somebody died");
+    assert!(in_flight.median * 5 >= sender::AT_ONCE * 4, "{in_flight:?}");
 }
 
 #[test]
@@ -128,6 +135,7 @@ fn torture() {
         let plan = Plan { seed, store, replicas, kills, most, stands_still: true, sets_clock: true, power: None };
         sum.add(&play(&plan, None));
     }
-    println!("{}", sum.line());
+    println!("{}\n{}", sum.line_of_flight(), sum.line());
     assert!(sum.is_good(), "see above; seed {seed}");
+    is_under_load(&sum);
 }

@@ -78,6 +78,7 @@ impl<'w> Cuts<'w> {
         let ended = backup.as_mut().and_then(|backup| backup.child.try_wait().expect("its state"));
         let mut roots = fleet.ids();
         roots.extend(backup.as_ref().filter(|_| ended.is_none()).map(|backup| backup.child.id()));
+        fleet.witness_cut();
         // Who acknowledges comes first: what was acknowledged was committed when the database stands still.
         roots.extend(database.as_ref().map(|database| database.id()));
         let frozen = Frozen::of(&roots);

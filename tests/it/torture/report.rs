@@ -2,7 +2,7 @@
 //! story of the first key that is not, with everything kept on the disk.
 
 use super::judge::Finding;
-use super::ledger::{Noted, is_of};
+use super::ledger::{Death, End, InFlight, Noted, is_of};
 use super::power::Told;
 use super::run::Ran;
 use super::schedule::Plan;
@@ -23,6 +23,7 @@ pub struct Sum {
     out_of_order: usize,
     broken: usize,
     strange: usize,
+    deaths: Vec<Death>,
 }
 
 impl Sum {
@@ -35,6 +36,17 @@ impl Sum {
         self.duplicated += ran.judged.duplicated.len();
         self.out_of_order += ran.judged.out_of_order.len();
         self.strange += ran.strange.len();
+        self.deaths.extend(&ran.books.deaths);
+    }
+
+    /// What was in flight when processes died that listened.
+    pub fn in_flight(&self) -> Option<InFlight> {
+        InFlight::at(&self.deaths)
+    }
+
+    /// The same as people read it.
+    pub fn line_of_flight(&self) -> String {
+        flight(&self.deaths)
     }
 
     /// The line everybody looks for.
@@ -60,6 +72,7 @@ pub fn tell(plan: &Plan, ran: &Ran) {
     println!("{name}: seed {}, {} kills, {} acknowledged", plan.seed, ran.kills, ran.judged.acknowledged);
     let points: Vec<String> = ran.died_at.iter().map(|(point, times)| format!("{point} {times}")).collect();
     println!("{name}: died at {}", points.join(", "));
+    println!("{name}: {}; {} times what was acknowledged was sent again", flight(&ran.books.deaths), ran.repeated);
     for (word, findings) in [("LOST", &ran.judged.lost), ("DUPLICATED", &ran.judged.duplicated), ("OUT OF ORDER", &ran.judged.out_of_order)] {
         findings.iter().for_each(|finding| println!("{name}: {word} {}: {}", finding.key, finding.what));
     }
@@ -70,6 +83,19 @@ pub fn tell(plan: &Plan, ran: &Ran) {
         ran.cuts.broken.iter().for_each(|broken| println!("{name}: BROKEN {broken}"));
     }
     ran.strange.iter().for_each(|strange| println!("{name}: STRANGE {strange}"));
+}
+
+/// What was in flight at deaths of each kind; those apart that had not come to listen.
+fn flight(deaths: &[Death]) -> String {
+    let mut parts = Vec::new();
+    for (kinds, word) in [(&[End::Killed, End::AtPoint][..], "kill"), (&[End::Cut], "cut")] {
+        let deaths: Vec<Death> = deaths.iter().filter(|death| kinds.contains(&death.how)).copied().collect();
+        let Some(InFlight { median, least, to_it }) = InFlight::at(&deaths) else { continue };
+        let unheard = deaths.iter().filter(|death| !death.listened).count();
+        let apart = if unheard == 0 { String::new() } else { format!(", {unheard} more before anybody listened") };
+        parts.push(format!("in flight at a {word}: median {median}, at least {least} (to the one that died: median {to_it}{apart})"));
+    }
+    parts.join("; ")
 }
 
 /// Keeps what is left of a run that is not as it should be, and tells where, with the story of the first key that is not.

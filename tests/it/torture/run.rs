@@ -9,7 +9,7 @@ use super::ledger::{Books, Sent, Word};
 use super::people::People;
 use super::power::{Cuts, Told};
 use super::schedule::{BackedUp, Fault, Plan, Turn, Turns};
-use super::sender::{AT_ONCE, Doors, Senders};
+use super::sender::{AT_ONCE, Doors, Senders, Traffic};
 use super::world::World;
 use crate::support::server::{change_id, ticket};
 use serde_json::json;
@@ -19,6 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a process has to come to the point it is to die at.
 const TO_THE_POINT: Duration = Duration::from_secs(4);
+/// So many of the fifty are in flight when a fault comes, as far as the program answers at all,
+const ENOUGH: usize = AT_ONCE * 9 / 10;
+/// or it comes after so long all the same: who is told to come again later is not on the way.
+const TO_FILL: Duration = Duration::from_secs(1);
 /// How long everybody has to be there at the begin.
 const TO_BEGIN: Duration = Duration::from_secs(60);
 /// How long everything may take to come to rest once the faults are over.
@@ -41,6 +45,8 @@ pub struct Ran {
     pub judged: Judged,
     pub cuts: Told,
     pub books: Books,
+    /// How often what was acknowledged was sent again and answered as before.
+    pub repeated: usize,
     /// What nobody brought about and nobody should see.
     pub strange: Vec<String>,
     /// What the program says of the requests of keys with which something is wrong, and their ids.
@@ -62,6 +68,7 @@ pub struct Run<'s, 'e> {
     cuts: Cuts<'e>,
     people: People,
     senders: Senders,
+    traffic: Traffic,
     /// When it began; and the same in milliseconds since the epoch.
     began: Instant,
     begun: u64,
@@ -71,16 +78,17 @@ pub struct Run<'s, 'e> {
 
 impl<'s, 'e> Run<'s, 'e> {
     pub fn begin(plan: &'e Plan, world: &'e World, scope: &'s Scope<'s, 'e>) -> Self {
-        let (begun, doors) = (Instant::now(), Doors::default());
+        let (begun, doors, traffic) = (Instant::now(), Doors::default(), Traffic::to(plan.replicas));
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
         Self {
             plan,
             world,
-            fleet: Fleet::start(&world.server, world.home(), scope, plan.replicas, Doors::clone(&doors)),
+            fleet: Fleet::start(&world.server, world.home(), scope, plan.replicas, Doors::clone(&doors), traffic.clone()),
             faults: Faults::of(world),
             cuts: Cuts::of(world, plan),
             people: People::new(begun, plan.seed),
-            senders: Senders::start(begun, doors),
+            senders: Senders::start(begun, doors, traffic.clone()),
+            traffic,
             begun: u64::try_from(epoch).expect("milliseconds"),
             began: begun,
             looked: begun,
@@ -143,13 +151,13 @@ impl<'s, 'e> Run<'s, 'e> {
         let Some(at) = self.fleet.one(turn.replica) else { return };
         match &turn.fault {
             Fault::Kill { after } => {
-                self.talk();
+                self.press();
                 self.live(Duration::from_millis(*after));
                 self.fleet.kill(at, None);
             }
             Fault::Dies { at: point, nth } => {
                 self.people.begin(&self.world.outside(), 4);
-                self.talk();
+                self.press();
                 self.fleet.kill(at, Some((*point, *nth)));
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
             }
@@ -159,9 +167,16 @@ impl<'s, 'e> Run<'s, 'e> {
                 // There is nobody left to be judged.
                 assert!(!self.cuts.told.is_gone, "{:?}\n{}", self.cuts.told.broken, self.world.server.log());
             }
-            Fault::StandsStill { millis } => self.fleet.stands_still(at, Duration::from_millis(*millis)),
-            fault => self.faults.inflict(fault),
+            Fault::StandsStill { millis } => {
+                self.press();
+                self.fleet.stands_still(at, Duration::from_millis(*millis));
+            }
+            fault => {
+                self.press();
+                self.faults.inflict(fault);
+            }
         }
+        self.senders.press(false);
         // The calls seen are not what is judged, and they would fill the memory.
         self.world.github.clear_ledger();
         self.world.jira.clear_ledger();
@@ -171,7 +186,7 @@ impl<'s, 'e> Run<'s, 'e> {
     fn cut(&mut self, after: u64, backup: Option<BackedUp>, again: Option<u64>) {
         self.fleet.calm();
         self.until(TO_REST, |run| run.fleet.is_whole());
-        self.talk();
+        self.press();
         let waits = backup == Some(BackedUp::Ended);
         let mut backup = backup.map(|_| self.cuts.backup());
         if let Some(backup) = backup.as_mut().filter(|_| waits) {
@@ -185,6 +200,7 @@ impl<'s, 'e> Run<'s, 'e> {
             self.cuts.cut(&mut self.fleet, None);
             self.fleet.power_returns();
         }
+        self.senders.press(false);
         let sent = self.senders.ledger();
         let is_back = self.until(TO_REST, |run| run.fleet.is_whole());
         match self.fleet.door_of_one().filter(|_| is_back) {
@@ -193,7 +209,14 @@ impl<'s, 'e> Run<'s, 'e> {
         }
     }
 
-    /// As many requests are in flight as there are senders.
+    /// From now on as many requests are in flight as there are senders: so many new ones, and what was acknowledged once more.
+    fn press(&mut self) {
+        self.talk();
+        self.senders.press(true);
+        self.until(TO_FILL, |run| run.traffic.in_flight() >= ENOUGH);
+    }
+
+    /// Everybody has something to send.
     fn talk(&mut self) {
         for _ in self.senders.busy()..AT_ONCE {
             self.talked += 1;
@@ -269,7 +292,8 @@ impl<'s, 'e> Run<'s, 'e> {
         strange.extend(self.people.waiting().into_iter().map(|waiting| format!("somebody still waits: {waiting}")));
         let (timelines, requests) = self.asked_of(&judged);
         let cuts = self.cuts.told.clone();
-        Ran { kills: self.fleet.kills, died_at: self.fleet.died_at.clone(), judged, cuts, books, strange, timelines, requests }
+        let (kills, died_at, repeated) = (self.fleet.kills, self.fleet.died_at.clone(), self.senders.repeated());
+        Ran { kills, died_at, judged, cuts, books, repeated, strange, timelines, requests }
     }
 
     /// What the program says of the keys with which something is wrong: told beside the ledgers, and never judged by.
@@ -291,7 +315,8 @@ impl<'s, 'e> Run<'s, 'e> {
     fn judged(&mut self) -> (Books, Judged) {
         self.until(TO_REST, |run| run.fleet.is_whole());
         let door = self.fleet.door_of_one().expect("somebody is there");
-        let books = books::close(self.world, &self.people, &self.senders, &door, self.begun);
+        let mut books = books::close(self.world, &self.people, &self.senders, &door, self.begun);
+        books.deaths.clone_from(&self.fleet.deaths);
         let judged = judge(&books);
         (books, judged)
     }

@@ -1,5 +1,6 @@
 //! The senders: fifty at once, each with one delivery that it sends until it is acknowledged, as Jira and Alertmanager do, or once, as
-//! GitHub does. What they were answered stands in a ledger of their own.
+//! GitHub does. Who has none sends what was acknowledged again while they are pressed, so that fifty are in flight. What they were answered
+//! stands in a ledger of their own.
 
 use super::ledger::{Sent, Try};
 use crate::support::server::{Connection, call_within};
@@ -17,10 +18,66 @@ pub const AT_ONCE: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// And how long it rests in between. Real ones rest for minutes.
 const REST: Duration = Duration::from_millis(40);
+/// So many of those that were acknowledged last are sent again by whoever has nothing else to send.
+const RECENT: usize = 100;
 pub const GITHUB_SECRET: &str = "the secret of GitHub's webhook";
 
 /// Where each replica is reached, if it is.
 pub type Doors = Arc<RwLock<Vec<Option<Connection>>>>;
+
+/// What is on its way to one replica.
+#[derive(Default)]
+struct OnTheWay {
+    /// Tries that have no answer yet.
+    open: AtomicUsize,
+    /// Tries that ended without an answer after somebody had taken the connection.
+    broken: AtomicUsize,
+}
+
+/// What is on its way to each replica. Clones are the same.
+#[derive(Clone)]
+pub struct Traffic(Arc<Vec<OnTheWay>>);
+
+impl Traffic {
+    pub fn to(replicas: usize) -> Self {
+        Self(Arc::new((0..replicas).map(|_| OnTheWay::default()).collect()))
+    }
+
+    /// How many tries have no answer yet.
+    pub fn in_flight(&self) -> usize {
+        (0..self.0.len()).map(|replica| self.open(replica)).sum()
+    }
+
+    /// The same of those to one replica.
+    pub fn open(&self, replica: usize) -> usize {
+        self.0[replica].open.load(Ordering::SeqCst)
+    }
+
+    /// How many were broken off so far by one replica.
+    pub fn broken(&self, replica: usize) -> usize {
+        self.0[replica].broken.load(Ordering::SeqCst)
+    }
+
+    /// Has something sent to a replica, and counts it meanwhile.
+    fn carry<T>(&self, replica: usize, send: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+        let on_the_way = &self.0[replica];
+        on_the_way.open.fetch_add(1, Ordering::SeqCst);
+        let answered = send();
+        // Nobody had it who was not there any more.
+        if answered.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionRefused) {
+            on_the_way.broken.fetch_add(1, Ordering::SeqCst);
+        }
+        on_the_way.open.fetch_sub(1, Ordering::SeqCst);
+        answered
+    }
+}
+
+/// What a sender is given to do.
+struct Errand {
+    place: usize,
+    /// Whether it was acknowledged before.
+    is_again: bool,
+}
 
 /// What all senders share.
 struct Office {
@@ -29,7 +86,14 @@ struct Office {
     queue: Mutex<VecDeque<usize>>,
     more: Condvar,
     doors: Doors,
+    traffic: Traffic,
     closed: AtomicBool,
+    /// Whether nobody rests who has nothing to send.
+    pressed: AtomicBool,
+    /// What was acknowledged last.
+    recent: Mutex<VecDeque<usize>>,
+    /// How often something was sent again and answered as before.
+    repeated: AtomicUsize,
     /// Deliveries that somebody has taken from the queue and not put away yet.
     busy: AtomicUsize,
     /// Answers that no sender should get.
@@ -42,14 +106,18 @@ pub struct Senders {
 }
 
 impl Senders {
-    pub fn start(begun: Instant, doors: Doors) -> Self {
+    pub fn start(begun: Instant, doors: Doors, traffic: Traffic) -> Self {
         let office = Arc::new(Office {
             begun,
             ledger: Mutex::default(),
             queue: Mutex::default(),
             more: Condvar::new(),
             doors,
+            traffic,
             closed: AtomicBool::new(false),
+            pressed: AtomicBool::new(false),
+            recent: Mutex::default(),
+            repeated: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             strange: Mutex::default(),
         });
@@ -74,6 +142,18 @@ impl Senders {
     pub fn send_again(&self, place: usize) {
         lock(&self.office.queue).push_back(place);
         self.office.more.notify_one();
+    }
+
+    /// Whether everybody who has nothing to send sends again what was acknowledged, as those do who did not hear the answer: nothing new is
+    /// asked for by that.
+    pub fn press(&self, on: bool) {
+        self.office.pressed.store(on, Ordering::SeqCst);
+        self.office.more.notify_all();
+    }
+
+    /// How often something was sent again by that, and answered as before.
+    pub fn repeated(&self) -> usize {
+        self.office.repeated.load(Ordering::SeqCst)
     }
 
     /// How many wait to be sent, or are being sent.
@@ -111,11 +191,11 @@ impl Drop for Senders {
 
 impl Office {
     fn work(&self) {
-        while let Some(place) = self.next() {
+        while let Some(Errand { place, is_again }) = self.next() {
             let insists = lock(&self.ledger)[place].insists;
             let mut tries = 0;
             while !self.closed.load(Ordering::SeqCst) {
-                let Some(answered) = self.try_once(place, tries) else {
+                let Some(answered) = self.try_once(place, tries, is_again) else {
                     // Nobody is there at all.
                     std::thread::sleep(REST);
                     continue;
@@ -130,7 +210,7 @@ impl Office {
         }
     }
 
-    fn next(&self) -> Option<usize> {
+    fn next(&self) -> Option<Errand> {
         let mut queue = lock(&self.queue);
         loop {
             if self.closed.load(Ordering::SeqCst) {
@@ -139,17 +219,30 @@ impl Office {
             if let Some(place) = queue.pop_front() {
                 // While the queue is held: whoever counts sees it here or there.
                 self.busy.fetch_add(1, Ordering::SeqCst);
-                return Some(place);
+                return Some(Errand { place, is_again: false });
+            }
+            let is_pressed = self.pressed.load(Ordering::SeqCst);
+            if let Some(place) = is_pressed.then(|| self.once_more()).flatten() {
+                self.busy.fetch_add(1, Ordering::SeqCst);
+                return Some(Errand { place, is_again: true });
             }
             queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
+    /// The next of those that were acknowledged last, in turn.
+    fn once_more(&self) -> Option<usize> {
+        let mut recent = lock(&self.recent);
+        let place = recent.pop_front()?;
+        recent.push_back(place);
+        Some(place)
+    }
+
     /// Sends it to one of those that are there; tells whether it need not be sent again, or nothing where nobody was there.
-    fn try_once(&self, place: usize, tries: usize) -> Option<bool> {
-        let (source, body) = {
+    fn try_once(&self, place: usize, tries: usize, is_again: bool) -> Option<bool> {
+        let (source, body, insists) = {
             let ledger = lock(&self.ledger);
-            (ledger[place].source, ledger[place].body.clone())
+            (ledger[place].source, ledger[place].body.clone(), ledger[place].insists)
         };
         let doors: Vec<(usize, Connection)> = {
             let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +250,7 @@ impl Office {
         };
         let (replica, door) = doors.get((place + tries) % doors.len().max(1))?;
         let at = u64::try_from(self.begun.elapsed().as_millis()).expect("a short run");
-        let answered = delivered(door, source, place, body.as_bytes());
+        let answered = self.traffic.carry(*replica, || delivered(door, source, place, body.as_bytes()));
         let answer = answered.ok().map(|answered| {
             let said: serde_json::Value = serde_json::from_slice(&answered.body).unwrap_or_default();
             (answered.status, said["id"].as_str().unwrap_or_default().to_owned())
@@ -168,8 +261,22 @@ impl Office {
         {
             lock(&self.strange).insert(format!("delivery {place} was answered {status}"));
         }
-        let mut ledger = lock(&self.ledger);
-        ledger[place].tries.push(Try { at, replica: *replica, answer });
+        let tries = &mut lock(&self.ledger)[place].tries;
+        if is_again && is_done && tries.iter().any(|one| one.answer.as_ref().map(|(_, id)| id) == answer.as_ref().map(|(_, id)| id)) {
+            self.repeated.fetch_add(1, Ordering::SeqCst);
+            return Some(is_done);
+        }
+        tries.push(Try { at, replica: *replica, answer });
+        if is_done && insists {
+            let mut recent = lock(&self.recent);
+            if !recent.contains(&place) {
+                recent.push_back(place);
+                self.more.notify_one();
+            }
+            if recent.len() > RECENT {
+                recent.pop_front();
+            }
+        }
         Some(is_done)
     }
 }

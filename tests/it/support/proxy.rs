@@ -24,7 +24,8 @@ pub enum Wire {
 
 struct State {
     wire: Wire,
-    open: Vec<TcpStream>,
+    /// Both ends of each connection, with its number.
+    open: Vec<(u64, TcpStream)>,
     /// How many connections there were, and how many of the first of them nothing is carried on any more.
     made: u64,
     lost: u64,
@@ -66,7 +67,7 @@ impl Proxy {
     pub fn is(&self, wire: Wire) {
         let mut state = lock(&self.state);
         if wire == Wire::Dead || state.wire == Wire::Silent {
-            state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            state.open.drain(..).for_each(|(_, stream)| drop(stream.shutdown(Shutdown::Both)));
         }
         state.wire = wire;
     }
@@ -75,6 +76,15 @@ impl Proxy {
     pub fn forgets(&self) {
         let mut state = lock(&self.state);
         state.lost = state.made;
+    }
+
+    /// What was forgotten is ended on both sides, as hosts do in the end that hear nothing more of one another.
+    pub fn gives_up_forgotten(&self) {
+        let mut state = lock(&self.state);
+        let lost = state.lost;
+        for (_, stream) in state.open.extract_if(.., |(number, _)| *number <= lost) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -101,10 +111,10 @@ fn connect(near: TcpStream, target: SocketAddr, state: &Arc<Mutex<State>>) {
     let copies = (near.try_clone(), near.try_clone(), far.try_clone(), far.try_clone());
     let (Ok(near_in), Ok(near_kept), Ok(far_in), Ok(far_kept)) = copies else { return };
     // Those that have ended need not be remembered.
-    guard.open.retain(|stream| stream.peer_addr().is_ok());
-    guard.open.extend([near_kept, far_kept]);
+    guard.open.retain(|(_, stream)| stream.peer_addr().is_ok());
     guard.made += 1;
     let number = guard.made;
+    guard.open.extend([(number, near_kept), (number, far_kept)]);
     drop(guard);
     let (asking, answering) = (Arc::clone(state), Arc::clone(state));
     std::thread::spawn(move || carry(near_in, far, &asking, number, false));

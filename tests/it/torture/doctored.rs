@@ -216,5 +216,5 @@ fn what_was_in_flight_is_told_of_those_that_listened_and_no_better_than_it_was()
     let death = |in_flight, to_it, listened| Death { how: End::Killed, in_flight, to_it, listened };
     assert_eq!(InFlight::at(&[death(0, 0, false)]), None);
     let deaths = [death(50, 17, true), death(0, 0, false), death(48, 20, true), death(3, 1, true), death(44, 15, true)];
-    assert_eq!(InFlight::at(&deaths), Some(InFlight { median: 44, least: 3, to_it: 15 }));
+    assert_eq!(InFlight::at(&deaths), Some(InFlight { median: 44, mostly: 3, least: 3, to_it: 15 }));
 }

@@ -13,6 +13,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Wire(Neighbour),
+    Forgotten,
     Away(Neighbour),
     Database,
     Disk,
@@ -32,7 +33,7 @@ impl<'w> Faults<'w> {
 
     /// Whether a start may fail, because what it needs is not there or has just come back.
     pub fn excuses(&self) -> bool {
-        let needed = |(_, broken): &(Instant, Broken)| matches!(broken, Broken::Database | Broken::Disk | Broken::Wire(Neighbour::Database));
+        let needed = |(_, broken): &(Instant, Broken)| is_needed(*broken);
         self.broken.iter().any(needed) || self.excused.is_some_and(|until| Instant::now() < until)
     }
 
@@ -43,6 +44,10 @@ impl<'w> Faults<'w> {
             Fault::Wire { to, wire, millis } => {
                 world.wire(*to).is(*wire);
                 self.breaks(Broken::Wire(*to), *millis);
+            }
+            Fault::Forgets { millis } => {
+                world.wire(Neighbour::Database).forgets();
+                self.breaks(Broken::Forgotten, *millis);
             }
             Fault::Away { who, millis } => {
                 self.away(*who, true);
@@ -104,14 +109,20 @@ impl<'w> Faults<'w> {
     fn put_right(&mut self, broken: Broken) {
         match broken {
             Broken::Wire(to) => self.world.wire(to).is(Wire::Good),
+            Broken::Forgotten => self.world.wire(Neighbour::Database).gives_up_forgotten(),
             Broken::Away(who) => self.away(who, false),
             Broken::Database => self.world.database.as_ref().expect("PostgreSQL").borrow_mut().run(),
             Broken::Disk => self.world.disk.as_ref().expect("a small disk").make_room(),
         }
-        if matches!(broken, Broken::Database | Broken::Disk | Broken::Wire(Neighbour::Database)) {
+        if is_needed(broken) {
             self.excused = Some(Instant::now() + GRACE);
         }
     }
+}
+
+/// Whether no process starts without it.
+fn is_needed(what: Broken) -> bool {
+    matches!(what, Broken::Database | Broken::Disk | Broken::Forgotten | Broken::Wire(Neighbour::Database))
 }
 
 fn at_github(which: usize) -> fake_github::Fault {

@@ -80,6 +80,8 @@ pub struct Death {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlight {
     pub median: usize,
+    /// Nine in ten had at least so many.
+    pub mostly: usize,
     pub least: usize,
     /// The median of those to the one that died.
     pub to_it: usize,
@@ -94,7 +96,7 @@ impl InFlight {
         to_it.sort_unstable();
         // Of an even number the lower one: it is not to look better than it was.
         let middle = all.len().checked_sub(1)? / 2;
-        Some(Self { median: all[middle], least: all[0], to_it: to_it[middle] })
+        Some(Self { median: all[middle], mostly: all[all.len() / 10], least: all[0], to_it: to_it[middle] })
     }
 }
 

@@ -90,10 +90,12 @@ fn flight(deaths: &[Death]) -> String {
     let mut parts = Vec::new();
     for (kinds, word) in [(&[End::Killed, End::AtPoint][..], "kill"), (&[End::Cut], "cut")] {
         let deaths: Vec<Death> = deaths.iter().filter(|death| kinds.contains(&death.how)).copied().collect();
-        let Some(InFlight { median, least, to_it }) = InFlight::at(&deaths) else { continue };
+        let Some(InFlight { median, mostly, least, to_it }) = InFlight::at(&deaths) else { continue };
         let unheard = deaths.iter().filter(|death| !death.listened).count();
         let apart = if unheard == 0 { String::new() } else { format!(", {unheard} more before anybody listened") };
-        parts.push(format!("in flight at a {word}: median {median}, at least {least} (to the one that died: median {to_it}{apart})"));
+        parts.push(format!(
+            "in flight at a {word}: median {median}, at least {least} (nine in ten: {mostly}; to the one that died: median {to_it}{apart})"
+        ));
     }
     parts.join("; ")
 }

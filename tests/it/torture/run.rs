@@ -18,11 +18,11 @@ use std::thread::Scope;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a process has to come to the point it is to die at.
-const TO_THE_POINT: Duration = Duration::from_secs(4);
+const TO_THE_POINT: Duration = Duration::from_secs(6);
 /// So many of the fifty are in flight when a fault comes, as far as the program answers at all,
 const ENOUGH: usize = AT_ONCE * 9 / 10;
 /// or it comes after so long all the same: who is told to come again later is not on the way.
-const TO_FILL: Duration = Duration::from_secs(1);
+const TO_FILL: Duration = Duration::from_secs(3);
 /// How long everybody has to be there at the begin.
 const TO_BEGIN: Duration = Duration::from_secs(60);
 /// How long everything may take to come to rest once the faults are over.

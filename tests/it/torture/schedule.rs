@@ -6,6 +6,8 @@ use crate::support::postgres::Keeps;
 use crate::support::proxy::Wire;
 use std::time::Duration;
 
+/// So long a process waits for PostgreSQL to answer at most, in milliseconds.
+const DEADLINE: u64 = 15_000;
 /// Leases last six seconds in these runs.
 const LONGER_THAN_A_LEASE: u64 = 9_000;
 
@@ -70,6 +72,9 @@ pub enum Fault {
     StandsStill { millis: u64 },
     /// The wire to a neighbour is bad for so many milliseconds.
     Wire { to: Neighbour, wire: Wire, millis: u64 },
+    /// On the connections to PostgreSQL that there are nothing is carried any more, and nobody learns of it for so many milliseconds; new
+    /// ones are led on.
+    Forgets { millis: u64 },
     /// GitHub or Jira is away.
     Away { who: Neighbour, millis: u64 },
     /// The replies to the next so many writes do not arrive, though they were carried out.
@@ -174,6 +179,7 @@ fn between(plan: &Plan, has_disk: bool, chance: &mut Chance) -> Fault {
             let long = plan.stands_still && plan.replicas > 1 && chance.once_in(3);
             Fault::StandsStill { millis: if long { LONGER_THAN_A_LEASE } else { millis } }
         }
+        6 if postgres => Fault::Forgets { millis: DEADLINE + millis },
         _ => {
             let to = *chance.pick(&[Neighbour::Github, Neighbour::Jira, Neighbour::Git, Neighbour::Database]);
             let to = if to == Neighbour::Database && !postgres { Neighbour::Git } else { to };

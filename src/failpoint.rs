@@ -53,6 +53,26 @@ pub const ALL: &[&str] = &[
 /// Points in the tasks that must run as long as the process does, at each of their rounds.
 pub const ROUNDS: &[&str] = &["upkeep.round"];
 
+/// Points at which one of many is worked on. `<name>=<text>` names the one by what it holds, and it dies there each time.
+pub const ONE_OF_MANY: &[&str] = &["dispatch.reading"];
+
+/// Dies here when the environment names what is worked on.
+#[cfg(feature = "failpoints")]
+pub fn hit_by(name: &str, worked_on: &[u8]) {
+    debug_assert!(ONE_OF_MANY.contains(&name), "{name} is listed");
+    let Ok(wanted) = std::env::var("KUBEOPS_FAILPOINT") else { return };
+    let (panics, wanted) = panics(&wanted);
+    let Some((_, text)) = wanted.split_once('=').filter(|(point, text)| *point == name && !text.is_empty()) else { return };
+    if worked_on.windows(text.len()).any(|part| part == text.as_bytes()) {
+        die(name, panics);
+    }
+}
+
+/// Nothing, in a build without failpoints.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit_by(_name: &str, _worked_on: &[u8]) {}
+
 /// Dies here when the environment says so.
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {
@@ -60,13 +80,24 @@ pub fn hit(name: &str) {
     static PASSES: AtomicU64 = AtomicU64::new(0);
     debug_assert!(ALL.contains(&name) || ROUNDS.contains(&name), "{name} is listed");
     let Ok(wanted) = std::env::var("KUBEOPS_FAILPOINT") else { return };
-    let (panics, wanted) = wanted.strip_prefix("panic@").map_or((false, wanted.as_str()), |rest| (true, rest));
+    let (panics, wanted) = panics(&wanted);
     let (point, nth) = wanted.split_once(':').unwrap_or((wanted, "1"));
     if point == name && PASSES.fetch_add(1, Ordering::SeqCst) + 1 >= nth.parse().unwrap_or(1) {
-        assert!(!panics, "the failpoint {name} was reached");
-        // No destructor runs and nothing is flushed: as close to a kill as a process comes by itself.
-        std::process::abort();
+        die(name, panics);
     }
+}
+
+/// Whether the task alone dies, and the rest of what is wanted.
+#[cfg(feature = "failpoints")]
+fn panics(wanted: &str) -> (bool, &str) {
+    wanted.strip_prefix("panic@").map_or((false, wanted), |rest| (true, rest))
+}
+
+#[cfg(feature = "failpoints")]
+fn die(name: &str, panics: bool) -> ! {
+    assert!(!panics, "the failpoint {name} was reached");
+    // No destructor runs and nothing is flushed: as close to a kill as a process comes by itself.
+    std::process::abort();
 }
 
 /// Nothing, in a build without failpoints.

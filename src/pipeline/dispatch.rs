@@ -98,6 +98,7 @@ impl Dispatcher {
 
     /// What one delivery says under the rules in force.
     fn read(&self, rules: &InForce, delivery: &Delivery) -> Dispatch {
+        failpoint::hit_by("dispatch.reading", &delivery.body);
         let occurrences = match occurrences(rules, delivery) {
             Ok(occurrences) => occurrences,
             Err(error) => return Dispatch { delivery: Some(delivery.id.clone()), error: Some(error), events: Vec::new() },

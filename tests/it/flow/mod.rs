@@ -3,6 +3,7 @@
 
 mod alert;
 mod applied;
+mod backlog;
 mod base_moves;
 mod builds;
 mod clock;
@@ -14,6 +15,7 @@ mod crash;
 mod deliveries;
 mod disk_full;
 mod drafted;
+mod duties;
 mod drafted_canaries;
 mod drafted_bounds;
 mod drafted_github;

@@ -6,7 +6,8 @@ use super::github::World;
 use super::storms::merge;
 use crate::support::fake_github::{FakeDelivery, FakeGithub, FakeRemark, SLUG};
 use crate::support::fake_jira::{EMAIL, FakeJira, Fault, Step, TOKEN};
-use crate::support::server::{TestServer, eventually};
+use crate::support::postgres::Database;
+use crate::support::server::{Connection, TestServer, eventually};
 use kubeops::clock::{Clock as _, SystemClock};
 use kubeops::request::RemarkPlace;
 use kubeops::types::Timestamp;
@@ -105,6 +106,31 @@ fn a_ticket_approved_while_nobody_listened_opens_one_request_and_its_webhook_ope
         super::left_exactly_one(&server, "OPS-7", "proposed");
         assert_eq!(server.at().requests_of("OPS-7")[0]["timeline"].to_string().matches("joined by").count(), 0, "nobody joined");
     }
+}
+
+#[test]
+fn of_two_processes_one_asks_what_no_delivery_brought_and_the_other_once_that_one_died() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (jira, database) = (FakeJira::cloud(), runtime.block_on(Database::new()));
+    let mut server = prepare(&jira);
+    server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "3").run();
+    let asked_by = |at: &Connection| at.metric("kubeops_reconcile_rounds_total", &["source=\"service-desk\"", "outcome=\"done\""]);
+    eventually("the first asks", || (asked_by(server.at()) > 0.0).then_some(()));
+    let second = server.replica("second");
+    let before = asked_by(server.at());
+    asked(&jira, "OPS-7", "payments");
+    jira.move_status("OPS-7", "Approved");
+    second.at().settled("OPS-7", "proposed");
+    eventually("the first asked three times more", || (asked_by(server.at()) >= before + 3.0).then_some(()));
+    assert_eq!(asked_by(second.at()), 0.0, "the second asked as well");
+
+    server.kill();
+    asked(&jira, "OPS-8", "billing");
+    jira.move_status("OPS-8", "Approved");
+    second.at().settled("OPS-8", "proposed");
+    assert!(asked_by(second.at()) > 0.0);
+    let filed = second.at().all("/deliveries").into_iter().filter(|delivery| delivery["attributes"]["reconciled"] == "true").count();
+    assert_eq!((filed, second.at().all("/requests").len()), (2, 2), "each is filed once");
 }
 
 #[test]

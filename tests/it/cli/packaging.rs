@@ -80,23 +80,29 @@ fn the_compose_file_locks_the_container_down() {
     }
 }
 
-#[test]
-fn the_manifest_for_a_cluster_has_settings_there_are_and_is_as_locked_down_as_the_compose_file() {
-    let text = std::fs::read_to_string(project().join("deploy/kubernetes.yaml")).expect("the manifest");
-    let mut documents: Vec<serde_json::Value> = Vec::new();
-    for document in serde_yaml_ng::Deserializer::from_str(&text) {
-        documents.push(serde::Deserialize::deserialize(document).expect("YAML"));
-    }
-    let kinds: Vec<&str> = documents.iter().filter_map(|document| document["kind"].as_str()).collect();
-    assert_eq!(kinds, ["PersistentVolumeClaim", "Deployment", "Service", "Ingress"]);
-    let deployment = &documents[1]["spec"];
-    assert_eq!(deployment["replicas"], 1);
-    assert_eq!(deployment["strategy"]["type"], "Recreate");
-    let pod = &deployment["template"]["spec"];
+/// The objects of a manifest, in order.
+fn objects(file: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(project().join(file)).expect("the manifest");
+    serde_yaml_ng::Deserializer::from_str(&text).map(|document| serde::Deserialize::deserialize(document).expect("YAML")).collect()
+}
+
+fn kinds(objects: &[serde_json::Value]) -> Vec<&str> {
+    objects.iter().filter_map(|object| object["kind"].as_str()).collect()
+}
+
+fn of_kind<'o>(objects: &'o [serde_json::Value], kind: &str) -> &'o serde_json::Value {
+    objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("a {kind}"))
+}
+
+/// The settings of a workload, which there are; its pods are locked down, and have what they mount and the time that a shutdown takes.
+fn settings_of<'o>(workload: &'o serde_json::Value, claimed: &[&str]) -> Vec<(&'o str, &'o str)> {
+    let pod = &workload["spec"]["template"]["spec"];
     assert_eq!(pod["automountServiceAccountToken"], false);
     assert_eq!(pod["securityContext"]["runAsUser"], 10001);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     let container = &pod["containers"][0];
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
     assert_eq!(container["securityContext"]["capabilities"]["drop"], serde_json::json!(["ALL"]));
     let known: Vec<&str> = kubeops::config::table().iter().map(|row| row.name).collect();
     let settings: Vec<(&str, &str)> = container["env"]
@@ -108,15 +114,63 @@ fn the_manifest_for_a_cluster_has_settings_there_are_and_is_as_locked_down_as_th
     for (name, _) in &settings {
         assert!(known.contains(name), "{name} is no setting");
     }
-    // A shutdown has the time it is given.
     let graceful: u64 = settings.iter().find(|(name, _)| *name == "GRACEFUL_TIMEOUT").and_then(|(_, value)| value.parse().ok()).expect("a number");
     assert!(pod["terminationGracePeriodSeconds"].as_u64().is_some_and(|seconds| seconds > graceful));
-    // Every volume that is mounted is there, and what the world may reach is not the API.
-    let volumes: Vec<&str> = pod["volumes"].as_array().expect("volumes").iter().filter_map(|volume| volume["name"].as_str()).collect();
+    let volumes = pod["volumes"].as_array().expect("volumes").iter().filter_map(|volume| volume["name"].as_str());
+    let volumes: Vec<&str> = volumes.chain(claimed.iter().copied()).collect();
     for mount in container["volumeMounts"].as_array().expect("mounts") {
         assert!(mount["name"].as_str().is_some_and(|name| volumes.contains(&name)), "{mount}");
     }
-    let paths = documents[3]["spec"]["rules"][0]["http"]["paths"].as_array().expect("paths");
+    settings
+}
+
+/// What the world may reach is not the API.
+fn is_closed(ingress: &serde_json::Value) {
+    let paths = ingress["spec"]["rules"][0]["http"]["paths"].as_array().expect("paths");
     let paths: Vec<&str> = paths.iter().filter_map(|path| path["path"].as_str()).collect();
     assert_eq!(paths, ["/api/v1/webhooks", "/icons"]);
+}
+
+#[test]
+fn the_manifest_for_a_cluster_has_settings_there_are_and_is_as_locked_down_as_the_compose_file() {
+    let objects = objects("deploy/kubernetes.yaml");
+    assert_eq!(kinds(&objects), ["PersistentVolumeClaim", "Deployment", "Service", "Ingress"]);
+    let deployment = of_kind(&objects, "Deployment");
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
+    settings_of(deployment, &[]);
+    is_closed(of_kind(&objects, "Ingress"));
+}
+
+#[test]
+fn the_manifest_for_several_replicas_gives_each_a_volume_and_all_one_database() {
+    let objects = objects("deploy/kubernetes-replicas.yaml");
+    assert_eq!(kinds(&objects), ["StatefulSet", "PodDisruptionBudget", "Service", "Service", "Ingress"]);
+    let set = of_kind(&objects, "StatefulSet");
+    let replicas = set["spec"]["replicas"].as_u64().expect("a number");
+    assert!(replicas > 1);
+    // A volume of its own for each: no volume of the pod is one claim that all would share.
+    let claim = &set["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(set["spec"]["volumeClaimTemplates"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&claim["metadata"]["name"], &claim["spec"]["accessModes"]), (&"data".into(), &serde_json::json!(["ReadWriteOnce"])));
+    let pod = &set["spec"]["template"]["spec"];
+    assert!(pod["volumes"].as_array().expect("volumes").iter().all(|volume| volume["persistentVolumeClaim"].is_null()));
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
+    assert!(mounts.contains(&serde_json::json!({ "name": "data", "mountPath": "/data" })), "{mounts:?}");
+    let settings = settings_of(set, &["data"]);
+    let store = settings.iter().find(|(name, _)| *name == "STORE_URL").expect("a database").1;
+    assert!(store.starts_with("postgres://") && !store.contains("sslmode"), "{store}: verify-full, which is what is not written");
+    assert!(url::Url::parse(store).expect("an address").password().is_none(), "its password is a secret");
+    // All selectors are of the pods, and nobody takes the last one away.
+    let labels = &set["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(&set["spec"]["selector"]["matchLabels"], labels);
+    let budget = of_kind(&objects, "PodDisruptionBudget");
+    assert_eq!((&budget["spec"]["selector"]["matchLabels"], &budget["spec"]["maxUnavailable"]), (labels, &1.into()));
+    let spread = &pod["topologySpreadConstraints"][0];
+    assert_eq!((&spread["labelSelector"]["matchLabels"], &spread["topologyKey"]), (labels, &"kubernetes.io/hostname".into()));
+    let services: Vec<_> = objects.iter().filter(|object| object["kind"] == "Service").collect();
+    assert!(services.iter().all(|service| service["spec"]["selector"] == *labels));
+    let headless = services.iter().find(|service| service["spec"]["clusterIP"] == "None").expect("names for the pods");
+    assert_eq!(set["spec"]["serviceName"], headless["metadata"]["name"]);
+    is_closed(of_kind(&objects, "Ingress"));
 }

@@ -94,6 +94,19 @@ pub fn call_within(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Answered> {
+    call_slowly(Duration::ZERO, patience, address, method, target, headers, body)
+}
+
+/// The same of a caller whose last byte comes so much later than all others.
+pub fn call_slowly(
+    pause: Duration,
+    patience: Duration,
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answered> {
     let mut stream = TcpStream::connect_timeout(&address, patience.min(Duration::from_secs(5)))?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
@@ -101,7 +114,12 @@ pub fn call_within(
     headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
     head.push_str("\r\n");
     // A server may answer and hang up before it has read everything: what it said counts.
-    let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let (most, last) = body.split_at(if pause.is_zero() { body.len() } else { body.len().saturating_sub(1) });
+    let mut written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(most));
+    if !last.is_empty() {
+        std::thread::sleep(pause);
+        written = written.and_then(|()| stream.write_all(last));
+    }
     let mut raw = Vec::new();
     let read = stream.read_to_end(&mut raw);
     match parse(&raw) {

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::thread::Scope;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How long the last byte of what is sent again takes while a process is on its way to its point.
+const LAST_BYTE: Duration = Duration::from_millis(400);
 /// How long a process has to come to the point it is to die at.
 const TO_THE_POINT: Duration = Duration::from_secs(6);
 /// So many of the fifty are in flight when a fault comes, as far as the program answers at all,
@@ -159,6 +161,7 @@ impl<'s, 'e> Run<'s, 'e> {
                 self.people.begin(&self.world.outside(), 4);
                 self.press();
                 self.fleet.kill(at, Some((*point, *nth)));
+                self.senders.dawdle(LAST_BYTE);
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
             }
             Fault::Cut { after, backup, again } => {

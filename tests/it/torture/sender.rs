@@ -3,11 +3,11 @@
 //! stands in a ledger of their own.
 
 use super::ledger::{Sent, Try};
-use crate::support::server::{Connection, call_within};
+use crate::support::server::{Connection, call_slowly};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -90,6 +90,8 @@ struct Office {
     closed: AtomicBool,
     /// Whether nobody rests who has nothing to send.
     pressed: AtomicBool,
+    /// How long they take over their last byte then, in milliseconds.
+    dawdles: AtomicU64,
     /// What was acknowledged last.
     recent: Mutex<VecDeque<usize>>,
     /// How often something was sent again and answered as before.
@@ -116,6 +118,7 @@ impl Senders {
             traffic,
             closed: AtomicBool::new(false),
             pressed: AtomicBool::new(false),
+            dawdles: AtomicU64::new(0),
             recent: Mutex::default(),
             repeated: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
@@ -147,8 +150,15 @@ impl Senders {
     /// Whether everybody who has nothing to send sends again what was acknowledged, as those do who did not hear the answer: nothing new is
     /// asked for by that.
     pub fn press(&self, on: bool) {
+        self.office.dawdles.store(0, Ordering::SeqCst);
         self.office.pressed.store(on, Ordering::SeqCst);
         self.office.more.notify_all();
+    }
+
+    /// They go on with it, and take so long over the last byte of what they send again: as many are in flight, and the program has time for
+    /// something else.
+    pub fn dawdle(&self, pause: Duration) {
+        self.office.dawdles.store(u64::try_from(pause.as_millis()).expect("a short time"), Ordering::SeqCst);
     }
 
     /// How often something was sent again by that, and answered as before.
@@ -250,7 +260,8 @@ impl Office {
         };
         let (replica, door) = doors.get((place + tries) % doors.len().max(1))?;
         let at = u64::try_from(self.begun.elapsed().as_millis()).expect("a short run");
-        let answered = self.traffic.carry(*replica, || delivered(door, source, place, body.as_bytes()));
+        let pause = Duration::from_millis(if is_again { self.dawdles.load(Ordering::SeqCst) } else { 0 });
+        let answered = self.traffic.carry(*replica, || delivered(door, source, place, body.as_bytes(), pause));
         let answer = answered.ok().map(|answered| {
             let said: serde_json::Value = serde_json::from_slice(&answered.body).unwrap_or_default();
             (answered.status, said["id"].as_str().unwrap_or_default().to_owned())
@@ -282,7 +293,7 @@ impl Office {
 }
 
 /// Sends one body as its source signs it.
-fn delivered(door: &Connection, source: &str, place: usize, body: &[u8]) -> std::io::Result<crate::support::server::Answered> {
+fn delivered(door: &Connection, source: &str, place: usize, body: &[u8], pause: Duration) -> std::io::Result<crate::support::server::Answered> {
     let mut headers = vec![("content-type", "application/json".to_owned())];
     match source {
         "service-desk" => headers.push(("x-hub-signature", door.signature(body))),
@@ -297,7 +308,7 @@ fn delivered(door: &Connection, source: &str, place: usize, body: &[u8]) -> std:
         }
     }
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    call_within(PATIENCE, door.address, "POST", &format!("/api/v1/webhooks/{source}"), &headers, body)
+    call_slowly(pause, PATIENCE, door.address, "POST", &format!("/api/v1/webhooks/{source}"), &headers, body)
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -116,6 +116,9 @@ impl Replicas for FakeStore {
     async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
         never()
     }
+    async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
+        never()
+    }
     async fn woken(&self) {
         std::future::pending().await
     }

@@ -37,7 +37,7 @@ pub use error::database_errors;
 use super::postgres::{self, PostgresOptions};
 use super::sqlite::{self, SqliteOptions};
 use super::{
-    Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter,
+    Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Claimer, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter,
     EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd,
     Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
@@ -189,13 +189,13 @@ impl Store for SqlStore {
         write.finish(result).await
     }
 
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim_as(&self, claimer: Claimer<'_>, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         // Most polls find nothing: they should not take the writer's lock to learn it.
-        if turns::candidates(&mut self.database.read().await?, owner, now, room).await?.is_empty() {
+        if turns::candidates(&mut self.database.read().await?, claimer, now, room).await?.is_empty() {
             return Ok(Vec::new());
         }
         let mut write = self.database.claim().await?;
-        let result = tasks::claim(write.connection(), owner, now, lease, room).await;
+        let result = tasks::claim(write.connection(), claimer, now, lease, room).await;
         write.finish(result).await
     }
 
@@ -245,8 +245,8 @@ impl Store for SqlStore {
         write.finish(result).await
     }
 
-    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
-        turns::next_due(&mut self.database.read().await?, owner, room).await
+    async fn next_due_as(&self, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError> {
+        turns::next_due(&mut self.database.read().await?, claimer, room).await
     }
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {

@@ -332,6 +332,40 @@ fn a_replica_whose_clock_is_wrong_takes_nothing_from_the_others_and_writes_no_wr
     assert!(server.log().contains("this machine's clock is not the database's"), "{}", server.log());
 }
 
+/// Has the database show another clock to whoever asks it for the time: the server itself goes by its own.
+const CLOCK_TO_BE_SET: &str = "CREATE SCHEMA warped;
+    CREATE TABLE warped.clock (ahead INTERVAL NOT NULL);
+    INSERT INTO warped.clock VALUES ('0');
+    CREATE FUNCTION warped.clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM warped.clock';
+    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, warped, pg_catalog', current_database()); END $$";
+
+#[test]
+fn a_database_clock_set_forth_while_a_comment_is_on_its_way_has_nobody_write_it_again() {
+    let (database, jira) = (database(), FakeJira::cloud());
+    psql(&database, CLOCK_TO_BE_SET);
+    let mut server = told::prepare(&jira, "  feedback:\n    - channel: service-desk\n");
+    server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "6").run();
+    let second = server.replica("second");
+    let comment = jira.delay(told::COMMENT);
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    eventually("the comment is on its way", || comment.came().then_some(()));
+    let until = || psql(&database, "SELECT max(lease_until) FROM outbox").parse::<i64>().expect("a lease");
+    let before = until();
+    // As after a failover to a machine whose clock is ahead: for all that look, the lease ran out long ago.
+    psql(&database, "UPDATE warped.clock SET ahead = '1 hour'");
+    eventually("both have noticed", || (server.log().matches("the clock was set forward").count() == 2).then_some(()));
+    eventually("whoever writes it says again until when it has it", || (until() > before + 3_600_000).then_some(()));
+    let extended = until();
+    eventually("and once more, in its time", || (until() > extended).then_some(()));
+    drop(comment);
+    told::told(&server, &jira, 1);
+    assert!(!server.log().contains("a lease was lost"), "{}", server.log());
+    // All goes on, by the clock as it is now.
+    jira.add("OPS-43", "To Do");
+    second.at().ticket(&ticket("OPS-43", "search"));
+    second.at().settled("OPS-43", "proposed");
+}
+
 /// What a newer version of kubeops makes of the schema while this one runs: more columns everywhere, a table, and a task of a kind of its own.
 const NEWER: &str = "DO $$ DECLARE t TEXT; BEGIN
         FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '\\_%' LOOP

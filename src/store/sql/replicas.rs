@@ -23,9 +23,7 @@ impl Replicas for SqlStore {
 
     async fn take_duty(&self, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
         // One statement that decides by itself: it waits for no other writer.
-        let mut write = self.database.write_beside().await?;
-        let result = take(write.connection(), duty, owner, now, lease).await;
-        write.finish(result).await
+        self.writing_beside(async |connection| take(connection, duty, owner, now, lease).await).await
     }
 
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {

@@ -77,7 +77,8 @@ pub(super) async fn turn(connections: &Connections) -> Result<Option<Write>, Sto
 }
 
 async fn anything_waits(connection: &mut Connection) -> Result<bool, StoreError> {
-    Ok(statement("SELECT 1 FROM deliveries_pending LIMIT 1").fetch_optional(connection).await?.is_some())
+    // By its index: read from its beginning, the table shows all that waited once.
+    Ok(statement("SELECT 1 FROM deliveries_pending ORDER BY seq LIMIT 1").fetch_optional(connection).await?.is_some())
 }
 
 /// See [`crate::store::Store::delivery`].

@@ -22,8 +22,8 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes one in `place` and starts it.
-    pub fn start(place: &Scratch) -> anyhow::Result<Self> {
+    /// Makes one in `place` and starts it with its defaults, except where `settings` (`name=value`) say otherwise.
+    pub fn start(place: &Scratch, settings: &[&str]) -> anyhow::Result<Self> {
         let directory = place.join("postgres");
         let data = directory.join("data");
         std::fs::create_dir_all(&directory)?;
@@ -38,6 +38,7 @@ impl Postgres {
         let mut command = as_its_user(&program("postgres"));
         command.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "synchronous_commit=on", "-c", "max_wal_size=4GB"]);
         command.arg("-c").arg(format!("port={}", address.port())).arg("-c").arg(format!("unix_socket_directories={}", directory.display()));
+        command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let server = Running::start(command, address, None, &place.join("postgres.log"))?;
         let postgres = Self { server, directory };
         // It listens before it takes statements.

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     let place = Scratch::new(setting, "postgres")?;
     server::write_resources(&place)?;
-    let database = Postgres::start(&place)?;
+    let database = Postgres::start(&place, &[])?;
     deliveries(setting, &place, &database, report)?;
     two(setting, &place, &database, report)?;
     database.end()?;
@@ -155,7 +155,7 @@ fn work(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
 fn worked(setting: &Setting, replicas: usize) -> anyhow::Result<(f64, String)> {
     let tickets = setting.effort.pick(TICKETS, 10);
     let place = Scratch::new(setting, "postgres-work")?;
-    let database = Postgres::start(&place)?;
+    let database = Postgres::start(&place, &[])?;
     let url = database.url();
     let settings = [("FORGE_WRITE_PAUSE_MS", "0"), ("STORE_URL", url.as_str())];
     let mut world = World::start(setting, 1_000, &settings, tell_tickets)?;

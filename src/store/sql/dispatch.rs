@@ -101,14 +101,21 @@ async fn take_pending(connection: &mut Connection, entries: &[Dispatch]) -> Resu
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = statement(
-        "DELETE FROM deliveries_pending WHERE seq IN (SELECT d.seq FROM json_each(?) j CROSS JOIN deliveries d ON d.id = j.value) \
-         RETURNING seq, (SELECT d.id FROM deliveries d WHERE d.seq = deliveries_pending.seq) AS id",
+    let rows = statement("SELECT d.seq, d.id FROM json_each(?) j CROSS JOIN deliveries d ON d.id = j.value").bind(to_json(&ids)?);
+    let rows = rows.fetch_all(connection).await?;
+    let numbers = rows.iter().map(|row| Ok((row.number("seq")?, row.text("id")?))).collect::<Result<HashMap<_, _>, StoreError>>()?;
+    let (Some(first), Some(last)) = (numbers.keys().min(), numbers.keys().max()) else { return Ok(HashMap::new()) };
+    // A batch stands together. Without its bounds PostgreSQL reads all that wait, and what is left of those that waited.
+    let taken = statement(
+        "DELETE FROM deliveries_pending WHERE seq >= ? AND seq <= ? AND seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) RETURNING seq",
     )
-    .bind(to_json(&ids)?)
+    .bind(*first)
+    .bind(*last)
+    .bind(to_json(&numbers.keys().collect::<Vec<_>>())?)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| Ok((row.text("id")?, row.number("seq")?))).collect()
+    let taken = taken.iter().map(|row| row.number("seq")).collect::<Result<Vec<i64>, StoreError>>()?;
+    Ok(taken.into_iter().filter_map(|seq| Some((numbers.get(&seq)?.clone(), seq))).collect())
 }
 
 /// Writes events, at most [`CHUNK`], and tells the number of each that is told for the first time; of others nothing.

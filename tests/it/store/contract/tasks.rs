@@ -242,7 +242,7 @@ pub async fn what_others_hold_is_left_to_them_while_the_clock_is_not_believed(st
     opened(&*store, Some("a"), 1).await;
     let elsewhere = opened(&*store, Some("b"), 2).await;
     let own = opened(&*store, Some("c"), 3).await;
-    assert_eq!(requests(&store.claim("other", at(3), LEASE, Room::single(1)).await.expect("a claim")), [elsewhere.clone()]);
+    assert_eq!(requests(&store.claim("other", at(3), LEASE, Room::single(1)).await.expect("a claim")), std::slice::from_ref(&elsewhere));
     let doubts = Claimer { takes_over: false, ..Claimer::of("other") };
     let take = async |claimer| store.claim_as(claimer, at(4000), LEASE, Room::single(9)).await.expect("a claim");
     assert_eq!(store.next_due_as(doubts, Room::single(1)).await.expect("an answer"), Some(at(3)));

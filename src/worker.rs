@@ -3,6 +3,7 @@
 
 mod batch;
 mod duty;
+mod in_hand;
 mod pace;
 mod retry;
 mod upkeep;
@@ -10,11 +11,12 @@ mod upkeep;
 use crate::clock::Clock;
 use crate::pipeline::{Dispatcher, Pipeline};
 use crate::store::inbox::Inbox;
-use crate::store::{Duty, Room, Share, Store, StoreError, lane};
+use crate::store::{Claimer, Duty, Room, Share, Store, lane};
 use crate::telemetry::Metrics;
 use crate::types::Timestamp;
 use batch::by_lane;
 pub use duty::Share as DutyShare;
+use in_hand::InHand;
 use pace::Pace;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +62,9 @@ pub struct Worker {
     options: WorkerOptions,
     wake: Arc<Notify>,
     inbox: Arc<Inbox>,
+    in_hand: Arc<InHand>,
+    /// Counts how often the clock was set forward: then every lease of ours is made to last at once.
+    leaps: watch::Sender<u64>,
 }
 
 /// The task that looks after open pull requests and old rows ended unasked.
@@ -130,7 +135,7 @@ impl Worker {
         wake: Arc<Notify>,
         inbox: Arc<Inbox>,
     ) -> Self {
-        Self { pipeline, dispatcher, metrics, options, wake, inbox }
+        Self { pipeline, dispatcher, metrics, options, wake, inbox, in_hand: Arc::default(), leaps: watch::Sender::default() }
     }
 
     fn store(&self) -> &dyn Store {
@@ -164,7 +169,7 @@ impl Worker {
             if let Err(error) = pace.keep(self.store(), self.clock(), self.options.lease).await {
                 tracing::error!(%error, "what waits could not follow the clock that was set back; it is tried again");
             }
-            let round = self.round(&mut running).await;
+            let round = self.round(&mut running, &mut pace).await;
             if let Some(courtesy) = round.courtesy {
                 tokio::select! {
                     () = tokio::time::sleep(courtesy) => {}
@@ -174,7 +179,7 @@ impl Worker {
             if round.found {
                 continue;
             }
-            let pause = self.until_due(self.room(&running)).await;
+            let pause = self.until_due(self.room(&running), &pace).await;
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.store().woken() => {}
@@ -198,7 +203,7 @@ impl Worker {
     }
 
     /// Everything that can be done at once. A failing store is waited for.
-    async fn round(self: &Arc<Self>, running: &mut Running) -> Round {
+    async fn round(self: &Arc<Self>, running: &mut Running, pace: &mut Pace) -> Round {
         let begun = std::time::Instant::now();
         let (dispatched, courtesy) = match self.dispatcher.run_batch().await {
             Ok(None) => (false, None),
@@ -211,7 +216,7 @@ impl Worker {
                 (false, None)
             }
         };
-        Round { found: self.claim(running).await || dispatched, courtesy }
+        Round { found: self.claim(running, pace).await || dispatched, courtesy }
     }
 
     /// How long to leave the machine to the senders after a batch that took `took`: a sender that is not answered gives up,
@@ -222,20 +227,28 @@ impl Worker {
     }
 
     /// Starts on tasks that are due, as far as there is room; false when there were none.
-    async fn claim(self: &Arc<Self>, running: &mut Running) -> bool {
+    async fn claim(self: &Arc<Self>, running: &mut Running, pace: &mut Pace) -> bool {
         running.forget_ended();
+        let asked = self.clock().uptime();
+        // The moment that is claimed by is the one that was looked at: leases that ran out by a leap of the clock did not run out.
+        let now = self.clock().now();
+        if pace.leapt(now, asked, self.options.lease) {
+            self.leaps.send_modify(|leaps| *leaps += 1);
+        }
         let room = self.room(running);
         if [room.git, room.pulls, room.feedback, room.drafts].iter().all(|share| share.lanes == 0) {
             return false;
         }
-        let asked = self.clock().uptime();
-        match self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await {
+        let in_hand = self.in_hand.all();
+        let claimer = Claimer { owner: &self.options.owner, in_hand: &in_hand, takes_over: pace.is_believed(asked) };
+        match self.store().claim_as(claimer, now, self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
                 self.metrics.taken_over(claimed.iter().filter(|claimed| claimed.taken_over).count());
                 for batch in by_lane(claimed) {
                     let lane = batch.first().map(|first| first.task.lane.clone()).unwrap_or_default();
-                    running.of(&lane).spawn(Arc::clone(self).work(batch, asked));
+                    let held = self.in_hand.take(&batch);
+                    running.of(&lane).spawn(Arc::clone(self).work(batch, held, asked));
                 }
                 found
             }
@@ -259,32 +272,12 @@ impl Worker {
         }
     }
 
-    async fn until_due(&self, room: Room) -> Duration {
-        match self.store().next_due(&self.options.owner, room).await {
+    async fn until_due(&self, room: Room, pace: &Pace) -> Duration {
+        let in_hand = self.in_hand.all();
+        let takes_over = pace.is_believed(self.clock().uptime());
+        match self.store().next_due_as(Claimer { owner: &self.options.owner, in_hand: &in_hand, takes_over }, room).await {
             Ok(Some(at)) => at.since(self.clock().now()).clamp(Duration::from_millis(5), IDLE),
             Ok(None) | Err(_) => IDLE,
-        }
-    }
-
-    /// Does everything that is due now, one thing after another, and returns when nothing is: for tests and one-shot commands.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn drain(self: &Arc<Self>) -> Result<(), StoreError> {
-        loop {
-            let dispatched = self.dispatcher.run_batch().await?;
-            if let Some(batch) = &dispatched {
-                self.pipeline.base_was_pushed(&batch.pushed);
-            }
-            let room = Room::of(1, self.options.batch);
-            let asked = self.clock().uptime();
-            let claimed = self.store().claim(&self.options.owner, self.clock().now(), self.options.lease, room).await?;
-            if dispatched.is_none() && claimed.is_empty() {
-                return Ok(());
-            }
-            for batch in by_lane(claimed) {
-                Arc::clone(self).work(batch, asked).await;
-            }
         }
     }
 }

@@ -37,11 +37,14 @@ use crate::pipeline::{JustPushed, LearntSoFar, Pipeline, Refusals, Rules, Unseen
 use crate::secrets::SecretProvider;
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::{Duty, Role, Store};
-use crate::telemetry::{Metrics, Telemetry};
+use crate::telemetry::{AccessLog, Metrics, Telemetry};
 use crate::worker::{DutyShare, UpkeepEnded, Worker, WorkerOptions};
 use anyhow::Context;
+use futures_util::FutureExt;
+use intake::Intake;
 use lease_owner::LeaseOwner;
 use secrets::secret_directory;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,9 +96,7 @@ impl App {
         // Taken before links are made, because the system may choose the port.
         let bound = Bound::to(&settings.listen)?;
         let pipeline = shared.pipeline(settings, &bound, &rules)?;
-        let inbox_options =
-            InboxOptions { max_queued: usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX), ..InboxOptions::default() };
-        let inbox = Arc::new(Inbox::observed(Arc::clone(store), inbox_options, Some(Arc::clone(metrics) as _)));
+        let inbox = shared.inbox(settings);
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
@@ -106,44 +107,15 @@ impl App {
         let reconciling = tokio::spawn(reconciling.run(duty, stopped.clone()));
         let watcher = tokio::spawn(reloader.watch(Arc::clone(&rules), settings.resources_reload, stopped.clone()));
         let waker = tokio::spawn(wake_on_delivery(inbox.written(), Arc::clone(&wake)));
-        let intake =
-            intake::Intake::new(Arc::clone(&rules), Arc::clone(&inbox), Arc::clone(clock), Arc::clone(store), settings.max_queued_deliveries);
-        let intake = Arc::new(intake);
+        let intake = shared.intake(settings, &rules, &inbox);
         let standings = Arc::<streams::Standings>::default();
-        let streams = streams::Streams {
-            rules: Arc::clone(&rules),
-            intake: Arc::clone(&intake),
-            secrets: Arc::clone(&shared.secrets),
-            clock: Arc::clone(clock),
-            metrics: Arc::clone(metrics),
-            standings: Arc::clone(&standings),
-        };
-        let streams = tokio::spawn(Arc::new(streams).run(stopped.clone()));
-        let state = AppState::new(Parts {
-            store: Arc::clone(store),
-            clock: Arc::clone(clock),
-            receiver: intake,
-            operations: Arc::new(operations::PeoplesOperations::new(pipeline, wake)),
-            inventory: Arc::new(inventory::ResourcesInForce(rules, Arc::clone(clock), standings)),
-            new_key,
-            metrics: metrics.as_ref().clone(),
-            metrics_enabled: settings.enable_metrics,
-            access_log,
-            trusted_proxies: settings.trusted_proxies.clone(),
-            body_timeout: settings.body_timeout(),
-            call_timeout: settings.timeout,
-            calls_a_minute: settings.api_calls_per_minute,
-        });
+        let streams = tokio::spawn(shared.streams(&rules, &intake, &standings).run(stopped.clone()));
+        let inventory = Arc::new(inventory::ResourcesInForce(rules, Arc::clone(clock), standings));
+        let operations = Arc::new(operations::PeoplesOperations::new(pipeline, wake));
+        let state = AppState::new(shared.parts(settings, intake, operations, inventory, access_log));
         let vital = vital::Vital::new(Arc::clone(&state), stopped);
         let (worker, failure) = (vital.watch("the worker", worker), vital.failure());
-        let ended = inbox.ended();
-        vital.watch(
-            "the inbox",
-            tokio::spawn(async move {
-                ended.await;
-                Ok::<(), std::convert::Infallible>(())
-            }),
-        );
+        vital.watch("the inbox", tokio::spawn(inbox.ended().map(Ok::<(), Infallible>)));
         let server = serve(bound, &serve_options(settings), Arc::clone(&state))?;
         let Shared { store, transport, .. } = shared;
         let graceful_timeout = settings.graceful_timeout;
@@ -236,6 +208,56 @@ impl Shared {
             secrets: secret_provider(&settings.secret_provider),
             transport: Arc::new(PerRepository::of_this_machine(settings.data_dir.join("run"))),
         })
+    }
+
+    fn inbox(&self, settings: &Settings) -> Arc<Inbox> {
+        let max_queued = usize::try_from(settings.max_queued_deliveries).unwrap_or(usize::MAX);
+        let options = InboxOptions { max_queued, ..InboxOptions::default() };
+        Arc::new(Inbox::observed(Arc::clone(&self.store), options, Some(Arc::clone(&self.metrics) as _)))
+    }
+
+    /// Where deliveries come in, whoever brings them.
+    fn intake(&self, settings: &Settings, rules: &Arc<Rules>, inbox: &Arc<Inbox>) -> Arc<Intake> {
+        let (clock, store) = (Arc::clone(&self.clock), Arc::clone(&self.store));
+        Arc::new(Intake::new(Arc::clone(rules), Arc::clone(inbox), clock, store, settings.max_queued_deliveries))
+    }
+
+    /// The sources whose messages are fetched.
+    fn streams(&self, rules: &Arc<Rules>, intake: &Arc<Intake>, standings: &Arc<streams::Standings>) -> Arc<streams::Streams> {
+        Arc::new(streams::Streams {
+            rules: Arc::clone(rules),
+            intake: Arc::clone(intake),
+            secrets: Arc::clone(&self.secrets),
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            standings: Arc::clone(standings),
+        })
+    }
+
+    /// What the API is made of.
+    fn parts(
+        &self,
+        settings: &Settings,
+        receiver: Arc<Intake>,
+        operations: Arc<operations::PeoplesOperations>,
+        inventory: Arc<inventory::ResourcesInForce>,
+        access_log: Option<AccessLog>,
+    ) -> Parts {
+        Parts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            receiver,
+            operations,
+            inventory,
+            new_key,
+            metrics: self.metrics.as_ref().clone(),
+            metrics_enabled: settings.enable_metrics,
+            access_log,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            body_timeout: settings.body_timeout(),
+            call_timeout: settings.timeout,
+            calls_a_minute: settings.api_calls_per_minute,
+        }
     }
 
     fn reloader(&self, settings: &Settings, executable: PathBuf) -> Arc<Reloader> {

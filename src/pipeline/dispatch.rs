@@ -49,11 +49,19 @@ pub struct Dispatched {
 }
 
 impl Dispatcher {
-    /// Dispatches the next batch; nothing when none waits.
+    /// Dispatches the next batch; nothing when none waits, or while another process dispatches.
     ///
     /// # Errors
     /// When the store fails; then the batch is still pending.
     pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
+        let Some(turn) = self.store.dispatch_turn().await? else { return Ok(None) };
+        let dispatched = self.dispatch_next().await;
+        turn.end().await;
+        dispatched
+    }
+
+    /// The same, by whoever has the turn.
+    async fn dispatch_next(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
         let deliveries = self.store.pending_deliveries(BATCH).await?;
         let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else { return Ok(None) };
         let deliveries: Arc<Vec<(Delivery, Span)>> = Arc::new(deliveries.into_iter().map(with_span).collect());

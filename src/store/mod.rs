@@ -141,7 +141,7 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
 
     // ---- tasks -------------------------------------------------------------------------------------------------
 
-    /// Leases due tasks to `owner` until `now + lease`: of as many lanes as there is room for, and of each named lane up to as many as
+    /// Leases due tasks to the claimer until `now + lease`: of as many lanes as there is room for, and of each named lane up to as many as
     /// there is room for, to be done together; a task without a lane counts as a lane of its own. Tasks of alerts come first, then
     /// the oldest. At most one task of a request, and
     /// none of a lane or a request of which another task is leased: whoever holds a task of a lane holds the lane. A lease that ran
@@ -149,7 +149,13 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// alone. What waits in a repository's lanes is left to the owner that holds another task there, and for two seconds more to the one that
     /// last claimed or settled something there: its mirror holds what was planned. What that one leaves lying for ten seconds (of an alert: two)
     /// in a lane in which it does nothing is anybody's. Each claim raises the task's fence. Tasks of a lane stand together in the answer.
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
+    /// A lease that ran out counts as lost as far as `claimer` says; what is not lost is held.
+    async fn claim_as(&self, claimer: Claimer<'_>, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError>;
+
+    /// As [`Self::claim_as`], for an owner that has nothing in hand and believes the clock.
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
+        self.claim_as(Claimer::of(owner), now, lease, room).await
+    }
 
     /// The clock was set back by so much and shows `now`: what would be due by now is, what waits for a pause waits as long as it would
     /// have, and no lease lasts longer than `lease` from now. What waits for a moment of the clock on the wall goes on waiting for it.
@@ -200,9 +206,14 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// name, which died. What it held may have been done in part, and a step that kills its process must not be tried for ever.
     async fn take_back(&self, owner: &str) -> Result<u64, StoreError>;
 
-    /// The moment before which no claim of `owner` with this room finds anything: when the first task that nothing stands before becomes due, or a
-    /// lease runs out; none when nothing waits there and nothing is leased.
-    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError>;
+    /// The moment before which no claim of `claimer` with this room finds anything: when the first task that nothing stands before becomes due, or a
+    /// lease runs out that counts as lost then; none when nothing waits there and there is no such lease.
+    async fn next_due_as(&self, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError>;
+
+    /// As [`Self::next_due_as`], for an owner that has nothing in hand and believes the clock.
+    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
+        self.next_due_as(Claimer::of(owner), room).await
+    }
 
     /// Tasks of a request, or dead letters of all requests, newest first.
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError>;

@@ -179,6 +179,24 @@ impl Room {
     }
 }
 
+/// Who claims, and what it knows of leases beside what the clock shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimer<'c> {
+    /// The name its leases are held under.
+    pub owner: &'c str,
+    /// Its own tasks it is at work on, each with its fence: their leases are not lost, whatever the clock shows.
+    pub in_hand: &'c [(TaskId, u64)],
+    /// Whether it takes over what others hold once their leases have run out. Not while the clock is not to be believed.
+    pub takes_over: bool,
+}
+
+impl<'c> Claimer<'c> {
+    /// One that has nothing in hand and believes the clock.
+    pub fn of(owner: &'c str) -> Self {
+        Self { owner, in_hand: &[], takes_over: true }
+    }
+}
+
 /// A leased task with its request, as read in the same transaction.
 #[derive(Debug, Clone)]
 pub struct ClaimedTask {

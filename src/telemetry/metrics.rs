@@ -1,6 +1,7 @@
 //! What Prometheus is told. Names and labels follow <https://prometheus.io/docs/practices/naming/>; no label's value comes from a sender.
 
 mod counts;
+mod registering;
 mod streams;
 
 pub use counts::ModelCall;
@@ -12,10 +13,8 @@ use crate::store::{Stats, TaskKind};
 use crate::types::Timestamp;
 use actix_web_prom::{PrometheusMetrics, PrometheusMetricsBuilder};
 use counts::{ModelMetrics, Traces};
-use prometheus::core::Collector;
-use prometheus::{
-    CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use registering::{Register, refused};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,8 +47,7 @@ const STAGE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 
 /// A commit lasts from a fraction of a millisecond (a fast disk) to seconds (a slow one, or a busy database).
 const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// A model answers within a second or within minutes.
-const MODEL_BUCKETS: &[f64] = &[0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0];
+
 /// Every metric of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -122,14 +120,42 @@ struct Inbox {
     following: Arc<Mutex<()>>,
 }
 
-fn refused(e: impl std::fmt::Display) -> TelemetryError {
-    TelemetryError::Metrics(e.to_string())
+impl Forges {
+    fn registered(register: Register<'_>) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            limit: register.gauges("forge_budget_limit", "Calls a forge allows an account in a window.", &["account", "resource"])?,
+            remaining: register.gauges("forge_budget_remaining", "Calls left in the present window.", &["account", "resource"])?,
+            reset: register.gauges("forge_budget_reset_timestamp_seconds", "When the present window ends.", &["account", "resource"])?,
+            limited: register.gauges(
+                "forge_limited_until_timestamp_seconds",
+                "Until when nothing is called because the forge asked to wait; 0 when it did not.",
+                &["account"],
+            )?,
+            requests: register.counters(
+                "forge_requests_total",
+                "HTTP requests to a forge, and those held back, by outcome.",
+                &["account", "outcome"],
+            )?,
+            backlog: register.gauges("forge_backlog", "Tasks that wait or are worked on, by repository.", &["repository"])?,
+            known: Arc::default(),
+            following: Arc::default(),
+        })
+    }
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> Result<C, TelemetryError> {
-    let metric = made.map_err(refused)?;
-    registry.register(Box::new(metric.clone())).map_err(refused)?;
-    Ok(metric)
+impl Inbox {
+    fn registered(register: Register<'_>) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            commits: register.counter("inbox_commits_total", "Transactions that wrote deliveries, each synced to disk once.")?,
+            deliveries: register.counter("inbox_deliveries_total", "Deliveries written.")?,
+            duplicates: register.counter("inbox_duplicates_total", "Deliveries that had been written before.")?,
+            refused: register.counter("inbox_refused_total", "Deliveries refused because too much was waiting to be written.")?,
+            failed: register.counter("inbox_failed_total", "Deliveries the store did not take.")?,
+            waiting: register.gauge("inbox_waiting", "Deliveries that wait to be written.")?,
+            commit: register.histogram("inbox_commit_duration_seconds", "How long a transaction that writes deliveries took.", COMMIT_BUCKETS)?,
+            following: Arc::default(),
+        })
+    }
 }
 
 impl Metrics {
@@ -143,96 +169,44 @@ impl Metrics {
         }
         let labels: HashMap<String, String> = tags.clone().into_iter().collect();
         let registry = Registry::new_custom(None, Some(labels)).map_err(refused)?;
-        let opts = |name: &str, help: &str| Opts::new(format!("kubeops_{name}"), help);
-        let counters = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
-        let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(opts(name, help), labels));
-        let gauge = |name: &str, help: &str| register(&registry, IntGauge::with_opts(opts(name, help)));
-        let counter = |name: &str, help: &str| register(&registry, IntCounter::with_opts(opts(name, help)));
-        let build = gauges("build_info", "The version that runs, and where.", &["version", "environment"])?;
+        let register = Register(&registry);
+        let build = register.gauges("build_info", "The version that runs, and where.", &["version", "environment"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), environment]).set(1);
-        let histogram = |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(format!("kubeops_{name}"), help).buckets(buckets.to_vec());
-        let stages = histogram("stage_duration_seconds", "How long a stage of a request took.", STAGE_BUCKETS);
         let metrics = Self {
             http: http(&registry)?,
-            http_in_progress: gauge("http_requests_in_progress", "HTTP requests being answered.")?,
-            deliveries: counters("deliveries_total", "Webhook deliveries, by source and what became of them.", &["source", "outcome"])?,
-            queue_tasks: gauges("queue_tasks", "Tasks that wait or are worked on.", &["kind"])?,
-            queue_oldest: register(&registry, Gauge::with_opts(opts("queue_oldest_seconds", "Age of the longest waiting task that is due.")))?,
-            pending_deliveries: gauge("pending_deliveries", "Deliveries stored but not yet read.")?,
-            pending_oldest: register(
-                &registry,
-                Gauge::with_opts(opts("pending_oldest_seconds", "Age of the oldest delivery that was stored but not yet read.")),
-            )?,
-            stage_duration: register(&registry, HistogramVec::new(stages, &["stage"]))?,
-            requests: gauges("requests", "Service requests, by state.", &["state"])?,
-            forge_calls: counters("forge_calls_total", "Calls to a forge.", &["forge", "operation", "outcome"])?,
-            forges: Forges {
-                limit: gauges("forge_budget_limit", "Calls a forge allows an account in a window.", &["account", "resource"])?,
-                remaining: gauges("forge_budget_remaining", "Calls left in the present window.", &["account", "resource"])?,
-                reset: gauges("forge_budget_reset_timestamp_seconds", "When the present window ends.", &["account", "resource"])?,
-                limited: gauges(
-                    "forge_limited_until_timestamp_seconds",
-                    "Until when nothing is called because the forge asked to wait; 0 when it did not.",
-                    &["account"],
-                )?,
-                requests: counters("forge_requests_total", "HTTP requests to a forge, and those held back, by outcome.", &["account", "outcome"])?,
-                backlog: gauges("forge_backlog", "Tasks that wait or are worked on, by repository.", &["repository"])?,
-                known: Arc::default(),
-                following: Arc::default(),
-            },
-            reconcile_rounds: counters(
+            http_in_progress: register.gauge("http_requests_in_progress", "HTTP requests being answered.")?,
+            deliveries: register.counters("deliveries_total", "Webhook deliveries, by source and what became of them.", &["source", "outcome"])?,
+            queue_tasks: register.gauges("queue_tasks", "Tasks that wait or are worked on.", &["kind"])?,
+            queue_oldest: register.fraction("queue_oldest_seconds", "Age of the longest waiting task that is due.")?,
+            pending_deliveries: register.gauge("pending_deliveries", "Deliveries stored but not yet read.")?,
+            pending_oldest: register.fraction("pending_oldest_seconds", "Age of the oldest delivery that was stored but not yet read.")?,
+            stage_duration: register.histograms("stage_duration_seconds", "How long a stage of a request took.", STAGE_BUCKETS, &["stage"])?,
+            requests: register.gauges("requests", "Service requests, by state.", &["state"])?,
+            forge_calls: register.counters("forge_calls_total", "Calls to a forge.", &["forge", "operation", "outcome"])?,
+            forges: Forges::registered(register)?,
+            reconcile_rounds: register.counters(
                 "reconcile_rounds_total",
                 "Looks for what no delivery brought, by source and outcome.",
                 &["source", "outcome"],
             )?,
-            reconcile_found: counters("reconcile_found_total", "Deliveries filed, or asked for again, because they had not come.", &["source"])?,
-            reloads: counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
-            resources_valid: gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
-            tasks_dead: gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
-            waiting_for_room: gauge("requests_waiting_for_room", "Service requests that wait for room under a limit of their automation.")?,
-            inbox: Inbox {
-                commits: counter("inbox_commits_total", "Transactions that wrote deliveries, each synced to disk once.")?,
-                deliveries: counter("inbox_deliveries_total", "Deliveries written.")?,
-                duplicates: counter("inbox_duplicates_total", "Deliveries that had been written before.")?,
-                refused: counter("inbox_refused_total", "Deliveries refused because too much was waiting to be written.")?,
-                failed: counter("inbox_failed_total", "Deliveries the store did not take.")?,
-                waiting: gauge("inbox_waiting", "Deliveries that wait to be written.")?,
-                commit: register(
-                    &registry,
-                    Histogram::with_opts(histogram(
-                        "inbox_commit_duration_seconds",
-                        "How long a transaction that writes deliveries took.",
-                        COMMIT_BUCKETS,
-                    )),
-                )?,
-                following: Arc::default(),
-            },
-            steps: counters("steps_total", "Attempts at steps of requests, by kind and what they came to.", &["kind", "outcome"])?,
-            leases_taken_over: counter("leases_taken_over_total", "Tasks taken over from a process whose lease ran out.")?,
-            leases_lost: counter("leases_lost_total", "Attempts given up because the lease was lost.")?,
-            store_errors: counters("store_errors_total", "What the database refused, by kind; conflict is no fault.", &["kind"])?,
-            models: ModelMetrics {
-                calls: counters("model_calls_total", "Calls of language models, by provider and outcome.", &["provider", "outcome"])?,
-                tokens: counters("model_tokens_total", "Tokens sent to language models (input) and answered (output).", &["provider", "direction"])?,
-                cost: register(
-                    &registry,
-                    CounterVec::new(opts("model_cost_total", "What language models cost, in the currency of the prices."), &["provider"]),
-                )?,
-                duration: register(
-                    &registry,
-                    HistogramVec::new(
-                        histogram("model_call_duration_seconds", "How long a call of a language model took.", MODEL_BUCKETS),
-                        &["provider"],
-                    ),
-                )?,
-            },
-            traces: Traces {
-                spans: counters("trace_spans_total", "Spans that were exported, and those that were dropped, by why.", &["outcome"])?,
-                waiting: gauge("trace_spans_waiting", "Spans that wait to be exported.")?,
-                counts: Arc::default(),
-                following: Arc::default(),
-            },
-            streams: StreamMetrics::registered(&registry)?,
+            reconcile_found: register.counters(
+                "reconcile_found_total",
+                "Deliveries filed, or asked for again, because they had not come.",
+                &["source"],
+            )?,
+            reloads: register.counters("resources_reload_total", "Attempts to load the resources.", &["outcome"])?,
+            resources_valid: register.gauge("resources_valid", "1 when the resources as they are on disk are in force, 0 when they were refused.")?,
+            tasks_dead: register.gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
+            waiting_for_room: register
+                .gauge("requests_waiting_for_room", "Service requests that wait for room under a limit of their automation.")?,
+            inbox: Inbox::registered(register)?,
+            steps: register.counters("steps_total", "Attempts at steps of requests, by kind and what they came to.", &["kind", "outcome"])?,
+            leases_taken_over: register.counter("leases_taken_over_total", "Tasks taken over from a process whose lease ran out.")?,
+            leases_lost: register.counter("leases_lost_total", "Attempts given up because the lease was lost.")?,
+            store_errors: register.counters("store_errors_total", "What the database refused, by kind; conflict is no fault.", &["kind"])?,
+            models: ModelMetrics::registered(register)?,
+            traces: Traces::registered(register)?,
+            streams: StreamMetrics::registered(register)?,
             registry,
         };
         metrics.begin_at_zero();

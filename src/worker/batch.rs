@@ -2,6 +2,7 @@
 //! Whoever loses a lease writes nothing more.
 
 use super::Worker;
+use super::in_hand::Held;
 use super::retry::{self, AfterFailure, Failure};
 use crate::failpoint;
 use crate::lease::Lease;
@@ -13,7 +14,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Interval;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -57,8 +60,8 @@ impl<'b> Unsettled<'b> {
 }
 
 impl Worker {
-    /// One attempt at each task of a lane, which were asked for at an uptime of `asked`.
-    pub(super) async fn work(self: Arc<Self>, batch: Vec<ClaimedTask>, asked: Duration) {
+    /// One attempt at each task of a lane, which were asked for at an uptime of `asked` and are in hand until its end.
+    pub(super) async fn work(self: Arc<Self>, batch: Vec<ClaimedTask>, _held: Held, asked: Duration) {
         let (spent, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|claimed| claimed.task.attempts > self.options.max_attempts);
         if !spent.is_empty() {
             // Their process died each time before it could settle: they must not take down every one to come.
@@ -82,6 +85,7 @@ impl Worker {
         steps.spawn(lease.clone().over(async move { pipeline.perform(&theirs, &report).await }));
         let mut heartbeat = tokio::time::interval(self.options.lease / 3);
         heartbeat.tick().await;
+        let mut leaps = self.leaps.subscribe();
         let patience = tokio::time::sleep(self.options.step_timeout);
         tokio::pin!(patience);
         while !unsettled.places.is_empty() {
@@ -91,7 +95,7 @@ impl Worker {
                     self.settle(&mut unsettled, with_those_told(first, &mut outcomes)).await;
                     patience.as_mut().reset(tokio::time::Instant::now() + self.options.step_timeout);
                 }
-                _ = heartbeat.tick() => {
+                () = beat(&mut heartbeat, &mut leaps) => {
                     let (asked, until) = (self.clock().uptime(), self.clock().now().plus(self.options.lease));
                     match self.store().extend_leases(&unsettled.tasks(), until).await {
                         // Somebody else has the lane: nothing this attempt finds may be written.
@@ -147,7 +151,9 @@ impl Worker {
             });
         }
         let together: Vec<(&ClaimedTask, &Settlement)> = settled.iter().map(|(claimed, settlement, _)| (*claimed, settlement)).collect();
-        let written = match self.store().settle_all(&together, self.clock().now()).await {
+        let written = self.store().settle_all(&together, self.clock().now()).await;
+        together.iter().for_each(|(claimed, _)| self.in_hand.let_go(claimed));
+        let written = match written {
             Ok(written) => written,
             Err(error) => {
                 return tracing::error!(%error, steps = settled.len(), "what steps came to could not be kept; they are done again when the lease runs out");
@@ -260,6 +266,14 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Postponed { .. } => "postponed",
         Verdict::GoesOn { .. } => "goes_on",
         Verdict::Dead { .. } => "dead",
+    }
+}
+
+/// Returns when leases are to be extended: from time to time, and at once when the clock was set forward.
+async fn beat(heartbeat: &mut Interval, leaps: &mut watch::Receiver<u64>) {
+    tokio::select! {
+        _ = heartbeat.tick() => {}
+        Ok(()) = leaps.changed() => {}
     }
 }
 

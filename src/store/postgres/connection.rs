@@ -6,6 +6,7 @@ use super::lent::{Lent, Silence};
 use super::{PostgresOptions, migrations, tls};
 use crate::store::StoreError;
 use crate::store::sql::query::{Connection, statement};
+use crate::store::sql::rows::Columns;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
@@ -15,13 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// "KOps" in ASCII: the class of our locks among those of others in the database; one lock for writers, and one for those who claim tasks.
+/// "KOps" in ASCII: the class of our locks among those of others in the database; one lock for writers, one for those who claim tasks,
+/// and one for whoever reads and dispatches what waits.
 pub(super) const LOCKS: i32 = 0x4b4f_7073;
 const WRITERS: i32 = 1;
 /// What connections of whoever works with the store are called, and those of a command that looks at it or copies it.
 pub(in crate::store) const WORKS: &str = "kubeops";
 const COPIES: &str = "kubeops store";
 const CLAIMS: i32 = 3;
+const DISPATCH: i32 = 4;
+/// For how many milliseconds whoever dispatches may stand still, or be at one batch, before others go on with it.
+const DISPATCHES_FOR: &str = "5000";
 /// The setting of a session that says which process it is of; the trigger of the queue tells it to those who listen.
 const INSTANCE: &str = "kubeops.instance";
 /// How long a transaction may be open without a statement: a step of ours takes milliseconds, and who was stopped is waited for no longer.
@@ -140,6 +145,21 @@ impl Connections {
         let taken = statement("SELECT pg_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER))");
         taken.bind(i64::from(LOCKS)).bind(i64::from(lock)).execute(&mut write.connection).await?;
         Ok(write)
+    }
+
+    /// Begins a transaction that has the turn to dispatch as long as it is open; none while another has it. It writes nothing.
+    pub(super) async fn try_dispatch(&self) -> Result<Option<Write>, StoreError> {
+        let mut turn = self.begin().await?;
+        let taken = statement(
+            "SELECT set_config('idle_in_transaction_session_timeout', ?, true), \
+             CAST(CASE WHEN pg_try_advisory_xact_lock(CAST(? AS INTEGER), CAST(? AS INTEGER)) THEN 1 ELSE 0 END AS BIGINT) AS taken",
+        );
+        let taken = taken.bind(DISPATCHES_FOR).bind(i64::from(LOCKS)).bind(i64::from(DISPATCH)).fetch_one(&mut turn.connection).await?;
+        if taken.number("taken")? == 1 {
+            return Ok(Some(turn));
+        }
+        turn.finish(Ok(())).await?;
+        Ok(None)
     }
 
     /// Looks whether there is room again, where a write found none: a table that is written and taken back. A row that is updated says nothing

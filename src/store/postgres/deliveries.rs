@@ -1,7 +1,7 @@
 //! Deliveries with their bodies, a row each: many are written by one statement, beside those of other replicas. Who brings a key that another
 //! is about to commit waits for that one, and learns whether it was first.
 
-use super::connection::Connections;
+use super::connection::{Connections, Write};
 use crate::store::sql::deliveries::{self, COLUMNS, READ_AT_ONCE, read};
 use crate::store::sql::query::{Connection, statement};
 use crate::store::sql::rows::{Columns, Key, broken, digest, to_json};
@@ -60,6 +60,25 @@ pub(super) async fn pending(connection: &mut Connection, limit: u32) -> Result<V
     );
     let rows = rows.bind(limit).bind(READ_AT_ONCE).fetch_all(connection).await?;
     rows.iter().map(|row| read(row, row.bytes("body")?.to_vec())).collect()
+}
+
+/// See [`crate::store::Replicas::dispatch_turn`]. Whoever has the turn sees something that waits, and comes again after it: so nothing that another
+/// left to it is forgotten.
+pub(super) async fn turn(connections: &Connections) -> Result<Option<Write>, StoreError> {
+    while anything_waits(&mut connections.read().await?).await? {
+        let Some(mut turn) = connections.try_dispatch().await? else { return Ok(None) };
+        // Another may have dispatched it in between.
+        if anything_waits(turn.connection()).await? {
+            return Ok(Some(turn));
+        }
+        turn.finish(Ok(())).await?;
+    }
+    Ok(None)
+}
+
+async fn anything_waits(connection: &mut Connection) -> Result<bool, StoreError> {
+    // By its index: read from its beginning, the table shows all that waited once.
+    Ok(statement("SELECT 1 FROM deliveries_pending ORDER BY seq LIMIT 1").fetch_optional(connection).await?.is_some())
 }
 
 /// See [`crate::store::Store::delivery`].

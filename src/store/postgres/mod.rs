@@ -114,6 +114,11 @@ impl Pool {
         deliveries::pending(&mut self.read().await?, limit).await
     }
 
+    /// See [`crate::store::Replicas::dispatch_turn`].
+    pub(super) async fn dispatch_turn(&self) -> Result<Option<Write>, StoreError> {
+        deliveries::turn(&self.connections).await
+    }
+
     pub(super) async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
         deliveries::one(&mut self.read().await?, id).await
     }

@@ -11,21 +11,15 @@ use async_trait::async_trait;
 #[async_trait]
 impl Copilots for SqlStore {
     async fn reserve_call(&self, worst: Spend, day: Limit, now: Timestamp) -> Result<CallReservation, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = reserve(write.connection(), worst, day, now).await;
-        write.finish(result).await
+        self.writing(async |connection| reserve(connection, worst, day, now).await).await
     }
 
     async fn settle_call(&self, call: u64, spent: Spend) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = settle(write.connection(), call, spent).await;
-        write.finish(result).await
+        self.writing(async |connection| settle(connection, call, spent).await).await
     }
 
     async fn keep_suggestion(&self, suggestion: &Suggestion) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = keep(write.connection(), suggestion).await;
-        write.finish(result).await
+        self.writing(async |connection| keep(connection, suggestion).await).await
     }
 
     async fn suggestion(&self, id: &SuggestionId) -> Result<Suggestion, StoreError> {

@@ -23,9 +23,7 @@ const TURN: &str =
 #[async_trait]
 impl Drafts for SqlStore {
     async fn begin_draft(&self, draft: &Draft) -> Result<Draft, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = begin(write.connection(), draft).await;
-        write.finish(result).await
+        self.writing(async |connection| begin(connection, draft).await).await
     }
 
     async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
@@ -67,15 +65,11 @@ impl Drafts for SqlStore {
     }
 
     async fn reserve_turn(&self, of: (&RequestId, u32), turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Result<Reservation, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = reserve(write.connection(), of, turn, worst, budget, now).await;
-        write.finish(result).await
+        self.writing(async |connection| reserve(connection, of, turn, worst, budget, now).await).await
     }
 
     async fn settle_turn(&self, of: (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = settle(write.connection(), of, turn).await;
-        write.finish(result).await
+        self.writing(async |connection| settle(connection, of, turn).await).await
     }
 
     async fn spent_since(&self, automation: Option<&AutomationName>, since: Timestamp) -> Result<Spend, StoreError> {

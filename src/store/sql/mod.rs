@@ -37,9 +37,9 @@ pub use error::database_errors;
 use super::postgres::{self, PostgresOptions};
 use super::sqlite::{self, SqliteOptions};
 use super::{
-    Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch, EventFilter,
-    EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room, RunEnd,
-    Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Claimer, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch,
+    EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room,
+    RunEnd, Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
@@ -102,6 +102,21 @@ impl SqlStore {
             Database::Postgres(pool) => pool.migrated(),
         }
     }
+
+    /// Does something in a transaction, once no other write is under way.
+    async fn writing<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.write().await?.over(work).await
+    }
+
+    /// The same with rows that are this process's own. Where the database can, others write beside it.
+    async fn writing_beside<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.write_beside().await?.over(work).await
+    }
+
+    /// The same to claim tasks, once nobody else claims any.
+    async fn claiming<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.claim().await?.over(work).await
+    }
 }
 
 impl Database {
@@ -155,6 +170,12 @@ impl Write<'_> {
         }
     }
 
+    /// Does `work` in it, and keeps all of that, or nothing where it comes to an error.
+    async fn over<T>(mut self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let result = work(self.connection()).await;
+        self.finish(result).await
+    }
+
     /// Commits when `result` is `Ok`, else rolls back; hands `result` on.
     pub(super) async fn finish<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match self {
@@ -184,25 +205,19 @@ impl Store for SqlStore {
         if let Database::Sqlite(file) = &self.database {
             file.file_those_of(entries).await?;
         }
-        let mut write = self.database.write().await?;
-        let result = dispatch::dispatch(write.connection(), &self.record, entries, now).await;
-        write.finish(result).await
+        self.writing(async |connection| dispatch::dispatch(connection, &self.record, entries, now).await).await
     }
 
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim_as(&self, claimer: Claimer<'_>, now: Timestamp, lease: Duration, room: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         // Most polls find nothing: they should not take the writer's lock to learn it.
-        if turns::candidates(&mut self.database.read().await?, owner, now, room).await?.is_empty() {
+        if turns::candidates(&mut self.database.read().await?, claimer, now, room).await?.is_empty() {
             return Ok(Vec::new());
         }
-        let mut write = self.database.claim().await?;
-        let result = tasks::claim(write.connection(), owner, now, lease, room).await;
-        write.finish(result).await
+        self.claiming(async |connection| tasks::claim(connection, claimer, now, lease, room).await).await
     }
 
     async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = clock::set_back(write.connection(), by, lease, now).await;
-        write.finish(result).await
+        self.writing(async |connection| clock::set_back(connection, by, lease, now).await).await
     }
 
     async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -210,43 +225,31 @@ impl Store for SqlStore {
     }
 
     async fn extend_leases(&self, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.database.write_beside().await?;
-        let result = tasks::extend_leases(write.connection(), tasks, until).await;
-        write.finish(result).await
+        self.writing_beside(async |connection| tasks::extend_leases(connection, tasks, until).await).await
     }
 
     async fn settle_all(&self, settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tasks::settle_all(write.connection(), settled, now).await;
-        write.finish(result).await
+        self.writing(async |connection| tasks::settle_all(connection, settled, now).await).await
     }
 
     async fn add_tasks(&self, tasks: &[NewTask]) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tasks::add_all(write.connection(), tasks).await;
-        write.finish(result).await
+        self.writing(async |connection| tasks::add_all(connection, tasks).await).await
     }
 
     async fn add_tasks_noted(&self, id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tasks::add_noted(write.connection(), id, tasks, entry).await;
-        write.finish(result).await
+        self.writing(async |connection| tasks::add_noted(connection, id, tasks, entry).await).await
     }
 
     async fn release(&self, owner: &str) -> Result<u64, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tasks::release(write.connection(), owner).await;
-        write.finish(result).await
+        self.writing(async |connection| tasks::release(connection, owner).await).await
     }
 
     async fn take_back(&self, owner: &str) -> Result<u64, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tasks::take_back(write.connection(), owner).await;
-        write.finish(result).await
+        self.writing(async |connection| tasks::take_back(connection, owner).await).await
     }
 
-    async fn next_due(&self, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
-        turns::next_due(&mut self.database.read().await?, owner, room).await
+    async fn next_due_as(&self, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError> {
+        turns::next_due(&mut self.database.read().await?, claimer, room).await
     }
 
     async fn tasks(&self, filter: &TaskFilter, limit: u32) -> Result<Vec<Task>, StoreError> {
@@ -254,9 +257,7 @@ impl Store for SqlStore {
     }
 
     async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = admissions::admit(write.connection(), wanted, now).await;
-        write.finish(result).await
+        self.writing(async |connection| admissions::admit(connection, wanted, now).await).await
     }
 
     async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {
@@ -292,9 +293,7 @@ impl Store for SqlStore {
     }
 
     async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = members::withdraw(write.connection(), withdrawal, now).await;
-        write.finish(result).await
+        self.writing(async |connection| members::withdraw(connection, withdrawal, now).await).await
     }
 
     async fn taken_back(&self, id: &RequestId) -> Result<Vec<TakenBack>, StoreError> {
@@ -314,15 +313,11 @@ impl Store for SqlStore {
     }
 
     async fn note_act(&self, held: &ClaimedTask, act: &Act, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = feedback::note(write.connection(), held, act, timeline).await;
-        write.finish(result).await
+        self.writing(async |connection| feedback::note(connection, held, act, timeline).await).await
     }
 
     async fn begin_again_unfenced(&self, refused: &[ActKey], now: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = feedback::begin_again(write.connection(), refused, now).await;
-        write.finish(result).await
+        self.writing(async |connection| feedback::begin_again(connection, refused, now).await).await
     }
 
     async fn commands(&self, id: &RequestId) -> Result<Vec<CommandComment>, StoreError> {
@@ -330,9 +325,7 @@ impl Store for SqlStore {
     }
 
     async fn note_command(&self, held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = commands::note(write.connection(), held, command, timeline).await;
-        write.finish(result).await
+        self.writing(async |connection| commands::note(connection, held, command, timeline).await).await
     }
 
     async fn timeline(&self, id: &RequestId) -> Result<Vec<TimelineEntry>, StoreError> {
@@ -340,9 +333,7 @@ impl Store for SqlStore {
     }
 
     async fn update_request(&self, request: &Request, update: &RequestUpdate, now: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = requests::update(write.connection(), request, update, now).await;
-        write.finish(result).await
+        self.writing(async |connection| requests::update(connection, request, update, now).await).await
     }
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {
@@ -372,15 +363,11 @@ impl Store for SqlStore {
     }
 
     async fn insert_pull(&self, pull: &PullRecord) -> Result<u64, StoreError> {
-        let mut write = self.database.write().await?;
-        let result = pulls::insert(write.connection(), pull).await;
-        write.finish(result).await
+        self.writing(async |connection| pulls::insert(connection, pull).await).await
     }
 
     async fn update_pull(&self, pull: &PullRecord) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = pulls::update(write.connection(), pull).await;
-        write.finish(result).await
+        self.writing(async |connection| pulls::update(connection, pull).await).await
     }
 
     async fn pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<PullRecord>, StoreError> {
@@ -392,9 +379,7 @@ impl Store for SqlStore {
     }
 
     async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tokens::insert(write.connection(), token).await;
-        write.finish(result).await
+        self.writing(async |connection| tokens::insert(connection, token).await).await
     }
 
     async fn token_by_hash(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<TokenRecord>, StoreError> {
@@ -406,9 +391,7 @@ impl Store for SqlStore {
     }
 
     async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = tokens::revoke(write.connection(), id, now).await;
-        write.finish(result).await
+        self.writing(async |connection| tokens::revoke(connection, id, now).await).await
     }
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
@@ -419,15 +402,11 @@ impl Store for SqlStore {
         if let Database::Sqlite(file) = &self.database {
             file.file_to_prune().await;
         }
-        let mut write = self.database.write().await?;
-        let result = upkeep::prune(write.connection(), before, limit).await;
-        write.finish(result).await
+        self.writing(async |connection| upkeep::prune(connection, before, limit).await).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let mut write = self.database.write().await?;
-        let result = upkeep::probe(write.connection()).await;
-        write.finish(result).await?;
+        self.writing(async |connection| upkeep::probe(connection).await).await?;
         match &self.database {
             Database::Sqlite(_) => Ok(()),
             Database::Postgres(pool) => pool.has_room().await,

@@ -3,7 +3,8 @@
 use super::query::{Connection, statement};
 use super::rows::Columns;
 use super::{Database, SqlStore};
-use crate::store::{Duty, Replicas, StoreError};
+use crate::store::replicas::HeldTurn;
+use crate::store::{DispatchTurn, Duty, Replicas, StoreError};
 use crate::types::Timestamp;
 use async_trait::async_trait;
 use std::time::Duration;
@@ -22,9 +23,15 @@ impl Replicas for SqlStore {
 
     async fn take_duty(&self, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
         // One statement that decides by itself: it waits for no other writer.
-        let mut write = self.database.write_beside().await?;
-        let result = take(write.connection(), duty, owner, now, lease).await;
-        write.finish(result).await
+        self.writing_beside(async |connection| take(connection, duty, owner, now, lease).await).await
+    }
+
+    async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
+        let turn = match &self.database {
+            Database::Sqlite(file) => file.dispatch_turn().map(HeldTurn::InProcess),
+            Database::Postgres(pool) => pool.dispatch_turn().await?.map(HeldTurn::InDatabase),
+        };
+        Ok(turn.map(DispatchTurn))
     }
 
     async fn woken(&self) {

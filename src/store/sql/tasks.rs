@@ -10,7 +10,7 @@ use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use super::turns;
 use crate::request::TimelineEntry;
-use crate::store::{ClaimedTask, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
+use crate::store::{ClaimedTask, Claimer, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
 use crate::types::{RequestId, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,14 +21,15 @@ const LEASE_IT: &str = "UPDATE outbox SET state = 'leased', owner = ?2, lease_un
 /// Where others write beside: a task that one of them holds at this moment is not waited for.
 const UNLESS_HELD: &str = "seq = (SELECT seq FROM outbox WHERE seq = ?1 FOR UPDATE SKIP LOCKED)";
 
-/// See [`crate::store::Store::claim`].
+/// See [`crate::store::Store::claim_as`].
 pub(super) async fn claim(
     connection: &mut Connection,
-    owner: &str,
+    claimer: Claimer<'_>,
     now: Timestamp,
     lease: Duration,
     room: Room,
 ) -> Result<Vec<ClaimedTask>, StoreError> {
+    let owner = claimer.owner;
     let (mut claimed, mut served) = (Vec::new(), BTreeSet::new());
     let sql = format!(
         "SELECT {}, t.id AS task_id, t.kind, t.lane, t.source, t.state AS task_state, t.run_at, t.attempts, t.last_error, t.fence, r.id AS request_id \
@@ -36,7 +37,7 @@ pub(super) async fn claim(
         requests::COLUMNS
     );
     let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
-    for lane in turns::candidates(connection, owner, now, room).await? {
+    for lane in turns::candidates(connection, claimer, now, room).await? {
         for (place, seq) in std::iter::once(lane.first).chain(lane.rest).enumerate() {
             let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
             let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));

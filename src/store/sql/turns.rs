@@ -4,7 +4,7 @@
 use super::affinity::{Elsewhere, Waits};
 use super::query::{Connection, Row, statement};
 use super::rows::Columns;
-use crate::store::{Room, StoreError, TaskKind, lane};
+use crate::store::{Claimer, Room, StoreError, TaskKind, lane};
 use crate::types::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
@@ -73,11 +73,34 @@ impl Candidate {
 /// A task somebody holds, or held until the lease ran out.
 struct Leased {
     task: Candidate,
+    id: String,
+    fence: u64,
     owner: String,
     until: i64,
     /// Whether this program knows what is to be done. What it does not know, a newer one holds beside it: while that lease lasts its lane and its
     /// request are taken, and afterwards it is the newer one's own to take over, and in nobody's way.
     known: bool,
+}
+
+impl Leased {
+    /// Whether somebody is at work on it, whatever the clock shows: the claimer itself, or another as far as may be known while the clock is not to be
+    /// believed.
+    fn is_at_work(&self, claimer: Claimer<'_>) -> bool {
+        match self.owner == claimer.owner {
+            true => claimer.in_hand.iter().any(|(task, fence)| *fence == self.fence && task.as_str() == self.id),
+            false => !claimer.takes_over,
+        }
+    }
+
+    /// Whether its lane and its request are taken.
+    fn holds(&self, claimer: Claimer<'_>, now: i64) -> bool {
+        self.until > now || self.is_at_work(claimer)
+    }
+
+    /// Whether the claimer takes it over once its lease has run out.
+    fn is_to_be_had(&self, claimer: Claimer<'_>) -> bool {
+        self.known && !self.is_at_work(claimer)
+    }
 }
 
 /// What a claim takes of a lane, to be done together.
@@ -102,13 +125,14 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
 
 async fn leased(connection: &mut Connection) -> Result<Vec<Leased>, StoreError> {
     let held = statement(
-        "SELECT seq, lane, rank, source, request, run_at, attempts, owner, lease_until, CAST(0 AS BIGINT) AS turn, kind FROM outbox WHERE state = 'leased'",
+        "SELECT seq, id, fence, lane, rank, source, request, run_at, attempts, owner, lease_until, CAST(0 AS BIGINT) AS turn, kind FROM outbox WHERE state = 'leased'",
     );
     let rows = held.fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
             let known = row.parsed::<TaskKind>("kind").is_ok();
-            Ok(Leased { task: candidate(row)?, owner: row.text("owner")?, until: row.number("lease_until")?, known })
+            let (id, fence, owner) = (row.text("id")?, row.count("fence")?, row.text("owner")?);
+            Ok(Leased { task: candidate(row)?, id, fence, owner, until: row.number("lease_until")?, known })
         })
         .collect()
 }
@@ -150,17 +174,17 @@ async fn after(connection: &mut Connection, head: &Candidate, now: i64, limit: u
 ///
 /// A lane is free when nobody holds a task of it. Where a lease ran out, its task comes before all others, so that the former
 /// holder is fenced off before anything else happens there; and what waits where another process is at work is left to it.
-pub(super) async fn candidates(connection: &mut Connection, owner: &str, now: Timestamp, room: Room) -> Result<Vec<OfLane>, StoreError> {
+pub(super) async fn candidates(connection: &mut Connection, claimer: Claimer<'_>, now: Timestamp, room: Room) -> Result<Vec<OfLane>, StoreError> {
     let leased = leased(connection).await?;
     // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
     let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
     let mut heads = heads(connection, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
-    let lost: Vec<&Leased> = leased.iter().filter(|leased| leased.known && leased.until <= now).collect();
-    let elsewhere = Elsewhere::of(connection, owner, lanes_of_others(&leased, owner)).await?;
+    let lost: Vec<&Leased> = leased.iter().filter(|leased| leased.until <= now && leased.is_to_be_had(claimer)).collect();
+    let elsewhere = Elsewhere::of(connection, claimer.owner, lanes_of_others(&leased, claimer.owner)).await?;
     heads.retain(|task| !elsewhere.has(&task.waits(), now));
-    for held in leased.iter().filter(|leased| leased.until > now) {
+    for held in leased.iter().filter(|leased| leased.holds(claimer, now)) {
         taken_lanes.insert(held.task.lane.as_str());
         if !lane::is_feedback(&held.task.lane) {
             requests.insert(held.task.request);
@@ -263,10 +287,10 @@ pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String,
     Ok(())
 }
 
-/// See [`crate::store::Store::next_due`].
-pub(super) async fn next_due(connection: &mut Connection, owner: &str, room: Room) -> Result<Option<Timestamp>, StoreError> {
+/// See [`crate::store::Store::next_due_as`].
+pub(super) async fn next_due(connection: &mut Connection, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
-    let elsewhere = Elsewhere::of(connection, owner, lanes_of_others(&leased, owner)).await?;
+    let elsewhere = Elsewhere::of(connection, claimer.owner, lanes_of_others(&leased, claimer.owner)).await?;
     let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
     let stands_before = |held: &Leased, task: &Candidate| {
         let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
@@ -275,7 +299,7 @@ pub(super) async fn next_due(connection: &mut Connection, owner: &str, room: Roo
     let has_room = |task: &Candidate| room.share(&task.lane).lanes > 0;
     let open = heads.iter().filter(|task| has_room(task) && !leased.iter().any(|held| stands_before(held, task)));
     let free = open.map(|task| elsewhere.until(&task.waits()).map_or(task.run_at, |until| until.max(task.run_at)));
-    let next = free.chain(leased.iter().filter(|held| held.known && has_room(&held.task)).map(|held| held.until)).min();
+    let next = free.chain(leased.iter().filter(|held| held.is_to_be_had(claimer) && has_room(&held.task)).map(|held| held.until)).min();
     Ok(next.map(Timestamp::from_unix_millis))
 }
 

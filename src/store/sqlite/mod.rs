@@ -18,7 +18,9 @@ pub(super) use arrivals::{PENDING, of as arrivals_of, remove as remove_arrivals}
 use connection::Database;
 pub(super) use connection::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How a SQLite store is opened.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub(super) struct File {
     database: Database,
     append: Batched,
     unfiled: arrivals::Unfiled,
+    /// One server works with a file, so whose turn it is to dispatch need not stand there.
+    dispatching: Arc<Mutex<()>>,
     /// Whether another process had it open when it was opened; not looked at for work.
     is_in_use: bool,
 }
@@ -59,7 +63,7 @@ impl File {
         }
         let is_in_use = !options.schema.is_for_work() && connection::is_in_use(&path, options.schema.migrates()).await?;
         let database = Database::open(&path, options).await?;
-        Ok(Self { database, append: arrivals::insert_statement(), unfiled: arrivals::Unfiled::default(), is_in_use })
+        Ok(Self { database, append: arrivals::insert_statement(), unfiled: arrivals::Unfiled::default(), dispatching: Arc::default(), is_in_use })
     }
 
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
@@ -108,6 +112,11 @@ impl File {
             self.file_all().await?;
         }
         Ok(pending)
+    }
+
+    /// See [`crate::store::Replicas::dispatch_turn`].
+    pub(super) fn dispatch_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.dispatching).try_lock_owned().ok()
     }
 
     pub(super) async fn delivery(&self, id: &DeliveryId) -> Result<Delivery, StoreError> {

@@ -1,6 +1,7 @@
 //! What is counted of steps, leases, language models, the database and spans.
 
-use super::Metrics;
+use super::registering::Register;
+use super::{Metrics, TelemetryError};
 use crate::automation::Provider;
 use crate::store::inbox::Observer;
 use crate::store::{TaskKind, database_errors};
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// What a step can come to.
 const STEP_OUTCOMES: [&str; 5] = ["done", "retried", "postponed", "goes_on", "dead"];
+
+/// A model answers within a second or within minutes.
+const MODEL_BUCKETS: &[f64] = &[0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0];
 
 /// What calls of language models were and cost.
 #[derive(Clone)]
@@ -29,6 +33,37 @@ pub(super) struct Traces {
     /// Of this process's exporter, where there is one.
     pub(super) counts: Arc<OnceLock<Arc<TraceCounts>>>,
     pub(super) following: Arc<Mutex<()>>,
+}
+
+impl ModelMetrics {
+    pub(super) fn registered(register: Register<'_>) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            calls: register.counters("model_calls_total", "Calls of language models, by provider and outcome.", &["provider", "outcome"])?,
+            tokens: register.counters(
+                "model_tokens_total",
+                "Tokens sent to language models (input) and answered (output).",
+                &["provider", "direction"],
+            )?,
+            cost: register.sums("model_cost_total", "What language models cost, in the currency of the prices.", &["provider"])?,
+            duration: register.histograms(
+                "model_call_duration_seconds",
+                "How long a call of a language model took.",
+                MODEL_BUCKETS,
+                &["provider"],
+            )?,
+        })
+    }
+}
+
+impl Traces {
+    pub(super) fn registered(register: Register<'_>) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            spans: register.counters("trace_spans_total", "Spans that were exported, and those that were dropped, by why.", &["outcome"])?,
+            waiting: register.gauge("trace_spans_waiting", "Spans that wait to be exported.")?,
+            counts: Arc::default(),
+            following: Arc::default(),
+        })
+    }
 }
 
 /// One call of a language model.

@@ -1,7 +1,8 @@
 //! What is told of streams whose messages are fetched, by source.
 
-use super::{Metrics, TelemetryError, register};
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use super::registering::Register;
+use super::{Metrics, TelemetryError};
+use prometheus::{IntCounterVec, IntGaugeVec};
 
 /// Of every source that fetches.
 #[derive(Clone)]
@@ -13,14 +14,25 @@ pub(super) struct StreamMetrics {
 }
 
 impl StreamMetrics {
-    pub(super) fn registered(registry: &Registry) -> Result<Self, TelemetryError> {
-        let gauges = |name: &str, help: &str| register(registry, IntGaugeVec::new(Opts::new(format!("kubeops_stream_{name}"), help), &["source"]));
-        let redelivered = Opts::new("kubeops_stream_redelivered_total", "Messages that had been delivered before, to whichever process.");
+    pub(super) fn registered(register: Register<'_>) -> Result<Self, TelemetryError> {
+        let of_source = &["source"];
         Ok(Self {
-            connected: gauges("connected", "1 while this process fetches the messages of a stream.")?,
-            pending: gauges("pending", "Messages that wait to be delivered, to whichever process: how far all lag behind.")?,
-            unacknowledged: gauges("unacknowledged", "Messages that were delivered, to whichever process, and are not acknowledged.")?,
-            redelivered: register(registry, IntCounterVec::new(redelivered, &["source"]))?,
+            connected: register.gauges("stream_connected", "1 while this process fetches the messages of a stream.", of_source)?,
+            pending: register.gauges(
+                "stream_pending",
+                "Messages that wait to be delivered, to whichever process: how far all lag behind.",
+                of_source,
+            )?,
+            unacknowledged: register.gauges(
+                "stream_unacknowledged",
+                "Messages that were delivered, to whichever process, and are not acknowledged.",
+                of_source,
+            )?,
+            redelivered: register.counters(
+                "stream_redelivered_total",
+                "Messages that had been delivered before, to whichever process.",
+                of_source,
+            )?,
         })
     }
 }

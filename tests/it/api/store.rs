@@ -116,6 +116,9 @@ impl Replicas for FakeStore {
     async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
         never()
     }
+    async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
+        never()
+    }
     async fn woken(&self) {
         std::future::pending().await
     }
@@ -135,7 +138,7 @@ impl Store for FakeStore {
     async fn commits_kept(&self, _: &RepositoryName, _: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError> {
         never()
     }
-    async fn claim(&self, _: &str, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim_as(&self, _: Claimer<'_>, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         never()
     }
     async fn set_back(&self, _: Duration, _: Duration, _: Timestamp) -> Result<(), StoreError> {
@@ -174,7 +177,7 @@ impl Store for FakeStore {
     async fn take_back(&self, _: &str) -> Result<u64, StoreError> {
         never()
     }
-    async fn next_due(&self, _: &str, _: Room) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due_as(&self, _: Claimer<'_>, _: Room) -> Result<Option<Timestamp>, StoreError> {
         never()
     }
     async fn tasks(&self, filter: &TaskFilter, _: u32) -> Result<Vec<Task>, StoreError> {

@@ -1,5 +1,7 @@
 //! The clock on the wall is set while work is under way: nothing waits for the same hour twice, nothing is lost or done twice.
 
+use super::told;
+use crate::support::fake_jira::FakeJira;
 use crate::support::server::{TestServer, eventually, ticket};
 use crate::support::warp::Warp;
 
@@ -55,4 +57,24 @@ fn a_clock_set_back_while_nobody_was_there_is_noticed_at_the_start() {
         server.at().settled("OPS-1", "proposed");
         one_of_each(&server, 1);
     }
+}
+
+#[test]
+fn a_clock_set_forth_while_a_comment_is_on_its_way_has_nobody_write_it_again() {
+    let jira = FakeJira::cloud();
+    jira.add("OPS-43", "To Do");
+    let mut server = told::prepare(&jira, "  feedback:\n    - channel: service-desk\n");
+    let warp = Warp::of(&mut server);
+    server.run();
+    let comment = jira.delay(told::COMMENT);
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    eventually("the comment is on its way", || comment.came().then_some(()));
+    warp.to(HOUR);
+    eventually("it is noticed", || server.log().contains("the clock was set forward").then_some(()));
+    // Meanwhile it goes on with whatever else there is.
+    server.at().ticket(&ticket("OPS-43", "search"));
+    server.at().settled("OPS-43", "proposed");
+    drop(comment);
+    told::told(&server, &jira, 1);
+    assert!(!server.log().contains("a lease was lost"), "{}", server.log());
 }

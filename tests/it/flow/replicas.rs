@@ -3,11 +3,13 @@
 use super::github::World;
 use super::many::Gate;
 use super::told;
+use crate::support::collector::Collector;
 use crate::support::fake_github::FakeGithub;
 use crate::support::fake_jira::FakeJira;
 use crate::support::postgres::Database;
 use crate::support::server::{Replica, TestServer, eventually, ticket};
 use crate::support::warp::Warp;
+use sqlx::{Connection, Executor};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -112,6 +114,59 @@ fn many_requests_are_shared_among_replicas_and_each_is_proposed_once() {
     heads.dedup();
     assert_eq!((heads.len(), world.github.pulls().len()), (many, many));
     world.server.upstream.fsck();
+}
+
+#[test]
+fn each_delivery_is_read_by_one_process_alone() {
+    let (database, collector) = (database(), Collector::start());
+    let mut server = TestServer::prepare();
+    server.set("STORE_URL", database.address()).set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()).set("OTEL_BSP_SCHEDULE_DELAY", "20");
+    server.set("API_CALLS_PER_MINUTE", "6000").run();
+    let mut second = server.replica("second");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // Nothing can be written down for as long as this has the lock of those who write: whoever reads what waits stands before it.
+    let mut holding = runtime.block_on(async {
+        let mut holding = sqlx::PgConnection::connect(database.address()).await.expect("a connection");
+        holding.execute("BEGIN; SELECT pg_advisory_xact_lock(1263497331, 1)").await.expect("the lock");
+        holding
+    });
+    let many = 20;
+    for number in 0..many {
+        let at = if number % 2 == 0 { server.at() } else { second.at() };
+        assert_eq!(at.ticket(&ticket(&format!("OPS-{number}"), &format!("team-{number}"))).word(), "202 accepted");
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("one of them has read something", || (psql(&database, waiting) != "0").then_some(()));
+    runtime.block_on(holding.execute("COMMIT")).expect("committed");
+    eventually("all of it is dispatched", || (server.at().get("/status")["pending_deliveries"] == 0).then_some(()));
+    server.terminate();
+    second.signal("TERM");
+    eventually("the second ended, and told all its spans", || second.ended());
+    let read = collector.spans().into_iter().filter(|span| span.name == "dispatch").count();
+    assert_eq!(read, many);
+}
+
+#[test]
+fn when_a_process_dies_over_what_it_reads_another_goes_on_with_it_at_once() {
+    let database = database();
+    let mut world = World::prepare(FakeGithub::start());
+    world.server.set("STORE_URL", database.address()).set("KUBEOPS_FAILPOINT", "dispatch.read").run();
+    world.server.set("KUBEOPS_FAILPOINT", "");
+    let second = world.server.replica("second");
+    second.signal("STOP");
+    let body = ticket("OPS-1", "payments").to_string();
+    // It may die before its answer is out.
+    let _ = world.server.at().jira(body.as_bytes());
+    assert!(!world.server.wait().success(), "it died");
+    second.signal("CONT");
+    let died = Instant::now();
+    eventually("the second read it", || (psql(&database, "SELECT count(*) FROM deliveries_pending") == "0").then_some(()));
+    let took = died.elapsed().as_secs_f64();
+    assert!(took < 5.0, "{took} s");
+    second.at().settled("OPS-1", "proposed");
+    second.at().nothing_owed();
+    assert_eq!(world.github.pulls().len(), 1);
+    world.server.run();
 }
 
 #[test]
@@ -275,6 +330,40 @@ fn a_replica_whose_clock_is_wrong_takes_nothing_from_the_others_and_writes_no_wr
         assert!((now - at).abs() < time::Duration::minutes(5), "{request}");
     }
     assert!(server.log().contains("this machine's clock is not the database's"), "{}", server.log());
+}
+
+/// Has the database show another clock to whoever asks it for the time: the server itself goes by its own.
+const CLOCK_TO_BE_SET: &str = "CREATE SCHEMA warped;
+    CREATE TABLE warped.clock (ahead INTERVAL NOT NULL);
+    INSERT INTO warped.clock VALUES ('0');
+    CREATE FUNCTION warped.clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM warped.clock';
+    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, warped, pg_catalog', current_database()); END $$";
+
+#[test]
+fn a_database_clock_set_forth_while_a_comment_is_on_its_way_has_nobody_write_it_again() {
+    let (database, jira) = (database(), FakeJira::cloud());
+    psql(&database, CLOCK_TO_BE_SET);
+    let mut server = told::prepare(&jira, "  feedback:\n    - channel: service-desk\n");
+    server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "6").run();
+    let second = server.replica("second");
+    let comment = jira.delay(told::COMMENT);
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    eventually("the comment is on its way", || comment.came().then_some(()));
+    let until = || psql(&database, "SELECT max(lease_until) FROM outbox").parse::<i64>().expect("a lease");
+    let before = until();
+    // As after a failover to a machine whose clock is ahead: for all that look, the lease ran out long ago.
+    psql(&database, "UPDATE warped.clock SET ahead = '1 hour'");
+    eventually("both have noticed", || (server.log().matches("the clock was set forward").count() == 2).then_some(()));
+    eventually("whoever writes it says again until when it has it", || (until() > before + 3_600_000).then_some(()));
+    let extended = until();
+    eventually("and once more, in its time", || (until() > extended).then_some(()));
+    drop(comment);
+    told::told(&server, &jira, 1);
+    assert!(!server.log().contains("a lease was lost"), "{}", server.log());
+    // All goes on, by the clock as it is now.
+    jira.add("OPS-43", "To Do");
+    second.at().ticket(&ticket("OPS-43", "search"));
+    second.at().settled("OPS-43", "proposed");
 }
 
 /// What a newer version of kubeops makes of the schema while this one runs: more columns everywhere, a table, and a task of a kind of its own.

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 const KEY: &str = "OPS-42";
 
+/// The call that writes a comment at the ticket.
+pub(super) const COMMENT: &str = "POST /rest/api/3/issue/OPS-42/comment";
+
 /// What is done at the ticket beside the usual words.
 const FEEDBACK: &str = "  feedback:
     - channel: service-desk

@@ -69,6 +69,9 @@ impl Replicas for Gate {
     async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
         out_of_place()
     }
+    async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
+        out_of_place()
+    }
     async fn woken(&self) {
         std::future::pending().await
     }
@@ -126,7 +129,7 @@ store_that_only_appends! {
     fn commands(id: &RequestId) -> Vec<CommandComment>;
     fn note_command(held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
-    fn claim(owner: &str, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
+    fn claim_as(claimer: Claimer<'_>, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
     fn set_back(by: Duration, lease: Duration, now: Timestamp) -> ();
     fn newest_moment() -> Option<Timestamp>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
@@ -140,7 +143,7 @@ store_that_only_appends! {
     fn add_tasks_noted(id: &RequestId, tasks: &[NewTask], entry: &TimelineEntry) -> ();
     fn release(owner: &str) -> u64;
     fn take_back(owner: &str) -> u64;
-    fn next_due(owner: &str, room: Room) -> Option<Timestamp>;
+    fn next_due_as(claimer: Claimer<'_>, room: Room) -> Option<Timestamp>;
     fn tasks(filter: &TaskFilter, limit: u32) -> Vec<Task>;
     fn request(id: &RequestId) -> Request;
     fn request_of_pull(repository: &RepositoryName, number: u64) -> Option<Request>;

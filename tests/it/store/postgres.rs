@@ -7,7 +7,7 @@ use kubeops::clock::{Clock, SystemClock};
 use kubeops::store::{Act, ActKey, ActState, Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An empty store in a database of its own.
@@ -86,6 +86,28 @@ async fn a_writer_that_stands_still_is_thrown_out_and_the_next_one_writes() {
     let (id, _) = super::support::open_request(&store, "OPS-1", None, super::support::at(1)).await;
     assert!(!id.as_str().is_empty());
     assert!(standing.execute("SELECT 1").await.is_err(), "it cannot go on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_dispatches_and_stands_still_is_thrown_out_and_another_goes_on() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    assert!(one.dispatch_turn().await.expect("an answer").is_none(), "nothing waits");
+    one.append(&[delivery("a")]).await.expect("written");
+    let held = one.dispatch_turn().await.expect("an answer").expect("the turn");
+    let begun = Instant::now();
+    let taken = loop {
+        if let Some(turn) = other.dispatch_turn().await.expect("an answer") {
+            break turn;
+        }
+    };
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    // It comes back, and what it held disturbs nobody.
+    held.end().await;
+    assert!(one.dispatch_turn().await.expect("an answer").is_none());
+    taken.end().await;
+    assert!(one.dispatch_turn().await.expect("an answer").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

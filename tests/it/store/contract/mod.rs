@@ -71,6 +71,8 @@ macro_rules! contract_suite {
             a_task_that_is_not_due_is_not_claimed,
             a_lease_that_ran_out_is_free_again_and_the_old_fence_is_refused,
             a_lost_lease_is_taken_over_before_the_rest_of_its_lane,
+            a_lease_of_what_is_in_hand_is_not_lost_whatever_the_clock_shows,
+            what_others_hold_is_left_to_them_while_the_clock_is_not_believed,
             an_extended_lease_holds,
             when_the_clock_is_set_back_pauses_and_leases_last_no_longer_than_they_would_have,
             settling_writes_request_timeline_and_follow_up_together,
@@ -91,6 +93,7 @@ macro_rules! contract_suite {
             a_duty_is_had_by_one_until_its_time_is_over_or_it_is_given_back,
             a_duty_whose_time_lies_too_far_ahead_keeps_nobody_off,
             a_duty_that_many_take_at_once_one_has,
+            what_waits_is_dispatched_by_one_at_a_time,
             tasks_that_many_claim_while_others_write_are_held_by_one_each);
         contract_suite!($make; requests:
             every_field_of_a_request_reads_back,

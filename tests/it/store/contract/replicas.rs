@@ -1,6 +1,6 @@
 //! What processes that share a store need of it.
 
-use crate::store::support::{at, end_request, open_request};
+use crate::store::support::{at, delivery, dispatch, end_request, open_request};
 use kubeops::request::State;
 use kubeops::store::{Duty, Room, Settlement, Store, StoreError};
 use std::collections::BTreeMap;
@@ -34,6 +34,29 @@ pub async fn a_duty_that_many_take_at_once_one_has(store: Arc<dyn Store>) {
     let owners: Vec<String> = (0..20).map(|number| format!("owner-{number}")).collect();
     let taken = futures_util::future::join_all(owners.iter().map(|owner| store.take_duty(Duty::Upkeep, owner, at(0), LEASE))).await;
     assert_eq!(taken.into_iter().filter(|taken| *taken == Ok(true)).count(), 1);
+}
+
+pub async fn what_waits_is_dispatched_by_one_at_a_time(store: Arc<dyn Store>) {
+    let turn = async || store.dispatch_turn().await.expect("an answer");
+    let (first, second) = (delivery("a"), delivery("b"));
+    store.append(std::slice::from_ref(&first)).await.expect("written");
+    let held = turn().await.expect("the turn");
+    assert!(turn().await.is_none(), "another has it");
+    store.dispatch(&[dispatch(Some(&first.id), "a", Vec::new())], at(1)).await.expect("dispatched");
+    store.append(std::slice::from_ref(&second)).await.expect("written");
+    assert!(turn().await.is_none(), "whoever has it looks once more");
+    held.end().await;
+    let held = turn().await.expect("the turn, for what came meanwhile");
+    // Who was stopped in the middle leaves it to others, as if it had died.
+    drop(held);
+    let again = loop {
+        if let Some(turn) = turn().await {
+            break turn;
+        }
+    };
+    again.end().await;
+    let many = futures_util::future::join_all((0..8).map(|_| turn())).await;
+    assert_eq!(many.iter().flatten().count(), 1);
 }
 
 pub async fn tasks_that_many_claim_while_others_write_are_held_by_one_each(store: Arc<dyn Store>) {

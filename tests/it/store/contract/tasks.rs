@@ -2,7 +2,7 @@
 
 use crate::store::support::{at, open_request, open_request_from, open_request_of, parsed, task};
 use kubeops::request::{State, TimelineEntry};
-use kubeops::store::{ClaimedTask, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{ClaimedTask, Claimer, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
 use kubeops::types::{RequestId, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -215,6 +215,43 @@ pub async fn a_lost_lease_is_taken_over_before_the_rest_of_its_lane(store: Arc<d
     let taken = claim(&*store, at(60), 10).await;
     assert_eq!(requests(&taken), [held]);
     assert!(matches!(store.settle(&old, &verdict(Verdict::Done), at(60)).await, Err(StoreError::Conflict(_))));
+}
+
+pub async fn a_lease_of_what_is_in_hand_is_not_lost_whatever_the_clock_shows(store: Arc<dyn Store>) {
+    let id = opened(&*store, Some("a"), 0).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+    let behind = opened(&*store, Some("a"), 1).await;
+    let in_hand = [(held.task.id.clone(), held.fence)];
+    let mine = Claimer { in_hand: &in_hand, ..Claimer::of("worker") };
+    let take = async |claimer| store.claim_as(claimer, at(4000), LEASE, Room::of(9, 9)).await.expect("a claim");
+    assert!(take(mine).await.is_empty(), "neither it nor what waits behind it");
+    assert_eq!(store.next_due_as(mine, Room::single(1)).await.expect("an answer"), None);
+    assert_eq!(store.next_due("worker", Room::single(1)).await.expect("an answer"), Some(at(30)));
+    store.extend_leases(&[&held], at(4030)).await.expect("it has it still");
+    // Under another fence it is another's matter, and a claim by an older one of the same name.
+    store.extend_leases(&[&held], at(3000)).await.expect("it has it still");
+    let before = [(held.task.id.clone(), held.fence - 1)];
+    let taken = take(Claimer { in_hand: &before, ..mine }).await;
+    assert_eq!(requests(&taken), [id, behind]);
+    assert!(taken[0].taken_over);
+}
+
+pub async fn what_others_hold_is_left_to_them_while_the_clock_is_not_believed(store: Arc<dyn Store>) {
+    let id = opened(&*store, Some("a"), 0).await;
+    let theirs = claim(&*store, at(0), 1).await.remove(0);
+    opened(&*store, Some("a"), 1).await;
+    let elsewhere = opened(&*store, Some("b"), 2).await;
+    let own = opened(&*store, Some("c"), 3).await;
+    assert_eq!(requests(&store.claim("other", at(3), LEASE, Room::single(1)).await.expect("a claim")), std::slice::from_ref(&elsewhere));
+    let doubts = Claimer { takes_over: false, ..Claimer::of("other") };
+    let take = async |claimer| store.claim_as(claimer, at(4000), LEASE, Room::single(9)).await.expect("a claim");
+    assert_eq!(store.next_due_as(doubts, Room::single(1)).await.expect("an answer"), Some(at(3)));
+    assert_eq!(requests(&take(doubts).await), [elsewhere, own], "what waits in a free lane, and what it once held itself");
+    assert_eq!(store.next_due_as(doubts, Room::single(1)).await.expect("an answer"), Some(at(4030)));
+    store.extend_leases(&[&theirs], at(4030)).await.expect("it has it still");
+    assert!(store.claim_as(doubts, at(9000), LEASE, Room::single(9)).await.expect("a claim").iter().all(|held| held.request.id != id));
+    let taken = store.claim("third", at(9000), LEASE, Room::single(9)).await.expect("a claim");
+    assert!(requests(&taken).contains(&id), "then it is lost");
 }
 
 pub async fn an_extended_lease_holds(store: Arc<dyn Store>) {

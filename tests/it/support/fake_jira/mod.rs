@@ -55,6 +55,8 @@ struct State {
     dropped_writes: usize,
     /// The call whose answer is kept back, by a part of it, and those who wait to hear that it came and to let it go.
     held: Option<(&'static str, Sender<()>, Receiver<()>)>,
+    /// The same of a call that is kept back itself.
+    on_its_way: Option<(&'static str, Sender<()>, Receiver<()>)>,
     /// Whether a listing of comments leaves their properties out.
     hides_properties: bool,
     /// The most entries of one page, whatever is asked for.
@@ -64,7 +66,7 @@ struct State {
     violations: Vec<String>,
 }
 
-/// An answer that is kept back until this is dropped.
+/// An answer, or a call, that is kept back until this is dropped.
 pub struct Held {
     came: Receiver<()>,
     _let_go: Sender<()>,
@@ -111,6 +113,7 @@ impl FakeJira {
             away: false,
             dropped_writes: 0,
             held: None,
+            on_its_way: None,
             hides_properties: false,
             page: 100,
             seconds: BEGIN,
@@ -122,6 +125,12 @@ impl FakeJira {
         let server = Loopback::serve(move |request| {
             let call = format!("{} {}", request.method, request.path);
             let mut state = lock(&theirs);
+            if let Some((_, came, let_go)) = state.on_its_way.take_if(|(part, ..)| call.contains(*part)) {
+                drop(state);
+                let _ = came.send(());
+                let _ = let_go.recv();
+                state = lock(&theirs);
+            }
             let held = state.held.take_if(|(part, ..)| call.contains(*part));
             let answer = state.answer(&request);
             drop(state);
@@ -264,6 +273,13 @@ impl FakeJira {
     pub fn hold(&self, part: &'static str) -> Held {
         let ((came, heard), (go, let_go)) = (mpsc::channel(), mpsc::channel());
         self.state().held = Some((part, came, let_go));
+        Held { came: heard, _let_go: go }
+    }
+
+    /// Keeps back the next call that has this in method and path, as if it were long on its way: until it is let go nothing of it is done.
+    pub fn delay(&self, part: &'static str) -> Held {
+        let ((came, heard), (go, let_go)) = (mpsc::channel(), mpsc::channel());
+        self.state().on_its_way = Some((part, came, let_go));
         Held { came: heard, _let_go: go }
     }
 

@@ -32,13 +32,15 @@ const WARM_UP: usize = 150_000;
 /// keys do not stay in memory.
 const BUFFERS: &str = "shared_buffers=4GB";
 /// Times that each listing is asked for.
-const ASKED: usize = 40;
+const ASKED: usize = 200;
 
 /// What people and programs ask for; `{delivery}`, `{event}` and `{deep}` are filled in.
 const LISTINGS: &[(&str, &str)] = &[
     ("deliveries", "/api/v1/deliveries"),
     ("deliveries of a source", "/api/v1/deliveries?source=service-desk"),
     ("failed deliveries", "/api/v1/deliveries?state=failed"),
+    ("dispatched deliveries", "/api/v1/deliveries?state=dispatched"),
+    ("waiting deliveries", "/api/v1/deliveries?state=pending"),
     ("ignored deliveries", "/api/v1/deliveries?state=ignored"),
     ("a delivery", "/api/v1/deliveries/{delivery}"),
     ("events", "/api/v1/events"),
@@ -63,70 +65,79 @@ struct Filled {
     count: usize,
 }
 
-/// What was measured on one of them.
-struct Measured {
-    rate: f64,
-    times: Sorted,
-    listings: Vec<f64>,
-}
-
 /// Measures `history.*`.
 pub fn measure(setting: &Setting, report: &mut Report) -> anyhow::Result<()> {
     for on_postgres in [false, true] {
         let store = if on_postgres { "postgres" } else { "sqlite" };
-        let few = measured(Filled::start(setting, report, on_postgres, setting.effort.pick(FEW, 1_000))?, setting)?;
-        let many = measured(Filled::start(setting, report, on_postgres, setting.effort.pick(MANY, 20_000))?, setting)?;
-        // The time of a delivery, so that more is worse here as well.
-        let each = |measured: &Measured| 1e6 / measured.rate;
-        let reference = |value| Reference { value, what: "with 10 thousand events" };
-        report.figure(&format!("history.{store}_ingest_us"), each(&many), "µs", reference(each(&few)))?;
-        report.note(&format!("10 million: {:.0}/s, {}; 10 thousand: {:.0}/s, {}", many.rate, many.times.told(), few.rate, few.times.told()));
-        let slowest = LISTINGS.iter().zip(many.listings.iter().zip(&few.listings)).max_by(|one, other| {
-            let ratio = |times: &(&f64, &f64)| times.0 / times.1;
-            ratio(&one.1).total_cmp(&ratio(&other.1))
-        });
-        for ((name, _), (many, few)) in LISTINGS.iter().zip(many.listings.iter().zip(&few.listings)) {
-            report.note(&format!("{name:<28} {many:>8.2} ms, {few:>8.2} ms: {:.2}", many / few));
-        }
-        if let Some((_, (many, few))) = slowest {
-            report.figure(&format!("history.{store}_slowest_listing_ms"), *many, "ms", reference(*few))?;
-        }
+        let few = Filled::start(setting, report, on_postgres, setting.effort.pick(FEW, 1_000))?;
+        let many = Filled::start(setting, report, on_postgres, setting.effort.pick(MANY, 20_000))?;
+        listings(setting, report, store, &few, &many)?;
+        ingest(setting, report, store, &few, &many)?;
+        few.end()?;
+        many.end()?;
     }
     Ok(())
 }
 
-fn measured(store: Filled, setting: &Setting) -> anyhow::Result<Measured> {
-    let mut listings = Vec::new();
-    let asked = setting.effort.pick(ASKED, 3);
-    for (_, path) in LISTINGS {
-        let middle = store.count / 2;
-        let path = path.replace("{delivery}", &id("dlv", middle)).replace("{event}", &id("evt", middle)).replace("{deep}", &store.cursor());
-        let times = (0..asked).map(|_| {
-            let begun = Instant::now();
-            store.get(&path).map(|_| begun.elapsed())
-        });
-        listings.push(Sorted::new(times.collect::<anyhow::Result<_>>()?).millis(50.0));
+fn reference(value: f64) -> Reference<'static> {
+    Reference { value, what: "with 10 thousand events" }
+}
+
+/// Asks both stores in turns for every listing.
+fn listings(setting: &Setting, report: &mut Report, store: &str, few: &Filled, many: &Filled) -> anyhow::Result<()> {
+    let mut slowest = (0.0, 1.0);
+    for (name, path) in LISTINGS {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..setting.effort.pick(ASKED, 3) {
+            for (times, store) in times.iter_mut().zip([few, many]) {
+                let middle = store.count / 2;
+                let path = path.replace("{delivery}", &id("dlv", middle)).replace("{event}", &id("evt", middle)).replace("{deep}", &store.cursor());
+                let begun = Instant::now();
+                store.get(&path)?;
+                times.push(begun.elapsed());
+            }
+        }
+        let [few, many] = times.map(|times| Sorted::new(times).millis(50.0));
+        report.note(&format!("{name:<28} {many:>8.2} ms, {few:>8.2} ms: {:.2}", many / few));
+        if many / few > slowest.0 / slowest.1 {
+            slowest = (many, few);
+        }
     }
-    let (rounds, time) = setting.effort.pick((3, Duration::from_secs(5)), (1, Duration::from_millis(500)));
-    let warm_up = setting.effort.pick(WARM_UP.min(store.count), 100);
-    let sender = Sender::new(SOURCE, warm_up + MOST_A_SECOND / 2 * usize::try_from((time * (rounds + 1)).as_secs() + 1)?, false)?;
-    let (mut sent, mut outcomes) = (0, Vec::new());
-    while sent < warm_up {
-        sent += sender.send(store.kubeops.address, CONNECTIONS, time / 2)?.answered;
-        store.comes_to_rest()?;
+    report.figure(&format!("history.{store}_slowest_listing_ms"), slowest.0, "ms", reference(slowest.1))
+}
+
+/// Sends to both stores in turns; who is not measured is stopped meanwhile, and what was taken is dispatched before: else the second round would be
+/// measured with the first one's rest.
+fn ingest(setting: &Setting, report: &mut Report, store: &str, few: &Filled, many: &Filled) -> anyhow::Result<()> {
+    let (rounds, time) = setting.effort.pick((4, Duration::from_secs(5)), (1, Duration::from_millis(500)));
+    let mut outcomes = [Vec::new(), Vec::new()];
+    let senders = [few, many].map(|store| {
+        let warm_up = setting.effort.pick(WARM_UP.min(store.count), 100);
+        Sender::new(SOURCE, warm_up + MOST_A_SECOND / 2 * usize::try_from((time * (rounds + 1)).as_secs() + 1)?, false)
+            .map(|sender| (warm_up, sender))
+    });
+    let [one, other] = senders;
+    let senders = [one?, other?];
+    for ((store, other), (warm_up, sender)) in [(few, many), (many, few)].into_iter().zip(&senders) {
+        let _paused = other.kubeops.paused();
+        let mut sent = 0;
+        while sent < *warm_up {
+            sent += sender.send(store.kubeops.address, CONNECTIONS, time / 2)?.answered;
+            store.comes_to_rest()?;
+        }
     }
     for _ in 0..rounds {
-        outcomes.push(sender.send(store.kubeops.address, CONNECTIONS, time)?);
-        // What was taken is dispatched before the next: else the second round would be measured with the first one's rest.
-        store.comes_to_rest()?;
+        for (((store, other), (_, sender)), outcomes) in [(few, many), (many, few)].into_iter().zip(&senders).zip(&mut outcomes) {
+            let _paused = other.kubeops.paused();
+            outcomes.push(sender.send(store.kubeops.address, CONNECTIONS, time)?);
+            store.comes_to_rest()?;
+        }
     }
-    let (rate, times) = Outcome::joined(outcomes);
-    store.kubeops.end()?;
-    if let Some(database) = store.database {
-        database.end()?;
-    }
-    drop(store.place);
-    Ok(Measured { rate, times, listings })
+    let [(few, few_times), (many, many_times)] = outcomes.map(Outcome::joined);
+    // The time of a delivery, so that more is worse here as well.
+    report.figure(&format!("history.{store}_ingest_us"), 1e6 / many, "µs", reference(1e6 / few))?;
+    report.note(&format!("10 million: {many:.0}/s, {}; 10 thousand: {few:.0}/s, {}", many_times.told(), few_times.told()));
+    Ok(())
 }
 
 /// The id of a number.
@@ -164,6 +175,14 @@ impl Filled {
         let settings = [("STORE_URL", url.as_str()), ("ENABLE_METRICS", "true"), ("API_CALLS_PER_MINUTE", "1000000")];
         let kubeops = server::kubeops_with(setting, &place, &settings)?;
         Ok(Self { place, database, kubeops, token, count })
+    }
+
+    /// Ends its server and its database, and removes both.
+    fn end(self) -> anyhow::Result<()> {
+        self.kubeops.end()?;
+        self.database.map_or(Ok(()), Postgres::end)?;
+        drop(self.place);
+        Ok(())
     }
 
     /// Waits until all that was taken is dispatched.

@@ -11,7 +11,7 @@ use crate::push::World;
 use crate::remote::LEDGER;
 use crate::report::{Reference, Report, Sorted};
 use crate::server::{self, Running, Scratch};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -116,11 +116,15 @@ fn two(setting: &Setting, place: &Scratch, database: &Postgres, report: &mut Rep
     };
     both(time / 2)?;
     let (mut one, mut two, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rests = Vec::new();
     for _ in 0..rounds {
         {
+            // Who is stopped in the middle of a dispatch would stop the other one too.
+            rests.push(comes_to_rest(database)?);
             let _paused = second.paused();
             one.push(sender.send(first.address, CONNECTIONS, time)?);
         }
+        rests.push(comes_to_rest(database)?);
         let outcomes = both(time)?;
         two.push(outcomes.iter().map(Outcome::rate).sum::<f64>());
         times.extend(outcomes.into_iter().flat_map(|outcome| outcome.latencies));
@@ -129,8 +133,21 @@ fn two(setting: &Setting, place: &Scratch, database: &Postgres, report: &mut Rep
     let reference = Reference { value: rate, what: "one process" };
     report.figure("replicas.ingest_2_vs_1", two.iter().sum::<f64>() / two.len() as f64, "deliveries/s", reference)?;
     report.note(&format!("one: {}; two: {}", alone.told(), Sorted::new(times).told()));
+    let (waiting, took) = rests.iter().fold((0.0, 0.0), |(waiting, took), (count, time)| (waiting + count, took + time.as_secs_f64()));
+    report.note(&format!("then, without load, {:.0} deliveries a second are dispatched", waiting / took));
     first.end()?;
     second.end()
+}
+
+/// Waits until all that was taken is dispatched: how many they were, and how long it took.
+fn comes_to_rest(database: &Postgres) -> anyhow::Result<(f64, Duration)> {
+    let waiting = || -> anyhow::Result<f64> { Ok(database.psql("SELECT count(*) FROM deliveries_pending")?.parse()?) };
+    let (begun, count) = (Instant::now(), waiting()?);
+    while waiting()? > 0.0 {
+        ensure!(begun.elapsed() < PATIENCE, "it does not come to rest");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok((count, begun.elapsed()))
 }
 
 /// Tickets that all come at once, from the first webhook to the last comment, on one process and on two.

@@ -124,7 +124,7 @@ const MEANINGS: &[(&str, &str)] = &[
         "FORGE_WRITE_PAUSE_MS",
         "Least milliseconds between two calls to GitHub that people are notified of, for each token or App installation: GitHub asks for a second.",
     ),
-    ("MAX_QUEUED_DELIVERIES", "Deliveries that may wait; beyond it senders are answered 503 and try again."),
+    ("MAX_QUEUED_DELIVERIES", "Deliveries that may wait; beyond it senders are answered 503 and try again. Looked at once a second."),
     (
         "PUBLIC_URL",
         "Where people and forges reach this server, for links in pull requests and comments; empty for http://HOST:PORT, `localhost` for an address that stands for all.",

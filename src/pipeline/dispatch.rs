@@ -70,7 +70,7 @@ impl Dispatcher {
             None => self.read_each(&deliveries).await,
         };
         failpoint::hit("dispatch.read");
-        let dispatched = self.store.dispatch(&entries, self.clock.now()).await;
+        let dispatched = self.record(&entries).await;
         tell_spans(&deliveries, &entries, &dispatched);
         dispatched?;
         failpoint::hit("dispatch.recorded");
@@ -78,6 +78,44 @@ impl Dispatcher {
         let events = entries.iter().flat_map(|entry| &entry.events);
         let pushed = events.flat_map(|told| signals::pushed(&rules, &told.event)).collect();
         Ok(Some(Dispatched { oldest, pushed }))
+    }
+
+    /// Records what was read: all of it at once. Where the store refuses that, and is not just away, one by one.
+    async fn record(&self, entries: &[Dispatch]) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        match self.store.dispatch(entries, self.clock.now()).await {
+            Err(error @ (StoreError::Broken(_) | StoreError::Conflict(_))) => {
+                tracing::warn!(%error, deliveries = entries.len(), "a batch was not recorded; its deliveries are tried one by one");
+                self.record_each(entries).await
+            }
+            done => done,
+        }
+    }
+
+    /// The same one by one, so that a delivery which cannot be recorded keeps back none but itself: what is refused alone (which is a fault of ours)
+    /// has failed, what another writer was before stays pending.
+    async fn record_each(&self, entries: &[Dispatch]) -> Result<Vec<Vec<RequestId>>, StoreError> {
+        let (mut recorded, mut left) = (Vec::with_capacity(entries.len()), Vec::new());
+        for entry in entries {
+            let requests = match self.store.dispatch(std::slice::from_ref(entry), self.clock.now()).await {
+                Err(StoreError::Broken(error)) => {
+                    tracing::error!(delivery = ?entry.delivery, %error, "what this delivery says could not be recorded; please report it");
+                    let error = "what it says could not be recorded, which is a fault of KubeOps".to_owned();
+                    let failed = Dispatch { delivery: entry.delivery.clone(), error: Some(error), events: Vec::new() };
+                    self.store.dispatch(&[failed], self.clock.now()).await?
+                }
+                Err(error @ StoreError::Conflict(_)) => {
+                    left.push(error);
+                    Vec::new()
+                }
+                done => done?,
+            };
+            recorded.push(requests.into_iter().flatten().collect());
+        }
+        match left.pop() {
+            // Nothing came of it: it is waited before the next try.
+            Some(error) if left.len() + 1 == entries.len() => Err(error),
+            _ => Ok(recorded),
+        }
     }
 
     /// What these deliveries say, under one set of rules from the first to the last; none when reading one of them panicked.

@@ -37,7 +37,7 @@ impl Store {
         match self {
             Self::File(_) => self.says("CREATE TRIGGER held BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'it is held up'); END"),
             Self::Database(_) => self.says(
-                "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is held up'; END $$; \
+                "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is held up' USING ERRCODE = '57014'; END $$; \
                  CREATE TRIGGER held BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION held()",
             ),
         }
@@ -47,6 +47,26 @@ impl Store {
         match self {
             Self::File(_) => self.says("DROP TRIGGER held"),
             Self::Database(_) => self.says("DROP TRIGGER held ON events"),
+        }
+    }
+
+    /// It takes no event about this ticket, as if KubeOps made a row of it that no database takes.
+    fn refuses_ticket_23(&self) {
+        match self {
+            Self::File(_) => {
+                self.says("CREATE TRIGGER refused BEFORE INSERT ON events WHEN NEW.subject = 'OPS-23' BEGIN SELECT json(NEW.subject); END")
+            }
+            Self::Database(_) => self.says(
+                "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused'; END $$; \
+                 CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.subject = 'OPS-23') EXECUTE FUNCTION refused()",
+            ),
+        }
+    }
+
+    fn takes_all(&self) {
+        match self {
+            Self::File(_) => self.says("DROP TRIGGER refused"),
+            Self::Database(_) => self.says("DROP TRIGGER refused ON events"),
         }
     }
 
@@ -158,4 +178,39 @@ fn a_delivery_whose_reading_panics_is_told_as_failed_and_the_others_of_its_batch
     let replayed = server.at().api("POST", &format!("/deliveries/{}/replay", ids[2]), None);
     assert!(replayed.status < 300, "{}", replayed.text());
     server.at().settled("OPS-13", "proposed");
+}
+
+/// What a database refuses for good: a delivery of which KubeOps makes rows that it does not take.
+fn one_that_is_not_recorded(server: &mut TestServer, store: impl FnOnce(&mut TestServer) -> Store) {
+    let store = store(server);
+    server.run();
+    store.refuses_ticket_23();
+    store.holds_up();
+    let keys = ["OPS-21", "OPS-22", "OPS-23", "OPS-24"];
+    let ids = keys.map(|key| server.at().ticket(&ticket(key, &key.to_lowercase())).id());
+    store.lets_go();
+    for key in keys.into_iter().filter(|key| *key != "OPS-23") {
+        server.at().settled(key, "proposed");
+    }
+    server.at().nothing_owed();
+    let failed = server.at().get(&format!("/deliveries/{}", ids[2]));
+    assert_eq!(failed["state"], "failed", "{failed}");
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("could not be recorded")), "{failed}");
+    assert_eq!(server.at().requests_of("OPS-23").len(), 0);
+
+    // What was refused can be asked for again, once it can be recorded.
+    store.takes_all();
+    let replayed = server.at().api("POST", &format!("/deliveries/{}/replay", ids[2]), None);
+    assert!(replayed.status < 300, "{}", replayed.text());
+    server.at().settled("OPS-23", "proposed");
+}
+
+#[test]
+fn a_delivery_that_a_file_refuses_is_told_as_failed_and_the_others_of_its_batch_are_dispatched() {
+    one_that_is_not_recorded(&mut TestServer::prepare(), |server| Store::of(server));
+}
+
+#[test]
+fn a_delivery_that_a_database_refuses_is_told_as_failed_and_the_others_of_its_batch_are_dispatched() {
+    one_that_is_not_recorded(&mut TestServer::prepare(), Store::shared);
 }

@@ -147,7 +147,7 @@ fn id(prefix: &str, number: usize) -> String {
 
 impl Filled {
     fn start(setting: &Setting, report: &Report, on_postgres: bool, count: usize) -> anyhow::Result<Self> {
-        let place = Scratch::new(setting, "history")?;
+        let place = Scratch::new(setting, &format!("history-{count}"))?;
         server::write_resources(&place)?;
         let database = if on_postgres { Some(Postgres::start(&place, &[BUFFERS])?) } else { None };
         std::fs::create_dir_all(place.join("data"))?;

@@ -209,6 +209,7 @@ impl Worker {
             Ok(None) => (false, None),
             Ok(Some(batch)) => {
                 self.pipeline.base_was_pushed(&batch.pushed);
+                self.metrics.dispatched(batch.done, batch.failed);
                 (true, self.courtesy(batch.oldest, begun.elapsed()))
             }
             Err(error) => {

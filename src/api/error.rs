@@ -281,7 +281,7 @@ impl From<StoreError> for ApiError {
             StoreError::Full(_) => Self::unavailable("store_full", "the store is full", BUSY_SECONDS).because(error),
             StoreError::Unavailable(_) => Self::unavailable("store_unavailable", "the store cannot be reached just now", BUSY_SECONDS).because(error),
             StoreError::BadCursor(_) => Self::bad_request("invalid_cursor", error.to_string()),
-            StoreError::Unusable(_) | StoreError::Broken(_) => Self::internal(error),
+            StoreError::Refused(_) | StoreError::Unusable(_) | StoreError::Broken(_) => Self::internal(error),
         }
     }
 }

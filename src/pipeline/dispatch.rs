@@ -1,5 +1,8 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
+mod recording;
+
+use self::recording::{Doubts, Recorded};
 use super::{Channels, Forges, InForce, Rules, own, signals};
 use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
@@ -37,6 +40,7 @@ pub struct Dispatcher {
     pub forges: Arc<dyn Forges>,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
+    doubts: Doubts,
 }
 
 /// What a batch came to.
@@ -46,9 +50,18 @@ pub struct Dispatched {
     pub oldest: Timestamp,
     /// Repositories whose base branch was said to have been pushed to: [`super::Pipeline::base_was_pushed`].
     pub pushed: BTreeSet<RepositoryName>,
+    /// Deliveries that were dispatched.
+    pub done: usize,
+    /// Deliveries that are told as failed.
+    pub failed: usize,
 }
 
 impl Dispatcher {
+    /// What reads deliveries by these rules. A process has one, which remembers what the store refused.
+    pub fn new(store: Arc<dyn Store>, rules: Arc<Rules>, channels: Arc<dyn Channels>, forges: Arc<dyn Forges>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, rules, channels, forges, clock, doubts: Doubts::default() }
+    }
+
     /// Dispatches the next batch; nothing when none waits, or while another process dispatches.
     ///
     /// # Errors
@@ -62,60 +75,29 @@ impl Dispatcher {
 
     /// The same, by whoever has the turn.
     async fn dispatch_next(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
-        let deliveries = self.store.pending_deliveries(BATCH).await?;
-        let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else { return Ok(None) };
+        let mut deliveries = self.store.pending_deliveries(BATCH.saturating_add(self.doubts.passed_by())).await?;
+        deliveries.retain(|delivery| !self.doubts.passes_by(&delivery.id));
+        deliveries.truncate(BATCH as usize);
+        let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else {
+            // They are tried again, after the pause of whoever is told an error.
+            return self.doubts.nothing_else_waits().map_or(Ok(None), Err);
+        };
         let deliveries: Arc<Vec<(Delivery, Span)>> = Arc::new(deliveries.into_iter().map(with_span).collect());
         let entries = match self.read_all(&deliveries, 0..deliveries.len()).await {
             Some(entries) => entries,
             None => self.read_each(&deliveries).await,
         };
         failpoint::hit("dispatch.read");
-        let dispatched = self.record(&entries).await;
-        tell_spans(&deliveries, &entries, &dispatched);
-        dispatched?;
+        let recorded = self.record(&entries).await;
+        tell_spans(&deliveries, &entries, &recorded);
+        let recorded = recorded?;
         failpoint::hit("dispatch.recorded");
         let rules = self.rules.current();
-        let events = entries.iter().flat_map(|entry| &entry.events);
+        let done: Vec<&Dispatch> = entries.iter().zip(&recorded.requests).filter_map(|(entry, of)| of.as_ref().map(|_| entry)).collect();
+        let events = done.iter().flat_map(|entry| &entry.events);
         let pushed = events.flat_map(|told| signals::pushed(&rules, &told.event)).collect();
-        Ok(Some(Dispatched { oldest, pushed }))
-    }
-
-    /// Records what was read: all of it at once. Where the store refuses that, and is not just away, one by one.
-    async fn record(&self, entries: &[Dispatch]) -> Result<Vec<Vec<RequestId>>, StoreError> {
-        match self.store.dispatch(entries, self.clock.now()).await {
-            Err(error @ (StoreError::Broken(_) | StoreError::Conflict(_))) => {
-                tracing::warn!(%error, deliveries = entries.len(), "a batch was not recorded; its deliveries are tried one by one");
-                self.record_each(entries).await
-            }
-            done => done,
-        }
-    }
-
-    /// The same one by one, so that a delivery which cannot be recorded keeps back none but itself: what is refused alone (which is a fault of ours)
-    /// has failed, what another writer was before stays pending.
-    async fn record_each(&self, entries: &[Dispatch]) -> Result<Vec<Vec<RequestId>>, StoreError> {
-        let (mut recorded, mut left) = (Vec::with_capacity(entries.len()), Vec::new());
-        for entry in entries {
-            let requests = match self.store.dispatch(std::slice::from_ref(entry), self.clock.now()).await {
-                Err(StoreError::Broken(error)) => {
-                    tracing::error!(delivery = ?entry.delivery, %error, "what this delivery says could not be recorded; please report it");
-                    let error = "what it says could not be recorded, which is a fault of KubeOps".to_owned();
-                    let failed = Dispatch { delivery: entry.delivery.clone(), error: Some(error), events: Vec::new() };
-                    self.store.dispatch(&[failed], self.clock.now()).await?
-                }
-                Err(error @ StoreError::Conflict(_)) => {
-                    left.push(error);
-                    Vec::new()
-                }
-                done => done?,
-            };
-            recorded.push(requests.into_iter().flatten().collect());
-        }
-        match left.pop() {
-            // Nothing came of it: it is waited before the next try.
-            Some(error) if left.len() + 1 == entries.len() => Err(error),
-            _ => Ok(recorded),
-        }
+        let failed = recorded.failed + done.iter().filter(|entry| entry.error.is_some()).count();
+        Ok(Some(Dispatched { oldest, pushed, done: done.len() - failed, failed }))
     }
 
     /// What these deliveries say, under one set of rules from the first to the last; none when reading one of them panicked.
@@ -256,19 +238,24 @@ fn with_span(delivery: Delivery) -> (Delivery, Span) {
 }
 
 /// Says what became of each delivery.
-fn tell_spans(deliveries: &[(Delivery, Span)], entries: &[Dispatch], dispatched: &Result<Vec<Vec<RequestId>>, StoreError>) {
+fn tell_spans(deliveries: &[(Delivery, Span)], entries: &[Dispatch], recorded: &Result<Recorded, StoreError>) {
     for (at, ((_, span), entry)) in deliveries.iter().zip(entries).enumerate().filter(|(_, ((_, span), _))| !span.is_disabled()) {
         span.record("kubeops.events", entry.events.len());
-        match dispatched {
-            Ok(requests) => {
-                let ids: Vec<&str> = requests.get(at).into_iter().flatten().map(|id| id.as_str()).collect();
-                span.record("kubeops.request.ids", ids.join(","));
-                if entry.error.is_some() {
-                    spans::failed(span, ErrorClass::User);
+        let left = match recorded {
+            Ok(recorded) => match recorded.requests.get(at) {
+                Some(Some(requests)) => {
+                    let ids: Vec<&str> = requests.iter().map(|id| id.as_str()).collect();
+                    span.record("kubeops.request.ids", ids.join(","));
+                    if entry.error.is_some() {
+                        spans::failed(span, ErrorClass::User);
+                    }
+                    continue;
                 }
-            }
-            Err(error) => spans::failed(span, error.class()),
-        }
+                _ => recorded.left.as_ref(),
+            },
+            Err(error) => Some(error),
+        };
+        spans::failed(span, left.map_or(ErrorClass::Bug, StoreError::class));
     }
 }
 

@@ -196,7 +196,7 @@ impl Pipeline {
     pub fn dispatcher(&self) -> Dispatcher {
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
         let (channels, forges) = (Arc::clone(&self.channels), Arc::clone(&self.forges));
-        Dispatcher { store, rules, channels, forges, clock: Arc::clone(&self.clock) }
+        Dispatcher::new(store, rules, channels, forges, Arc::clone(&self.clock))
     }
 
     /// Dispatches a stored delivery again under the rules in force, its events being told anew, and tells the requests

@@ -83,6 +83,9 @@ pub enum StoreError {
     /// Somebody else changed the row first, or the lease was lost: read again.
     #[error("another writer was first: {0}")]
     Conflict(String),
+    /// The database takes no such row: a value is too large, of another type, or breaks one of its rules. Trying again changes nothing.
+    #[error("the store does not take this: {0}")]
+    Refused(String),
     /// No such row.
     #[error("there is no {0}")]
     NotFound(String),
@@ -104,7 +107,7 @@ impl StoreError {
         match self {
             Self::Full(_) | Self::Unavailable(_) | Self::Conflict(_) => ErrorClass::Transient,
             Self::NotFound(_) | Self::BadCursor(_) | Self::Unusable(_) => ErrorClass::User,
-            Self::Broken(_) => ErrorClass::Bug,
+            Self::Refused(_) | Self::Broken(_) => ErrorClass::Bug,
         }
     }
 }

@@ -18,7 +18,9 @@ fn from_code(code: &str, message: &str) -> StoreError {
         // Out of memory or connections; a connection that broke; somebody shut it down, cancelled the statement or waited for a lock too
         // long; a server that takes no writes; two that stood in each other's way.
         ("53" | "08" | "57" | "55" | "40" | "58", _) | ("25", "25006" | "25P03") => StoreError::Unavailable(message),
-        // A row that breaks a constraint.
+        // A value that cannot be one, is missing, breaks a rule or is larger than an index takes.
+        ("22" | "54", _) | ("23", "23502" | "23514") => StoreError::Refused(message),
+        // What another wrote, or removed, first.
         ("23", _) => StoreError::Conflict(message),
         // A password, a role, a database that is not there; no right to a table.
         ("28" | "3D", _) | ("42", "42501") => StoreError::Unusable(message),
@@ -38,7 +40,12 @@ mod tests {
         for code in ["53300", "08006", "57P01", "57014", "55P03", "40001", "40P01", "25006", "58030"] {
             assert!(matches!(from_code(code, "x"), StoreError::Unavailable(_)), "{code}");
         }
-        assert!(matches!(from_code("23505", "x"), StoreError::Conflict(_)));
+        for code in ["23505", "23503"] {
+            assert!(matches!(from_code(code, "x"), StoreError::Conflict(_)), "{code}");
+        }
+        for code in ["22001", "22P05", "23502", "23514", "54000"] {
+            assert!(matches!(from_code(code, "x"), StoreError::Refused(_)), "{code}");
+        }
         for code in ["28P01", "3D000", "42501"] {
             assert!(matches!(from_code(code, "x"), StoreError::Unusable(_)), "{code}");
         }

@@ -6,14 +6,14 @@ use sqlx::postgres::PgDatabaseError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What databases refused since the process started, by kind; a process has one store.
-static REFUSED: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+static REFUSED: [AtomicU64; 6] = [const { AtomicU64::new(0) }; 6];
 
 /// How often a database refused something since the process started, by kind. Rows that were there first (`conflict`) are no fault.
-pub fn database_errors() -> [(&'static str, u64); 5] {
+pub fn database_errors() -> [(&'static str, u64); 6] {
     std::array::from_fn(|place| (KINDS[place], REFUSED[place].load(Ordering::Relaxed)))
 }
 
-const KINDS: [&str; 5] = ["full", "unavailable", "conflict", "unusable", "broken"];
+const KINDS: [&str; 6] = ["full", "unavailable", "conflict", "unusable", "broken", "refused"];
 
 fn place(error: &StoreError) -> usize {
     match error {
@@ -22,6 +22,7 @@ fn place(error: &StoreError) -> usize {
         StoreError::Conflict(_) => 2,
         StoreError::Unusable(_) => 3,
         StoreError::NotFound(_) | StoreError::BadCursor(_) | StoreError::Broken(_) => 4,
+        StoreError::Refused(_) => 5,
     }
 }
 

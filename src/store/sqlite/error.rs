@@ -17,10 +17,14 @@ mod code {
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const PROTOCOL: i32 = 15;
+    pub(super) const TOOBIG: i32 = 18;
     pub(super) const CONSTRAINT: i32 = 19;
+    pub(super) const MISMATCH: i32 = 20;
     pub(super) const NOTADB: i32 = 26;
     /// Extended codes of writes the disk did not take: write, fsync, directory fsync, truncate, and growth of the shared index.
     pub(super) const FAILED_WRITES: [i32; 5] = [10 | (3 << 8), 10 | (4 << 8), 10 | (5 << 8), 10 | (6 << 8), 10 | (19 << 8)];
+    /// Extended codes of rows that no other writer has to do with: a check, a value that is missing, what a trigger says, a type.
+    pub(super) const BROKEN_RULES: [i32; 4] = [19 | (1 << 8), 19 | (5 << 8), 19 | (7 << 8), 19 | (12 << 8)];
 }
 
 /// The store's error for one of the database.
@@ -33,11 +37,15 @@ fn from_code(extended: i32, message: &str) -> StoreError {
     if code::FAILED_WRITES.contains(&extended) {
         return StoreError::Full(message);
     }
+    if code::BROKEN_RULES.contains(&extended) {
+        return StoreError::Refused(message);
+    }
     match extended & 0xff {
         code::FULL => StoreError::Full(message),
         code::BUSY | code::LOCKED | code::NOMEM | code::INTERRUPT | code::IOERR | code::CANTOPEN | code::PROTOCOL | code::READONLY | code::PERM => {
             StoreError::Unavailable(message)
         }
+        code::TOOBIG | code::MISMATCH => StoreError::Refused(message),
         code::CONSTRAINT => StoreError::Conflict(message),
         code::NOTADB => StoreError::Unusable(format!("{message}: name another file, or restore this one from a backup")),
         code::CORRUPT => StoreError::Broken(format!("{message}: restore the database from a backup")),
@@ -57,7 +65,12 @@ mod tests {
         for extended in [5, 517, 10, 266, 14] {
             assert!(matches!(from_code(extended, "x"), StoreError::Unavailable(_)), "{extended}");
         }
-        assert!(matches!(from_code(2067, "x"), StoreError::Conflict(_)));
+        for extended in [2067, 1555, 787] {
+            assert!(matches!(from_code(extended, "x"), StoreError::Conflict(_)), "{extended}");
+        }
+        for extended in [18, 20, 275, 1299, 1811, 3091] {
+            assert!(matches!(from_code(extended, "x"), StoreError::Refused(_)), "{extended}");
+        }
         assert!(matches!(from_code(1, "x"), StoreError::Broken(_)));
     }
 }

@@ -88,6 +88,7 @@ impl Metrics {
             self.stage_duration.with_label_values(&[kind.as_str()]);
             STEP_OUTCOMES.iter().for_each(|outcome| drop(self.steps.with_label_values(&[kind.as_str(), outcome])));
         }
+        ["done", "failed"].iter().for_each(|outcome| drop(self.dispatched.with_label_values(&[outcome])));
         ["loaded", "refused"].iter().for_each(|outcome| drop(self.reloads.with_label_values(&[outcome])));
         self.resources_valid.set(1);
         database_errors().iter().for_each(|(kind, _)| drop(self.store_errors.with_label_values(&[kind])));
@@ -118,6 +119,13 @@ impl Metrics {
     /// A step came to something: a word of [`crate::store::Verdict`]'s.
     pub fn step(&self, kind: TaskKind, outcome: &str) {
         self.steps.with_label_values(&[kind.as_str(), outcome]).inc();
+    }
+
+    /// So many stored deliveries were dispatched, and so many are told as failed.
+    pub fn dispatched(&self, done: usize, failed: usize) {
+        for (outcome, count) in [("done", done), ("failed", failed)] {
+            self.dispatched.with_label_values(&[outcome]).inc_by(count as u64);
+        }
     }
 
     /// Tasks were taken over from a process whose lease ran out.

@@ -2,6 +2,10 @@
 
 use super::world::project;
 use crate::support::sources;
+use kubeops::plan::{ChangeSet, EmptyTree, FileChange};
+use kubeops::types::{DirectoryPath, KubernetesVersion, UnknownKinds};
+use kubeops::validate::{Rules, validate};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -173,4 +177,18 @@ fn the_manifest_for_several_replicas_gives_each_a_volume_and_all_one_database() 
     let headless = services.iter().find(|service| service["spec"]["clusterIP"] == "None").expect("names for the pods");
     assert_eq!(set["spec"]["serviceName"], headless["metadata"]["name"]);
     is_closed(of_kind(&objects, "Ingress"));
+}
+
+#[test]
+fn the_manifests_for_a_cluster_fit_every_version_of_kubernetes_there_is_a_schema_of() {
+    for file in ["deploy/kubernetes.yaml", "deploy/kubernetes-replicas.yaml"] {
+        let text = std::fs::read(project().join(file)).expect("the manifest");
+        for kubernetes in KubernetesVersion::supported() {
+            let files = BTreeMap::from([(file.parse().expect("a path"), FileChange::Write(text.clone()))]);
+            let rules = Rules::new(kubernetes, DirectoryPath::root(), UnknownKinds::Deny);
+            let valid = validate(ChangeSet { files, ..ChangeSet::default() }, &EmptyTree::default(), &rules);
+            let valid = valid.unwrap_or_else(|error| panic!("{file}, {kubernetes}: {error}"));
+            assert!(valid.warnings().is_empty(), "{file}, {kubernetes}: {:?}", valid.warnings());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::support::postgres::Database;
 use crate::support::server::{TestServer, eventually, ticket};
 use serde_json::Value;
-use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -50,16 +50,26 @@ impl Store {
         }
     }
 
-    /// It takes no event about this ticket, as if KubeOps made a row of it that no database takes.
-    fn refuses_ticket_23(&self) {
+    /// It takes no event about these tickets, as if KubeOps made rows of them that no database takes.
+    fn refuses(&self, tickets: &str) {
+        self.answers_with(tickets, "SELECT RAISE(ABORT, 'it is refused')", "23514");
+    }
+
+    /// The same, as if the database were at fault: it is damaged, or has not the columns that this program writes.
+    fn fails_at(&self, tickets: &str) {
+        self.answers_with(tickets, "SELECT json('{')", "42703");
+    }
+
+    /// For tickets that are `LIKE` this, by what SQLite is to run into, and with what PostgreSQL is to answer.
+    fn answers_with(&self, tickets: &str, runs_into: &str, code: &str) {
         match self {
             Self::File(_) => {
-                self.says("CREATE TRIGGER refused BEFORE INSERT ON events WHEN NEW.subject = 'OPS-23' BEGIN SELECT json(NEW.subject); END")
+                self.says(&format!("CREATE TRIGGER refused BEFORE INSERT ON events WHEN NEW.subject LIKE '{tickets}' BEGIN {runs_into}; END"))
             }
-            Self::Database(_) => self.says(
-                "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused'; END $$; \
-                 CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.subject = 'OPS-23') EXECUTE FUNCTION refused()",
-            ),
+            Self::Database(_) => self.says(&format!(
+                "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused' USING ERRCODE = '{code}'; END $$; \
+                 CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.subject LIKE '{tickets}') EXECUTE FUNCTION refused()"
+            )),
         }
     }
 
@@ -70,12 +80,12 @@ impl Store {
         }
     }
 
-    fn says(&self, sql: &'static str) {
+    fn says(&self, sql: &str) {
         runtime().block_on(async {
             match self {
                 Self::File(file) => {
                     let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.expect("the file");
-                    connection.execute(sql).await.expect("said");
+                    connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("said");
                     connection.close().await.expect("closed");
                 }
                 Self::Database(database) => drop(database.psql(sql).await),
@@ -184,7 +194,7 @@ fn a_delivery_whose_reading_panics_is_told_as_failed_and_the_others_of_its_batch
 fn one_that_is_not_recorded(server: &mut TestServer, store: impl FnOnce(&mut TestServer) -> Store) {
     let store = store(server);
     server.run();
-    store.refuses_ticket_23();
+    store.refuses("OPS-23");
     store.holds_up();
     let keys = ["OPS-21", "OPS-22", "OPS-23", "OPS-24"];
     let ids = keys.map(|key| server.at().ticket(&ticket(key, &key.to_lowercase())).id());
@@ -213,4 +223,82 @@ fn a_delivery_that_a_file_refuses_is_told_as_failed_and_the_others_of_its_batch_
 #[test]
 fn a_delivery_that_a_database_refuses_is_told_as_failed_and_the_others_of_its_batch_are_dispatched() {
     one_that_is_not_recorded(&mut TestServer::prepare(), Store::shared);
+}
+
+/// How often the server says that it did not record a delivery.
+fn tries(server: &TestServer, id: &str) -> usize {
+    server.log().lines().filter(|line| line.contains("this delivery was not recorded") && line.contains(id)).count()
+}
+
+/// A database that takes nothing, for whatever reason: of what it was handed, nothing is given up.
+fn all_wait_until_it_takes_them(server: &mut TestServer, store: impl FnOnce(&mut TestServer) -> Store, away: impl FnOnce(&Store)) {
+    let store = store(server);
+    server.run();
+    away(&store);
+    let keys = ["OPS-31", "OPS-32", "OPS-33"];
+    let ids = keys.map(|key| server.at().ticket(&ticket(key, &key.to_lowercase())).id());
+    eventually("each was tried several times", || ids.iter().all(|id| tries(server, id) >= 3).then_some(()));
+    let waiting = shown(server);
+    assert!(waiting.iter().all(|(_, state)| state == "pending"), "{waiting:?}");
+    store.takes_all();
+    for key in keys {
+        server.at().settled(key, "proposed");
+    }
+    assert!(shown(server).iter().all(|(_, state)| state == "dispatched"));
+}
+
+#[test]
+fn what_a_file_refuses_altogether_waits_until_it_is_taken() {
+    all_wait_until_it_takes_them(&mut TestServer::prepare(), |server| Store::of(server), |store| store.refuses("OPS-%"));
+}
+
+#[test]
+fn what_a_database_refuses_altogether_waits_until_it_is_taken() {
+    all_wait_until_it_takes_them(&mut TestServer::prepare(), Store::shared, |store| store.refuses("OPS-%"));
+}
+
+/// A database that is at fault for some: the others go on, and these wait until it is mended.
+fn one_waits_for_the_mending(server: &mut TestServer, store: impl FnOnce(&mut TestServer) -> Store) {
+    let store = store(server);
+    server.run();
+    store.fails_at("OPS-43");
+    let id = server.at().ticket(&ticket("OPS-43", "ops-43")).id();
+    for number in 44..49 {
+        eventually("it was tried again", || (tries(server, &id) >= number - 43).then_some(()));
+        let key = format!("OPS-{number}");
+        server.at().ticket(&ticket(&key, &key.to_lowercase()));
+        server.at().settled(&key, "proposed");
+    }
+    assert_eq!(server.at().get(&format!("/deliveries/{id}"))["state"], "pending");
+    store.takes_all();
+    server.at().settled("OPS-43", "proposed");
+}
+
+#[test]
+fn a_delivery_that_a_damaged_file_does_not_take_waits_and_others_go_on() {
+    one_waits_for_the_mending(&mut TestServer::prepare(), |server| Store::of(server));
+}
+
+#[test]
+fn a_delivery_that_a_damaged_database_does_not_take_waits_and_others_go_on() {
+    one_waits_for_the_mending(&mut TestServer::prepare(), Store::shared);
+}
+
+#[test]
+fn more_refused_deliveries_than_a_batch_holds_keep_none_of_the_others_back() {
+    let mut server = TestServer::prepare();
+    server.set("API_CALLS_PER_MINUTE", "100000");
+    server.run();
+    let store = Store::of(&server);
+    store.refuses("BAD-%");
+    let bad: Vec<String> = (0..140).map(|number| server.at().ticket(&ticket(&format!("BAD-{number}"), &format!("bad-{number}"))).id()).collect();
+    server.at().ticket(&ticket("OPS-51", "ops-51"));
+    server.at().settled("OPS-51", "proposed");
+    // Once others were taken, it is theirs.
+    eventually("all of them are told as failed", || {
+        let state = |id: &String| server.at().get(&format!("/deliveries/{id}"))["state"] == "failed";
+        bad.iter().all(state).then_some(())
+    });
+    server.at().ticket(&ticket("OPS-52", "ops-52"));
+    server.at().settled("OPS-52", "proposed");
 }

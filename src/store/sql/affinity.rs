@@ -14,6 +14,11 @@ const LEFT_FOR: i64 = 2_000;
 /// is about to stop, and only the other lane keeps it busy. What burns waits for a shorter while.
 const STARVED_AFTER: i64 = 10_000;
 
+/// After so many milliseconds it plays no part who was at a repository.
+const REMEMBERED_FOR: i64 = 60_000;
+/// Repositories that are forgotten at once.
+const FORGOTTEN: u32 = 50;
+
 /// What a process was last seen at.
 struct Seen {
     git: i64,
@@ -73,7 +78,11 @@ impl Elsewhere {
 
 /// Notes that `owner` claimed tasks of these lanes.
 pub(super) async fn note(connection: &mut Connection, owner: &str, lanes: impl Iterator<Item = &str>, now: Timestamp) -> Result<(), StoreError> {
-    for (repository, is_pulls) in repositories(lanes) {
+    let served = repositories(lanes);
+    if served.is_empty() {
+        return Ok(());
+    }
+    for (repository, is_pulls) in served {
         let (own, other) = columns(is_pulls);
         // Whose it becomes has it whole: it was not starved in the other lane before.
         let taken = statement(format!(
@@ -82,15 +91,13 @@ pub(super) async fn note(connection: &mut Connection, owner: &str, lanes: impl I
         ));
         let taken = taken.bind(now.unix_millis()).bind(owner).bind(repository).execute(&mut *connection).await?;
         if taken.rows_affected() == 0 {
-            statement("INSERT INTO affinity (repository, owner, git_at, pulls_at) VALUES (?1, ?2, ?3, ?3) ON CONFLICT DO NOTHING")
-                .bind(repository)
-                .bind(owner)
-                .bind(now.unix_millis())
-                .execute(&mut *connection)
-                .await?;
+            // Where there is a row that somebody else writes, an insert would wait for that one to see whether it conflicts: none is tried.
+            let new = "INSERT INTO affinity (repository, owner, git_at, pulls_at) SELECT ?1, ?2, CAST(?3 AS BIGINT), CAST(?3 AS BIGINT) \
+                       WHERE NOT EXISTS (SELECT 1 FROM affinity WHERE repository = ?1) ON CONFLICT DO NOTHING";
+            statement(new).bind(repository).bind(owner).bind(now.unix_millis()).execute(&mut *connection).await?;
         }
     }
-    Ok(())
+    forget(connection, now.unix_millis() - REMEMBERED_FOR).await
 }
 
 /// Notes that a process settled tasks of lanes, each with who did: a batch may have taken longer than a repository is left to anybody.
@@ -115,9 +122,13 @@ pub(super) async fn give_back(connection: &mut Connection, owner: &str) -> Resul
     Ok(())
 }
 
-/// Forgets repositories that nobody has worked on since `before`.
-pub(super) async fn prune(connection: &mut Connection, before: i64) -> Result<(), StoreError> {
-    statement("DELETE FROM affinity WHERE git_at < ?1 AND pulls_at < ?1").bind(before).execute(connection).await?;
+/// Forgets repositories that nobody has worked on since `before`, a few at a time: whoever claims reads all there are.
+async fn forget(connection: &mut Connection, before: i64) -> Result<(), StoreError> {
+    let unless_held = if connection.is_sqlite() { "" } else { " FOR UPDATE SKIP LOCKED" };
+    let forgotten = format!(
+        "DELETE FROM affinity WHERE repository IN (SELECT repository FROM affinity WHERE git_at < ?1 AND pulls_at < ?1 LIMIT {FORGOTTEN}{unless_held})"
+    );
+    statement(forgotten).bind(before).execute(connection).await?;
     Ok(())
 }
 

@@ -264,9 +264,14 @@ async fn wait_again(connection: &mut Connection, seq: i64, run_at: i64, error: O
 /// See [`crate::store::Store::release`].
 pub(super) async fn release(connection: &mut Connection, owner: &str) -> Result<u64, StoreError> {
     replicas::give_back(connection, owner).await?;
+    let taken_back = {
+        let held = "UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?";
+        statement(held).bind(owner).execute(&mut *connection).await?;
+        take_back(connection, owner).await?
+    };
+    // Tasks first, as claims have it: so of two that meet, one waits for the other.
     affinity::give_back(connection, owner).await?;
-    statement("UPDATE outbox SET attempts = attempts - 1 WHERE state = 'leased' AND owner = ?").bind(owner).execute(&mut *connection).await?;
-    take_back(connection, owner).await
+    Ok(taken_back)
 }
 
 /// See [`crate::store::Store::take_back`].

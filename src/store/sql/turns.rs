@@ -297,8 +297,12 @@ pub(super) async fn next_due(connection: &mut Connection, claimer: Claimer<'_>, 
         same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
     };
     let has_room = |task: &Candidate| room.share(&task.lane).lanes > 0;
-    let open = heads.iter().filter(|task| has_room(task) && !leased.iter().any(|held| stands_before(held, task)));
-    let free = open.map(|task| elsewhere.until(&task.waits()).map_or(task.run_at, |until| until.max(task.run_at)));
+    let open = heads.iter().filter(|task| has_room(task) && !leased.iter().any(|held| held.known && stands_before(held, task)));
+    let free = open.map(|task| {
+        // What this program does not know stands before others for as long as its lease lasts, and nobody here takes it over.
+        let unknown = leased.iter().filter(|held| !held.known && stands_before(held, task)).map(|held| held.until);
+        unknown.chain(elsewhere.until(&task.waits())).fold(task.run_at, i64::max)
+    });
     let next = free.chain(leased.iter().filter(|held| held.is_to_be_had(claimer) && has_room(&held.task)).map(|held| held.until)).min();
     Ok(next.map(Timestamp::from_unix_millis))
 }

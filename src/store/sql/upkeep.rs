@@ -1,7 +1,6 @@
 //! Counts, retention and the write that readiness asks for. Nothing here looks at a whole big table: counts come from small
 //! tables and partial indexes, and retention removes a slice at a time so that deliveries never wait long for the writer.
 
-use super::affinity;
 use super::copilot;
 use super::query::{Connection, statement};
 use super::rows::{Columns, to_json};
@@ -99,7 +98,6 @@ pub(super) async fn prune(connection: &mut Connection, before: Timestamp, limit:
     .execute(&mut *connection)
     .await?;
     statement("DELETE FROM deployments WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
-    affinity::prune(connection, before).await?;
     copilot::prune(connection, before).await?;
     statement("DELETE FROM run_ends WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
     // A request with a task is not over: a dead letter is kept until somebody retries it.

@@ -1,10 +1,12 @@
 //! The store in a PostgreSQL database: what every store promises, and what is particular to this one.
 
+mod races;
+
 use super::support::{Fixture, at, claimed, delivery, open_request};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
-use kubeops::store::{Act, ActKey, ActState, Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, SqlStore, Store, StoreError};
+use kubeops::store::{Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -108,29 +110,6 @@ async fn who_dispatches_and_stands_still_is_thrown_out_and_another_goes_on() {
     assert!(one.dispatch_turn().await.expect("an answer").is_none());
     taken.end().await;
     assert!(one.dispatch_turn().await.expect("an answer").is_some());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_noted_while_another_claims_the_task_waits_for_that_and_is_refused() {
-    let database = Database::new().await;
-    let store = Arc::new(open(&database).await);
-    let (_, id) = open_request(&*store, "A", None, at(0)).await;
-    let held = claimed(&*store, "old", &id, at(0)).await;
-    // It claims what was lost, and has not committed yet: the former fence is still to be read.
-    let mut other = sqlx::PgConnection::connect(database.address()).await.expect("a connection");
-    other.execute("BEGIN").await.expect("begun");
-    other.execute("UPDATE outbox SET fence = fence + 1, owner = 'new'").await.expect("claimed");
-    let noting = {
-        let key = ActKey { request: id.clone(), channel: "jira".to_owned(), news: "proposed/0".to_owned(), act: "comment".to_owned() };
-        let (store, act) = (Arc::clone(&store), Act { key, state: ActState::Begun, note: None, at: at(31) });
-        tokio::spawn(async move { store.note_act(&held, &act, &[]).await })
-    };
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while !noting.is_finished() && database.psql(waits).await == "0" {}
-    other.execute("COMMIT").await.expect("committed");
-    let noted = noting.await.expect("an answer");
-    assert!(matches!(noted, Err(StoreError::Conflict(_))), "{noted:?}");
-    assert!(store.told_so_far(&id).await.expect("an answer").acts.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

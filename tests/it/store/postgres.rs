@@ -2,7 +2,7 @@
 
 mod races;
 
-use super::support::{Fixture, at, claimed, delivery, open_request};
+use super::support::{Fixture, at, delivery, open_request};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};

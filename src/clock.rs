@@ -4,6 +4,15 @@ use crate::types::Timestamp;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// What differs by less is how clocks are kept right every day.
+const KEPT_RIGHT: Duration = Duration::from_secs(5);
+
+/// By how much a clock has to show something else than it should to count as set, where leases last for `lease`: none is lost by less than that,
+/// because a lease is extended when a third of it is over.
+pub fn noticed(lease: Duration) -> Duration {
+    KEPT_RIGHT.min(lease / 2)
+}
+
 /// Where "now" and random bits come from.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
@@ -49,12 +58,17 @@ impl FollowedClock {
     pub fn follow(&self, showed: Timestamp, at: Duration) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (showed, at);
     }
+
+    /// What it is reckoned to show when this machine's uptime is `at`.
+    pub fn reckoned(&self, at: Duration) -> Timestamp {
+        let (showed, seen) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        showed.plus(at.saturating_sub(seen))
+    }
 }
 
 impl Clock for FollowedClock {
     fn now(&self) -> Timestamp {
-        let (showed, at) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        showed.plus(uptime().saturating_sub(at))
+        self.reckoned(uptime())
     }
 
     fn random(&self) -> u128 {

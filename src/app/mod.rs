@@ -202,7 +202,7 @@ impl Shared {
         std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
         let store = open_store(settings).await?;
         Ok(Self {
-            clock: shared_clock::of(&store).await?,
+            clock: shared_clock::of(&store, settings.lease).await?,
             store,
             metrics: Arc::new(Metrics::new(settings.environment.as_str(), &settings.tags)?),
             secrets: secret_provider(&settings.secret_provider),

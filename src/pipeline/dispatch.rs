@@ -68,9 +68,7 @@ impl Dispatcher {
     /// When the store fails; then the batch is still pending.
     pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
         let Some(turn) = self.store.dispatch_turn().await? else { return Ok(None) };
-        let dispatched = self.dispatch_next().await;
-        turn.end().await;
-        dispatched
+        turn.over(self.dispatch_next()).await
     }
 
     /// The same, by whoever has the turn.

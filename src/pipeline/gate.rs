@@ -5,7 +5,7 @@ use super::planned::{Grouped, Planned, Postponed};
 use super::{Pipeline, StepError};
 use crate::automation::{Automation, LoopSpec};
 use crate::request::{Changes, Oscillation, Request, State, oscillations};
-use crate::store::{Admission, Admitted, Lack, TouchQuery};
+use crate::store::{Admission, Admitted, ClaimedTask, Lack, TouchQuery};
 use crate::types::{ManifestPath, RepositoryName};
 use crate::validate::{Finding, Severity};
 use std::sync::Arc;
@@ -24,7 +24,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub(super) async fn let_through(&self, request: &Request, mut grouped: Grouped) -> Result<Grouped, StepError> {
+    pub(super) async fn let_through(&self, held: &ClaimedTask, mut grouped: Grouped) -> Result<Grouped, StepError> {
+        let request = &held.request;
         // An open pull request was let through already.
         let (Planned::Committed { repository, target, changes, .. }, State::Accepted, None) = (&grouped.planned, request.state, &request.pull) else {
             return Ok(grouped);
@@ -37,7 +38,7 @@ impl Pipeline {
                 return Ok(Planned::Rejected { findings, message }.into());
             }
         }
-        if let Some(postponed) = self.room(&automation, request, target).await? {
+        if let Some(postponed) = self.room(&automation, held, target).await? {
             grouped = Planned::Postponed(postponed).into();
         }
         Ok(grouped)
@@ -74,7 +75,8 @@ impl Pipeline {
     }
 
     /// Takes room for the request's pull request under its automation's limits; none when it has it, or needs none.
-    async fn room(&self, automation: &Arc<Automation>, request: &Request, target: &str) -> Result<Option<Postponed>, StepError> {
+    async fn room(&self, automation: &Arc<Automation>, held: &ClaimedTask, target: &str) -> Result<Option<Postponed>, StepError> {
+        let request = &held.request;
         let limits = automation.spec.limits;
         let per_target = limits.per_target.map(|target| target.per_hour);
         if (limits.per_hour, per_target) == (None, None) {
@@ -89,7 +91,7 @@ impl Pipeline {
             insists: insists(request),
         };
         let now = self.clock.now();
-        let Admitted::Waits { until, lacks, limit, ahead, since_now } = self.store.admit(&admission, now).await? else { return Ok(None) };
+        let Admitted::Waits { until, lacks, limit, ahead, since_now } = self.store.admit(held, &admission, now).await? else { return Ok(None) };
         let (whose, field) = match lacks {
             Lack::Automation => (format!("automation {}", admission.automation), "limits.perHour"),
             Lack::Target => (format!("automation {} for {}", admission.automation, admission.target), "limits.perTarget.perHour"),

@@ -182,10 +182,10 @@ impl Pipeline {
             let request = &claimed.request;
             match (claimed.task.kind, request.state) {
                 (TaskKind::Plan, State::Accepted) | (TaskKind::Replan, State::Planned | State::Proposed | State::Approved) => {
-                    plans.push((place, request.clone()));
+                    plans.push((place, claimed.clone()));
                 }
                 (TaskKind::Draft, State::Accepted | State::Planned | State::Proposed | State::Approved) => {
-                    let drafted = self.draft(request).instrument(report.span(place)).await;
+                    let drafted = self.draft(claimed).instrument(report.span(place)).await;
                     report.tell(place, self.explained(drafted).await);
                 }
                 (TaskKind::Propose, State::Planned) => proposals.push((place, claimed)),

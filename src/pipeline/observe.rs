@@ -5,7 +5,7 @@ use super::{OperationError, Pipeline, Report, outcome};
 use crate::forge::{ForgeError, Mark, Priority, Pull, PullState};
 use crate::inventory::Repository;
 use crate::request::{Request, State};
-use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, StoreError};
+use crate::store::{ClaimedTask, PageQuery, RequestFilter, Settlement, Store, StoreError};
 use crate::types::{RepositoryName, RequestId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,6 +14,26 @@ use std::sync::Arc;
 pub(super) const THE_FORGE: &str = "the forge";
 /// Open requests listed at once.
 const PAGE: u32 = 100;
+
+/// Requests with an open pull request, by repository and number.
+pub(super) type OpenPulls = BTreeMap<RepositoryName, BTreeMap<u64, RequestId>>;
+
+/// A walk through all requests with an open pull request: of thousands no more than a page is held at a time.
+struct AllOpen<'s> {
+    store: &'s dyn Store,
+    /// Behind the last page there is none.
+    next: Option<PageQuery>,
+}
+
+impl AllOpen<'_> {
+    async fn page(&mut self) -> Result<Option<Vec<Request>>, StoreError> {
+        let Some(query) = self.next.take() else { return Ok(None) };
+        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
+        let page = self.store.requests(&filter, &query).await?;
+        self.next = page.next.map(|after| PageQuery { after: Some(after), ..query });
+        Ok(Some(page.items))
+    }
+}
 
 /// Looks again and again, and remembers how far it came.
 pub struct Observer {
@@ -29,7 +49,7 @@ impl Observer {
 
     /// One look at every open pull request. What fails is logged, and looked at again the next time.
     pub async fn round(&mut self) {
-        let open = match self.pipeline.open_pulls(true).await {
+        let open = match self.list().await {
             Ok(open) => open,
             Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
         };
@@ -47,9 +67,30 @@ impl Observer {
 
     /// A look at the calendars alone of every open request, because others are in force.
     pub async fn calendars(&self) {
-        if let Err(error) = self.pipeline.open_pulls(true).await {
-            tracing::warn!(%error, "open requests could not be listed");
+        let mut all = self.pipeline.all_open();
+        loop {
+            match all.page().await {
+                Ok(Some(page)) => {
+                    for request in &page {
+                        self.pipeline.keep_calendars_of(request).await;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::warn!(%error, "open requests could not be listed"),
+            }
         }
+    }
+
+    /// Every open pull request; on the way it is kept how the calendars of each request stand now.
+    async fn list(&self) -> Result<OpenPulls, StoreError> {
+        let (mut all, mut open) = (self.pipeline.all_open(), OpenPulls::new());
+        while let Some(page) = all.page().await? {
+            for request in page {
+                self.pipeline.keep_calendars_of(&request).await;
+                add(&mut open, request);
+            }
+        }
+        Ok(open)
     }
 
     async fn look(&mut self, name: &RepositoryName, requests: &BTreeMap<u64, RequestId>) -> Result<(), OperationError> {
@@ -71,26 +112,23 @@ impl Observer {
 }
 
 impl Pipeline {
-    /// Requests with an open pull request, by repository and number; on the way it is kept, if that is wished, how the calendars of each stand
-    /// now. Of thousands no more than a page is held at a time.
-    pub(super) async fn open_pulls(&self, with_calendars: bool) -> Result<BTreeMap<RepositoryName, BTreeMap<u64, RequestId>>, StoreError> {
-        let filter = RequestFilter { states: vec![State::Proposed, State::Approved], ..RequestFilter::default() };
-        let mut query = PageQuery { limit: PAGE, after: None };
-        let mut open: BTreeMap<RepositoryName, BTreeMap<u64, RequestId>> = BTreeMap::new();
-        loop {
-            let page = self.store.requests(&filter, &query).await?;
-            for request in page.items {
-                if with_calendars && let Err(error) = self.see_calendars(&request).await {
-                    tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
-                }
-                if let (Some(repository), Some(pull)) = (request.repository, request.pull) {
-                    open.entry(repository).or_default().insert(pull.number, request.id);
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(open),
-            }
+    /// Requests with an open pull request.
+    pub(super) async fn open_pulls(&self) -> Result<OpenPulls, StoreError> {
+        let (mut all, mut open) = (self.all_open(), OpenPulls::new());
+        while let Some(page) = all.page().await? {
+            page.into_iter().for_each(|request| add(&mut open, request));
+        }
+        Ok(open)
+    }
+
+    fn all_open(&self) -> AllOpen<'_> {
+        AllOpen { store: self.store.as_ref(), next: Some(PageQuery { limit: PAGE, after: None }) }
+    }
+
+    /// Keeps how the calendars of a request stand now.
+    async fn keep_calendars_of(&self, request: &Request) {
+        if let Err(error) = self.see_calendars(request).await {
+            tracing::warn!(request = %request.id, %error, "how its calendars stand could not be kept");
         }
     }
 
@@ -164,6 +202,12 @@ impl Pipeline {
             false => self.keep(settlement).await?,
         }
         Ok(changed)
+    }
+}
+
+fn add(open: &mut OpenPulls, request: Request) {
+    if let (Some(repository), Some(pull)) = (request.repository, request.pull) {
+        open.entry(repository).or_default().insert(pull.number, request.id);
     }
 }
 

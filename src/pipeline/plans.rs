@@ -16,7 +16,7 @@ use crate::forge::{Pull, PullState};
 use crate::git::{GitError, Mirror, Snapshot};
 use crate::inventory::{Repository, Target};
 use crate::request::{Changes, Place, Request, State};
-use crate::store::Settlement;
+use crate::store::{ClaimedTask, Settlement};
 use crate::types::{CommitSha, RepositoryName};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,26 +60,26 @@ impl<P: Into<Grouped>> From<P> for Looked {
 }
 
 /// What was found of the request at a place of the batch.
-type Found = (usize, Request, Result<Looked, StepError>);
+type Found = (usize, ClaimedTask, Result<Looked, StepError>);
 
 impl Pipeline {
-    /// Plans requests, each told at its place.
-    pub(super) async fn plan_all(self: &Arc<Self>, requests: Vec<(usize, Request)>, report: &Report) {
-        if requests.is_empty() {
+    /// Plans the requests of claimed tasks, each told at its place.
+    pub(super) async fn plan_all(self: &Arc<Self>, plans: Vec<(usize, ClaimedTask)>, report: &Report) {
+        if plans.is_empty() {
             return;
         }
         let (this, spans) = (Arc::clone(self), report.clone());
         let (tell, mut hear) = unbounded_channel::<Found>();
         // libgit2 and the renderer block. One that panics tells nothing of those behind it; the worker knows who was not told of.
         let looking = blocking(move || {
-            this.look_at_each(requests, &spans, &tell);
+            this.look_at_each(plans, &spans, &tell);
             Ok(())
         });
         let settling = async {
             let mut mates = Mates::default();
-            while let Some((place, request, looked)) = hear.recv().await {
+            while let Some((place, held, looked)) = hear.recv().await {
                 let outcome = match looked {
-                    Ok(looked) => self.settled(request, looked, &mates).instrument(report.span(place)).await,
+                    Ok(looked) => self.settled(held, looked, &mates).instrument(report.span(place)).await,
                     Err(error) => Err(error),
                 };
                 let outcome = self.explained(outcome).await;
@@ -93,48 +93,50 @@ impl Pipeline {
         }
     }
 
-    fn look_at_each(&self, requests: Vec<(usize, Request)>, spans: &Report, tell: &UnboundedSender<Found>) {
+    fn look_at_each(&self, plans: Vec<(usize, ClaimedTask)>, spans: &Report, tell: &UnboundedSender<Found>) {
         let rules = self.rules.current();
         let mut bases = Bases::new();
-        for (place, request) in requests {
+        for (place, held) in plans {
             let span = spans.span(place);
             let _within = span.enter();
+            let request = &held.request;
             let looked = if request.members > 0 {
-                self.plan_group(&rules, &mut bases, &request)
+                self.plan_group(&rules, &mut bases, request)
             } else if request.state == State::Accepted {
-                self.plan(&rules, &mut bases, &request).or_else(Stop::into_planned).map(Looked::from)
+                self.plan(&rules, &mut bases, request).or_else(Stop::into_planned).map(Looked::from)
             } else {
-                self.plan_again(&rules, &mut bases, &request)
+                self.plan_again(&rules, &mut bases, request)
             };
-            if tell.send((place, request, looked)).is_err() {
+            if tell.send((place, held, looked)).is_err() {
                 return;
             }
         }
     }
 
     /// What the store is to write.
-    async fn settled(self: &Arc<Self>, request: Request, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
+    async fn settled(self: &Arc<Self>, held: ClaimedTask, looked: Looked, mates: &Mates) -> Result<Settlement, StepError> {
+        let request = &held.request;
         if let (State::Accepted, Some(reverts)) = (request.state, &request.steering.reverts) {
             // Whoever opened it may have died before that was noted.
             self.note_reverting(&reverts.request, &request.id, "kubeops").await?;
-        } else if request.state == State::Accepted && self.keep_what_is_wanted_again(&request).await? {
+        } else if request.state == State::Accepted && self.keep_what_is_wanted_again(request).await? {
             // Its pull request is closed first: somebody may be merging it.
             let reason = "what took the change back is being closed".to_owned();
             return Ok(outcome::not_before(self.clock.now().plus(WHILE_CLOSING), reason));
         }
         match looked {
-            Looked::Same(tip) => self.checked(request, tip, mates).await,
+            Looked::Same(tip) => self.checked(held.request, tip, mates).await,
             Looked::Elsewhere => Ok(outcome::nothing()),
             // A group may be planned once more before it was ever proposed.
-            Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(request, *planned, mates).await,
-            Looked::Planned(planned) => self.replace_proposal(request, *planned, mates).await,
+            Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(held, *planned, mates).await,
+            Looked::Planned(planned) => self.replace_proposal(held, *planned, mates).await,
         }
     }
 
-    async fn planned(&self, request: Request, grouped: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
-        let grouped = self.let_through(&request, grouped).await?;
-        let planned = self.beside_others(&request, grouped.planned, mates).await?;
-        Ok(outcome::grouped(request, Grouped { planned, ..grouped }, self.clock.as_ref()))
+    async fn planned(&self, held: ClaimedTask, grouped: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
+        let grouped = self.let_through(&held, grouped).await?;
+        let planned = self.beside_others(&held.request, grouped.planned, mates).await?;
+        Ok(outcome::grouped(held.request, Grouped { planned, ..grouped }, self.clock.as_ref()))
     }
 
     fn plan(&self, rules: &InForce, bases: &mut Bases, request: &Request) -> Result<Planned, Stop> {
@@ -271,17 +273,17 @@ impl Pipeline {
     }
 
     /// An open request whose change is another one on the newer base, or none any more. Its pull request may be over meanwhile.
-    async fn replace_proposal(self: &Arc<Self>, request: Request, planned: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
-        let rules = self.rules.current();
+    async fn replace_proposal(self: &Arc<Self>, held: ClaimedTask, planned: Grouped, mates: &Mates) -> Result<Settlement, StepError> {
+        let (rules, request) = (self.rules.current(), &held.request);
         let repository = request.repository.as_ref().and_then(|name| rules.set.inventory.repositories.get(name));
         let (Some(repository), Some(pull)) = (repository, &request.pull) else {
             return Err(StepError::Bug(format!("{} is open, but has no pull request", request.id)));
         };
-        let forge = self.forges.forge(repository, priority(&request))?;
+        let forge = self.forges.forge(repository, priority(request))?;
         let pull = forge.get(pull.number).await?;
         match (pull.state, shows(request.state, &pull)) {
             (PullState::Closed | PullState::Merged, Some((state, message))) => {
-                let request = merged_by(request, &pull);
+                let request = merged_by(held.request, &pull);
                 Ok(outcome::over(request, state, message, self.clock.as_ref()))
             }
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
@@ -289,11 +291,11 @@ impl Pipeline {
                 0 => Ok(outcome::nothing()),
                 _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
             },
-            _ if self.is_taken_over(&request, repository, &pull).await? => {
+            _ if self.is_taken_over(request, repository, &pull).await? => {
                 let tip = planned.planned.base().cloned().or(request.checked.clone());
-                Ok(outcome::taken_over(request, tip, self.clock.as_ref()))
+                Ok(outcome::taken_over(held.request, tip, self.clock.as_ref()))
             }
-            _ => self.planned(request, planned, mates).await,
+            _ => self.planned(held, planned, mates).await,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the store keeps of drafts by a language model: the conversation turn by turn, what it cost, and what it came to.
 
-use super::StoreError;
+use super::{ClaimedTask, StoreError};
 use crate::request::State;
 use crate::types::{AutomationName, CommitSha, RequestId, Timestamp};
 use async_trait::async_trait;
@@ -171,11 +171,14 @@ pub struct DraftEnd {
     pub outcome: Value,
 }
 
-/// Drafts by a language model.
+/// Drafts by a language model. Whoever makes one holds a task of its request: a write in the name of a lease that was lost is refused.
 #[async_trait]
 pub trait Drafts: Send + Sync {
-    /// Begins a draft, or tells the one there is with this request and number.
-    async fn begin_draft(&self, draft: &Draft) -> Result<Draft, StoreError>;
+    /// Begins a draft of the request in hand, or tells the one there is with this number.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease of `held` was lost, or the request has ended.
+    async fn begin_draft(&self, held: &ClaimedTask, draft: &Draft) -> Result<Draft, StoreError>;
 
     /// The request's drafts, oldest first.
     async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError>;
@@ -192,12 +195,26 @@ pub trait Drafts: Send + Sync {
     /// How far the request and its drafts are, at a price as [`Self::tally`].
     async fn progress(&self, request: &RequestId) -> Result<Progress, StoreError>;
 
-    /// Notes in one transaction that a call is about to be made which costs at most `worst`, if that goes beyond no budget: what counts
-    /// of a call is what it did cost, and what it was reckoned at where that is not known.
-    async fn reserve_turn(&self, of: (&RequestId, u32), turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Result<Reservation, StoreError>;
+    /// Notes in one transaction that a call is about to be made for a `draft` of the request in hand, which costs at most `worst`, if that goes
+    /// beyond no budget: what counts of a call is what it did cost, and what it was reckoned at where that is not known.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease of `held` was lost.
+    async fn reserve_turn(
+        &self,
+        held: &ClaimedTask,
+        draft: u32,
+        turn: u32,
+        worst: Spend,
+        budget: &Budget,
+        now: Timestamp,
+    ) -> Result<Reservation, StoreError>;
 
-    /// Notes what a call that was reserved came to. Told again it changes nothing but what is still missing.
-    async fn settle_turn(&self, of: (&RequestId, u32), turn: &Turn) -> Result<(), StoreError>;
+    /// Notes what a call that was reserved for a `draft` of the request in hand came to. Told again it changes nothing but what is still missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease of `held` was lost.
+    async fn settle_turn(&self, held: &ClaimedTask, draft: u32, turn: &Turn) -> Result<(), StoreError>;
 
     /// What was used since a moment: by an automation, or by everything, the copilot too.
     async fn spent_since(&self, automation: Option<&AutomationName>, since: Timestamp) -> Result<Spend, StoreError>;

@@ -226,7 +226,10 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Asks for room to open a pull request under the limits named, and takes it when there is some: what was opened within the
     /// last hour and what was given room counts. Room that was given is kept until the pull request is open or none came of it;
     /// asked again, it is given again. Who finds none waits in the order of asking; the answer tells when its turn should come.
-    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease of `held`, the task that asks, was lost.
+    async fn admit(&self, held: &ClaimedTask, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError>;
 
     /// What other requests did to one of these files since a moment: those whose pull request was merged, withdrawn or closed
     /// since, the last first, `limit` at most.

@@ -4,8 +4,14 @@
 use super::{StoreError, postgres};
 use crate::types::Timestamp;
 use async_trait::async_trait;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
+
+/// How often whoever has the turn in a database lets it hear something while at work: it would be lost after five seconds without a word.
+const HEARD_EVERY: Duration = Duration::from_secs(2);
+/// How often at most, which is for a minute: what takes longer has come to a stop, and others go on.
+const HEARD_AT_MOST: u32 = 30;
 
 /// What is done from time to time, by one process of all that share the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,30 @@ pub(in crate::store) enum HeldTurn {
 }
 
 impl DispatchTurn {
+    /// Does `work` under the turn, which is kept for as long as that takes, a minute at most, and then left to whoever comes next. A process that
+    /// stands still loses it all the same.
+    pub async fn over<T>(mut self, work: impl Future<Output = T>) -> T {
+        let done = tokio::select! {
+            done = work => done,
+            never = self.keep() => match never {},
+        };
+        self.end().await;
+        done
+    }
+
+    /// Lets the database hear something from time to time.
+    async fn keep(&mut self) -> Infallible {
+        if let HeldTurn::InDatabase(write) = &mut self.0 {
+            for _ in 0..HEARD_AT_MOST {
+                tokio::time::sleep(HEARD_EVERY).await;
+                if write.speak().await.is_err() {
+                    break;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Leaves it to whoever comes next.
     pub async fn end(self) {
         let ended = match self.0 {
@@ -68,7 +98,7 @@ pub trait Replicas: Send + Sync {
 
     /// The turn to dispatch the deliveries that wait, so that each is read by one process alone, in the order of their arrival. None while another
     /// has it, and it may be none where nothing waits. It ends when it is given back or dropped, when its process dies, and where processes share
-    /// the database, when its holder stands still for five seconds. Who found it taken need not come again: whoever has it looks once more
+    /// the database, when its holder stands still for five seconds, or is at work for longer than it keeps it ([`DispatchTurn::over`]). Who found it taken need not come again: whoever has it looks once more
     /// after it, and finds all that was there by then.
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError>;
 

@@ -2,15 +2,13 @@
 //! taken from processes that live, whose leases only seem to have run out.
 
 use super::DutyShare;
-use crate::clock::Clock;
+use crate::clock::{Clock, noticed};
 use crate::store::{Store, StoreError};
 use crate::types::Timestamp;
 use std::time::Duration;
 
-/// What differs by less is how clocks are kept right every day.
-const NOTICED: Duration = Duration::from_secs(5);
 /// For so long at least nothing is taken over after a leap: processes that follow the database's clock look at it every few seconds, and
-/// have to have seen it.
+/// have to have seen it. Nor by one that starts, which does not know when there was one.
 const SEEN_BY_ALL: Duration = Duration::from_secs(15);
 
 /// What the clock showed, and when that was.
@@ -27,9 +25,11 @@ impl Pace {
             tracing::warn!(%error, "whether the clock was set back meanwhile cannot be told");
             None
         });
+        // Processes of one machine go by its own clock, and see it set when it is.
+        let is_shared = !matches!(store.moment().await, Ok(None));
         let now = clock.now();
         let shown = known.map_or(now, |known| known.max(now));
-        Self { reckoned: Reckoned { shown, at: clock.uptime(), believed_from: Duration::ZERO }, duty }
+        Self { reckoned: Reckoned::begin(shown, clock.uptime(), is_shared), duty }
     }
 
     /// Looks at both clocks; where the one on the wall was set back, what waits follows it.
@@ -39,7 +39,7 @@ impl Pace {
     pub(super) async fn keep(&mut self, store: &dyn Store, clock: &dyn Clock, lease: Duration) -> Result<(), StoreError> {
         let (now, at) = (clock.now(), clock.uptime());
         let by = self.reckoned.back(now, at);
-        if by >= NOTICED {
+        if by >= noticed(lease) {
             tracing::warn!(seconds = by.as_secs(), "the clock was set back: what waits for a pause to end waits no longer for it");
             if self.duty.is_ours().await {
                 store.set_back(by, lease, now).await?;
@@ -76,6 +76,13 @@ struct Reckoned {
 }
 
 impl Reckoned {
+    /// Reckons from what it shows at an uptime of `at`. One that processes on several machines share may have been set just before, and some that
+    /// are at work have not seen it: what seems to have run out is left to them for as long as that may last.
+    fn begin(shown: Timestamp, at: Duration, is_shared: bool) -> Self {
+        let believed_from = if is_shared { at.saturating_add(SEEN_BY_ALL) } else { Duration::ZERO };
+        Self { shown, at, believed_from }
+    }
+
     fn expected(&self, at: Duration) -> Timestamp {
         self.shown.plus(at.saturating_sub(self.at))
     }
@@ -93,10 +100,10 @@ impl Reckoned {
         }
         let by = now.since(expected);
         (self.shown, self.at) = (now, at);
-        if by < NOTICED {
+        if by < noticed(lease) {
             return None;
         }
-        self.believed_from = at.saturating_add(lease.max(SEEN_BY_ALL));
+        self.believed_from = self.believed_from.max(at.saturating_add(lease.max(SEEN_BY_ALL)));
         Some(by)
     }
 }
@@ -116,7 +123,7 @@ mod tests {
     }
 
     fn reckoned() -> Reckoned {
-        Reckoned { shown: shown(1000), at: seconds(100), believed_from: Duration::ZERO }
+        Reckoned::begin(shown(1000), seconds(100), false)
     }
 
     #[test]
@@ -140,5 +147,21 @@ mod tests {
         let mut clock = reckoned();
         assert_eq!(clock.forth(shown(500), seconds(110), LEASE), None);
         assert_eq!(clock.back(shown(500), seconds(110)), seconds(510), "it is still to be seen that it was set back");
+    }
+
+    #[test]
+    fn a_leap_that_short_leases_would_be_lost_by_is_noticed() {
+        let leaps_by = |by: i64, lease: u64| reckoned().forth(shown(1010 + by), seconds(110), seconds(lease));
+        assert_eq!((leaps_by(4, 20), leaps_by(5, 20)), (None, Some(seconds(5))));
+        assert_eq!((leaps_by(1, 3), leaps_by(2, 3)), (None, Some(seconds(2))));
+    }
+
+    #[test]
+    fn who_starts_on_a_clock_that_others_share_believes_it_once_all_have_seen_it_set() {
+        let mut clock = Reckoned::begin(shown(1000), seconds(100), true);
+        assert_eq!(clock.believed_from, seconds(115));
+        assert_eq!(clock.forth(shown(1001), seconds(101), LEASE), None);
+        assert_eq!(clock.believed_from, seconds(115), "it goes on as it should");
+        assert_eq!(Reckoned::begin(shown(1000), seconds(100), false).believed_from, Duration::ZERO, "on one machine all see it at once");
     }
 }

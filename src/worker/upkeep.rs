@@ -53,9 +53,7 @@ impl Worker {
     /// By each process: the mirrors are in its own directory, and no other looks after them.
     async fn tidying(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            if let Err(error) = self.pipeline.tidy_mirrors().await {
-                tracing::warn!(%error, "the mirrors could not be tidied");
-            }
+            self.pipeline.tidy_mirrors().await;
             tokio::select! {
                 () = tokio::time::sleep(TIDY_EVERY) => {}
                 _ = stop.changed() => {}

@@ -31,7 +31,7 @@ use crate::failpoint;
 use crate::git::GitError;
 use crate::plan::Answer;
 use crate::request::{Drafted, Job, Request, State};
-use crate::store::{Beside, Draft, DraftEnd, DraftState, Settlement, Turn, lane};
+use crate::store::{Beside, ClaimedTask, Draft, DraftEnd, DraftState, Settlement, Turn, lane};
 use crate::types::{ErrorClass, McpServerName, SpecDuration};
 use crate::validate::{Finding, Severity};
 use bench::Workbench;
@@ -85,6 +85,7 @@ pub(super) struct Begun {
 
 /// One step of a draft.
 struct Step<'a> {
+    held: &'a ClaimedTask,
     request: &'a Request,
     rules: Arc<InForce>,
     draft: Draft,
@@ -99,10 +100,10 @@ struct Step<'a> {
 
 impl<'a> Step<'a> {
     /// The step that a draft is at, from what is kept of it.
-    fn of(request: &'a Request, rules: Arc<InForce>, draft: Draft, turns: Vec<Turn>) -> Result<Self, StepError> {
+    fn of(held: &'a ClaimedTask, rules: Arc<InForce>, draft: Draft, turns: Vec<Turn>) -> Result<Self, StepError> {
         let Begun { brief, model, revision, heeds, goes_on_from, without } = read(&draft.brief)?;
         let conversation = conversation(brief, &turns)?;
-        Ok(Self { request, rules, draft, turns, model, revision, heeds, goes_on_from, without, conversation })
+        Ok(Self { held, request: &held.request, rules, draft, turns, model, revision, heeds, goes_on_from, without, conversation })
     }
 
     /// Answers of the model so far.
@@ -121,20 +122,20 @@ impl Pipeline {
     ///
     /// # Errors
     /// When store, repository or model fail.
-    pub(super) async fn draft(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
-        match self.draft_on(request).await {
-            Err(error) if error.class() == ErrorClass::Permanent => self.not_revised(request, error).await,
+    pub(super) async fn draft(self: &Arc<Self>, held: &ClaimedTask) -> Result<Settlement, StepError> {
+        match self.draft_on(held).await {
+            Err(error) if error.class() == ErrorClass::Permanent => self.not_revised(held, error).await,
             settled => settled,
         }
     }
 
-    async fn draft_on(self: &Arc<Self>, request: &Request) -> Result<Settlement, StepError> {
-        let rules = self.rules.current();
+    async fn draft_on(self: &Arc<Self>, held: &ClaimedTask) -> Result<Settlement, StepError> {
+        let (rules, request) = (self.rules.current(), &held.request);
         let spec = rules.set.automations.get(&request.key.automation).and_then(|automation| automation.spec.draft.clone());
-        let Some(spec) = spec else { return self.drafts_no_more(rules, request).await };
-        let Some(draft) = self.draft_of(&rules, request).await? else { return self.drafted_too_often(&rules, request).await };
+        let Some(spec) = spec else { return self.drafts_no_more(rules, held).await };
+        let Some(draft) = self.draft_of(&rules, held).await? else { return self.drafted_too_often(&rules, request).await };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let step = Step::of(request, rules, draft, turns)?;
+        let step = Step::of(held, rules, draft, turns)?;
         if let Some(reply) = step.conversation.unanswered().cloned() {
             return self.follow(step, reply).await;
         }
@@ -161,11 +162,12 @@ impl Pipeline {
     }
 
     /// A draft that cannot be made, whoever tries: where it is a revision, what is proposed stays, and who asked for it is told.
-    async fn not_revised(&self, request: &Request, error: StepError) -> Result<Settlement, StepError> {
+    async fn not_revised(&self, held: &ClaimedTask, error: StepError) -> Result<Settlement, StepError> {
+        let request = &held.request;
         let running = self.store.drafts(&request.id).await?.pop().filter(|draft| draft.state == DraftState::Running);
         let Some(draft) = running else { return Err(error) };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let step = Step::of(request, self.rules.current(), draft, turns)?;
+        let step = Step::of(held, self.rules.current(), draft, turns)?;
         if step.revision.is_none() {
             return Err(error);
         }
@@ -187,7 +189,8 @@ impl Pipeline {
     }
 
     /// The draft the request is at, begun where none is; none where there were too many.
-    async fn draft_of(self: &Arc<Self>, rules: &Arc<InForce>, request: &Request) -> Result<Option<Draft>, StepError> {
+    async fn draft_of(self: &Arc<Self>, rules: &Arc<InForce>, held: &ClaimedTask) -> Result<Option<Draft>, StepError> {
+        let request = &held.request;
         let known = self.store.drafts(&request.id).await?;
         if let Some(running) = known.last().filter(|draft| draft.state == DraftState::Running) {
             return Ok(Some(running.clone()));
@@ -197,7 +200,7 @@ impl Pipeline {
             return Ok(None);
         }
         let draft = self.begin(rules, request, number, known).await?;
-        let begun = self.store.begin_draft(&draft).await?;
+        let begun = self.store.begin_draft(held, &draft).await?;
         failpoint::hit("draft.begun");
         Ok(Some(begun))
     }
@@ -224,7 +227,7 @@ impl Pipeline {
             Next::GoesOn(response) => {
                 failpoint::hit("draft.looked");
                 let turn = self.told(&step, &response)?;
-                self.store.settle_turn((&step.request.id, step.draft.number), &turn).await?;
+                self.store.settle_turn(step.held, step.draft.number, &turn).await?;
                 bench.keep(self, &step.draft);
                 failpoint::hit("draft.told");
                 Ok(outcome::goes_on(lane::draft(&step.request.id)))
@@ -296,13 +299,14 @@ impl Pipeline {
     }
 
     /// No model is asked any more: whatever it is by now is planned.
-    async fn drafts_no_more(&self, rules: Arc<InForce>, request: &Request) -> Result<Settlement, StepError> {
+    async fn drafts_no_more(&self, rules: Arc<InForce>, held: &ClaimedTask) -> Result<Settlement, StepError> {
+        let request = &held.request;
         let settlement = outcome::after_draft(request, self.clock.as_ref());
         let Some(draft) = self.store.drafts(&request.id).await?.pop().filter(|draft| draft.state == DraftState::Running) else {
             return Ok(settlement);
         };
         let turns = self.store.turns(&request.id, draft.number).await?;
-        let step = Step::of(request, rules, draft, turns)?;
+        let step = Step::of(held, rules, draft, turns)?;
         let message = Some("its automation has no draft any more".to_owned());
         let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
         Ok(Settlement { beside: Beside { draft: Some(end), ..settlement.beside }, ..settlement })

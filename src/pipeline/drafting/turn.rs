@@ -36,9 +36,9 @@ impl Pipeline {
         }
         let exchange = step.conversation.exchange(chosen.max_tokens);
         let reserved = spend::most(&exchange, chosen.price);
-        let of = (&step.request.id, step.draft.number);
+        let (held, draft) = (step.held, step.draft.number);
         let (number, begun_at) = (step.asked() + 1, self.clock.now());
-        let attempt = match self.store.reserve_turn(of, number, reserved, budget, begun_at).await? {
+        let attempt = match self.store.reserve_turn(held, draft, number, reserved, budget, begun_at).await? {
             Reservation::Made { attempt } => attempt,
             Reservation::Exhausted { whose, used, limit } => {
                 return self.fails(&step, spend::exhausted(whose, used, limit, reserved), Vec::new()).await;
@@ -59,13 +59,13 @@ impl Pipeline {
             Ok(reply) => reply,
             Err(error) => {
                 turn.spent = error.charges_nothing().then(Spend::default);
-                self.store.settle_turn(of, &turn).await?;
+                self.store.settle_turn(held, draft, &turn).await?;
                 return Err(error.into());
             }
         };
         turn.spent = Some(spend::actual(&reply, &exchange, reserved, chosen.price));
         turn.reply = Some(kept(&reply)?);
-        self.store.settle_turn(of, &turn).await?;
+        self.store.settle_turn(held, draft, &turn).await?;
         failpoint::hit("draft.answered");
         step.turns.push(turn);
         step.conversation.turns.push((reply.clone(), None));

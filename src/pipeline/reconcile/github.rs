@@ -33,7 +33,7 @@ impl Reconciler {
             let first = asking().find(|asking| asking.may_speak_of(&repository.name));
             source.may_speak_of(&repository.name) && first.is_none_or(|first| first.name() == source.name())
         };
-        let open = self.pipeline.open_pulls(false).await?;
+        let open = self.pipeline.open_pulls().await?;
         for repository in rules.set.inventory.repositories.values().filter(|repository| speaks(repository)) {
             for place in [RemarkPlace::Conversation, RemarkPlace::Thread] {
                 match self.comments_of(source, repository, place, since).await {

@@ -25,7 +25,7 @@ pub(in crate::store) const WORKS: &str = "kubeops";
 const COPIES: &str = "kubeops store";
 const CLAIMS: i32 = 3;
 const DISPATCH: i32 = 4;
-/// For how many milliseconds whoever dispatches may stand still, or be at one batch, before others go on with it.
+/// For how many milliseconds whoever dispatches may stand still before others go on with it.
 const DISPATCHES_FOR: &str = "5000";
 /// The setting of a session that says which process it is of; the trigger of the queue tells it to those who listen.
 const INSTANCE: &str = "kubeops.instance";
@@ -193,6 +193,11 @@ impl Connections {
 }
 
 impl Write {
+    /// Says a word in it, so that it is not taken for one that was left.
+    pub(in crate::store) async fn speak(&mut self) -> Result<(), StoreError> {
+        self.connection.lent()?.speak().await
+    }
+
     /// The connection, for statements of this transaction.
     pub(in crate::store) fn connection(&mut self) -> &mut Connection {
         &mut self.connection

@@ -1,6 +1,6 @@
 //! A connection that the pool lent, and how long its database may say nothing on it. Whoever hears nothing in time goes on without it: a wire
 //! that was cut somewhere, or a server that is gone, ends nothing by itself. One that fell silent is closed and never comes back to the pool,
-//! and nobody waits for the farewell to it. No statement stands here but those that begin and end a transaction.
+//! and nobody waits for the farewell to it. No statement stands here but those that begin and end a transaction, or say that it goes on.
 
 use crate::store::StoreError;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -145,6 +145,11 @@ impl Lent {
         self.end("ROLLBACK").await
     }
 
+    /// Says something that asks for nothing, so that the server knows that the transaction goes on.
+    pub(super) async fn speak(&mut self) -> Result<(), StoreError> {
+        self.tell("SELECT 1").await
+    }
+
     async fn end(&mut self, word: &'static str) -> Result<(), StoreError> {
         let ended = self.tell(word).await;
         self.is_open = false;
@@ -183,6 +188,7 @@ impl Kept {
         }
         if let Some(mut connection) = self.0.take() {
             // The pool asks it whether it still answers, and would wait for ever. What is not back by then is closed.
+            // `return_to_pool` is public but `#[doc(hidden)]` in sqlx: with a new version of it this is the first thing to look at.
             if timeout(patience, connection.return_to_pool()).await.is_err() {
                 silence.fell(patience);
             }

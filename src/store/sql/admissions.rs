@@ -2,17 +2,19 @@
 //! the last hour and from what is about to be, in one write, so that several processes never give the same room twice.
 //! Triggers keep the rest: a row counts from the moment its pull request is open, and is gone when none came of it.
 
+use super::fence;
 use super::query::{Connection, Row, statement};
 use super::requests::seq_of;
 use super::rows::Columns;
-use crate::store::{Admission, Admitted, Lack, StoreError};
+use crate::store::{Admission, Admitted, ClaimedTask, Lack, StoreError};
 use crate::types::Timestamp;
 
 /// The stretch of time limits are about.
 const HOUR: i64 = 3_600_000;
 
 /// See [`crate::store::Store::admit`].
-pub(super) async fn admit(connection: &mut Connection, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+pub(super) async fn admit(connection: &mut Connection, held: &ClaimedTask, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+    fence::hold(connection, held).await?;
     let request = seq_of(connection, &wanted.request).await?;
     let own = statement("SELECT seq, standing FROM admissions WHERE request = ? AND standing <> 'opened'");
     let own = own.bind(request).fetch_optional(&mut *connection).await?;

@@ -1,11 +1,12 @@
 //! Drafts by a language model, turn by turn, and what they cost. A call is noted with what it may cost before it is made, in the
 //! transaction that holds it against the budgets: of two processes the second sees what the first has noted.
 
+use super::fence;
 use super::query::{Connection, Row, statement};
 use super::requests::seq_of;
 use super::rows::{Columns, broken, to_json, to_number};
 use super::{SqlStore, copilot};
-use crate::store::{Budget, Draft, DraftEnd, DraftState, Drafts, Limit, Progress, Purse, Reservation, Spend, StoreError, Tally, Turn};
+use crate::store::{Budget, ClaimedTask, Draft, DraftEnd, DraftState, Drafts, Limit, Progress, Purse, Reservation, Spend, StoreError, Tally, Turn};
 use crate::types::{AutomationName, RequestId, Timestamp};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -22,8 +23,8 @@ const TURN: &str =
 
 #[async_trait]
 impl Drafts for SqlStore {
-    async fn begin_draft(&self, draft: &Draft) -> Result<Draft, StoreError> {
-        self.writing(async |connection| begin(connection, draft).await).await
+    async fn begin_draft(&self, held: &ClaimedTask, draft: &Draft) -> Result<Draft, StoreError> {
+        self.writing(async |connection| begin(connection, held, draft).await).await
     }
 
     async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
@@ -64,12 +65,20 @@ impl Drafts for SqlStore {
         progress(&mut self.database.read().await?, request).await
     }
 
-    async fn reserve_turn(&self, of: (&RequestId, u32), turn: u32, worst: Spend, budget: &Budget, now: Timestamp) -> Result<Reservation, StoreError> {
-        self.writing(async |connection| reserve(connection, of, turn, worst, budget, now).await).await
+    async fn reserve_turn(
+        &self,
+        held: &ClaimedTask,
+        draft: u32,
+        turn: u32,
+        worst: Spend,
+        budget: &Budget,
+        now: Timestamp,
+    ) -> Result<Reservation, StoreError> {
+        self.writing(async |connection| reserve(connection, held, draft, turn, worst, budget, now).await).await
     }
 
-    async fn settle_turn(&self, of: (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
-        self.writing(async |connection| settle(connection, of, turn).await).await
+    async fn settle_turn(&self, held: &ClaimedTask, draft: u32, turn: &Turn) -> Result<(), StoreError> {
+        self.writing(async |connection| settle(connection, held, draft, turn).await).await
     }
 
     async fn spent_since(&self, automation: Option<&AutomationName>, since: Timestamp) -> Result<Spend, StoreError> {
@@ -164,7 +173,8 @@ fn optional_json(row: &Row, column: &str) -> Result<Option<Value>, StoreError> {
 }
 
 /// See [`Drafts::begin_draft`].
-async fn begin(connection: &mut Connection, draft: &Draft) -> Result<Draft, StoreError> {
+async fn begin(connection: &mut Connection, held: &ClaimedTask, draft: &Draft) -> Result<Draft, StoreError> {
+    fence::hold(connection, held).await?;
     let request = seq_of(connection, &draft.request).await?;
     let found = statement(format!("SELECT {DRAFT} FROM drafts WHERE request = ? AND number = ?")).bind(request).bind(draft.number);
     if let Some(row) = found.fetch_optional(&mut *connection).await? {
@@ -192,16 +202,18 @@ async fn begin(connection: &mut Connection, draft: &Draft) -> Result<Draft, Stor
 /// See [`Drafts::reserve_turn`].
 async fn reserve(
     connection: &mut Connection,
-    (request, draft): (&RequestId, u32),
+    held: &ClaimedTask,
+    draft: u32,
     turn: u32,
     worst: Spend,
     budget: &Budget,
     now: Timestamp,
 ) -> Result<Reservation, StoreError> {
+    fence::hold(connection, held).await?;
     let running = statement(
         "SELECT d.request, d.automation FROM requests r JOIN drafts d ON d.request = r.seq WHERE r.id = ? AND d.number = ? AND d.state = 'running'",
     );
-    let Some(row) = running.bind(request.as_str()).bind(draft).fetch_optional(&mut *connection).await? else {
+    let Some(row) = running.bind(held.request.id.as_str()).bind(draft).fetch_optional(&mut *connection).await? else {
         return Ok(Reservation::Over);
     };
     let (request, automation) = (row.number("request")?, row.text("automation")?);
@@ -237,7 +249,9 @@ async fn reserve(
 }
 
 /// See [`Drafts::settle_turn`].
-async fn settle(connection: &mut Connection, (request, draft): (&RequestId, u32), turn: &Turn) -> Result<(), StoreError> {
+async fn settle(connection: &mut Connection, held: &ClaimedTask, draft: u32, turn: &Turn) -> Result<(), StoreError> {
+    fence::hold(connection, held).await?;
+    let request = &held.request.id;
     let seq = seq_of(connection, request).await?;
     let settled = statement(
         "UPDATE draft_turns SET spent_tokens = coalesce(spent_tokens, ?), spent_micros = coalesce(spent_micros, ?), reply = coalesce(reply, ?), \

@@ -256,8 +256,8 @@ impl Store for SqlStore {
         tasks::list(&mut self.database.read().await?, filter, limit).await
     }
 
-    async fn admit(&self, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
-        self.writing(async |connection| admissions::admit(connection, wanted, now).await).await
+    async fn admit(&self, held: &ClaimedTask, wanted: &Admission, now: Timestamp) -> Result<Admitted, StoreError> {
+        self.writing(async |connection| admissions::admit(connection, held, wanted, now).await).await
     }
 
     async fn touches(&self, query: &TouchQuery<'_>, limit: u32) -> Result<Vec<Touch>, StoreError> {

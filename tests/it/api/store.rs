@@ -57,7 +57,7 @@ impl FakeStore {
 
 #[async_trait]
 impl Drafts for FakeStore {
-    async fn begin_draft(&self, _: &Draft) -> Result<Draft, StoreError> {
+    async fn begin_draft(&self, _: &ClaimedTask, _: &Draft) -> Result<Draft, StoreError> {
         never()
     }
     async fn drafts(&self, request: &RequestId) -> Result<Vec<Draft>, StoreError> {
@@ -81,10 +81,10 @@ impl Drafts for FakeStore {
     async fn turns(&self, _: &RequestId, _: u32) -> Result<Vec<Turn>, StoreError> {
         self.turns.lock().expect("a lock").clone().map_or_else(never, Ok)
     }
-    async fn reserve_turn(&self, _: (&RequestId, u32), _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
+    async fn reserve_turn(&self, _: &ClaimedTask, _: u32, _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
         never()
     }
-    async fn settle_turn(&self, _: (&RequestId, u32), _: &Turn) -> Result<(), StoreError> {
+    async fn settle_turn(&self, _: &ClaimedTask, _: u32, _: &Turn) -> Result<(), StoreError> {
         never()
     }
     async fn spent_since(&self, _: Option<&AutomationName>, _: Timestamp) -> Result<Spend, StoreError> {
@@ -150,7 +150,7 @@ impl Store for FakeStore {
     async fn extend_leases(&self, _: &[&ClaimedTask], _: Timestamp) -> Result<(), StoreError> {
         never()
     }
-    async fn admit(&self, _: &Admission, _: Timestamp) -> Result<Admitted, StoreError> {
+    async fn admit(&self, _: &ClaimedTask, _: &Admission, _: Timestamp) -> Result<Admitted, StoreError> {
         never()
     }
     async fn touches(&self, _: &TouchQuery<'_>, _: u32) -> Result<Vec<Touch>, StoreError> {

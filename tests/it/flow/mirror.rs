@@ -2,7 +2,7 @@
 
 use super::left_exactly_one;
 use crate::git::damage::Damage;
-use crate::support::server::{TestServer, ticket};
+use crate::support::server::{TestServer, eventually, ticket};
 use std::sync::Mutex;
 
 /// A server whose repository is reached by this git.
@@ -59,4 +59,35 @@ fn a_request_survives_the_loss_of_its_commit() {
             std::fs::write(proposals[0].path(), "").expect("written");
         });
     }
+}
+
+/// A repository that comes before the other in the order of their names.
+const ARCHIVE: &str = "apiVersion: kubeops.dev/v1alpha1
+kind: Repository
+metadata: {name: archive}
+spec: {url: 'file:///srv/git/archive.git', branch: main, forge: {kind: local}}
+";
+
+#[test]
+fn a_mirror_that_cannot_be_tidied_keeps_no_other_from_it() {
+    let mut server = TestServer::prepare();
+    server.edit_resource("archive.yaml", |_| ARCHIVE.to_owned());
+    server.run();
+    server.at().ticket(&ticket("OPS-1", "payments"));
+    server.at().settled("OPS-1", "proposed");
+    assert!(server.terminate().success());
+    let mirrors = server.data().join("mirrors");
+    std::fs::create_dir_all(mirrors.join("archive.git")).expect("a directory");
+    std::fs::write(mirrors.join("archive.git/proposals"), "no directory").expect("written");
+    let proposals = mirrors.join("gitops.git/proposals");
+    let kept = || {
+        let entries = std::fs::read_dir(&proposals).expect("proposals");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let live = kept();
+    assert_eq!(live.len(), 1);
+    std::fs::copy(proposals.join(&live[0]), proposals.join("a".repeat(40))).expect("a copy");
+    server.run();
+    eventually("what is nobody's is gone, and what is somebody's is not", || (kept() == live).then_some(()));
+    eventually("it is told which was not", || server.log().contains("the mirror could not be tidied").then_some(()));
 }

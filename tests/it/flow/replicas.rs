@@ -7,6 +7,7 @@ use crate::support::collector::Collector;
 use crate::support::fake_github::FakeGithub;
 use crate::support::fake_jira::FakeJira;
 use crate::support::postgres::Database;
+use crate::support::proxy::{Proxy, Wire};
 use crate::support::server::{Replica, TestServer, eventually, ticket};
 use crate::support::warp::Warp;
 use sqlx::{Connection, Executor};
@@ -345,7 +346,10 @@ fn a_database_clock_set_forth_while_a_comment_is_on_its_way_has_nobody_write_it_
     psql(&database, CLOCK_TO_BE_SET);
     let mut server = told::prepare(&jira, "  feedback:\n    - channel: service-desk\n");
     server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "6").run();
-    let second = server.replica("second");
+    // The other is far away: whatever it asks for comes too late to say what a clock shows to the moment.
+    let (wire, address) = far_away(&database);
+    let second = server.set("STORE_URL", &address).replica("second");
+    wire.is(Wire::Slow(60));
     let comment = jira.delay(told::COMMENT);
     server.at().ticket(&ticket("OPS-42", "payments"));
     eventually("the comment is on its way", || comment.came().then_some(()));
@@ -364,6 +368,40 @@ fn a_database_clock_set_forth_while_a_comment_is_on_its_way_has_nobody_write_it_
     jira.add("OPS-43", "To Do");
     second.at().ticket(&ticket("OPS-43", "search"));
     second.at().settled("OPS-43", "proposed");
+}
+
+/// A wire to the database, and the address of its other end.
+fn far_away(database: &Database) -> (Proxy, String) {
+    let (before, after) = database.address().split_once("127.0.0.1:").expect("an address");
+    let (port, name) = after.split_once('/').expect("a name");
+    let wire = Proxy::to((std::net::Ipv4Addr::LOCALHOST, port.parse().expect("a port")).into());
+    let address = format!("{before}{}/{name}", wire.address());
+    (wire, address)
+}
+
+#[test]
+fn who_starts_when_the_databases_clock_was_just_set_forth_takes_nothing_from_who_is_at_work() {
+    let (database, jira) = (database(), FakeJira::cloud());
+    psql(&database, CLOCK_TO_BE_SET);
+    let mut server = told::prepare(&jira, "  feedback:\n    - channel: service-desk\n");
+    server.set("STORE_URL", database.address()).run();
+    let comment = jira.delay(told::COMMENT);
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    eventually("the comment is on its way", || comment.came().then_some(()));
+    // For less than its lease lasts it does not see what becomes of the clock.
+    server.signal("STOP");
+    psql(&database, "UPDATE warped.clock SET ahead = '1 hour'");
+    let second = server.replica("second");
+    jira.add("OPS-43", "To Do");
+    second.at().ticket(&ticket("OPS-43", "search"));
+    eventually("the second has looked for work", || (second.at().all("/requests").len() == 2).then_some(()));
+    server.signal("CONT");
+    eventually("the first has noticed", || server.log().contains("the clock was set forward").then_some(()));
+    drop(comment);
+    told::told(&server, &jira, 1);
+    second.at().settled("OPS-43", "proposed");
+    second.at().nothing_owed();
+    assert!(!server.log().contains("a lease was lost"), "{}", server.log());
 }
 
 /// What a newer version of kubeops makes of the schema while this one runs: more columns everywhere, a table, and a task of a kind of its own.

@@ -22,7 +22,8 @@ async fn database(database: &Database, schema: SchemaOnOpen) -> SqlStore {
 async fn filled_to_the_brim(store: &dyn Store) {
     filled(store).await;
     // A draft that runs, an event whose subject has the character that PostgreSQL does not know, a delivery that could not be read.
-    super::contract::drafts::begun(store, "OPS-7").await;
+    let held = super::contract::drafts::begun(store, "OPS-7").await;
+    store.settle(&held, &Settlement::default(), at(1)).await.expect("settled");
     let odd = delivery("odd");
     let unreadable = delivery("unreadable");
     store.append(&[odd.clone(), unreadable.clone()]).await.expect("written");

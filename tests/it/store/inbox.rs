@@ -32,7 +32,7 @@ impl Gate {
 /// Nor does it know anything of drafts.
 #[async_trait]
 impl Drafts for Gate {
-    async fn begin_draft(&self, _: &Draft) -> Result<Draft, StoreError> {
+    async fn begin_draft(&self, _: &ClaimedTask, _: &Draft) -> Result<Draft, StoreError> {
         out_of_place()
     }
     async fn drafts(&self, _: &RequestId) -> Result<Vec<Draft>, StoreError> {
@@ -50,10 +50,10 @@ impl Drafts for Gate {
     async fn progress(&self, _: &RequestId) -> Result<Progress, StoreError> {
         out_of_place()
     }
-    async fn reserve_turn(&self, _: (&RequestId, u32), _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
+    async fn reserve_turn(&self, _: &ClaimedTask, _: u32, _: u32, _: Spend, _: &Budget, _: Timestamp) -> Result<Reservation, StoreError> {
         out_of_place()
     }
-    async fn settle_turn(&self, _: (&RequestId, u32), _: &Turn) -> Result<(), StoreError> {
+    async fn settle_turn(&self, _: &ClaimedTask, _: u32, _: &Turn) -> Result<(), StoreError> {
         out_of_place()
     }
     async fn spent_since(&self, _: Option<&AutomationName>, _: Timestamp) -> Result<Spend, StoreError> {
@@ -133,7 +133,7 @@ store_that_only_appends! {
     fn set_back(by: Duration, lease: Duration, now: Timestamp) -> ();
     fn newest_moment() -> Option<Timestamp>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
-    fn admit(wanted: &Admission, now: Timestamp) -> Admitted;
+    fn admit(held: &ClaimedTask, wanted: &Admission, now: Timestamp) -> Admitted;
     fn touches(query: &TouchQuery<'_>, limit: u32) -> Vec<Touch>;
     fn commits_kept(repository: &RepositoryName, among: &[CommitSha]) -> HashMap<CommitSha, bool>;
     fn members(id: &RequestId, open: bool, limit: u32) -> Vec<Member>;

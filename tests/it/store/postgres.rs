@@ -113,6 +113,25 @@ async fn who_dispatches_and_stands_still_is_thrown_out_and_another_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_long_at_what_it_dispatches_keeps_its_turn_until_that_is_done() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    one.append(&[delivery("a")]).await.expect("written");
+    let turn = one.dispatch_turn().await.expect("an answer").expect("the turn");
+    let begun = Instant::now();
+    // Longer than anybody keeps it who says nothing.
+    let at_work = async {
+        while begun.elapsed() < Duration::from_secs(8) {
+            assert!(other.dispatch_turn().await.expect("an answer").is_none(), "after {:?}", begun.elapsed());
+        }
+        "done"
+    };
+    assert_eq!(turn.over(at_work).await, "done");
+    let next = other.dispatch_turn().await.expect("an answer").expect("the turn, as soon as it is left");
+    next.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_password() {
     let options =
         || PostgresOptions { password: Some("hunter2".to_owned().into()), busy_timeout: Duration::from_secs(2), ..PostgresOptions::default() };

@@ -212,14 +212,12 @@ async fn two_processes_that_reserve_calls_of_a_model_never_go_beyond_a_budget() 
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("store.db");
     let stores = [opened(&path).await, opened(&path).await];
-    let (_, id) = open_request(&*stores[0], "OPS-1", Some("gitops"), at(1)).await;
-    let draft = super::contract::drafts::draft(&id, 1);
-    stores[0].begin_draft(&draft).await.expect("begun");
+    let held = super::contract::drafts::begun(&*stores[0], "OPS-1").await;
     let day = Limit { tokens: None, micros: Some(95) };
     let budget = Budget { day, ..Budget::default() };
     let asking = (1..=30).map(|turn| {
-        let (store, id) = (Arc::clone(&stores[turn as usize % 2]), id.clone());
-        tokio::spawn(async move { store.reserve_turn((&id, 1), turn, Spend { tokens: 1, micros: 10 }, &budget, at(2)).await.expect("an answer") })
+        let (store, held) = (Arc::clone(&stores[turn as usize % 2]), held.clone());
+        tokio::spawn(async move { store.reserve_turn(&held, 1, turn, Spend { tokens: 1, micros: 10 }, &budget, at(2)).await.expect("an answer") })
     });
     let mut made = 0;
     for answer in asking.collect::<Vec<_>>() {
@@ -500,9 +498,10 @@ async fn two_processes_never_give_the_same_room_twice() {
     for n in 0..20 {
         let store = Arc::clone(&stores[n % 2]);
         let (_, request) = open_request(&*store, &format!("a-{n}"), None, at(0)).await;
+        let held = super::contract::drafts::claimed(&*stores[0], "w", &request, 0).await;
         let (automation, target) = (parsed("namespace-request"), "gitops:prod".to_owned());
         let wanted = kubeops::store::Admission { request, automation, target, per_hour: Some(9), per_target: Some(6), insists: false };
-        asking.push(tokio::spawn(async move { store.admit(&wanted, at(1)).await.expect("an answer") }));
+        asking.push(tokio::spawn(async move { store.admit(&held, &wanted, at(1)).await.expect("an answer") }));
     }
     let mut given = 0;
     for answer in asking {

@@ -15,14 +15,14 @@ fn made(reservation: CallReservation) -> u64 {
 }
 
 pub async fn calls_of_the_copilot_and_turns_of_drafts_use_the_same_day(store: Arc<dyn Store>) {
-    let id = begun(&*store, "a").await;
+    let held = begun(&*store, "a").await;
     let day = Budget { day: tokens(100), ..Budget::default() };
-    assert_eq!(reserve(&*store, &id, 1, spend(40, 0), &day, at(1)).await, Reservation::Made { attempt: 1 });
+    assert_eq!(reserve(&*store, &held, 1, spend(40, 0), &day, at(1)).await, Reservation::Made { attempt: 1 });
     let call = made(store.reserve_call(spend(60, 9), tokens(100), at(2)).await.expect("an answer"));
     let exhausted = CallReservation::Exhausted { used: spend(100, 9), limit: tokens(100) };
     assert_eq!(store.reserve_call(spend(1, 0), tokens(100), at(3)).await.expect("an answer"), exhausted);
     let refused = Reservation::Exhausted { whose: Purse::Day, used: spend(100, 9), limit: tokens(100) };
-    assert_eq!(reserve(&*store, &id, 2, spend(1, 0), &day, at(3)).await, refused, "nor is there any left for a draft");
+    assert_eq!(reserve(&*store, &held, 2, spend(1, 0), &day, at(3)).await, refused, "nor is there any left for a draft");
 
     // What it did cost counts from then on; of one that was cut off what it was reserved with.
     store.settle_call(call, spend(10, 3)).await.expect("settled");

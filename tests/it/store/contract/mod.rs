@@ -121,6 +121,7 @@ macro_rules! contract_suite {
             room_is_kept_until_the_pull_request_is_open_and_given_back_when_there_will_be_none,
             who_insists_is_let_through_and_counts,
             many_who_ask_at_once_never_get_more_room_than_there_is,
+            room_is_taken_by_whoever_holds_the_task_alone,
             what_requests_did_to_a_file_is_told_with_its_times_once_it_is_over);
         contract_suite!($make; members:
             events_of_a_group_become_members_of_one_request_in_order_of_arrival,
@@ -145,7 +146,8 @@ macro_rules! contract_suite {
             a_drafts_end_is_written_with_the_settlement_or_neither_is,
             a_request_that_ends_takes_its_running_draft_along,
             drafts_have_room_of_their_own_and_are_no_repositorys_backlog,
-            drafts_go_with_their_request);
+            drafts_go_with_their_request,
+            a_draft_is_written_by_whoever_holds_the_task_alone);
         contract_suite!($make; copilot:
             calls_of_the_copilot_and_turns_of_drafts_use_the_same_day,
             calls_reserved_at_once_never_go_beyond_the_day,

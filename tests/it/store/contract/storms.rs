@@ -1,5 +1,6 @@
 //! What keeps a storm of events from becoming a storm of pull requests, as far as the store keeps it.
 
+use super::drafts::{HELD_FOR, claimed};
 use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed};
 use kubeops::request::{Changes, PullRef, State};
 use kubeops::store::{
@@ -108,9 +109,17 @@ async fn asks(store: &dyn Store, key: &str, target: &str) -> Admission {
     Admission { request, automation: parsed("namespace-request"), target: target.to_owned(), per_hour: Some(3), per_target: Some(2), insists: false }
 }
 
+/// Asks for room in the name of whoever has the request in hand for as long as that takes.
+async fn admit(store: &dyn Store, wanted: &Admission, now: i64) -> Admitted {
+    let held = claimed(store, "w", &wanted.request, now).await;
+    let admitted = store.admit(&held, wanted, at(now)).await.expect("an answer");
+    store.settle(&held, &Settlement::default(), at(now)).await.expect("settled");
+    admitted
+}
+
 /// Asks for room, and opens the pull request where there is some; tells until when it waits, for what, and after how many.
 async fn opens(store: &dyn Store, wanted: &Admission, now: i64) -> Option<(i64, Lack, u64)> {
-    match store.admit(wanted, at(now)).await.expect("an answer") {
+    match admit(store, wanted, now).await {
         Admitted::Given => {
             end_request(store, &wanted.request, State::Proposed, at(now)).await;
             None
@@ -160,16 +169,16 @@ pub async fn room_is_kept_until_the_pull_request_is_open_and_given_back_when_the
     for n in 0..3 {
         let one = asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await;
         for now in [n, n + 3 * HOUR] {
-            assert_eq!(store.admit(&one, at(now)).await.expect("an answer"), Admitted::Given, "asked again, it is given again");
+            assert_eq!(admit(&*store, &one, now).await, Admitted::Given, "asked again, it is given again");
         }
         held.push(one);
     }
     let waits = asks(&*store, "b", "gitops:b").await;
     // It does not matter since when: they will be opened in a moment.
-    assert!(matches!(store.admit(&waits, at(4 * HOUR)).await, Ok(Admitted::Waits { since_now: true, .. })));
-    assert!(matches!(store.admit(&waits, at(4 * HOUR)).await, Ok(Admitted::Waits { since_now: false, .. })));
+    assert!(matches!(admit(&*store, &waits, 4 * HOUR).await, Admitted::Waits { since_now: true, .. }));
+    assert!(matches!(admit(&*store, &waits, 4 * HOUR).await, Admitted::Waits { since_now: false, .. }));
     end_request(&*store, &held[0].request, State::Failed, at(4 * HOUR)).await;
-    assert_eq!(store.admit(&waits, at(4 * HOUR)).await.expect("an answer"), Admitted::Given);
+    assert_eq!(admit(&*store, &waits, 4 * HOUR).await, Admitted::Given);
     // What is open counts from when it was opened, whatever becomes of it.
     end_request(&*store, &held[1].request, State::Proposed, at(5 * HOUR)).await;
     end_request(&*store, &held[1].request, State::Withdrawn, at(5 * HOUR + 1)).await;
@@ -198,18 +207,34 @@ pub async fn who_insists_is_let_through_and_counts(store: Arc<dyn Store>) {
     assert_eq!(opens(&*store, &Admission { insists: true, ..waits }, 4).await, None);
     let next = asks(&*store, "c", "gitops:c").await;
     assert_eq!(opens(&*store, &next, 5).await, Some((HOUR + 1, Lack::Automation, 0)), "two of four must be over");
+    let held = claimed(&*store, "w", &next.request, 6).await;
     let gone = Admission { request: crate::store::support::request_id(), ..next };
-    assert!(matches!(store.admit(&gone, at(6)).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.admit(&held, &gone, at(6)).await, Err(StoreError::NotFound(_))));
+}
+
+pub async fn room_is_taken_by_whoever_holds_the_task_alone(store: Arc<dyn Store>) {
+    let wanted = Admission { per_hour: Some(2), per_target: None, ..asks(&*store, "a", "gitops:a").await };
+    let old = claimed(&*store, "old", &wanted.request, 0).await;
+    let new = claimed(&*store, "new", &wanted.request, HELD_FOR).await;
+    let late = store.admit(&old, &wanted, at(HELD_FOR)).await;
+    assert!(matches!(&late, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")), "{late:?}");
+    assert_eq!(store.admit(&new, &wanted, at(HELD_FOR)).await, Ok(Admitted::Given));
+    end_request(&*store, &wanted.request, State::Proposed, at(HELD_FOR)).await;
+    // Its pull request is open by now: what it took once more would be another's.
+    assert!(matches!(store.admit(&old, &wanted, at(HELD_FOR + 1)).await, Err(StoreError::Conflict(_))));
+    let other = Admission { per_hour: Some(2), per_target: None, ..asks(&*store, "b", "gitops:b").await };
+    assert_eq!(admit(&*store, &other, HELD_FOR + 2).await, Admitted::Given);
 }
 
 pub async fn many_who_ask_at_once_never_get_more_room_than_there_is(store: Arc<dyn Store>) {
     let mut wanted = Vec::new();
     for n in 0..24 {
-        wanted.push(Admission { per_hour: Some(7), ..asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await });
+        let one = Admission { per_hour: Some(7), ..asks(&*store, &format!("a-{n}"), &format!("gitops:{n}")).await };
+        wanted.push((claimed(&*store, "w", &one.request, 0).await, one));
     }
-    let asking = wanted.into_iter().map(|one| {
+    let asking = wanted.into_iter().map(|(held, one)| {
         let store = store.clone();
-        tokio::spawn(async move { store.admit(&one, at(1)).await.expect("an answer") })
+        tokio::spawn(async move { store.admit(&held, &one, at(1)).await.expect("an answer") })
     });
     let (mut given, mut ahead) = (0, Vec::new());
     for answer in asking.collect::<Vec<_>>() {

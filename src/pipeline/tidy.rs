@@ -28,7 +28,7 @@ impl Pipeline {
                 // One mirror that cannot be kept small is no reason to leave the others.
                 match mirror.upkeep() {
                     Ok(Upkeep::Repacked { before, after }) => {
-                        tracing::info!(repository = %name, before, after, "the mirror's objects were packed anew")
+                        tracing::info!(repository = %name, bytes_before = before, bytes_after = after, "the objects of the mirror were packed anew")
                     }
                     Ok(_) => {}
                     Err(error) => tracing::warn!(repository = %name, %error, "the mirror could not be packed anew"),

@@ -11,13 +11,14 @@ mod upkeep;
 use crate::clock::Clock;
 use crate::pipeline::{Dispatcher, Pipeline};
 use crate::store::inbox::Inbox;
-use crate::store::{Claimer, Duty, Room, Share, Store, lane};
+use crate::store::{ClaimedTask, Claimer, Duty, Room, Share, Store, lane};
 use crate::telemetry::Metrics;
 use crate::types::Timestamp;
 use batch::by_lane;
 pub use duty::Share as DutyShare;
 use in_hand::InHand;
 use pace::Pace;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -245,7 +246,7 @@ impl Worker {
         match self.store().claim_as(claimer, now, self.options.lease, room).await {
             Ok(claimed) => {
                 let found = !claimed.is_empty();
-                self.metrics.taken_over(claimed.iter().filter(|claimed| claimed.taken_over).count());
+                self.tell_taken_over(&claimed, now);
                 for batch in by_lane(claimed) {
                     let lane = batch.first().map(|first| first.task.lane.clone()).unwrap_or_default();
                     let held = self.in_hand.take(&batch);
@@ -257,6 +258,21 @@ impl Worker {
                 tracing::error!(%error, "tasks could not be claimed");
                 false
             }
+        }
+    }
+
+    /// Counts what others held whose leases ran out, and tells of each of them in a line: nobody else may say that a process is gone.
+    fn tell_taken_over(&self, claimed: &[ClaimedTask], now: Timestamp) {
+        let mut from: BTreeMap<&str, (usize, Timestamp)> = BTreeMap::new();
+        for former in claimed.iter().filter_map(|claimed| claimed.taken_over.as_ref()) {
+            let (tasks, until) = from.entry(&former.owner).or_insert((0, former.lease_until));
+            (*tasks, *until) = (*tasks + 1, former.lease_until.max(*until));
+        }
+        for (owner, (tasks, until)) in from {
+            self.metrics.taken_over(tasks);
+            // Its last sign of life was when it made that lease last; leases of all processes are equally long.
+            let silent_seconds = now.since(until).saturating_add(self.options.lease).as_secs();
+            tracing::warn!(owner, tasks, silent_seconds, "tasks of a process that let their leases run out go on here");
         }
     }
 

@@ -92,9 +92,10 @@ fn seen(forge: ForgeView) -> ForgeSeen {
 #[get("/metrics")]
 pub(super) async fn metrics(state: State) -> Result<HttpResponse, ApiError> {
     let metrics = state.metrics().ok_or_else(|| ApiError::not_found("metrics are off; ENABLE_METRICS=true turns them on"))?;
-    // A store that is away shows in its own gauges standing still; the other metrics are told all the same.
-    if let Ok(stats) = state.store_stats().await {
-        metrics.record_stats(&stats, state.now());
+    // Of a store that is away nothing is told; the other metrics are, all the same.
+    match state.store_stats().await {
+        Ok(stats) => metrics.record_stats(&stats, state.now()),
+        Err(_) => metrics.store_is_silent(),
     }
     metrics.record_forges(&state.parts.operations.forges().into_iter().map(seen).collect::<Vec<_>>());
     metrics.record_inbox(&state.parts.receiver.counts());

@@ -100,6 +100,7 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), store = %settings.store_url, owner = lease_owner.name(), "kubeops starts");
         take_back(store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
         let reconciling = reconcile::Driver::new(&pipeline, &inbox, metrics, settings.reconcile_every, settings.retention);

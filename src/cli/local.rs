@@ -5,6 +5,7 @@ use crate::app::resources_dir;
 use crate::automation::KnownModels;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
+use crate::ingress::SUBJECT;
 use crate::inventory::McpPrograms;
 use crate::pipeline::{InForce, Rules, events_of};
 use crate::plan::Placeholders;
@@ -223,7 +224,17 @@ impl Payload {
     pub fn events(&self, rules: &Rules) -> anyhow::Result<Vec<Event>> {
         let body = read(&self.payload)?;
         let source = source_of(rules, self.source.as_ref())?;
-        events_of(rules, &recorded(source, body, &self.headers)).map_err(|error| anyhow::anyhow!("{}: {error}", name(&self.payload)))
+        let hint = self.untold_subject(rules, &source);
+        events_of(rules, &recorded(source, body, &self.headers)).map_err(|error| anyhow::anyhow!("{}: {error}{hint}", name(&self.payload)))
+    }
+
+    /// What to give along with a message whose source fetches it, where the subject it was published to is not said.
+    fn untold_subject(&self, rules: &Rules, source: &SourceName) -> &'static str {
+        let is_fetched = rules.current().set.sources.get(source).is_some_and(|source| source.subscription().is_some());
+        match is_fetched && !self.headers.iter().any(|(name, _)| name == SUBJECT) {
+            true => "\n  hint: say which subject it was published to: --header 'Nats-Subject: orders.created'",
+            false => "",
+        }
     }
 }
 

@@ -63,7 +63,7 @@ enum Command {
     },
     /// Bring what a backup holds into the store, while no server works with it
     #[command(
-        after_help = "With --replace everything that came since the backup is lost: deliveries, requests, tokens. Pull\nrequests and commits that were made since are outside of the store and stay.\n\nExamples:\n  kubeops store restore /backups/kubeops-monday.db\n  kubeops store restore /backups/kubeops-monday.db --replace"
+        after_help = "With --replace everything that came since the backup is lost: deliveries, requests, tokens. Commits and\nbranches that were made since, and pull requests at GitHub, are outside of the store and stay: see\n\"After restoring\" in docs/store.md. Pull requests of the local forge are in it, and go.\n\nExamples:\n  kubeops store restore /backups/kubeops-monday.db\n  kubeops store restore /backups/kubeops-monday.db --replace"
     )]
     Restore {
         /// The backup.

@@ -70,6 +70,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "Base URL of an OpenTelemetry collector that traces are exported to, OTLP over HTTP at `<url>/v1/traces`; empty: no traces are exported. The headers it wants are no setting but the secret OTEL_EXPORTER_OTLP_HEADERS (`name=value,...`), which SECRET_PROVIDER looks up at each export.",
     ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "The whole URL that traces are exported to, with its path, in the place of OTEL_EXPORTER_OTLP_ENDPOINT; empty: that one counts.",
+    ),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "How traces are exported; `http/protobuf` is what this program speaks."),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "Most milliseconds one export may take."),
     ("OTEL_SDK_DISABLED", "`true` exports no traces, whatever else is set."),

@@ -283,6 +283,12 @@ fn traces_go_to_a_collector_where_one_is_named_and_nowhere_else() {
     let traces = settings(&[collector]).traces.expect("traces");
     assert_eq!((traces.endpoint.as_str(), traces.service.as_str()), ("http://otel:4318/base/v1/traces", "kubeops"));
     assert_eq!((traces.sampler, traces.queue, traces.delay), (TraceSampler::ParentOrOn, 2048, Duration::from_secs(5)));
+    let whole = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4318/ingest");
+    for given in [&[whole][..], &[collector, whole]] {
+        assert_eq!(settings(given).traces.expect("traces").endpoint, "http://traces:4318/ingest", "as it is written");
+    }
+    let twice = &refusals(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318/v1/traces/")])[0];
+    assert!(twice.allowed.starts_with("http://otel:4318, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://otel:4318/v1/traces,"), "{twice}");
     let sampled =
         |sampler, part| settings(&[collector, ("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", part)]).traces.expect("traces").sampler;
     assert_eq!(sampled("traceidratio", "0.25"), TraceSampler::Ratio(0.25));
@@ -293,6 +299,7 @@ fn traces_go_to_a_collector_where_one_is_named_and_nowhere_else() {
     for (name, bad) in [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel:4317"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:s3cret@otel"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "otel:4318/v1/traces"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),

@@ -2,24 +2,31 @@
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
 use super::Reader;
-use super::values::{self, Parsed, choice, number, optional, text};
+use super::values::{self, HttpUrl, Parsed, choice, number, optional, text};
 use crate::telemetry::{TraceOptions, TraceSampler};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::time::Duration;
 
+/// Where traces go, whole.
+const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// What the specification has behind a base URL, for traces.
+const PATH: &str = "/v1/traces";
 /// The longest name or value of what is said of the process.
 const LONGEST: usize = 255;
 
 impl Reader<'_> {
     /// Where traces go; all of it is read also where they go nowhere, so that a mistake is told.
     pub(super) fn traces(&mut self) -> Option<TraceOptions> {
-        let endpoint = self.get("OTEL_EXPORTER_OTLP_ENDPOINT", optional(values::url));
+        let base = self.get("OTEL_EXPORTER_OTLP_ENDPOINT", optional(base_url));
+        // That of traces alone goes before, and stays as it is written.
+        let whole = self.get(TRACES_ENDPOINT, optional(values::url));
+        let endpoint = whole.map(|_| self.raw(TRACES_ENDPOINT)).or_else(|| base.map(|url| format!("{url}{PATH}")));
         self.get("OTEL_EXPORTER_OTLP_PROTOCOL", choice(&[("http/protobuf", ())]));
         let disabled = self.get("OTEL_SDK_DISABLED", values::flag);
         let millis = |most: u64| move |raw: &str| number(1, most)(raw).map(Duration::from_millis);
         let options = TraceOptions {
-            endpoint: endpoint.as_ref().map(|url| format!("{url}/v1/traces")).unwrap_or_default(),
+            endpoint: endpoint.clone().unwrap_or_default(),
             service: self.get("OTEL_SERVICE_NAME", service),
             attributes: self.get("OTEL_RESOURCE_ATTRIBUTES", attributes),
             sampler: self.sampler(),
@@ -41,6 +48,18 @@ impl Reader<'_> {
             ("parentbased_traceidratio", TraceSampler::ParentOrRatio(part)),
         ];
         self.get("OTEL_TRACES_SAMPLER", choice(&known))
+    }
+}
+
+/// The URL of a collector, behind which stands what it is of each signal.
+fn base_url(raw: &str) -> Parsed<HttpUrl> {
+    let url = values::url(raw)?;
+    match url.as_str().strip_suffix(PATH) {
+        None => Ok(url),
+        Some(base) => {
+            let allowed = format!("{base}, or {TRACES_ENDPOINT}={url}, which is used as it is written");
+            Err((format!("{PATH} is added to it"), allowed))
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Pipeline {
         blocking(move || {
             mirror.prune(|commit| worths.get(commit).copied().unwrap_or(Worth::Nothing))?;
             if let Upkeep::Repacked { before, after } = mirror.upkeep()? {
-                tracing::info!(repository = %name, before, after, "the mirror's objects were packed anew");
+                tracing::info!(repository = %name, bytes_before = before, bytes_after = after, "the objects of the mirror were packed anew");
             }
             Ok(())
         })

@@ -208,8 +208,17 @@ pub struct ClaimedTask {
     pub owner: String,
     /// Raised by every claim; a write with an older fence is refused.
     pub fence: u64,
-    /// Whether somebody else had it, whose lease ran out.
-    pub taken_over: bool,
+    /// Who had it before, where that one's lease ran out.
+    pub taken_over: Option<FormerHolder>,
+}
+
+/// Who held a task and let the lease run out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerHolder {
+    /// The name the lease was held under.
+    pub owner: String,
+    /// When it ran out.
+    pub lease_until: Timestamp,
 }
 
 /// What a finished attempt leaves behind.

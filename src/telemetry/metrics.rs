@@ -16,6 +16,7 @@ use counts::{ModelMetrics, Traces};
 use prometheus::{Encoder, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use registering::{Register, refused};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use streams::StreamMetrics;
@@ -48,6 +49,18 @@ const STAGE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 /// A commit lasts from a fraction of a millisecond (a fast disk) to seconds (a slow one, or a busy database).
 const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// What is told of the store: queues, ages, requests. It is left out while the store does not answer.
+const OF_THE_STORE: [&str; 8] = [
+    "kubeops_queue_tasks",
+    "kubeops_queue_oldest_seconds",
+    "kubeops_pending_deliveries",
+    "kubeops_pending_oldest_seconds",
+    "kubeops_requests",
+    "kubeops_tasks_dead",
+    "kubeops_requests_waiting_for_room",
+    "kubeops_forge_backlog",
+];
+
 /// Every metric of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -70,6 +83,8 @@ pub struct Metrics {
     resources_valid: IntGauge,
     tasks_dead: IntGauge,
     waiting_for_room: IntGauge,
+    /// Whether what is told of the store is of now.
+    store_answers: Arc<AtomicBool>,
     inbox: Inbox,
     steps: IntCounterVec,
     leases_taken_over: IntCounter,
@@ -201,6 +216,7 @@ impl Metrics {
             tasks_dead: register.gauge("tasks_dead", "Dead letters: tasks that exhausted their attempts.")?,
             waiting_for_room: register
                 .gauge("requests_waiting_for_room", "Service requests that wait for room under a limit of their automation.")?,
+            store_answers: Arc::default(),
             inbox: Inbox::registered(register)?,
             steps: register.counters("steps_total", "Attempts at steps of requests, by kind and what they came to.", &["kind", "outcome"])?,
             leases_taken_over: register.counter("leases_taken_over_total", "Tasks taken over from a process whose lease ran out.")?,
@@ -275,8 +291,14 @@ impl Metrics {
         self.resources_valid.set(i64::from(valid));
     }
 
+    /// The store does not answer: what was told of it is told no more, because a queue that stands still looks like one that is worked on.
+    pub fn store_is_silent(&self) {
+        self.store_answers.store(false, Ordering::Relaxed);
+    }
+
     /// What the store holds at `now`.
     pub fn record_stats(&self, stats: &Stats, now: Timestamp) {
+        self.store_answers.store(true, Ordering::Relaxed);
         let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.pending_deliveries.set(count(stats.pending_deliveries));
         self.tasks_dead.set(count(stats.dead_tasks));
@@ -320,7 +342,11 @@ impl Metrics {
     pub fn text(&self) -> Result<Vec<u8>, TelemetryError> {
         self.record_by_themselves();
         let mut text = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).map_err(refused)?;
+        let mut families = self.registry.gather();
+        if !self.store_answers.load(Ordering::Relaxed) {
+            families.retain(|family| !OF_THE_STORE.contains(&family.name()));
+        }
+        TextEncoder::new().encode(&families, &mut text).map_err(refused)?;
         Ok(text)
     }
 }
@@ -400,6 +426,24 @@ mod tests {
             assert!(text.lines().any(|told| told == line), "{line}\n{text}");
         }
         assert!(text.contains("kubeops_build_info{environment=\"production\""), "{text}");
+    }
+
+    #[test]
+    fn what_is_told_of_the_store_is_left_out_while_it_does_not_answer_and_nothing_else_is() {
+        let metrics = Metrics::new("local", &BTreeMap::new()).expect("metrics");
+        metrics.know_repositories(["gitops"].into_iter());
+        let stats = || metrics.record_stats(&Stats::default(), Timestamp::from_unix_millis(0));
+        let names = || -> Vec<String> {
+            let text = String::from_utf8(metrics.text().expect("text")).expect("UTF-8");
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).map(|(name, _)| name.to_owned()).collect()
+        };
+        stats();
+        let all = names();
+        metrics.store_is_silent();
+        let (gone, left): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|name| OF_THE_STORE.contains(&name.as_str()));
+        assert_eq!((gone.len(), names()), (OF_THE_STORE.len(), left));
+        stats();
+        assert_eq!(names(), all);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::requests::{self, add_timeline, replace, seq_of};
 use super::rows::Columns;
 use super::turns;
 use crate::request::TimelineEntry;
-use crate::store::{ClaimedTask, Claimer, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
+use crate::store::{ClaimedTask, Claimer, FormerHolder, NewTask, Room, Settlement, StoreError, Task, TaskFilter, TaskKind, TaskState, Verdict};
 use crate::types::{RequestId, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,8 +39,7 @@ pub(super) async fn claim(
     let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
     for lane in turns::candidates(connection, claimer, now, room).await? {
         for (place, seq) in std::iter::once(lane.first).chain(lane.rest).enumerate() {
-            let before = statement("SELECT state FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *connection).await?;
-            let taken_over = before.is_some_and(|row| row.text("state").is_ok_and(|state| state == "leased"));
+            let taken_over = former_holder(connection, seq).await?;
             let leased = statement(lease_it.clone())
                 .bind(seq)
                 .bind(owner)
@@ -63,6 +62,12 @@ pub(super) async fn claim(
     turns::note(connection, &served).await?;
     affinity::note(connection, owner, served.iter().map(|(lane, _)| lane.as_str()), now).await?;
     Ok(claimed)
+}
+
+/// Who holds a task, or held it until the lease ran out.
+async fn former_holder(connection: &mut Connection, seq: i64) -> Result<Option<FormerHolder>, StoreError> {
+    let held = statement("SELECT owner, lease_until FROM outbox WHERE seq = ? AND state = 'leased'").bind(seq).fetch_optional(connection).await?;
+    held.map(|row| Ok(FormerHolder { owner: row.text("owner")?, lease_until: row.moment("lease_until")? })).transpose()
 }
 
 /// A task from a row with the columns `task_id`, `request_id`, `task_state` and the plain ones.

@@ -44,8 +44,9 @@ impl Metrics {
         if !connected {
             forget(&[&self.streams.pending, &self.streams.unacknowledged], source);
         }
-        // There from the first connection on.
+        // There from the first connection on, so that the first is an increase.
         drop(self.streams.redelivered.with_label_values(&[source]));
+        drop(self.deliveries.with_label_values(&[source, "unreadable"]));
     }
 
     /// How the consumer of a source stands.

@@ -3,7 +3,8 @@
 use super::world::*;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
-use kubeops::store::Stats;
+use kubeops::store::{Stats, StoreError};
+use std::time::Duration;
 
 fn counting() -> World {
     World::with(Wishes { metrics: true, ..Wishes::default() })
@@ -70,4 +71,17 @@ async fn deliveries_and_the_store_s_counts_are_told() {
     assert!(text.contains("kubeops_deliveries_total{outcome=\"accepted\",source=\"service-desk\"} 1"));
     assert!(text.contains("kubeops_pending_deliveries 12"));
     assert!(text.contains("kubeops_build_info{environment=\"pytest\",version=\""));
+}
+
+#[actix_web::test]
+async fn of_a_store_that_does_not_answer_nothing_is_told_and_the_rest_is() {
+    let world = counting();
+    let tells = async |name: &str| metrics(&world).await.lines().any(|line| line.starts_with(name));
+    assert!(tells("kubeops_pending_oldest_seconds ").await);
+    world.advance(Duration::from_secs(5));
+    *world.store.failure.lock().expect("a lock") = Some(StoreError::Unavailable("gone".to_owned()));
+    assert!(!tells("kubeops_pending_oldest_seconds").await, "an age that stands still says that all is well");
+    assert!(tells("kubeops_build_info{").await && tells("kubeops_inbox_waiting ").await);
+    *world.store.failure.lock().expect("a lock") = None;
+    assert!(tells("kubeops_pending_oldest_seconds ").await);
 }

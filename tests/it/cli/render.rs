@@ -127,6 +127,20 @@ fn a_payload_that_cannot_be_read_is_named_with_its_place() {
     assert!(world.run(&["explain", "--payload", "ticket.json", "--source", "nobody"]).fails(1).contains("nobody"));
 }
 
+#[test]
+fn a_message_of_a_stream_that_cannot_be_read_without_its_subject_is_told_with_how_to_give_it() {
+    let world = World::new();
+    let kind = "apiVersion: kubeops.dev/v1alpha1\nkind: Source\nmetadata: { name: ops }\n";
+    world.write("resources/ops.yaml", &format!("{kind}spec: {{ kind: nats, nats: {{ servers: [\"nats://127.0.0.1:4222\"], stream: ops }} }}\n"));
+    world.write("event.json", "{\"team\": \"payments\"}");
+    let explain = ["explain", "--payload", "event.json", "--source", "ops"];
+    let told = world.run(&explain).fails(1);
+    assert!(told.contains("hint: say which subject it was published to: --header 'Nats-Subject: "), "{told}");
+    let subject = ["--header", "Nats-Subject: orders.created"];
+    let told = world.run(&[&explain[..], &subject].concat()).ok();
+    assert!(told.contains("nats.message about orders.created"), "{told}");
+}
+
 /// An automation that makes a claim larger where it is.
 const EDIT: &str = r#"apiVersion: kubeops.dev/v1alpha1
 kind: Automation

@@ -40,6 +40,8 @@ fn a_wrong_signature_is_in_the_log_at_its_usual_level_under_the_trace_id_the_sen
     for part in ["WARN", "a delivery was refused", "portal", "no configured secret fits", "x-signature: sha256=<hex>"] {
         assert!(line.contains(part), "{part:?} in {line}");
     }
+    let ending = line.split_once(" trace_id=").map_or("", |(_, ending)| ending);
+    assert!(ending.starts_with(&format!("{trace_id} span_id=")) && ending.split(' ').count() == 2, "as a line of a step ends: {line}");
     for hidden in ["no configured secret fits", "sha256"] {
         assert!(!answer.to_string().contains(hidden), "the sender is not told: {answer}");
     }

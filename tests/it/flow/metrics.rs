@@ -62,6 +62,23 @@ fn expressions() -> Vec<String> {
     all
 }
 
+/// `docs/telemetry.md` has a row with the whole name of each of them, and names none that nobody tells.
+fn the_page_lists(text: &str) {
+    let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/telemetry.md"));
+    let (_, metrics) = page.split_once("\n## Metrics\n").expect("a chapter about metrics");
+    let name = Regex::new(r"`(kubeops_[a-z_]+)").expect("a pattern");
+    let listed: BTreeSet<&str> = metrics
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|row| name.captures_iter(row))
+        .filter_map(|found| Some(found.get(1)?.as_str()))
+        .collect();
+    let told: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(told.len() > 30, "{told:?}");
+    assert_eq!(told.difference(&listed).collect::<Vec<_>>(), [] as [&&str; 0], "docs/telemetry.md does not list these");
+    assert_eq!(listed.difference(&told).collect::<Vec<_>>(), [] as [&&str; 0], "nobody tells these");
+}
+
 #[test]
 fn every_metric_that_the_rules_and_the_dashboard_ask_for_is_told_by_a_running_server_with_its_labels() {
     let mut world = World::prepare(FakeGithub::start());
@@ -78,6 +95,7 @@ fn every_metric_that_the_rules_and_the_dashboard_ask_for_is_told_by_a_running_se
     let text = world.server.at().plain("/metrics").text();
     passes(&["check", "metrics"], &text);
     let told = told(&text);
+    the_page_lists(&text);
     let recorded = read(&deploy("prometheus/kubeops.rules.yaml"));
     let name = Regex::new(r"\bkubeops[a-z_:0-9]*").expect("a pattern");
     let selector = Regex::new(r#"(kubeops[a-z_:0-9]*)\{([^}]*)\}"#).expect("a pattern");

@@ -189,6 +189,12 @@ fn what_a_replica_that_died_held_is_done_by_another_once_its_lease_has_run_out()
     third.at().nothing_owed();
     assert_eq!(world.github.pulls().len(), 1);
     assert_eq!(super::branches(&world.server.upstream).len(), 1);
+    // By its name, which it said when it began, people find out who is gone.
+    let log = world.server.log();
+    let began = format!("kubeops starts version={} store={} owner={holder}", env!("CARGO_PKG_VERSION"), database.address());
+    assert!(log.contains(&began), "{began}\n{log}");
+    let said = format!("tasks of a process that let their leases run out go on here owner={holder} tasks=1 silent_seconds=2");
+    assert!(log.lines().any(|line| line.contains(" WARN ") && line.contains(&said)), "{said}\n{log}");
     world.server.run();
 }
 

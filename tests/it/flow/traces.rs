@@ -95,6 +95,7 @@ fn a_ticket_is_one_tree_from_its_delivery_to_what_it_hears_and_no_secret_and_no_
     let line = server.log().lines().find(|line| line.contains("\"to\":\"proposed\"")).map(str::to_owned).expect("a line about the proposal");
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(line["trace_id"], TRACE, "{line}");
+    assert!(line["time"].is_string(), "{line}");
     assert!(all("propose").contains(line["span_id"].as_str().expect("a span")), "{line}");
 
     let headers = collector.headers();

@@ -2,7 +2,9 @@
 
 use crate::store::support::{at, open_request, open_request_from, open_request_of, parsed, task};
 use kubeops::request::{State, TimelineEntry};
-use kubeops::store::{ClaimedTask, Claimer, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict};
+use kubeops::store::{
+    ClaimedTask, Claimer, FormerHolder, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
+};
 use kubeops::types::{RequestId, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -214,6 +216,8 @@ pub async fn a_lost_lease_is_taken_over_before_the_rest_of_its_lane(store: Arc<d
     opened(&*store, Some("a"), 1).await;
     let taken = claim(&*store, at(60), 10).await;
     assert_eq!(requests(&taken), [held]);
+    let former = FormerHolder { owner: old.owner.clone(), lease_until: at(35) };
+    assert_eq!((&old.taken_over, &taken[0].taken_over), (&None, &Some(former)));
     assert!(matches!(store.settle(&old, &verdict(Verdict::Done), at(60)).await, Err(StoreError::Conflict(_))));
 }
 
@@ -233,7 +237,7 @@ pub async fn a_lease_of_what_is_in_hand_is_not_lost_whatever_the_clock_shows(sto
     let before = [(held.task.id.clone(), held.fence - 1)];
     let taken = take(Claimer { in_hand: &before, ..mine }).await;
     assert_eq!(requests(&taken), [id, behind]);
-    assert!(taken[0].taken_over);
+    assert!(taken[0].taken_over.is_some());
 }
 
 pub async fn what_others_hold_is_left_to_them_while_the_clock_is_not_believed(store: Arc<dyn Store>) {

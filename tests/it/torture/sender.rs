@@ -18,7 +18,7 @@ pub const AT_ONCE: usize = 50;
 /// and so many of those that send again what was acknowledged: one in five of all.
 const AGAIN: usize = 12;
 /// So many new ones are made each time they are pressed, and no more: all of it stays in the store, in the ledger and before the judge.
-const MADE: usize = 6 * AT_ONCE;
+const MADE: usize = 4 * AT_ONCE;
 /// How long a sender waits for an answer before it sends again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// And how long it rests in between. Real ones rest for minutes.

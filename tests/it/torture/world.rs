@@ -22,8 +22,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Room on the disk that fills up, in mebibytes.
-const DISK: u32 = 192;
+/// Room on the disk that fills up, in mebibytes: enough for the deliveries of a thousand kills.
+const DISK: u32 = 512;
 /// What a disk does that says that everything is on it: to be loaded before the C library.
 const LIAR: &str = "int fsync(int file) { return 0; }\nint fdatasync(int file) { return 0; }\n";
 /// What a disk does that says so at once, and has it on it 20 ms later. The file is known by its number alone: to close a copy of that would

@@ -107,7 +107,8 @@ impl<'s, 'e> Run<'s, 'e> {
                 break;
             }
             self.turn(&turn);
-            if told.elapsed() >= TELL {
+            // What is rare and takes long is told each time.
+            if told.elapsed() >= TELL || matches!(turn.fault, Fault::Partition { .. }) {
                 told = Instant::now();
                 self.progress(&format!("{:?}", turn.fault));
             }

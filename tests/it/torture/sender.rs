@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const AT_ONCE: usize = 50;
 /// and so many of those that send again what was acknowledged: one in five of all.
 const AGAIN: usize = 12;
-/// So many new ones are made each time they are pressed, and no more: all of it stays in the store, in the ledger and before the judge.
+/// So many new ones are made each time they are pressed, and when they dawdle, and no more: all of it stays in the store, in the ledger and before the judge.
 const MADE: usize = 4 * AT_ONCE;
 /// How long a sender waits for an answer before it sends again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -180,6 +180,7 @@ impl Senders {
     /// They go on with it, and take so long over the last byte of what nobody wants of them: as many are in flight, and the program has time
     /// for something else.
     pub fn dawdle(&self, pause: Duration) {
+        self.office.allowed.store(MADE, Ordering::SeqCst);
         self.office.dawdles.store(u64::try_from(pause.as_millis()).expect("a short time"), Ordering::SeqCst);
     }
 
@@ -299,8 +300,11 @@ impl Office {
             (answered.status, said["id"].as_str().unwrap_or_default().to_owned())
         });
         let is_done = matches!(answer, Some((200 | 202, _)));
+        // Who stood still over somebody who took his time wakes when that is over.
+        let may_be_late = |status: u16| status == 408 && !pause.is_zero();
         if let Some((status, _)) = &answer
             && !matches!(status, 200 | 202 | 503)
+            && !may_be_late(*status)
         {
             lock(&self.strange).insert(format!("delivery {place} was answered {status}"));
         }

@@ -26,9 +26,10 @@ use std::process::Command;
 const DISK: u32 = 512;
 /// What a disk does that says that everything is on it: to be loaded before the C library.
 const LIAR: &str = "int fsync(int file) { return 0; }\nint fdatasync(int file) { return 0; }\n";
-/// What a disk does that says so at once, and has it on it 20 ms later. The file is known by its number alone: to close a copy of that would
-/// give up the locks that SQLite has on it.
+/// What a disk does that says so at once, and has it on it 20 ms later. The file is known by its number alone, as SQLite needs it, whose locks
+/// would be given up with a copy of that, or by a copy, as PostgreSQL needs it, which closes files meanwhile (`COPIES`).
 const LATE: &str = "#define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -39,9 +40,15 @@ static void *later(void *file) {
     struct timespec pause = { 0, 20000000 };
     nanosleep(&pause, 0);
     syscall(SYS_fsync, (int)(intptr_t)file);
+#ifdef COPIES
+    close((int)(intptr_t)file);
+#endif
     return 0;
 }
 static int promised(int file) {
+#ifdef COPIES
+    file = fcntl(file, F_DUPFD_CLOEXEC, 0);
+#endif
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
@@ -116,7 +123,7 @@ impl World {
         let git = server.upstream.serve(Some(GITHUB_TOKEN));
         let database = (plan.store == Store::Postgres).then(|| match (&power, plan.power) {
             (Some(disk), Some(Power { keeps, .. })) => {
-                let late = (keeps == Keeps::Late).then(|| built(LATE, &disk.beside("late.so")));
+                let late = (keeps == Keeps::Late).then(|| built(&format!("#define COPIES\n{LATE}"), &disk.beside("late.so")));
                 OwnServer::at(disk.path().join("postgres"), keeps, late)
             }
             _ => OwnServer::start(),

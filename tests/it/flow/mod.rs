@@ -53,6 +53,7 @@ mod reconciled;
 mod reload;
 mod replayed;
 mod replicas;
+mod replicas_cut_off;
 mod reverted;
 mod revised;
 mod revised_again;

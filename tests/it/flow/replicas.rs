@@ -18,11 +18,11 @@ use std::time::Instant;
 /// How often one delivery is sent.
 const SENT: usize = 100;
 
-fn database() -> Database {
+pub(super) fn database() -> Database {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(Database::new())
 }
 
-fn psql(database: &Database, sql: &str) -> String {
+pub(super) fn psql(database: &Database, sql: &str) -> String {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(database.psql(sql))
 }
 
@@ -37,7 +37,7 @@ struct Replicas {
 const TAKEN_OVER: f64 = 30.0;
 
 /// Whoever has a task in its hands.
-fn holder(database: &Database) -> String {
+pub(super) fn holder(database: &Database) -> String {
     let holder = psql(database, "SELECT DISTINCT owner FROM outbox WHERE state = 'leased'");
     assert!(!holder.is_empty() && !holder.contains('\n'), "one has it: {holder}");
     holder
@@ -224,7 +224,7 @@ fn a_replica_that_stood_still_beyond_its_lease_comes_back_and_adds_nothing() {
 }
 
 /// What a ticket is told by moving along.
-const MOVES: &str = "  feedback:
+pub(super) const MOVES: &str = "  feedback:
     - channel: service-desk
       on:
         proposed: { transition: In Progress }

@@ -94,6 +94,8 @@ fn start() -> (Cluster, Child) {
 pub enum Keeps {
     /// It is on the disk.
     All,
+    /// It is on the disk a moment later: what it runs with sees to that.
+    Late,
     /// Nothing is ever synced.
     Nothing,
 }
@@ -106,6 +108,8 @@ pub struct OwnServer {
     /// Where it stands on no disk of the test's.
     directory: Option<tempfile::TempDir>,
     settings: Vec<String>,
+    /// What is loaded before the C library.
+    preloaded: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -125,10 +129,11 @@ impl OwnServer {
         server
     }
 
-    /// One that runs in a directory of the test's. It is not synced yet.
-    pub fn at(place: PathBuf, keeps: Keeps) -> Self {
+    /// One that runs in a directory of the test's, with a library loaded before the C library or without. It is not synced yet.
+    pub fn at(place: PathBuf, keeps: Keeps, preloaded: Option<PathBuf>) -> Self {
         std::fs::create_dir_all(&place).expect("a directory");
         let mut server = Self::made(place, &[], keeps);
+        server.preloaded = preloaded;
         // The disk of a test is small.
         server.set(&["max_wal_size=64MB"]).run();
         server
@@ -136,7 +141,7 @@ impl OwnServer {
 
     fn made(place: PathBuf, words: &[String], keeps: Keeps) -> Self {
         initialised(&place, words);
-        Self { port: free_port(), place, keeps, directory: None, settings: Vec::new(), child: None }
+        Self { port: free_port(), place, keeps, directory: None, settings: Vec::new(), preloaded: None, child: None }
     }
 
     /// The process that started all others.
@@ -195,6 +200,7 @@ impl OwnServer {
     pub fn recovers(&mut self) -> Result<(), String> {
         let mut server = as_its_user(&program("postgres"));
         server.args(self.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
+        server.envs(self.preloaded.iter().map(|library| ("LD_PRELOAD", library)));
         self.child = Some(listening(server, &self.place, &self.place.join("data"), self.port, self.keeps)?);
         Ok(())
     }
@@ -262,7 +268,7 @@ fn initialised(directory: &Path, words: &[String]) -> PathBuf {
 /// Starts a server with this command, and waits until it listens. Else tells what it said.
 fn listening(mut server: Command, directory: &Path, data: &Path, port: u16, keeps: Keeps) -> Result<Child, String> {
     let log = directory.join("log");
-    let fsync = if keeps == Keeps::All { "fsync=on" } else { "fsync=off" };
+    let fsync = if keeps == Keeps::Nothing { "fsync=off" } else { "fsync=on" };
     server.arg("-D").arg(data).args(["-c", "listen_addresses=127.0.0.1", "-c", fsync, "-c", "max_connections=400"]);
     server.arg("-c").arg(format!("port={port}")).arg("-c").arg(format!("unix_socket_directories={}", directory.display()));
     server.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log")).process_group(0);

@@ -201,22 +201,25 @@ fn done(command: &mut Command) -> Result<(), String> {
 pub struct Frozen(Vec<u32>);
 
 impl Frozen {
-    /// These, one after the other: whoever acknowledges has to come before whoever keeps.
+    /// These and all they started, at one moment: a database that ran on when the program stands still could still sync what it had said to
+    /// be on the disk. Whoever keeps its word has it there by then.
     pub fn of(roots: &[u32]) -> Self {
-        let mut frozen = Self(Vec::new());
-        for root in roots {
-            let mut more = vec![*root];
-            while !more.is_empty() {
-                signal("STOP", &more);
-                frozen.0.extend(more);
-                let begun = Instant::now();
-                while !frozen.0.iter().all(|process| stands(*process)) {
-                    assert!(begun.elapsed() < STILL, "a process does not stand still");
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                // Who stands still starts nobody.
-                more = children(&frozen.0);
+        let (mut frozen, mut more) = (Self(Vec::new()), roots.to_vec());
+        let mut below = children(&more);
+        while !below.is_empty() {
+            more.extend(below);
+            below = children(&more);
+        }
+        while !more.is_empty() {
+            signal("STOP", &more);
+            frozen.0.extend(more);
+            let begun = Instant::now();
+            while !frozen.0.iter().all(|process| stands(*process)) {
+                assert!(begun.elapsed() < STILL, "a process does not stand still");
+                std::thread::sleep(Duration::from_millis(1));
             }
+            // Who stands still starts nobody.
+            more = children(&frozen.0);
         }
         frozen
     }

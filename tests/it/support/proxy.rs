@@ -20,7 +20,12 @@ pub enum Wire {
     Cut(usize),
     /// Nothing arrives any more, and nobody ends anything.
     Silent,
+    /// The same, but nothing is lost: what is said meanwhile arrives when the wire is another one.
+    Held,
 }
+
+/// How often it is looked whether a wire is held still.
+const HELD: Duration = Duration::from_millis(5);
 
 struct State {
     wire: Wire,
@@ -127,10 +132,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, number: u
     let mut carried = 0_usize;
     loop {
         let read = from.read(&mut piece);
-        let (wire, is_lost) = {
-            let state = lock(state);
-            (state.wire, number <= state.lost)
-        };
+        let (wire, is_lost) = now(state, number);
         match read {
             Ok(1..) if is_lost => continue,
             _ if is_lost => return,
@@ -150,7 +152,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, number: u
             }
             // Whoever waits is hung up on when the wire is another one.
             Wire::Silent => continue,
-            Wire::Good | Wire::Dead | Wire::Cut(_) => {}
+            Wire::Good | Wire::Dead | Wire::Cut(_) | Wire::Held => {}
         }
         carried += many;
         if to.write_all(&piece[..many]).is_err() || ends {
@@ -158,6 +160,20 @@ fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, number: u
         }
     }
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+/// How the wire is for this connection, and whether that is forgotten; asked once it is not held.
+fn now(state: &Mutex<State>, number: u64) -> (Wire, bool) {
+    loop {
+        let (wire, is_lost) = {
+            let state = lock(state);
+            (state.wire, number <= state.lost)
+        };
+        if wire != Wire::Held || is_lost {
+            return (wire, is_lost);
+        }
+        std::thread::sleep(HELD);
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -1,9 +1,11 @@
 //! The judge sees what it is there for: ledgers of a good run, with one thing wrong at a time.
 
 use super::judge::{Judged, judge};
-use super::ledger::{Books, CommandSeen, CommentSeen, Death, EffectSeen, End, InFlight, IssueSeen, Note, Noted, PullSeen, Sent, Try, Word, is_of};
+use super::ledger::{
+    Books, CommandSeen, CommentSeen, Death, EffectSeen, End, InFlight, IssueSeen, Load, Note, Noted, PullSeen, Sent, Try, Word, is_of,
+};
 use super::points;
-use super::schedule::{Plan, Store, Turns};
+use super::schedule::{Fault, Plan, Store, Turns};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -212,9 +214,25 @@ fn the_same_seed_is_the_same_schedule_and_every_point_comes_in_it() {
 }
 
 #[test]
+fn a_replica_is_cut_off_from_the_database_alone_where_there_are_others() {
+    let plan =
+        Plan { seed: 3, store: Store::Postgres, replicas: 3, kills: 0, most: Duration::ZERO, stands_still: true, sets_clock: true, power: None };
+    let partitions = |replicas| {
+        let plan = Plan { replicas, ..plan.clone() };
+        let faults = Turns::of(&plan, false).take(1_000).map(|turn| turn.fault);
+        faults.filter(|fault| matches!(fault, Fault::Partition { .. })).count()
+    };
+    assert!(partitions(3) > 10, "{}", partitions(3));
+    assert_eq!(partitions(1), 0);
+}
+
+#[test]
 fn what_was_in_flight_is_told_of_those_that_listened_and_no_better_than_it_was() {
-    let death = |in_flight, to_it, listened| Death { how: End::Killed, in_flight, to_it, listened };
-    assert_eq!(InFlight::at(&[death(0, 0, false)]), None);
-    let deaths = [death(50, 17, true), death(0, 0, false), death(48, 20, true), death(3, 1, true), death(44, 15, true)];
-    assert_eq!(InFlight::at(&deaths), Some(InFlight { median: 44, mostly: 3, least: 3, to_it: 15 }));
+    let death = |new, again, to_it, listened| {
+        let (in_flight, to_it) = (Load { new, again }, Load { new: to_it, again: 0 });
+        Death { how: End::Killed, in_flight, to_it, listened }
+    };
+    assert_eq!(InFlight::at(&[death(0, 0, 0, false)]), None);
+    let deaths = [death(50, 2, 17, true), death(0, 0, 0, false), death(48, 10, 20, true), death(3, 57, 1, true), death(44, 9, 15, true)];
+    assert_eq!(InFlight::at(&deaths), Some(InFlight { all: 53, new: 44, mostly: 3, least: 3, to_it: 15 }));
 }

@@ -2,7 +2,7 @@
 
 use super::schedule::{Fault, Neighbour};
 use super::world::World;
-use crate::support::proxy::Wire;
+use crate::support::proxy::{Proxy, Wire};
 use crate::support::{fake_github, fake_jira};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ const GRACE: Duration = Duration::from_secs(5);
 enum Broken {
     Wire(Neighbour),
     Forgotten,
+    /// The wire of this replica to the database.
+    Partition(usize),
     Away(Neighbour),
     Database,
     Disk,
@@ -37,17 +39,28 @@ impl<'w> Faults<'w> {
         self.broken.iter().any(needed) || self.excused.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Brings about a fault that is not of a process.
-    pub fn inflict(&mut self, fault: &Fault) {
+    /// The wires to a neighbour, but of those replicas that are cut off.
+    fn wires(&self, to: Neighbour) -> impl Iterator<Item = &'w Proxy> {
+        let wires = self.world.wires(to).into_iter().enumerate();
+        wires.filter(move |(replica, _)| to != Neighbour::Database || !self.is(Broken::Partition(*replica))).map(|(_, wire)| wire)
+    }
+
+    /// Brings about a fault that is not of a process; `replica` is the one it is of, if it is of one.
+    pub fn inflict(&mut self, fault: &Fault, replica: usize) {
         let world = self.world;
         match fault {
             Fault::Wire { to, wire, millis } => {
-                world.wire(*to).is(*wire);
+                self.wires(*to).for_each(|one| one.is(*wire));
                 self.breaks(Broken::Wire(*to), *millis);
             }
             Fault::Forgets { millis } => {
-                world.wire(Neighbour::Database).forgets();
+                self.wires(Neighbour::Database).for_each(Proxy::forgets);
                 self.breaks(Broken::Forgotten, *millis);
+            }
+            // One, and not the others.
+            Fault::Partition { wire, millis } if !self.broken.iter().any(|(_, broken)| matches!(broken, Broken::Partition(_))) => {
+                world.wires(Neighbour::Database)[replica].is(*wire);
+                self.breaks(Broken::Partition(replica), *millis);
             }
             Fault::Away { who, millis } => {
                 self.away(*who, true);
@@ -108,8 +121,9 @@ impl<'w> Faults<'w> {
 
     fn put_right(&mut self, broken: Broken) {
         match broken {
-            Broken::Wire(to) => self.world.wire(to).is(Wire::Good),
-            Broken::Forgotten => self.world.wire(Neighbour::Database).gives_up_forgotten(),
+            Broken::Wire(to) => self.wires(to).for_each(|wire| wire.is(Wire::Good)),
+            Broken::Forgotten => self.world.wires(Neighbour::Database).into_iter().for_each(Proxy::gives_up_forgotten),
+            Broken::Partition(replica) => self.world.wires(Neighbour::Database)[replica].is(Wire::Good),
             Broken::Away(who) => self.away(who, false),
             Broken::Database => self.world.database.as_ref().expect("PostgreSQL").borrow_mut().run(),
             Broken::Disk => self.world.disk.as_ref().expect("a small disk").make_room(),
@@ -122,7 +136,7 @@ impl<'w> Faults<'w> {
 
 /// Whether no process starts without it.
 fn is_needed(what: Broken) -> bool {
-    matches!(what, Broken::Database | Broken::Disk | Broken::Forgotten | Broken::Wire(Neighbour::Database))
+    matches!(what, Broken::Database | Broken::Disk | Broken::Forgotten | Broken::Partition(_) | Broken::Wire(Neighbour::Database))
 }
 
 fn at_github(which: usize) -> fake_github::Fault {

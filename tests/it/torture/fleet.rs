@@ -1,8 +1,9 @@
 //! The processes under fire: started, killed, made to die at a point, made to stand still, and started again.
 
-use super::ledger::{Death, End};
+use super::ledger::{Death, End, Load};
 use super::sender::{Doors, Traffic};
-use crate::support::server::{Connection, Replica, TestServer};
+use super::world::World;
+use crate::support::server::{Connection, Replica};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -21,8 +22,8 @@ struct Slot<'s> {
     armed: Option<Armed>,
     stands_until: Option<Instant>,
     starting: Option<Starts<'s>>,
-    /// How many tries it had broken off when it was last seen alive.
-    broken: usize,
+    /// What it had broken off when it was last seen alive.
+    broken: Load,
 }
 
 /// A process that does not listen yet, and who waits for it.
@@ -33,7 +34,7 @@ struct Starts<'s> {
 
 /// The replicas of a run; they are waited for in threads of `scope`, so that no start holds up a kill of another.
 pub struct Fleet<'s, 'e> {
-    server: &'e TestServer,
+    world: &'e World,
     /// Where their data directories are.
     home: PathBuf,
     scope: &'s Scope<'s, 'e>,
@@ -52,22 +53,25 @@ pub struct Fleet<'s, 'e> {
 }
 
 impl<'s, 'e> Fleet<'s, 'e> {
-    pub fn start(server: &'e TestServer, home: PathBuf, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors, traffic: Traffic) -> Self {
+    pub fn start(world: &'e World, scope: &'s Scope<'s, 'e>, many: usize, doors: Doors, traffic: Traffic) -> Self {
         *doors.write().expect("the doors") = vec![None; many];
         let slots = (0..many).map(|_| Slot::default()).collect();
         let (deaths, died_at, strange) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut fleet = Self { server, home, scope, slots, doors, traffic, kills: 0, deaths, died_at, strange, excused: false };
+        let home = world.home();
+        let mut fleet = Self { world, home, scope, slots, doors, traffic, kills: 0, deaths, died_at, strange, excused: false };
         (0..many).for_each(|at| fleet.begin(at, None));
         fleet
     }
 
     fn begin(&mut self, at: usize, armed: Option<Armed>) {
-        let (server, data) = (self.server, self.home.join(format!("r{at}")));
+        let (server, data) = (&self.world.server, self.home.join(format!("r{at}")));
+        let store = self.world.store_of(at);
         let slot = &mut self.slots[at];
         slot.armed = armed;
         let point = armed.map(|(point, nth)| format!("{point}:{nth}")).unwrap_or_default();
-        let environment = [("KUBEOPS_FAILPOINT", point.as_str())];
-        let starting = server.starting(&data, if armed.is_some() { &environment } else { &[] });
+        let armed = armed.map(|_| ("KUBEOPS_FAILPOINT", point.as_str()));
+        let environment: Vec<(&str, &str)> = armed.into_iter().chain(store.as_deref().map(|store| ("STORE_URL", store))).collect();
+        let starting = server.starting(&data, &environment);
         slot.starting = Some(Starts { id: starting.id(), waits: self.scope.spawn(move || starting.listens()) });
     }
 
@@ -141,7 +145,7 @@ impl<'s, 'e> Fleet<'s, 'e> {
     /// `kill -9`; then it is started again, to die at a point or not.
     pub fn kill(&mut self, at: usize, armed: Option<Armed>) {
         if self.slots[at].replica.is_some() {
-            self.witness(at, End::Killed, true, 0);
+            self.witness(at, End::Killed, true, Load::default());
             self.kills += 1;
             self.replace(at, armed);
         }
@@ -157,7 +161,7 @@ impl<'s, 'e> Fleet<'s, 'e> {
     }
 
     /// Writes down a death: what is on its way, and what was and has been broken off by it already.
-    fn witness(&mut self, at: usize, how: End, listened: bool, broken: usize) {
+    fn witness(&mut self, at: usize, how: End, listened: bool, broken: Load) {
         let (in_flight, to_it) = (self.traffic.in_flight() + broken, self.traffic.open(at) + broken);
         self.deaths.push(Death { how, in_flight, to_it, listened });
     }

@@ -2,6 +2,7 @@
 //! nothing of it comes from the program's own store but what it shows of deliveries.
 
 use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
 
 /// What a delivery says of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +65,45 @@ pub enum End {
     Cut,
 }
 
+/// Deliveries that were sent and not answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Those that nobody had acknowledged before: what is lost of them shows.
+    pub new: usize,
+    /// Those that are on the disk already, as their senders were told.
+    pub again: usize,
+}
+
+impl Load {
+    pub fn all(self) -> usize {
+        self.new + self.again
+    }
+}
+
+impl Add for Load {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self { new: self.new + more.new, again: self.again + more.again }
+    }
+}
+
+impl Sub for Load {
+    type Output = Self;
+
+    fn sub(self, less: Self) -> Self {
+        Self { new: self.new - less.new, again: self.again - less.again }
+    }
+}
+
 /// A death, and what was on its way to the program then.
 #[derive(Debug, Clone, Copy)]
 pub struct Death {
     pub how: End,
-    /// Deliveries that were sent and not answered, to whichever replica.
-    pub in_flight: usize,
-    /// Those of them to the one that died.
-    pub to_it: usize,
+    /// To whichever replica.
+    pub in_flight: Load,
+    /// What of it was to the one that died.
+    pub to_it: Load,
     /// Whether it had come to listen: else there is nothing that could have been on its way to it.
     pub listened: bool,
 }
@@ -79,24 +111,30 @@ pub struct Death {
 /// What was in flight when processes died that listened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlight {
-    pub median: usize,
-    /// Nine in ten had at least so many.
+    /// The median of all, and that of the new ones.
+    pub all: usize,
+    pub new: usize,
+    /// Nine in ten had at least so many new ones.
     pub mostly: usize,
+    /// All had.
     pub least: usize,
-    /// The median of those to the one that died.
+    /// The median of new ones to the one that died.
     pub to_it: usize,
 }
 
 impl InFlight {
     /// Of these deaths; none when nobody died who listened.
     pub fn at(deaths: &[Death]) -> Option<Self> {
-        let mut all: Vec<usize> = deaths.iter().filter(|death| death.listened).map(|death| death.in_flight).collect();
-        let mut to_it: Vec<usize> = deaths.iter().filter(|death| death.listened).map(|death| death.to_it).collect();
-        all.sort_unstable();
-        to_it.sort_unstable();
+        let sorted = |count: fn(&Death) -> usize| {
+            let mut counts: Vec<usize> = deaths.iter().filter(|death| death.listened).map(count).collect();
+            counts.sort_unstable();
+            counts
+        };
+        let new = sorted(|death| death.in_flight.new);
         // Of an even number the lower one: it is not to look better than it was.
-        let middle = all.len().checked_sub(1)? / 2;
-        Some(Self { median: all[middle], mostly: all[all.len() / 10], least: all[0], to_it: to_it[middle] })
+        let middle = new.len().checked_sub(1)? / 2;
+        let [all, to_it] = [sorted(|death| death.in_flight.all()), sorted(|death| death.to_it.new)].map(|counts| counts[middle]);
+        Some(Self { all, new: new[middle], mostly: new[new.len() / 10], least: new[0], to_it })
     }
 }
 

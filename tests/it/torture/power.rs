@@ -79,7 +79,6 @@ impl<'w> Cuts<'w> {
         let mut roots = fleet.ids();
         roots.extend(backup.as_ref().filter(|_| ended.is_none()).map(|backup| backup.child.id()));
         fleet.witness_cut();
-        // Who acknowledges comes first: what was acknowledged was committed when the database stands still.
         roots.extend(database.as_ref().map(|database| database.id()));
         let frozen = Frozen::of(&roots);
         power.borrow_mut().fails();

@@ -39,9 +39,9 @@ impl Sum {
         self.deaths.extend(&ran.books.deaths);
     }
 
-    /// What was in flight when processes died that listened.
-    pub fn in_flight(&self) -> Option<InFlight> {
-        InFlight::at(&self.deaths)
+    /// What was in flight when processes that listened died like this.
+    pub fn in_flight(&self, how: End) -> Option<InFlight> {
+        in_flight(&self.deaths, how)
     }
 
     /// The same as people read it.
@@ -72,7 +72,8 @@ pub fn tell(plan: &Plan, ran: &Ran) {
     println!("{name}: seed {}, {} kills, {} acknowledged", plan.seed, ran.kills, ran.judged.acknowledged);
     let points: Vec<String> = ran.died_at.iter().map(|(point, times)| format!("{point} {times}")).collect();
     println!("{name}: died at {}", points.join(", "));
-    println!("{name}: {}; {} times what was acknowledged was sent again", flight(&ran.books.deaths), ran.repeated);
+    flight(&ran.books.deaths).lines().for_each(|line| println!("{name}: {line}"));
+    println!("{name}: {} times what was acknowledged was sent again", ran.repeated);
     for (word, findings) in [("LOST", &ran.judged.lost), ("DUPLICATED", &ran.judged.duplicated), ("OUT OF ORDER", &ran.judged.out_of_order)] {
         findings.iter().for_each(|finding| println!("{name}: {word} {}: {}", finding.key, finding.what));
     }
@@ -85,19 +86,22 @@ pub fn tell(plan: &Plan, ran: &Ran) {
     ran.strange.iter().for_each(|strange| println!("{name}: STRANGE {strange}"));
 }
 
+fn in_flight(deaths: &[Death], how: End) -> Option<InFlight> {
+    InFlight::at(&deaths.iter().filter(|death| death.how == how).copied().collect::<Vec<Death>>())
+}
+
 /// What was in flight at deaths of each kind; those apart that had not come to listen.
 fn flight(deaths: &[Death]) -> String {
     let mut parts = Vec::new();
-    for (kinds, word) in [(&[End::Killed, End::AtPoint][..], "kill"), (&[End::Cut], "cut")] {
-        let deaths: Vec<Death> = deaths.iter().filter(|death| kinds.contains(&death.how)).copied().collect();
-        let Some(InFlight { median, mostly, least, to_it }) = InFlight::at(&deaths) else { continue };
-        let unheard = deaths.iter().filter(|death| !death.listened).count();
-        let apart = if unheard == 0 { String::new() } else { format!(", {unheard} more before anybody listened") };
+    for (how, word) in [(End::Killed, "a kill at random"), (End::AtPoint, "a death at a point"), (End::Cut, "a cut")] {
+        let Some(InFlight { all, new, mostly, least, to_it }) = in_flight(deaths, how) else { continue };
+        let unheard = deaths.iter().filter(|death| death.how == how && !death.listened).count();
+        let apart = if unheard == 0 { String::new() } else { format!("; {unheard} more before anybody listened") };
         parts.push(format!(
-            "in flight at a {word}: median {median}, at least {least} (nine in ten: {mostly}; to the one that died: median {to_it}{apart})"
+            "in flight at {word}: median {all}, new {new} (nine in ten: {mostly}, least {least}; to the one that died {to_it}{apart})"
         ));
     }
-    parts.join("; ")
+    parts.join("\n")
 }
 
 /// Keeps what is left of a run that is not as it should be, and tells where, with the story of the first key that is not.

@@ -5,26 +5,28 @@ use super::books;
 use super::faults::Faults;
 use super::fleet::Fleet;
 use super::judge::{Judged, judge};
-use super::ledger::{Books, Sent, Word};
+use super::ledger::Books;
 use super::people::People;
 use super::power::{Cuts, Told};
 use super::schedule::{BackedUp, Fault, Plan, Turn, Turns};
 use super::sender::{AT_ONCE, Doors, Senders, Traffic};
 use super::world::World;
-use crate::support::server::{change_id, ticket};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::thread::Scope;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long the last byte of what is sent again takes while a process is on its way to its point.
+/// How long the last byte of what nobody wants takes while a process is on its way to its point.
 const LAST_BYTE: Duration = Duration::from_millis(400);
 /// How long a process has to come to the point it is to die at.
 const TO_THE_POINT: Duration = Duration::from_secs(6);
-/// So many of the fifty are in flight when a fault comes, as far as the program answers at all,
+/// So many new ones of the fifty are in flight when a fault comes, as far as the program answers at all,
 const ENOUGH: usize = AT_ONCE * 9 / 10;
 /// or it comes after so long all the same: who is told to come again later is not on the way.
 const TO_FILL: Duration = Duration::from_secs(3);
+/// And within so long after that the fault comes: at any moment of a commit, or of several.
+const MOMENTS: u64 = 60;
+/// How often it is looked meanwhile.
+const CLOSELY: Duration = Duration::from_millis(2);
 /// How long everybody has to be there at the begin.
 const TO_BEGIN: Duration = Duration::from_secs(60);
 /// How long everything may take to come to rest once the faults are over.
@@ -75,7 +77,6 @@ pub struct Run<'s, 'e> {
     began: Instant,
     begun: u64,
     looked: Instant,
-    talked: u32,
 }
 
 impl<'s, 'e> Run<'s, 'e> {
@@ -85,7 +86,7 @@ impl<'s, 'e> Run<'s, 'e> {
         Self {
             plan,
             world,
-            fleet: Fleet::start(&world.server, world.home(), scope, plan.replicas, Doors::clone(&doors), traffic.clone()),
+            fleet: Fleet::start(world, scope, plan.replicas, Doors::clone(&doors), traffic.clone()),
             faults: Faults::of(world),
             cuts: Cuts::of(world, plan),
             people: People::new(begun, plan.seed),
@@ -94,7 +95,6 @@ impl<'s, 'e> Run<'s, 'e> {
             begun: u64::try_from(epoch).expect("milliseconds"),
             began: begun,
             looked: begun,
-            talked: 0,
         }
     }
 
@@ -107,7 +107,8 @@ impl<'s, 'e> Run<'s, 'e> {
                 break;
             }
             self.turn(&turn);
-            if told.elapsed() >= TELL {
+            // What is rare and takes long is told each time.
+            if told.elapsed() >= TELL || matches!(turn.fault, Fault::Partition { .. }) {
                 told = Instant::now();
                 self.progress(&format!("{:?}", turn.fault));
             }
@@ -120,15 +121,21 @@ impl<'s, 'e> Run<'s, 'e> {
         is_cut || self.fleet.kills >= self.plan.kills || self.began.elapsed() >= self.plan.most
     }
 
-    /// One cut, when so many deliveries were acknowledged, and no more than that.
-    pub fn one_cut(mut self, acknowledged: usize) -> Told {
-        self.until(TO_BEGIN, |run| run.fleet.is_whole());
-        let is_enough = self.until(TO_REST, |run| {
-            run.talk();
-            run.senders.acknowledged() >= acknowledged
-        });
-        assert!(is_enough, "{} were acknowledged: {:?}", self.senders.acknowledged(), self.senders.strange());
-        self.cut(0, None, None);
+    /// Cuts of a store that does not keep what it says, each when so many deliveries more were acknowledged, until one of them loses something,
+    /// and no more than that.
+    pub fn cuts_until_lost(mut self, most: u64, acknowledged: usize) -> Told {
+        for cut in 0..most {
+            self.until(TO_REST, |run| run.fleet.is_whole());
+            let enough = self.senders.acknowledged() + acknowledged;
+            self.senders.press(true);
+            let is_enough = self.until(TO_REST, |run| run.senders.acknowledged() >= enough);
+            assert!(is_enough, "{} were acknowledged: {:?}", self.senders.acknowledged(), self.senders.strange());
+            // At another moment each time.
+            self.cut(cut * 7, None, None);
+            if !self.cuts.told.lost.is_empty() {
+                break;
+            }
+        }
         self.cuts.told
     }
 
@@ -153,13 +160,13 @@ impl<'s, 'e> Run<'s, 'e> {
         let Some(at) = self.fleet.one(turn.replica) else { return };
         match &turn.fault {
             Fault::Kill { after } => {
-                self.press();
                 self.live(Duration::from_millis(*after));
+                self.press(*after);
                 self.fleet.kill(at, None);
             }
             Fault::Dies { at: point, nth } => {
                 self.people.begin(&self.world.outside(), 4);
-                self.press();
+                self.press(turn.pause);
                 self.fleet.kill(at, Some((*point, *nth)));
                 self.senders.dawdle(LAST_BYTE);
                 self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
@@ -171,12 +178,12 @@ impl<'s, 'e> Run<'s, 'e> {
                 assert!(!self.cuts.told.is_gone, "{:?}\n{}", self.cuts.told.broken, self.world.server.log());
             }
             Fault::StandsStill { millis } => {
-                self.press();
+                self.press(*millis);
                 self.fleet.stands_still(at, Duration::from_millis(*millis));
             }
             fault => {
-                self.press();
-                self.faults.inflict(fault);
+                self.press(turn.pause);
+                self.faults.inflict(fault, at);
             }
         }
         self.senders.press(false);
@@ -189,13 +196,15 @@ impl<'s, 'e> Run<'s, 'e> {
     fn cut(&mut self, after: u64, backup: Option<BackedUp>, again: Option<u64>) {
         self.fleet.calm();
         self.until(TO_REST, |run| run.fleet.is_whole());
-        self.press();
+        // A backup has something to copy beside.
+        self.senders.press(backup.is_some());
         let waits = backup == Some(BackedUp::Ended);
         let mut backup = backup.map(|_| self.cuts.backup());
         if let Some(backup) = backup.as_mut().filter(|_| waits) {
             self.until(TO_BACK_UP, |_| backup.has_ended());
         }
         self.live(Duration::from_millis(after));
+        self.press(after);
         self.cuts.cut(&mut self.fleet, backup);
         self.fleet.power_returns();
         if let Some(after) = again {
@@ -212,33 +221,30 @@ impl<'s, 'e> Run<'s, 'e> {
         }
     }
 
-    /// From now on as many requests are in flight as there are senders: so many new ones, and what was acknowledged once more.
-    fn press(&mut self) {
-        self.talk();
+    /// From now on as many new requests are in flight as there are senders, and some that were acknowledged; it is a moment after that, which
+    /// follows from `chance`. People do not look meanwhile: that may take longer.
+    fn press(&mut self, chance: u64) {
         self.senders.press(true);
-        self.until(TO_FILL, |run| run.traffic.in_flight() >= ENOUGH);
+        let begun = Instant::now();
+        while self.traffic.in_flight().new < ENOUGH && begun.elapsed() < TO_FILL {
+            self.tend();
+            std::thread::sleep(CLOSELY);
+        }
+        std::thread::sleep(Duration::from_millis(chance % MOMENTS));
     }
 
-    /// Everybody has something to send.
-    fn talk(&mut self) {
-        for _ in self.senders.busy()..AT_ONCE {
-            self.talked += 1;
-            let mut said = ticket("TALK-1", "nobody");
-            said["changelog"]["id"] = json!(change_id(&["TALK-1", &self.talked.to_string()]));
-            said["changelog"]["items"] =
-                json!([{ "field": "summary", "fieldtype": "jira", "fieldId": "summary", "fromString": "a", "toString": "b" }]);
-            let (key, body) = ("TALK-1".to_owned(), said.to_string());
-            self.senders.send(Sent { key, order: self.talked, word: Word::Talk, source: "service-desk", body, insists: true, tries: Vec::new() });
-        }
+    /// Looks after the processes, and after what is bad.
+    fn tend(&mut self) {
+        self.fleet.excused = self.faults.excuses();
+        self.fleet.tend();
+        self.faults.mend();
     }
 
     /// Time goes by.
     fn live(&mut self, time: Duration) {
         let until = Instant::now() + time;
         loop {
-            self.fleet.excused = self.faults.excuses();
-            self.fleet.tend();
-            self.faults.mend();
+            self.tend();
             if self.looked.elapsed() >= LOOK {
                 self.people.step(&self.world.outside(), &self.senders);
                 self.looked = Instant::now();

@@ -75,6 +75,9 @@ pub enum Fault {
     /// On the connections to PostgreSQL that there are nothing is carried any more, and nobody learns of it for so many milliseconds; new
     /// ones are led on.
     Forgets { millis: u64 },
+    /// Between one replica and PostgreSQL nothing is carried for so many milliseconds, and nobody hangs up: longer than a lease lasts, up to longer
+    /// than an answer is waited for. The others have their database, and this one its way to everybody else.
+    Partition { wire: Wire, millis: u64 },
     /// GitHub or Jira is away.
     Away { who: Neighbour, millis: u64 },
     /// The replies to the next so many writes do not arrive, though they were carried out.
@@ -167,7 +170,7 @@ fn between(plan: &Plan, has_disk: bool, chance: &mut Chance) -> Fault {
     let postgres = plan.store == Store::Postgres;
     let millis = 300 + chance.below(2_000) as u64;
     let who = *chance.pick(&[Neighbour::Github, Neighbour::Jira]);
-    match chance.below(9) {
+    match chance.below(10) {
         0 => Fault::Away { who, millis },
         1 => Fault::RepliesLost { of: who, many: 1 + chance.below(4) },
         2 => Fault::Refused { by: who, skip: chance.below(4), which: chance.below(16) },
@@ -180,6 +183,11 @@ fn between(plan: &Plan, has_disk: bool, chance: &mut Chance) -> Fault {
             Fault::StandsStill { millis: if long { LONGER_THAN_A_LEASE } else { millis } }
         }
         6 if postgres => Fault::Forgets { millis: DEADLINE + millis },
+        7 if postgres && plan.replicas > 1 => {
+            // What it said meanwhile is lost, or arrives when it is back.
+            let wire = if chance.once_in(2) { Wire::Silent } else { Wire::Held };
+            Fault::Partition { wire, millis: LONGER_THAN_A_LEASE + chance.below(8_000) as u64 }
+        }
         _ => {
             let to = *chance.pick(&[Neighbour::Github, Neighbour::Jira, Neighbour::Git, Neighbour::Database]);
             let to = if to == Neighbour::Database && !postgres { Neighbour::Git } else { to };

@@ -1,24 +1,29 @@
 //! The senders: fifty at once, each with one delivery that it sends until it is acknowledged, as Jira and Alertmanager do, or once, as
-//! GitHub does. Who has none sends what was acknowledged again while they are pressed, so that fifty are in flight. What they were answered
-//! stands in a ledger of their own.
+//! GitHub does. While they are pressed, who has none says something new that asks for nothing, and a few more send again what was
+//! acknowledged. What they were answered stands in a ledger of their own.
 
-use super::ledger::{Sent, Try};
+use super::ledger::{Load, Sent, Try};
+use super::stories::talk;
 use crate::support::server::{Connection, call_slowly};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// So many requests are in flight together.
+/// So many new requests are in flight together,
 pub const AT_ONCE: usize = 50;
+/// and so many of those that send again what was acknowledged: one in five of all.
+const AGAIN: usize = 12;
+/// So many new ones are made each time they are pressed, and when they dawdle, and no more: all of it stays in the store, in the ledger and before the judge.
+const MADE: usize = 4 * AT_ONCE;
 /// How long a sender waits for an answer before it sends again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// And how long it rests in between. Real ones rest for minutes.
 const REST: Duration = Duration::from_millis(40);
-/// So many of those that were acknowledged last are sent again by whoever has nothing else to send.
+/// So many of those that were acknowledged last are sent again.
 const RECENT: usize = 100;
 pub const GITHUB_SECRET: &str = "the secret of GitHub's webhook";
 
@@ -26,57 +31,68 @@ pub const GITHUB_SECRET: &str = "the secret of GitHub's webhook";
 pub type Doors = Arc<RwLock<Vec<Option<Connection>>>>;
 
 /// What is on its way to one replica.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct OnTheWay {
     /// Tries that have no answer yet.
-    open: AtomicUsize,
+    open: Load,
     /// Tries that ended without an answer after somebody had taken the connection.
-    broken: AtomicUsize,
+    broken: Load,
 }
 
 /// What is on its way to each replica. Clones are the same.
 #[derive(Clone)]
-pub struct Traffic(Arc<Vec<OnTheWay>>);
+pub struct Traffic(Arc<Mutex<Vec<OnTheWay>>>);
 
 impl Traffic {
     pub fn to(replicas: usize) -> Self {
-        Self(Arc::new((0..replicas).map(|_| OnTheWay::default()).collect()))
+        Self(Arc::new(Mutex::new(vec![OnTheWay::default(); replicas])))
     }
 
-    /// How many tries have no answer yet.
-    pub fn in_flight(&self) -> usize {
-        (0..self.0.len()).map(|replica| self.open(replica)).sum()
+    /// The tries that have no answer yet.
+    pub fn in_flight(&self) -> Load {
+        lock(&self.0).iter().fold(Load::default(), |all, to| all + to.open)
     }
 
     /// The same of those to one replica.
-    pub fn open(&self, replica: usize) -> usize {
-        self.0[replica].open.load(Ordering::SeqCst)
+    pub fn open(&self, replica: usize) -> Load {
+        lock(&self.0)[replica].open
     }
 
-    /// How many were broken off so far by one replica.
-    pub fn broken(&self, replica: usize) -> usize {
-        self.0[replica].broken.load(Ordering::SeqCst)
+    /// What was broken off so far by one replica.
+    pub fn broken(&self, replica: usize) -> Load {
+        lock(&self.0)[replica].broken
     }
 
     /// Has something sent to a replica, and counts it meanwhile.
-    fn carry<T>(&self, replica: usize, send: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
-        let on_the_way = &self.0[replica];
-        on_the_way.open.fetch_add(1, Ordering::SeqCst);
+    fn carry<T>(&self, replica: usize, one: Load, send: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+        let count = |act: &dyn Fn(&mut OnTheWay)| act(&mut lock(&self.0)[replica]);
+        count(&|to| to.open = to.open + one);
         let answered = send();
         // Nobody had it who was not there any more.
-        if answered.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionRefused) {
-            on_the_way.broken.fetch_add(1, Ordering::SeqCst);
-        }
-        on_the_way.open.fetch_sub(1, Ordering::SeqCst);
+        let is_broken = answered.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionRefused);
+        count(&|to| {
+            to.open = to.open - one;
+            to.broken = if is_broken { to.broken + one } else { to.broken };
+        });
         answered
     }
+}
+
+/// Where what a sender is to send comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// Somebody wants it sent.
+    Queue,
+    /// It was made because they are pressed.
+    Made,
+    /// It was acknowledged before.
+    Again,
 }
 
 /// What a sender is given to do.
 struct Errand {
     place: usize,
-    /// Whether it was acknowledged before.
-    is_again: bool,
+    from: From,
 }
 
 /// What all senders share.
@@ -90,6 +106,9 @@ struct Office {
     closed: AtomicBool,
     /// Whether nobody rests who has nothing to send.
     pressed: AtomicBool,
+    /// How many new ones may still be made, and how many ever were.
+    allowed: AtomicUsize,
+    talked: AtomicU32,
     /// How long they take over their last byte then, in milliseconds.
     dawdles: AtomicU64,
     /// What was acknowledged last.
@@ -118,15 +137,17 @@ impl Senders {
             traffic,
             closed: AtomicBool::new(false),
             pressed: AtomicBool::new(false),
+            allowed: AtomicUsize::new(0),
+            talked: AtomicU32::new(0),
             dawdles: AtomicU64::new(0),
             recent: Mutex::default(),
             repeated: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             strange: Mutex::default(),
         });
-        let threads = (0..AT_ONCE).map(|_| {
+        let threads = (0..AT_ONCE + AGAIN).map(|number| {
             let office = Arc::clone(&office);
-            std::thread::spawn(move || office.work())
+            std::thread::spawn(move || office.work(number >= AT_ONCE))
         });
         Self { threads: threads.collect(), office }
     }
@@ -144,20 +165,22 @@ impl Senders {
     /// Has a delivery sent once more.
     pub fn send_again(&self, place: usize) {
         lock(&self.office.queue).push_back(place);
-        self.office.more.notify_one();
+        self.office.more.notify_all();
     }
 
-    /// Whether everybody who has nothing to send sends again what was acknowledged, as those do who did not hear the answer: nothing new is
-    /// asked for by that.
+    /// Whether everybody who has nothing to send says something new, as far as that is allowed, and a few send again what was acknowledged, as
+    /// those do who did not hear the answer. Nothing is asked for by either.
     pub fn press(&self, on: bool) {
         self.office.dawdles.store(0, Ordering::SeqCst);
+        self.office.allowed.store(if on { MADE } else { 0 }, Ordering::SeqCst);
         self.office.pressed.store(on, Ordering::SeqCst);
         self.office.more.notify_all();
     }
 
-    /// They go on with it, and take so long over the last byte of what they send again: as many are in flight, and the program has time for
-    /// something else.
+    /// They go on with it, and take so long over the last byte of what nobody wants of them: as many are in flight, and the program has time
+    /// for something else.
     pub fn dawdle(&self, pause: Duration) {
+        self.office.allowed.store(MADE, Ordering::SeqCst);
         self.office.dawdles.store(u64::try_from(pause.as_millis()).expect("a short time"), Ordering::SeqCst);
     }
 
@@ -200,12 +223,13 @@ impl Drop for Senders {
 }
 
 impl Office {
-    fn work(&self) {
-        while let Some(Errand { place, is_again }) = self.next() {
-            let insists = lock(&self.ledger)[place].insists;
+    /// Of those that do nothing but to send again what was acknowledged, or of the others.
+    fn work(&self, repeats: bool) {
+        while let Some(errand) = self.next(repeats) {
+            let insists = lock(&self.ledger)[errand.place].insists;
             let mut tries = 0;
             while !self.closed.load(Ordering::SeqCst) {
-                let Some(answered) = self.try_once(place, tries, is_again) else {
+                let Some(answered) = self.try_once(&errand, tries) else {
                     // Nobody is there at all.
                     std::thread::sleep(REST);
                     continue;
@@ -220,39 +244,48 @@ impl Office {
         }
     }
 
-    fn next(&self) -> Option<Errand> {
+    fn next(&self, repeats: bool) -> Option<Errand> {
         let mut queue = lock(&self.queue);
         loop {
             if self.closed.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(place) = queue.pop_front() {
+            let is_pressed = self.pressed.load(Ordering::SeqCst);
+            let wanted = if repeats { None } else { queue.pop_front() };
+            let wanted = wanted.map(|place| Errand { place, from: From::Queue });
+            let made = || (!repeats && is_pressed).then(|| self.made()).flatten();
+            if let Some(errand) = wanted.or_else(made).or_else(|| is_pressed.then(|| self.once_more()).flatten()) {
                 // While the queue is held: whoever counts sees it here or there.
                 self.busy.fetch_add(1, Ordering::SeqCst);
-                return Some(Errand { place, is_again: false });
-            }
-            let is_pressed = self.pressed.load(Ordering::SeqCst);
-            if let Some(place) = is_pressed.then(|| self.once_more()).flatten() {
-                self.busy.fetch_add(1, Ordering::SeqCst);
-                return Some(Errand { place, is_again: true });
+                return Some(errand);
             }
             queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
+    /// Something new that asks for nothing, as long as more of it is allowed.
+    fn made(&self) -> Option<Errand> {
+        self.allowed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).ok()?;
+        let mut ledger = lock(&self.ledger);
+        ledger.push(talk(self.talked.fetch_add(1, Ordering::SeqCst) + 1));
+        Some(Errand { place: ledger.len() - 1, from: From::Made })
+    }
+
     /// The next of those that were acknowledged last, in turn.
-    fn once_more(&self) -> Option<usize> {
+    fn once_more(&self) -> Option<Errand> {
         let mut recent = lock(&self.recent);
         let place = recent.pop_front()?;
         recent.push_back(place);
-        Some(place)
+        Some(Errand { place, from: From::Again })
     }
 
     /// Sends it to one of those that are there; tells whether it need not be sent again, or nothing where nobody was there.
-    fn try_once(&self, place: usize, tries: usize, is_again: bool) -> Option<bool> {
-        let (source, body, insists) = {
-            let ledger = lock(&self.ledger);
-            (ledger[place].source, ledger[place].body.clone(), ledger[place].insists)
+    fn try_once(&self, errand: &Errand, tries: usize) -> Option<bool> {
+        let Errand { place, from } = *errand;
+        let (source, body, insists, one) = {
+            let sent = &lock(&self.ledger)[place];
+            let is_new = sent.acknowledged().is_empty();
+            (sent.source, sent.body.clone(), sent.insists, Load { new: usize::from(is_new), again: usize::from(!is_new) })
         };
         let doors: Vec<(usize, Connection)> = {
             let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
@@ -260,20 +293,23 @@ impl Office {
         };
         let (replica, door) = doors.get((place + tries) % doors.len().max(1))?;
         let at = u64::try_from(self.begun.elapsed().as_millis()).expect("a short run");
-        let pause = Duration::from_millis(if is_again { self.dawdles.load(Ordering::SeqCst) } else { 0 });
-        let answered = self.traffic.carry(*replica, || delivered(door, source, place, body.as_bytes(), pause));
+        let pause = Duration::from_millis(if from == From::Queue { 0 } else { self.dawdles.load(Ordering::SeqCst) });
+        let answered = self.traffic.carry(*replica, one, || delivered(door, source, place, body.as_bytes(), pause));
         let answer = answered.ok().map(|answered| {
             let said: serde_json::Value = serde_json::from_slice(&answered.body).unwrap_or_default();
             (answered.status, said["id"].as_str().unwrap_or_default().to_owned())
         });
         let is_done = matches!(answer, Some((200 | 202, _)));
+        // Who stood still over somebody who took his time wakes when that is over.
+        let may_be_late = |status: u16| status == 408 && !pause.is_zero();
         if let Some((status, _)) = &answer
             && !matches!(status, 200 | 202 | 503)
+            && !may_be_late(*status)
         {
             lock(&self.strange).insert(format!("delivery {place} was answered {status}"));
         }
         let tries = &mut lock(&self.ledger)[place].tries;
-        if is_again && is_done && tries.iter().any(|one| one.answer.as_ref().map(|(_, id)| id) == answer.as_ref().map(|(_, id)| id)) {
+        if from == From::Again && is_done && tries.iter().any(|one| one.answer.as_ref().map(|(_, id)| id) == answer.as_ref().map(|(_, id)| id)) {
             self.repeated.fetch_add(1, Ordering::SeqCst);
             return Some(is_done);
         }
@@ -282,7 +318,7 @@ impl Office {
             let mut recent = lock(&self.recent);
             if !recent.contains(&place) {
                 recent.push_back(place);
-                self.more.notify_one();
+                self.more.notify_all();
             }
             if recent.len() > RECENT {
                 recent.pop_front();

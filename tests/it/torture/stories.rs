@@ -58,6 +58,21 @@ pub struct Story {
     pub beats: Vec<Beat>,
 }
 
+/// The issue that is only talked about.
+const TALKED_ABOUT: &str = "TALK-1";
+
+/// The n-th thing that somebody says who asks for nothing: no automation is about it, so it is a row and no work. It is short, because there are
+/// many.
+pub fn talk(number: u32) -> Sent {
+    let item = json!({ "field": "summary", "fieldtype": "jira", "fieldId": "summary", "fromString": "a", "toString": "b" });
+    let said = json!({
+        "timestamp": 1_795_176_000_000_i64 + i64::from(number), "webhookEvent": "jira:issue_updated",
+        "issue": { "key": TALKED_ABOUT }, "changelog": { "id": number.to_string(), "items": [item] },
+    });
+    let (key, body) = (TALKED_ABOUT.to_owned(), said.to_string());
+    Sent { key, order: number, word: Talk, source: "service-desk", body, insists: true, tries: Vec::new() }
+}
+
 use Beat::{Comments, Merges, MergesRevert, ReadsOfMerges, ReadsWord, RepeatsFirst, SeesNewest, SeesNone, SeesOpen};
 use Word::{Ask, Cancel, Talk};
 

@@ -22,10 +22,46 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Room on the disk that fills up, in mebibytes.
-const DISK: u32 = 192;
+/// Room on the disk that fills up, in mebibytes: enough for the deliveries of a thousand kills.
+const DISK: u32 = 512;
 /// What a disk does that says that everything is on it: to be loaded before the C library.
 const LIAR: &str = "int fsync(int file) { return 0; }\nint fdatasync(int file) { return 0; }\n";
+/// What a disk does that says so at once, and has it on it 20 ms later. The file is known by its number alone, as SQLite needs it, whose locks
+/// would be given up with a copy of that, or by a copy, as PostgreSQL needs it, which closes files meanwhile (`COPIES`).
+const LATE: &str = "#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static void *later(void *file) {
+    struct timespec pause = { 0, 20000000 };
+    nanosleep(&pause, 0);
+    syscall(SYS_fsync, (int)(intptr_t)file);
+#ifdef COPIES
+    close((int)(intptr_t)file);
+#endif
+    return 0;
+}
+static int promised(int file) {
+#ifdef COPIES
+    file = fcntl(file, F_DUPFD_CLOEXEC, 0);
+#endif
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int refused = pthread_create(&thread, 0, later, (void *)(intptr_t)file);
+    pthread_sigmask(SIG_SETMASK, &before, 0);
+    if (refused) return syscall(SYS_fsync, file);
+    pthread_detach(thread);
+    return 0;
+}
+int fsync(int file) { return promised(file); }
+int fdatasync(int file) { return promised(file); }
+";
 
 /// What people can reach.
 pub struct Outside<'w> {
@@ -58,6 +94,8 @@ pub struct World {
     /// After all that stands on it.
     pub power: Option<RefCell<PowerDisk>>,
     wires: Vec<(Neighbour, Proxy)>,
+    /// Of each replica one of its own, where there is a database.
+    to_database: Vec<Proxy>,
     model: FakeLlm,
     _git: HttpUpstream,
 }
@@ -84,18 +122,22 @@ impl World {
         ]);
         let git = server.upstream.serve(Some(GITHUB_TOKEN));
         let database = (plan.store == Store::Postgres).then(|| match (&power, plan.power) {
-            (Some(disk), Some(Power { keeps, .. })) => OwnServer::at(disk.path().join("postgres"), keeps),
+            (Some(disk), Some(Power { keeps, .. })) => {
+                let late = (keeps == Keeps::Late).then(|| built(&format!("#define COPIES\n{LATE}"), &disk.beside("late.so")));
+                OwnServer::at(disk.path().join("postgres"), keeps, late)
+            }
             _ => OwnServer::start(),
         });
         let database = database.map(RefCell::new);
-        let mut wires = vec![
+        let wires = vec![
             (Neighbour::Github, Proxy::to(address_in(&github.url()))),
             (Neighbour::Jira, Proxy::to(address_in(&jira.url()))),
             (Neighbour::Git, Proxy::to(address_in(&git.url))),
         ];
-        wires.extend(database.as_ref().map(|database| (Neighbour::Database, Proxy::to(database.borrow().address()))));
+        let replicas = if database.is_some() { plan.replicas } else { 0 };
+        let to_database = database.iter().cycle().take(replicas).map(|database| Proxy::to(database.borrow().address())).collect();
         let (power, model) = (power.map(RefCell::new), model::start());
-        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, model, _git: git };
+        let mut world = Self { server, github, jira, database, disk: None, warp: None, power, wires, to_database, model, _git: git };
         world.write_resources();
         world.write_settings(plan);
         world
@@ -110,8 +152,18 @@ impl World {
         self.power.as_ref().map_or_else(|| self.server.place(""), |power| power.borrow().path())
     }
 
-    pub fn wire(&self, to: Neighbour) -> &Proxy {
+    fn wire(&self, to: Neighbour) -> &Proxy {
         &self.wires.iter().find(|(neighbour, _)| *neighbour == to).expect("a neighbour of this run").1
+    }
+
+    /// The wires to a neighbour: one for all replicas, or to the database one of each, in their order.
+    pub fn wires(&self, to: Neighbour) -> Vec<&Proxy> {
+        if to == Neighbour::Database { self.to_database.iter().collect() } else { vec![self.wire(to)] }
+    }
+
+    /// Where a replica has its store, if that is a database.
+    pub fn store_of(&self, replica: usize) -> Option<String> {
+        self.to_database.get(replica).map(|wire| format!("postgres://kubeops@{}/postgres", wire.address()))
     }
 
     fn write_resources(&self) {
@@ -177,17 +229,23 @@ impl World {
         for (name, value) in settings {
             self.server.set(name, value);
         }
-        if let Some((_, wire)) = self.wires.iter().find(|(neighbour, _)| *neighbour == Neighbour::Database) {
-            self.server.set("STORE_URL", &format!("postgres://kubeops@{}/postgres", wire.address()));
+        // Of those that are no replica.
+        if let Some(store) = self.store_of(0) {
+            self.server.set("STORE_URL", &store);
         }
         if self.power.is_some() {
             std::fs::create_dir(self.home().join("backups")).expect("a directory");
         } else if plan.store == Store::Sqlite {
             self.disk = SmallDisk::mount(data, DISK);
         }
-        if plan.store == Store::Sqlite && plan.power.is_some_and(|power| power.keeps == Keeps::Nothing) {
-            let liar = liar(&self.server.place("liar.so"));
-            self.server.set("LD_PRELOAD", liar.to_str().expect("UTF-8"));
+        let deceives = plan.power.filter(|_| plan.store == Store::Sqlite).and_then(|power| match power.keeps {
+            Keeps::All => None,
+            Keeps::Late => Some(LATE),
+            Keeps::Nothing => Some(LIAR),
+        });
+        if let Some(source) = deceives {
+            let library = built(source, &self.server.place("disk.so"));
+            self.server.set("LD_PRELOAD", library.to_str().expect("UTF-8"));
         }
         if plan.sets_clock {
             self.warp = Some(Warp::of(&mut self.server));
@@ -210,11 +268,11 @@ pub fn text_of(body: &Value) -> String {
     }
 }
 
-/// Builds it.
-fn liar(library: &Path) -> PathBuf {
+/// Builds a library of this.
+fn built(text: &str, library: &Path) -> PathBuf {
     let source = library.with_extension("c");
-    std::fs::write(&source, LIAR).expect("written");
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(library).arg(&source).status().expect("cc");
+    std::fs::write(&source, text).expect("written");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-pthread", "-o"]).arg(library).arg(&source).status().expect("cc");
     assert!(built.success(), "it cannot be built");
     library.to_path_buf()
 }

@@ -65,6 +65,8 @@ fn a_revision_goes_on_from_the_draft_as_a_commit_of_its_own_and_moves_along_with
         (stack.len() == 2 && server.upstream.show(FILE, &stack[1]).contains("# The front end of the shop.")).then_some(stack)
     });
     assert!(server.upstream.show(FILE, &moved[1]).contains("memory: 512Mi"));
+    // Pushed is not settled yet: until then its request changes.
+    server.at().nothing_owed();
     assert_eq!(llm.ledger().len(), before);
 
     // What may not be is refused as ever, and what is proposed stays.

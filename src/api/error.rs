@@ -194,11 +194,6 @@ impl ApiError {
         serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()
     }
 
-    /// The sentence for people.
-    pub(super) fn message(&self) -> &str {
-        &self.0.message
-    }
-
     /// The status.
     pub(super) fn status(&self) -> StatusCode {
         self.0.status
@@ -281,7 +276,8 @@ impl From<StoreError> for ApiError {
             StoreError::Full(_) => Self::unavailable("store_full", "the store is full", BUSY_SECONDS).because(error),
             StoreError::Unavailable(_) => Self::unavailable("store_unavailable", "the store cannot be reached just now", BUSY_SECONDS).because(error),
             StoreError::BadCursor(_) => Self::bad_request("invalid_cursor", error.to_string()),
-            StoreError::Refused(_) | StoreError::Unusable(_) | StoreError::Broken(_) => Self::internal(error),
+            StoreError::Unusable(_) => Self::unavailable("store_unusable", "the store cannot be used just now", BUSY_SECONDS).because(error),
+            StoreError::Refused(_) | StoreError::Broken(_) => Self::internal(error),
         }
     }
 }

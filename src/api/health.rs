@@ -4,6 +4,7 @@
 use super::error::ApiError;
 use super::extract::State;
 use super::views::{ForgeCallsView, ForgeView};
+use crate::store::StoreError;
 use crate::telemetry::ForgeSeen;
 use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub(super) struct Checks {
 #[get("/ready")]
 pub(super) async fn ready(state: State) -> HttpResponse {
     let ok = || "ok".to_owned();
-    let store = state.store_health().await.err().map(|error| error.message().to_owned());
+    let store = state.store_health().await.err().map(|error| unwell(&error).to_owned());
     let status = state.parts.inventory.status();
     let unloaded = status.loaded_at.is_none().then(|| "not loaded".to_owned());
     let stale = (!status.problems.is_empty()).then(|| match status.problems.len() {
@@ -73,6 +74,16 @@ pub(super) async fn ready(state: State) -> HttpResponse {
     let checks = Checks { store: store.unwrap_or_else(ok), resources: unloaded.or(stale).unwrap_or_else(ok), process: process.unwrap_or_else(ok) };
     let mut answer = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     answer.json(Readiness { status: if is_ready { "ready" } else { "not_ready" }, checks })
+}
+
+/// What anybody may know of why the store takes no write; the log says more.
+fn unwell(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full(_) => "the store is full",
+        StoreError::Unavailable(_) => "the store cannot be reached just now",
+        StoreError::Unusable(_) => "the store refuses this process: the log says why",
+        _ => "the store failed: the log says how",
+    }
 }
 
 /// A forge's account as the metrics tell it.
@@ -93,9 +104,9 @@ fn seen(forge: ForgeView) -> ForgeSeen {
 pub(super) async fn metrics(state: State) -> Result<HttpResponse, ApiError> {
     let metrics = state.metrics().ok_or_else(|| ApiError::not_found("metrics are off; ENABLE_METRICS=true turns them on"))?;
     // Of a store that is away nothing is told; the other metrics are, all the same.
-    match state.store_stats().await {
-        Ok(stats) => metrics.record_stats(&stats, state.now()),
-        Err(_) => metrics.store_is_silent(),
+    match state.store_stats_soon().await {
+        Some(stats) => metrics.record_stats(&stats, state.now()),
+        None => metrics.store_is_silent(),
     }
     metrics.record_forges(&state.parts.operations.forges().into_iter().map(seen).collect::<Vec<_>>());
     metrics.record_inbox(&state.parts.receiver.counts());

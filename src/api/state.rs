@@ -18,6 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Milliseconds for which what the store said is told again: `/ready` and `/metrics` are open to anybody.
 const FRESH_MILLIS: i64 = 1000;
+/// How long the store may take to show that it takes a write, or what it holds: who probes waits for a few seconds, and learns nothing then.
+const LOOK: Duration = Duration::from_secs(2);
 /// How many may follow jobs at the same time: each keeps a connection, and asks the store several times a second.
 const MOST_FOLLOWERS: usize = 64;
 
@@ -139,24 +141,39 @@ impl AppState {
         Arc::clone(&self.followers).try_acquire_owned().map_err(full)
     }
 
-    /// Whether the store would take a write, asked at most once a second.
-    pub(super) async fn store_health(&self) -> Result<(), ApiError> {
+    /// Whether the store would take a write, asked at most once a second, for two seconds at most.
+    pub(super) async fn store_health(&self) -> Result<(), StoreError> {
         let now = self.now();
         if let Some(known) = recall(&self.health, now) {
-            return known.map_err(Into::into);
+            return known;
         }
-        let checked = self.timed(async { Ok::<_, ApiError>(self.parts.store.check().await) }).await?;
-        remember(&self.health, now, checked.clone());
-        checked.map_err(Into::into)
+        let checked = match tokio::time::timeout(LOOK, self.parts.store.check()).await {
+            Ok(checked) => checked,
+            Err(_) => Err(StoreError::Unavailable(format!("it took no write within {} s", LOOK.as_secs()))),
+        };
+        // Whoever probes is not told why, and asks again and again.
+        if let (Err(error), true) = (&checked, remember(&self.health, now, checked.clone()) != Some(checked.clone())) {
+            tracing::warn!(%error, "this process is not ready: its store takes no write");
+        }
+        checked
     }
 
     /// What the store holds, asked at most once a second.
     pub(super) async fn store_stats(&self) -> Result<Stats, ApiError> {
+        self.timed(self.seen_in_store()).await
+    }
+
+    /// The same for whoever has little time; none where it took longer than two seconds.
+    pub(super) async fn store_stats_soon(&self) -> Option<Stats> {
+        tokio::time::timeout(LOOK, self.seen_in_store()).await.ok()?.ok()
+    }
+
+    async fn seen_in_store(&self) -> Result<Stats, StoreError> {
         let now = self.now();
         if let Some(known) = recall(&self.stats, now) {
             return Ok(known);
         }
-        let stats = self.timed(self.parts.store.stats(now)).await?;
+        let stats = self.parts.store.stats(now).await?;
         remember(&self.stats, now, stats.clone());
         Ok(stats)
     }
@@ -167,6 +184,7 @@ fn recall<T: Clone>(memory: &Remembered<T>, now: Timestamp) -> Option<T> {
     memory.as_ref().filter(|(at, _)| (now.unix_millis() - at.unix_millis()).abs() < FRESH_MILLIS).map(|(_, value)| value.clone())
 }
 
-fn remember<T>(memory: &Remembered<T>, now: Timestamp, value: T) {
-    *memory.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, value));
+/// Keeps an answer; tells the one before it.
+fn remember<T>(memory: &Remembered<T>, now: Timestamp, value: T) -> Option<T> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner).replace((now, value)).map(|(_, before)| before)
 }

@@ -49,7 +49,7 @@ impl Intake {
         traceparent: Option<TraceParent>,
         body: Vec<u8>,
     ) -> Result<Receipt, Refusal> {
-        if self.backlog.is_full(received_at).await {
+        if self.backlog.is_full(received_at).await.map_err(|error| self.put_off(source, &error, received_at))? {
             let message = format!("{} deliveries wait already; send it again later", self.backlog.most);
             return Err(Refusal::Busy { message, retry_after: RETRY_AFTER });
         }
@@ -63,7 +63,7 @@ impl Intake {
             body,
             handled: accepted.handled,
         };
-        let appended = self.inbox.accept(delivery).await.map_err(|error| full(&error))?;
+        let appended = self.inbox.accept(delivery).await.map_err(|error| self.put_off(source, &error, received_at))?;
         failpoint::hit("inbox.committed");
         Ok(match appended {
             Appended::Duplicate(first) => Receipt::Duplicate(first),
@@ -75,6 +75,20 @@ impl Intake {
     /// Whether to warn that what came from `source` is not as it should be, for the reason `word`; then, of how many it was not warned since.
     pub fn may_warn(&self, source: &SourceName, word: &'static str, now: Timestamp) -> Option<u64> {
         self.told.may_tell(source, word, now)
+    }
+
+    /// What a sender is told of a store that did not take a delivery. Where the store is, and as whom it is worked with, is for the log.
+    fn put_off(&self, from: &Source, error: &StoreError, now: Timestamp) -> Refusal {
+        let message = match error {
+            StoreError::Full(_) | StoreError::Conflict(_) => error.to_string(),
+            StoreError::Unavailable(_) => "the store cannot be reached just now".to_owned(),
+            StoreError::Unusable(_) => "the store cannot be used just now".to_owned(),
+            _ => return Refusal::Failed(error.to_string()),
+        };
+        if let Some(untold) = self.told.may_tell(from.name(), "store", now) {
+            tracing::warn!(source = %from.name(), %error, untold, "deliveries are put off: the store does not take them");
+        }
+        Refusal::Busy { message, retry_after: RETRY_AFTER }
     }
 
     /// Logs why a delivery was refused, which its sender is not told in full, under the trace id it was told.
@@ -136,20 +150,27 @@ struct Backlog {
 }
 
 impl Backlog {
-    /// Whether more wait than may. A store that does not answer is told by the write that follows.
-    async fn is_full(&self, now: Timestamp) -> bool {
+    /// Whether more wait than may.
+    ///
+    /// # Errors
+    /// When the store lets nobody in: then the write need not wait for the same. Anything else is told by that.
+    async fn is_full(&self, now: Timestamp) -> Result<bool, StoreError> {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             match *seen {
-                Some((at, full)) if (now.unix_millis() - at.unix_millis()).abs() < BACKLOG_MILLIS => return full,
+                Some((at, full)) if (now.unix_millis() - at.unix_millis()).abs() < BACKLOG_MILLIS => return Ok(full),
                 // The others go by the last answer while this one asks.
                 Some((_, full)) => *seen = Some((now, full)),
                 None => *seen = Some((now, false)),
             }
         }
-        let full = self.store.stats(now).await.is_ok_and(|stats| stats.pending_deliveries >= self.most);
+        let full = match self.store.stats(now).await {
+            Ok(stats) => stats.pending_deliveries >= self.most,
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Unusable(_))) => return Err(error),
+            Err(_) => false,
+        };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, full));
-        full
+        Ok(full)
     }
 }
 
@@ -219,15 +240,6 @@ fn sent_to<'a>(rules: &'a InForce, name: &str) -> Option<&'a Arc<Source>> {
 fn attributes(kept: ingress::Attributes, traceparent: Option<TraceParent>) -> serde_json::Value {
     let trace = traceparent.map(|traceparent| (spans::TRACEPARENT.to_owned(), traceparent.to_string()));
     kept.into_iter().chain(trace).map(|(name, value)| (name, serde_json::Value::String(value))).collect()
-}
-
-fn full(error: &StoreError) -> Refusal {
-    match error {
-        StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Conflict(_) => {
-            Refusal::Busy { message: error.to_string(), retry_after: RETRY_AFTER }
-        }
-        _ => Refusal::Failed(error.to_string()),
-    }
 }
 
 /// What a sender is told of an error of the source.

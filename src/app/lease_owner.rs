@@ -3,6 +3,7 @@
 //! never takes anything from a process that lives.
 
 use crate::clock::Clock;
+use crate::store::Replicas;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
@@ -27,6 +28,22 @@ impl LeaseOwner {
             },
             Ok(None) => tracing::warn!(directory = %directory.display(), "another process works with this data directory"),
             Err(error) => tracing::warn!(%error, "the name of leases could not be locked; after a crash they run out by themselves"),
+        }
+        Self { name: new_name(clock), lock: None }
+    }
+
+    /// The same, as long as no other process that shares the store lives under this name, as one does on a copy of the directory; else a
+    /// name of this process's own, under which nothing is taken back.
+    pub(super) async fn alone_in(self, store: &(impl Replicas + ?Sized), clock: &dyn Clock) -> Self {
+        match store.hold_name(&self.name).await {
+            Ok(true) => return self,
+            Ok(false) => tracing::warn!(
+                "another process that shares the store works under the name in this data directory ({FILE}), which is a copy of its or was: this \
+                 run takes a new name; remove {FILE} from the copy before the next"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "the name of leases could not be held; this run takes a new one, and what the process before held runs out")
+            }
         }
         Self { name: new_name(clock), lock: None }
     }

@@ -99,7 +99,7 @@ impl App {
         let inbox = shared.inbox(settings);
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
-        let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref());
+        let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref()).alone_in(store.as_ref(), clock.as_ref()).await;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), store = %settings.store_url, owner = lease_owner.name(), "kubeops starts");
         take_back(store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
@@ -201,7 +201,7 @@ struct Shared {
 impl Shared {
     async fn of(settings: &Settings) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&settings.data_dir).with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
-        let store = open_store(settings).await?;
+        let store = stores::await_store(settings).await?;
         Ok(Self {
             clock: shared_clock::of(&store, settings.lease).await?,
             store,

@@ -4,15 +4,22 @@
 use super::secret_provider;
 use crate::config::{Settings, StoreUrl};
 use crate::secrets::SecretError;
-use crate::store::{PostgresOptions, SchemaOnOpen, SqlStore, SqliteOptions, Store};
+use crate::store::{PostgresOptions, SchemaOnOpen, SqlStore, SqliteOptions, Store, StoreError};
 use crate::types::SecretName;
 use anyhow::{Context, bail};
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The secret that is the password of a PostgreSQL store.
 const STORE_PASSWORD: &str = "STORE_PASSWORD";
+
+/// For how long a server that starts tries to reach its database: where everything starts at once, that may be the last to come.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it tries, and how often it says so.
+const EVERY: Duration = Duration::from_secs(1);
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Which of two stores one is, where there are two: each PostgreSQL may have a password of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,32 @@ pub enum Side {
 /// When it cannot be opened, with what to do.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(open_store_at(settings, &settings.store_url, Side::Only, SchemaOnOpen::Migrate).await?))
+}
+
+/// As [`open_store`], for a server: a database that cannot be reached now is waited for, anything else ends it at once.
+///
+/// # Errors
+/// When it cannot be opened, with what to do.
+pub(super) async fn await_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let begun = Instant::now();
+    let mut told: Option<Instant> = None;
+    loop {
+        let error = match open_store(settings).await {
+            Err(error) if is_away(settings, &error) && begun.elapsed() < PATIENCE => error,
+            opened => return opened,
+        };
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            told = Some(Instant::now());
+            let left = PATIENCE.saturating_sub(begun.elapsed()).as_secs();
+            tracing::warn!("the database is waited for, {left} s longer at most: {error:#}");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Whether it may come to be by itself. Nobody else has to start where the store is a file.
+fn is_away(settings: &Settings, error: &anyhow::Error) -> bool {
+    matches!(settings.store_url, StoreUrl::Postgres(_)) && matches!(error.downcast_ref(), Some(StoreError::Unavailable(_)))
 }
 
 /// Opens the store the settings name, which has to be there.

@@ -5,16 +5,16 @@ use super::EXIT_REFUSED;
 use super::output::{self, OutputFormat};
 use crate::api::Listen;
 use crate::config::Settings;
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The longest that connecting, asking and answering may take each.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The longest that connecting, asking and answering may take each: longer than a server looks at its store before it says that it is not ready.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The longest answer read, in bytes.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -31,10 +31,22 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, format: OutputFormat) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env(&|name| std::env::var(name).ok())?;
     let path = if arguments.live { "/healthz" } else { "/ready" };
-    let answer = ask(&settings.listen, path).with_context(|| format!("the server at {} does not answer", settings.listen))?;
+    let answer = ask(&settings.listen, path).map_err(|error| unanswered(&settings.listen, error))?;
     let (status, body) = read(&answer).context("what answers there is not HTTP")?;
+    if !matches!(status, 200 | 503) {
+        bail!("what answers at {} says {status} to {path}: it is no server of KubeOps", settings.listen);
+    }
     output::value(format, &body, || human(&body))?;
     Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
+}
+
+/// Why there was no answer.
+fn unanswered(listen: &Listen, error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        // The one where a socket waits for an answer, the other where it waits to be connected.
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => anyhow!("the server at {listen} did not answer within {} s", PATIENCE.as_secs()),
+        _ => anyhow::Error::new(error).context(format!("the server at {listen} does not answer")),
+    }
 }
 
 /// Sends a request and reads all of the answer.

@@ -33,7 +33,13 @@ pub fn run(_: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("kubeops").enable_all().build()?;
     let code = runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let app = App::start(&settings, crate::sandbox::own_executable()?, telemetry).await?;
+        let executable = crate::sandbox::own_executable()?;
+        // It may take its time, where a database is waited for.
+        let app = tokio::select! {
+            app = App::start(&settings, executable, telemetry) => app?,
+            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        };
         match app.addresses() {
             [] => output::error(&format!("listening on {}", settings.listen)),
             addresses => addresses.iter().for_each(|address| output::error(&format!("listening on http://{address}"))),

@@ -6,7 +6,7 @@ use super::{EXIT_REFUSED, runtime};
 use crate::app::{Side, open_store_at};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Settings, StoreUrl};
-use crate::store::{CopiedTable, Described, IfNotEmpty, SchemaOnOpen, SqlStore, Store, StoreError, StoreKind, restore, verify_backup};
+use crate::store::{Backup, CopiedTable, Described, IfNotEmpty, SchemaOnOpen, SqlStore, Store, StoreError, StoreKind};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub struct Arguments {
 enum Command {
     /// Show what the store is: schema, size, what waits, whether it can be written
     #[command(
-        after_help = "It counts the rows of every table, which takes seconds when there are millions. It ends with 3\nwhere the store cannot be worked with as it is.\n\nExamples:\n  kubeops store status\n  kubeops store status --output json"
+        after_help = "It counts the rows of every table, which takes seconds when there are millions. It ends with 3\nwhere the store cannot be worked with as it is, and with 1 where it cannot be reached.\n\nExamples:\n  kubeops store status\n  kubeops store status --output json"
     )]
     Status,
     /// Bring the schema up to date, or make the store
@@ -94,7 +94,8 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
             Command::Compare(stores) => compare(&settings, &stores, format).await,
             Command::Backup { file } => backup(&settings, &file, format).await,
             Command::Verify { file } => {
-                let facts = verify_backup(&file).await?;
+                let backup = Backup::verified(&file).await?;
+                let facts = backup.facts();
                 let shown = json!({ "file": file, "made_at": facts.made_at, "kubeops": facts.kubeops, "of": facts.of, "tables": facts.tables });
                 output::value(format, &shown, || {
                     let made = cell_of(&shown, "/made_at");
@@ -107,7 +108,8 @@ pub fn run(arguments: Arguments, format: OutputFormat) -> anyhow::Result<ExitCod
     });
     match outcome {
         Err(error) if matches!(error.downcast_ref(), Some(StoreError::Unusable(_))) => {
-            output::error(&format!("{error:#}"));
+            // What is meant stands in it: there may be two stores, and a file.
+            output::error(&format!("{error:#}").replace("the store cannot be used: ", ""));
             Ok(ExitCode::from(EXIT_REFUSED))
         }
         outcome => outcome,
@@ -122,18 +124,19 @@ async fn status(settings: &Settings, format: OutputFormat) -> anyhow::Result<Exi
     let store = open_store_at(settings, &settings.store_url, Side::Only, SchemaOnOpen::AsItIs).await?;
     let described = store.describe().await?;
     let problem = match (described.unfinished, described.missing.is_empty()) {
+        _ if described.copying => Some("a copy into it is under way".to_owned()),
         (true, _) => Some("a copy into it was begun and has not come to its end: begin it again".to_owned()),
         (_, false) => Some("its schema is old: run `kubeops store migrate`, or start the server".to_owned()),
         _ => store.check().await.err().map(|error| error.to_string()),
     };
     // What waits is asked of a schema that is known only.
-    let waiting = if described.missing.is_empty() { Some(store.stats(SystemClock.now()).await?) } else { None };
+    let waiting = if described.missing.is_empty() && !described.copying { Some(store.stats(SystemClock.now()).await?) } else { None };
     let (pending, oldest) = waiting.map_or((None, None), |stats| (Some(stats.pending_deliveries), stats.oldest_pending));
     let missing: Vec<Value> = described.missing.iter().map(|(version, what)| json!({ "version": version, "what": what })).collect();
     let rows: serde_json::Map<String, Value> = described.tables.iter().map(|(name, rows)| (name.clone(), json!(rows))).collect();
     let shown = json!({
         "store": settings.store_url.to_string(), "kind": described.kind, "software": described.software, "schema": described.version,
-        "missing": missing, "unfinished": described.unfinished, "in_use": described.in_use, "bytes": described.bytes,
+        "missing": missing, "unfinished": described.unfinished, "copying": described.copying, "in_use": described.in_use, "bytes": described.bytes,
         "pending_deliveries": pending, "oldest_pending": oldest, "writable": problem.is_none(), "problem": problem, "rows": rows,
     });
     output::value(format, &shown, || shown_status(settings, &described, &shown))?;
@@ -158,7 +161,14 @@ fn shown_status(settings: &Settings, described: &Described, shown: &Value) -> St
         format!("database:  {database} {}", described.software),
         format!("schema:    {}, {missing}", described.version),
         format!("size:      {:.1} MiB", described.bytes as f64 / (1024.0 * 1024.0)),
-        format!("in use:    {}", if described.in_use { "a process works with it" } else { "no" }),
+        format!(
+            "in use:    {}",
+            match (described.copying, described.in_use) {
+                (true, _) => "a copy into it is under way",
+                (_, true) => "a process works with it",
+                _ => "no",
+            }
+        ),
         format!("pending:   {} deliveries, the oldest of {}", cell_of(shown, "/pending_deliveries"), cell_of(shown, "/oldest_pending")),
         format!("writable:  {writable}"),
         String::new(),
@@ -189,6 +199,10 @@ async fn both(settings: &Settings, stores: &Stores, schema: SchemaOnOpen) -> any
         anyhow::bail!("both are {from}: name another with --from or --to");
     }
     let from = open_store_at(settings, from, Side::From, SchemaOnOpen::AsItIs).await?;
+    if schema == SchemaOnOpen::CopyInto {
+        // Before the other is made.
+        from.can_be_copied().await?;
+    }
     Ok((from, open_store_at(settings, to, Side::To, schema).await?))
 }
 
@@ -232,11 +246,18 @@ async fn backup(settings: &Settings, file: &Path, format: OutputFormat) -> anyho
 }
 
 async fn restored(settings: &Settings, file: &Path, replace: bool, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    // Before the store is made.
+    let backup = Backup::verified(file).await?;
     let store = open_store_at(settings, &settings.store_url, Side::Only, SchemaOnOpen::CopyInto).await?;
-    if replace {
-        output::error(&format!("what {} holds is replaced by the backup", settings.store_url));
-    }
-    let facts = restore(file, &store, there(replace), SystemClock.now(), &mut progress()).await;
+    let (mut progress, mut is_told) = (progress(), !replace);
+    let mut told = |table: &str, rows: u64| {
+        // Nothing stands in its way any more.
+        if !std::mem::replace(&mut is_told, true) {
+            output::error(&format!("what {} holds is replaced by the backup", settings.store_url));
+        }
+        progress(table, rows);
+    };
+    let facts = backup.restore(&store, there(replace), SystemClock.now(), &mut told).await;
     store.close().await;
     let facts = facts?;
     let shown = json!({ "store": settings.store_url.to_string(), "made_at": facts.made_at, "of": facts.of, "tables": facts.tables });

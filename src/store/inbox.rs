@@ -270,7 +270,7 @@ impl Writer {
     }
 
     /// Writes a batch and answers its callers. A batch the store refuses for what is in it is halved until the delivery at
-    /// fault stands alone; a store that is full or away refuses all of it.
+    /// fault stands alone; a store that is full or away, or lets nobody in, refuses all of it.
     async fn write(&self, batch: Vec<Waiting>) {
         let (deliveries, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.delivery, Some((waiting.answer, waiting.place)))).unzip();
@@ -282,7 +282,7 @@ impl Writer {
             let result = self.store.append(&deliveries[part.clone()]).instrument(span.clone()).await;
             let result = spans::told(&span, result, StoreError::class);
             self.observer.iter().for_each(|observer| observer.committed(begun.elapsed(), part.len()));
-            let in_it = |error: &StoreError| !matches!(error, StoreError::Full(_) | StoreError::Unavailable(_));
+            let in_it = |error: &StoreError| !matches!(error, StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Unusable(_));
             match result {
                 Err(error) if part.len() > 1 && in_it(&error) => {
                     let middle = part.start + part.len() / 2;

@@ -24,7 +24,7 @@ mod trace;
 
 pub use commands::*;
 pub use copilot::*;
-pub use copy::{BackupFacts, ComparedTable, CopiedTable, CopyProgress, IfNotEmpty, restore, verify_backup};
+pub use copy::{Backup, BackupFacts, ComparedTable, CopiedTable, CopyProgress, IfNotEmpty};
 pub use drafts::*;
 pub use feedback::*;
 pub use postgres::PostgresOptions;
@@ -102,6 +102,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same with what it is about, where it is not about a row: several stores and files may be in play.
+    #[must_use]
+    fn about(self, place: &str) -> Self {
+        match self {
+            Self::Unusable(why) => Self::Unusable(format!("{place}: {why}")),
+            Self::Broken(why) => Self::Broken(format!("{place}: {why}")),
+            other => other,
+        }
+    }
+
     /// How the error is to be treated.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -96,6 +96,10 @@ pub trait Replicas: Send + Sync {
     /// further ahead than two leases last because the clock was set back, keeps nobody off. [`super::Store::release`] gives it back.
     async fn take_duty(&self, duty: Duty, owner: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError>;
 
+    /// Takes a name for this process alone among all that share the store, until it ends, however it ends; false where another that lives has it.
+    /// Where the store is a file, whoever has the lock on the data directory has the name.
+    async fn hold_name(&self, name: &str) -> Result<bool, StoreError>;
+
     /// The turn to dispatch the deliveries that wait, so that each is read by one process alone, in the order of their arrival. None while another
     /// has it, and it may be none where nothing waits. It ends when it is given back or dropped, when its process dies, and where processes share
     /// the database, when its holder stands still for five seconds, or is at work for longer than it keeps it ([`DispatchTurn::over`]). Who found it taken need not come again: whoever has it looks once more

@@ -31,11 +31,13 @@ pub struct Described {
     pub missing: Vec<(i64, String)>,
     /// Whether a copy into it was begun and has not come to its end.
     pub unfinished: bool,
+    /// Whether a copy into it is under way.
+    pub copying: bool,
     /// Whether a process works with it now.
     pub in_use: bool,
     /// Bytes on disk, without the log.
     pub bytes: u64,
-    /// How many rows each table has, by name.
+    /// How many rows each table has, by name; nothing while a copy into it is under way, which keeps them from everybody.
     pub tables: Vec<(String, u64)>,
 }
 
@@ -47,6 +49,7 @@ impl SqlStore {
     pub async fn describe(&self) -> Result<Described, StoreError> {
         let missing = self.missing().await?;
         let (unfinished, in_use) = (self.is_unfinished().await?, self.is_in_use().await?);
+        let copying = self.is_copied_into(unfinished, in_use).await?;
         let mut view = self.database().view().await?;
         let (kind, software, bytes) = if view.is_sqlite() {
             let size = "SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()";
@@ -60,11 +63,12 @@ impl SqlStore {
         let version =
             statement(format!("SELECT coalesce(max(version), 0) AS version FROM {APPLIED}")).fetch_one(&mut view).await?.number("version")?;
         let mut tables = Vec::new();
-        for name in schema::names(&mut view).await? {
+        let names = if copying { Vec::new() } else { schema::names(&mut view).await? };
+        for name in names {
             let rows = statement(format!("SELECT count(*) AS found FROM \"{name}\"")).fetch_one(&mut view).await?.count("found")?;
             tables.push((name, rows));
         }
-        Ok(Described { kind, software, version, missing, unfinished, in_use, bytes, tables })
+        Ok(Described { kind, software, version, missing, unfinished, copying, in_use, bytes, tables })
     }
 
     /// The migrations that are not applied, with what each is for.
@@ -91,6 +95,21 @@ impl SqlStore {
                      WHERE datname = current_database() AND application_name = ? AND pid <> pg_backend_pid()",
                 );
                 Ok(others.bind(postgres::WORKS).fetch_one(&mut pool.read().await?).await?.number("others")? > 0)
+            }
+        }
+    }
+
+    /// Whether a command brings a copy into it now.
+    async fn is_copied_into(&self, unfinished: bool, in_use: bool) -> Result<bool, StoreError> {
+        match self.database() {
+            // Who has a file open says not what for.
+            Database::Sqlite(_) => Ok(unfinished && in_use),
+            Database::Postgres(pool) => {
+                let writing = statement(
+                    "SELECT count(*) AS others FROM pg_stat_activity \
+                     WHERE datname = current_database() AND application_name = ? AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()",
+                );
+                Ok(writing.bind(postgres::COPIES).fetch_one(&mut pool.read().await?).await?.number("others")? > 0)
             }
         }
     }

@@ -57,19 +57,47 @@ impl SqlStore {
     }
 }
 
-/// Reads a backup and holds it against what it says of itself.
-///
-/// # Errors
-/// [`StoreError::Unusable`] when it is no backup, or not what was written.
-pub async fn verify_backup(file: &Path) -> Result<BackupFacts, StoreError> {
-    let backup = open(file, SchemaOnOpen::AsItIs).await?;
-    let verified = verify(&backup).await;
-    crate::store::Store::close(&backup).await;
-    verified
+/// A backup that is what was written.
+#[derive(Debug)]
+pub struct Backup {
+    file: PathBuf,
+    facts: BackupFacts,
+}
+
+impl Backup {
+    /// Reads a backup and holds it against what it says of itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when it is no backup, not what was written, or a newer version's.
+    pub async fn verified(file: &Path) -> Result<Self, StoreError> {
+        let verified = async {
+            let backup = open(file, SchemaOnOpen::AsItIs).await?;
+            let verified = verify(&backup).await;
+            crate::store::Store::close(&backup).await;
+            verified
+        };
+        match verified.await {
+            Ok(facts) => Ok(Self { file: file.to_owned(), facts }),
+            // What is broken here is the file, and another backup is what helps.
+            Err(StoreError::Broken(why)) => {
+                let why = why.trim_end_matches(": restore the database from a backup");
+                Err(StoreError::Unusable(format!("{}: the backup cannot be read: {why}", file.display())))
+            }
+            Err(error) => Err(error.about(&file.display().to_string())),
+        }
+    }
+
+    /// What it says of itself.
+    pub fn facts(&self) -> &BackupFacts {
+        &self.facts
+    }
 }
 
 async fn verify(backup: &SqlStore) -> Result<BackupFacts, StoreError> {
-    let facts = facts(&mut backup.database().read().await?).await?;
+    let mut facts = facts(&mut backup.database().read().await?).await?;
+    // What older versions summed up as well.
+    facts.tables.retain(|table| !schema::OWN.contains(&table.name.as_str()));
+    backup.missing().await?;
     let contents = backup.contents().await?;
     let is_there = |table: &CopiedTable| contents.contains(table);
     if let Some(table) = facts.tables.iter().find(|table| !is_there(table)) {
@@ -85,38 +113,38 @@ async fn verify(backup: &SqlStore) -> Result<BackupFacts, StoreError> {
     Ok(facts)
 }
 
-/// Brings what a backup holds into `target`, which was opened with [`SchemaOnOpen::CopyInto`]. What a process held when the backup was
-/// made goes to others at once, and whoever claimed a task before `now` holds it no more.
-///
-/// # Errors
-/// As [`SqlStore::copy_into`], and [`StoreError::Unusable`] when the file is no backup, not what was written, or a newer version's; then
-/// the target is as it was.
-pub async fn restore(
-    file: &Path,
-    target: &SqlStore,
-    there: IfNotEmpty,
-    now: Timestamp,
-    progress: &mut CopyProgress<'_>,
-) -> Result<BackupFacts, StoreError> {
-    let facts = verify_backup(file).await?;
-    let mut backup = open(file, SchemaOnOpen::AsItIs).await?;
-    // The backup itself stays as it is.
-    let mut newer = None;
-    if !backup.missing().await?.is_empty() {
-        let copy = beside(file, "migrating")?;
-        remove(&copy)?;
-        std::fs::copy(file, &copy).map_err(|error| failed(&copy, &error))?;
+impl Backup {
+    /// Brings what it holds into `target`, which was opened with [`SchemaOnOpen::CopyInto`]. What a process held when the backup was
+    /// made goes to others at once, and whoever claimed a task before `now` holds it no more.
+    ///
+    /// # Errors
+    /// As [`SqlStore::copy_into`]; then the target is as it was.
+    pub async fn restore(
+        &self,
+        target: &SqlStore,
+        there: IfNotEmpty,
+        now: Timestamp,
+        progress: &mut CopyProgress<'_>,
+    ) -> Result<BackupFacts, StoreError> {
+        let mut backup = open(&self.file, SchemaOnOpen::AsItIs).await?;
+        // The backup itself stays as it is.
+        let mut newer = None;
+        if !backup.missing().await?.is_empty() {
+            let copy = beside(&self.file, "migrating")?;
+            remove(&copy)?;
+            std::fs::copy(&self.file, &copy).map_err(|error| failed(&copy, &error))?;
+            crate::store::Store::close(&backup).await;
+            backup = open(&copy, SchemaOnOpen::CopyInto).await?;
+            newer = Some(copy);
+        }
+        let end = AtTheEnd { fence_off: Some(now), ..AtTheEnd::default() };
+        let restored = backup.copy(target, there, &end, progress).await;
         crate::store::Store::close(&backup).await;
-        backup = open(&copy, SchemaOnOpen::CopyInto).await?;
-        newer = Some(copy);
+        if let Some(copy) = newer {
+            remove(&copy)?;
+        }
+        Ok(BackupFacts { tables: restored?, ..self.facts.clone() })
     }
-    let end = AtTheEnd { fence_off: Some(now), ..AtTheEnd::default() };
-    let restored = backup.copy(target, there, &end, progress).await;
-    crate::store::Store::close(&backup).await;
-    if let Some(copy) = newer {
-        remove(&copy)?;
-    }
-    Ok(BackupFacts { tables: restored?, ..facts })
 }
 
 /// Writes into the backup what it is.

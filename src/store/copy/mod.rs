@@ -7,7 +7,7 @@ mod read;
 pub(super) mod schema;
 mod write;
 
-pub use backup::{BackupFacts, restore, verify_backup};
+pub use backup::{Backup, BackupFacts};
 
 use super::StoreError;
 use super::sql::SqlStore;
@@ -87,18 +87,15 @@ impl SqlStore {
     }
 
     async fn copy(&self, target: &Self, there: IfNotEmpty, end: &AtTheEnd, progress: &mut CopyProgress<'_>) -> Result<Vec<CopiedTable>, StoreError> {
-        if self.is_unfinished().await? {
-            return Err(unfinished());
-        }
-        if !self.missing().await?.is_empty() {
-            return Err(StoreError::Unusable("what is to be copied has an older schema: run `kubeops store migrate` on it first".to_owned()));
-        }
+        self.can_be_copied().await?;
         if target.stays_in_use().await? {
-            return Err(StoreError::Unusable("a process works with it: stop every server and command that uses it".to_owned()));
+            let why = "a process works with it: stop every server and command that uses it".to_owned();
+            return Err(target.about(StoreError::Unusable(why)));
         }
         let is_empty = schema::is_empty(&mut target.database().read().await?).await?;
         if !is_empty && there == IfNotEmpty::Refuse {
-            return Err(StoreError::Unusable("it is not empty: name another database, or have what is there replaced (--replace)".to_owned()));
+            let why = "it is not empty: name another database, or have what is there replaced (--replace)".to_owned();
+            return Err(target.about(StoreError::Unusable(why)));
         }
         if is_empty {
             target.mark().await?;
@@ -107,6 +104,21 @@ impl SqlStore {
         let mut write = target.database().write().await?;
         let copied = fill(&mut view, write.connection(), end, progress).await;
         write.finish(copied).await
+    }
+
+    /// Whether it can be copied: asked before the store is made that it is to be copied into.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when it has an old schema or is an unfinished copy itself.
+    pub async fn can_be_copied(&self) -> Result<(), StoreError> {
+        if self.is_unfinished().await? {
+            return Err(self.about(unfinished()));
+        }
+        if !self.missing().await?.is_empty() {
+            let why = "what is to be copied has an older schema: run `kubeops store migrate` on it first".to_owned();
+            return Err(self.about(StoreError::Unusable(why)));
+        }
+        Ok(())
     }
 
     /// Whether a process works with it that is not just ending: a database knows of a connection a moment longer than who had it.

@@ -10,10 +10,10 @@ use sqlx::Row as _;
 /// The table of a backup that says what it is.
 pub(super) const BACKUP: &str = "backup";
 /// Tables that are not copied: what one database keeps otherwise (bodies in a SQLite file), what tells ours from another's, and what is
-/// said of the copy itself.
-const OWN: [&str; 7] = ["arrivals", "arrivals_filed", "kubeops", "reaches", APPLIED, UNFINISHED, BACKUP];
+/// said of the copy itself. What is written in `probe` says that it can be written, and nothing else.
+pub(super) const OWN: [&str; 8] = ["arrivals", "arrivals_filed", "kubeops", "probe", "reaches", APPLIED, UNFINISHED, BACKUP];
 /// Tables that a server fills by merely running: they say nothing of whether anything is kept.
-const NEVER_EMPTY: [&str; 4] = ["probe", "duties", "turns", "affinity"];
+const NEVER_EMPTY: [&str; 3] = ["duties", "turns", "affinity"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.
 const PLACE: [&str; 2] = ["arrival", "start"];
 

@@ -2,15 +2,15 @@
 //! transaction, also when the connection breaks, and ends a transaction that does nothing for long, so that a replica which
 //! stopped in the middle holds nobody up. No statement of the schema stands here.
 
-use super::lent::{Lent, Silence};
-use super::{PostgresOptions, migrations, tls};
+use super::door::{Door, Threshold, connected};
+use super::lent::{Lent, Silence, silent};
+use super::{PostgresOptions, address, migrations, tls};
 use crate::store::StoreError;
 use crate::store::sql::query::{Connection, statement};
 use crate::store::sql::rows::Columns;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
-use std::str::FromStr;
+use sqlx::{ConnectOptions, Connection as _, PgPool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) const LOCKS: i32 = 0x4b4f_7073;
 const WRITERS: i32 = 1;
 /// What connections of whoever works with the store are called, and those of a command that looks at it or copies it.
 pub(in crate::store) const WORKS: &str = "kubeops";
-const COPIES: &str = "kubeops store";
+pub(in crate::store) const COPIES: &str = "kubeops store";
 const CLAIMS: i32 = 3;
 const DISPATCH: i32 = 4;
 /// For how many milliseconds whoever dispatches may stand still before others go on with it.
@@ -51,7 +51,7 @@ const ROOM: &str = "CREATE TABLE room AS SELECT repeat('x', 1000) AS filler FROM
 
 /// The database, open.
 pub(super) struct Connections {
-    pool: PgPool,
+    door: Arc<Door>,
     /// Of this process, one at a time waits for each lock of all: the others would each keep a connection from those who read.
     writers: Arc<Mutex<()>>,
     claims: Arc<Mutex<()>>,
@@ -75,21 +75,15 @@ impl Connections {
     ///
     /// What is written tells others of work under `name`.
     pub(super) async fn open(address: &str, options: &PostgresOptions, name: &str) -> Result<Self, StoreError> {
-        let connect = connect(address, options)?;
+        let connect = connect(address, options)?.options([(INSTANCE, name)]);
+        let migrated = migrated(&connect, options).await?;
         if let Some(warning) = tls::warning(&connect) {
             tracing::warn!(host = connect.get_host(), "the way to the database is not safe: {warning}; write sslmode=verify-full into STORE_URL");
         }
-        let silence = Silence::default();
-        let pool = pool(connect.clone().options([(INSTANCE, name)]), options, &silence);
-        let first = pool.acquire().await.map_err(|error| tls::explained(error, &connect))?;
-        let mut first = Lent::new(first, options.deadline, silence.clone());
-        if options.schema.migrates() {
-            first.be_patient(MIGRATIONS);
-        }
-        let answer = tokio::time::timeout(first.patience(), migrations::run(first.wire()?, options.schema)).await;
-        let migrated = first.heard(answer)?;
+        let (silence, threshold) = (Silence::default(), Threshold::default());
+        let pool = pool(connect.clone(), options, &silence, &threshold);
         Ok(Self {
-            pool,
+            door: Arc::new(Door::new(pool, connect, options.clone(), threshold)),
             writers: Arc::default(),
             claims: Arc::default(),
             patience: options.busy_timeout,
@@ -102,7 +96,8 @@ impl Connections {
 
     /// A connection of the pool.
     pub(super) async fn lend(&self) -> Result<Lent, StoreError> {
-        Ok(Lent::new(self.pool.acquire().await?, self.deadline, self.silence.clone()))
+        let (connection, out) = self.door.enter().await?;
+        Ok(Lent::new(connection, out, self.deadline, self.silence.clone()))
     }
 
     /// A connection to read with; it sees every transaction committed before.
@@ -175,8 +170,13 @@ impl Connections {
         Ok(())
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Whether whoever wants a connection gets one.
+    pub(super) fn lets_in(&self) -> Result<(), StoreError> {
+        self.door.denies().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// How long an answer is waited for, and where it is noted that none came.
@@ -186,7 +186,7 @@ impl Connections {
 
     /// Closes it, once everything that is lent is back, or nobody waits for it any more.
     pub(super) async fn close(&self) {
-        if tokio::time::timeout(self.deadline, self.pool.close()).await.is_err() {
+        if tokio::time::timeout(self.deadline, self.door.pool().close()).await.is_err() {
             tracing::debug!("a connection to PostgreSQL is closed by the end of the process");
         }
     }
@@ -233,12 +233,24 @@ pub(in crate::store) async fn take_longer(connection: &mut Connection) -> Result
     Ok(())
 }
 
+/// Brings the schema up to date, or looks whether it is, on a connection of its own: why there is none is told at once, where the pool would wait.
+async fn migrated(connect: &PgConnectOptions, options: &PostgresOptions) -> Result<Vec<i64>, StoreError> {
+    let mut first = connected(connect, options).await?;
+    let patience = if options.schema.migrates() { MIGRATIONS } else { options.deadline };
+    let Ok(applied) = tokio::time::timeout(patience, migrations::run(&mut first, options.schema)).await else {
+        return Err(silent(patience).into());
+    };
+    // Nobody waits for the farewell of one that fell silent now.
+    let _ = tokio::time::timeout(options.deadline, first.close()).await;
+    applied
+}
+
 /// The pool. What is idle is asked whether it still answers before it is lent, and waited for so briefly that there is time to connect anew.
-fn pool(connect: PgConnectOptions, options: &PostgresOptions, silence: &Silence) -> PgPool {
-    let (patience, silence) = (options.busy_timeout / 2, silence.clone());
+fn pool(connect: PgConnectOptions, options: &PostgresOptions, silence: &Silence, threshold: &Threshold) -> PgPool {
+    let (patience, silence, threshold) = (options.busy_timeout / 2, silence.clone(), threshold.clone());
     PgPoolOptions::new()
         .min_connections(0)
-        .max_connections(options.connections.max(3))
+        .max_connections(options.most())
         .acquire_timeout(options.busy_timeout)
         .idle_timeout(Duration::from_secs(60))
         .test_before_acquire(false)
@@ -246,18 +258,17 @@ fn pool(connect: PgConnectOptions, options: &PostgresOptions, silence: &Silence)
             let silence = silence.clone();
             Box::pin(async move { Ok(silence.spared(connection, known.age, patience).await) })
         })
+        .after_connect(move |_, _| {
+            threshold.let_in();
+            Box::pin(async { Ok(()) })
+        })
         .connect_lazy_with(connect)
 }
 
 /// How a connection is made. An address without a host, a user or a password takes them from the `PG*` variables of the environment.
 fn connect(address: &str, options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
-    let unusable =
-        || StoreError::Unusable("the address is none of PostgreSQL's: postgres://user:password@host:5432/database?sslmode=verify-full".to_owned());
-    if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
-        return Err(unusable());
-    }
-    let mut connect = PgConnectOptions::from_str(address).map_err(|_| unusable())?;
+    let mut connect = address::read(address)?;
     if let Some(password) = &options.password {
         connect = connect.password(password.expose_secret());
     }

@@ -2,6 +2,7 @@
 //! that was cut somewhere, or a server that is gone, ends nothing by itself. One that fell silent is closed and never comes back to the pool,
 //! and nobody waits for the farewell to it. No statement stands here but those that begin and end a transaction, or say that it goes on.
 
+use super::door::Out;
 use crate::store::StoreError;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::pool::PoolConnection;
@@ -30,8 +31,9 @@ pub(in crate::store) struct Lent {
     is_open: bool,
 }
 
-/// The pool's, which asks it whether it still answers before it takes it back; dropped here, it is not asked but closed.
-struct Kept(Option<PoolConnection<Postgres>>);
+/// The pool's, which asks it whether it still answers before it takes it back; dropped here, it is not asked but closed. It counts as lent for as
+/// long as this is there.
+struct Kept(Option<PoolConnection<Postgres>>, Option<Out>);
 
 /// What it is called that nobody answered in time.
 pub(super) fn silent(patience: Duration) -> sqlx::Error {
@@ -62,8 +64,8 @@ impl Silence {
 
 impl Lent {
     /// The pool's `connection`, whose answers are waited for so long.
-    pub(super) fn new(connection: PoolConnection<Postgres>, patience: Duration, silence: Silence) -> Self {
-        Self { connection: Kept(Some(connection)), patience, farewell: patience, silence, is_silent: false, is_open: false }
+    pub(super) fn new(connection: PoolConnection<Postgres>, out: Out, patience: Duration, silence: Silence) -> Self {
+        Self { connection: Kept(Some(connection), Some(out)), patience, farewell: patience, silence, is_silent: false, is_open: false }
     }
 
     /// Waits so long for each answer from now on, until it is given back.
@@ -106,7 +108,7 @@ impl Lent {
         asked: Query<'static, Postgres, PgArguments>,
     ) -> Result<BoxStream<'_, Result<PgRow, StoreError>>, StoreError> {
         let (patience, silence) = (self.patience, self.silence.clone());
-        let Self { connection: Kept(Some(connection)), is_silent: is_silent @ false, .. } = self else {
+        let Self { connection: Kept(Some(connection), _), is_silent: is_silent @ false, .. } = self else {
             return Err(silent(patience).into());
         };
         let rows = asked.fetch(&mut **connection);
@@ -164,7 +166,7 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let kept = Kept(self.connection.0.take());
+        let kept = Kept(self.connection.0.take(), self.connection.1.take());
         if self.is_silent {
             return;
         }

@@ -1,11 +1,14 @@
 //! What is PostgreSQL's alone: a pool of connections that several replicas share the database by, commits that are on disk when they
 //! are told to be, and one lock that lets one writer in at a time where it reads before it writes.
 
+mod address;
 mod connection;
 mod deliveries;
+mod door;
 pub(super) mod error;
 mod lent;
 mod migrations;
+mod name;
 mod tls;
 mod wake;
 
@@ -14,9 +17,11 @@ use super::sql::query::Connection;
 use super::{Appended, Delivery, NewDelivery, SchemaOnOpen, StoreError};
 use crate::clock::{Clock, SystemClock};
 use crate::types::DeliveryId;
+pub(super) use address::shown;
 use connection::Connections;
-pub(super) use connection::{WORKS, Write, take_longer, take_your_time};
+pub(super) use connection::{COPIES, WORKS, Write, take_longer, take_your_time};
 pub(super) use lent::Lent;
+use name::Name;
 use secrecy::SecretString;
 use std::time::Duration;
 use wake::Ear;
@@ -24,7 +29,8 @@ use wake::Ear;
 /// How a PostgreSQL store is opened.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// Connections at most; each is opened when it is first needed. A worker keeps one to listen with.
+    /// Connections at most, and 3 at least; each is opened when it is first needed. A worker keeps one to listen with, and beside these one
+    /// that holds its name.
     pub connections: u32,
     /// How long a caller waits for a free connection, or a writer for those before it, before the store is `Unavailable`.
     pub busy_timeout: Duration,
@@ -49,10 +55,18 @@ impl Default for PostgresOptions {
     }
 }
 
+impl PostgresOptions {
+    /// How many connections the pool has at most.
+    fn most(&self) -> u32 {
+        self.connections.max(3)
+    }
+}
+
 /// A PostgreSQL database, open.
 pub(super) struct Pool {
     connections: Connections,
     ear: Ear,
+    name: Name,
 }
 
 impl Pool {
@@ -60,7 +74,9 @@ impl Pool {
     pub(super) async fn open(address: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         // Its own, so that a process need not listen to itself.
         let name = format!("{:032x}", SystemClock.random());
-        Ok(Self { connections: Connections::open(address, options, &name).await?, ear: Ear::new(name) })
+        let connections = Connections::open(address, options, &name).await?;
+        let held = Name::new(connections.door().pool().connect_options().as_ref().clone(), options.clone());
+        Ok(Self { connections, ear: Ear::new(name), name: held })
     }
 
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
@@ -96,9 +112,16 @@ impl Pool {
         self.connections.begin().await
     }
 
-    /// See [`Connections::has_room`].
-    pub(super) async fn has_room(&self) -> Result<(), StoreError> {
-        self.connections.has_room().await
+    /// Whether it does more than take the write that was just tried: whether there is room again where there was none, and a connection for
+    /// whoever wants one.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.connections.has_room().await?;
+        self.connections.lets_in()
+    }
+
+    /// See [`crate::store::Replicas::hold_name`].
+    pub(super) async fn hold_name(&self, name: &str) -> Result<bool, StoreError> {
+        self.name.hold(name).await
     }
 
     /// See [`crate::store::Replicas::woken`].
@@ -124,6 +147,7 @@ impl Pool {
     }
 
     pub(super) async fn close(&self) {
+        self.name.let_go();
         self.connections.close().await;
     }
 }

@@ -3,9 +3,10 @@
 //! which nothing is told is asked whether it still answers, and made anew when it does not.
 
 use super::connection::Connections;
+use super::door::Door;
 use super::lent::{Silence, silent};
 use sqlx::postgres::PgListener;
-use sqlx::{Acquire, ConnectOptions, Connection, PgPool};
+use sqlx::{Acquire, ConnectOptions, Connection};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -36,7 +37,7 @@ impl Ear {
         self.listening.get_or_init(|| {
             let (patience, silence) = connections.silence();
             let hearing = Hearing {
-                pool: connections.pool().clone(),
+                door: Arc::clone(connections.door()),
                 name: self.name.clone(),
                 told: Arc::clone(&self.told),
                 patience,
@@ -58,7 +59,7 @@ impl Drop for Ear {
 
 /// What the task that listens knows.
 struct Hearing {
-    pool: PgPool,
+    door: Arc<Door>,
     name: String,
     told: Arc<Notify>,
     /// How long nothing is told until it is asked whether anybody is there, and how long the answer is waited for.
@@ -68,7 +69,7 @@ struct Hearing {
 
 impl Hearing {
     async fn listen(self) {
-        while !self.pool.is_closed() {
+        while !self.door.pool().is_closed() {
             if let Err(error) = self.hear().await {
                 tracing::debug!(%error, "nobody tells of work left by other processes; it is looked for");
             }
@@ -78,7 +79,8 @@ impl Hearing {
 
     /// Listens on a connection until it breaks.
     async fn hear(&self) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(self.door.pool()).await?;
+        let _out = self.door.out();
         // What is lost with a connection is looked for, as is what was told before it listened.
         listener.eager_reconnect(false);
         let ended = self.follow(&mut listener).await;
@@ -113,8 +115,8 @@ impl Hearing {
     /// Parts with the connection that fell silent. A listener takes its leave of its connection and would wait for an answer for ever, with a
     /// place in the pool: it gets another to take its leave of.
     async fn part(&self, listener: &mut PgListener) {
-        let connect = self.pool.connect_options();
-        while !self.pool.is_closed() {
+        let connect = self.door.pool().connect_options();
+        while !self.door.pool().is_closed() {
             if let (Ok(Ok(other)), Ok(connection)) = (timeout(self.patience, connect.connect()).await, listener.acquire().await) {
                 return drop(std::mem::replace(connection, other));
             }

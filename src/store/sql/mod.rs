@@ -51,6 +51,8 @@ use std::time::Duration;
 /// A store in a database.
 pub struct SqlStore {
     database: Database,
+    /// Where it is, for people: it holds no password.
+    place: String,
     record: dispatch::Statements,
 }
 
@@ -75,7 +77,8 @@ impl SqlStore {
     /// [`StoreError::Unusable`] for an address it does not understand, a missing file that is not to be made, another program's
     /// database or a newer schema; else what the database says.
     pub async fn sqlite(address: &str, options: SqliteOptions) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::Sqlite(Box::new(sqlite::File::open(address, &options).await?)), record: dispatch::Statements::new() })
+        let database = Database::Sqlite(Box::new(sqlite::File::open(address, &options).await?));
+        Ok(Self { database, place: address.to_owned(), record: dispatch::Statements::new() })
     }
 
     /// Opens the store in the PostgreSQL database at an address (`postgres://user:password@host/database?sslmode=verify-full`), 14 or later,
@@ -85,7 +88,8 @@ impl SqlStore {
     /// [`StoreError::Unusable`] for an address it does not understand, another program's database or a newer schema; else what the
     /// database says. No error holds the password.
     pub async fn postgres(address: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::Postgres(postgres::Pool::open(address, &options).await?), record: dispatch::Statements::new() })
+        let database = Database::Postgres(postgres::Pool::open(address, &options).await?);
+        Ok(Self { database, place: postgres::shown(address), record: dispatch::Statements::new() })
     }
 }
 
@@ -93,6 +97,11 @@ impl SqlStore {
     /// The database, for what is done to it as a whole.
     pub(super) fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The error, with which store it is about.
+    pub(super) fn about(&self, error: StoreError) -> StoreError {
+        error.about(&self.place)
     }
 
     /// The migrations that opening it applied: their versions, in order.
@@ -409,7 +418,7 @@ impl Store for SqlStore {
         self.writing(async |connection| upkeep::probe(connection).await).await?;
         match &self.database {
             Database::Sqlite(_) => Ok(()),
-            Database::Postgres(pool) => pool.has_room().await,
+            Database::Postgres(pool) => pool.check().await,
         }
     }
 

@@ -26,6 +26,13 @@ impl Replicas for SqlStore {
         self.writing_beside(async |connection| take(connection, duty, owner, now, lease).await).await
     }
 
+    async fn hold_name(&self, name: &str) -> Result<bool, StoreError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(true),
+            Database::Postgres(pool) => pool.hold_name(name).await,
+        }
+    }
+
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         let turn = match &self.database {
             Database::Sqlite(file) => file.dispatch_turn().map(HeldTurn::InProcess),

@@ -43,6 +43,17 @@ async fn ready_says_why_not() {
     let answer = ready(&world).await;
     assert_eq!((answer.status, answer.json()["checks"]["store"].clone()), (StatusCode::SERVICE_UNAVAILABLE, json!("the store is full")));
 
+    for (failure, told) in [
+        (StoreError::Unavailable("10.0.0.7".to_owned()), "the store cannot be reached just now"),
+        (StoreError::Unusable("10.0.0.7".to_owned()), "the store refuses this process: the log says why"),
+        (StoreError::Broken("10.0.0.7".to_owned()), "the store failed: the log says how"),
+    ] {
+        world.advance(Duration::from_secs(1));
+        *world.store.failure.lock().expect("a lock") = Some(failure);
+        let answer = ready(&world).await;
+        assert_eq!((answer.status, answer.json()["checks"]["store"].clone()), (StatusCode::SERVICE_UNAVAILABLE, json!(told)));
+    }
+
     world.advance(Duration::from_secs(1));
     *world.store.failure.lock().expect("a lock") = None;
     world.inventory.0.lock().expect("a lock").loaded_at = None;

@@ -116,6 +116,9 @@ impl Replicas for FakeStore {
     async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
         never()
     }
+    async fn hold_name(&self, _: &str) -> Result<bool, StoreError> {
+        never()
+    }
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         never()
     }

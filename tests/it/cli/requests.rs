@@ -188,6 +188,20 @@ fn health_asks_the_address_of_the_settings() {
     assert_eq!(ask(&["health", "--output", "json"]).json()["checks"]["store"], "ok");
     drop(server);
     assert!(ask(&["health"]).fails(1).contains("does not answer"));
+
+    // One that takes the call and says nothing, and one that is another program.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let asked = |port: u16| Ran::of(world.kubeops(&["health"]).env("PORT", port.to_string())).fails(1);
+    assert!(asked(silent.local_addr().expect("an address").port()).contains("did not answer within 4 s"));
+    let other = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = other.local_addr().expect("an address").port();
+    let answering = std::thread::spawn(move || {
+        let (mut caller, _) = other.accept().expect("a caller");
+        std::io::Read::read(&mut caller, &mut [0; 1024]).expect("a call");
+        std::io::Write::write_all(&mut caller, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").expect("answered");
+    });
+    assert!(asked(port).contains("says 404"));
+    answering.join().expect("it answered");
 }
 
 #[test]

@@ -46,6 +46,7 @@ mod noticed;
 mod outage;
 mod own;
 mod policies;
+mod postgres_away;
 mod postgres_full;
 mod postgres_tls;
 mod power_cut;

@@ -3,6 +3,7 @@
 use crate::support::postgres::Database;
 use crate::support::server::{TestServer, ticket};
 use serde_json::Value;
+use sqlx::{Connection as _, Executor as _};
 use std::collections::BTreeSet;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +50,12 @@ fn a_store_moves_to_postgresql_and_back_and_a_request_that_was_under_way_goes_on
     let there = database();
     let copied = ended(&server.cli(&["store", "copy", "--to", there.address()]), 0);
     assert!(copied.contains("both hold the same"), "{copied}");
-    server.set("STORE_URL", there.address()).run();
+    let from = format!("sqlite:{}", server.data().join("kubeops.db").display());
+    server.set("STORE_URL", there.address());
+    // Who looks first whether the copy is good changes nothing that counts.
+    ended(&server.cli(&["store", "status"]), 0);
+    ended(&server.cli(&["store", "compare", "--from", &from]), 0);
+    server.run();
     server.at().settled("OPS-2", "proposed");
     server.at().ticket(&ticket("OPS-3", "billing"));
     server.at().settled("OPS-3", "proposed");
@@ -97,7 +103,7 @@ fn backs_up_and_restores(server: &mut TestServer, restored: &str) {
         before
     });
     let refused = ended(&server.cli(&["store", "restore", &backup, "--replace"]), 3);
-    assert!(refused.contains("a process works with it"), "{refused}");
+    assert!(refused.contains("a process works with it") && !refused.contains("is replaced"), "{refused}");
     server.terminate();
     assert!(ended(&server.cli(&["store", "restore", &backup]), 3).contains("not empty"));
     ended(&server.cli(&["store", "verify", &backup]), 0);
@@ -190,10 +196,48 @@ fn a_byte_that_changed_in_a_copy_or_in_a_backup_is_found() {
     let place = bytes.windows(8).position(|window| window == b"payments").expect("a ticket's text");
     bytes[place] ^= 1;
     std::fs::write(&backup, bytes).expect("written");
-    assert!(ended(&server.cli(&["store", "verify", &path]), 3).contains("changed after it was made"));
-    server.set("STORE_URL", &format!("sqlite:{}", server.place("other.db").display()));
-    assert!(ended(&server.cli(&["store", "restore", &path]), 3).contains("changed after it was made"));
-    // The store it was for is as good as it was.
-    let status = json(&server.cli(&["store", "status", "--output", "json"]));
-    assert_eq!((&status["rows"]["deliveries"], &status["writable"]), (&0.into(), &true.into()), "{status}");
+    let refused = format!("kubeops: {path}: the backup was changed after it was made");
+    let verified = ended(&server.cli(&["store", "verify", &path]), 3);
+    assert!(verified.contains(&refused) && !verified.contains("the store cannot be used"), "{verified}");
+    let other = server.place("other.db");
+    server.set("STORE_URL", &format!("sqlite:{}", other.display()));
+    assert!(ended(&server.cli(&["store", "restore", &path]), 3).contains(&refused));
+    assert!(!other.exists(), "there was no store, and there is none");
+    std::fs::OpenOptions::new().write(true).open(&backup).and_then(|backup| backup.set_len(50_000)).expect("cut off");
+    let cut = ended(&server.cli(&["store", "verify", &path]), 3);
+    assert!(cut.contains(&path) && !cut.contains("restore the database"), "{cut}");
+    // Nor where it is the store to be copied that is refused.
+    let source = format!("sqlite:{}", server.place("source.db").display());
+    server.set("STORE_URL", &source);
+    ended(&server.cli(&["store", "migrate"]), 0);
+    let killed = server.cli_dying_at("store.copied", &["store", "copy", "--from", there.address(), "--to", &source, "--replace"]);
+    assert!(killed.status.code().is_none());
+    let refused = ended(&server.cli(&["store", "copy", "--to", &format!("sqlite:{}", other.display())]), 3);
+    assert!(refused.contains(&server.place("source.db").display().to_string()) && refused.contains("has not come to its end"), "{refused}");
+    assert!(!other.exists(), "{refused}");
+}
+
+#[test]
+fn while_a_copy_is_brought_into_a_store_its_status_says_so() {
+    let there = database();
+    let mut server = TestServer::prepare();
+    server.set("STORE_URL", there.address());
+    ended(&server.cli(&["store", "migrate"]), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // As a copy that takes its time.
+    let copying = runtime.block_on(async {
+        let mut copying = sqlx::PgConnection::connect(there.address()).await.expect("a connection");
+        copying.execute("SET application_name = 'kubeops store'").await.expect("named");
+        copying.execute("BEGIN; SELECT pg_advisory_xact_lock(1263497331, 1); TRUNCATE outbox, deliveries_pending CASCADE").await.expect("begun");
+        copying
+    });
+    let status = server.cli(&["store", "status", "--output", "json"]);
+    assert_eq!(status.status.code(), Some(3), "{}", String::from_utf8_lossy(&status.stderr));
+    let status = json(&status);
+    assert_eq!((&status["copying"], &status["problem"]), (&true.into(), &"a copy into it is under way".into()), "{status}");
+    assert!(ended(&server.cli(&["store", "status"]), 3).contains("in use:    a copy into it is under way"));
+    runtime.block_on(copying.close()).expect("ended");
+    let status = server.cli(&["store", "status", "--output", "json"]);
+    assert_eq!(json(&status)["copying"], false);
+    ended(&status, 0);
 }

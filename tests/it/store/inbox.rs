@@ -69,6 +69,9 @@ impl Replicas for Gate {
     async fn take_duty(&self, _: Duty, _: &str, _: Timestamp, _: Duration) -> Result<bool, StoreError> {
         out_of_place()
     }
+    async fn hold_name(&self, _: &str) -> Result<bool, StoreError> {
+        out_of_place()
+    }
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         out_of_place()
     }

@@ -135,16 +135,86 @@ async fn who_is_long_at_what_it_dispatches_keeps_its_turn_until_that_is_done() {
 async fn an_address_that_is_wrong_or_a_server_that_is_away_is_told_without_the_password() {
     let options =
         || PostgresOptions { password: Some("hunter2".to_owned().into()), busy_timeout: Duration::from_secs(2), ..PostgresOptions::default() };
-    for (address, told) in [("mysql://h/db", "none of PostgreSQL's"), ("postgres://kubeops@127.0.0.1:1/kubeops", "cannot be reached")] {
+    let begun = Instant::now();
+    for (address, told) in [
+        ("mysql://h/db", "none of PostgreSQL's"),
+        ("postgres://kubeops@127.0.0.1:1/kubeops", "cannot be reached: 127.0.0.1:1: Connection refused"),
+        ("postgres://kubeops@127.0.0.1:1/kubeops?foo=bar", "`foo` in the address is not known"),
+    ] {
         let refused = SqlStore::postgres(address, options()).await.err().expect("refused").to_string();
         assert!(refused.contains(told) && !refused.contains("hunter2"), "{refused}");
     }
+    assert!(begun.elapsed() < Duration::from_secs(2), "at once: {:?}", begun.elapsed());
     // A name that is not known to be this machine's: nothing is said to a server that does not show who it is, unless the address says so.
     let database = Database::new().await;
     let elsewhere = database.address().replace("127.0.0.1", "127.1");
     let refused = SqlStore::postgres(&elsewhere, options()).await.err().expect("refused");
     assert!(matches!(&refused, StoreError::Unusable(told) if told.contains("offers no TLS")), "{refused}");
     SqlStore::postgres(&format!("{elsewhere}?sslmode=disable"), options()).await.expect("a store").close().await;
+}
+
+/// The address of a role that may have so many connections to the database; it owns all that is there.
+async fn limited_to(database: &Database, connections: u32) -> String {
+    let (_, name) = database.address().rsplit_once('/').expect("a name");
+    let role = format!("limited_{name}");
+    database.psql(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT {connections}")).await;
+    database.psql(&format!("ALTER DATABASE {name} OWNER TO {role}")).await;
+    database.psql(&format!("ALTER SCHEMA public OWNER TO {role}")).await;
+    database.address().replace("kubeops@", &format!("{role}@"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gets_no_connection_hears_why_and_the_store_is_not_taken_for_good_meanwhile() {
+    let database = Database::new().await;
+    let address = limited_to(&database, 2).await;
+    let store = SqlStore::postgres(&address, PostgresOptions::default()).await.expect("a store");
+    store.append(&[delivery("a")]).await.expect("written");
+    // Another process has the rest.
+    let other = in_time(async {
+        loop {
+            // The first of the store's may not have ended quite.
+            if let Ok(other) = sqlx::PgConnection::connect(&address).await {
+                break other;
+            }
+        }
+    })
+    .await;
+    let many = futures_util::future::join_all((0..20).map(|number| {
+        let (store, batch) = (&store, [delivery(&format!("b-{number}"))]);
+        async move { store.append(&batch).await }
+    }))
+    .await;
+    let written = many.iter().filter(|written| written.is_ok()).count();
+    assert_eq!(written, 20, "one connection is enough for all of them, one after the other: {many:?}");
+    store.check().await.expect("it is good");
+
+    let turn = store.dispatch_turn().await.expect("an answer").expect("the turn, and with it the connection");
+    let begun = Instant::now();
+    let refused = store.append(&[delivery("c")]).await.expect_err("there is no other").to_string();
+    assert!(refused.contains("too many connections for role") && refused.contains("10 connections (STORE_CONNECTIONS)"), "{refused}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    turn.end().await;
+    let seen = store.check().await.expect_err("somebody gets none, though this has one");
+    assert!(matches!(&seen, StoreError::Unavailable(told) if told.contains("too many connections")), "{seen}");
+    // One that can be had again ends that at once.
+    other.close().await.expect("closed");
+    let batches = [[delivery("d")], [delivery("e")]];
+    let (one, two) = tokio::join!(store.append(&batches[0]), store.append(&batches[1]));
+    one.and(two).expect("written");
+    in_time(async { while store.check().await.is_err() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_one_process_s_alone_until_that_ends() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    assert!(one.hold_name("a").await.expect("an answer"));
+    assert!(!other.hold_name("a").await.expect("an answer"), "another that lives has it");
+    assert!(other.hold_name("b").await.expect("an answer"));
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted";
+    assert_eq!(database.psql(held).await, "2");
+    one.close().await;
+    assert!(other.hold_name("a").await.expect("an answer"));
 }
 
 /// A wire to the database, and a store at its end.

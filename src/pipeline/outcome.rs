@@ -322,11 +322,15 @@ pub(super) fn nothing_to_propose(request: Request, message: String, clock: &dyn 
     settle(request, State::Unchanged, message, cleanup, clock)
 }
 
-/// Back to the beginning, because what was planned is lost or outdated.
+/// Planned once more, because what was planned is lost. What has a pull request stays what it is: it may be merged or spoken to meanwhile.
 pub(super) fn plan_again(request: Request, clock: &dyn Clock) -> Settlement {
     let lane = request.repository.as_ref().map(lane::of).unwrap_or_default();
-    let follow = follow_up(&request, TaskKind::Plan, &lane, clock);
-    settle(request, State::Accepted, "the commit is not in the mirror any more; it is planned again".to_owned(), vec![follow], clock)
+    let (state, kind) = match request.pull {
+        None => (State::Accepted, TaskKind::Plan),
+        Some(_) => (request.state, TaskKind::Replan),
+    };
+    let follow = follow_up(&request, kind, &lane, clock);
+    settle(request, state, "the commit is not in the mirror any more; it is planned again".to_owned(), vec![follow], clock)
 }
 
 /// A task for the same request, due now.

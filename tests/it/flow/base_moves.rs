@@ -63,6 +63,31 @@ fn a_change_that_comes_out_differently_on_the_new_base_is_proposed_anew() {
 }
 
 #[test]
+fn a_proposed_change_whose_new_commit_is_lost_stays_open_while_that_is_made_again() {
+    let mut server = start();
+    let first = proposed(&server, "OPS-1", "payments");
+    let file = changed(&server, &first);
+    assert!(server.terminate().success());
+    let base = server.upstream.write("main", &file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
+    // It is computed again, and the process dies before that is pushed; the power failed, and the file has no content.
+    server.set("KUBEOPS_FAILPOINT", "settled").run();
+    assert!(!server.wait().success(), "it died, not ended");
+    for proposal in std::fs::read_dir(server.data().join("mirrors/gitops.git/proposals")).expect("proposals").flatten() {
+        std::fs::write(proposal.path(), "").expect("written");
+    }
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let again = on_base(&server, &first, &base);
+    assert_eq!(again["pull"]["number"], first["pull"]["number"], "the same pull request");
+    let lines: Vec<(&str, &str)> =
+        again["timeline"].as_array().expect("a timeline").iter().map(|line| (field(line, "to"), field(line, "message"))).collect();
+    assert!(lines.iter().any(|(_, message)| message.contains("not in the mirror any more")), "it was not lost: {lines:#?}");
+    // People may speak to it all the while, and what becomes of its pull request is followed.
+    let open = lines.iter().position(|(to, _)| *to == "proposed").expect("it was proposed");
+    assert!(lines[open..].iter().all(|(to, _)| *to != "accepted"), "{lines:#?}");
+    quiet(&server);
+}
+
+#[test]
 fn a_change_that_is_the_same_on_the_new_base_is_left_as_it_is() {
     let server = start();
     let first = proposed(&server, "OPS-1", "payments");

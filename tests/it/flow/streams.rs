@@ -181,6 +181,7 @@ fn while_the_store_is_away_nothing_is_acknowledged_and_it_comes_afterwards() {
     });
     assert_eq!(nats.consumer("ops", CONSUMER).expect("a consumer").ack_floor.stream_sequence, 0, "none was acknowledged");
     database.run();
+    eventually("the store is found again", || (server.at().api("GET", "/status", None).status == 200).then_some(()));
     each_came_once(server.at(), &nats, 5);
 }
 

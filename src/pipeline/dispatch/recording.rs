@@ -124,14 +124,15 @@ impl Dispatcher {
         let mut recorded = Recorded { requests: vec![None; entries.len()], failed: 0, left: None };
         for (entry, place) in entries.iter().zip(&mut recorded.requests) {
             let mut told = self.store.dispatch(std::slice::from_ref(entry), self.clock.now()).await;
-            if let (Err(error), Some(delivery)) = (&told, &entry.delivery) {
-                if is_of_its_rows(error) && self.doubts.is_suspect(delivery) {
-                    tracing::error!(%delivery, %error, "what this delivery says could not be recorded; please report it");
-                    let why = "what it says could not be recorded, which is a fault of KubeOps".to_owned();
-                    let failed = Dispatch { delivery: Some(delivery.clone()), error: Some(why), events: Vec::new() };
-                    told = self.store.dispatch(&[failed], self.clock.now()).await;
-                    recorded.failed += usize::from(told.is_ok());
-                }
+            if let (Err(error), Some(delivery)) = (&told, &entry.delivery)
+                && is_of_its_rows(error)
+                && self.doubts.is_suspect(delivery)
+            {
+                tracing::error!(%delivery, %error, "what this delivery says could not be recorded; please report it");
+                let why = "what it says could not be recorded, which is a fault of KubeOps".to_owned();
+                let failed = Dispatch { delivery: Some(delivery.clone()), error: Some(why), events: Vec::new() };
+                told = self.store.dispatch(&[failed], self.clock.now()).await;
+                recorded.failed += usize::from(told.is_ok());
             }
             match told {
                 Ok(requests) => *place = Some(requests.into_iter().flatten().collect()),

@@ -59,7 +59,7 @@ pub struct SqlStore {
 /// The databases there are.
 pub(super) enum Database {
     Sqlite(Box<sqlite::File>),
-    Postgres(postgres::Pool),
+    Postgres(Box<postgres::Pool>),
 }
 
 /// A write transaction of one of them. Dropped without [`Write::finish`], nothing of it remains.
@@ -88,7 +88,7 @@ impl SqlStore {
     /// [`StoreError::Unusable`] for an address it does not understand, another program's database or a newer schema; else what the
     /// database says. No error holds the password.
     pub async fn postgres(address: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let database = Database::Postgres(postgres::Pool::open(address, &options).await?);
+        let database = Database::Postgres(Box::new(postgres::Pool::open(address, &options).await?));
         Ok(Self { database, place: postgres::shown(address), record: dispatch::Statements::new() })
     }
 }

@@ -31,12 +31,13 @@ enum Fate {
 
 /// What becomes of a request, as it stands, where its automation says this of open ones.
 fn fate(request: &Request, open: OpenWhenWithdrawn) -> Fate {
-    let proposed = matches!(request.state, State::Proposed | State::Approved);
+    // Also while its change is made again on a base that moved.
+    let is_open = request.pull.is_some();
     match open {
         _ if request.state.is_merged() => Fate::TakenBackMerged,
         _ if request.state.is_ended() => Fate::Over,
         OpenWhenWithdrawn::Keep => Fate::Stays,
-        OpenWhenWithdrawn::Comment if proposed => Fate::StaysWithWord,
+        OpenWhenWithdrawn::Comment if is_open => Fate::StaysWithWord,
         _ if request.members > 0 => Fate::LosesMembers,
         OpenWhenWithdrawn::Comment | OpenWhenWithdrawn::Close => Fate::Withdrawn,
     }

@@ -1,6 +1,8 @@
 //! What is no longer wanted: alerts that resolve, tickets that are cancelled or gone, in whatever order the news comes.
 
+use super::github::World;
 use super::storms::{alert_in, merge, prepare, tell};
+use crate::support::fake_github::FakeGithub;
 use crate::support::server::{TestServer, change_id, eventually, ticket};
 use serde_json::{Value, json};
 
@@ -154,6 +156,32 @@ fn what_becomes_of_an_open_pull_request_is_the_authors_to_say() {
         (said && commented).then_some(request)
     });
     assert_eq!(pull(&server, &said)["state"], "open");
+}
+
+#[test]
+fn a_pull_request_that_stays_open_does_so_while_its_change_is_made_again() {
+    let mut world = World::prepare(FakeGithub::start());
+    let automation = "autoscaler-maxed-out.yaml";
+    world.server.edit_resource(automation, |text| text.replacen("\nspec:\n", "\nspec:\n  withdraw: { types: [alert.resolved], open: comment }\n", 1));
+    world.server.run();
+    let (server, key) = (&world.server, "prod-eu/web/storefront");
+    let pull = |number: &Value| world.github.pulls().into_iter().find(|pull| number == pull.number).expect("a pull request");
+    tell(server, &[alert_in("web", "storefront", 6, 1)]);
+    let first = server.at().settled(key, "proposed");
+    let number = &first["pull"]["number"];
+    // The base moves, and the new change does not come through for a while.
+    let through = server.place("pushes-come-through");
+    server.upstream.install_hook("pre-receive", &format!("[ -e {0} ] || {{ touch {0}.not; kill -9 $PPID; }}", through.display()));
+    let file = server.upstream.git(&["diff", "--name-only", &format!("main...{}", pull(number).head)]);
+    let base = server.upstream.write("main", file.trim(), "# replaced by hand\n");
+    eventually("it is pushed again", || server.place("pushes-come-through.not").exists().then_some(()));
+    tell(server, &[resolved("web", "storefront", 2)]);
+    eventually("the comment", || pull(number).comments.iter().any(|said| said.contains("resolved`; the pull request stays open")).then_some(()));
+    assert_eq!(server.at().settled(key, "planned")["base"], json!(base));
+    std::fs::write(through, "").expect("a file");
+    let again = settled_without_tasks(server, key, "proposed");
+    assert_eq!((&again["base"], &again["pull"]["number"]), (&json!(base), number));
+    assert_eq!((pull(number).state, pull(number).comments.len()), ("open", 1), "{:?}", pull(number).comments);
 }
 
 #[test]

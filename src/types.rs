@@ -2,6 +2,7 @@
 //! Past the edge nobody checks again: a function that takes a [`ManifestPath`] needs no path check of its own.
 //! Pure: no I/O, no clock, no environment.
 
+mod causes;
 mod diff;
 mod duration;
 mod identity;
@@ -23,6 +24,7 @@ mod trace_parent;
 pub(crate) mod wildcard;
 mod withheld;
 
+pub(crate) use causes::with_causes;
 pub use diff::{ChangeKind, FilePatch, TreeDiff};
 pub(crate) use duration::DURATION;
 pub use duration::SpecDuration;

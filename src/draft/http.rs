@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use crate::clock::Clock;
-use crate::types::Timestamp;
+use crate::types::{Timestamp, with_causes};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, redirect, retry};
 use serde_json::Value;
@@ -194,15 +194,5 @@ pub(super) fn why(error: &serde_json::Error) -> String {
 
 /// An error of the HTTP client on one line, without the address.
 pub(super) fn brief(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
+    with_causes(&error.without_url())
 }

@@ -4,7 +4,7 @@
 use super::FeedbackError;
 use crate::clock::Clock;
 use crate::spans;
-use crate::types::{Timestamp, is_invisible};
+use crate::types::{Timestamp, is_invisible, with_causes};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, redirect};
 use serde_json::Value;
@@ -205,14 +205,5 @@ fn brief(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    shown(&text)
+    shown(&with_causes(&error))
 }

@@ -376,9 +376,10 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Counts for readiness and metrics.
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
 
-    /// Removes up to `limit` deliveries received before `before` with their events, and ended requests last changed before
-    /// it, and events a person filed; never a delivery that is still to be dispatched or that a live request was opened or
-    /// joined by, nor a request that still has a task or a dead letter. Called again until it removes nothing.
+    /// Removes up to `limit` deliveries received before `before` with their events, and as many ended requests last changed
+    /// before it, events a person filed, and words of each kind ([`Pruned::words`]); never a delivery that is still to be
+    /// dispatched or that a live request was opened or joined by, nor a request that still has a task or a dead letter.
+    /// Called again until it removes nothing.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError>;
 
     /// Whether a write would succeed now: what readiness asks.

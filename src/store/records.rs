@@ -315,4 +315,6 @@ pub struct Pruned {
     pub events: u64,
     /// Requests.
     pub requests: u64,
+    /// What was said of keys, deployments, runs and of models' calls, a row each.
+    pub words: u64,
 }

@@ -3,6 +3,7 @@
 //! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
 
 use super::traces::{TraceCounts, TraceOptions};
+use crate::types::with_causes;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
@@ -237,7 +238,7 @@ fn read_headers(given: &SecretString) -> Result<HeaderMap, String> {
 /// An error of the HTTP client on one line, without the address.
 fn brief(error: reqwest::Error) -> String {
     let error = error.without_url();
-    if error.is_timeout() { "no answer in time".to_owned() } else { error.to_string() }
+    if error.is_timeout() { "no answer in time".to_owned() } else { with_causes(&error) }
 }
 
 #[cfg(test)]

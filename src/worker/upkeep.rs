@@ -4,7 +4,7 @@
 use super::Worker;
 use crate::failpoint;
 use crate::pipeline::Observer;
-use crate::store::Duty;
+use crate::store::{Duty, Pruned};
 use crate::types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,11 +84,12 @@ impl Worker {
         let before = now.minus(self.options.retention);
         loop {
             match self.store().prune(before, PRUNE_SLICE).await {
-                Ok(pruned) if pruned.deliveries + pruned.events + pruned.requests == 0 => break,
+                Ok(pruned) if pruned == Pruned::default() => break,
                 Ok(pruned) => tracing::info!(
                     deliveries = pruned.deliveries,
                     events = pruned.events,
                     requests = pruned.requests,
+                    words = pruned.words,
                     "removed what is past its retention"
                 ),
                 Err(error) => return tracing::warn!(%error, "old rows could not be removed"),

@@ -4,7 +4,7 @@
 
 use crate::forge::{ForgeError, cut};
 use crate::spans;
-use crate::types::Timestamp;
+use crate::types::{Timestamp, with_causes};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, USER_AGENT};
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -154,16 +154,7 @@ impl Answer {
 
 /// An octocrab error on one line: its own text holds a backtrace.
 fn brief(error: &octocrab::Error) -> String {
-    let mut text = error.to_string().lines().next().unwrap_or_default().to_owned();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string().lines().next().unwrap_or_default().to_owned();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    cut(&text, 400)
+    cut(&with_causes(error), 400)
 }
 
 #[cfg(test)]

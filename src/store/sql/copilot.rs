@@ -4,6 +4,7 @@ use super::SqlStore;
 use super::drafts::{day_of, is_beyond, spend, spent_since};
 use super::query::{Connection, statement};
 use super::rows::{Columns, to_json, to_number};
+use super::upkeep::slice;
 use crate::store::{CallReservation, Copilots, Limit, Spend, StoreError, Suggestion};
 use crate::types::{SuggestionId, Timestamp};
 use async_trait::async_trait;
@@ -83,8 +84,10 @@ pub(super) async fn calls_since(connection: &mut Connection, since: Timestamp) -
 }
 
 /// What is older than this goes, of calls what no day's budget needs any more.
-pub(super) async fn prune(connection: &mut Connection, before: i64) -> Result<(), StoreError> {
-    statement("DELETE FROM suggestions WHERE made_at < ?").bind(before).execute(&mut *connection).await?;
-    statement("DELETE FROM copilot_calls WHERE begun_at < ?").bind(before).execute(connection).await?;
-    Ok(())
+pub(super) async fn prune(connection: &mut Connection, before: i64, limit: u32) -> Result<u64, StoreError> {
+    let suggestions =
+        "DELETE FROM suggestions WHERE seq IN (SELECT s.seq FROM suggestions s INDEXED BY suggestions_made WHERE s.made_at < ? LIMIT ?)";
+    let calls =
+        "DELETE FROM copilot_calls WHERE seq IN (SELECT c.seq FROM copilot_calls c INDEXED BY copilot_calls_begun WHERE c.begun_at < ? LIMIT ?)";
+    Ok(slice(connection, suggestions, before, limit).await? + slice(connection, calls, before, limit).await?)
 }

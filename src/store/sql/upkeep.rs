@@ -51,66 +51,91 @@ pub(super) async fn stats(connection: &mut Connection, now: Timestamp) -> Result
 
 /// See [`crate::store::Store::prune`].
 pub(super) async fn prune(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
-    let mut pruned = Pruned::default();
     if !connection.is_sqlite() {
         postgres::take_longer(connection).await?;
     }
     let before = before.unix_millis();
+    let (deliveries, theirs) = prune_deliveries(connection, before, limit).await?;
+    // Events a person filed have no delivery to go with.
+    let filed = slice(
+        connection,
+        "DELETE FROM events WHERE seq IN (SELECT e.seq FROM events e INDEXED BY events_filed WHERE e.delivery IS NULL AND e.recorded_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq AND r.live = 1) LIMIT ?)",
+        before,
+        limit,
+    )
+    .await?;
+    let words = prune_words(connection, before, limit).await? + copilot::prune(connection, before, limit).await?;
+    // A request with a task is not over: a dead letter is kept until somebody retries it.
+    let requests = slice(
+        connection,
+        "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.request = r.seq) ORDER BY r.updated_at LIMIT ?)",
+        before,
+        limit,
+    )
+    .await?;
+    Ok(Pruned { deliveries, events: theirs + filed, requests, words })
+}
+
+/// Removes the oldest deliveries nobody needs any more, with their bodies and events; tells how many of each.
+async fn prune_deliveries(connection: &mut Connection, before: i64, limit: u32) -> Result<(u64, u64), StoreError> {
     let rows = statement(
         "SELECT d.seq, d.id FROM deliveries d INDEXED BY deliveries_received \
          WHERE d.received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries_pending p WHERE p.seq = d.seq) \
          AND NOT EXISTS (SELECT 1 FROM events e JOIN event_requests l ON l.event = e.seq JOIN requests r ON r.seq = l.request \
                          WHERE e.delivery = d.id AND r.live = 1) \
          ORDER BY d.received_at, d.seq LIMIT ?",
-    )
-    .bind(before)
-    .bind(limit)
-    .fetch_all(&mut *connection)
-    .await?;
+    );
+    let rows = rows.bind(before).bind(limit).fetch_all(&mut *connection).await?;
     let seqs = rows.iter().map(|row| row.number("seq")).collect::<Result<Vec<_>, _>>()?;
     let ids = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
     let (seqs, ids) = (to_json(&seqs)?, to_json(&ids)?);
     // The bodies of a SQLite file's deliveries stand apart.
     let arrivals = if connection.is_sqlite() { sqlite::arrivals_of(connection, &seqs).await? } else { Vec::new() };
-    pruned.events += affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
+    let events = affected(connection, "DELETE FROM events WHERE delivery IN (SELECT value FROM json_each(?))", &ids).await?;
     affected(connection, "DELETE FROM deliveries_failed WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
-    pruned.deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
+    let deliveries = affected(connection, "DELETE FROM deliveries WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", &seqs).await?;
     if !arrivals.is_empty() {
         sqlite::remove_arrivals(connection, &arrivals).await?;
     }
-    // Events a person filed have no delivery to go with.
-    pruned.events += statement(
-        "DELETE FROM events WHERE seq IN (SELECT e.seq FROM events e INDEXED BY events_filed WHERE e.delivery IS NULL AND e.recorded_at < ? \
-         AND NOT EXISTS (SELECT 1 FROM event_requests l JOIN requests r ON r.seq = l.request WHERE l.event = e.seq AND r.live = 1) LIMIT ?)",
-    )
-    .bind(before)
-    .bind(limit)
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    statement(
+    Ok((deliveries, events))
+}
+
+/// Removes what was said of keys that nothing under way is about, of deployments and of runs.
+async fn prune_words(connection: &mut Connection, before: i64, limit: u32) -> Result<u64, StoreError> {
+    let wishes = slice(
+        connection,
         "DELETE FROM wishes WHERE (automation, correlation) IN (SELECT w.automation, w.correlation FROM wishes w INDEXED BY wishes_recorded \
          WHERE w.recorded_at < ? AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.automation = w.automation AND r.correlation = w.correlation AND r.live = 1) \
          LIMIT ?)",
-    )
-    .bind(before)
-    .bind(limit)
-    .execute(&mut *connection)
-    .await?;
-    statement("DELETE FROM deployments WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
-    copilot::prune(connection, before).await?;
-    statement("DELETE FROM run_ends WHERE recorded_at < ?").bind(before).execute(&mut *connection).await?;
-    // A request with a task is not over: a dead letter is kept until somebody retries it.
-    pruned.requests = statement(
-        "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \
-         AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.request = r.seq) ORDER BY r.updated_at LIMIT ?)",
-    )
-    .bind(before)
-    .bind(limit)
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(pruned)
+        before,
+        limit,
+    );
+    let wishes = wishes.await?;
+    let deployments = slice(
+        connection,
+        "DELETE FROM deployments WHERE (repository, application, cluster, paths, revision, standing) IN ( \
+             SELECT d.repository, d.application, d.cluster, d.paths, d.revision, d.standing FROM deployments d INDEXED BY deployments_recorded \
+             WHERE d.recorded_at < ? LIMIT ?)",
+        before,
+        limit,
+    );
+    let deployments = deployments.await?;
+    let runs = slice(
+        connection,
+        "DELETE FROM run_ends WHERE (name, kind, namespace, api_group, cluster, at, outcome) IN ( \
+             SELECT e.name, e.kind, e.namespace, e.api_group, e.cluster, e.at, e.outcome FROM run_ends e INDEXED BY run_ends_recorded \
+             WHERE e.recorded_at < ? LIMIT ?)",
+        before,
+        limit,
+    );
+    Ok(wishes + deployments + runs.await?)
+}
+
+/// Removes so many rows at most that are older than this; tells how many.
+pub(super) async fn slice(connection: &mut Connection, sql: &'static str, before: i64, limit: u32) -> Result<u64, StoreError> {
+    Ok(statement(sql).bind(before).bind(limit).execute(connection).await?.rows_affected())
 }
 
 async fn affected(connection: &mut Connection, sql: &'static str, list: &str) -> Result<u64, StoreError> {

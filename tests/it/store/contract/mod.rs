@@ -165,6 +165,7 @@ macro_rules! contract_suite {
             retention_never_removes_what_a_live_request_needs,
             retention_keeps_what_is_still_to_be_dispatched_and_dead_letters,
             retention_works_in_slices,
+            what_was_said_goes_in_slices_too,
             what_waits_for_its_hour_is_no_backlog_and_keeps_its_request,
             a_check_writes);
     };

@@ -1,11 +1,12 @@
 //! Counts and retention.
 
-use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, task};
-use kubeops::request::State;
+use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, parsed, task};
+use kubeops::request::{RunOutcome, State};
 use kubeops::store::{
-    NewDelivery, PageQuery, Pruned, RequestUpdate, Room, Settlement, Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
+    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, RequestUpdate, Room, RunEnd, Settlement, Signal, Stats, Store, StoreError,
+    TaskFilter, TaskKind, TaskState, Verdict,
 };
-use kubeops::types::Timestamp;
+use kubeops::types::{TaskId, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub async fn retention_removes_what_is_over_and_old(store: Arc<dyn Store>) {
     store.dispatch(&[unreadable, dispatch(None, "filed", vec![])], at(2)).await.expect("dispatched");
 
     let pruned = store.prune(at(50), 100).await.expect("pruned");
-    assert_eq!(pruned, Pruned { deliveries: 3, events: 2, requests: 1 });
+    assert_eq!(pruned, Pruned { deliveries: 3, events: 2, requests: 1, words: 0 });
     for gone in [&old, &failed.id, &ignored.id] {
         assert!(matches!(store.delivery(gone).await, Err(StoreError::NotFound(_))));
     }
@@ -91,7 +92,7 @@ pub async fn retention_never_removes_what_a_live_request_needs(store: Arc<dyn St
     store.event(&filed.events[0].event.id).await.expect("a live request was opened by it");
     end_request(&*store, &live, State::Withdrawn, at(3)).await;
     let pruned = store.prune(at(1000), 100).await.expect("pruned");
-    assert_eq!(pruned, Pruned { deliveries: 2, events: 2, requests: 1 });
+    assert_eq!(pruned, Pruned { deliveries: 2, events: 2, requests: 1, words: 0 });
 }
 
 pub async fn retention_keeps_what_is_still_to_be_dispatched_and_dead_letters(store: Arc<dyn Store>) {
@@ -104,7 +105,7 @@ pub async fn retention_keeps_what_is_still_to_be_dispatched_and_dead_letters(sto
     let verdict = Verdict::Dead { error: "no".to_owned() };
     store.settle(&held, &Settlement { request: Some(request), verdict, ..Default::default() }, at(1)).await.expect("settled");
     let pruned = store.prune(at(1000), 100).await.expect("pruned");
-    assert_eq!(pruned, Pruned { deliveries: 1, events: 1, requests: 0 });
+    assert_eq!(pruned, Pruned { deliveries: 1, events: 1, requests: 0, words: 0 });
     assert_eq!(store.pending_deliveries(9).await.expect("pending")[0].id, waiting.id);
     let dead = store.tasks(&TaskFilter { state: Some(TaskState::Dead), request: None }, 9).await.expect("tasks");
     assert_eq!(dead[0].request, failed);
@@ -125,6 +126,53 @@ pub async fn retention_works_in_slices(store: Arc<dyn Store>) {
         slices.push(pruned.deliveries);
     }
     assert_eq!(slices, [6, 6, 6, 1], "all that are old but the one that waits");
+}
+
+pub async fn what_was_said_goes_in_slices_too(store: Arc<dyn Store>) {
+    for number in 0..5 {
+        let taken_back = Signal::TakenBack {
+            automation: parsed("namespace-request"),
+            correlation: format!("OPS-{number}"),
+            reason: "it resolved".to_owned(),
+            task: TaskId::from_parts(at(1), 1),
+        };
+        let deployed = Signal::Deployed(Deployment {
+            repository: parsed("gitops"),
+            application: format!("web-{number}"),
+            cluster: None,
+            paths: Vec::new(),
+            named: false,
+            revision: parsed(&"a".repeat(40)),
+            standing: DeploymentStanding::Applied,
+            message: None,
+            at: at(number),
+        });
+        let ran = Signal::Ran(RunEnd {
+            group: None,
+            kind: "Job".to_owned(),
+            namespace: None,
+            name: format!("backup-{number}"),
+            cluster: None,
+            outcome: RunOutcome::Succeeded,
+            message: None,
+            at: at(number),
+        });
+        let mut told = dispatch(None, &format!("said {number}"), Vec::new());
+        told.events[0].signals = vec![taken_back, deployed, ran];
+        // The last one is young.
+        store.dispatch(&[told], at(if number == 4 { 100 } else { number })).await.expect("dispatched");
+    }
+    let mut slices = Vec::new();
+    loop {
+        let pruned = store.prune(at(50), 3).await.expect("pruned");
+        if pruned == Pruned::default() {
+            break;
+        }
+        slices.push(pruned.words);
+    }
+    assert_eq!(slices, [9, 3], "three of each kind, and then the fourth");
+    let kept = store.deployments(&parsed("gitops"), at(0), 9).await.expect("an answer");
+    assert_eq!(kept.iter().map(|word| word.application.as_str()).collect::<Vec<_>>(), ["web-4"]);
 }
 
 pub async fn a_check_writes(store: Arc<dyn Store>) {

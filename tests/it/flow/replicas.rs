@@ -260,6 +260,22 @@ fn a_replica_that_stood_still_before_it_told_the_ticket_says_nothing_when_it_com
 }
 
 #[test]
+fn what_nobody_is_woken_for_is_found_all_the_same() {
+    let Replicas { world, others, database } = &Replicas::start();
+    // Nobody hears of what is due: of those who wait only a look at the queue finds it.
+    psql(database, "ALTER TABLE outbox DISABLE TRIGGER outbox_told");
+    let gate = Gate::at(&world.server);
+    gate.hold(&world.server);
+    assert_eq!(world.server.at().ticket(&ticket("OPS-1", "payments")).word(), "202 accepted");
+    let put_off = "UPDATE outbox SET run_at = run_at + 3600000 WHERE state = 'waiting' AND kind = 'plan' RETURNING kind";
+    eventually("it waits for the one before it, and then for an hour", || (psql(database, put_off).starts_with("plan")).then_some(()));
+    gate.open();
+    others[0].at().settled("OPS-0", "proposed");
+    psql(database, "UPDATE outbox SET run_at = 0");
+    others[1].at().settled("OPS-1", "proposed");
+}
+
+#[test]
 fn what_one_process_looks_after_for_all_another_does_once_it_died() {
     let Replicas { world, others: [second, third], .. } = &mut Replicas::start_with(&[("OBSERVE_SECONDS", "1"), ("LEASE_SECONDS", "3")]);
     world.server.at().ticket(&ticket("OPS-1", "payments"));

@@ -143,8 +143,12 @@ fn a_nats_server_that_dies_and_comes_back_loses_and_doubles_nothing() {
     let mut server = prepared(&nats, "");
     server.run();
     connected(server.at(), "ops");
+    // The process stands still, so that what is sent to it is not acknowledged when the server dies.
+    server.signal("STOP");
     nats.publish_all(&many(0, 60), &[]);
+    eventually("some are on their way", || (nats.consumer("ops", CONSUMER)?.num_ack_pending > 0).then_some(()));
     nats.dies();
+    server.signal("CONT");
     eventually("it is told", || (connection(server.at(), "ops")["connected"] == false).then_some(()));
     assert_eq!(server.at().metric("kubeops_stream_connected", &["source=\"ops\""]), 0.0);
     assert_eq!(server.at().plain("/ready").status, 200, "webhooks are taken all the same");

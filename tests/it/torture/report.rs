@@ -7,6 +7,7 @@ use super::power::Told;
 use super::run::Ran;
 use super::schedule::Plan;
 use super::world::World;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Lines of the log that a story shows at most.
@@ -24,6 +25,7 @@ pub struct Sum {
     broken: usize,
     strange: usize,
     deaths: Vec<Death>,
+    died_at: BTreeSet<&'static str>,
 }
 
 impl Sum {
@@ -37,6 +39,7 @@ impl Sum {
         self.out_of_order += ran.judged.out_of_order.len();
         self.strange += ran.strange.len();
         self.deaths.extend(&ran.books.deaths);
+        self.died_at.extend(ran.died_at.keys());
     }
 
     /// What was in flight when processes that listened died like this.
@@ -59,6 +62,11 @@ impl Sum {
     pub fn line_of_cuts(&self) -> String {
         let Self { cuts, acknowledged, lost, .. } = self;
         format!("cuts: {cuts} cuts, {acknowledged} acknowledged, {lost} lost, {} broken", self.broken + self.duplicated + self.out_of_order)
+    }
+
+    /// Those of these points at which nobody died.
+    pub fn unreached(&self, points: &[&'static str]) -> Vec<&'static str> {
+        points.iter().copied().filter(|point| !self.died_at.contains(point)).collect()
     }
 
     pub fn is_good(&self) -> bool {
@@ -95,10 +103,11 @@ fn flight(deaths: &[Death]) -> String {
     let mut parts = Vec::new();
     for (how, word) in [(End::Killed, "a kill at random"), (End::AtPoint, "a death at a point"), (End::Cut, "a cut")] {
         let Some(InFlight { all, new, mostly, least, to_it }) = in_flight(deaths, how) else { continue };
-        let unheard = deaths.iter().filter(|death| death.how == how && !death.listened).count();
+        let of_these = deaths.iter().filter(|death| death.how == how);
+        let (times, unheard) = (of_these.clone().count(), of_these.filter(|death| !death.listened).count());
         let apart = if unheard == 0 { String::new() } else { format!("; {unheard} more before anybody listened") };
         parts.push(format!(
-            "in flight at {word}: median {all}, new {new} (nine in ten: {mostly}, least {least}; to the one that died {to_it}{apart})"
+            "in flight at {word}, {times} times: median {all}, new {new} (nine in ten: {mostly}, least {least}; to the one that died {to_it}{apart})"
         ));
     }
     parts.join("\n")

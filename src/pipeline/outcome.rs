@@ -8,6 +8,7 @@ use crate::request::{CONFLICT, Changes, PullRef, PullWritten, Request, State, Ti
 use crate::store::{Beside, DraftEnd, NewTask, Settlement, TakenBack, TaskKind, Verdict, lane};
 use crate::types::{CommitSha, RepositoryName, RequestId, TaskId, Timestamp};
 use crate::validate::Finding;
+use std::time::Duration;
 
 /// Where cleaning up after this end begins: what a person closed or merged is over, of anything else the pull request is closed
 /// first.
@@ -35,12 +36,28 @@ pub(super) fn note(request: &Request, message: String, clock: &dyn Clock) -> Tim
     TimelineEntry { at: clock.now(), from: Some(request.state), to: request.state, message, actor: "kubeops".to_owned() }
 }
 
+/// How long what cannot be planned again waits until it is looked whether its commit is to be had.
+const WITHOUT_COMMIT: Duration = Duration::from_secs(60);
+
 /// The same change on a newer tip: nothing a person would notice.
 pub(super) fn checked(mut request: Request, tip: CommitSha, clock: &dyn Clock) -> Settlement {
     request.checked = Some(tip);
     request.steering.rebase = false;
     request.updated_at = clock.now();
-    Settlement { request: Some(request), ..nothing() }
+    let follow_up = still_proposed(&request, Duration::ZERO, clock);
+    Settlement { request: Some(request), follow_up, ..nothing() }
+}
+
+/// What it comes to now nobody may know, and it stays as it is.
+pub(super) fn left(request: &Request, clock: &dyn Clock) -> Settlement {
+    Settlement { follow_up: still_proposed(request, WITHOUT_COMMIT, clock), ..nothing() }
+}
+
+/// What is planned and stays is proposed, this much later: where the commit was not to be had, the task that was to do so has ended.
+fn still_proposed(request: &Request, later: Duration, clock: &dyn Clock) -> Vec<NewTask> {
+    let repository = request.repository.as_ref().filter(|_| request.state == State::Planned);
+    let task = |name| follow_up(request, TaskKind::Propose, &lane::of(name), clock);
+    repository.map(|name| NewTask { run_at: clock.now().plus(later), ..task(name) }).into_iter().collect()
 }
 
 /// The same change, of which something else is to be said now.

@@ -126,7 +126,7 @@ impl Pipeline {
         }
         match looked {
             Looked::Same(tip) => self.checked(held.request, tip, mates).await,
-            Looked::Elsewhere => Ok(outcome::nothing()),
+            Looked::Elsewhere => Ok(outcome::left(request, self.clock.as_ref())),
             // A group may be planned once more before it was ever proposed.
             Looked::Planned(planned) if request.state == State::Accepted || request.pull.is_none() => self.planned(held, *planned, mates).await,
             Looked::Planned(planned) => self.replace_proposal(held, *planned, mates).await,
@@ -288,7 +288,7 @@ impl Pipeline {
             }
             // What stands in a merge queue is being tested as it is; a new commit would throw it out. It is looked at again.
             _ if pull.queued => match request.members {
-                0 => Ok(outcome::nothing()),
+                0 if request.state != State::Planned => Ok(outcome::nothing()),
                 _ => Ok(outcome::not_before(self.clock.now().plus(WHILE_QUEUED), format!("pull request #{} is in a merge queue", pull.number))),
             },
             _ if self.is_taken_over(request, repository, &pull).await? => {

@@ -52,19 +52,22 @@ impl Share {
             return None;
         }
         let lease = Lease::new(Arc::clone(&self.clock), self.ours.unwrap_or_default(), self.lease);
-        let work = lease.clone().over(work);
-        tokio::pin!(work);
+        // Both go on at all times: work that stood still while the duty is kept could hold, or be next for, what keeping it waits for.
+        tokio::select! {
+            done = lease.clone().over(work) => Some(done),
+            () = self.keep(&lease) => None,
+        }
+    }
+
+    /// Keeps the duty, and the lease with it; returns when it is lost.
+    async fn keep(&mut self, lease: &Lease) {
         loop {
-            tokio::select! {
-                done = &mut work => return Some(done),
-                () = tokio::time::sleep(self.lease / 3) => {
-                    let asked = self.clock.uptime();
-                    if !self.take(asked).await {
-                        return None;
-                    }
-                    lease.extend(asked, self.lease);
-                }
+            tokio::time::sleep(self.lease / 3).await;
+            let asked = self.clock.uptime();
+            if !self.take(asked).await {
+                return;
             }
+            lease.extend(asked, self.lease);
         }
     }
 }

@@ -88,6 +88,30 @@ fn a_proposed_change_whose_new_commit_is_lost_stays_open_while_that_is_made_agai
 }
 
 #[test]
+fn a_commit_that_one_process_has_not_and_the_next_has_is_proposed() {
+    let mut server = start();
+    let first = proposed(&server, "OPS-1", "payments");
+    let file = changed(&server, &first);
+    assert!(server.terminate().success());
+    let base = server.upstream.write("main", &file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
+    server.set("KUBEOPS_FAILPOINT", "settled").run();
+    assert!(!server.wait().success(), "it died once the new commit was planned");
+    // It is proposed where the commit is not, and planned again where it is, as by replicas of which each has its own mirror.
+    let proposals = server.data().join("mirrors/gitops.git/proposals");
+    let elsewhere = server.data().join("elsewhere");
+    std::fs::rename(&proposals, &elsewhere).expect("away");
+    server.run();
+    assert!(!server.wait().success(), "it died once it was to be planned again");
+    std::fs::remove_dir_all(&proposals).ok();
+    std::fs::rename(&elsewhere, &proposals).expect("there again");
+    server.set("KUBEOPS_FAILPOINT", "").run();
+    let again = on_base(&server, &first, &base);
+    assert!(again["timeline"].to_string().contains("not in the mirror any more"), "it was not lost: {again:#}");
+    assert_eq!(branches(&server.upstream), [(field(&again, "branch").to_owned(), field(&again, "commit").to_owned())]);
+    quiet(&server);
+}
+
+#[test]
 fn a_change_that_is_the_same_on_the_new_base_is_left_as_it_is() {
     let server = start();
     let first = proposed(&server, "OPS-1", "payments");

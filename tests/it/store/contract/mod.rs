@@ -93,6 +93,7 @@ macro_rules! contract_suite {
             a_duty_is_had_by_one_until_its_time_is_over_or_it_is_given_back,
             a_duty_whose_time_lies_too_far_ahead_keeps_nobody_off,
             a_duty_that_many_take_at_once_one_has,
+            what_is_done_under_a_duty_goes_on_while_that_is_kept,
             what_waits_is_dispatched_by_one_at_a_time,
             tasks_that_many_claim_while_others_write_are_held_by_one_each);
         contract_suite!($make; requests:

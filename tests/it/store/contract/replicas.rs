@@ -1,8 +1,10 @@
 //! What processes that share a store need of it.
 
 use crate::store::support::{at, delivery, dispatch, end_request, open_request};
+use kubeops::clock::SystemClock;
 use kubeops::request::State;
 use kubeops::store::{Duty, Room, Settlement, Store, StoreError};
+use kubeops::worker::DutyShare;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,4 +105,30 @@ pub async fn tasks_that_many_claim_while_others_write_are_held_by_one_each(store
         let settled = store.settle(task, &Settlement::default(), at(3)).await;
         assert!(matches!(settled, Ok(()) | Err(StoreError::Conflict(_))), "{settled:?}");
     }
+}
+
+pub async fn what_is_done_under_a_duty_goes_on_while_that_is_kept(store: Arc<dyn Store>) {
+    // It is kept twenty times a second, and whatever it does has to wait for others to write.
+    let lease = Duration::from_millis(150);
+    let crowd: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                loop {
+                    store.check().await.expect("a write");
+                }
+            })
+        })
+        .collect();
+    let mut duty = DutyShare::of(Duty::Upkeep, Arc::clone(&store), Arc::new(SystemClock), "a", lease);
+    let begun = std::time::Instant::now();
+    let writes = async || {
+        while begun.elapsed() < lease * 10 {
+            store.check().await.expect("a write");
+        }
+    };
+    // Where all stand in a queue it may be lost; then it is taken again.
+    let done = tokio::time::timeout(Duration::from_secs(60), async { while duty.while_ours(writes()).await.is_none() {} });
+    done.await.expect("it does not stand still");
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -101,7 +101,7 @@ impl App {
         let wake = Arc::new(Notify::new());
         let lease_owner = LeaseOwner::of(&settings.data_dir, clock.as_ref()).alone_in(store.as_ref(), clock.as_ref()).await;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), store = %settings.store_url, owner = lease_owner.name(), "kubeops starts");
-        take_back(store.as_ref(), &lease_owner).await?;
+        take_back(settings, store.as_ref(), &lease_owner).await?;
         let worker = start_worker(settings, &pipeline, metrics, &wake, lease_owner.name(), &inbox, stopped.clone());
         let reconciling = reconcile::Driver::new(&pipeline, &inbox, metrics, settings.reconcile_every, settings.retention);
         let duty = DutyShare::of(Duty::Reconcile, Arc::clone(store), Arc::clone(clock), lease_owner.name(), settings.lease);
@@ -323,9 +323,10 @@ impl Shared {
 }
 
 /// The tasks a process of the same name left when it died go on here.
-async fn take_back(store: &dyn Store, lease_owner: &LeaseOwner) -> anyhow::Result<()> {
+async fn take_back(settings: &Settings, store: &dyn Store, lease_owner: &LeaseOwner) -> anyhow::Result<()> {
     if lease_owner.inherits() {
-        let taken = store.take_back(lease_owner.name()).await.context("the tasks of the process before this one could not be taken back")?;
+        let taken = stores::patiently(settings, async || Ok(store.take_back(lease_owner.name()).await?)).await;
+        let taken = taken.context("the tasks of the process before this one could not be taken back")?;
         if taken > 0 {
             tracing::warn!(tasks = taken, "the process before this one did not end in order; its tasks go on here");
         }

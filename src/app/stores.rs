@@ -45,12 +45,20 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
 /// # Errors
 /// When it cannot be opened, with what to do.
 pub(super) async fn await_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    patiently(settings, async || open_store(settings).await).await
+}
+
+/// Does what a start needs of the store, again while the database is away, or others hold what it waits for.
+///
+/// # Errors
+/// Its own: those that do not pass by themselves at once.
+pub(super) async fn patiently<T>(settings: &Settings, work: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let begun = Instant::now();
     let mut told: Option<Instant> = None;
     loop {
-        let error = match open_store(settings).await {
+        let error = match work().await {
             Err(error) if is_away(settings, &error) && begun.elapsed() < PATIENCE => error,
-            opened => return opened,
+            done => return done,
         };
         if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             told = Some(Instant::now());

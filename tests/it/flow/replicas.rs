@@ -276,6 +276,22 @@ fn what_nobody_is_woken_for_is_found_all_the_same() {
 }
 
 #[test]
+fn who_starts_while_another_holds_what_it_needs_waits_for_that() {
+    let database = database();
+    let mut server = TestServer::prepare();
+    server.set("STORE_URL", database.address()).run();
+    server.kill();
+    std::thread::scope(|scope| {
+        // For longer than a statement waits for a lock.
+        scope.spawn(|| psql(&database, "BEGIN; LOCK TABLE outbox; SELECT pg_sleep(8); COMMIT"));
+        let held = "SELECT count(*) FROM pg_locks WHERE relation = 'outbox'::regclass AND mode = 'AccessExclusiveLock' AND granted";
+        eventually("it is held", || (psql(&database, held) == "1").then_some(()));
+        server.run();
+    });
+    assert!(server.log().contains("the database is waited for"), "{}", server.log());
+}
+
+#[test]
 fn what_one_process_looks_after_for_all_another_does_once_it_died() {
     let Replicas { world, others: [second, third], .. } = &mut Replicas::start_with(&[("OBSERVE_SECONDS", "1"), ("LEASE_SECONDS", "3")]);
     world.server.at().ticket(&ticket("OPS-1", "payments"));

@@ -1,6 +1,11 @@
 //! Whether what a step is about to do outside is still its own to do. A process that stood still may wake when another has taken over what
-//! it held: from then on it sends nothing. It is asked right before each call; the instants between the two nobody can guard, and
-//! what is sent is made so that it may be sent twice.
+//! it held: from then on it sends nothing. It is asked right before each call, and a call that has to wait for a connection is asked again
+//! when it has one ([`call`]). What was handed to the network by then may arrive later, which nobody can guard; what is sent is made so that
+//! it may be sent twice.
+
+mod connecting;
+
+pub use connecting::{Asked, Connector, call};
 
 use crate::clock::Clock;
 use std::sync::Arc;
@@ -51,9 +56,22 @@ impl Lease {
     }
 }
 
+/// The lease of this task, for what is done for it in another task.
+pub fn held() -> Option<Lease> {
+    HELD.try_with(Clone::clone).ok()
+}
+
+/// Does `work` under a lease, where there is one.
+pub async fn under<F: Future>(lease: Option<Lease>, work: F) -> F::Output {
+    match lease {
+        Some(lease) => lease.over(work).await,
+        None => work.await,
+    }
+}
+
 /// Hands the lease of this task on to work on a thread of its own.
 pub fn handed_on<T>(work: impl FnOnce() -> T + Send + 'static) -> impl FnOnce() -> T + Send + 'static {
-    let lease = HELD.try_with(Clone::clone).ok();
+    let lease = held();
     move || match lease {
         Some(lease) => HELD.sync_scope(lease, work),
         None => work(),
@@ -79,7 +97,18 @@ mod tests {
     use super::*;
     use crate::types::Timestamp;
 
-    struct Up(AtomicU64);
+    /// A machine that is up for so many seconds.
+    pub(super) struct Up(AtomicU64);
+
+    impl Up {
+        pub(super) fn at(seconds: u64) -> Self {
+            Self(AtomicU64::new(seconds))
+        }
+
+        pub(super) fn set(&self, seconds: u64) {
+            self.0.store(seconds, Ordering::SeqCst);
+        }
+    }
 
     impl Clock for Up {
         fn now(&self) -> Timestamp {
@@ -97,25 +126,25 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_sent_once_the_lease_is_over_and_work_under_none_is_free() {
-        let clock = Arc::new(Up(AtomicU64::new(100)));
+        let clock = Arc::new(Up::at(100));
         let lease = Lease::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(100), Duration::from_secs(20));
         assert_eq!(check(), Ok(()));
-        let (held, up) = (lease.clone(), Arc::clone(&clock));
+        let (kept, up) = (lease.clone(), Arc::clone(&clock));
         lease
             .over(async move {
                 assert_eq!(check(), Ok(()));
-                up.0.store(117, Ordering::SeqCst);
+                up.set(117);
                 assert_eq!(check(), Ok(()));
                 // The last tenth is not relied upon.
-                up.0.store(118, Ordering::SeqCst);
+                up.set(118);
                 assert_eq!(check(), Err(Lost));
                 assert_eq!(tokio::task::spawn_blocking(handed_on(check)).await.expect("an answer"), Err(Lost));
-                held.extend(Duration::from_secs(119), Duration::from_secs(20));
+                kept.extend(Duration::from_secs(119), Duration::from_secs(20));
                 assert_eq!(check(), Ok(()));
                 assert_eq!(tokio::task::spawn_blocking(handed_on(check)).await.expect("an answer"), Ok(()));
             })
             .await;
-        clock.0.store(1000, Ordering::SeqCst);
+        clock.set(1000);
         assert_eq!(check(), Ok(()));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ModelError;
 use crate::clock::Clock;
+use crate::lease;
 use crate::types::{Timestamp, with_causes};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, redirect, retry};
@@ -69,6 +70,7 @@ impl Http {
         let builder = Client::builder()
             .user_agent(concat!("kubeops/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
+            .connector_layer(lease::Asked)
             .timeout(timeout)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -96,8 +98,8 @@ impl Http {
     /// For everything else.
     pub(super) async fn post(&self, headers: Vec<(HeaderName, HeaderValue)>, body: &Value) -> Result<Value, ModelError> {
         let request = self.client.post(self.url.clone()).headers(headers.into_iter().collect()).json(body);
-        crate::lease::check().map_err(|lost| ModelError::NotReached { place: self.place.clone(), reason: lost.to_string() })?;
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let lost = |lost: lease::Lost| ModelError::NotReached { place: self.place.clone(), reason: lost.to_string() };
+        let response = lease::call(request.send()).await.map_err(lost)?.map_err(|error| self.transport(error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         tracing::debug!(place = self.place, status, "a model answered");
         match status {

@@ -3,6 +3,7 @@
 
 use super::FeedbackError;
 use crate::clock::Clock;
+use crate::lease;
 use crate::spans;
 use crate::types::{Timestamp, is_invisible, with_causes};
 use reqwest::header::HeaderMap;
@@ -49,6 +50,7 @@ impl Http {
         let builder = Client::builder()
             .user_agent(concat!("kubeops/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
+            .connector_layer(lease::Asked)
             .timeout(timeout)
             .redirect(redirect::Policy::none())
             .referer(false);
@@ -70,10 +72,10 @@ impl Http {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, FeedbackError> {
         self.check()?;
         let request = request.build().map_err(|error| self.setup(brief(error)))?;
-        crate::lease::check().map_err(|lost| self.unavailable(lost.to_string()))?;
         let span = spans::http_client(request.method().as_str(), request.url());
         let exchange = async {
-            let response = self.client.execute(request).await.map_err(|error| self.unavailable(brief(error)))?;
+            let called = lease::call(self.client.execute(request)).await.map_err(|lost| self.unavailable(lost.to_string()))?;
+            let response = called.map_err(|error| self.unavailable(brief(error)))?;
             self.read(response).await
         };
         let answer = exchange.instrument(span.clone()).await;

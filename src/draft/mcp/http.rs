@@ -4,6 +4,7 @@
 use super::super::http::{brief, why};
 use super::ToolError;
 use crate::inventory::{McpHttpSpec, McpServer, McpValueSpec};
+use crate::lease::{self, Lease};
 use crate::types::{McpServerName, SecretName, is_loopback};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, redirect, retry};
@@ -50,6 +51,7 @@ pub(super) fn client(server: &McpServer, http: &McpHttpSpec) -> Result<(Client, 
     let builder = Client::builder()
         .user_agent(concat!("kubeops/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
+        .connector_layer(lease::Asked)
         .timeout(server.spec.timeout.get())
         .redirect(redirect::Policy::none())
         .retry(retry::never())
@@ -104,14 +106,20 @@ struct Endpoint {
     timeout: Duration,
     most: usize,
     fault: Fault,
+    /// That of whoever opened the session: the SDK sends from a task of its own.
+    lease: Option<Lease>,
 }
 
 impl HttpTransport {
-    /// A session in which each answer has at most `most` bytes.
+    /// A session, under the lease of this task, in which each answer has at most `most` bytes.
     pub(super) fn new(server: &McpServer, (client, url): (Client, Url), headers: HeaderMap, most: usize, fault: Fault) -> Self {
         let (answered, answers) = unbounded_channel();
         let (server, timeout) = (server.name.clone(), server.spec.timeout.get());
-        Self { endpoint: Arc::new(Endpoint { server, client, url, headers, given: Mutex::default(), timeout, most, fault }), answers, answered }
+        Self {
+            endpoint: Arc::new(Endpoint { server, client, url, headers, given: Mutex::default(), timeout, most, fault, lease: lease::held() }),
+            answers,
+            answered,
+        }
     }
 }
 
@@ -121,7 +129,7 @@ impl Transport<RoleClient> for HttpTransport {
     fn send(&mut self, message: TxJsonRpcMessage<RoleClient>) -> impl Future<Output = Result<(), ToolError>> + Send + 'static {
         let (endpoint, answered) = (Arc::clone(&self.endpoint), self.answered.clone());
         async move {
-            match endpoint.post(&message).await {
+            match lease::under(endpoint.lease.clone(), endpoint.post(&message)).await {
                 // Who waits for it no more is gone.
                 Ok(answer) => answer.map_or(Ok(()), |answer| answered.send(answer).or(Ok(()))),
                 Err(error) => {
@@ -163,7 +171,8 @@ impl Endpoint {
         let greets = wanted.is_some_and(|request| matches!(request.request, ClientRequest::InitializeRequest(_)));
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).headers(self.given());
         let request = request.header(ACCEPT, "application/json, text/event-stream").json(message);
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let lost = |lost: lease::Lost| ToolError::Unreachable { server: self.server.clone(), reason: lost.to_string() };
+        let response = lease::call(request.send()).await.map_err(lost)?.map_err(|error| self.transport(error))?;
         let status = response.status().as_u16();
         tracing::debug!(server = %self.server, status, "an MCP server answered");
         if !(200..=299).contains(&status) {

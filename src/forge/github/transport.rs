@@ -3,15 +3,26 @@
 //! POST into a GET.
 
 use crate::forge::{ForgeError, cut};
+use crate::lease;
 use crate::spans;
 use crate::types::{Timestamp, with_causes};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, USER_AGENT};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use octocrab::OctoBody;
+use octocrab::service::middleware::base_uri::BaseUriLayer;
+use rustls::crypto::CryptoProvider;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tower_layer::Layer;
 use tracing::Instrument;
 use url::Url;
 
@@ -64,17 +75,14 @@ impl Transport {
     /// When the address is none, or the machine has no trusted certificates.
     pub(super) fn new(api: &str, timeout: Duration) -> Result<Self, String> {
         let base = Url::parse(api).map_err(|error| format!("the API's address is no URL: {error}"))?;
-        let first_line = |error: octocrab::Error| error.to_string().lines().next().unwrap_or_default().to_owned();
         // Only the origin: the path stands in each route, because GraphQL lives beside the REST path, not below it.
-        let octocrab = octocrab::Octocrab::builder()
-            .base_uri(base.origin().ascii_serialization())
-            .map_err(first_line)?
-            .add_header(USER_AGENT, concat!("kubeops/", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_connect_timeout(Some(Duration::from_secs(10)))
-            .set_read_timeout(Some(timeout))
-            .set_write_timeout(Some(timeout))
-            .build()
-            .map_err(first_line)?;
+        let origin = Uri::try_from(base.origin().ascii_serialization()).map_err(|error| format!("the API's address is no URL: {error}"))?;
+        let octocrab = octocrab::OctocrabBuilder::new_empty()
+            .with_service(client(timeout)?)
+            .with_layer(&BaseUriLayer::new(origin))
+            .with_auth(octocrab::AuthState::None)
+            .build();
+        let Ok(octocrab) = octocrab;
         Ok(Self { octocrab, timeout, base })
     }
 
@@ -97,14 +105,15 @@ impl Transport {
             .method(ask.method)
             .uri(self.path_of(ask.route))
             .header(AUTHORIZATION, authorization)
+            .header(USER_AGENT, concat!("kubeops/", env!("CARGO_PKG_VERSION")))
             .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28");
         if let Some(known) = ask.known {
             request = request.header(IF_NONE_MATCH, known);
         }
         let request = self.octocrab.build_request(request, ask.body).map_err(|error| Lost::Setup(brief(&error)))?;
-        crate::lease::check().map_err(|lost| Lost::Unreachable(lost.to_string()))?;
-        let response = self.octocrab.send(request).await.map_err(|error| Lost::Unreachable(brief(&error)))?;
+        let answer = lease::call(self.octocrab.send(request)).await.map_err(|lost| Lost::Unreachable(lost.to_string()))?;
+        let response = answer.map_err(|error| Lost::Unreachable(brief(&error)))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = self.octocrab.body_to_string(response).await.map_err(|error| Lost::Unreachable(brief(&error)))?;
         Ok(Answer { status, headers, text })
@@ -130,6 +139,22 @@ impl Transport {
         let query = target.query().map_or_else(String::new, |query| format!("?{query}"));
         below.starts_with('/').then(|| format!("{below}{query}"))
     }
+}
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+
+type Connector = lease::Connector<TimeoutConnector<HttpsConnector<HttpConnector>>>;
+
+/// The client that octocrab would make, but with a connector that asks for the lease.
+fn client(timeout: Duration) -> Result<Client<Connector, OctoBody>, String> {
+    let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let https = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider).map_err(|error| error.to_string())?;
+    let mut connector = TimeoutConnector::new(https.https_or_http().enable_http1().build());
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_read_timeout(Some(timeout));
+    connector.set_write_timeout(Some(timeout));
+    Ok(Client::builder(TokioExecutor::new()).build(lease::Asked.layer(connector)))
 }
 
 /// The route of GraphQL.

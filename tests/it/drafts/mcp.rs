@@ -1,5 +1,6 @@
 //! MCP servers of every kind, good and hostile, over HTTP and as programs: what is read of them, and what it is bounded by.
 
+use crate::support::door::Ends;
 use crate::support::fake_mcp::{FakeMcp, text, tool};
 use crate::support::loopback::{Answer, Delivery};
 use kubeops::draft::{Given, McpServer, ToolError};
@@ -83,6 +84,21 @@ async fn a_server_is_greeted_asked_and_left_in_one_session_with_its_token() {
         );
         assert_eq!(heard[0].params["capabilities"], json!({}), "a server can ask nothing of us");
     }
+}
+
+#[tokio::test]
+async fn a_session_says_nothing_more_when_the_lease_it_was_opened_under_is_over() {
+    let (fake, ends) = (FakeMcp::start(), Ends::default());
+    let (server, end) = (at(&fake), ends.clone());
+    let work = async move {
+        let session = server.open().await.expect("a session");
+        session.tools().await.expect("tools");
+        end.now();
+        session.tools().await.expect_err("it is not asked")
+    };
+    let error = ends.lease().over(work).await;
+    assert!(matches!(&error, ToolError::Unreachable { reason, .. } if reason.contains("stood still")), "{error}");
+    assert_eq!(fake.ledger().iter().filter(|heard| heard.method == "tools/list").count(), 1);
 }
 
 fn version(params: &Value) -> String {

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::forge::NOW;
+use crate::support::door::{Door, Ends, not_there};
 use crate::support::fake_jira::Fault;
 use kubeops::feedback::{Done, FeedbackError, Tracker};
 use kubeops::types::ErrorClass;
 use rstest::rstest;
+use std::io::Read;
 
 /// One of everything, with the calls each makes.
 fn everything() -> Vec<Act> {
@@ -187,4 +189,61 @@ async fn what_jira_would_not_take_is_noticed_by_the_fake() {
         made(&JiraSpec { deployment: Some(kubeops::inventory::JiraDeployment::Cloud), ..spec(&fake) }, makings(secret(TOKEN), &Arc::default()));
     strange.act(KEY, &says("x"), false).await.expect_err("no version 3 there");
     assert_eq!(fake.take_violations().len(), 1);
+}
+
+/// A Jira at this address, whose calls may be made from several tasks.
+fn jira_at(url: &str) -> Arc<Jira> {
+    let spec = JiraSpec { url: url.to_owned(), ..spec(&FakeJira::cloud()) };
+    Arc::new(made(&spec, makings(secret(TOKEN), &Arc::default())))
+}
+
+/// So long that a call has begun to wait for a connection.
+const BEGUN: Duration = Duration::from_millis(300);
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_connection_until_its_lease_is_over_is_not_sent(#[values(true, false)] lasts: bool) {
+    let (door, ends) = (Door::shut(), Ends::default());
+    let jira = jira_at(&door.url());
+    let act = tokio::spawn(ends.lease().over(async move { jira.act(KEY, &says("one"), false).await }));
+    tokio::time::sleep(BEGUN).await;
+    if !lasts {
+        ends.now();
+    }
+    let opened = door.opens();
+    let error = act.await.expect("an end").expect_err("nothing is done");
+    let said = opened.said();
+    match lasts {
+        true => assert!(said.contains(KEY), "{said}: {error}"),
+        false => {
+            assert_eq!(said, "", "nothing of it arrives");
+            assert!(error.class() == ErrorClass::Transient && error.to_string().contains("stood still"), "{error}");
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_until_its_lease_is_over_is_not_sent_on_anothers_connection_either(#[values(true, false)] lasts: bool) {
+    let (mut door, ends) = (Door::shut(), Ends::default());
+    let jira = jira_at(&door.url());
+    let theirs = Arc::clone(&jira);
+    let first = tokio::spawn(async move { theirs.act(KEY, &says("one"), false).await });
+    let mut connection = door.lets_one_in();
+    let mut piece = [0; 4096];
+    assert!(connection.read(&mut piece).expect("a request") > 0);
+    let act = tokio::spawn(ends.lease().over(async move { jira.act("OPS-43", &says("two"), false).await }));
+    tokio::time::sleep(BEGUN).await;
+    if !lasts {
+        ends.now();
+    }
+    // The connection is free again, and the other call waits for one.
+    not_there(&mut connection).expect("an answer");
+    first.await.expect("an end").expect_err("it is not there");
+    connection.set_read_timeout(Some(BEGUN * 5)).expect("a patience");
+    let many = connection.read(&mut piece).unwrap_or(0);
+    assert_eq!(String::from_utf8_lossy(&piece[..many]).contains("OPS-43"), lasts);
+    drop(connection);
+    let error = act.await.expect("an end").expect_err("nothing is done");
+    assert_eq!(error.to_string().contains("stood still"), !lasts, "{error}");
 }

@@ -1,6 +1,7 @@
 //! Whatever goes wrong at GitHub, and whenever: one whole pull request in the end, or a sentence a person understands.
 
 use super::*;
+use crate::support::door::{Door, Ends};
 use crate::support::fake_github::Fault;
 use kubeops::automation::{MergeMethod, Milestone};
 use kubeops::forge::{CheckSpec, Forge, ForgeError, Pull, PullState};
@@ -299,5 +300,28 @@ async fn what_a_person_closed_stays_closed_also_when_its_number_is_known() {
         let pull = github.ensure_pull(&changed).await.expect("told");
         assert_eq!(pull.state, if merged { PullState::Merged } else { PullState::Closed });
         assert_eq!((fake.pulls().len(), fake.pulls()[0].title.as_str()), (1, "Namespace web (OPS-42)"));
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_connection_until_its_lease_is_over_is_not_sent(#[values(true, false)] lasts: bool) {
+    let (door, ends) = (Door::shut(), Ends::default());
+    let github = github_at(&door.url(), TOKEN);
+    let find = tokio::spawn(ends.lease().over(async move { github.find(&spec().head).await }));
+    // It has begun to wait for a connection.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    if !lasts {
+        ends.now();
+    }
+    let opened = door.opens();
+    let error = find.await.expect("an end").expect_err("it is not there");
+    let said = opened.said();
+    match lasts {
+        true => assert!(said.starts_with("GET /repos/"), "{said}: {error}"),
+        false => {
+            assert_eq!(said, "", "nothing of it arrives");
+            assert!(error.class() == ErrorClass::Transient && error.to_string().contains("stood still"), "{error}");
+        }
     }
 }

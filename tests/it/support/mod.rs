@@ -4,6 +4,7 @@ pub mod adf;
 pub mod chance;
 pub mod collector;
 pub mod controller;
+pub mod door;
 pub mod drafts_oracle;
 pub mod fake_github;
 pub mod fake_jira;

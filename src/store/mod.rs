@@ -186,10 +186,11 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// In one transaction, for each: the request's new state (checked against its version), its timeline entries, follow-up
     /// tasks, and what becomes of the task itself. `updated_at` becomes `now` and the version is raised by the store. The
     /// outcomes stand in the order given; one that was refused writes nothing and harms no other:
-    /// [`StoreError::Conflict`] when its lease was lost (fence) or its request was changed by another writer.
+    /// [`StoreError::Conflict`] when its lease was lost (fence) or its request was changed by another writer, [`StoreError::Refused`] or
+    /// [`StoreError::Broken`] when the database takes no such rows; then the task is still held.
     ///
     /// # Errors
-    /// When the store fails; then nothing of all was written.
+    /// When the store fails otherwise; then nothing of all was written.
     async fn settle_all(&self, settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError>;
 
     /// As [`Self::settle_all`], for one.

@@ -15,19 +15,19 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A store in which events cannot be recorded while it is so wanted: what arrives is kept, and waits.
-enum Store {
+pub(super) enum Store {
     File(PathBuf),
     Database(Box<Database>),
 }
 
 impl Store {
     /// The file of a server.
-    fn of(server: &TestServer) -> Self {
+    pub(super) fn of(server: &TestServer) -> Self {
         Self::File(server.data().join("kubeops.db"))
     }
 
     /// A database, on which the server works from its start.
-    fn shared(server: &mut TestServer) -> Self {
+    pub(super) fn shared(server: &mut TestServer) -> Self {
         let database = runtime().block_on(Database::new());
         server.set("STORE_URL", database.address());
         Self::Database(Box::new(database))
@@ -78,6 +78,43 @@ impl Store {
             Self::File(_) => self.says("DROP TRIGGER refused"),
             Self::Database(_) => self.says("DROP TRIGGER refused ON events"),
         }
+    }
+
+    /// It takes no update of this table by which a row would be so.
+    pub(super) fn refuses_where(&self, table: &str, row: &str) {
+        match self {
+            Self::File(_) => self.says(&format!(
+                "CREATE TRIGGER refused_{table} BEFORE UPDATE ON {table} WHEN {row} BEGIN SELECT RAISE(ABORT, 'it is refused'); END"
+            )),
+            Self::Database(_) => self.says(&format!(
+                "CREATE OR REPLACE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused' USING ERRCODE = '23514'; END $$; \
+                 CREATE TRIGGER refused_{table} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({row}) EXECUTE FUNCTION refused()"
+            )),
+        }
+    }
+
+    /// It takes them again.
+    pub(super) fn takes_updates_of(&self, table: &str) {
+        match self {
+            Self::File(_) => self.says(&format!("DROP TRIGGER refused_{table}")),
+            Self::Database(_) => self.says(&format!("DROP TRIGGER refused_{table} ON {table}")),
+        }
+    }
+
+    /// How many rows a table has.
+    pub(super) fn counts(&self, table: &str) -> i64 {
+        let count = format!("SELECT count(*) FROM {table}");
+        runtime().block_on(async {
+            match self {
+                Self::File(file) => {
+                    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.expect("the file");
+                    let rows = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut connection).await.expect("a count");
+                    connection.close().await.expect("closed");
+                    rows
+                }
+                Self::Database(database) => database.psql(&count).await.parse().expect("a count"),
+            }
+        })
     }
 
     fn says(&self, sql: &str) {

@@ -2,7 +2,7 @@
 
 mod races;
 
-use super::support::{Fixture, at, delivery, open_request};
+use super::support::{Fixture, at, delivery, one_of_three_is_refused, open_request, settled_after_all};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
@@ -424,4 +424,20 @@ async fn everything_goes_by_the_databases_clock() {
     let (before, shown, after) =
         (SystemClock.now(), open(&database).await.moment().await.expect("a moment").expect("the database's"), SystemClock.now());
     assert!(shown >= before.minus(Duration::from_millis(1)) && shown <= after, "{before} {shown} {after}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settlement_that_is_refused_harms_no_other() {
+    let database = Database::new().await;
+    let store = open(&database).await;
+    for code in ["23514", "42703"] {
+        let refuses = format!(
+            "CREATE OR REPLACE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused' USING ERRCODE = '{code}'; END $$"
+        );
+        database.psql(&refuses).await;
+        database.psql("CREATE TRIGGER refused BEFORE UPDATE ON requests FOR EACH ROW WHEN (NEW.correlation = 'B') EXECUTE FUNCTION refused()").await;
+        one_of_three_is_refused(&store, code == "23514").await;
+        database.psql("DROP TRIGGER refused ON requests").await;
+        settled_after_all(&store).await;
+    }
 }

@@ -135,8 +135,14 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Then nothing of the batch was written.
     async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError>;
 
-    /// The oldest deliveries nobody has dispatched yet, in order of receipt.
-    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+    /// The oldest deliveries nobody has dispatched yet, in order of receipt, without those that are passed by: fewer than `limit` where their
+    /// bodies are large, none only when nothing else waits.
+    async fn pending_besides(&self, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// As [`Self::pending_besides`], with none passed by.
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.pending_besides(&[], limit).await
+    }
 
     /// Records, in one transaction, what each delivery said and which requests it opened or joined. An entry whose delivery
     /// was dispatched before is skipped, an event whose `(source, key)` was recorded before is marked as told again and opens

@@ -427,6 +427,24 @@ async fn everything_goes_by_the_databases_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_whose_name_is_held_by_nobody_died_and_the_others_read_with_care() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    for (store, name) in [(&one, "one"), (&other, "other")] {
+        assert!(store.hold_name(name).await.expect("an answer"));
+        assert_eq!(store.reads(name, true, 5).await, Ok(0));
+    }
+    assert_eq!(other.reads("nobody", true, 5).await, Ok(0));
+    let id = delivery("a").id;
+    assert_eq!(one.reads_alone("one", &id).await, Ok(0));
+    assert_eq!(other.reads("other", false, 5).await, Ok(0), "it lives");
+    one.close().await;
+    while other.reads("other", false, 5).await.expect("an answer") == 0 {}
+    assert_eq!(other.reads_alone("other", &id).await, Ok(1));
+    assert_eq!(database.psql("SELECT string_agg(owner, ' ') FROM readers").await, "other", "who has no name of its own is not listed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settlement_that_is_refused_harms_no_other() {
     let database = Database::new().await;
     let store = open(&database).await;

@@ -206,7 +206,7 @@ impl Worker {
     /// Everything that can be done at once. A failing store is waited for.
     async fn round(self: &Arc<Self>, running: &mut Running, pace: &mut Pace) -> Round {
         let begun = std::time::Instant::now();
-        let (dispatched, courtesy) = match self.dispatcher.run_batch().await {
+        let (dispatched, courtesy) = match self.dispatcher.run_batch(&self.options.owner).await {
             Ok(None) => (false, None),
             Ok(Some(batch)) => {
                 self.pipeline.base_was_pushed(&batch.pushed);

@@ -561,6 +561,25 @@ CREATE TABLE duties (
     held_until BIGINT NOT NULL
 );
 
+-- Processes that read what waits, from their first batch to their end; who stands here and is gone died, perhaps of what it read. And which
+-- delivery each is reading alone at this moment.
+CREATE TABLE readers (
+    owner    TEXT COLLATE "C" PRIMARY KEY,
+    delivery TEXT COLLATE "C"
+);
+
+-- After such a death: how many deliveries are still read one at a time.
+CREATE TABLE readings_alone (
+    id    BIGINT PRIMARY KEY CHECK (id = 1),
+    still BIGINT NOT NULL
+);
+
+-- Of how many processes a delivery was the one that they read alone when they died.
+CREATE TABLE reading_deaths (
+    delivery TEXT COLLATE "C" PRIMARY KEY,
+    deaths   BIGINT NOT NULL
+);
+
 -- Of each version of the schema, the oldest one whose programs may work beside it, as they do while a new version of kubeops is rolled out.
 -- A migration that says nothing here is beyond all that are older.
 CREATE TABLE reaches (

@@ -1,8 +1,10 @@
 //! Deliveries to events, events to requests: what was stored is read, matched, and recorded in one transaction per batch.
 
+mod care;
 mod recording;
 
-use self::recording::{Doubts, Recorded};
+use self::care::Care;
+use self::recording::{Doubts, Recorded, is_refusal};
 use super::{Channels, Forges, InForce, Rules, own, signals};
 use crate::automation::{Automation, DebounceSpec};
 use crate::clock::Clock;
@@ -41,6 +43,7 @@ pub struct Dispatcher {
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
     doubts: Doubts,
+    care: Care,
 }
 
 /// What a batch came to.
@@ -59,36 +62,49 @@ pub struct Dispatched {
 impl Dispatcher {
     /// What reads deliveries by these rules. A process has one, which remembers what the store refused.
     pub fn new(store: Arc<dyn Store>, rules: Arc<Rules>, channels: Arc<dyn Channels>, forges: Arc<dyn Forges>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, rules, channels, forges, clock, doubts: Doubts::default() }
+        Self { store, rules, channels, forges, clock, doubts: Doubts::default(), care: Care::default() }
     }
 
-    /// Dispatches the next batch; nothing when none waits, or while another process dispatches.
+    /// Dispatches the next batch, under the name `owner` of this process; nothing when none waits, or while another process dispatches.
     ///
     /// # Errors
     /// When the store fails; then the batch is still pending.
-    pub async fn run_batch(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
+    pub async fn run_batch(self: &Arc<Self>, owner: &str) -> Result<Option<Dispatched>, StoreError> {
         let Some(turn) = self.store.dispatch_turn().await? else { return Ok(None) };
-        turn.over(self.dispatch_next()).await
+        turn.over(self.dispatch_next(owner)).await
     }
 
     /// The same, by whoever has the turn.
-    async fn dispatch_next(self: &Arc<Self>) -> Result<Option<Dispatched>, StoreError> {
-        let mut deliveries = self.store.pending_deliveries(BATCH.saturating_add(self.doubts.passed_by())).await?;
-        deliveries.retain(|delivery| !self.doubts.passes_by(&delivery.id));
-        deliveries.truncate(BATCH as usize);
+    async fn dispatch_next(self: &Arc<Self>, owner: &str) -> Result<Option<Dispatched>, StoreError> {
+        let most = if self.care.is_wanted() { 1 } else { BATCH };
+        let mut deliveries = self.store.pending_besides(&self.doubts.passed_by(), most).await?;
         let Some(oldest) = deliveries.first().map(|delivery| delivery.received_at) else {
+            self.has_read_all().await?;
             // They are tried again, after the pause of whoever is told an error.
             return self.doubts.nothing_else_waits().map_or(Ok(None), Err);
         };
+        let alone = self.takes_care(owner).await?;
+        if alone {
+            deliveries.truncate(1);
+        }
         let deliveries: Arc<Vec<(Delivery, Span)>> = Arc::new(deliveries.into_iter().map(with_span).collect());
-        let entries = match self.read_all(&deliveries, 0..deliveries.len()).await {
-            Some(entries) => entries,
-            None => self.read_each(&deliveries).await,
+        let entries = match alone {
+            true => self.read_alone(owner, &deliveries).await?,
+            false => self.read_together(&deliveries).await,
         };
         failpoint::hit("dispatch.read");
         let recorded = self.record(&entries).await;
+        if let (true, Some((delivery, _))) = (alone, deliveries.first()) {
+            self.has_read_alone(owner, delivery, recorded.is_ok()).await;
+        }
         tell_spans(&deliveries, &entries, &recorded);
-        let recorded = recorded?;
+        let recorded = match recorded {
+            // The next one follows at once, as it does in a batch.
+            Err(error) if alone && is_refusal(&error) && self.doubts.passed_by().len() > 1 => {
+                return Ok(Some(Dispatched { oldest, pushed: BTreeSet::new(), done: 0, failed: 0 }));
+            }
+            recorded => recorded?,
+        };
         failpoint::hit("dispatch.recorded");
         let rules = self.rules.current();
         let done: Vec<&Dispatch> = entries.iter().zip(&recorded.requests).filter_map(|(entry, of)| of.as_ref().map(|_| entry)).collect();
@@ -96,6 +112,14 @@ impl Dispatcher {
         let pushed = events.flat_map(|told| signals::pushed(&rules, &told.event)).collect();
         let failed = recorded.failed + done.iter().filter(|entry| entry.error.is_some()).count();
         Ok(Some(Dispatched { oldest, pushed, done: done.len() - failed, failed }))
+    }
+
+    /// What the deliveries of a batch say.
+    async fn read_together(self: &Arc<Self>, deliveries: &Arc<Vec<(Delivery, Span)>>) -> Vec<Dispatch> {
+        match self.read_all(deliveries, 0..deliveries.len()).await {
+            Some(entries) => entries,
+            None => self.read_each(deliveries).await,
+        }
     }
 
     /// What these deliveries say, under one set of rules from the first to the last; none when reading one of them panicked.

@@ -135,8 +135,14 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Then nothing of the batch was written.
     async fn append(&self, batch: &[NewDelivery]) -> Result<Vec<Appended>, StoreError>;
 
-    /// The oldest deliveries nobody has dispatched yet, in order of receipt.
-    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+    /// The oldest deliveries nobody has dispatched yet, in order of receipt, without those that are passed by: fewer than `limit` where their
+    /// bodies are large, none only when nothing else waits.
+    async fn pending_besides(&self, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// As [`Self::pending_besides`], with none passed by.
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.pending_besides(&[], limit).await
+    }
 
     /// Records, in one transaction, what each delivery said and which requests it opened or joined. An entry whose delivery
     /// was dispatched before is skipped, an event whose `(source, key)` was recorded before is marked as told again and opens
@@ -186,10 +192,11 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// In one transaction, for each: the request's new state (checked against its version), its timeline entries, follow-up
     /// tasks, and what becomes of the task itself. `updated_at` becomes `now` and the version is raised by the store. The
     /// outcomes stand in the order given; one that was refused writes nothing and harms no other:
-    /// [`StoreError::Conflict`] when its lease was lost (fence) or its request was changed by another writer.
+    /// [`StoreError::Conflict`] when its lease was lost (fence) or its request was changed by another writer, [`StoreError::Refused`] or
+    /// [`StoreError::Broken`] when the database takes no such rows; then the task is still held.
     ///
     /// # Errors
-    /// When the store fails; then nothing of all was written.
+    /// When the store fails otherwise; then nothing of all was written.
     async fn settle_all(&self, settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Result<Vec<Result<(), StoreError>>, StoreError>;
 
     /// As [`Self::settle_all`], for one.

@@ -2,7 +2,7 @@
 //! another left.
 
 use super::{StoreError, postgres};
-use crate::types::Timestamp;
+use crate::types::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -105,6 +105,21 @@ pub trait Replicas: Send + Sync {
     /// the database, when its holder stands still for five seconds, or is at work for longer than it keeps it ([`DispatchTurn::over`]). Who found it taken need not come again: whoever has it looks once more
     /// after it, and finds all that was there by then.
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError>;
+
+    /// Says that `owner` reads what waits, from here on until [`super::Store::release`], and looks for those that said so and are gone: they died,
+    /// perhaps of what they read, so the next `alone` deliveries are read one at a time. Tells how many still are. With `begins` it is the first
+    /// word of this process: whoever said the same under its name was the one before it. A process whose name is not held is not listed.
+    async fn reads(&self, owner: &str, begins: bool, alone: u32) -> Result<u32, StoreError>;
+
+    /// Says that `owner` is about to read this delivery, and nothing beside it; tells how many died just there before.
+    async fn reads_alone(&self, owner: &str, delivery: &DeliveryId) -> Result<u32, StoreError>;
+
+    /// Says that this came to an end, so that nobody died of it, and whether it is `recorded` what the delivery says; tells how many deliveries are
+    /// still read one at a time.
+    async fn has_read_alone(&self, owner: &str, delivery: &DeliveryId, recorded: bool) -> Result<u32, StoreError>;
+
+    /// Everything that waits was read one at a time: from here on that need not be.
+    async fn has_read_all(&self) -> Result<(), StoreError>;
 
     /// Returns when another process left work that is due, and never where none tells of it: who waits looks from time to time as well.
     async fn woken(&self);

@@ -23,6 +23,9 @@ use tracing::{Instrument, Span};
 /// Steps that wait for a forge's limit to end come back within so many milliseconds after it.
 const LIMIT_JITTER_MILLIS: u128 = 2000;
 
+/// How long a task rests of which the store takes nothing but that.
+const NOT_KEPT_PAUSE: Duration = Duration::from_secs(3600);
+
 /// Claimed tasks by lane; one without a lane is alone.
 pub(super) fn by_lane(claimed: Vec<ClaimedTask>) -> Vec<Vec<ClaimedTask>> {
     let mut batches: Vec<Vec<ClaimedTask>> = Vec::new();
@@ -178,6 +181,7 @@ impl Worker {
                 tracing::warn!(%request, %reason, "the step's result was not taken; it is looked at again");
                 self.look_again(claimed, reason).await;
             }
+            Err(error @ (StoreError::Refused(_) | StoreError::Broken(_))) => self.not_kept(claimed, error).await,
             Err(error) => tracing::error!(%request, %error, "the step's result could not be kept; it is done again when the lease runs out"),
         }
     }
@@ -189,6 +193,28 @@ impl Worker {
         let again = Settlement { verdict: Verdict::Retry { run_at: now, error: reason }, ..Settlement::default() };
         if self.store().settle(claimed, &again, now).await.is_ok() {
             self.wake.notify_one();
+        }
+    }
+
+    /// The store does not take what a step came to: the step has failed, and is tried again or given up as any other. Where it does not take
+    /// that either, less and less is said, so that the task neither holds up its lane nor is done over and over.
+    async fn not_kept(&self, claimed: &ClaimedTask, error: StoreError) {
+        let request = &claimed.request.id;
+        tracing::error!(%request, %error, "the step's result could not be kept; please report it");
+        let now = self.clock().now();
+        let only = |verdict| Settlement { verdict, ..Settlement::default() };
+        let words = format!("what it came to could not be kept: {error}");
+        let rests = Verdict::Retry { run_at: now.plus(NOT_KEPT_PAUSE), error: words.clone() };
+        for settlement in [self.failed(claimed, &StepError::Store(error)), only(Verdict::Dead { error: words }), only(rests)] {
+            match self.store().settle(claimed, &settlement, now).await {
+                Err(error @ (StoreError::Refused(_) | StoreError::Broken(_))) => {
+                    tracing::error!(%request, %error, verdict = word(&settlement.verdict), "nor could that it failed");
+                }
+                Err(error) => {
+                    return tracing::warn!(%request, %error, "that a step failed could not be kept; it is done again when the lease runs out");
+                }
+                Ok(()) => return self.wake.notify_one(),
+            }
         }
     }
 

@@ -37,14 +37,9 @@ impl Doubts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are left out.
-    pub(super) fn passed_by(&self) -> u32 {
-        u32::try_from(self.of().passed_by.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Whether this one is.
-    pub(super) fn passes_by(&self, delivery: &DeliveryId) -> bool {
-        self.of().passed_by.contains_key(delivery)
+    /// Which ones are left out.
+    pub(super) fn passed_by(&self) -> Vec<DeliveryId> {
+        self.of().passed_by.keys().cloned().collect()
     }
 
     /// Leaves out none any more, and says why one was.
@@ -82,7 +77,7 @@ impl Doubts {
 }
 
 /// Whether the store is there, but does not take this.
-fn is_refusal(error: &StoreError) -> bool {
+pub(super) fn is_refusal(error: &StoreError) -> bool {
     is_of_its_rows(error) || matches!(error, StoreError::Broken(_))
 }
 

@@ -10,8 +10,10 @@ use sqlx::Row as _;
 /// The table of a backup that says what it is.
 pub(super) const BACKUP: &str = "backup";
 /// Tables that are not copied: what one database keeps otherwise (bodies in a SQLite file), what tells ours from another's, and what is
-/// said of the copy itself. What is written in `probe` says that it can be written, and nothing else.
-pub(super) const OWN: [&str; 8] = ["arrivals", "arrivals_filed", "kubeops", "probe", "reaches", APPLIED, UNFINISHED, BACKUP];
+/// said of the copy itself. What is written in `probe` says that it can be written, and nothing else; who reads what waits, and what it died
+/// of, is of the processes at work on a store.
+pub(super) const OWN: [&str; 11] =
+    ["arrivals", "arrivals_filed", "kubeops", "probe", "reaches", "readers", "readings_alone", "reading_deaths", APPLIED, UNFINISHED, BACKUP];
 /// Tables that a server fills by merely running: they say nothing of whether anything is kept.
 const NEVER_EMPTY: [&str; 3] = ["duties", "turns", "affinity"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.

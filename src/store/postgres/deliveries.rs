@@ -49,16 +49,22 @@ async fn outcomes(connection: &mut Connection, batch: &[NewDelivery], keys: &[Ke
     deliveries::outcomes(batch, keys, &standing.collect::<Result<_, StoreError>>()?)
 }
 
-/// See [`crate::store::Store::pending_deliveries`]. Each is looked up by its number: left to choose, the planner walks along all deliveries that are
+/// See [`crate::store::Store::pending_besides`]. Each is looked up by its number: left to choose, the planner walks along all deliveries that are
 /// kept until it meets those that wait.
-pub(super) async fn pending(connection: &mut Connection, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-    let rows = statement(
+pub(super) async fn pending(connection: &mut Connection, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    let mut waiting = statement(
         "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1::bigint AS pending, d.body FROM \
          (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM \
-          (SELECT p.seq, (SELECT d.length FROM deliveries d WHERE d.seq = p.seq) AS length FROM deliveries_pending p ORDER BY p.seq LIMIT ?) o) w, \
-         LATERAL (SELECT * FROM deliveries d WHERE d.seq = w.seq LIMIT 1) d WHERE w.before < ? ORDER BY w.seq",
+          (SELECT p.seq, (SELECT d.length FROM deliveries d WHERE d.seq = p.seq) AS length FROM deliveries_pending p",
     );
-    let rows = rows.bind(limit).bind(READ_AT_ONCE).fetch_all(connection).await?;
+    if !passed_by.is_empty() {
+        let passed_by: Vec<String> = passed_by.iter().map(DeliveryId::to_string).collect();
+        waiting.push(" WHERE p.seq NOT IN (SELECT d.seq FROM deliveries d WHERE d.id = ANY(").push_bind(passed_by).push("::text[]))");
+    }
+    waiting.push(" ORDER BY p.seq LIMIT ").push_bind(limit);
+    waiting.push(") o) w, LATERAL (SELECT * FROM deliveries d WHERE d.seq = w.seq LIMIT 1) d WHERE w.before < ").push_bind(READ_AT_ONCE);
+    waiting.push(" ORDER BY w.seq");
+    let rows = waiting.fetch_all(connection).await?;
     rows.iter().map(|row| read(row, row.bytes("body")?.to_vec())).collect()
 }
 

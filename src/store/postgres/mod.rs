@@ -22,6 +22,7 @@ use connection::Connections;
 pub(super) use connection::{COPIES, WORKS, Write, take_longer, take_your_time};
 pub(super) use lent::Lent;
 use name::Name;
+pub(super) use name::{held as names_held, key as name_key};
 use secrecy::SecretString;
 use std::time::Duration;
 use wake::Ear;
@@ -133,8 +134,8 @@ impl Pool {
         deliveries::append(&self.connections, batch).await
     }
 
-    pub(super) async fn pending(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        deliveries::pending(&mut self.read().await?, limit).await
+    pub(super) async fn pending(&self, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        deliveries::pending(&mut self.read().await?, passed_by, limit).await
     }
 
     /// See [`crate::store::Replicas::dispatch_turn`].

@@ -4,9 +4,12 @@
 use super::PostgresOptions;
 use super::door::connected;
 use crate::store::StoreError;
+use crate::store::sql::query::{Connection, statement};
+use crate::store::sql::rows::Columns;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection as _, PgConnection};
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -117,8 +120,17 @@ async fn take(session: &mut PgConnection, key: i64, patience: Duration) -> Resul
     }
 }
 
+/// The locks of all names that are held in this database just now, as [`key`] has them.
+pub(in crate::store) async fn held(connection: &mut Connection) -> Result<HashSet<i64>, StoreError> {
+    let locks = statement(
+        "SELECT (classid::bigint << 32) | objid::bigint AS name FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
+    locks.fetch_all(connection).await?.iter().map(|row| row.number("name")).collect()
+}
+
 /// The lock of a name. Locks with one number are none of those with two.
-fn key(name: &str) -> i64 {
+pub(in crate::store) fn key(name: &str) -> i64 {
     let digest: [u8; 32] = Sha256::digest(name.as_bytes()).into();
     digest.first_chunk().copied().map_or(0, i64::from_be_bytes)
 }

@@ -22,6 +22,7 @@ mod fence;
 mod members;
 pub(super) mod migrating;
 mod pulls;
+mod readers;
 mod replicas;
 mod requests;
 mod runs;
@@ -203,10 +204,10 @@ impl Store for SqlStore {
         }
     }
 
-    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    async fn pending_besides(&self, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError> {
         match &self.database {
-            Database::Sqlite(file) => file.pending(limit).await,
-            Database::Postgres(pool) => pool.pending(limit).await,
+            Database::Sqlite(file) => file.pending(passed_by, limit).await,
+            Database::Postgres(pool) => pool.pending(passed_by, limit).await,
         }
     }
 

@@ -1,11 +1,12 @@
 //! Duties, the database's clock, and word from other processes.
 
 use super::query::{Connection, statement};
+use super::readers;
 use super::rows::Columns;
 use super::{Database, SqlStore};
 use crate::store::replicas::HeldTurn;
 use crate::store::{DispatchTurn, Duty, Replicas, StoreError};
-use crate::types::Timestamp;
+use crate::types::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -41,6 +42,26 @@ impl Replicas for SqlStore {
         Ok(turn.map(DispatchTurn))
     }
 
+    async fn reads(&self, owner: &str, begins: bool, alone: u32) -> Result<u32, StoreError> {
+        let seen = readers::look(&mut self.database.read().await?, owner, begins).await?;
+        if seen.is_as_it_should_be() {
+            return Ok(seen.still_alone);
+        }
+        self.writing(async |connection| readers::note(connection, owner, begins, alone).await).await
+    }
+
+    async fn reads_alone(&self, owner: &str, delivery: &DeliveryId) -> Result<u32, StoreError> {
+        self.writing_beside(async |connection| readers::reads_alone(connection, owner, delivery).await).await
+    }
+
+    async fn has_read_alone(&self, owner: &str, delivery: &DeliveryId, recorded: bool) -> Result<u32, StoreError> {
+        self.writing_beside(async |connection| readers::has_read_alone(connection, owner, delivery, recorded).await).await
+    }
+
+    async fn has_read_all(&self) -> Result<(), StoreError> {
+        self.writing_beside(async |connection| readers::has_read_all(connection).await).await
+    }
+
     async fn woken(&self) {
         match &self.database {
             // Whoever else works on the file is looked for, not told of.
@@ -68,8 +89,9 @@ async fn take(connection: &mut Connection, duty: Duty, owner: &str, now: Timesta
     Ok(taken.rows_affected() == 1)
 }
 
-/// Gives back every duty of an owner.
+/// Gives back every duty of an owner, which reads nothing any more.
 pub(super) async fn give_back(connection: &mut Connection, owner: &str) -> Result<(), StoreError> {
+    statement("DELETE FROM readers WHERE owner = ?").bind(owner).execute(&mut *connection).await?;
     statement("DELETE FROM duties WHERE owner = ?").bind(owner).execute(connection).await?;
     Ok(())
 }

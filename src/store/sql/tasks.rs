@@ -181,8 +181,8 @@ pub(super) async fn settle_all(
         let outcome = settle(connection, task, settlement, now).await;
         match &outcome {
             Ok(()) => {}
-            // Another writer was first: that is this one's matter alone.
-            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+            // Another writer was first, or the database does not take what this one says: that is its matter alone.
+            Err(StoreError::Conflict(_) | StoreError::NotFound(_) | StoreError::Refused(_) | StoreError::Broken(_)) => {
                 statement("ROLLBACK TO one").execute(connection).await?;
             }
             Err(error) => return Err(error.clone()),

@@ -5,7 +5,7 @@
 use super::connection::Database;
 use crate::store::sql::batch::{Batched, CHUNK};
 use crate::store::sql::deliveries::{self, READ_AT_ONCE};
-use crate::store::sql::query::{Connection, Statement, statement};
+use crate::store::sql::query::{Connection, Row, Statement, statement};
 use crate::store::sql::rows::{Columns, Key, broken, digest, to_json};
 use crate::store::{Appended, Delivery, DeliveryState, NewDelivery, StoreError};
 use crate::types::{DeliveryId, SourceName, Timestamp};
@@ -329,26 +329,42 @@ pub(in crate::store) async fn remove(connection: &mut Connection, arrivals: &[i6
     Ok(())
 }
 
-/// The oldest deliveries that wait among the arrivals that are not filed; fewer than `limit` when their bodies are large.
-pub(super) async fn waiting(connection: &mut Connection, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-    // Looking at the length of a body does not read it.
-    let rows = statement(
-        "SELECT heads, bodies FROM arrivals WHERE seq IN (SELECT seq FROM \
-         (SELECT seq, sum(waiting) OVER (ORDER BY seq) - waiting AS before, sum(size) OVER (ORDER BY seq) - size AS bytes FROM \
-          (SELECT seq, waiting, length(bodies) AS size FROM arrivals \
-           WHERE seq > (SELECT upto FROM arrivals_filed) AND waiting > 0 ORDER BY seq LIMIT ?1)) WHERE before < ?1 AND bytes < ?2) ORDER BY seq",
-    )
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(READ_AT_ONCE)
-    .fetch_all(connection)
-    .await?;
-    let mut waiting = Vec::new();
-    for row in &rows {
-        let bodies = row.bytes("bodies")?;
-        let heads = row.json::<Vec<StoredHead>>("heads")?.into_iter().filter(|head| head.handled == 1);
-        for head in heads.take(limit - waiting.len()) {
-            waiting.push(head.delivery(bodies)?);
+/// The oldest deliveries that wait among the arrivals that are not filed, without those that are passed by; fewer than `limit` when their bodies
+/// are large.
+pub(super) async fn waiting(connection: &mut Connection, passed_by: &[DeliveryId], limit: usize) -> Result<Vec<Delivery>, StoreError> {
+    let passed_by: BTreeSet<&DeliveryId> = passed_by.iter().collect();
+    let (mut waiting, mut bytes, mut behind) = (Vec::new(), 0, 0);
+    loop {
+        let rows = read_behind(connection, behind, limit).await?;
+        let mut left_out = false;
+        for row in &rows {
+            behind = row.number("seq")?;
+            let bodies = row.bytes("bodies")?;
+            for head in row.json::<Vec<StoredHead>>("heads")?.into_iter().filter(|head| head.handled == 1) {
+                if passed_by.contains(&head.id) {
+                    left_out = true;
+                } else if waiting.len() < limit {
+                    bytes += head.length;
+                    waiting.push(head.delivery(bodies)?);
+                }
+            }
+        }
+        // What is passed by is nearly always filed. Where that could not be done, the next ones take its place.
+        if !left_out || waiting.len() >= limit || i64::try_from(bytes).unwrap_or(i64::MAX) >= READ_AT_ONCE {
+            return Ok(waiting);
         }
     }
-    Ok(waiting)
+}
+
+/// Arrivals behind this one that are not filed and have `limit` deliveries that wait, or as many as are read at once.
+async fn read_behind(connection: &mut Connection, arrival: i64, limit: usize) -> Result<Vec<Row>, StoreError> {
+    // Looking at the length of a body does not read it.
+    let rows = statement(
+        "SELECT seq, heads, bodies FROM arrivals WHERE seq IN (SELECT seq FROM \
+         (SELECT seq, sum(waiting) OVER (ORDER BY seq) - waiting AS before, sum(size) OVER (ORDER BY seq) - size AS bytes FROM \
+          (SELECT seq, waiting, length(bodies) AS size FROM arrivals \
+           WHERE seq > (SELECT upto FROM arrivals_filed) AND seq > ?3 AND waiting > 0 ORDER BY seq LIMIT ?1)) WHERE before < ?1 AND bytes < ?2) \
+         ORDER BY seq",
+    );
+    rows.bind(i64::try_from(limit).unwrap_or(i64::MAX)).bind(READ_AT_ONCE).bind(arrival).fetch_all(connection).await
 }

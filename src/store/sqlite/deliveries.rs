@@ -9,18 +9,21 @@ use crate::store::{Delivery, StoreError};
 use crate::types::DeliveryId;
 use std::collections::{BTreeSet, HashMap};
 
-/// See [`crate::store::Store::pending_deliveries`]: first what was filed and still waits, then what is not filed.
-pub(super) async fn pending(view: &mut Connection, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-    let rows = statement(
+/// See [`crate::store::Store::pending_besides`]: first what was filed and still waits, then what is not filed.
+pub(super) async fn pending(view: &mut Connection, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    let mut waiting = statement(
         "SELECT d.id, d.source, d.received_at, d.attributes, d.length AS body_bytes, d.handled, NULL AS error, 1 AS pending, d.arrival, d.start FROM \
          (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM \
-          (SELECT p.seq, d.length FROM deliveries_pending p CROSS JOIN deliveries d ON d.seq = p.seq ORDER BY p.seq LIMIT ?)) w \
-         CROSS JOIN deliveries d ON d.seq = w.seq WHERE w.before < ? ORDER BY w.seq",
-    )
-    .bind(limit)
-    .bind(READ_AT_ONCE)
-    .fetch_all(view)
-    .await?;
+          (SELECT p.seq, d.length FROM deliveries_pending p CROSS JOIN deliveries d ON d.seq = p.seq",
+    );
+    if !passed_by.is_empty() {
+        let passed_by = to_json(&passed_by.iter().map(DeliveryId::as_str).collect::<Vec<_>>())?;
+        waiting.push(" WHERE p.seq NOT IN (SELECT f.seq FROM json_each(").push_bind(passed_by).push(") j CROSS JOIN deliveries f ON f.id = j.value)");
+    }
+    waiting.push(" ORDER BY p.seq LIMIT ").push_bind(limit);
+    waiting.push(")) w CROSS JOIN deliveries d ON d.seq = w.seq WHERE w.before < ").push_bind(READ_AT_ONCE);
+    waiting.push(" ORDER BY w.seq");
+    let rows = waiting.fetch_all(view).await?;
     let arrivals = rows.iter().map(|row| row.number("arrival")).collect::<Result<BTreeSet<_>, _>>()?;
     let mut bodies = HashMap::with_capacity(arrivals.len());
     let found = statement("SELECT seq, bodies FROM arrivals WHERE seq IN (SELECT value FROM json_each(?))");
@@ -38,7 +41,7 @@ pub(super) async fn pending(view: &mut Connection, limit: u32) -> Result<Vec<Del
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let bytes: i64 = pending.iter().map(|delivery| i64::try_from(delivery.body_bytes).unwrap_or(i64::MAX)).sum();
     if pending.len() < limit && bytes < READ_AT_ONCE {
-        pending.extend(arrivals::waiting(view, limit - pending.len()).await?);
+        pending.extend(arrivals::waiting(view, passed_by, limit - pending.len()).await?);
     }
     Ok(pending)
 }

@@ -104,9 +104,9 @@ impl File {
         arrivals::append(&self.database, &self.unfiled, &self.append, batch).await
     }
 
-    pub(super) async fn pending(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    pub(super) async fn pending(&self, passed_by: &[DeliveryId], limit: u32) -> Result<Vec<Delivery>, StoreError> {
         // One view of the database: a delivery that is filed meanwhile would be seen twice or not at all.
-        let pending = deliveries::pending(&mut self.database.view().await?, limit).await?;
+        let pending = deliveries::pending(&mut self.database.view().await?, passed_by, limit).await?;
         if pending.is_empty() {
             // What nobody handles is never dispatched: it is filed when nothing else is to be done.
             self.file_all().await?;

@@ -122,6 +122,18 @@ impl Replicas for FakeStore {
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         never()
     }
+    async fn reads(&self, _: &str, _: bool, _: u32) -> Result<u32, StoreError> {
+        never()
+    }
+    async fn reads_alone(&self, _: &str, _: &DeliveryId) -> Result<u32, StoreError> {
+        never()
+    }
+    async fn has_read_alone(&self, _: &str, _: &DeliveryId, _: bool) -> Result<u32, StoreError> {
+        never()
+    }
+    async fn has_read_all(&self) -> Result<(), StoreError> {
+        never()
+    }
     async fn woken(&self) {
         std::future::pending().await
     }
@@ -132,7 +144,7 @@ impl Store for FakeStore {
     async fn append(&self, _: &[NewDelivery]) -> Result<Vec<Appended>, StoreError> {
         never()
     }
-    async fn pending_deliveries(&self, _: u32) -> Result<Vec<Delivery>, StoreError> {
+    async fn pending_besides(&self, _: &[DeliveryId], _: u32) -> Result<Vec<Delivery>, StoreError> {
         never()
     }
     async fn dispatch(&self, _: &[Dispatch], _: Timestamp) -> Result<Vec<Vec<RequestId>>, StoreError> {

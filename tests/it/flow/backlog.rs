@@ -1,11 +1,12 @@
 //! Deliveries that wait for their dispatch: more than may are refused, and one that cannot be read keeps none of the others back.
 
 use crate::support::postgres::Database;
-use crate::support::server::{TestServer, eventually, ticket};
+use crate::support::server::{PATIENCE, Replica, TestServer, eventually, ticket};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Deliveries that may wait.
 const MOST: usize = 5;
@@ -15,19 +16,19 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A store in which events cannot be recorded while it is so wanted: what arrives is kept, and waits.
-enum Store {
+pub(super) enum Store {
     File(PathBuf),
     Database(Box<Database>),
 }
 
 impl Store {
     /// The file of a server.
-    fn of(server: &TestServer) -> Self {
+    pub(super) fn of(server: &TestServer) -> Self {
         Self::File(server.data().join("kubeops.db"))
     }
 
     /// A database, on which the server works from its start.
-    fn shared(server: &mut TestServer) -> Self {
+    pub(super) fn shared(server: &mut TestServer) -> Self {
         let database = runtime().block_on(Database::new());
         server.set("STORE_URL", database.address());
         Self::Database(Box::new(database))
@@ -78,6 +79,43 @@ impl Store {
             Self::File(_) => self.says("DROP TRIGGER refused"),
             Self::Database(_) => self.says("DROP TRIGGER refused ON events"),
         }
+    }
+
+    /// It takes no update of this table by which a row would be so.
+    pub(super) fn refuses_where(&self, table: &str, row: &str) {
+        match self {
+            Self::File(_) => self.says(&format!(
+                "CREATE TRIGGER refused_{table} BEFORE UPDATE ON {table} WHEN {row} BEGIN SELECT RAISE(ABORT, 'it is refused'); END"
+            )),
+            Self::Database(_) => self.says(&format!(
+                "CREATE OR REPLACE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused' USING ERRCODE = '23514'; END $$; \
+                 CREATE TRIGGER refused_{table} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({row}) EXECUTE FUNCTION refused()"
+            )),
+        }
+    }
+
+    /// It takes them again.
+    pub(super) fn takes_updates_of(&self, table: &str) {
+        match self {
+            Self::File(_) => self.says(&format!("DROP TRIGGER refused_{table}")),
+            Self::Database(_) => self.says(&format!("DROP TRIGGER refused_{table} ON {table}")),
+        }
+    }
+
+    /// How many rows a table has.
+    pub(super) fn counts(&self, table: &str) -> i64 {
+        let count = format!("SELECT count(*) FROM {table}");
+        runtime().block_on(async {
+            match self {
+                Self::File(file) => {
+                    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.expect("the file");
+                    let rows = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut connection).await.expect("a count");
+                    connection.close().await.expect("closed");
+                    rows
+                }
+                Self::Database(database) => database.psql(&count).await.parse().expect("a count"),
+            }
+        })
     }
 
     fn says(&self, sql: &str) {
@@ -301,4 +339,107 @@ fn more_refused_deliveries_than_a_batch_holds_keep_none_of_the_others_back() {
     });
     server.at().ticket(&ticket("OPS-52", "ops-52"));
     server.at().settled("OPS-52", "proposed");
+}
+
+/// As large as a ticket may be: eighteen of these are more than is read at once.
+fn large(key: &str, team: &str) -> Value {
+    let mut large = ticket(key, team);
+    large["issue"]["fields"]["description"] = "x".repeat(1000 * 1000).into();
+    large
+}
+
+fn large_ones_keep_none_of_the_others_back(server: &mut TestServer, store: impl FnOnce(&mut TestServer) -> Store) {
+    let store = store(server);
+    server.run();
+    store.refuses("BAD-%");
+    let bad: Vec<String> = (0..18).map(|number| server.at().ticket(&large(&format!("BAD-{number}"), &format!("bad-{number}"))).id()).collect();
+    server.at().ticket(&ticket("OPS-61", "ops-61"));
+    server.at().settled("OPS-61", "proposed");
+    eventually("all of them are told as failed", || {
+        let state = |id: &String| server.at().get(&format!("/deliveries/{id}"))["state"] == "failed";
+        bad.iter().all(state).then_some(())
+    });
+}
+
+#[test]
+fn large_deliveries_that_a_file_refuses_keep_none_of_the_others_back() {
+    large_ones_keep_none_of_the_others_back(&mut TestServer::prepare(), |server| Store::of(server));
+}
+
+#[test]
+fn large_deliveries_that_a_database_refuses_keep_none_of_the_others_back() {
+    large_ones_keep_none_of_the_others_back(&mut TestServer::prepare(), Store::shared);
+}
+
+/// Of four tickets the third ends whoever reads it.
+const FOUR: [&str; 4] = ["OPS-71", "OPS-72", "OPS-73", "OPS-74"];
+
+/// A process that dies of the third ticket.
+fn starts(server: &TestServer, directory: &str) -> Option<Replica> {
+    server.starting(&server.place(directory), &[("KUBEOPS_FAILPOINT", "dispatch.reading=OPS-73")]).listens()
+}
+
+/// Starts these processes again, each on its own data directory, until none dies any more; tells how many did. What is left is what there should be.
+fn dies_no_more(server: &mut TestServer, store: &Store, ids: &[String; 4], mut processes: Vec<(&str, Option<Replica>)>) -> usize {
+    let (mut deaths, begun) = (0, Instant::now());
+    while store.counts("deliveries_failed") == 0 || store.counts("deliveries_pending") > 0 {
+        for (directory, process) in &mut processes {
+            if process.as_mut().is_none_or(|process| process.ended().is_some()) {
+                deaths += 1;
+                assert!(deaths < 20, "it ends each that reads it");
+                *process = starts(server, directory);
+            }
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Whoever died since nobody looked.
+    deaths += processes.iter_mut().filter_map(|(_, process)| process.as_mut()).filter_map(Replica::ended).count();
+    drop(processes);
+    server.run();
+    for key in FOUR.into_iter().filter(|key| *key != "OPS-73") {
+        server.at().settled(key, "proposed");
+        assert_eq!(server.at().requests_of(key).len(), 1);
+    }
+    server.at().nothing_owed();
+    let failed = server.at().get(&format!("/deliveries/{}", ids[2]));
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("ended the process 3 times")), "{failed}");
+    assert_eq!(shown(server).iter().filter(|(_, state)| state == "dispatched").count(), 3);
+    assert_eq!((server.at().requests_of("OPS-73").len(), server.at().all("/pulls").len()), (0, 3));
+    assert!(server.log().contains("reading this delivery ended the process each time"));
+    deaths
+}
+
+#[test]
+fn a_delivery_whose_reading_ends_the_process_each_time_is_told_as_failed_and_its_neighbours_are_dispatched() {
+    let mut server = TestServer::prepare();
+    server.run();
+    let store = Store::of(&server);
+    store.holds_up();
+    let ids = FOUR.map(|key| server.at().ticket(&ticket(key, &key.to_lowercase())).id());
+    // Whoever ends as it should leaves no doubt about what it read.
+    server.terminate();
+    store.lets_go();
+    let first = starts(&server, "data");
+    let deaths = dies_no_more(&mut server, &store, &ids, vec![("data", first)]);
+    assert_eq!(deaths, 4, "once among the others, and three times alone");
+}
+
+#[test]
+fn a_delivery_whose_reading_ends_each_replica_in_turn_is_told_as_failed_and_its_neighbours_are_dispatched() {
+    let mut server = TestServer::prepare();
+    let store = Store::shared(&mut server);
+    server.run();
+    let Store::Database(database) = &store else { return };
+    let runtime = runtime();
+    let mut holding = runtime.block_on(PgConnection::connect(database.address())).expect("a connection");
+    // Nobody has the turn to dispatch but this.
+    runtime.block_on(holding.execute("SELECT pg_advisory_lock(1263497331, 4)")).expect("the lock");
+    let ids = FOUR.map(|key| server.at().ticket(&ticket(key, &key.to_lowercase())).id());
+    server.terminate();
+    let processes = ["data", "second", "third"].map(|directory| (directory, starts(&server, directory))).into();
+    runtime.block_on(holding.execute("SELECT pg_advisory_unlock(1263497331, 4)")).expect("let go");
+    let deaths = dies_no_more(&mut server, &store, &ids, processes);
+    println!("{deaths} deaths of three processes");
+    assert!((4..=6).contains(&deaths), "each once among the others at most, and three of them alone: {deaths}");
 }

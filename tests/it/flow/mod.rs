@@ -76,6 +76,7 @@ mod told_failures;
 mod traced;
 mod traces;
 mod transports;
+mod unkept;
 mod upgrade;
 mod vital;
 mod whose_word;

@@ -142,7 +142,7 @@ impl World {
     }
 
     pub async fn dispatch(&self) {
-        while let Some(done) = self.dispatcher.run_batch().await.expect("dispatched") {
+        while let Some(done) = self.dispatcher.run_batch("orders").await.expect("dispatched") {
             self.pipeline.base_was_pushed(&done.pushed);
         }
     }

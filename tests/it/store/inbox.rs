@@ -75,6 +75,18 @@ impl Replicas for Gate {
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         out_of_place()
     }
+    async fn reads(&self, _: &str, _: bool, _: u32) -> Result<u32, StoreError> {
+        out_of_place()
+    }
+    async fn reads_alone(&self, _: &str, _: &DeliveryId) -> Result<u32, StoreError> {
+        out_of_place()
+    }
+    async fn has_read_alone(&self, _: &str, _: &DeliveryId, _: bool) -> Result<u32, StoreError> {
+        out_of_place()
+    }
+    async fn has_read_all(&self) -> Result<(), StoreError> {
+        out_of_place()
+    }
     async fn woken(&self) {
         std::future::pending().await
     }
@@ -120,7 +132,7 @@ macro_rules! store_that_only_appends {
 }
 
 store_that_only_appends! {
-    fn pending_deliveries(limit: u32) -> Vec<Delivery>;
+    fn pending_besides(passed_by: &[DeliveryId], limit: u32) -> Vec<Delivery>;
     fn requests_about(clue: &Clue, limit: u32) -> Vec<RequestId>;
     fn taken_back(id: &RequestId) -> Vec<TakenBack>;
     fn are_recorded(source: &SourceName, keys: &[String]) -> Vec<bool>;

@@ -2,7 +2,7 @@
 
 mod races;
 
-use super::support::{Fixture, at, delivery, open_request};
+use super::support::{Fixture, at, delivery, one_of_three_is_refused, open_request, settled_after_all};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
@@ -424,4 +424,38 @@ async fn everything_goes_by_the_databases_clock() {
     let (before, shown, after) =
         (SystemClock.now(), open(&database).await.moment().await.expect("a moment").expect("the database's"), SystemClock.now());
     assert!(shown >= before.minus(Duration::from_millis(1)) && shown <= after, "{before} {shown} {after}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_whose_name_is_held_by_nobody_died_and_the_others_read_with_care() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    for (store, name) in [(&one, "one"), (&other, "other")] {
+        assert!(store.hold_name(name).await.expect("an answer"));
+        assert_eq!(store.reads(name, true, 5).await, Ok(0));
+    }
+    assert_eq!(other.reads("nobody", true, 5).await, Ok(0));
+    let id = delivery("a").id;
+    assert_eq!(one.reads_alone("one", &id).await, Ok(0));
+    assert_eq!(other.reads("other", false, 5).await, Ok(0), "it lives");
+    one.close().await;
+    while other.reads("other", false, 5).await.expect("an answer") == 0 {}
+    assert_eq!(other.reads_alone("other", &id).await, Ok(1));
+    assert_eq!(database.psql("SELECT string_agg(owner, ' ') FROM readers").await, "other", "who has no name of its own is not listed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settlement_that_is_refused_harms_no_other() {
+    let database = Database::new().await;
+    let store = open(&database).await;
+    for code in ["23514", "42703"] {
+        let refuses = format!(
+            "CREATE OR REPLACE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is refused' USING ERRCODE = '{code}'; END $$"
+        );
+        database.psql(&refuses).await;
+        database.psql("CREATE TRIGGER refused BEFORE UPDATE ON requests FOR EACH ROW WHEN (NEW.correlation = 'B') EXECUTE FUNCTION refused()").await;
+        one_of_three_is_refused(&store, code == "23514").await;
+        database.psql("DROP TRIGGER refused ON requests").await;
+        settled_after_all(&store).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! What is particular to SQLite: the file, its migrations, crashes, a full disk, two processes.
 
-use super::support::{Fixture, at, delivery, dispatch, end_request, open_request, opening, parsed, pull};
+use super::support::{Fixture, at, delivery, dispatch, end_request, one_of_three_is_refused, open_request, opening, parsed, pull, settled_after_all};
 use kubeops::request::State;
 use kubeops::store::inbox::{Inbox, InboxOptions};
 use kubeops::store::{
@@ -508,4 +508,19 @@ async fn two_processes_never_give_the_same_room_twice() {
         given += usize::from(answer.await.expect("an answer") == kubeops::store::Admitted::Given);
     }
     assert_eq!(given, 6);
+}
+
+#[tokio::test]
+async fn a_settlement_that_is_refused_harms_no_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let store = opened(&path).await;
+    let mut other = raw(&path).await;
+    for (runs_into, is_refused) in [("SELECT RAISE(ABORT, 'it is refused')", true), ("SELECT json('{')", false)] {
+        let refuses = format!("CREATE TRIGGER refused BEFORE UPDATE ON requests WHEN NEW.correlation = 'B' BEGIN {runs_into}; END");
+        sqlx::query(sqlx::AssertSqlSafe(refuses)).execute(&mut other).await.expect("said");
+        one_of_three_is_refused(&*store, is_refused).await;
+        sqlx::query("DROP TRIGGER refused").execute(&mut other).await.expect("said");
+        settled_after_all(&*store).await;
+    }
 }

@@ -1,8 +1,11 @@
 //! Values to fill a store with. Every id is new; times are chosen by the test.
 
 use kubeops::event::Event;
-use kubeops::request::State;
-use kubeops::store::{ClaimedTask, Decision, Dispatch, DispatchedEvent, NewDelivery, NewTask, Opening, PullRecord, PullState, Room, Store, TaskKind};
+use kubeops::request::{Request, State, TimelineEntry};
+use kubeops::store::{
+    ClaimedTask, Decision, Dispatch, DispatchedEvent, NewDelivery, NewTask, Opening, PageQuery, PullRecord, PullState, RequestFilter, Room,
+    Settlement, Store, StoreError, TaskKind, Verdict,
+};
 use kubeops::types::{DeliveryId, EventId, RequestId, TaskId, Timestamp, TokenId};
 use std::any::Any;
 use std::str::FromStr;
@@ -175,4 +178,45 @@ pub fn pull(repository: &str, head: &str) -> PullRecord {
         updated_at: at(0),
         version: 1,
     }
+}
+
+/// Settles three tasks of a lane together, of which the database does not take the one of `B`: a row it refuses, or a fault of its own.
+pub async fn one_of_three_is_refused(store: &dyn Store, is_refused: bool) {
+    let mut ids = Vec::new();
+    for key in ["A", "B", "C"] {
+        ids.push(open_request(store, key, Some("a"), at(0)).await.1);
+    }
+    let claimed = store.claim("worker", at(1), CLAIMED_FOR, Room::of(1, 9)).await.expect("a claim");
+    let told: Vec<Settlement> = claimed.iter().map(|claimed| planned(&claimed.request)).collect();
+    let outcomes = store.settle_all(&claimed.iter().zip(&told).collect::<Vec<_>>(), at(2)).await.expect("settled");
+    match &outcomes[..] {
+        [Ok(()), Err(StoreError::Refused(_)), Ok(())] if is_refused => {}
+        [Ok(()), Err(StoreError::Broken(_)), Ok(())] if !is_refused => {}
+        other => panic!("{other:?}"),
+    }
+    for (id, state, entries) in [(&ids[0], State::Planned, 2), (&ids[1], State::Accepted, 1), (&ids[2], State::Planned, 2)] {
+        assert_eq!(store.request(id).await.expect("the request").state, state);
+        assert_eq!(store.timeline(id).await.expect("the timeline").len(), entries);
+    }
+    // Whoever holds it may say something else of it, at once.
+    let again = Settlement { verdict: Verdict::Retry { run_at: at(3), error: "refused".to_owned() }, ..Settlement::default() };
+    store.settle(&claimed[1], &again, at(2)).await.expect("taken");
+}
+
+/// The rest of [`one_of_three_is_refused`], once the database takes it; then all three are over.
+pub async fn settled_after_all(store: &dyn Store) {
+    let claimed = store.claim("worker", at(4), CLAIMED_FOR, Room::of(1, 9)).await.expect("a claim");
+    let [claimed] = &claimed[..] else { panic!("{claimed:?}") };
+    store.settle(claimed, &planned(&claimed.request), at(4)).await.expect("settled");
+    for request in store.requests(&RequestFilter::default(), &PageQuery { limit: 100, after: None }).await.expect("requests").items {
+        if !request.state.is_ended() {
+            end_request(store, &request.id, State::Withdrawn, at(5)).await;
+        }
+    }
+}
+
+fn planned(request: &Request) -> Settlement {
+    let request = Request { state: State::Planned, ..request.clone() };
+    let entry = TimelineEntry { at: at(2), from: None, to: State::Planned, message: "planned".to_owned(), actor: "kubeops".to_owned() };
+    Settlement { request: Some(request), timeline: vec![entry], ..Settlement::default() }
 }

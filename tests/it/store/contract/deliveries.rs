@@ -74,6 +74,29 @@ pub async fn deliveries_wait_in_order_until_they_are_dispatched(store: Arc<dyn S
     assert_eq!(store.delivery(&batch[0].id).await.expect("it").state, DeliveryState::Dispatched);
 }
 
+pub async fn what_is_passed_by_leaves_all_that_is_read_at_once_to_others(store: Arc<dyn Store>) {
+    let big = |key: &str| NewDelivery { body: vec![b'x'; 6 * 1024 * 1024], ..delivery(key) };
+    let batch = [big("a"), big("b"), big("c"), delivery("d"), delivery("e")];
+    store.append(&batch).await.expect("written");
+    let id = |place: usize| batch[place].id.clone();
+    let besides = async |passed_by: &[DeliveryId], limit| ids(&store.pending_besides(passed_by, limit).await.expect("pending"));
+    // As it arrived, and once it is filed.
+    for _ in 0..2 {
+        assert_eq!(besides(&[], 9).await, [id(0), id(1), id(2)], "that is all that is read at once");
+        assert_eq!(besides(&[id(0), id(1), id(2)], 9).await, [id(3), id(4)]);
+        assert_eq!(besides(&[id(2), id(0)], 9).await, [id(1), id(3), id(4)]);
+        assert_eq!(besides(&[id(0), id(1), id(2)], 1).await, [id(3)]);
+        assert!(besides(&batch.each_ref().map(|new| new.id.clone()), 9).await.is_empty());
+        assert_eq!(besides(&[unknown()], 1).await, [id(0)], "one that is not there is passed by as well");
+        assert_eq!(all(&*store, &DeliveryFilter::default()).await.len(), 5);
+    }
+}
+
+/// The id of a delivery that nobody wrote.
+fn unknown() -> DeliveryId {
+    delivery("elsewhere").id
+}
+
 pub async fn what_nobody_handles_is_kept_but_never_waits(store: Arc<dyn Store>) {
     let new = NewDelivery { handled: false, ..delivery("a") };
     store.append(std::slice::from_ref(&new)).await.expect("written");

@@ -23,6 +23,7 @@ macro_rules! contract_suite {
             a_delivery_written_again_under_its_own_id_is_no_duplicate_of_itself,
             batches_of_every_size_are_written_whole,
             deliveries_wait_in_order_until_they_are_dispatched,
+            what_is_passed_by_leaves_all_that_is_read_at_once_to_others,
             what_nobody_handles_is_kept_but_never_waits,
             listings_filter_by_source_and_state,
             pages_are_complete_and_without_repeats_while_rows_are_added,
@@ -95,6 +96,7 @@ macro_rules! contract_suite {
             a_duty_that_many_take_at_once_one_has,
             what_is_done_under_a_duty_goes_on_while_that_is_kept,
             what_waits_is_dispatched_by_one_at_a_time,
+            a_death_counts_against_what_was_read_alone_and_nothing_else,
             tasks_that_many_claim_while_others_write_are_held_by_one_each);
         contract_suite!($make; requests:
             every_field_of_a_request_reads_back,

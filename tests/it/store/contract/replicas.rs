@@ -61,6 +61,40 @@ pub async fn what_waits_is_dispatched_by_one_at_a_time(store: Arc<dyn Store>) {
     assert_eq!(many.iter().flatten().count(), 1);
 }
 
+pub async fn a_death_counts_against_what_was_read_alone_and_nothing_else(store: Arc<dyn Store>) {
+    let (bad, good) = (delivery("bad").id, delivery("good").id);
+    assert!(store.hold_name("a").await.expect("an answer"));
+    let begins = async || store.reads("a", true, 3).await.expect("an answer");
+    let reads_alone = async |id| store.reads_alone("a", id).await.expect("an answer");
+    let has_read = async |id, recorded| store.has_read_alone("a", id, recorded).await.expect("an answer");
+    assert_eq!(begins().await, 0, "nobody died");
+    assert_eq!(store.reads("a", false, 3).await, Ok(0));
+    assert_eq!(begins().await, 3, "it died over a batch, of which each may be the one");
+    assert_eq!(reads_alone(&bad).await, 0);
+    for deaths in 1..=3 {
+        assert_eq!(begins().await, 3);
+        // What waits before it is read each time, and ends nobody.
+        assert_eq!(reads_alone(&good).await, 0);
+        assert_eq!(has_read(&good, false).await, 3, "it is not recorded, so it is read again");
+        assert_eq!(reads_alone(&bad).await, deaths);
+    }
+    assert_eq!(has_read(&bad, true).await, 2);
+    assert_eq!(reads_alone(&bad).await, 0, "that is over");
+    assert_eq!(has_read(&good, true).await, 1);
+    assert_eq!(begins().await, 3, "it died, over nothing that it read alone");
+    assert_eq!(reads_alone(&good).await, 0);
+    assert_eq!(store.reads("a", false, 3).await, Ok(3));
+    for left in [2, 1, 0] {
+        assert_eq!(has_read(&good, true).await, left);
+    }
+    assert_eq!(store.reads("a", false, 3).await, Ok(0));
+    assert_eq!(begins().await, 3);
+    store.has_read_all().await.expect("noted");
+    assert_eq!(store.reads("a", false, 3).await, Ok(0));
+    store.release("a").await.expect("released");
+    assert_eq!(begins().await, 0, "it ended as it should");
+}
+
 pub async fn tasks_that_many_claim_while_others_write_are_held_by_one_each(store: Arc<dyn Store>) {
     let many = 40;
     let mut requests = Vec::new();

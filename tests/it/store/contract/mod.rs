@@ -146,6 +146,7 @@ macro_rules! contract_suite {
             a_drafts_end_is_written_with_the_settlement_or_neither_is,
             a_request_that_ends_takes_its_running_draft_along,
             drafts_have_room_of_their_own_and_are_no_repositorys_backlog,
+            drafts_wait_in_one_lane_and_are_made_beside_one_another,
             drafts_go_with_their_request,
             a_draft_is_written_by_whoever_holds_the_task_alone);
         contract_suite!($make; copilot:

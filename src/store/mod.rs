@@ -265,9 +265,9 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Which of these commits a request of the repository has, or has pushed, and whether one of them is live.
     async fn commits_kept(&self, repository: &RepositoryName, among: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError>;
 
-    /// The members of a request that stands for a group, in order of arrival, `limit` at most; `open` leaves out those that were
-    /// withdrawn.
-    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError>;
+    /// The members of a request that stands for a group, in order of arrival, `limit` at most of those behind the number `behind`; `open`
+    /// leaves out those that were withdrawn.
+    async fn members(&self, id: &RequestId, open: bool, behind: u32, limit: u32) -> Result<Vec<Member>, StoreError>;
 
     /// Takes a member out of a live group, with a timeline entry and the task that follows; the last one taken out withdraws the
     /// request. Tells the request as it is now.

@@ -297,8 +297,8 @@ impl Store for SqlStore {
         requests::rivals(&mut self.database.read().await?, query, limit).await
     }
 
-    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
-        members::list(&mut self.database.read().await?, id, open, limit).await
+    async fn members(&self, id: &RequestId, open: bool, behind: u32, limit: u32) -> Result<Vec<Member>, StoreError> {
+        members::list(&mut self.database.read().await?, id, open, behind, limit).await
     }
 
     async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {

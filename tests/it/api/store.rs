@@ -159,7 +159,7 @@ impl Store for FakeStore {
     async fn touches(&self, _: &TouchQuery<'_>, _: u32) -> Result<Vec<Touch>, StoreError> {
         never()
     }
-    async fn members(&self, _: &RequestId, _: bool, _: u32) -> Result<Vec<Member>, StoreError> {
+    async fn members(&self, _: &RequestId, _: bool, _: u32, _: u32) -> Result<Vec<Member>, StoreError> {
         Ok(self.members.lock().expect("members").clone())
     }
     async fn withdraw_member(&self, _: &Withdrawal, _: Timestamp) -> Result<Request, StoreError> {

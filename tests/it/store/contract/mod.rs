@@ -103,6 +103,7 @@ macro_rules! contract_suite {
             an_update_drops_and_adds_tasks,
             an_update_that_fails_half_way_leaves_nothing,
             listings_filter_and_page_newest_first,
+            requests_are_found_by_the_source_of_their_event_and_groups_by_any,
             the_newest_request_of_a_pull_request_is_found,
             a_comment_that_comes_before_its_pull_requests_number_is_the_requests_once_it_is_noted,
             of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept,

@@ -115,9 +115,7 @@ async fn prune_words(connection: &mut Connection, before: i64, limit: u32) -> Re
     let wishes = wishes.await?;
     let deployments = slice(
         connection,
-        "DELETE FROM deployments WHERE (repository, application, cluster, paths, revision, standing) IN ( \
-             SELECT d.repository, d.application, d.cluster, d.paths, d.revision, d.standing FROM deployments d INDEXED BY deployments_recorded \
-             WHERE d.recorded_at < ? LIMIT ?)",
+        "DELETE FROM deployments WHERE dedup IN (SELECT d.dedup FROM deployments d INDEXED BY deployments_recorded WHERE d.recorded_at < ? LIMIT ?)",
         before,
         limit,
     );

@@ -46,6 +46,8 @@ macro_rules! contract_suite {
             the_newest_event_of_a_key_counts_in_whatever_order_they_come,
             a_sender_whose_clock_is_ahead_does_not_have_the_last_word,
             what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first,
+            words_of_any_length_are_kept_and_known_again,
+            the_longest_keys_and_subjects_there_are_are_taken,
             what_was_told_is_kept_over_what_was_kept_before,
             what_is_told_is_noted_by_whoever_holds_the_task_alone,
             what_was_refused_is_begun_again_at_a_persons_word_and_nothing_else_is,
@@ -55,7 +57,8 @@ macro_rules! contract_suite {
             an_end_that_is_said_before_the_merge_is_known_is_the_requests,
             an_end_of_before_a_run_was_planned_is_none_of_its_own,
             an_end_is_heard_by_the_requests_that_add_such_a_run_and_are_merged,
-            ends_go_with_their_retention_and_may_be_said_again);
+            ends_go_with_their_retention_and_may_be_said_again,
+            an_object_with_a_name_that_none_can_have_stands_in_no_plans_way);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
             a_source_that_floods_a_lane_leaves_each_other_its_turn,

@@ -379,8 +379,22 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Removes up to `limit` deliveries received before `before` with their events, and as many ended requests last changed
     /// before it, events a person filed, and words of each kind ([`Pruned::words`]); never a delivery that is still to be
     /// dispatched or that a live request was opened or joined by, nor a request that still has a task or a dead letter.
-    /// Called again until it removes nothing.
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError>;
+    ///
+    /// Deliveries are looked through from where `reached` says, and no more of them than takes a moment: called again with how far that was,
+    /// it looks at none twice, until it removes nothing and is no farther.
+    async fn prune_from(&self, before: Timestamp, reached: Reached, limit: u32) -> Result<(Pruned, Reached), StoreError>;
+
+    /// [`Self::prune_from`] the oldest delivery on, until something is removed or all were looked through.
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+        let mut reached = Reached::default();
+        loop {
+            let (pruned, next) = self.prune_from(before, reached, limit).await?;
+            if pruned != Pruned::default() || next == reached {
+                return Ok(pruned);
+            }
+            reached = next;
+        }
+    }
 
     /// Whether a write would succeed now: what readiness asks.
     async fn check(&self) -> Result<(), StoreError>;

@@ -301,7 +301,7 @@ impl Store for FakeStore {
         self.well()?;
         Ok(self.stats.lock().expect("a lock").clone())
     }
-    async fn prune(&self, _: Timestamp, _: u32) -> Result<Pruned, StoreError> {
+    async fn prune_from(&self, _: Timestamp, _: Reached, _: u32) -> Result<(Pruned, Reached), StoreError> {
         never()
     }
     async fn check(&self) -> Result<(), StoreError> {

@@ -167,7 +167,7 @@ store_that_only_appends! {
     fn tokens() -> Vec<TokenRecord>;
     fn revoke_token(id: &TokenId, now: Timestamp) -> ();
     fn stats(now: Timestamp) -> Stats;
-    fn prune(before: Timestamp, limit: u32) -> Pruned;
+    fn prune_from(before: Timestamp, reached: Reached, limit: u32) -> (Pruned, Reached);
     fn check() -> ();
 }
 

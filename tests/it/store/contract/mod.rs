@@ -170,6 +170,8 @@ macro_rules! contract_suite {
             retention_never_removes_what_a_live_request_needs,
             retention_keeps_what_is_still_to_be_dispatched_and_dead_letters,
             retention_works_in_slices,
+            what_is_kept_is_looked_through_once_a_pass,
+            a_slice_looks_at_no_more_than_takes_a_moment,
             what_was_said_goes_in_slices_too,
             what_waits_for_its_hour_is_no_backlog_and_keeps_its_request,
             a_check_writes);

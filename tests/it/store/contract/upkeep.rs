@@ -3,8 +3,8 @@
 use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, parsed, task};
 use kubeops::request::{RunOutcome, State};
 use kubeops::store::{
-    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, RequestUpdate, Room, RunEnd, Settlement, Signal, Stats, Store, StoreError,
-    TaskFilter, TaskKind, TaskState, Verdict,
+    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, Reached, RequestUpdate, Room, RunEnd, Settlement, Signal, Stats, Store,
+    StoreError, TaskFilter, TaskKind, TaskState, Verdict,
 };
 use kubeops::types::{TaskId, Timestamp};
 use std::sync::Arc;
@@ -126,6 +126,54 @@ pub async fn retention_works_in_slices(store: Arc<dyn Store>) {
         slices.push(pruned.deliveries);
     }
     assert_eq!(slices, [6, 6, 6, 1], "all that are old but the one that waits");
+}
+
+/// Deliveries received at these seconds that nobody handles.
+async fn ignored(store: &dyn Store, seconds: std::ops::Range<i64>) {
+    let batch: Vec<NewDelivery> = seconds.map(|n| NewDelivery { handled: false, received_at: at(n), ..delivery(&format!("ignored {n}")) }).collect();
+    store.append(&batch).await.expect("written");
+}
+
+pub async fn what_is_kept_is_looked_through_once_a_pass(store: Arc<dyn Store>) {
+    let (_, live) = open_request(&*store, "OPS-1", None, at(0)).await;
+    for n in 1..5 {
+        open_request(&*store, "OPS-1", None, at(n)).await;
+    }
+    ignored(&*store, 10..19).await;
+    let (pruned, mut reached) = store.prune_from(at(1000), Reached::default(), 3).await.expect("pruned");
+    assert_eq!(pruned.deliveries, 3);
+    // From now on they could be removed; this pass has seen them.
+    end_request(&*store, &live, State::Withdrawn, at(2000)).await;
+    let mut slices = Vec::new();
+    loop {
+        let (pruned, next) = store.prune_from(at(1000), reached, 3).await.expect("pruned");
+        if pruned == Pruned::default() && next == reached {
+            break;
+        }
+        slices.push(pruned.deliveries);
+        reached = next;
+    }
+    assert_eq!(slices.iter().sum::<u64>(), 6, "{slices:?}");
+    assert_eq!(store.prune(at(1000), 100).await.expect("pruned").deliveries, 5, "the next one removes them");
+}
+
+pub async fn a_slice_looks_at_no_more_than_takes_a_moment(store: Arc<dyn Store>) {
+    for n in 0..30 {
+        open_request(&*store, "OPS-1", None, at(n)).await;
+    }
+    ignored(&*store, 40..42).await;
+    let (mut reached, mut slices) = (Reached::default(), Vec::new());
+    loop {
+        let (pruned, next) = store.prune_from(at(1000), reached, 3).await.expect("pruned");
+        if pruned == Pruned::default() && next == reached {
+            break;
+        }
+        slices.push(pruned.deliveries);
+        reached = next;
+    }
+    assert_eq!(slices, [0, 0, 2], "twelve that are kept, twelve more, and the rest");
+    ignored(&*store, 50..51).await;
+    assert_eq!(store.prune(at(1000), 3).await.expect("pruned").deliveries, 1, "without a pass to go on with it looks until it finds something");
 }
 
 pub async fn what_was_said_goes_in_slices_too(store: Arc<dyn Store>) {

@@ -378,7 +378,8 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
 
     /// Removes up to `limit` deliveries received before `before` with their events, and as many ended requests last changed
     /// before it, events a person filed, and words of each kind ([`Pruned::words`]); never a delivery that is still to be
-    /// dispatched or that a live request was opened or joined by, nor a request that still has a task or a dead letter.
+    /// dispatched or that a live request was opened or joined by, nor a request that still has a task or a dead letter. With a request go its
+    /// pull requests of the local forge that are over, but for the newest of a repository.
     ///
     /// Deliveries are looked through from where `reached` says, and no more of them than takes a moment: called again with how far that was,
     /// it looks at none twice, until it removes nothing and is no farther.

@@ -8,6 +8,7 @@ use super::turns::oldest_due;
 use crate::request::State;
 use crate::store::{Pruned, Reached, Stats, StoreError, TaskKind, lane, postgres, sqlite};
 use crate::types::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many deliveries are looked at for each that may be removed: those that are kept may be many, and others wait for the writer meanwhile.
 const LOOKED_AT: i64 = 4;
@@ -69,15 +70,7 @@ pub(super) async fn prune(connection: &mut Connection, before: Timestamp, reache
     )
     .await?;
     let words = prune_words(connection, before, limit).await? + copilot::prune(connection, before, limit).await?;
-    // A request with a task is not over: a dead letter is kept until somebody retries it.
-    let requests = slice(
-        connection,
-        "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \
-         AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.request = r.seq) ORDER BY r.updated_at LIMIT ?)",
-        before,
-        limit,
-    )
-    .await?;
+    let requests = prune_requests(connection, before, limit).await?;
     Ok((Pruned { deliveries, events: theirs + filed, requests, words }, reached))
 }
 
@@ -118,6 +111,36 @@ async fn prune_deliveries(connection: &mut Connection, before: i64, reached: Rea
         sqlite::remove_arrivals(connection, &arrivals).await?;
     }
     Ok((deliveries, events, reached))
+}
+
+/// Removes the oldest requests that have ended, and their pull requests of the local forge.
+async fn prune_requests(connection: &mut Connection, before: i64, limit: u32) -> Result<u64, StoreError> {
+    // A request with a task is not over: a dead letter is kept until somebody retries it.
+    let removed = statement(
+        "DELETE FROM requests WHERE seq IN (SELECT r.seq FROM requests r INDEXED BY requests_ended WHERE r.live = 0 AND r.updated_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM outbox t WHERE t.request = r.seq) ORDER BY r.updated_at LIMIT ?) RETURNING repository, pull_number, former_pull",
+    );
+    let removed = removed.bind(before).bind(limit).fetch_all(&mut *connection).await?;
+    let mut pulls: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
+    for row in &removed {
+        if let Some(repository) = row.optional_text("repository")? {
+            pulls
+                .entry(repository)
+                .or_default()
+                .extend([row.optional_number("pull_number")?, row.optional_number("former_pull")?].into_iter().flatten());
+        }
+    }
+    for (repository, numbers) in pulls {
+        // The newest stays: the next one is numbered after it, and no number is given twice.
+        let over = statement(
+            "DELETE FROM pulls WHERE repository = ?1 AND number IN (SELECT CAST(value AS BIGINT) FROM json_each(?2)) AND state <> 'open' \
+             AND +number < (SELECT max(newest.number) FROM pulls newest WHERE newest.repository = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.pull_number = pulls.number AND r.repository = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.former_pull = pulls.number AND r.repository = ?1)",
+        );
+        over.bind(repository).bind(to_json(&numbers)?).execute(&mut *connection).await?;
+    }
+    Ok(removed.len() as u64)
 }
 
 /// Where a delivery stands among those that are looked through.

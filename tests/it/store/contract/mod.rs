@@ -172,6 +172,7 @@ macro_rules! contract_suite {
             retention_works_in_slices,
             what_is_kept_is_looked_through_once_a_pass,
             a_slice_looks_at_no_more_than_takes_a_moment,
+            a_pull_request_that_is_over_goes_with_the_last_request_that_had_it,
             what_was_said_goes_in_slices_too,
             what_waits_for_its_hour_is_no_backlog_and_keeps_its_request,
             a_check_writes);

@@ -1,10 +1,10 @@
 //! Counts and retention.
 
-use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, parsed, task};
-use kubeops::request::{RunOutcome, State};
+use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, parsed, pull, task};
+use kubeops::request::{PullRef, RunOutcome, State};
 use kubeops::store::{
-    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, Reached, RequestUpdate, Room, RunEnd, Settlement, Signal, Stats, Store,
-    StoreError, TaskFilter, TaskKind, TaskState, Verdict,
+    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, PullRecord, PullState, Reached, RequestUpdate, Room, RunEnd, Settlement, Signal,
+    Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
 };
 use kubeops::types::{TaskId, Timestamp};
 use std::sync::Arc;
@@ -174,6 +174,43 @@ pub async fn a_slice_looks_at_no_more_than_takes_a_moment(store: Arc<dyn Store>)
     assert_eq!(slices, [0, 0, 2], "twelve that are kept, twelve more, and the rest");
     ignored(&*store, 50..51).await;
     assert_eq!(store.prune(at(1000), 3).await.expect("pruned").deliveries, 1, "without a pass to go on with it looks until it finds something");
+}
+
+pub async fn a_pull_request_that_is_over_goes_with_the_last_request_that_had_it(store: Arc<dyn Store>) {
+    // Merged, its number another request's before; still open; of a request that is young; the newest.
+    for (n, state) in [PullState::Merged, PullState::Open, PullState::Closed, PullState::Merged].into_iter().enumerate() {
+        let number = store.insert_pull(&pull("gitops", &format!("kubeops/{n}"))).await.expect("inserted");
+        let record = store.pull(&parsed("gitops"), number).await.expect("an answer").expect("the record");
+        store.update_pull(&PullRecord { state, ..record }).await.expect("updated");
+        let (_, id) = open_request(&*store, &format!("OPS-{n}"), Some("gitops"), at(0)).await;
+        let mut request = store.request(&id).await.expect("the request");
+        (request.repository, request.state) = (Some(parsed("gitops")), State::Merged);
+        request.pull = Some(PullRef { number, url: "u".to_owned() });
+        let update = RequestUpdate { drop_tasks: true, ..Default::default() };
+        store.update_request(&request, &update, at(if n == 2 { 100 } else { 1 })).await.expect("ended");
+    }
+    let (_, again) = open_request(&*store, "OPS-9", Some("gitops"), at(0)).await;
+    let mut request = store.request(&again).await.expect("the request");
+    (request.repository, request.former_pull) = (Some(parsed("gitops")), Some(1));
+    store.update_request(&request, &RequestUpdate::default(), at(1)).await.expect("written");
+    // The same number elsewhere is another's.
+    store.insert_pull(&pull("other", "kubeops/0")).await.expect("inserted");
+    let numbers = async || {
+        let page = store.pulls(&Default::default(), &PageQuery { limit: 9, after: None }).await.expect("a page");
+        page.items.iter().map(|pull| (pull.repository.to_string(), pull.number)).collect::<Vec<_>>()
+    };
+    let of = |numbers: &[u64]| {
+        let gitops = numbers.iter().map(|number| ("gitops".to_owned(), *number));
+        [("other".to_owned(), 1)].into_iter().chain(gitops).collect::<Vec<_>>()
+    };
+    assert_eq!(store.prune(at(50), 100).await.expect("pruned").requests, 3);
+    assert_eq!(numbers().await, of(&[4, 3, 2, 1]));
+    end_request(&*store, &again, State::Withdrawn, at(2)).await;
+    assert_eq!(store.prune(at(50), 100).await.expect("pruned").requests, 1);
+    assert_eq!(numbers().await, of(&[4, 3, 2]), "nobody has the first any more");
+    assert_eq!(store.prune(at(200), 100).await.expect("pruned").requests, 1);
+    assert_eq!(numbers().await, of(&[4, 2]));
+    assert_eq!(store.insert_pull(&pull("gitops", "kubeops/5")).await.expect("inserted"), 5);
 }
 
 pub async fn what_was_said_goes_in_slices_too(store: Arc<dyn Store>) {

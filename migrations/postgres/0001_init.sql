@@ -282,6 +282,8 @@ CREATE INDEX wishes_recorded ON wishes (recorded_at);
 
 -- What delivery tools said of a repository's commits: the newest word of each kind, of each application about each revision.
 CREATE TABLE deployments (
+    -- First 16 bytes of SHA-256 over the repository, a zero byte and what it is a word about: what tools say may be longer than an index takes.
+    dedup       BYTEA PRIMARY KEY,
     repository  TEXT COLLATE "C" NOT NULL,
     application TEXT COLLATE "C" NOT NULL,
     revision    TEXT COLLATE "C" NOT NULL,
@@ -295,13 +297,13 @@ CREATE TABLE deployments (
     message     TEXT COLLATE "C",
     -- When, by the sender's word.
     at          BIGINT NOT NULL,
-    recorded_at BIGINT NOT NULL,
-    PRIMARY KEY (repository, application, cluster, paths, revision, standing)
+    recorded_at BIGINT NOT NULL
 );
 CREATE INDEX deployments_newest ON deployments (repository, at);
 CREATE INDEX deployments_recorded ON deployments (recorded_at);
 
--- Which objects a request's change adds, kept by the trigger: who is meant when a run is said to be finished. `heard` is the last event
+-- Which objects a request's change adds, kept by the trigger: who is meant when a run is said to be finished. Of those with names that
+-- Kubernetes takes. `heard` is the last event
 -- before it was first planned: what was said of that name until then is of another run.
 CREATE TABLE request_objects (
     name      TEXT COLLATE "C" NOT NULL,
@@ -316,6 +318,8 @@ CREATE FUNCTION added_objects(changes TEXT) RETURNS TABLE (name TEXT, kind TEXT,
     SELECT o.value #>> '{object,name}', o.value #>> '{object,kind}', coalesce(o.value #>> '{object,namespace}', '')
     FROM json_array_elements(as_json(changes) -> 'objects') o (value)
     WHERE o.value ->> 'action' = 'added' AND o.value #>> '{object,name}' IS NOT NULL
+        AND greatest(octet_length(o.value #>> '{object,name}'), octet_length(o.value #>> '{object,kind}'),
+                     octet_length(o.value #>> '{object,namespace}')) <= 253
 $$;
 CREATE FUNCTION requests_add() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN
     DELETE FROM request_objects WHERE request = NEW.seq AND (name, kind, namespace) NOT IN (SELECT * FROM added_objects(NEW.changes));

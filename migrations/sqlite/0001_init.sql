@@ -277,6 +277,8 @@ CREATE INDEX wishes_recorded ON wishes (recorded_at);
 
 -- What delivery tools said of a repository's commits: the newest word of each kind, of each application about each revision.
 CREATE TABLE deployments (
+    -- First 16 bytes of SHA-256 over the repository, a zero byte and what it is a word about: what tools say may be longer than an index takes.
+    dedup       BLOB    NOT NULL PRIMARY KEY,
     repository  TEXT    NOT NULL,
     application TEXT    NOT NULL,
     revision    TEXT    NOT NULL,
@@ -290,13 +292,13 @@ CREATE TABLE deployments (
     message     TEXT,
     -- When, by the sender's word.
     at          INTEGER NOT NULL,
-    recorded_at INTEGER NOT NULL,
-    PRIMARY KEY (repository, application, cluster, paths, revision, standing)
+    recorded_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deployments_newest ON deployments (repository, at);
 CREATE INDEX deployments_recorded ON deployments (recorded_at);
 
--- Which objects a request's change adds, kept by the trigger: who is meant when a run is said to be finished. `heard` is the last event
+-- Which objects a request's change adds, kept by the trigger: who is meant when a run is said to be finished. Of those with names that
+-- Kubernetes takes. `heard` is the last event
 -- before it was first planned: what was said of that name until then is of another run.
 CREATE TABLE request_objects (
     name      TEXT    NOT NULL,
@@ -314,7 +316,9 @@ CREATE TRIGGER requests_add AFTER UPDATE OF changes ON requests WHEN NEW.changes
     INSERT OR IGNORE INTO request_objects (name, kind, namespace, request, heard)
     SELECT o.value ->> '$.object.name', o.value ->> '$.object.kind', coalesce(o.value ->> '$.object.namespace', ''), NEW.seq,
         coalesce((SELECT max(seq) FROM events), 0)
-    FROM json_each(NEW.changes, '$.objects') o WHERE o.value ->> '$.action' = 'added' AND o.value ->> '$.object.name' IS NOT NULL;
+    FROM json_each(NEW.changes, '$.objects') o WHERE o.value ->> '$.action' = 'added' AND o.value ->> '$.object.name' IS NOT NULL
+        AND max(length(CAST(o.value ->> '$.object.name' AS BLOB)), length(CAST(o.value ->> '$.object.kind' AS BLOB)),
+                length(CAST(coalesce(o.value ->> '$.object.namespace', '') AS BLOB))) <= 253;
 END;
 
 -- What was said of the end of runs; `event` is the first that said it.

@@ -51,7 +51,13 @@ pub(super) async fn list_requests(state: State, query: web::Query<RequestsQuery>
     let query = query.into_inner();
     let states = query.state.as_deref().unwrap_or_default().split(',').filter(|word| !word.is_empty()).map(str::parse::<crate::request::State>);
     let states = states.collect::<Result<Vec<_>, _>>().map_err(|e| ApiError::bad_request("invalid_query", e.to_string()))?;
-    let filter = RequestFilter { states, automation: query.automation, repository: query.repository, correlation: query.correlation, jobs: false };
+    let filter = RequestFilter {
+        states,
+        automation: query.automation,
+        repository: query.repository,
+        correlation: query.correlation,
+        ..RequestFilter::default()
+    };
     let page = page(query.limit, query.after.as_deref())?;
     let found = state.timed(state.store().requests(&filter, &page)).await?;
     Ok(web::Json(Listing::of(found, RequestView::from)))
@@ -65,7 +71,7 @@ pub(super) async fn show_request(state: State, At(id): At<RequestId>) -> Result<
     let detail = state.timed(async {
         let mut request = state.store().request(&id).await?;
         let timeline = state.store().timeline(&id).await?;
-        let members = if request.members > 0 { state.store().members(&id, false, MEMBERS_SHOWN).await? } else { Vec::new() };
+        let members = if request.members > 0 { state.store().members(&id, false, 0, MEMBERS_SHOWN).await? } else { Vec::new() };
         let tasks = state.store().tasks(&TaskFilter { request: Some(id), state: None }, TASKS_SHOWN).await?;
         let undone = match &request.steering.reverted_by {
             Some(by) => state.store().request(by).await.ok().map(|undone| UndoneView { state: undone.state, message: undone.message }),

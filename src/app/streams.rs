@@ -1,6 +1,8 @@
 //! Glue: messages of streams to the inbox. One task for each source that fetches, beside the server, in every process: they share a consumer.
 //! A message is acknowledged only after it is on disk; whatever ends before that has it delivered again, and the store knows it.
 
+mod running;
+
 use super::intake::Intake;
 use crate::api::{Receipt, Refusal, StreamView};
 use crate::clock::Clock;
@@ -12,14 +14,15 @@ use crate::spans;
 use crate::stream::{Link, Message, Settlement, StreamError};
 use crate::telemetry::Metrics;
 use crate::types::{DeliveryId, ErrorClass, SecretName, SourceName, Timestamp, TraceParent};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
+use running::Running;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -77,31 +80,16 @@ struct Fetched {
     secrets: [u8; 32],
 }
 
-struct Running {
-    fetched: Fetched,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Running {
-    async fn end(self) {
-        let _ = self.stop.send(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "fetching messages did not end in order");
-        }
-    }
-}
-
 impl Streams {
     /// Follows the resources in force until `stop` says true; then every message in hand is stored and acknowledged.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut running: HashMap<SourceName, Running> = HashMap::new();
+        let mut running = Running::new();
         let mut followed: Option<Arc<InForce>> = None;
         while !*stop.borrow() {
             let rules = self.rules.current();
             let changed = followed.as_ref().is_none_or(|followed| !Arc::ptr_eq(followed, &rules));
-            if changed || running.values().any(|running| running.task.is_finished()) {
-                self.follow(&rules, &mut running).await;
+            if changed || running.any_ended() {
+                self.follow(&rules, &mut running);
                 followed = Some(rules);
             }
             tokio::select! {
@@ -109,27 +97,24 @@ impl Streams {
                 _ = stop.changed() => {}
             }
         }
-        join_all(running.into_values().map(Running::end)).await;
+        running.end().await;
     }
 
     /// Ends what is fetched no more, or in another way, and begins what is new.
-    async fn follow(self: &Arc<Self>, rules: &InForce, running: &mut HashMap<SourceName, Running>) {
+    fn follow(self: &Arc<Self>, rules: &InForce, running: &mut Running<Fetched>) {
         let wanted: HashMap<SourceName, Fetched> = rules.set.sources.values().filter_map(|source| fetched(rules, source)).collect();
-        let over = |name: &SourceName, running: &mut Running| running.task.is_finished() || wanted.get(name) != Some(&running.fetched);
-        let ended: Vec<(SourceName, Running)> = running.extract_if(over).collect();
-        let names: Vec<SourceName> = ended.iter().map(|(name, _)| name.clone()).collect();
-        join_all(ended.into_iter().map(|(_, running)| running.end())).await;
-        for name in names.iter().filter(|name| !wanted.contains_key(*name)) {
-            self.standings.forget(name);
-            self.metrics.forget_stream(name.as_str());
-        }
-        for (name, fetched) in wanted {
-            running.entry(name).or_insert_with_key(|name| {
-                let (stop, stopped) = watch::channel(false);
-                let task = tokio::spawn(Arc::clone(self).fetch(name.clone(), fetched.subscription.clone(), stopped));
-                Running { fetched, stop, task }
-            });
-        }
+        running.follow(&wanted, |name, fetched, stop| {
+            let (this, name) = (Arc::clone(self), name.clone());
+            match fetched {
+                Some(fetched) => this.fetch(name, fetched.subscription, stop).boxed(),
+                None => async move { this.forget(&name) }.boxed(),
+            }
+        });
+    }
+
+    fn forget(&self, name: &SourceName) {
+        self.standings.forget(name);
+        self.metrics.forget_stream(name.as_str());
     }
 
     /// Fetches from one stream until `stop` says true, over as many connections as it takes.

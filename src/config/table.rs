@@ -109,7 +109,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "The store: `sqlite:<file>`, or `postgres://user@host:5432/database` (14 or later), which several replicas share; its password is the secret STORE_PASSWORD. Empty for kubeops.db in DATA_DIR.",
     ),
     ("STORE_CONNECTIONS", "Connections to PostgreSQL that this process has at most."),
-    ("RETENTION_DAYS", "Days deliveries, events and ended requests are kept; never removes what a live request needs."),
+    (
+        "RETENTION_DAYS",
+        "Days deliveries, events and ended requests are kept, and with these their pull requests of the local forge; never removes what a live request needs.",
+    ),
     ("API_CALLS_PER_MINUTE", "Calls one API token may make a minute; beyond it is answered 429. Webhooks are not limited."),
     ("TRUSTED_PROXIES", "Networks whose X-Forwarded-For is believed, separated by commas. Over a unix socket it is always believed."),
     ("WORKER_CONCURRENCY", "Repositories that git works on at the same time; four times as many have pull requests opened."),

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// The types that say so. Whatever else is said of a run is no end.
 const TYPES: [&str; 2] = ["run.succeeded", "run.failed"];
+/// As long as a name of Kubernetes may be, and by far the longest kind, group or cluster.
+const LONGEST: usize = 253;
 
 /// Refuses the data of an event that says a run to be finished and does not say which, with what is wrong with it.
 pub(super) fn check(kind: &str, data: &Value) -> Result<(), String> {
@@ -22,6 +24,9 @@ pub(super) fn check(kind: &str, data: &Value) -> Result<(), String> {
             Some(_) => return Err(format!("gives a `run.{field}` that is no text")),
         };
         match field {
+            "kind" | "apiVersion" | "group" | "cluster" if value.len() > LONGEST => {
+                return Err(format!("gives a `run.{field}` of more than {LONGEST} bytes"));
+            }
             "kind" if value.is_empty() || !value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
                 return Err(format!("gives a `run.kind` that is no kind: {value:?}"));
             }
@@ -78,6 +83,9 @@ mod tests {
             for name in ["", "Backup", "back up", "-backup", &"a".repeat(254)] {
                 assert_eq!(with(field, json!(name)), format!("gives a `run.{field}` that no object can have: {name:?}"));
             }
+        }
+        for field in ["kind", "apiVersion", "group", "cluster"] {
+            assert_eq!(with(field, json!("a".repeat(254))), format!("gives a `run.{field}` of more than 253 bytes"));
         }
         let when = with("finishedAt", json!("yesterday"));
         assert!(when.starts_with("gives a `run.finishedAt` that is no time: "), "{when}");

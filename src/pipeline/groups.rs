@@ -75,7 +75,7 @@ impl Pipeline {
             return Ok(Looked::Same(self.base(bases, repository)?.tip.clone()));
         }
         let most = automation.spec.group.as_ref().map_or(MOST_MEMBERS, |group| group.most);
-        let members = Handle::current().block_on(self.store.members(&request.id, true, most))?;
+        let members = Handle::current().block_on(self.store.members(&request.id, true, 0, most))?;
         let resolved = members.iter().map(|member| resolve(rules, &as_member(request, member))).collect::<Result<Vec<_>, _>>()?;
         // Its automation or target is gone or another one: what a person reviews is not taken away for that.
         if members.iter().zip(&resolved).any(|(member, resolved)| is_elsewhere(request, member, resolved)) {

@@ -112,7 +112,7 @@ pub(super) fn planned(mut request: Request, planned: Planned, clock: &dyn Clock)
             };
             request.parameters = Some(parameters);
             request.repository = Some(repository);
-            let follow = follow_up(&request, TaskKind::Draft, &lane::draft(&request.id), clock);
+            let follow = follow_up(&request, TaskKind::Draft, lane::DRAFTS, clock);
             let state = request.state;
             settle(request, state, message.to_owned(), vec![follow], clock)
         }
@@ -181,7 +181,7 @@ fn draft_of(changes: Option<&Changes>) -> Option<u32> {
 /// After a model answered what may be proposed: it is planned with that.
 pub(super) fn drafted(request: Request, end: DraftEnd, message: String, more: bool, clock: &dyn Clock) -> Settlement {
     let mut settlement = after_draft(&request, clock);
-    settlement.follow_up.extend(more.then(|| follow_up(&request, TaskKind::Draft, &lane::draft(&request.id), clock)));
+    settlement.follow_up.extend(more.then(|| follow_up(&request, TaskKind::Draft, lane::DRAFTS, clock)));
     let beside = Beside { draft: Some(end), ..settlement.beside };
     Settlement { timeline: vec![note(&request, message, clock)], beside, ..settlement }
 }
@@ -195,13 +195,13 @@ pub(super) fn after_draft(request: &Request, clock: &dyn Clock) -> Settlement {
 
 /// A model was asked for a revision, and nothing came of it: what is proposed stays. `more`: something else is wanted of it as well.
 pub(super) fn not_revised(request: &Request, end: DraftEnd, message: String, more: bool, clock: &dyn Clock) -> Settlement {
-    let follow_up = more.then(|| follow_up(request, TaskKind::Draft, &lane::draft(&request.id), clock)).into_iter().collect();
+    let follow_up = more.then(|| follow_up(request, TaskKind::Draft, lane::DRAFTS, clock)).into_iter().collect();
     Settlement { timeline: vec![note(request, message, clock)], follow_up, beside: Beside { draft: Some(end), ..Beside::default() }, ..nothing() }
 }
 
 /// A draft is over that somebody else goes on with: it is drafted anew.
-pub(super) fn drafted_anew(request: &RequestId, end: DraftEnd) -> Settlement {
-    let settlement = goes_on(lane::draft(request));
+pub(super) fn drafted_anew(end: DraftEnd) -> Settlement {
+    let settlement = goes_on(lane::DRAFTS.to_owned());
     Settlement { beside: Beside { draft: Some(end), ..Beside::default() }, ..settlement }
 }
 

@@ -124,7 +124,7 @@ impl Pipeline {
     async fn described(&self, request: &Request) -> Result<Request, StepError> {
         let mut described = request.clone();
         if let Some(text) = described.text.as_mut().filter(|_| request.members > 0) {
-            let members = self.store.members(&request.id, true, MEMBERS_LISTED).await?;
+            let members = self.store.members(&request.id, true, 0, MEMBERS_LISTED).await?;
             let own = text.body.take().map(|own| format!("{own}\n\n")).unwrap_or_default();
             text.body = Some(own + &body::members(request, &members, &self.people_at));
         }

@@ -92,7 +92,7 @@ impl Pipeline {
     /// Opens what takes a merged change back, once; of a group when nobody wants any of it. Tells why not, where the change stays.
     async fn take_back_merged(&self, request: &Request, taken_back: &[TakenBack]) -> Result<Option<String>, StepError> {
         if request.members > 0 {
-            let still = self.store.members(&request.id, true, request.members).await?.len().saturating_sub(taken_back.len());
+            let still = self.store.members(&request.id, true, 0, request.members).await?.len().saturating_sub(taken_back.len());
             if still > 0 {
                 return Ok(Some(format!(": {still} others of its group are still wanted")));
             }

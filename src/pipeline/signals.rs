@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Characters of a sender's text that are quoted.
 const QUOTED: usize = 120;
+/// Bytes of what names an object: Kubernetes has no longer name.
+const NAME: usize = 253;
 
 /// What an event owes, beside what automations make of it.
 pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signal> {
@@ -43,6 +45,11 @@ fn ran(event: &Event) -> Option<Signal> {
         _ => return None,
     };
     let run = event.data.get("run")?;
+    // No object is called so, and no index of the store takes it.
+    if ["kind", "name", "namespace", "apiVersion", "group", "cluster"].iter().any(|field| run[*field].as_str().is_some_and(|text| text.len() > NAME))
+    {
+        return None;
+    }
     let text = |field: &str| run.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
     let of_version = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
     let own = run.get("group").and_then(Value::as_str);

@@ -1,14 +1,15 @@
 //! Lanes: the tasks of one are done a batch at a time, on one machine at a time. A repository has two. Git's work and the forge's
 //! calls wait apart, because a forge wants its calls paced: a branch need not wait for the pull requests of others.
+//! Drafts, and tasks without a lane, are done each by itself, beside one another.
 
-use crate::types::{AutomationName, RepositoryName, RequestId};
+use crate::types::{AutomationName, RepositoryName};
 
 /// No repository has it in its name.
 const PULLS: &str = "/pulls";
 /// Nor this.
 const FEEDBACK: &str = "/feedback";
-/// Nor this.
-const DRAFT: &str = "/draft";
+/// Where drafts by a language model wait, of all requests: a model answers slowly, and one request's draft stands in no other's way.
+pub const DRAFTS: &str = "/draft";
 
 /// Where planning and pushing wait.
 pub fn of(repository: &RepositoryName) -> String {
@@ -45,14 +46,15 @@ pub fn is_feedback(lane: &str) -> bool {
     lane.ends_with(FEEDBACK)
 }
 
-/// Where a request's draft by a language model goes on: a lane of its own, because a model answers slowly and stands in nobody's way.
-pub fn draft(request: &RequestId) -> String {
-    format!("{request}{DRAFT}")
+/// Whether drafts wait there.
+pub fn is_draft(lane: &str) -> bool {
+    lane == DRAFTS
 }
 
-/// Whether a draft goes on there.
-pub fn is_draft(lane: &str) -> bool {
-    lane.ends_with(DRAFT)
+/// Whether the tasks of a lane are done a batch at a time. Those of the others, of drafts and of none, are done each by itself, as many at
+/// once as there is room for.
+pub fn is_in_turn(lane: &str) -> bool {
+    !lane.is_empty() && !is_draft(lane)
 }
 
 /// Which part of [`super::Room`] a lane counts against: git's work, pull requests, feedback, drafts.

@@ -272,9 +272,9 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// Which of these commits a request of the repository has, or has pushed, and whether one of them is live.
     async fn commits_kept(&self, repository: &RepositoryName, among: &[CommitSha]) -> Result<HashMap<CommitSha, bool>, StoreError>;
 
-    /// The members of a request that stands for a group, in order of arrival, `limit` at most; `open` leaves out those that were
-    /// withdrawn.
-    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError>;
+    /// The members of a request that stands for a group, in order of arrival, `limit` at most of those behind the number `behind`; `open`
+    /// leaves out those that were withdrawn.
+    async fn members(&self, id: &RequestId, open: bool, behind: u32, limit: u32) -> Result<Vec<Member>, StoreError>;
 
     /// Takes a member out of a live group, with a timeline entry and the task that follows; the last one taken out withdraws the
     /// request. Tells the request as it is now.
@@ -385,9 +385,24 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
 
     /// Removes up to `limit` deliveries received before `before` with their events, and as many ended requests last changed
     /// before it, events a person filed, and words of each kind ([`Pruned::words`]); never a delivery that is still to be
-    /// dispatched or that a live request was opened or joined by, nor a request that still has a task or a dead letter.
-    /// Called again until it removes nothing.
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError>;
+    /// dispatched or that a live request was opened or joined by, nor a request that still has a task or a dead letter. With a request go its
+    /// pull requests of the local forge that are over, but for the newest of a repository.
+    ///
+    /// Deliveries are looked through from where `reached` says, and no more of them than takes a moment: called again with how far that was,
+    /// it looks at none twice, until it removes nothing and is no farther.
+    async fn prune_from(&self, before: Timestamp, reached: Reached, limit: u32) -> Result<(Pruned, Reached), StoreError>;
+
+    /// [`Self::prune_from`] the oldest delivery on, until something is removed or all were looked through.
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+        let mut reached = Reached::default();
+        loop {
+            let (pruned, next) = self.prune_from(before, reached, limit).await?;
+            if pruned != Pruned::default() || next == reached {
+                return Ok(pruned);
+            }
+            reached = next;
+        }
+    }
 
     /// Whether a write would succeed now: what readiness asks.
     async fn check(&self) -> Result<(), StoreError>;

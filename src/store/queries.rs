@@ -18,6 +18,8 @@ pub struct RequestFilter {
     pub correlation: Option<String>,
     /// Only what an operator asked a language model for.
     pub jobs: bool,
+    /// Whose event is of this source, and those that stand for a group, of whose members any may be of it.
+    pub source: Option<SourceName>,
 }
 
 /// Which other requests are looked for that touch the same files.

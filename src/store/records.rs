@@ -306,6 +306,13 @@ pub struct Stats {
     pub requests: Vec<(State, u64)>,
 }
 
+/// How far old deliveries were looked through: a pass of retention begins with none of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reached {
+    pub(in crate::store) received_at: i64,
+    pub(in crate::store) seq: i64,
+}
+
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {

@@ -93,8 +93,7 @@ pub struct NewTask {
     pub kind: TaskKind,
     /// For which request.
     pub request: RequestId,
-    /// Tasks of one lane are done one at a time, see [`crate::store::lane`]; empty when the repository is not known yet (such tasks do not wait
-    /// for one another).
+    /// Where it waits, see [`crate::store::lane`]; empty when the repository is not known yet.
     pub lane: String,
     /// Not before.
     pub run_at: Timestamp,
@@ -137,7 +136,7 @@ pub struct Task {
 /// not stand in the way of git's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// For planning and pushing; a task without a lane counts as a lane.
+    /// For planning and pushing.
     pub git: Share,
     /// For opening and closing pull requests.
     pub pulls: Share,
@@ -150,9 +149,9 @@ pub struct Room {
 /// A part of [`Room`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Lanes.
+    /// Lanes; a task that is done by itself, without a lane or as a draft, counts as one.
     pub lanes: u32,
-    /// Tasks of a named lane, which are then done together.
+    /// Tasks of a lane, which are then done together.
     pub each: u32,
 }
 

@@ -9,7 +9,7 @@ use crate::lease::Lease;
 use crate::pipeline::{Outcome, Report, StepError, without_words};
 use crate::request::{State, TimelineEntry};
 use crate::spans;
-use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict};
+use crate::store::{ClaimedTask, Settlement, StoreError, TaskKind, Verdict, lane};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,11 +26,11 @@ const LIMIT_JITTER_MILLIS: u128 = 2000;
 /// How long a task rests of which the store takes nothing but that.
 const NOT_KEPT_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Claimed tasks by lane; one without a lane is alone.
+/// Claimed tasks by lane; a draft, or one without a lane, is alone.
 pub(super) fn by_lane(claimed: Vec<ClaimedTask>) -> Vec<Vec<ClaimedTask>> {
     let mut batches: Vec<Vec<ClaimedTask>> = Vec::new();
     for task in claimed {
-        match batches.last_mut().filter(|batch| !task.task.lane.is_empty() && batch.iter().all(|other| other.task.lane == task.task.lane)) {
+        match batches.last_mut().filter(|batch| lane::is_in_turn(&task.task.lane) && batch.iter().all(|other| other.task.lane == task.task.lane)) {
             Some(batch) => batch.push(task),
             None => batches.push(vec![task]),
         }

@@ -4,7 +4,7 @@
 use super::Worker;
 use crate::failpoint;
 use crate::pipeline::Observer;
-use crate::store::{Duty, Pruned};
+use crate::store::{Duty, Pruned, Reached};
 use crate::types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,19 +81,24 @@ impl Worker {
     }
 
     async fn prune(&self, now: Timestamp) {
-        let before = now.minus(self.options.retention);
+        let (before, mut reached) = (now.minus(self.options.retention), Reached::default());
         loop {
-            match self.store().prune(before, PRUNE_SLICE).await {
-                Ok(pruned) if pruned == Pruned::default() => break,
-                Ok(pruned) => tracing::info!(
+            let (pruned, next) = match self.store().prune_from(before, reached, PRUNE_SLICE).await {
+                Ok(slice) => slice,
+                Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
+            };
+            if pruned != Pruned::default() {
+                tracing::info!(
                     deliveries = pruned.deliveries,
                     events = pruned.events,
                     requests = pruned.requests,
                     words = pruned.words,
                     "removed what is past its retention"
-                ),
-                Err(error) => return tracing::warn!(%error, "old rows could not be removed"),
+                );
+            } else if next == reached {
+                return;
             }
+            reached = next;
         }
     }
 }

@@ -155,7 +155,7 @@ impl Pipeline {
             // Another one is configured by now: it is not made to go on with what this one said.
             let message = Some("another model was configured".to_owned());
             let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
-            return Ok(outcome::drafted_anew(&step.request.id, end));
+            return Ok(outcome::drafted_anew(end));
         }
         let budget = spend::budget(&request.key.automation, &spec.budget, &chosen)?;
         self.turn(step, &chosen, &budget, timeout).await
@@ -215,7 +215,7 @@ impl Pipeline {
             Err(StepError::Git(GitError::NoCommit { .. })) => {
                 let message = Some("the commit it looked at is gone".to_owned());
                 let end = self.ended(&step, DraftState::Cancelled, &Outcome { message, ..self.nothing(&step) })?;
-                return Ok(outcome::drafted_anew(&step.request.id, end));
+                return Ok(outcome::drafted_anew(end));
             }
             opened => opened?,
         };
@@ -230,7 +230,7 @@ impl Pipeline {
                 self.store.settle_turn(step.held, step.draft.number, &turn).await?;
                 bench.keep(self, &step.draft);
                 failpoint::hit("draft.told");
-                Ok(outcome::goes_on(lane::draft(&step.request.id)))
+                Ok(outcome::goes_on(lane::DRAFTS.to_owned()))
             }
             Next::Answered(answer) => {
                 let answer: Answer =

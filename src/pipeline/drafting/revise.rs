@@ -59,7 +59,7 @@ impl Pipeline {
         let wanted = format!("to be revised by the language model: {:?}", shortened(&wish.text));
         let mut after = request.clone();
         after.steering.revisions.push(wish);
-        let task = outcome::follow_up(&after, TaskKind::Draft, &lane::draft(&after.id), self.clock.as_ref());
+        let task = outcome::follow_up(&after, TaskKind::Draft, lane::DRAFTS, self.clock.as_ref());
         let entry = outcome::note(&after, wanted, self.clock.as_ref());
         let timeline = vec![TimelineEntry { actor: actor.to_owned(), ..entry }];
         let update = RequestUpdate { timeline, tasks: vec![task], drop_tasks: false, successor: None };

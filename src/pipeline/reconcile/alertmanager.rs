@@ -63,16 +63,17 @@ impl Reconciler {
     async fn resolved(&mut self, source: &Source, groups: &[Value], gone_for: Duration) -> Result<u64, ReconcileError> {
         let present: BTreeSet<&str> = groups.iter().flat_map(alerts).filter_map(|alert| alert["fingerprint"].as_str()).collect();
         let now = self.now();
-        let open = self.open_events(source.name()).await?;
-        let missing = open.into_iter().filter(|event| event.kind.as_str() == "alert.firing" && !present.contains(event.subject.as_str()));
-        let before = self.gone.remove(source.name()).unwrap_or_default();
-        let mut gone = HashMap::new();
-        let mut filed = 0;
-        for event in missing {
-            let since = before.get(&event.subject).copied().unwrap_or(now);
-            gone.insert(event.subject.clone(), since);
-            if now.since(since) >= gone_for {
-                filed += u64::from(self.file(source, &headers(&[]), &end_of(&event, since)).await?);
+        let before = self.gone.get(source.name());
+        let (mut gone, mut filed) = (HashMap::new(), 0);
+        let mut open = self.open_events(source.name());
+        while let Some(events) = open.page().await? {
+            let is_missing = |event: &Event| event.kind.as_str() == "alert.firing" && !present.contains(event.subject.as_str());
+            for event in events.into_iter().filter(is_missing) {
+                let since = before.and_then(|before| before.get(&event.subject)).copied().unwrap_or(now);
+                gone.insert(event.subject.clone(), since);
+                if now.since(since) >= gone_for {
+                    filed += u64::from(self.file(source, &headers(&[]), &end_of(&event, since)).await?);
+                }
             }
         }
         self.gone.insert(source.name().clone(), gone);

@@ -40,8 +40,10 @@ impl Reconciler {
 
     /// The tickets of open requests that the query did not find.
     async fn pipeline_tickets(&self, source: &Source, seen: &BTreeSet<String>) -> Result<Vec<String>, ReconcileError> {
-        let events = self.open_events(source.name()).await?;
-        let keys: BTreeSet<String> = events.into_iter().map(|event| event.subject).filter(|key| !seen.contains(key)).collect();
+        let (mut open, mut keys) = (self.open_events(source.name()), BTreeSet::new());
+        while let Some(events) = open.page().await? {
+            keys.extend(events.into_iter().map(|event| event.subject).filter(|key| !seen.contains(key)));
+        }
         Ok(keys.into_iter().collect())
     }
 

@@ -5,24 +5,20 @@
 mod alertmanager;
 mod github;
 mod jira;
+mod open;
 
 use super::Pipeline;
-use crate::event::Event;
 use crate::feedback::FeedbackError;
 use crate::forge::{ForgeError, Mark};
 use crate::ingress::{Asks, Attributes, IngressError, RECONCILED, Reconcile, Source};
-use crate::request::{RemarkPlace, State};
+use crate::request::RemarkPlace;
 use crate::store::inbox::Inbox;
-use crate::store::{Appended, NewDelivery, PageQuery, RequestFilter, StoreError};
+use crate::store::{Appended, NewDelivery, StoreError};
 use crate::types::{DeliveryId, ErrorClass, RepositoryName, SourceName, Timestamp};
+use open::OpenEvents;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Requests listed at once.
-const PAGE: u32 = 200;
-/// Members of a group that are looked at.
-const MOST_MEMBERS: u32 = 1_000;
 
 /// Why a look came to nothing. The next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -136,28 +132,8 @@ impl Reconciler {
     }
 
     /// The events of this source that open requests, and the members of groups, came of.
-    async fn open_events(&self, source: &SourceName) -> Result<Vec<Event>, StoreError> {
-        let store = &self.pipeline.store;
-        let states = vec![State::Accepted, State::Planned, State::Proposed, State::Approved];
-        let filter = RequestFilter { states, ..RequestFilter::default() };
-        let mut query = PageQuery { limit: PAGE, after: None };
-        let mut events = Vec::new();
-        loop {
-            let page = store.requests(&filter, &query).await?;
-            for request in page.items {
-                let members = store.members(&request.id, true, MOST_MEMBERS).await?;
-                match members.is_empty() {
-                    true => events.push(request.event),
-                    false => events.extend(members.into_iter().map(|member| member.event)),
-                }
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => break,
-            }
-        }
-        events.retain(|event| event.source.as_ref() == Some(source));
-        Ok(events)
+    fn open_events<'r>(&'r self, source: &'r SourceName) -> OpenEvents<'r> {
+        OpenEvents::of(self.pipeline.store.as_ref(), source)
     }
 }
 

@@ -56,12 +56,15 @@ pub(super) async fn joined(connection: &mut Connection, request: i64, debounce: 
     moved.map_or(Ok(Waits::Not), |row| Ok(Waits::Until(row.moment("run_at")?)))
 }
 
-/// Makes `event` the one the request is planned for, unless its own is newer: an event that comes late overrides none.
+/// Makes `event` the one the request is planned for, and its source the request's, unless its own is newer: an event that comes late overrides
+/// none.
 pub(super) async fn take_newest(connection: &mut Connection, request: i64, event: &Event) -> Result<(), StoreError> {
     let own = statement("SELECT event FROM request_events WHERE request = ?").bind(request).fetch_one(&mut *connection).await?;
     let own: Event = own.json("event")?;
     if own.time <= event.time {
-        statement("UPDATE request_events SET event = ? WHERE request = ?").bind(to_json(event)?).bind(request).execute(connection).await?;
+        statement("UPDATE request_events SET event = ? WHERE request = ?").bind(to_json(event)?).bind(request).execute(&mut *connection).await?;
+        let source = event.source.as_ref().map_or("", |source| source.as_str());
+        statement("UPDATE requests SET source = ?1 WHERE seq = ?2 AND source <> ?1").bind(source).bind(request).execute(connection).await?;
     }
     Ok(())
 }

@@ -31,13 +31,13 @@ pub(super) struct Joined {
 }
 
 /// See [`crate::store::Store::members`].
-pub(super) async fn list(connection: &mut Connection, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
+pub(super) async fn list(connection: &mut Connection, id: &RequestId, open: bool, behind: u32, limit: u32) -> Result<Vec<Member>, StoreError> {
     let seq = seq_of(connection, id).await?;
     let rows = statement(
         "SELECT number, correlation, state, event, parameters, planned, proposed, commit_sha, title, summary, findings, message, joined_at, updated_at \
-         FROM request_members WHERE request = ?1 AND (?2 = 0 OR state <> 'withdrawn') ORDER BY number LIMIT ?3",
+         FROM request_members WHERE request = ?1 AND (?2 = 0 OR state <> 'withdrawn') AND number > ?3 ORDER BY number LIMIT ?4",
     );
-    rows.bind(seq).bind(open).bind(limit).fetch_all(connection).await?.iter().map(read).collect()
+    rows.bind(seq).bind(open).bind(behind).bind(limit).fetch_all(connection).await?.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<Member, StoreError> {

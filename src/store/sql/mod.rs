@@ -39,8 +39,8 @@ use super::postgres::{self, PostgresOptions};
 use super::sqlite::{self, SqliteOptions};
 use super::{
     Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Claimer, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch,
-    EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room,
-    RunEnd, Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, Reached, RequestFilter, RequestUpdate,
+    RivalQuery, Room, RunEnd, Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
@@ -298,8 +298,8 @@ impl Store for SqlStore {
         requests::rivals(&mut self.database.read().await?, query, limit).await
     }
 
-    async fn members(&self, id: &RequestId, open: bool, limit: u32) -> Result<Vec<Member>, StoreError> {
-        members::list(&mut self.database.read().await?, id, open, limit).await
+    async fn members(&self, id: &RequestId, open: bool, behind: u32, limit: u32) -> Result<Vec<Member>, StoreError> {
+        members::list(&mut self.database.read().await?, id, open, behind, limit).await
     }
 
     async fn withdraw_member(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<Request, StoreError> {
@@ -408,11 +408,11 @@ impl Store for SqlStore {
         upkeep::stats(&mut self.database.read().await?, now).await
     }
 
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<Pruned, StoreError> {
+    async fn prune_from(&self, before: Timestamp, reached: Reached, limit: u32) -> Result<(Pruned, Reached), StoreError> {
         if let Database::Sqlite(file) = &self.database {
             file.file_to_prune().await;
         }
-        self.writing(async |connection| upkeep::prune(connection, before, limit).await).await
+        self.writing(async |connection| upkeep::prune(connection, before, reached, limit).await).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -367,6 +367,9 @@ fn select_in_order(query: &mut Statement, filter: &RequestFilter, state: Option<
     if filter.jobs {
         query.push(" AND job = 1");
     }
+    if let Some(source) = &filter.source {
+        query.push(" AND (members > 0 OR source = ").push_bind(source.as_str()).push(")");
+    }
     query.push(" ORDER BY seq DESC LIMIT ").push_bind(wanted);
 }
 

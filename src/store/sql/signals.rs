@@ -4,7 +4,7 @@
 use super::commands;
 use super::dispatch::link;
 use super::query::{Connection, Row, statement};
-use super::rows::{Columns, to_number};
+use super::rows::{Columns, Key, digest, to_json, to_number};
 use super::runs;
 use super::tasks::add_task;
 use crate::request::RemarkAddress;
@@ -89,12 +89,12 @@ async fn of_former_pull(connection: &mut Connection, repository: &RepositoryName
 /// Keeps what a delivery tool said, and owes a look to every request that is merged and waits for that word.
 async fn deployed(connection: &mut Connection, event: i64, deployment: &Deployment, now: Timestamp) -> Result<(), StoreError> {
     let kept = statement(
-        "INSERT INTO deployments (repository, application, cluster, paths, named, revision, standing, message, at, recorded_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (repository, application, cluster, paths, revision, standing) DO UPDATE SET named = excluded.named, \
+        "INSERT INTO deployments (dedup, repository, application, cluster, paths, named, revision, standing, message, at, recorded_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedup) DO UPDATE SET named = excluded.named, \
          message = excluded.message, at = excluded.at, recorded_at = excluded.recorded_at WHERE excluded.at >= deployments.at",
     );
     let kept = kept
+        .bind(dedup(deployment)?.as_slice())
         .bind(deployment.repository.as_str())
         .bind(deployment.application.as_str())
         .bind(deployment.cluster.as_deref().unwrap_or_default())
@@ -116,6 +116,13 @@ async fn deployed(connection: &mut Connection, event: i64, deployment: &Deployme
         owe_a_look(connection, event, &row, &deployment.repository, now).await?;
     }
     Ok(())
+}
+
+/// What a word is known by: a later one about the same takes its place.
+fn dedup(deployment: &Deployment) -> Result<Key, StoreError> {
+    let Deployment { repository, application, cluster, paths, revision, standing, named: _, message: _, at: _ } = deployment;
+    let about = (application, cluster.as_deref().unwrap_or_default(), paths, revision.as_str(), standing.as_str());
+    Ok(digest(repository.as_str(), &to_json(&about)?))
 }
 
 /// The merged request of this row hears what the event says.

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 /// The waiting task that comes first in every lane, rank and source, found by stepping from one to the next in the index: the price
-/// is the number of those, however many tasks wait in each.
+/// is the number of those, however many tasks wait in each. SQLite begins a search for what is greater than a row of values at what is equal, and
+/// so behind the last moment there is; and it searches by the first value alone where the others are columns as they stand.
 static HEADS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH RECURSIVE heads (seq, lane, rank, source) AS ( \
@@ -18,20 +19,19 @@ static HEADS: LazyLock<String> = LazyLock::new(|| {
             WHERE state = 'waiting' AND kind IN ({KNOWN}) ORDER BY lane, rank, source, run_at, seq LIMIT 1) f \
         UNION ALL \
         SELECT o.seq, o.lane, o.rank, o.source FROM heads CROSS JOIN outbox o ON o.seq = (SELECT i.seq FROM outbox i INDEXED BY outbox_lane \
-            WHERE i.state = 'waiting' AND i.kind IN ({KNOWN}) AND (i.lane, i.rank, i.source) > (heads.lane, heads.rank, heads.source) \
+            WHERE i.state = 'waiting' AND i.kind IN ({KNOWN}) AND (i.lane, i.rank, i.source, i.run_at) > (heads.lane, coalesce(heads.rank, 0), coalesce(heads.source, ''), {LAST}) \
             ORDER BY i.lane, i.rank, i.source, i.run_at, i.seq LIMIT 1)) \
     SELECT o.seq, o.lane, o.rank, o.source, o.request, o.run_at, o.attempts, coalesce(t.turn, 0) AS turn \
     FROM heads CROSS JOIN outbox o ON o.seq = heads.seq \
-    LEFT JOIN turns t ON t.source = o.source AND t.lane = CASE WHEN o.lane LIKE '%/draft' THEN '/draft' ELSE o.lane END",
-        KNOWN = *KNOWN
+    LEFT JOIN turns t ON t.source = o.source AND t.lane = o.lane",
+        KNOWN = *KNOWN,
+        LAST = i64::MAX
     )
 });
 
 /// The kinds this program knows, as a list of SQL: what a newer one left beside it is left to that one.
 pub(super) static KNOWN: LazyLock<String> = LazyLock::new(|| TaskKind::ALL.map(|kind| format!("'{}'", kind.as_str())).join(", "));
 
-/// Under which name turns of drafts are counted, each of which has a lane of its own.
-const DRAFTS: &str = "/draft";
 /// A task that was begun so often without an end is done alone: it may be what its companions died of.
 const BEGUN_IN_VAIN: i64 = 2;
 /// What has waited for so many milliseconds goes as if it burnt.
@@ -142,11 +142,12 @@ fn lanes_of_others<'l>(leased: &'l [Leased], owner: &'l str) -> impl Iterator<It
     leased.iter().filter(move |held| held.owner != owner).map(|held| (held.task.lane.as_str(), held.until))
 }
 
-/// The first waiting task of every lane, rank and source, and the first `limit` of those without a lane, due or not.
-async fn heads(connection: &mut Connection, limit: usize) -> Result<Vec<Candidate>, StoreError> {
+/// The first waiting task of every lane, rank and source, due or not; where tasks of a lane are done beside one another, the first `limit`, if
+/// there is room for any.
+async fn heads(connection: &mut Connection, room: Room, limit: usize) -> Result<Vec<Candidate>, StoreError> {
     let heads = statement(HEADS.as_str()).fetch_all(&mut *connection).await?.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
-    let (without, mut heads): (Vec<_>, Vec<_>) = heads.into_iter().partition(|head| head.lane.is_empty());
-    for head in without {
+    let (mut heads, beside): (Vec<_>, Vec<_>) = heads.into_iter().partition(|head| lane::is_in_turn(&head.lane));
+    for head in beside.into_iter().filter(|head| room.share(&head.lane).lanes > 0) {
         heads.extend(after(connection, &head, i64::MAX, limit).await?);
     }
     Ok(heads)
@@ -176,9 +177,9 @@ async fn after(connection: &mut Connection, head: &Candidate, now: i64, limit: u
 /// holder is fenced off before anything else happens there; and what waits where another process is at work is left to it.
 pub(super) async fn candidates(connection: &mut Connection, claimer: Claimer<'_>, now: Timestamp, room: Room) -> Result<Vec<OfLane>, StoreError> {
     let leased = leased(connection).await?;
-    // Without a lane, up to two more tasks of a request taken in this round, or of a held one, may stand in the way.
+    // Of a request taken in this round, or of a held one, up to two more tasks may be among those that are done beside one another.
     let others = room.shares().iter().fold(leased.len(), |others, share| others.saturating_add(count(share.lanes)));
-    let mut heads = heads(connection, others.saturating_mul(3)).await?;
+    let mut heads = heads(connection, room, others.saturating_mul(3)).await?;
     let (mut taken_lanes, mut requests) = (HashSet::new(), HashSet::new());
     let now = now.unix_millis();
     let lost: Vec<&Leased> = leased.iter().filter(|leased| leased.until <= now && leased.is_to_be_had(claimer)).collect();
@@ -197,7 +198,7 @@ pub(super) async fn candidates(connection: &mut Connection, claimer: Claimer<'_>
     for task in ripe(&lost, &heads, now) {
         // Who finds no room stands in nobody's way.
         let left = &mut left[lane::pool(&task.lane)];
-        if *left > 0 && (task.lane.is_empty() || !taken_lanes.contains(task.lane.as_str())) && is_free(task) {
+        if *left > 0 && !(lane::is_in_turn(&task.lane) && taken_lanes.contains(task.lane.as_str())) && is_free(task) {
             *left -= 1;
             taken_lanes.insert(task.lane.as_str());
             free.push(task);
@@ -207,7 +208,7 @@ pub(super) async fn candidates(connection: &mut Connection, claimer: Claimer<'_>
     for first in free {
         let mut rest = Vec::new();
         let each = room.share(&first.lane).each;
-        if each > 1 && !first.lane.is_empty() && first.attempts < BEGUN_IN_VAIN {
+        if each > 1 && lane::is_in_turn(&first.lane) && first.attempts < BEGUN_IN_VAIN {
             let companions = companions(connection, first, &lost, &heads, now, each).await?;
             // One that finds no room takes its request from nobody.
             let free = companions.into_iter().filter(|task| task.seq != first.seq && task.attempts < BEGUN_IN_VAIN && is_free(task));
@@ -229,7 +230,7 @@ fn ripe<'c>(lost: &[&'c Leased], heads: &'c [Candidate], now: i64) -> Vec<&'c Ca
     ripe.sort_by_key(|task| (task.rank, task.age()));
     let mut waiting: Vec<&Candidate> = heads.iter().filter(|task| task.run_at <= now).collect();
     waiting.sort_by_key(|task| {
-        let of_lane = if task.lane.is_empty() { task.turn } else { turns.get(task.lane.as_str()).copied().unwrap_or_default() };
+        let of_lane = if lane::is_in_turn(&task.lane) { turns.get(task.lane.as_str()).copied().unwrap_or_default() } else { task.turn };
         (task.urgency(now), of_lane, task.turn, task.age())
     });
     ripe.extend(waiting);
@@ -280,8 +281,7 @@ pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String,
     let newest = statement("SELECT coalesce(max(turn), 0) AS turn FROM turns").fetch_one(&mut *connection).await?.number("turn")?;
     for (lane, source) in served {
         let noted = "INSERT INTO turns (lane, source, turn) VALUES (?, ?, ?) ON CONFLICT (lane, source) DO UPDATE SET turn = excluded.turn";
-        let lane = if lane::is_draft(lane) { DRAFTS } else { lane };
-        statement(noted).bind(lane).bind(source.as_str()).bind(newest + 1).execute(&mut *connection).await?;
+        statement(noted).bind(lane.as_str()).bind(source.as_str()).bind(newest + 1).execute(&mut *connection).await?;
     }
     statement("DELETE FROM turns WHERE turn < ?").bind(newest - REMEMBERED).execute(connection).await?;
     Ok(())
@@ -291,10 +291,10 @@ pub(super) async fn note(connection: &mut Connection, served: &BTreeSet<(String,
 pub(super) async fn next_due(connection: &mut Connection, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError> {
     let leased = leased(connection).await?;
     let elsewhere = Elsewhere::of(connection, claimer.owner, lanes_of_others(&leased, claimer.owner)).await?;
-    let heads = heads(connection, leased.len().saturating_mul(3) + 1).await?;
+    let heads = heads(connection, room, leased.len().saturating_mul(3) + 1).await?;
     let stands_before = |held: &Leased, task: &Candidate| {
         let same_request = held.task.request == task.request && !lane::is_feedback(&held.task.lane) && !lane::is_feedback(&task.lane);
-        same_request || (!task.lane.is_empty() && held.task.lane == task.lane)
+        same_request || (lane::is_in_turn(&task.lane) && held.task.lane == task.lane)
     };
     let has_room = |task: &Candidate| room.share(&task.lane).lanes > 0;
     let open = heads.iter().filter(|task| has_room(task) && !leased.iter().any(|held| held.known && stands_before(held, task)));
@@ -309,6 +309,62 @@ pub(super) async fn next_due(connection: &mut Connection, claimer: Claimer<'_>, 
 
 /// When the longest-waiting due task became due.
 pub(super) async fn oldest_due(connection: &mut Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let first = heads(connection, 1).await?.into_iter().map(|task| task.run_at).min();
+    let first = heads(connection, Room::single(1), 1).await?.into_iter().map(|task| task.run_at).min();
     Ok(first.filter(|run_at| *run_at <= now.unix_millis()).map(Timestamp::from_unix_millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Share;
+    use crate::store::sqlite::{File, SqliteOptions};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// So many instructions of the database are a step.
+    const STEP: i32 = 50;
+
+    /// How many steps it takes SQLite to look for work, with room for drafts and without, and for when there is some, where so many tasks wait in this
+    /// lane: with `#`, each in one of its own.
+    async fn steps(lane: &str, tasks: u32) -> [u64; 3] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("kubeops.db");
+        let file = File::open(path.to_str().expect("UTF-8"), &SqliteOptions::default()).await.expect("a database");
+        let mut write = file.write().await.expect("the writer");
+        let requests = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) \
+            INSERT INTO requests (id, automation, correlation, generation, state, rank, source, findings, created_at, updated_at, version) \
+            SELECT 'r' || i, 'a', 'k' || i, 1, 'accepted', 1, 'desk', '[]', 0, 0, 1 FROM n";
+        statement(requests).bind(tasks).execute(write.connection()).await.expect("requests");
+        let waiting = "INSERT INTO outbox (id, kind, request, lane, rank, source, state, run_at) SELECT 't' || seq, 'draft', seq, replace(?, '#', seq), 1, 'desk', 'waiting', 0 FROM requests";
+        statement(waiting).bind(lane).execute(write.connection()).await.expect("tasks");
+        write.finish(Ok(())).await.expect("written");
+
+        let mut connection = file.read().await.expect("a reader");
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&steps);
+        let mut handle = connection.sqlite().expect("SQLite").lock_handle().await.expect("a handle");
+        handle.set_progress_handler(STEP, move || counted.fetch_add(1, Ordering::Relaxed) < u64::MAX);
+        drop(handle);
+        let (claimer, now) = (Claimer::of("w"), Timestamp::from_unix_millis(1));
+        let full = Room { drafts: Share { lanes: 0, each: 1 }, ..Room::single(4) };
+        assert!(!candidates(&mut connection, claimer, now, Room::single(4)).await.expect("work").is_empty());
+        let with_room = steps.swap(0, Ordering::Relaxed);
+        assert_eq!(candidates(&mut connection, claimer, now, full).await.expect("work").is_empty(), lane == lane::DRAFTS);
+        let without = steps.swap(0, Ordering::Relaxed);
+        assert_eq!(next_due(&mut connection, claimer, Room::single(4)).await.expect("a moment"), Some(Timestamp::from_unix_millis(0)));
+        [with_room, without, steps.swap(0, Ordering::Relaxed)]
+    }
+
+    #[tokio::test]
+    async fn looking_for_work_costs_as_much_where_a_hundred_wait_in_a_lane_as_where_thousands_do() {
+        let lanes = steps("#/pulls", 5_000).await;
+        for lane in [lane::DRAFTS, "", "gitops", "gitops/pulls"] {
+            let (few, many) = (steps(lane, 100).await, steps(lane, 5_000).await);
+            for (few, many) in few.into_iter().zip(many) {
+                assert!(many <= few + few / 4 + 4, "{lane:?}: {many} steps where it was {few}");
+            }
+            // That it can be seen: for each lane it costs a step of the index.
+            assert!(lanes.into_iter().zip(many).all(|(lanes, many)| lanes > 10 * many), "{lane:?}: {many:?} steps, {lanes:?} for lanes");
+        }
+    }
 }

@@ -171,7 +171,7 @@ impl Store for FakeStore {
     async fn touches(&self, _: &TouchQuery<'_>, _: u32) -> Result<Vec<Touch>, StoreError> {
         never()
     }
-    async fn members(&self, _: &RequestId, _: bool, _: u32) -> Result<Vec<Member>, StoreError> {
+    async fn members(&self, _: &RequestId, _: bool, _: u32, _: u32) -> Result<Vec<Member>, StoreError> {
         Ok(self.members.lock().expect("members").clone())
     }
     async fn withdraw_member(&self, _: &Withdrawal, _: Timestamp) -> Result<Request, StoreError> {
@@ -313,7 +313,7 @@ impl Store for FakeStore {
         self.well()?;
         Ok(self.stats.lock().expect("a lock").clone())
     }
-    async fn prune(&self, _: Timestamp, _: u32) -> Result<Pruned, StoreError> {
+    async fn prune_from(&self, _: Timestamp, _: Reached, _: u32) -> Result<(Pruned, Reached), StoreError> {
         never()
     }
     async fn check(&self) -> Result<(), StoreError> {

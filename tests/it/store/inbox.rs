@@ -151,7 +151,7 @@ store_that_only_appends! {
     fn admit(held: &ClaimedTask, wanted: &Admission, now: Timestamp) -> Admitted;
     fn touches(query: &TouchQuery<'_>, limit: u32) -> Vec<Touch>;
     fn commits_kept(repository: &RepositoryName, among: &[CommitSha]) -> HashMap<CommitSha, bool>;
-    fn members(id: &RequestId, open: bool, limit: u32) -> Vec<Member>;
+    fn members(id: &RequestId, open: bool, behind: u32, limit: u32) -> Vec<Member>;
     fn withdraw_member(withdrawal: &Withdrawal, now: Timestamp) -> Request;
     fn settle_all(settled: &[(&ClaimedTask, &Settlement)], now: Timestamp) -> Vec<Result<(), StoreError>>;
     fn add_tasks(tasks: &[NewTask]) -> ();
@@ -179,7 +179,7 @@ store_that_only_appends! {
     fn tokens() -> Vec<TokenRecord>;
     fn revoke_token(id: &TokenId, now: Timestamp) -> ();
     fn stats(now: Timestamp) -> Stats;
-    fn prune(before: Timestamp, limit: u32) -> Pruned;
+    fn prune_from(before: Timestamp, reached: Reached, limit: u32) -> (Pruned, Reached);
     fn check() -> ();
 }
 

@@ -47,7 +47,7 @@ enum Command {
     },
 }
 
-const LANES: [&str; 7] = ["", "", "a", "b", "b/pulls", "c/feedback", "d/draft"];
+const LANES: [&str; 7] = ["", "", "a", "b", "b/pulls", "c/feedback", "/draft"];
 const KINDS: [TaskKind; 4] = [TaskKind::Plan, TaskKind::Propose, TaskKind::Withdraw, TaskKind::Tell];
 const OWNERS: [&str; 2] = ["one", "two"];
 const SOURCES: [&str; 3] = ["a", "b", "c"];
@@ -103,9 +103,14 @@ impl Owed {
         self.lane.ends_with("/feedback")
     }
 
+    /// Whether others of its lane wait while it is done.
+    fn is_in_turn(&self) -> bool {
+        !["", "/draft"].contains(&self.lane.as_str())
+    }
+
     /// Under which name it is noted whose turn it was.
     fn served(&self) -> (String, usize) {
-        (if self.lane.ends_with("/draft") { "/draft".to_owned() } else { self.lane.clone() }, self.source)
+        (self.lane.clone(), self.source)
     }
 
     /// The repository that git works on for it.
@@ -119,7 +124,7 @@ impl Owed {
     }
 }
 
-/// Tasks in the order in which they came, in which claim each source was served last in each lane (drafts count as one lane), and who was last
+/// Tasks in the order in which they came, in which claim each source was served last in each lane, and who was last
 /// at work on each repository, and when in each of its lanes.
 #[derive(Default)]
 struct Model(Vec<Owed>, BTreeMap<(String, usize), u64>, BTreeMap<String, (usize, [i64; 2])>);
@@ -151,7 +156,7 @@ impl Model {
     /// The claim in which one of those was served last who wait in a lane.
     fn turn_of_lane(&self, n: usize) -> u64 {
         let waits = |m: &usize| self.0[*m].standing == Standing::Waiting && self.0[*m].lane == self.0[n].lane;
-        if self.0[n].lane.is_empty() { self.turn(n) } else { (0..self.0.len()).filter(waits).map(|m| self.turn(m)).max().unwrap_or_default() }
+        if self.0[n].is_in_turn() { (0..self.0.len()).filter(waits).map(|m| self.turn(m)).max().unwrap_or_default() } else { self.turn(n) }
     }
 
     fn urgency(&self, n: usize, now: i64) -> i64 {
@@ -160,7 +165,7 @@ impl Model {
 
     fn blocks(&self, held: &Owed, wanted: &Owed) -> bool {
         let same_request = held.request == wanted.request && !held.is_feedback() && !wanted.is_feedback();
-        same_request || (!wanted.lane.is_empty() && held.lane == wanted.lane)
+        same_request || (wanted.is_in_turn() && held.lane == wanted.lane)
     }
 
     /// Indices of what a claim takes: lost leases first, then the waiting, the first of a lane for the lane, as far as there is
@@ -176,7 +181,7 @@ impl Model {
         let mut seen = Vec::new();
         waiting.retain(|n| {
             let owed = &self.0[*n];
-            let first = owed.lane.is_empty() || !seen.contains(&(owed.lane.clone(), owed.rank, owed.source));
+            let first = !owed.is_in_turn() || !seen.contains(&(owed.lane.clone(), owed.rank, owed.source));
             seen.push((owed.lane.clone(), owed.rank, owed.source));
             first
         });
@@ -203,7 +208,7 @@ impl Model {
         for first in taken {
             together.push(first);
             let lane = &self.0[first].lane;
-            if lane.is_empty() || self.0[first].attempts >= 2 {
+            if !self.0[first].is_in_turn() || self.0[first].attempts >= 2 {
                 continue;
             }
             let of_lane = |standing: &dyn Fn(&Owed) -> bool| {

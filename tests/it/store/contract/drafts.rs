@@ -1,6 +1,6 @@
 //! Drafts by a language model: what was said is kept turn by turn, and what calls may cost is held against budgets before they are made.
 
-use crate::store::support::{at, end_request, open_request, open_request_of, parsed, task};
+use crate::store::support::{at, end_request, open_request, open_request_from, open_request_of, parsed, task};
 use kubeops::request::State;
 use kubeops::store::{
     Beside, Budget, ClaimedTask, Draft, DraftEnd, DraftState, Limit, Progress, Purse, Reservation, Room, Settlement, Share, Spend, Store, StoreError,
@@ -69,9 +69,9 @@ fn settled(number: u32, attempt: u32, spent: Spend) -> Turn {
 /// How many seconds claims by [`claimed`] last.
 pub const HELD_FOR: i64 = 60;
 
-/// A draft of the request, owed and claimed for `owner`: in a lane of its own it waits for no other request.
+/// A draft of the request, owed and claimed for `owner`: it waits for no other request.
 pub async fn claimed(store: &dyn Store, owner: &str, id: &RequestId, now: i64) -> ClaimedTask {
-    store.add_tasks(&[task(id, TaskKind::Draft, &lane::draft(id), at(now))]).await.expect("added");
+    store.add_tasks(&[task(id, TaskKind::Draft, lane::DRAFTS, at(now))]).await.expect("added");
     let none = Share { lanes: 0, each: 1 };
     let room = Room { drafts: Share { lanes: 9, each: 1 }, ..Room { git: none, pulls: none, feedback: none, drafts: none } };
     let claimed = store.claim(owner, at(now), Duration::from_secs(HELD_FOR.unsigned_abs()), room).await.expect("a claim");
@@ -261,7 +261,7 @@ pub async fn a_request_that_ends_takes_its_running_draft_along(store: Arc<dyn St
     let failed = begun(&*store, "c").await.request.id;
     end_request(&*store, &failed, State::Failed, at(3)).await;
     assert_eq!(store.drafts(&failed).await.expect("drafts")[0].state, DraftState::Failed, "nobody cancelled it");
-    store.add_tasks(&[task(&id, TaskKind::Draft, &lane::draft(&id), at(2))]).await.expect("added");
+    store.add_tasks(&[task(&id, TaskKind::Draft, lane::DRAFTS, at(2))]).await.expect("added");
     reserve(&*store, &held, 1, spend(10, 0), &Budget::default(), at(2)).await;
     end_request(&*store, &id, State::Withdrawn, at(3)).await;
     let ended = store.drafts(&id).await.expect("drafts").remove(0);
@@ -281,7 +281,7 @@ pub async fn drafts_have_room_of_their_own_and_are_no_repositorys_backlog(store:
         store.settle(&held, &Settlement::default(), at(1)).await.expect("settled");
         let id = held.request.id;
         end_plan(&*store).await;
-        store.add_tasks(&[task(&id, TaskKind::Draft, &lane::draft(&id), at(2))]).await.expect("added");
+        store.add_tasks(&[task(&id, TaskKind::Draft, lane::DRAFTS, at(2))]).await.expect("added");
         ids.push(id);
     }
     let (_, waiting) = open_request_of("alertmanager.alert.firing", &*store, "b", Some("gitops"), at(0)).await;
@@ -294,6 +294,29 @@ pub async fn drafts_have_room_of_their_own_and_are_no_repositorys_backlog(store:
     assert_eq!(two.iter().map(|claimed| &claimed.request.id).collect::<Vec<_>>(), [&ids[0], &ids[1]]);
     let planned = claim(Room { drafts: none, ..Room::single(9) }).await;
     assert_eq!(planned.iter().map(|claimed| &claimed.request.id).collect::<Vec<_>>(), [&waiting], "a model that is slow stands in nobody's way");
+}
+
+pub async fn drafts_wait_in_one_lane_and_are_made_beside_one_another(store: Arc<dyn Store>) {
+    let mut ids = Vec::new();
+    for (n, source) in ["a", "a", "a", "a", "b"].into_iter().enumerate() {
+        let (_, id) = open_request_from(source, "jira.issue.transitioned", &*store, &format!("a-{n}"), Some("gitops"), at(0)).await;
+        end_plan(&*store).await;
+        store.add_tasks(&[task(&id, TaskKind::Draft, lane::DRAFTS, at(2))]).await.expect("added");
+        ids.push(id);
+    }
+    let none = Share { lanes: 0, each: 1 };
+    let claim = async |drafts, now| {
+        let room = Room { git: none, pulls: none, feedback: none, drafts: Share { lanes: drafts, each: 9 } };
+        let claimed = store.claim("w", at(now), Duration::from_secs(60), room).await.expect("a claim");
+        claimed.into_iter().map(|claimed| claimed.request.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(2, 9).await, ids[..2], "a draft counts as a lane, however many of one may be had");
+    assert_eq!(claim(2, 9).await, [ids[4].clone(), ids[2].clone()], "those of another source have their turn");
+    // Of a request that somebody is at work on nothing is begun.
+    store.add_tasks(&[task(&ids[3], TaskKind::Plan, "gitops", at(9))]).await.expect("added");
+    assert_eq!(store.claim("w", at(9), Duration::from_secs(9), Room { drafts: none, ..Room::single(1) }).await.expect("a claim").len(), 1);
+    assert!(claim(2, 9).await.is_empty());
+    assert_eq!(claim(2, 18).await, [ids[3].clone()]);
 }
 
 /// Does the one plan that is owed.

@@ -21,7 +21,7 @@ async fn joins(store: &dyn Store, member: &str, now: i64, debounce: Option<Debou
 }
 
 async fn members(store: &dyn Store, id: &RequestId) -> Vec<Member> {
-    store.members(id, false, 99).await.expect("members")
+    store.members(id, false, 0, 99).await.expect("members")
 }
 
 /// Number, correlation, state, and whether the last plan took it into account.
@@ -103,7 +103,8 @@ pub async fn events_of_a_group_become_members_of_one_request_in_order_of_arrival
     let active = MemberState::Active;
     assert_eq!(told(&joined), [(1, "b", active, false), (2, "a", active, false), (3, "c", active, false)]);
     assert_eq!((&joined[0].event.data["told"], joined[0].joined_at, joined[2].joined_at), (&serde_json::json!(0), at(0), at(3)), "the first counts");
-    assert_eq!(store.members(&id, true, 2).await.expect("members").len(), 2, "no more than asked for");
+    assert_eq!(store.members(&id, true, 0, 2).await.expect("members"), joined[..2], "no more than asked for");
+    assert_eq!(store.members(&id, true, 2, 2).await.expect("members"), joined[2..], "those behind the second");
     assert_eq!(kinds(&*store, &id).await, [TaskKind::Plan], "its first plan takes all of them");
     let timeline: Vec<String> = store.timeline(&id).await.expect("the timeline").into_iter().map(|entry| entry.message).collect();
     assert!(timeline[0].ends_with(" as member 1") && timeline[1].ends_with(" as member 2") && timeline[2].ends_with(" as member 1"), "{timeline:#?}");
@@ -113,7 +114,7 @@ pub async fn events_of_a_group_become_members_of_one_request_in_order_of_arrival
     let other = Opening { group: Some("staging".to_owned()), ..opening("a", None) };
     let opened = store.dispatch(&[dispatch(None, "other", vec![other])], at(4)).await.expect("dispatched");
     assert_ne!(opened[0][0], id);
-    assert!(matches!(store.members(&request_id(), false, 9).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.members(&request_id(), false, 0, 9).await, Err(StoreError::NotFound(_))));
 }
 
 pub async fn who_joins_after_the_plan_was_begun_owes_another_one(store: Arc<dyn Store>) {
@@ -175,7 +176,7 @@ pub async fn what_a_plan_came_to_is_kept_with_each_member(store: Arc<dyn Store>)
     );
     assert_eq!((now[0].title.as_deref(), now[0].summary.len(), now[0].commit.is_some(), now[0].proposed), (Some("Change a"), 1, true, false));
     assert_eq!((now[1].message.as_deref(), now[3].parameters.as_ref().map(|values| values.len())), (Some("no"), Some(1)));
-    assert_eq!(store.members(&id, true, 9).await.expect("members").len(), 4, "without the one that was taken out");
+    assert_eq!(store.members(&id, true, 0, 9).await.expect("members").len(), 4, "without the one that was taken out");
     // On the branch is what has a commit.
     let update = RequestUpdate { tasks: vec![crate::store::support::task(&id, TaskKind::Propose, "gitops", at(3))], ..Default::default() };
     let mut request = store.request(&id).await.expect("the request");
@@ -367,5 +368,5 @@ pub async fn a_member_s_event_and_delivery_are_kept_while_its_request_lives(stor
     end_request(&*store, &id, State::Merged, at(100)).await;
     store.prune(at(200), 99).await.expect("pruned");
     assert!(matches!(store.request(&id).await, Err(StoreError::NotFound(_))));
-    assert!(matches!(store.members(&id, false, 9).await, Err(StoreError::NotFound(_))), "members go with their request");
+    assert!(matches!(store.members(&id, false, 0, 9).await, Err(StoreError::NotFound(_))), "members go with their request");
 }

@@ -47,6 +47,8 @@ macro_rules! contract_suite {
             the_newest_event_of_a_key_counts_in_whatever_order_they_come,
             a_sender_whose_clock_is_ahead_does_not_have_the_last_word,
             what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_first,
+            words_of_any_length_are_kept_and_known_again,
+            the_longest_keys_and_subjects_there_are_are_taken,
             what_was_told_is_kept_over_what_was_kept_before,
             what_is_told_is_noted_by_whoever_holds_the_task_alone,
             what_was_refused_is_begun_again_at_a_persons_word_and_nothing_else_is,
@@ -56,7 +58,8 @@ macro_rules! contract_suite {
             an_end_that_is_said_before_the_merge_is_known_is_the_requests,
             an_end_of_before_a_run_was_planned_is_none_of_its_own,
             an_end_is_heard_by_the_requests_that_add_such_a_run_and_are_merged,
-            ends_go_with_their_retention_and_may_be_said_again);
+            ends_go_with_their_retention_and_may_be_said_again,
+            an_object_with_a_name_that_none_can_have_stands_in_no_plans_way);
         contract_suite!($make; tasks:
             claims_take_the_oldest_of_each_lane,
             a_source_that_floods_a_lane_leaves_each_other_its_turn,
@@ -106,6 +109,7 @@ macro_rules! contract_suite {
             an_update_drops_and_adds_tasks,
             an_update_that_fails_half_way_leaves_nothing,
             listings_filter_and_page_newest_first,
+            requests_are_found_by_the_source_of_their_event_and_groups_by_any,
             the_newest_request_of_a_pull_request_is_found,
             a_comment_that_comes_before_its_pull_requests_number_is_the_requests_once_it_is_noted,
             of_comments_on_strangers_pull_requests_the_newest_thousand_are_kept,
@@ -149,6 +153,7 @@ macro_rules! contract_suite {
             a_drafts_end_is_written_with_the_settlement_or_neither_is,
             a_request_that_ends_takes_its_running_draft_along,
             drafts_have_room_of_their_own_and_are_no_repositorys_backlog,
+            drafts_wait_in_one_lane_and_are_made_beside_one_another,
             drafts_go_with_their_request,
             a_draft_is_written_by_whoever_holds_the_task_alone);
         contract_suite!($make; copilot:
@@ -168,6 +173,9 @@ macro_rules! contract_suite {
             retention_never_removes_what_a_live_request_needs,
             retention_keeps_what_is_still_to_be_dispatched_and_dead_letters,
             retention_works_in_slices,
+            what_is_kept_is_looked_through_once_a_pass,
+            a_slice_looks_at_no_more_than_takes_a_moment,
+            a_pull_request_that_is_over_goes_with_the_last_request_that_had_it,
             what_was_said_goes_in_slices_too,
             what_waits_for_its_hour_is_no_backlog_and_keeps_its_request,
             a_check_writes);

@@ -1,13 +1,13 @@
 //! Requests: versions, listings, and what goes with a change.
 
-use crate::store::support::{at, claimed, dispatch, end_request, open_request, parsed, request_id, task};
+use crate::store::support::{at, claimed, dispatch, end_request, open_request, open_request_from, opening, parsed, request_id, task};
 use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::plan::{Inverse, Lifetime};
 use kubeops::request::{Changes, Expiry, FirstPlan, Place, PullRef, PullWritten, RemarkAddress, RemarkPlace, Request, State, TimelineEntry};
 use kubeops::store::{
-    CommandAnswer, CommandComment, CommandState, PageQuery, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Signal, Store, StoreError,
-    TaskFilter, TaskKind,
+    CommandAnswer, CommandComment, CommandState, Debounce, Opening, PageQuery, RequestFilter, RequestUpdate, RivalQuery, Room, Settlement, Signal,
+    Store, StoreError, TaskFilter, TaskKind,
 };
 use kubeops::types::{CommitSha, ManifestPath, RequestId, TaskId, Timestamp};
 use kubeops::validate::{Evidence, Finding, Severity};
@@ -270,6 +270,31 @@ pub async fn listings_filter_and_page_newest_first(store: Arc<dyn Store>) {
             }
             assert_eq!(seen, expected, "{filter:?} by {limit}");
         }
+    }
+}
+
+pub async fn requests_are_found_by_the_source_of_their_event_and_groups_by_any(store: Arc<dyn Store>) {
+    let mut ids = Vec::new();
+    for (n, source) in ["a", "b", "a", "a"].into_iter().enumerate() {
+        ids.push(open_request_from(source, "alert.firing", &*store, &format!("key-{n}"), None, at(0)).await.1);
+    }
+    end_request(&*store, &ids[2], State::Withdrawn, at(1)).await;
+    let member = Opening { group: Some("prod".to_owned()), ..opening("key-4", None) };
+    ids.push(store.dispatch(&[dispatch(None, "key-4", vec![member])], at(1)).await.expect("dispatched").remove(0).remove(0));
+    // An event of another source that is planned instead makes it that one's.
+    let waits = Debounce { quiet: Duration::from_secs(60), at_most: Duration::from_secs(600) };
+    for source in ["a", "b"] {
+        let mut told = dispatch(None, &format!("key-5-{source}"), vec![Opening { debounce: Some(waits), ..opening("key-5", None) }]);
+        told.events[0].event.source = Some(parsed(source));
+        ids.extend(store.dispatch(&[told], at(2)).await.expect("dispatched").remove(0));
+    }
+    assert_eq!(ids[5], ids[6], "it joined");
+    let states = vec![State::Accepted, State::Planned, State::Proposed, State::Approved];
+    for (source, wanted) in [("a", [4, 3, 0].as_slice()), ("b", &[5, 4, 1]), ("c", &[4])] {
+        let filter = RequestFilter { states: states.clone(), source: Some(parsed(source)), ..RequestFilter::default() };
+        let page = store.requests(&filter, &PageQuery { limit: 9, after: None }).await.expect("a page");
+        let wanted: Vec<_> = wanted.iter().map(|n| ids[*n].clone()).collect();
+        assert_eq!(page.items.into_iter().map(|request| request.id).collect::<Vec<_>>(), wanted, "{source}");
     }
 }
 

@@ -170,3 +170,16 @@ pub async fn ends_go_with_their_retention_and_may_be_said_again(store: Arc<dyn S
     said(&*store, &old, 60).await;
     assert_eq!((ends(&*store, &id).await, looks(&*store, &id).await), (vec![young, old], 1), "nobody remembers that it was said before");
 }
+
+pub async fn an_object_with_a_name_that_none_can_have_stands_in_no_plans_way(store: Arc<dyn Store>) {
+    // Digits that nothing makes shorter: PostgreSQL's indexes take rows of 2.7 KB.
+    let endless: String = (0..4_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40)).collect();
+    for (key, object) in [("A", job(Some("ops"), &endless)), ("B", job(Some(&endless), "backup"))] {
+        let id = adds(&*store, key, object, 1).await;
+        assert_eq!(store.run_ends(&id, 9).await.expect("an answer"), []);
+    }
+    let longest = "a".repeat(253);
+    let id = adds(&*store, "C", job(Some("ops"), &longest), 1).await;
+    said(&*store, &RunEnd { name: longest, ..backup(RunOutcome::Succeeded, 20) }, 20).await;
+    assert_eq!(store.run_ends(&id, 9).await.expect("an answer").len(), 1);
+}

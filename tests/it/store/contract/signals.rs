@@ -95,6 +95,51 @@ pub async fn what_delivery_tools_said_is_kept_by_what_they_spoke_of_the_newest_f
     assert_eq!((owed(&*store, &merged, TaskKind::Confirm).await, owed(&*store, &elsewhere, TaskKind::Confirm).await), (1, 0));
 }
 
+pub async fn words_of_any_length_are_kept_and_known_again(store: Arc<dyn Store>) {
+    let long = |from: usize| (from..from + 60).map(|n| format!("apps/{}", incompressible(n, 200))).collect::<Vec<_>>();
+    let word = |application: &str, paths: Vec<String>, second| Deployment {
+        repository: parsed("gitops"),
+        application: application.to_owned(),
+        cluster: Some(incompressible(9, 3_000)),
+        paths,
+        named: false,
+        revision: parsed(&"a".repeat(40)),
+        standing: DeploymentStanding::Applied,
+        message: Some(incompressible(8, 3_000)),
+        at: at(second),
+    };
+    let name = incompressible(7, 3_000);
+    let (first, again, other) = (word(&name, long(0), 10), word(&name, long(0), 20), word(&name, long(1), 15));
+    // Two lists that only their bounds tell apart.
+    let (one, two) = (word("web", vec!["a".to_owned(), "b".to_owned()], 5), word("web", vec!["a,b".to_owned()], 4));
+    for (number, deployment) in [&first, &again, &other, &one, &two].into_iter().enumerate() {
+        let told = said(&format!("word {number}"), deployment.at, vec![Signal::Deployed(deployment.clone())], Vec::new());
+        store.dispatch(&[told], at(100)).await.expect("dispatched");
+    }
+    assert_eq!(store.deployments(&parsed("gitops"), at(0), 10).await.expect("an answer"), [again, other, one, two]);
+}
+
+pub async fn the_longest_keys_and_subjects_there_are_are_taken(store: Arc<dyn Store>) {
+    let longest = |seed| incompressible(seed, kubeops::automation::MAX_CORRELATION);
+    let alone = Opening { retractable: true, ..wanted(&longest(1)) };
+    let member = Opening { group: Some(longest(2)), ..wanted(&longest(3)) };
+    for (number, opening) in [alone, member].into_iter().enumerate() {
+        let mut told = said(&format!("word {number}"), at(1), vec![taken_back(&longest(4), "it resolved")], vec![opening]);
+        told.events[0].event.subject = longest(5);
+        assert_eq!(store.dispatch(&[told], at(1)).await.expect("dispatched")[0].len(), 1);
+    }
+}
+
+/// A text of so many characters of four bytes each, which nothing makes shorter.
+fn incompressible(seed: usize, length: usize) -> String {
+    let mut state = seed as u64 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from_u32(0x2_0000 + u32::try_from((state >> 33) % 0x9000).expect("small")).expect("a character")
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// An act on one channel about one piece of news.
 fn told(id: &RequestId, act: &str, state: ActState, second: i64) -> Act {
     Act {

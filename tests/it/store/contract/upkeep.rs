@@ -1,10 +1,10 @@
 //! Counts and retention.
 
-use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, parsed, task};
-use kubeops::request::{RunOutcome, State};
+use crate::store::support::{at, delivery, dispatch, end_request, open_request, opening, parsed, pull, task};
+use kubeops::request::{PullRef, RunOutcome, State};
 use kubeops::store::{
-    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, RequestUpdate, Room, RunEnd, Settlement, Signal, Stats, Store, StoreError,
-    TaskFilter, TaskKind, TaskState, Verdict,
+    Deployment, DeploymentStanding, NewDelivery, PageQuery, Pruned, PullRecord, PullState, Reached, RequestUpdate, Room, RunEnd, Settlement, Signal,
+    Stats, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
 };
 use kubeops::types::{TaskId, Timestamp};
 use std::sync::Arc;
@@ -126,6 +126,91 @@ pub async fn retention_works_in_slices(store: Arc<dyn Store>) {
         slices.push(pruned.deliveries);
     }
     assert_eq!(slices, [6, 6, 6, 1], "all that are old but the one that waits");
+}
+
+/// Deliveries received at these seconds that nobody handles.
+async fn ignored(store: &dyn Store, seconds: std::ops::Range<i64>) {
+    let batch: Vec<NewDelivery> = seconds.map(|n| NewDelivery { handled: false, received_at: at(n), ..delivery(&format!("ignored {n}")) }).collect();
+    store.append(&batch).await.expect("written");
+}
+
+pub async fn what_is_kept_is_looked_through_once_a_pass(store: Arc<dyn Store>) {
+    let (_, live) = open_request(&*store, "OPS-1", None, at(0)).await;
+    for n in 1..5 {
+        open_request(&*store, "OPS-1", None, at(n)).await;
+    }
+    ignored(&*store, 10..19).await;
+    let (pruned, mut reached) = store.prune_from(at(1000), Reached::default(), 3).await.expect("pruned");
+    assert_eq!(pruned.deliveries, 3);
+    // From now on they could be removed; this pass has seen them.
+    end_request(&*store, &live, State::Withdrawn, at(2000)).await;
+    let mut slices = Vec::new();
+    loop {
+        let (pruned, next) = store.prune_from(at(1000), reached, 3).await.expect("pruned");
+        if pruned == Pruned::default() && next == reached {
+            break;
+        }
+        slices.push(pruned.deliveries);
+        reached = next;
+    }
+    assert_eq!(slices.iter().sum::<u64>(), 6, "{slices:?}");
+    assert_eq!(store.prune(at(1000), 100).await.expect("pruned").deliveries, 5, "the next one removes them");
+}
+
+pub async fn a_slice_looks_at_no_more_than_takes_a_moment(store: Arc<dyn Store>) {
+    for n in 0..30 {
+        open_request(&*store, "OPS-1", None, at(n)).await;
+    }
+    ignored(&*store, 40..42).await;
+    let (mut reached, mut slices) = (Reached::default(), Vec::new());
+    loop {
+        let (pruned, next) = store.prune_from(at(1000), reached, 3).await.expect("pruned");
+        if pruned == Pruned::default() && next == reached {
+            break;
+        }
+        slices.push(pruned.deliveries);
+        reached = next;
+    }
+    assert_eq!(slices, [0, 0, 2], "twelve that are kept, twelve more, and the rest");
+    ignored(&*store, 50..51).await;
+    assert_eq!(store.prune(at(1000), 3).await.expect("pruned").deliveries, 1, "without a pass to go on with it looks until it finds something");
+}
+
+pub async fn a_pull_request_that_is_over_goes_with_the_last_request_that_had_it(store: Arc<dyn Store>) {
+    // Merged, its number another request's before; still open; of a request that is young; the newest.
+    for (n, state) in [PullState::Merged, PullState::Open, PullState::Closed, PullState::Merged].into_iter().enumerate() {
+        let number = store.insert_pull(&pull("gitops", &format!("kubeops/{n}"))).await.expect("inserted");
+        let record = store.pull(&parsed("gitops"), number).await.expect("an answer").expect("the record");
+        store.update_pull(&PullRecord { state, ..record }).await.expect("updated");
+        let (_, id) = open_request(&*store, &format!("OPS-{n}"), Some("gitops"), at(0)).await;
+        let mut request = store.request(&id).await.expect("the request");
+        (request.repository, request.state) = (Some(parsed("gitops")), State::Merged);
+        request.pull = Some(PullRef { number, url: "u".to_owned() });
+        let update = RequestUpdate { drop_tasks: true, ..Default::default() };
+        store.update_request(&request, &update, at(if n == 2 { 100 } else { 1 })).await.expect("ended");
+    }
+    let (_, again) = open_request(&*store, "OPS-9", Some("gitops"), at(0)).await;
+    let mut request = store.request(&again).await.expect("the request");
+    (request.repository, request.former_pull) = (Some(parsed("gitops")), Some(1));
+    store.update_request(&request, &RequestUpdate::default(), at(1)).await.expect("written");
+    // The same number elsewhere is another's.
+    store.insert_pull(&pull("other", "kubeops/0")).await.expect("inserted");
+    let numbers = async || {
+        let page = store.pulls(&Default::default(), &PageQuery { limit: 9, after: None }).await.expect("a page");
+        page.items.iter().map(|pull| (pull.repository.to_string(), pull.number)).collect::<Vec<_>>()
+    };
+    let of = |numbers: &[u64]| {
+        let gitops = numbers.iter().map(|number| ("gitops".to_owned(), *number));
+        [("other".to_owned(), 1)].into_iter().chain(gitops).collect::<Vec<_>>()
+    };
+    assert_eq!(store.prune(at(50), 100).await.expect("pruned").requests, 3);
+    assert_eq!(numbers().await, of(&[4, 3, 2, 1]));
+    end_request(&*store, &again, State::Withdrawn, at(2)).await;
+    assert_eq!(store.prune(at(50), 100).await.expect("pruned").requests, 1);
+    assert_eq!(numbers().await, of(&[4, 3, 2]), "nobody has the first any more");
+    assert_eq!(store.prune(at(200), 100).await.expect("pruned").requests, 1);
+    assert_eq!(numbers().await, of(&[4, 2]));
+    assert_eq!(store.insert_pull(&pull("gitops", "kubeops/5")).await.expect("inserted"), 5);
 }
 
 pub async fn what_was_said_goes_in_slices_too(store: Arc<dyn Store>) {

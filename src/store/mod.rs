@@ -174,7 +174,7 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
     /// have, and no lease lasts longer than `lease` from now. What waits for a moment of the clock on the wall goes on waiting for it.
     async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The newest moment that stands in a timeline: what the clock showed once.
+    /// The newest moment that was written to a timeline since the clock was set back last: what it showed once.
     async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Makes the leases last until `until`, all or none.

@@ -206,7 +206,7 @@ pub struct ClaimedTask {
     pub request: Request,
     /// Who holds the lease.
     pub owner: String,
-    /// Raised by every claim; a write with an older fence is refused.
+    /// Raised by every claim; a write with an older fence is refused, and one under the name of another holder.
     pub fence: u64,
     /// Who had it before, where that one's lease ran out.
     pub taken_over: Option<FormerHolder>,

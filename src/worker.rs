@@ -160,7 +160,7 @@ impl Worker {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running = Running::default();
         let mut outcome = Ok(());
-        let mut pace = Pace::begin(self.store(), self.clock(), self.duty(Duty::Clock)).await;
+        let mut pace = Pace::begin(self.store(), self.clock()).await;
         while !*stop.borrow() {
             // In this order: told to stop, it ends as well.
             if upkeep.is_finished() && !*stop.borrow() {

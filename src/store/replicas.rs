@@ -20,8 +20,6 @@ pub enum Duty {
     Upkeep,
     /// Senders are asked for what no delivery brought.
     Reconcile,
-    /// What waits follows a clock that was set back.
-    Clock,
 }
 
 impl Duty {
@@ -30,7 +28,6 @@ impl Duty {
         match self {
             Self::Upkeep => "upkeep",
             Self::Reconcile => "reconcile",
-            Self::Clock => "clock",
         }
     }
 }

@@ -13,7 +13,7 @@ pub(super) const BACKUP: &str = "backup";
 /// said of the copy itself. What is written in `probe` says that it can be written, and nothing else.
 pub(super) const OWN: [&str; 8] = ["arrivals", "arrivals_filed", "kubeops", "probe", "reaches", APPLIED, UNFINISHED, BACKUP];
 /// Tables that a server fills by merely running: they say nothing of whether anything is kept.
-const NEVER_EMPTY: [&str; 3] = ["duties", "turns", "affinity"];
+const NEVER_EMPTY: [&str; 4] = ["duties", "turns", "affinity", "set_back"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.
 const PLACE: [&str; 2] = ["arrival", "start"];
 

@@ -39,7 +39,7 @@ use super::sqlite::{self, SqliteOptions};
 use super::{
     Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Claimer, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch,
     EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, RequestFilter, RequestUpdate, RivalQuery, Room,
-    RunEnd, Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    RunEnd, Settlement, Stats, Store, StoreClock, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
@@ -225,8 +225,12 @@ impl Store for SqlStore {
         self.claiming(async |connection| tasks::claim(connection, claimer, now, lease, room).await).await
     }
 
-    async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
-        self.writing(async |connection| clock::set_back(connection, by, lease, now).await).await
+    async fn clock(&self) -> Result<StoreClock, StoreError> {
+        clock::read(&mut self.database.read().await?).await
+    }
+
+    async fn set_back(&self, by: Duration, before: Duration, lease: Duration, now: Timestamp) -> Result<bool, StoreError> {
+        self.writing(async |connection| clock::set_back(connection, by, before, lease, now).await).await
     }
 
     async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {

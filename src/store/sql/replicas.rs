@@ -1,5 +1,6 @@
 //! Duties, the database's clock, and word from other processes.
 
+use super::clock::MOMENT;
 use super::query::{Connection, statement};
 use super::rows::Columns;
 use super::{Database, SqlStore};
@@ -15,7 +16,7 @@ impl Replicas for SqlStore {
         match &self.database {
             Database::Sqlite(_) => Ok(None),
             Database::Postgres(pool) => {
-                let shown = statement("SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT) AS shown");
+                let shown = statement(format!("SELECT {MOMENT}"));
                 shown.fetch_one(&mut pool.read().await?).await?.moment("shown").map(Some)
             }
         }

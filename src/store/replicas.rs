@@ -97,6 +97,10 @@ pub trait Replicas: Send + Sync {
     /// Where the store is a file, whoever has the lock on the data directory has the name.
     async fn hold_name(&self, name: &str) -> Result<bool, StoreError>;
 
+    /// Whether another process has the name that this one held: the session it was held by broke, and the other came before there was a new one. From
+    /// then on what is held under the name is the other's; [`super::Store::release`] and [`super::Store::take_back`] leave it alone.
+    fn has_lost_name(&self) -> bool;
+
     /// The turn to dispatch the deliveries that wait, so that each is read by one process alone, in the order of their arrival. None while another
     /// has it, and it may be none where nothing waits. It ends when it is given back or dropped, when its process dies, and where processes share
     /// the database, when its holder stands still for five seconds, or is at work for longer than it keeps it ([`DispatchTurn::over`]). Who found it taken need not come again: whoever has it looks once more

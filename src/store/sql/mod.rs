@@ -254,11 +254,11 @@ impl Store for SqlStore {
     }
 
     async fn release(&self, owner: &str) -> Result<u64, StoreError> {
-        self.writing(async |connection| tasks::release(connection, owner).await).await
+        self.under(owner, async |connection| tasks::release(connection, owner).await).await
     }
 
     async fn take_back(&self, owner: &str) -> Result<u64, StoreError> {
-        self.writing(async |connection| tasks::take_back(connection, owner).await).await
+        self.under(owner, async |connection| tasks::take_back(connection, owner).await).await
     }
 
     async fn next_due_as(&self, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError> {

@@ -34,6 +34,13 @@ impl Replicas for SqlStore {
         }
     }
 
+    fn has_lost_name(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(_) => false,
+            Database::Postgres(pool) => pool.name().is_lost(),
+        }
+    }
+
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         let turn = match &self.database {
             Database::Sqlite(file) => file.dispatch_turn().map(HeldTurn::InProcess),
@@ -48,6 +55,31 @@ impl Replicas for SqlStore {
             Database::Sqlite(_) => std::future::pending().await,
             Database::Postgres(pool) => pool.woken().await,
         }
+    }
+}
+
+impl SqlStore {
+    /// Does something with what is held under a name, unless this process took that name and has it no more; then it does nothing. Whoever took it
+    /// meanwhile takes nothing back, and claims nothing, before this transaction has ended.
+    pub(super) async fn under<T: Default>(
+        &self,
+        name: &str,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let lock = match &self.database {
+            Database::Sqlite(_) => None,
+            Database::Postgres(pool) => pool.name().lock_of(name),
+        };
+        self.writing(async |connection| {
+            if let Some(lock) = lock
+                && !lock.is_ours(connection).await?
+            {
+                tracing::warn!("this process has not its name just now; what is held under it is left alone, and runs out by itself");
+                return Ok(T::default());
+            }
+            work(connection).await
+        })
+        .await
     }
 }
 

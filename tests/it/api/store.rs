@@ -119,6 +119,9 @@ impl Replicas for FakeStore {
     async fn hold_name(&self, _: &str) -> Result<bool, StoreError> {
         never()
     }
+    fn has_lost_name(&self) -> bool {
+        false
+    }
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         never()
     }

@@ -72,6 +72,9 @@ impl Replicas for Gate {
     async fn hold_name(&self, _: &str) -> Result<bool, StoreError> {
         out_of_place()
     }
+    fn has_lost_name(&self) -> bool {
+        false
+    }
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         out_of_place()
     }

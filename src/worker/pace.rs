@@ -107,6 +107,8 @@ impl Pace {
         let by = self.reckoned.forth(now, at, lease);
         if let Some(by) = by {
             tracing::warn!(seconds = by.as_secs(), "the clock was set forward: what other processes hold is left to them until each has seen it");
+            // Should it be set back at once, that is counted from here.
+            self.asked = None;
         }
         by.is_some()
     }
@@ -315,6 +317,21 @@ mod tests {
             pace.keep(&good, &clock, LEASE).await.expect("looked at");
         }
         assert_eq!(back(&good).await, 3630);
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_a_moment_after_it_was_set_forth_is_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ((good, _), clock) = (stores(&directory).await, Shown::beginning());
+        let mut pace = Pace::begin(&good, &clock).await;
+        pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.set(7200);
+        assert!(pace.leapt(clock.now(), clock.uptime(), LEASE));
+        pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.go_on(1);
+        clock.set(-3600);
+        pace.keep(&good, &clock, LEASE).await.expect("followed");
+        assert_eq!(back(&good).await, 3600);
     }
 
     #[tokio::test]

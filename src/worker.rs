@@ -68,10 +68,19 @@ pub struct Worker {
     leaps: watch::Sender<u64>,
 }
 
-/// The task that looks after open pull requests and old rows ended unasked.
+/// Why a worker ended before it was told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("its upkeep ended unasked")]
-pub struct UpkeepEnded;
+pub enum Ended {
+    /// The task that looks after open pull requests and old rows ended unasked.
+    #[error("its upkeep ended unasked")]
+    Upkeep,
+    /// What it holds is another process's, and both would do it.
+    #[error(
+        "another process that shares the store has taken the name of this one, as one does on a copy of its data directory, while the database did not \
+         hear from it; what it had in hand is that one's now. Remove `lease-owner` from the copy"
+    )]
+    NameTaken,
+}
 
 /// What came of a look around.
 struct Round {
@@ -155,16 +164,21 @@ impl Worker {
     /// Works until `stop` says true, then finishes what is in flight for at most `grace` and gives the rest back.
     ///
     /// # Errors
-    /// When its upkeep ended before; then it stops as well, because a service that is not looked after only seems to work.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) -> Result<(), UpkeepEnded> {
+    /// When its upkeep ended before; then it stops as well, because a service that is not looked after only seems to work. Or when another process
+    /// has its name; then it drops what is in flight at once.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, mut grace: Duration) -> Result<(), Ended> {
         let upkeep = tokio::spawn(Arc::clone(&self).upkeep(stop.clone()));
         let mut running = Running::default();
         let mut outcome = Ok(());
-        let mut pace = Pace::begin(self.store(), self.clock(), self.duty(Duty::Clock)).await;
+        let mut pace = Pace::begin(self.store(), self.clock()).await;
         while !*stop.borrow() {
             // In this order: told to stop, it ends as well.
             if upkeep.is_finished() && !*stop.borrow() {
-                outcome = Err(UpkeepEnded);
+                outcome = Err(Ended::Upkeep);
+                break;
+            }
+            if self.store().has_lost_name() {
+                (outcome, grace) = (Err(Ended::NameTaken), Duration::ZERO);
                 break;
             }
             if let Err(error) = pace.keep(self.store(), self.clock(), self.options.lease).await {

@@ -566,6 +566,14 @@ CREATE TABLE reading_deaths (
     deaths   INTEGER NOT NULL
 ) STRICT;
 
+-- By how many milliseconds the clock was ever set back, in all, as far as what waits has followed; and the newest line of a timeline at that time. Of
+-- several processes that see it one writes this, together with what follows.
+CREATE TABLE set_back (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    back     INTEGER NOT NULL,
+    timeline INTEGER NOT NULL
+) STRICT;
+
 -- Of each version of the schema, the oldest one whose programs may work beside it, as they do while a new version of kubeops is rolled out.
 -- A migration that says nothing here is beyond all that are older.
 CREATE TABLE reaches (

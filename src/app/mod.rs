@@ -38,7 +38,7 @@ use crate::secrets::SecretProvider;
 use crate::store::inbox::{Inbox, InboxOptions};
 use crate::store::{Duty, Role, Store};
 use crate::telemetry::{AccessLog, Metrics, Telemetry};
-use crate::worker::{DutyShare, UpkeepEnded, Worker, WorkerOptions};
+use crate::worker::{DutyShare, Ended, Worker, WorkerOptions};
 use anyhow::Context;
 use futures_util::FutureExt;
 use intake::Intake;
@@ -342,7 +342,7 @@ fn start_worker(
     owner: &str,
     inbox: &Arc<Inbox>,
     stopped: watch::Receiver<bool>,
-) -> JoinHandle<Result<(), UpkeepEnded>> {
+) -> JoinHandle<Result<(), Ended>> {
     let dispatcher = Arc::new(pipeline.dispatcher());
     let options = WorkerOptions {
         drafts: settings.language_models.drafts_at_once,

@@ -176,11 +176,15 @@ pub trait Store: Drafts + Copilots + Replicas + Send + Sync + 'static {
         self.claim_as(Claimer::of(owner), now, lease, room).await
     }
 
+    /// What the clock shows, and how far what waits has followed it, at one moment.
+    async fn clock(&self) -> Result<StoreClock, StoreError>;
+
     /// The clock was set back by so much and shows `now`: what would be due by now is, what waits for a pause waits as long as it would
     /// have, and no lease lasts longer than `lease` from now. What waits for a moment of the clock on the wall goes on waiting for it.
-    async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError>;
+    /// False, and nothing is done, where what waits has followed by something else than `before` in all until now: another process was first.
+    async fn set_back(&self, by: Duration, before: Duration, lease: Duration, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// The newest moment that stands in a timeline: what the clock showed once.
+    /// The newest moment that was written to a timeline since the clock was set back last: what it showed once.
     async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Makes the leases last until `until`, all or none.

@@ -20,8 +20,6 @@ pub enum Duty {
     Upkeep,
     /// Senders are asked for what no delivery brought.
     Reconcile,
-    /// What waits follows a clock that was set back.
-    Clock,
 }
 
 impl Duty {
@@ -30,7 +28,6 @@ impl Duty {
         match self {
             Self::Upkeep => "upkeep",
             Self::Reconcile => "reconcile",
-            Self::Clock => "clock",
         }
     }
 }
@@ -99,6 +96,10 @@ pub trait Replicas: Send + Sync {
     /// Takes a name for this process alone among all that share the store, until it ends, however it ends; false where another that lives has it.
     /// Where the store is a file, whoever has the lock on the data directory has the name.
     async fn hold_name(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Whether another process has the name that this one held: the session it was held by broke, and the other came before there was a new one. From
+    /// then on what is held under the name is the other's; [`super::Store::release`] and [`super::Store::take_back`] leave it alone.
+    fn has_lost_name(&self) -> bool;
 
     /// The turn to dispatch the deliveries that wait, so that each is read by one process alone, in the order of their arrival. None while another
     /// has it, and it may be none where nothing waits. It ends when it is given back or dropped, when its process dies, and where processes share

@@ -5,6 +5,7 @@ use super::storms::Beside;
 use crate::request::{Request, TimelineEntry};
 use crate::types::{RequestId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -196,6 +197,15 @@ impl<'c> Claimer<'c> {
     }
 }
 
+/// The clock that processes go by which share the store, and what became of what waits when it was set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreClock {
+    /// What the clock of the database's machine shows; none where that is this one.
+    pub moment: Option<Timestamp>,
+    /// By how much it was ever set back, in all, as far as what waits has followed.
+    pub back: Duration,
+}
+
 /// A leased task with its request, as read in the same transaction.
 #[derive(Debug, Clone)]
 pub struct ClaimedTask {
@@ -205,7 +215,7 @@ pub struct ClaimedTask {
     pub request: Request,
     /// Who holds the lease.
     pub owner: String,
-    /// Raised by every claim; a write with an older fence is refused.
+    /// Raised by every claim; a write with an older fence is refused, and one under the name of another holder.
     pub fence: u64,
     /// Who had it before, where that one's lease ran out.
     pub taken_over: Option<FormerHolder>,

@@ -1,7 +1,7 @@
 //! Notices that the clock on the wall was set, by a clock that nobody sets. Set back, nothing waits for the same hour twice; set forward, nothing is
 //! taken from processes that live, whose leases only seem to have run out.
+//! Each process notices by itself; what waits follows once, because the store says by how much it has followed.
 
-use super::DutyShare;
 use crate::clock::{Clock, noticed};
 use crate::store::{Store, StoreError};
 use crate::types::Timestamp;
@@ -10,43 +10,93 @@ use std::time::Duration;
 /// For so long at least nothing is taken over after a leap: processes that follow the database's clock look at it every few seconds, and
 /// have to have seen it. Nor by one that starts, which does not know when there was one.
 const SEEN_BY_ALL: Duration = Duration::from_secs(15);
+/// How often the store is asked whether what waits has followed the clock, where nothing was noticed.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 
 /// What the clock showed, and when that was.
 pub(super) struct Pace {
     reckoned: Reckoned,
-    /// Of several processes on one store, one does what all of them notice.
-    duty: DutyShare,
+    /// None before the store was asked once.
+    followed: Option<Followed>,
+    /// Whether the clock was seen set back, and the store not asked since.
+    is_owed: bool,
+    /// At which uptime the store was asked last.
+    asked: Option<Duration>,
+}
+
+/// A clock that is never set back, when it was looked at last: what the one on the wall shows, and by how much that was set back in all as far as what
+/// waits has followed. All processes on a store have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Followed {
+    shown: Timestamp,
+    at: Duration,
 }
 
 impl Pace {
-    /// Begins with the newest moment the store knows of: the clock may have been set back while nobody was there.
-    pub(super) async fn begin(store: &dyn Store, clock: &dyn Clock, duty: DutyShare) -> Self {
-        let known = store.newest_moment().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "whether the clock was set back meanwhile cannot be told");
-            None
-        });
+    /// Begins with what the clock shows now.
+    pub(super) async fn begin(store: &dyn Store, clock: &dyn Clock) -> Self {
         // Processes of one machine go by its own clock, and see it set when it is.
         let is_shared = !matches!(store.moment().await, Ok(None));
-        let now = clock.now();
-        let shown = known.map_or(now, |known| known.max(now));
-        Self { reckoned: Reckoned::begin(shown, clock.uptime(), is_shared), duty }
+        Self { reckoned: Reckoned::begin(clock.now(), clock.uptime(), is_shared), followed: None, is_owed: false, asked: None }
     }
 
-    /// Looks at both clocks; where the one on the wall was set back, what waits follows it.
+    /// Looks at both clocks; where the one on the wall was set back, what waits follows it, unless another process has seen to that.
     ///
     /// # Errors
-    /// When the store fails; then it is noticed again.
+    /// When the store fails; then it is still owed, and done when this is called again.
     pub(super) async fn keep(&mut self, store: &dyn Store, clock: &dyn Clock, lease: Duration) -> Result<(), StoreError> {
         let (now, at) = (clock.now(), clock.uptime());
         let by = self.reckoned.back(now, at);
-        if by >= noticed(lease) {
-            tracing::warn!(seconds = by.as_secs(), "the clock was set back: what waits for a pause to end waits no longer for it");
-            if self.duty.is_ours().await {
-                store.set_back(by, lease, now).await?;
-            }
-        }
         if !by.is_zero() {
             (self.reckoned.shown, self.reckoned.at) = (now, at);
+        }
+        self.is_owed |= by >= noticed(lease);
+        if !self.is_owed && self.asked.is_some_and(|asked| at.saturating_sub(asked) < ASKED_EVERY) {
+            return Ok(());
+        }
+        match self.follow(store, clock, lease).await {
+            Ok(()) => {
+                self.asked = Some(at);
+                Ok(())
+            }
+            Err(error) if self.is_owed => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "whether the clock was set back cannot be told");
+                Ok(())
+            }
+        }
+    }
+
+    /// Has what waits follow the clock as it is now, if it has not.
+    async fn follow(&mut self, store: &dyn Store, clock: &dyn Clock, lease: Duration) -> Result<(), StoreError> {
+        // It may have been set back while nobody was there: the store knows what it showed once.
+        let known = if self.followed.is_none() { store.newest_moment().await? } else { None };
+        let asked = clock.uptime();
+        let told = store.clock().await?;
+        let own = clock.now();
+        let (now, answered) = (told.moment.unwrap_or(own), clock.uptime());
+        if now.since(own).max(own.since(now)) >= noticed(lease) {
+            // The clock that everything here goes by has not followed the database's yet.
+            return Ok(());
+        }
+        let shown = now.plus(told.back);
+        let due = match self.followed {
+            Some(before) => before.expected(asked),
+            None => known.map_or(shown, |known| known.plus(told.back)),
+        };
+        let by = due.since(shown);
+        if by < noticed(lease) {
+            if std::mem::take(&mut self.is_owed) {
+                tracing::info!("the clock was set back, and another process had what waits follow it");
+            }
+            self.followed = Some(Followed { shown, at: answered });
+            return Ok(());
+        }
+        self.is_owed = true;
+        if store.set_back(by, told.back, lease, now).await? {
+            tracing::warn!(seconds = by.as_secs(), "the clock was set back: what waits for a pause to end waits no longer for it");
+            self.is_owed = false;
+            self.followed = Some(Followed { shown: shown.plus(by), at: answered });
         }
         Ok(())
     }
@@ -57,6 +107,8 @@ impl Pace {
         let by = self.reckoned.forth(now, at, lease);
         if let Some(by) = by {
             tracing::warn!(seconds = by.as_secs(), "the clock was set forward: what other processes hold is left to them until each has seen it");
+            // Should it be set back at once, that is counted from here.
+            self.asked = None;
         }
         by.is_some()
     }
@@ -64,6 +116,12 @@ impl Pace {
     /// Whether a lease that ran out by the clock did run out, at an uptime of `at`.
     pub(super) fn is_believed(&self, at: Duration) -> bool {
         at >= self.reckoned.believed_from
+    }
+}
+
+impl Followed {
+    fn expected(self, at: Duration) -> Timestamp {
+        self.shown.plus(at.saturating_sub(self.at))
     }
 }
 
@@ -111,6 +169,8 @@ impl Reckoned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{SqlStore, SqliteOptions};
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     const LEASE: Duration = Duration::from_secs(20);
 
@@ -163,5 +223,134 @@ mod tests {
         assert_eq!(clock.forth(shown(1001), seconds(101), LEASE), None);
         assert_eq!(clock.believed_from, seconds(115), "it goes on as it should");
         assert_eq!(Reckoned::begin(shown(1000), seconds(100), false).believed_from, Duration::ZERO, "on one machine all see it at once");
+    }
+
+    /// What both clocks of a machine show, in seconds.
+    struct Shown {
+        wall: AtomicI64,
+        up: AtomicI64,
+    }
+
+    impl Shown {
+        fn beginning() -> Self {
+            Self { wall: AtomicI64::new(1_000_000), up: AtomicI64::new(100) }
+        }
+
+        fn go_on(&self, seconds: i64) {
+            self.wall.fetch_add(seconds, Ordering::SeqCst);
+            self.up.fetch_add(seconds, Ordering::SeqCst);
+        }
+
+        fn set(&self, by: i64) {
+            self.wall.fetch_add(by, Ordering::SeqCst);
+        }
+    }
+
+    impl Clock for Shown {
+        fn now(&self) -> Timestamp {
+            shown(self.wall.load(Ordering::SeqCst))
+        }
+
+        fn random(&self) -> u128 {
+            0
+        }
+
+        fn uptime(&self) -> Duration {
+            seconds(self.up.load(Ordering::SeqCst).unsigned_abs())
+        }
+    }
+
+    /// A store that answers, and one on the same file that does not.
+    async fn stores(directory: &tempfile::TempDir) -> (SqlStore, SqlStore) {
+        let path = directory.path().join("store.db");
+        let address = path.to_str().expect("UTF-8");
+        let open = async || SqlStore::sqlite(address, SqliteOptions::default()).await.expect("a store");
+        let (good, away) = (open().await, open().await);
+        away.close().await;
+        (good, away)
+    }
+
+    async fn back(store: &SqlStore) -> u64 {
+        store.clock().await.expect("an answer").back.as_secs()
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_while_the_store_fails_is_followed_when_it_answers_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ((good, away), clock) = (stores(&directory).await, Shown::beginning());
+        let mut pace = Pace::begin(&good, &clock).await;
+        pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.set(-3600);
+        for _ in 0..3 {
+            assert!(pace.keep(&away, &clock, LEASE).await.is_err(), "it is owed");
+            clock.go_on(60);
+        }
+        pace.keep(&good, &clock, LEASE).await.expect("followed");
+        assert_eq!(back(&good).await, 3600);
+        clock.go_on(60);
+        pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        assert_eq!(back(&good).await, 3600, "once");
+    }
+
+    #[tokio::test]
+    async fn of_processes_that_see_a_clock_set_back_one_has_what_waits_follow_however_late_the_others_are() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ((good, away), clock) = (stores(&directory).await, Shown::beginning());
+        let mut first = Pace::begin(&good, &clock).await;
+        let mut late = Pace::begin(&good, &clock).await;
+        first.keep(&good, &clock, LEASE).await.expect("looked at");
+        late.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.set(-3600);
+        first.keep(&good, &clock, LEASE).await.expect("followed");
+        assert_eq!(back(&good).await, 3600);
+        assert!(late.keep(&away, &clock, LEASE).await.is_err(), "it is cut off");
+        clock.go_on(600);
+        late.keep(&good, &clock, LEASE).await.expect("looked at");
+        assert_eq!(back(&good).await, 3600, "it was followed once");
+        // One that starts now knows of it too, and the next time whoever sees it first does it.
+        let mut new = Pace::begin(&good, &clock).await;
+        new.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.go_on(10);
+        clock.set(-30);
+        late.keep(&good, &clock, LEASE).await.expect("followed");
+        for pace in [&mut first, &mut new] {
+            pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        }
+        assert_eq!(back(&good).await, 3630);
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_a_moment_after_it_was_set_forth_is_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ((good, _), clock) = (stores(&directory).await, Shown::beginning());
+        let mut pace = Pace::begin(&good, &clock).await;
+        pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.set(7200);
+        assert!(pace.leapt(clock.now(), clock.uptime(), LEASE));
+        pace.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.go_on(1);
+        clock.set(-3600);
+        pace.keep(&good, &clock, LEASE).await.expect("followed");
+        assert_eq!(back(&good).await, 3600);
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_and_forth_again_while_a_process_is_cut_off_hides_none_of_what_comes_after() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ((good, away), clock) = (stores(&directory).await, Shown::beginning());
+        let (mut first, mut cut_off) = (Pace::begin(&good, &clock).await, Pace::begin(&good, &clock).await);
+        first.keep(&good, &clock, LEASE).await.expect("looked at");
+        cut_off.keep(&good, &clock, LEASE).await.expect("looked at");
+        clock.set(-3600);
+        first.keep(&good, &clock, LEASE).await.expect("followed");
+        clock.set(3600);
+        clock.go_on(10);
+        cut_off.keep(&away, &clock, LEASE).await.expect("it saw nothing");
+        cut_off.keep(&good, &clock, LEASE).await.expect("looked at");
+        // The other is gone when it is set back once more.
+        drop(first);
+        clock.set(-3600);
+        cut_off.keep(&good, &clock, LEASE).await.expect("followed");
+        assert_eq!(back(&good).await, 7200);
     }
 }

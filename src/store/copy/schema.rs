@@ -15,7 +15,7 @@ pub(super) const BACKUP: &str = "backup";
 pub(super) const OWN: [&str; 11] =
     ["arrivals", "arrivals_filed", "kubeops", "probe", "reaches", "readers", "readings_alone", "reading_deaths", APPLIED, UNFINISHED, BACKUP];
 /// Tables that a server fills by merely running: they say nothing of whether anything is kept.
-const NEVER_EMPTY: [&str; 3] = ["duties", "turns", "affinity"];
+const NEVER_EMPTY: [&str; 4] = ["duties", "turns", "affinity", "set_back"];
 /// Columns of a SQLite file's deliveries that say where the body is, which stands there.
 const PLACE: [&str; 2] = ["arrival", "start"];
 

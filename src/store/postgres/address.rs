@@ -24,6 +24,11 @@ pub(super) fn read(address: &str) -> Result<PgConnectOptions, StoreError> {
     if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
         return Err(refused(format!("the address is none of PostgreSQL's: {FORM}")));
     }
+    if names_many(address) {
+        return Err(refused(
+            "the address has several hosts, and one is meant: a name or an address that leads to whichever server takes writes".to_owned(),
+        ));
+    }
     let url = Url::parse(address).map_err(|error| refused(format!("the address cannot be read ({error}): {FORM}")))?;
     for (name, value) in url.query_pairs() {
         let is_known = PARAMETERS.iter().chain(&ALSO).any(|known| *known == name) || (name.starts_with("options[") && name.ends_with(']'));
@@ -35,6 +40,15 @@ pub(super) fn read(address: &str) -> Result<PgConnectOptions, StoreError> {
         }
     }
     PgConnectOptions::from_str(address).map_err(|_| refused(format!("the address cannot be read: {FORM}")))
+}
+
+/// Whether it names hosts beside one another, as libpq has it.
+fn names_many(address: &str) -> bool {
+    let (before, query) = address.split_once('?').unwrap_or((address, ""));
+    let authority = before.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let mut hosts = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| matches!(&**name, "host" | "hostaddr" | "port"));
+    host.contains(',') || hosts.any(|(_, value)| value.contains(','))
 }
 
 /// The address without what need not be told.
@@ -64,6 +78,15 @@ mod tests {
             let refused = read(&format!("postgres://k:s3cret@db.example/k?{query}")).expect_err(query).to_string();
             assert!(refused.contains(told) && !refused.contains("s3cret") && !refused.contains("password"), "{refused}");
         }
+        for address in [
+            "postgres://k:s3cret@a.example,b.example/k",
+            "postgres://k:s3cret@a.example:5432,b.example:5432/k",
+            "postgres://k:s3cret@/k?host=a.example%2Cb.example",
+        ] {
+            let refused = read(address).expect_err(address).to_string();
+            assert!(refused.contains("has several hosts") && !refused.contains("s3cret"), "{refused}");
+        }
+        read("postgres://k:a,b@db.example/k").expect("a password may have what it likes");
         let refused = read("mysql://k:s3cret@db.example/k").expect_err("another's").to_string();
         assert!(refused.contains("none of PostgreSQL's") && !refused.contains("s3cret"), "{refused}");
         for query in

@@ -3,6 +3,7 @@
 //! stopped in the middle holds nobody up. No statement of the schema stands here.
 
 use super::door::{Door, Threshold, connected};
+use super::error::is_read_only;
 use super::lent::{Lent, Silence, silent};
 use super::{PostgresOptions, address, migrations, tls};
 use crate::store::StoreError;
@@ -209,6 +210,10 @@ impl Write {
             Ok(value) => self.connection.lent()?.commit().await.map(|()| value),
             refused => refused,
         };
+        // Another server may take writes by now, and the way to it is looked up when a connection is made.
+        if result.as_ref().is_err_and(is_read_only) {
+            self.connection.lent()?.use_no_more();
+        }
         // There may be too little room for the commit alone.
         if matches!(result, Err(StoreError::Full(_))) {
             self.lacked_room.store(true, Ordering::Relaxed);

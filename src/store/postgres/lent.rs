@@ -102,6 +102,11 @@ impl Lent {
         }
     }
 
+    /// It is closed when it is given back.
+    pub(super) fn use_no_more(&mut self) {
+        self.is_silent = true;
+    }
+
     /// Each row of what is asked, as the database tells it: each is waited for.
     pub(in crate::store) fn rows(
         &mut self,

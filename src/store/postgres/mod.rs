@@ -125,6 +125,11 @@ impl Pool {
         self.name.hold(name).await
     }
 
+    /// The name of this process.
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
     /// See [`crate::store::Replicas::woken`].
     pub(super) async fn woken(&self) {
         self.ear.told(&self.connections).await;

@@ -40,7 +40,8 @@ use super::sqlite::{self, SqliteOptions};
 use super::{
     Act, ActKey, Admission, Admitted, Appended, ClaimedTask, Claimer, Clue, CommandComment, Delivery, DeliveryFilter, Deployment, Dispatch,
     EventFilter, EventRecord, NewDelivery, NewTask, Page, PageQuery, Pruned, PullFilter, PullRecord, Reached, RequestFilter, RequestUpdate,
-    RivalQuery, Room, RunEnd, Settlement, Stats, Store, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery, Withdrawal,
+    RivalQuery, Room, RunEnd, Settlement, Stats, Store, StoreClock, StoreError, TakenBack, Task, TaskFilter, TokenRecord, ToldSoFar, TouchQuery,
+    Withdrawal,
 };
 use crate::request::{Member, Request, Rival, TimelineEntry, Touch};
 use crate::types::{CommitSha, DeliveryId, EventId, RepositoryName, RequestId, SourceName, Timestamp, TokenId};
@@ -226,8 +227,12 @@ impl Store for SqlStore {
         self.claiming(async |connection| tasks::claim(connection, claimer, now, lease, room).await).await
     }
 
-    async fn set_back(&self, by: Duration, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
-        self.writing(async |connection| clock::set_back(connection, by, lease, now).await).await
+    async fn clock(&self) -> Result<StoreClock, StoreError> {
+        clock::read(&mut self.database.read().await?).await
+    }
+
+    async fn set_back(&self, by: Duration, before: Duration, lease: Duration, now: Timestamp) -> Result<bool, StoreError> {
+        self.writing(async |connection| clock::set_back(connection, by, before, lease, now).await).await
     }
 
     async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -251,11 +256,11 @@ impl Store for SqlStore {
     }
 
     async fn release(&self, owner: &str) -> Result<u64, StoreError> {
-        self.writing(async |connection| tasks::release(connection, owner).await).await
+        self.under(owner, async |connection| tasks::release(connection, owner).await).await
     }
 
     async fn take_back(&self, owner: &str) -> Result<u64, StoreError> {
-        self.writing(async |connection| tasks::take_back(connection, owner).await).await
+        self.under(owner, async |connection| tasks::take_back(connection, owner).await).await
     }
 
     async fn next_due_as(&self, claimer: Claimer<'_>, room: Room) -> Result<Option<Timestamp>, StoreError> {

@@ -1,5 +1,6 @@
 //! Duties, the database's clock, and word from other processes.
 
+use super::clock::MOMENT;
 use super::query::{Connection, statement};
 use super::readers;
 use super::rows::Columns;
@@ -16,7 +17,7 @@ impl Replicas for SqlStore {
         match &self.database {
             Database::Sqlite(_) => Ok(None),
             Database::Postgres(pool) => {
-                let shown = statement("SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT) AS shown");
+                let shown = statement(format!("SELECT {MOMENT}"));
                 shown.fetch_one(&mut pool.read().await?).await?.moment("shown").map(Some)
             }
         }
@@ -31,6 +32,13 @@ impl Replicas for SqlStore {
         match &self.database {
             Database::Sqlite(_) => Ok(true),
             Database::Postgres(pool) => pool.hold_name(name).await,
+        }
+    }
+
+    fn has_lost_name(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(_) => false,
+            Database::Postgres(pool) => pool.name().is_lost(),
         }
     }
 
@@ -68,6 +76,31 @@ impl Replicas for SqlStore {
             Database::Sqlite(_) => std::future::pending().await,
             Database::Postgres(pool) => pool.woken().await,
         }
+    }
+}
+
+impl SqlStore {
+    /// Does something with what is held under a name, unless this process took that name and has it no more; then it does nothing. Whoever took it
+    /// meanwhile takes nothing back, and claims nothing, before this transaction has ended.
+    pub(super) async fn under<T: Default>(
+        &self,
+        name: &str,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let lock = match &self.database {
+            Database::Sqlite(_) => None,
+            Database::Postgres(pool) => pool.name().lock_of(name),
+        };
+        self.writing(async |connection| {
+            if let Some(lock) = lock
+                && !lock.is_ours(connection).await?
+            {
+                tracing::warn!("this process has not its name just now; what is held under it is left alone, and runs out by itself");
+                return Ok(T::default());
+            }
+            work(connection).await
+        })
+        .await
     }
 }
 

@@ -1,8 +1,9 @@
 //! The queue: who holds which task, and what an attempt leaves behind.
-//! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it.
+//! A lease is guarded by its fence: whoever claims a task raises it, and every write of the holder names it, and the holder.
 
 use super::affinity;
 use super::drafts;
+use super::fence::HELD;
 use super::members;
 use super::query::{Connection, Row, statement};
 use super::replicas;
@@ -39,7 +40,12 @@ pub(super) async fn claim(
     let lease_it = if connection.is_sqlite() { LEASE_IT.to_owned() } else { format!("{LEASE_IT} AND {UNLESS_HELD}") };
     for lane in turns::candidates(connection, claimer, now, room).await? {
         for (place, seq) in std::iter::once(lane.first).chain(lane.rest).enumerate() {
-            let taken_over = former_holder(connection, seq).await?;
+            let Some(Before { taken_over, is_in_hand: false }) = before(connection, seq, claimer).await? else {
+                match place {
+                    0 => break,
+                    _ => continue,
+                }
+            };
             let leased = statement(lease_it.clone())
                 .bind(seq)
                 .bind(owner)
@@ -64,10 +70,24 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
-/// Who holds a task, or held it until the lease ran out.
-async fn former_holder(connection: &mut Connection, seq: i64) -> Result<Option<FormerHolder>, StoreError> {
-    let held = statement("SELECT owner, lease_until FROM outbox WHERE seq = ? AND state = 'leased'").bind(seq).fetch_optional(connection).await?;
-    held.map(|row| Ok(FormerHolder { owner: row.text("owner")?, lease_until: row.moment("lease_until")? })).transpose()
+/// What is known of a task before it is claimed.
+struct Before {
+    /// Who holds it, or held it until the lease ran out.
+    taken_over: Option<FormerHolder>,
+    /// Whether the claimer is at work on it under a fence that is not given yet: the database lost its last commits, and that claim with them.
+    is_in_hand: bool,
+}
+
+async fn before(connection: &mut Connection, seq: i64, claimer: Claimer<'_>) -> Result<Option<Before>, StoreError> {
+    let found = statement("SELECT id, fence, state, owner, lease_until FROM outbox WHERE seq = ?").bind(seq).fetch_optional(connection).await?;
+    let Some(row) = found else { return Ok(None) };
+    let (id, fence) = (row.text("id")?, row.count("fence")?);
+    let is_in_hand = claimer.in_hand.iter().any(|(task, begun)| *begun > fence && task.as_str() == id);
+    let taken_over = match row.text("state")?.as_str() {
+        "leased" => Some(FormerHolder { owner: row.text("owner")?, lease_until: row.moment("lease_until")? }),
+        _ => None,
+    };
+    Ok(Some(Before { taken_over, is_in_hand }))
 }
 
 /// A task from a row with the columns `task_id`, `request_id`, `task_state` and the plain ones.
@@ -156,10 +176,11 @@ pub(super) fn fence(task: &ClaimedTask) -> i64 {
 /// See [`crate::store::Store::extend_leases`].
 pub(super) async fn extend_leases(connection: &mut Connection, tasks: &[&ClaimedTask], until: Timestamp) -> Result<(), StoreError> {
     for task in tasks {
-        let done = statement("UPDATE outbox SET lease_until = ? WHERE id = ? AND state = 'leased' AND fence = ?")
+        let done = statement(format!("UPDATE outbox SET lease_until = ? WHERE {HELD}"))
             .bind(until.unix_millis())
             .bind(task.task.id.as_str())
             .bind(fence(task))
+            .bind(task.owner.as_str())
             .execute(&mut *connection)
             .await?;
         if done.rows_affected() != 1 {
@@ -197,9 +218,10 @@ pub(super) async fn settle_all(
 /// See [`crate::store::Store::settle`].
 async fn settle(connection: &mut Connection, task: &ClaimedTask, settlement: &Settlement, now: Timestamp) -> Result<(), StoreError> {
     // Held until the end of the transaction: who would take it over meanwhile passes it by.
-    let row = statement(to_write(connection, "SELECT seq, request FROM outbox WHERE id = ? AND state = 'leased' AND fence = ?"))
+    let row = statement(to_write(connection, &format!("SELECT seq, request FROM outbox WHERE {HELD}")))
         .bind(task.task.id.as_str())
         .bind(fence(task))
+        .bind(task.owner.as_str())
         .fetch_optional(&mut *connection)
         .await?;
     let row = row.ok_or_else(|| lost(task))?;

@@ -119,6 +119,9 @@ impl Replicas for FakeStore {
     async fn hold_name(&self, _: &str) -> Result<bool, StoreError> {
         never()
     }
+    fn has_lost_name(&self) -> bool {
+        false
+    }
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         never()
     }
@@ -156,7 +159,10 @@ impl Store for FakeStore {
     async fn claim_as(&self, _: Claimer<'_>, _: Timestamp, _: Duration, _: Room) -> Result<Vec<ClaimedTask>, StoreError> {
         never()
     }
-    async fn set_back(&self, _: Duration, _: Duration, _: Timestamp) -> Result<(), StoreError> {
+    async fn clock(&self) -> Result<StoreClock, StoreError> {
+        never()
+    }
+    async fn set_back(&self, _: Duration, _: Duration, _: Duration, _: Timestamp) -> Result<bool, StoreError> {
         never()
     }
     async fn newest_moment(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -1,5 +1,6 @@
 //! The clock on the wall is set while work is under way: nothing waits for the same hour twice, nothing is lost or done twice.
 
+use super::replicas::{CLOCK_TO_BE_SET, database, psql};
 use super::told;
 use crate::support::fake_jira::FakeJira;
 use crate::support::server::{TestServer, eventually, ticket};
@@ -77,4 +78,27 @@ fn a_clock_set_forth_while_a_comment_is_on_its_way_has_nobody_write_it_again() {
     drop(comment);
     told::told(&server, &jira, 1);
     assert!(!server.log().contains("a lease was lost"), "{}", server.log());
+}
+
+#[test]
+fn a_database_clock_set_back_is_followed_once_however_late_another_process_sees_it() {
+    let database = database();
+    psql(&database, CLOCK_TO_BE_SET);
+    let mut server = TestServer::prepare();
+    server.edit_resource("namespace-request.yaml", |text| text.replace("  target:\n", "  debounce: { quiet: 10h, atMost: 20h }\n  target:\n"));
+    server.set("STORE_URL", database.address()).run();
+    let second = server.replica("second");
+    asked(&server, "OPS-1", "payments");
+    let number = |sql: &str| psql(&database, sql).parse::<i64>().expect("a number");
+    let run_at = || number("SELECT run_at FROM outbox WHERE kind = 'plan'");
+    let before = run_at();
+    second.signal("STOP");
+    psql(&database, "UPDATE warped.clock SET ahead = '-1 hour'");
+    eventually("what waits follows", || server.log().contains("the clock was set back: what waits").then_some(()));
+    let back = number("SELECT back FROM set_back");
+    assert!((HOUR * 1000 - 15_000..=HOUR * 1000 + 5_000).contains(&back), "{back}");
+    assert_eq!(run_at(), before - back);
+    second.signal("CONT");
+    eventually("the other has seen it too", || server.log().contains("another process had what waits follow it").then_some(()));
+    assert_eq!((number("SELECT back FROM set_back"), run_at()), (back, before - back));
 }

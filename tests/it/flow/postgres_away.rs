@@ -1,9 +1,13 @@
 //! PostgreSQL is away, lets nobody in, or is the last to come: whoever sends, probes or looks hears of it soon and in plain words, and all goes
 //! on by itself.
 
+use super::replicas::{database, psql};
+use super::told;
+use crate::support::fake_jira::FakeJira;
 use crate::support::postgres::{Database, OwnServer};
 use crate::support::proxy::{Proxy, Wire};
 use crate::support::server::{TestServer, call, eventually, ticket};
+use sqlx::Connection;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -150,4 +154,38 @@ fn a_copy_of_a_data_directory_is_noticed_and_its_process_takes_a_name_of_its_own
     server.kill();
     server.run();
     assert_eq!(server.log().matches("works under the name in this data directory").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn who_loses_its_name_to_another_process_ends_and_gives_back_nothing_of_what_is_held_under_it() {
+    let (database, jira) = (database(), FakeJira::cloud());
+    let mut server = told::prepare(&jira, "  feedback:\n    - channel: service-desk\n");
+    server.set("STORE_URL", database.address()).run();
+    let comment = jira.delay(told::COMMENT);
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    eventually("the comment is on its way", || comment.came().then_some(()));
+    let held = "SELECT owner || '/' || fence FROM outbox WHERE state = 'leased'";
+    let before = psql(&database, held);
+    assert!(!before.is_empty());
+    // Another has the name as soon as the session breaks by which it is held.
+    let names =
+        "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let key: i64 = psql(&database, &format!("SELECT (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) {names}")).parse().expect("a key");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let taker = runtime.block_on(async {
+        let mut taker = sqlx::PgConnection::connect(database.address()).await.expect("a connection");
+        let takes = sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut taker);
+        let breaks = async {
+            while database.psql(&format!("SELECT count(*) {names} AND NOT granted")).await != "1" {}
+            database.psql(&format!("SELECT count(pg_terminate_backend(pid)) {names} AND granted")).await;
+        };
+        let (taken, ()) = tokio::join!(takes, breaks);
+        taken.expect("the name");
+        taker
+    });
+    assert!(!server.wait().success(), "it ended");
+    assert!(server.log().contains("has taken the name of this one"), "{}", server.log());
+    assert_eq!(psql(&database, held), before, "{}", server.log());
+    drop(taker);
+    drop(comment);
 }

@@ -372,7 +372,7 @@ fn a_replica_whose_clock_is_wrong_takes_nothing_from_the_others_and_writes_no_wr
 }
 
 /// Has the database show another clock to whoever asks it for the time: the server itself goes by its own.
-const CLOCK_TO_BE_SET: &str = "CREATE SCHEMA warped;
+pub(super) const CLOCK_TO_BE_SET: &str = "CREATE SCHEMA warped;
     CREATE TABLE warped.clock (ahead INTERVAL NOT NULL);
     INSERT INTO warped.clock VALUES ('0');
     CREATE FUNCTION warped.clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM warped.clock';

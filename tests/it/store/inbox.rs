@@ -72,6 +72,9 @@ impl Replicas for Gate {
     async fn hold_name(&self, _: &str) -> Result<bool, StoreError> {
         out_of_place()
     }
+    fn has_lost_name(&self) -> bool {
+        false
+    }
     async fn dispatch_turn(&self) -> Result<Option<DispatchTurn>, StoreError> {
         out_of_place()
     }
@@ -145,7 +148,8 @@ store_that_only_appends! {
     fn note_command(held: &ClaimedTask, command: &CommandComment, timeline: &[TimelineEntry]) -> ();
     fn dispatch(entries: &[Dispatch], now: Timestamp) -> Vec<Vec<RequestId>>;
     fn claim_as(claimer: Claimer<'_>, now: Timestamp, lease: Duration, room: Room) -> Vec<ClaimedTask>;
-    fn set_back(by: Duration, lease: Duration, now: Timestamp) -> ();
+    fn clock() -> StoreClock;
+    fn set_back(by: Duration, before: Duration, lease: Duration, now: Timestamp) -> bool;
     fn newest_moment() -> Option<Timestamp>;
     fn extend_leases(tasks: &[&ClaimedTask], until: Timestamp) -> ();
     fn admit(held: &ClaimedTask, wanted: &Admission, now: Timestamp) -> Admitted;

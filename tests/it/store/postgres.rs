@@ -6,7 +6,7 @@ use super::support::{Fixture, at, delivery, one_of_three_is_refused, open_reques
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
-use kubeops::store::{Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, SqlStore, Store, StoreError};
+use kubeops::store::{Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, Settlement, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -215,6 +215,84 @@ async fn a_name_is_one_process_s_alone_until_that_ends() {
     assert_eq!(database.psql(held).await, "2");
     one.close().await;
     assert!(other.hold_name("a").await.expect("an answer"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_to_a_server_that_takes_no_writes_is_given_up_and_the_next_one_asks_again() {
+    let database = Database::new().await;
+    let (_, name) = database.address().rsplit_once('/').expect("a name");
+    let store = open(&database).await;
+    // As on a standby, for the sessions that begin now.
+    database.psql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let fresh = SqlStore::postgres(database.address(), PostgresOptions { schema: SchemaOnOpen::Expect, ..PostgresOptions::default() }).await;
+    let fresh = fresh.expect("its schema is there");
+    let refused = fresh.append(&[delivery("a")]).await.expect_err("nobody takes it");
+    assert!(matches!(&refused, StoreError::Unavailable(told) if told.contains("it takes no writes")), "{refused:?}");
+    database.psql(&format!("SET transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only")).await;
+    fresh.append(&[delivery("a")]).await.expect("written");
+    store.append(&[delivery("b")]).await.expect("written");
+}
+
+/// The locks of names in the database.
+const NAMES: &str =
+    "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Breaks the session that a name is held by.
+async fn break_name(database: &Database) {
+    database.psql(&format!("SELECT count(pg_terminate_backend(pid)) {NAMES} AND granted")).await;
+}
+
+/// Until the database says yes.
+async fn until_it_says_so(database: &Database, question: &str) {
+    let said = async { while database.psql(question).await != "t" {} };
+    tokio::time::timeout(Duration::from_secs(30), said).await.expect("it says so in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lost_its_name_to_another_leaves_alone_what_is_held_under_it() {
+    let database = Database::new().await;
+    let (one, other) = (open(&database).await, open(&database).await);
+    assert!(one.hold_name("a").await.expect("an answer"));
+    open_request(&one, "OPS-1", None, at(0)).await;
+    let key = database.psql(&format!("SELECT (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) {NAMES} AND granted")).await;
+    // It waits for the name, and has it as soon as the session breaks by which that is held.
+    let mut taker = sqlx::PgConnection::connect(database.address()).await.expect("a connection");
+    let takes = sqlx::query("SELECT pg_advisory_lock($1)").bind(key.parse::<i64>().expect("a key")).execute(&mut taker);
+    let breaks = async {
+        waiting(&database, 1).await;
+        break_name(&database).await;
+    };
+    let (taken, ()) = tokio::join!(takes, breaks);
+    taken.expect("the name");
+    let held = other.claim("a", at(1), Duration::from_secs(20), Room::single(1)).await.expect("a claim").remove(0);
+    assert_eq!((one.release("a").await, one.take_back("a").await), (Ok(0), Ok(0)));
+    other.settle(&held, &Settlement::default(), at(2)).await.expect("it is held still");
+    assert!(!other.has_lost_name());
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while !one.has_lost_name() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .expect("it is told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_a_former_session_of_the_same_process_has_is_not_lost() {
+    let database = Database::new().await;
+    let (wire, store) = over_a_wire(&database, impatient()).await;
+    assert!(store.hold_name("a").await.expect("an answer"));
+    open_request(&store, "OPS-1", None, at(0)).await;
+    store.claim("a", at(1), Duration::from_secs(20), Room::single(1)).await.expect("a claim");
+    // The server does not learn that nobody is at the other end any more.
+    wire.forgets();
+    let looked = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+        AND query LIKE 'SELECT EXISTS (SELECT 1 FROM pg_locks m%'";
+    until_it_says_so(&database, looked).await;
+    break_name(&database).await;
+    until_it_says_so(&database, &format!("SELECT count(*) = 1 {NAMES} AND granted")).await;
+    assert!(!store.has_lost_name());
+    assert_eq!(store.release("a").await, Ok(1), "what it holds under its name is its own again");
 }
 
 /// A wire to the database, and a store at its end.

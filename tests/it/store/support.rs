@@ -145,6 +145,11 @@ pub async fn claimed(store: &dyn Store, owner: &str, id: &RequestId, now: Timest
     claimed.into_iter().find(|claimed| claimed.request.id == *id).expect("a task of it is due")
 }
 
+/// The same claim as one knows it whom a database that lost its last commits had given it to: another has it now, under the same fence.
+pub fn of_another(held: &ClaimedTask) -> ClaimedTask {
+    ClaimedTask { owner: format!("not {}", held.owner), ..held.clone() }
+}
+
 /// Moves a request to `state` outside any task, dropping its tasks.
 pub async fn end_request(store: &dyn Store, id: &RequestId, state: State, now: Timestamp) {
     let mut request = store.request(id).await.expect("the request");

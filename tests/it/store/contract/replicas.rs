@@ -26,10 +26,10 @@ pub async fn a_duty_is_had_by_one_until_its_time_is_over_or_it_is_given_back(sto
 }
 
 pub async fn a_duty_whose_time_lies_too_far_ahead_keeps_nobody_off(store: Arc<dyn Store>) {
-    assert!(store.take_duty(Duty::Clock, "a", at(10_000), LEASE).await.expect("an answer"));
+    assert!(store.take_duty(Duty::Upkeep, "a", at(10_000), LEASE).await.expect("an answer"));
     // The clock was set back by hours, and its owner died.
-    assert!(store.take_duty(Duty::Clock, "b", at(100), LEASE).await.expect("an answer"));
-    assert!(!store.take_duty(Duty::Clock, "a", at(100), LEASE).await.expect("an answer"));
+    assert!(store.take_duty(Duty::Upkeep, "b", at(100), LEASE).await.expect("an answer"));
+    assert!(!store.take_duty(Duty::Upkeep, "a", at(100), LEASE).await.expect("an answer"));
 }
 
 pub async fn a_duty_that_many_take_at_once_one_has(store: Arc<dyn Store>) {

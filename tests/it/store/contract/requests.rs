@@ -1,6 +1,6 @@
 //! Requests: versions, listings, and what goes with a change.
 
-use crate::store::support::{at, claimed, dispatch, end_request, open_request, open_request_from, opening, parsed, request_id, task};
+use crate::store::support::{at, claimed, dispatch, end_request, of_another, open_request, open_request_from, opening, parsed, request_id, task};
 use kubeops::automation::TtlBegin;
 use kubeops::manifest::{Action, FieldChange, ObjectChange, ObjectRef};
 use kubeops::plan::{Inverse, Lifetime};
@@ -484,8 +484,10 @@ pub async fn where_a_comment_stands_is_noted_by_whoever_holds_the_task_alone(sto
     let before = store.timeline(&id).await.expect("the timeline");
     let note = TimelineEntry { at: at(34), from: Some(State::Proposed), to: State::Proposed, message: "late".to_owned(), actor: "ada".to_owned() };
     for state in [CommandState::Ignored, CommandState::Done, CommandState::Told] {
-        let late = store.note_command(&old, &CommandComment { state, ..asked.clone() }, std::slice::from_ref(&note)).await;
-        assert!(matches!(&late, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")), "{state:?}: {late:?}");
+        for old in [&old, &of_another(&new)] {
+            let late = store.note_command(old, &CommandComment { state, ..asked.clone() }, std::slice::from_ref(&note)).await;
+            assert!(matches!(&late, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")), "{state:?}: {late:?}");
+        }
     }
     assert_eq!(store.commands(&id).await.expect("the comments"), [done]);
     assert_eq!(store.timeline(&id).await.expect("the timeline"), before);

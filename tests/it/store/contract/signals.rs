@@ -1,6 +1,6 @@
 //! What events say about requests there are, what was told outside, and what leads to a request.
 
-use crate::store::support::{at, claimed, end_request, event, open_request, opening, parsed};
+use crate::store::support::{at, claimed, end_request, event, of_another, open_request, opening, parsed};
 use kubeops::request::{PullRef, State, TimelineEntry};
 use kubeops::store::{
     Act, ActKey, ActState, Clue, Deployment, DeploymentStanding, Dispatch, DispatchedEvent, Opening, Settlement, Signal, Store, StoreError,
@@ -198,11 +198,13 @@ pub async fn what_is_told_is_noted_by_whoever_holds_the_task_alone(store: Arc<dy
         told(&id, "comment", ActState::Done, 32),
         told(&id, "transition", ActState::Begun, 32),
     ] {
-        let refused = store.note_act(&old, &noted, std::slice::from_ref(&late)).await;
-        assert!(
-            matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")),
-            "{noted:?}: {refused:?}"
-        );
+        for old in [&old, &of_another(&new)] {
+            let refused = store.note_act(old, &noted, std::slice::from_ref(&late)).await;
+            assert!(
+                matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")),
+                "{noted:?}: {refused:?}"
+            );
+        }
     }
     assert_eq!(store.told_so_far(&id).await.expect("an answer").acts, std::slice::from_ref(&done));
     // Nor does who holds it begin anew what is done.

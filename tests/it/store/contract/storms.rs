@@ -1,7 +1,7 @@
 //! What keeps a storm of events from becoming a storm of pull requests, as far as the store keeps it.
 
 use super::drafts::{HELD_FOR, claimed};
-use crate::store::support::{at, dispatch, end_request, open_request, opening, parsed};
+use crate::store::support::{at, dispatch, end_request, of_another, open_request, opening, parsed};
 use kubeops::request::{Changes, PullRef, State};
 use kubeops::store::{
     Admission, Admitted, Debounce, Lack, Opening, RequestUpdate, RivalQuery, Room, Settlement, Store, StoreError, Task, TaskFilter, TaskKind,
@@ -216,8 +216,10 @@ pub async fn room_is_taken_by_whoever_holds_the_task_alone(store: Arc<dyn Store>
     let wanted = Admission { per_hour: Some(2), per_target: None, ..asks(&*store, "a", "gitops:a").await };
     let old = claimed(&*store, "old", &wanted.request, 0).await;
     let new = claimed(&*store, "new", &wanted.request, HELD_FOR).await;
-    let late = store.admit(&old, &wanted, at(HELD_FOR)).await;
-    assert!(matches!(&late, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")), "{late:?}");
+    for old in [&old, &of_another(&new)] {
+        let late = store.admit(old, &wanted, at(HELD_FOR)).await;
+        assert!(matches!(&late, Err(StoreError::Conflict(why)) if why.contains("the lease") && why.contains("was lost")), "{late:?}");
+    }
     assert_eq!(store.admit(&new, &wanted, at(HELD_FOR)).await, Ok(Admitted::Given));
     end_request(&*store, &wanted.request, State::Proposed, at(HELD_FOR)).await;
     // Its pull request is open by now: what it took once more would be another's.

@@ -1,6 +1,6 @@
 //! The queue: leases, fences, lanes.
 
-use crate::store::support::{at, open_request, open_request_from, open_request_of, parsed, task};
+use crate::store::support::{at, of_another, open_request, open_request_from, open_request_of, parsed, task};
 use kubeops::request::{State, TimelineEntry};
 use kubeops::store::{
     ClaimedTask, Claimer, FormerHolder, RequestUpdate, Room, Settlement, Store, StoreError, TaskFilter, TaskKind, TaskState, Verdict,
@@ -275,7 +275,7 @@ pub async fn when_the_clock_is_set_back_pauses_and_leases_last_no_longer_than_th
     assert_eq!(requests(&claimed), [held]);
     // A moment on the wall, a day ahead.
     add(&*store, &id, TaskKind::Clock, "b", at(90_000)).await;
-    store.set_back(hour, LEASE, at(400)).await.expect("followed");
+    assert!(store.set_back(hour, Duration::ZERO, LEASE, at(400)).await.expect("an answer"), "it is followed");
     let run_at = |kind| {
         let (store, id) = (Arc::clone(&store), id.clone());
         async move {
@@ -287,6 +287,49 @@ pub async fn when_the_clock_is_set_back_pauses_and_leases_last_no_longer_than_th
     assert_eq!(claim(&*store, at(400), 1).await.len(), 1, "what was due is due");
     assert!(claim(&*store, at(429), 9).await.is_empty(), "who holds a lease holds it");
     assert_eq!(claim(&*store, at(430), 9).await.len(), 2, "and no longer than ever");
+}
+
+pub async fn a_clock_that_many_see_set_back_is_followed_once(store: Arc<dyn Store>) {
+    let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    let id = opened(&*store, Some("a"), 9000).await;
+    let back = async || store.clock().await.expect("an answer").back;
+    let run_at = async || store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, 9).await.expect("tasks")[0].run_at;
+    assert_eq!((back().await, run_at().await), (Duration::ZERO, at(9000)));
+    let followed = futures_util::future::join_all((0..8).map(|_| store.set_back(hour, Duration::ZERO, LEASE, at(400)))).await;
+    assert_eq!(followed.into_iter().filter(|followed| *followed == Ok(true)).count(), 1);
+    assert_eq!((back().await, run_at().await), (hour, at(5400)));
+    // What was written before is no sign any more of what the clock should show; what is written after it is.
+    assert_eq!(store.newest_moment().await.expect("an answer"), None);
+    open_request(&*store, "later", None, at(500)).await;
+    assert_eq!(store.newest_moment().await.expect("an answer"), Some(at(500)));
+    assert!(!store.set_back(minute, Duration::ZERO, LEASE, at(440)).await.expect("an answer"), "it does not know of the hour");
+    assert!(store.set_back(minute, hour, LEASE, at(440)).await.expect("an answer"));
+    assert_eq!((back().await, run_at().await), (hour + minute, at(5340)));
+}
+
+pub async fn a_task_that_another_holds_under_the_same_fence_is_that_one_s(store: Arc<dyn Store>) {
+    let id = opened(&*store, None, 0).await;
+    let held = store.claim("new", at(0), LEASE, Room::single(1)).await.expect("a claim").remove(0);
+    let lost = of_another(&held);
+    assert!(matches!(store.extend_leases(&[&lost], at(99)).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.settle(&lost, &verdict(Verdict::Done), at(1)).await, Err(StoreError::Conflict(_))));
+    assert!(claim(&*store, at(29), 1).await.is_empty());
+    assert_eq!(claim(&*store, at(30), 1).await.len(), 1, "its lease was not made to last");
+    assert_eq!(store.tasks(&TaskFilter { request: Some(id), state: None }, 9).await.expect("tasks").len(), 1);
+}
+
+pub async fn what_is_in_hand_under_a_fence_that_was_lost_is_not_given_to_its_holder_again(store: Arc<dyn Store>) {
+    let lost = opened(&*store, Some("a"), 0).await;
+    let next = opened(&*store, Some("b"), 1).await;
+    let task = store.tasks(&TaskFilter { request: Some(lost.clone()), state: None }, 9).await.expect("tasks").remove(0).id;
+    // It is at work on it, and the database knows nothing of that.
+    let in_hand = [(task.clone(), 1)];
+    let claimer = Claimer { in_hand: &in_hand, ..Claimer::of("worker") };
+    assert_eq!(requests(&store.claim_as(claimer, at(9), LEASE, Room::single(9)).await.expect("a claim")), [next]);
+    // What it settled a moment ago, and has not let go of, is another matter.
+    let in_hand = [(task, 0)];
+    let claimer = Claimer { in_hand: &in_hand, ..Claimer::of("worker") };
+    assert_eq!(requests(&store.claim_as(claimer, at(9), LEASE, Room::single(9)).await.expect("a claim")), [lost]);
 }
 
 pub async fn settling_writes_request_timeline_and_follow_up_together(store: Arc<dyn Store>) {

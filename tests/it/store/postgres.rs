@@ -211,8 +211,7 @@ async fn a_name_is_one_process_s_alone_until_that_ends() {
     assert!(one.hold_name("a").await.expect("an answer"));
     assert!(!other.hold_name("a").await.expect("an answer"), "another that lives has it");
     assert!(other.hold_name("b").await.expect("an answer"));
-    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted";
-    assert_eq!(database.psql(held).await, "2");
+    assert_eq!(database.psql(&format!("SELECT count(*) {NAMES} AND granted")).await, "2");
     one.close().await;
     assert!(other.hold_name("a").await.expect("an answer"));
 }

@@ -32,6 +32,7 @@ pub use model::{
 pub use nats::spec::{Consumer, Deliver, NatsAuthentication, NatsSpec, NatsTls, Subscription};
 pub use nats::{OVERSIZED, OWN_HEADERS, SEQUENCE, STREAM, SUBJECT, TIME};
 pub use reconcile::{Asks, Reconcile};
+pub(crate) use run::LONGEST_NAME;
 
 use crate::event::Occurrence;
 use crate::types::{RepositoryName, SecretName, SourceName, SpecError, Timestamp};

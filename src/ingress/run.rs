@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The types that say so. Whatever else is said of a run is no end.
 const TYPES: [&str; 2] = ["run.succeeded", "run.failed"];
 /// As long as a name of Kubernetes may be, and by far the longest kind, group or cluster.
-const LONGEST: usize = 253;
+pub(crate) const LONGEST_NAME: usize = 253;
 
 /// Refuses the data of an event that says a run to be finished and does not say which, with what is wrong with it.
 pub(super) fn check(kind: &str, data: &Value) -> Result<(), String> {
@@ -24,8 +24,8 @@ pub(super) fn check(kind: &str, data: &Value) -> Result<(), String> {
             Some(_) => return Err(format!("gives a `run.{field}` that is no text")),
         };
         match field {
-            "kind" | "apiVersion" | "group" | "cluster" if value.len() > LONGEST => {
-                return Err(format!("gives a `run.{field}` of more than {LONGEST} bytes"));
+            "kind" | "apiVersion" | "group" | "cluster" if value.len() > LONGEST_NAME => {
+                return Err(format!("gives a `run.{field}` of more than {LONGEST_NAME} bytes"));
             }
             "kind" if value.is_empty() || !value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
                 return Err(format!("gives a `run.kind` that is no kind: {value:?}"));

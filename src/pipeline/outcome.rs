@@ -55,9 +55,9 @@ pub(super) fn left(request: &Request, clock: &dyn Clock) -> Settlement {
 
 /// What is planned and stays is proposed, this much later: where the commit was not to be had, the task that was to do so has ended.
 fn still_proposed(request: &Request, later: Duration, clock: &dyn Clock) -> Vec<NewTask> {
-    let repository = request.repository.as_ref().filter(|_| request.state == State::Planned);
-    let task = |name| follow_up(request, TaskKind::Propose, &lane::of(name), clock);
-    repository.map(|name| NewTask { run_at: clock.now().plus(later), ..task(name) }).into_iter().collect()
+    let (State::Planned, Some(repository)) = (request.state, &request.repository) else { return Vec::new() };
+    let task = follow_up(request, TaskKind::Propose, &lane::of(repository), clock);
+    vec![NewTask { run_at: task.run_at.plus(later), ..task }]
 }
 
 /// The same change, of which something else is to be said now.

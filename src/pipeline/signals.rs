@@ -6,6 +6,7 @@ use super::deployed::{MESSAGE, deployed, may_speak};
 use super::{InForce, at_github};
 use crate::clock::Clock;
 use crate::event::Event;
+use crate::ingress::LONGEST_NAME;
 use crate::inventory::Repository;
 use crate::request::{RemarkAddress, RemarkPlace, RunOutcome, may_hold};
 use crate::store::{Deployment, RunEnd, Signal};
@@ -15,8 +16,6 @@ use std::sync::Arc;
 
 /// Characters of a sender's text that are quoted.
 const QUOTED: usize = 120;
-/// Bytes of what names an object: Kubernetes has no longer name.
-const NAME: usize = 253;
 
 /// What an event owes, beside what automations make of it.
 pub(super) fn of(rules: &InForce, event: &Event, clock: &dyn Clock) -> Vec<Signal> {
@@ -46,7 +45,9 @@ fn ran(event: &Event) -> Option<Signal> {
     };
     let run = event.data.get("run")?;
     // No object is called so, and no index of the store takes it.
-    if ["kind", "name", "namespace", "apiVersion", "group", "cluster"].iter().any(|field| run[*field].as_str().is_some_and(|text| text.len() > NAME))
+    if ["kind", "name", "namespace", "apiVersion", "group", "cluster"]
+        .iter()
+        .any(|field| run[*field].as_str().is_some_and(|text| text.len() > LONGEST_NAME))
     {
         return None;
     }

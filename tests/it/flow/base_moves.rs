@@ -62,16 +62,22 @@ fn a_change_that_comes_out_differently_on_the_new_base_is_proposed_anew() {
     server.upstream.fsck();
 }
 
+/// What is proposed, and the base it was computed again on; the process died before its new commit was pushed.
+fn dies_with_a_new_commit(server: &mut TestServer) -> (Value, CommitSha) {
+    let first = proposed(server, "OPS-1", "payments");
+    let file = changed(server, &first);
+    assert!(server.terminate().success());
+    let base = server.upstream.write("main", &file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
+    server.set("KUBEOPS_FAILPOINT", "settled").run();
+    assert!(!server.wait().success(), "it died, not ended");
+    (first, base)
+}
+
 #[test]
 fn a_proposed_change_whose_new_commit_is_lost_stays_open_while_that_is_made_again() {
     let mut server = start();
-    let first = proposed(&server, "OPS-1", "payments");
-    let file = changed(&server, &first);
-    assert!(server.terminate().success());
-    let base = server.upstream.write("main", &file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
-    // It is computed again, and the process dies before that is pushed; the power failed, and the file has no content.
-    server.set("KUBEOPS_FAILPOINT", "settled").run();
-    assert!(!server.wait().success(), "it died, not ended");
+    let (first, base) = dies_with_a_new_commit(&mut server);
+    // The power failed, and the file has no content.
     for proposal in std::fs::read_dir(server.data().join("mirrors/gitops.git/proposals")).expect("proposals").flatten() {
         std::fs::write(proposal.path(), "").expect("written");
     }
@@ -90,12 +96,7 @@ fn a_proposed_change_whose_new_commit_is_lost_stays_open_while_that_is_made_agai
 #[test]
 fn a_commit_that_one_process_has_not_and_the_next_has_is_proposed() {
     let mut server = start();
-    let first = proposed(&server, "OPS-1", "payments");
-    let file = changed(&server, &first);
-    assert!(server.terminate().success());
-    let base = server.upstream.write("main", &file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: payments\n");
-    server.set("KUBEOPS_FAILPOINT", "settled").run();
-    assert!(!server.wait().success(), "it died once the new commit was planned");
+    let (first, base) = dies_with_a_new_commit(&mut server);
     // It is proposed where the commit is not, and planned again where it is, as by replicas of which each has its own mirror.
     let proposals = server.data().join("mirrors/gitops.git/proposals");
     let elsewhere = server.data().join("elsewhere");

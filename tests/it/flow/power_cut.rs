@@ -54,7 +54,7 @@ fn what_was_acknowledged_before_the_power_failed_becomes_one_pull_request_of_the
             }
             drop(told);
             acknowledged.extend(acknowledging.iter().take(moment));
-            let frozen = Frozen::of(&[server.id()]);
+            let frozen = Frozen::of(&[server.id()], || ());
             power.fails();
             drop(frozen);
             server.kill();
@@ -101,7 +101,7 @@ fn a_first_start_that_the_power_fails_under_is_made_good_by_the_next() {
     for (cut, moment) in MOMENTS_OF_A_START.into_iter().enumerate() {
         let starting = server.starting(&data, &[]);
         eventually("it writes so much", || (bytes_below(&data) >= moment).then_some(()));
-        let frozen = Frozen::of(&[starting.id()]);
+        let frozen = Frozen::of(&[starting.id()], || ());
         power.fails();
         drop(frozen);
         drop(starting.listens());

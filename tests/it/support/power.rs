@@ -2,6 +2,7 @@
 //! a copy of the image is what a cut would have left. Mounts are given back whatever happens; those of a killed run, by the next, which also
 //! ends the processes that still have files open there.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -182,7 +183,7 @@ fn remove_leftovers() {
         let Some(lock) = is_ours.then(|| File::open(directory.join(LOCK)).ok()).flatten() else { continue };
         if lock.try_lock().is_ok() {
             // Nobody is left who would end them. Others like this one have the lock open for a moment, and only that.
-            signal("KILL", &users(&directory.join("disk")));
+            signal(Signal::KILL, &users(&directory.join("disk")));
             take_apart(&directory);
             let _ = std::fs::remove_dir_all(&directory);
         }
@@ -201,17 +202,18 @@ fn done(command: &mut Command) -> Result<(), String> {
 pub struct Frozen(Vec<u32>);
 
 impl Frozen {
-    /// These and all they started, at one moment: a database that ran on when the program stands still could still sync what it had said to
-    /// be on the disk. Whoever keeps its word has it there by then.
-    pub fn of(roots: &[u32]) -> Self {
+    /// These and all they started, at the moment that `moment` returns at: a database that ran on when the program stands still could still sync
+    /// what it had said to be on the disk. Whoever keeps its word has it there by then.
+    pub fn of(roots: &[u32], moment: impl FnOnce()) -> Self {
         let (mut frozen, mut more) = (Self(Vec::new()), roots.to_vec());
         let mut below = children(&more);
         while !below.is_empty() {
             more.extend(below);
             below = children(&more);
         }
+        moment();
         while !more.is_empty() {
-            signal("STOP", &more);
+            signal(Signal::STOP, &more);
             frozen.0.extend(more);
             let begun = Instant::now();
             while !frozen.0.iter().all(|process| stands(*process)) {
@@ -227,7 +229,7 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        signal("KILL", &self.0);
+        signal(Signal::KILL, &self.0);
     }
 }
 
@@ -243,9 +245,9 @@ fn users(of: &Path) -> Vec<u32> {
 }
 
 /// Those that have ended already need no signal.
-fn signal(name: &str, processes: &[u32]) {
-    if !processes.is_empty() {
-        let _ = Command::new("kill").arg(format!("-{name}")).args(processes.iter().map(u32::to_string)).output();
+fn signal(signal: Signal, processes: &[u32]) {
+    for process in processes.iter().filter_map(|process| Pid::from_raw(process.cast_signed())) {
+        let _ = kill_process(process, signal);
     }
 }
 

@@ -69,8 +69,8 @@ impl<'w> Cuts<'w> {
         Backup { child: self.world.server.begins(&["store", "backup", file.to_str().expect("UTF-8")]), file }
     }
 
-    /// The power fails and returns. Nobody has started the program again yet.
-    pub fn cut(&mut self, fleet: &mut Fleet<'_, '_>, mut backup: Option<Backup>) {
+    /// The power fails when `moment` returns, and returns itself. Nobody has started the program again yet.
+    pub fn cut(&mut self, fleet: &mut Fleet<'_, '_>, mut backup: Option<Backup>, moment: impl FnOnce()) {
         let world = self.world;
         let power = world.power.as_ref().expect("a disk whose power can be cut");
         let mut database = world.database.as_ref().map(|database| database.borrow_mut());
@@ -78,9 +78,9 @@ impl<'w> Cuts<'w> {
         let ended = backup.as_mut().and_then(|backup| backup.child.try_wait().expect("its state"));
         let mut roots = fleet.ids();
         roots.extend(backup.as_ref().filter(|_| ended.is_none()).map(|backup| backup.child.id()));
-        fleet.witness_cut();
         roots.extend(database.as_ref().map(|database| database.id()));
-        let frozen = Frozen::of(&roots);
+        let frozen = Frozen::of(&roots, moment);
+        fleet.witness_cut();
         power.borrow_mut().fails();
         drop(frozen);
         fleet.power_fails();

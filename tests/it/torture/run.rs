@@ -11,6 +11,7 @@ use super::power::{Cuts, Told};
 use super::schedule::{BackedUp, Fault, Plan, Turn, Turns};
 use super::sender::{AT_ONCE, Doors, Senders, Traffic};
 use super::world::World;
+use crate::support::postgres::Keeps;
 use std::collections::BTreeMap;
 use std::thread::Scope;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,6 +28,8 @@ const TO_FILL: Duration = Duration::from_secs(3);
 const MOMENTS: u64 = 60;
 /// How often it is looked meanwhile.
 const CLOSELY: Duration = Duration::from_millis(2);
+/// How often where the moment is to be met.
+const MOST_CLOSELY: Duration = Duration::from_micros(300);
 /// How long everybody has to be there at the begin.
 const TO_BEGIN: Duration = Duration::from_secs(60);
 /// How long what is owed may stay as much as it is: once the faults are over, and until a process is back.
@@ -207,11 +210,18 @@ impl<'s, 'e> Run<'s, 'e> {
         }
         self.live(Duration::from_millis(after));
         self.press(after);
-        self.cuts.cut(&mut self.fleet, backup);
+        // Just when something was acknowledged, what is said to be on the disk a moment too early is lost.
+        let waits = self.cuts.told.cuts.is_multiple_of(3) || self.plan.power.is_some_and(|power| power.keeps != Keeps::All);
+        let senders = &self.senders;
+        self.cuts.cut(&mut self.fleet, backup, || {
+            if waits {
+                acknowledges(senders)
+            }
+        });
         self.fleet.power_returns();
         if let Some(after) = again {
             self.live(Duration::from_millis(after));
-            self.cuts.cut(&mut self.fleet, None);
+            self.cuts.cut(&mut self.fleet, None, || ());
             self.fleet.power_returns();
         }
         self.senders.press(false);
@@ -361,5 +371,13 @@ impl<'s, 'e> Run<'s, 'e> {
                 door.api("POST", &format!("/requests/{id}/retry"), None);
             }
         }
+    }
+}
+
+/// Until something more is acknowledged, as far as the program answers at all.
+fn acknowledges(senders: &Senders) {
+    let (before, begun) = (senders.acknowledged(), Instant::now());
+    while senders.acknowledged() == before && begun.elapsed() < TO_FILL {
+        std::thread::sleep(MOST_CLOSELY);
     }
 }

@@ -10,6 +10,9 @@ KUBEOPS := $(TARGET)/quick/kubeops
 test: SEED := 1
 explore: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
+# What is run on the oldest and on the newest PostgreSQL too.
+ON_EACH_POSTGRES := store::postgres::
+
 .DEFAULT_GOAL := help
 .PHONY: help build demo run test explore torture torture-cuts torture-drafts lint bench setup clean fmt
 
@@ -36,6 +39,11 @@ setup: ## Install what the tests need
 
 test: setup lint ## Everything that CI runs
 	PROPTEST_RNG_SEED=$(SEED) $(CARGO) test --locked --all-targets --features failpoints
+	@shopt -s nullglob; for programs in target/postgres/*/; do \
+		echo "The store on PostgreSQL $$(basename "$$programs")"; \
+		KUBEOPS_TEST_POSTGRES="$(CURDIR)/$$programs" PROPTEST_RNG_SEED=$(SEED) \
+			$(CARGO) test --locked --features failpoints --test it -- $(ON_EACH_POSTGRES); \
+	done
 
 explore: ## The properties again, on cases that nobody has seen yet (SEED=n: on those of a seed)
 	@echo "seed: $(SEED)"

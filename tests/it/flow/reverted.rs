@@ -3,6 +3,7 @@
 use super::applied;
 use super::edits::{DEPLOYMENT, PATH, body, replicas};
 use super::github::World;
+use super::replicas::{CLOCK_TO_BE_SET, database, psql};
 use super::storms::{self, alert_in, merge};
 use super::told;
 use crate::support::fake_github::FakeGithub;
@@ -196,6 +197,38 @@ fn a_death_between_opening_and_noting_opens_no_second_one() {
         let undo = server.at().settled(&revert_of(&request), "proposed");
         assert_eq!(server.at().settled(KEY, "expired")["reverted_by"], undo["id"], "{point}");
         eventually("nothing is owed", || (server.at().get("/status")["queued_tasks"] == 0).then_some(()));
+        assert_eq!((server.at().all("/requests").len(), server.at().all("/pulls").len()), (2, 2), "{point}");
+        assert_eq!(comments(&server, &request).len(), 1, "{point}: reminded once");
+    }
+}
+
+#[test]
+fn where_a_process_dies_over_the_end_of_a_time_to_live_another_goes_on_and_all_of_it_comes_once() {
+    for point in ["clock.reminded", "revert.opened", "clock.settling:2"] {
+        let database = database();
+        psql(&database, CLOCK_TO_BE_SET);
+        let minutes = |ahead: u32| psql(&database, &format!("UPDATE warped.clock SET ahead = '{ahead} minutes'"));
+        let mut server = prepare("  ttl: 2h\n");
+        server.set("STORE_URL", database.address()).set("LEASE_SECONDS", "3").set("KUBEOPS_FAILPOINT", point).run();
+        let request = merged(&server);
+        server.set("KUBEOPS_FAILPOINT", "");
+        let second = server.replica("second");
+        // It sleeps until the first has died over it.
+        second.signal("STOP");
+        minutes(115);
+        if point != "clock.reminded" {
+            eventually("the reminder", || (comments(&server, &request).len() == 1).then_some(()));
+            minutes(121);
+        }
+        let status = server.wait();
+        assert!(!status.success(), "{point}: it died, not ended: {status}");
+        second.signal("CONT");
+        minutes(121);
+        let undo = second.at().settled(&revert_of(&request), "proposed");
+        assert_eq!(second.at().settled(KEY, "expired")["reverted_by"], undo["id"], "{point}");
+        // And with both there, nothing is done again.
+        server.run();
+        second.at().nothing_owed();
         assert_eq!((server.at().all("/requests").len(), server.at().all("/pulls").len()), (2, 2), "{point}");
         assert_eq!(comments(&server, &request).len(), 1, "{point}: reminded once");
     }

@@ -57,7 +57,7 @@ fn a_point_that_is_not_attacked_here_is_attacked_where_it_is_said_to_be() {
 const SEED: u64 = 7;
 /// So many processes die in each long run that is told nothing else.
 const KILLS: u64 = 200;
-/// Among so many deaths for each point there is one at every point.
+/// With so many deaths for each point a run leaves out no point.
 const ENOUGH: usize = 25;
 
 /// Plays a plan; what is left of a run that is not as it should be stays on the disk.
@@ -143,7 +143,7 @@ fn torture() {
     assert!(sum.is_good(), "see above; seed {seed}");
     is_under_load(&sum, End::Killed);
     let points = points();
-    if sum.kills >= ENOUGH * points.len() {
+    if kills != u64::MAX && usize::try_from(kills).is_ok_and(|kills| kills >= ENOUGH * points.len()) {
         assert_eq!(sum.unreached(&points), [] as [&str; 0], "nobody died there; seed {seed}");
     }
 }

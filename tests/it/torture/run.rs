@@ -3,7 +3,7 @@
 
 use super::books;
 use super::faults::Faults;
-use super::fleet::Fleet;
+use super::fleet::{Armed, Fleet};
 use super::judge::{Judged, judge};
 use super::ledger::Books;
 use super::people::People;
@@ -20,6 +20,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LAST_BYTE: Duration = Duration::from_millis(400);
 /// How long a process has to come to the point it is to die at.
 const TO_THE_POINT: Duration = Duration::from_secs(6);
+/// How long where nobody has died there yet, and how often.
+const PATIENTLY: Duration = Duration::from_secs(20);
+const INSISTS: usize = 10;
 /// So many new ones of the fifty are in flight when a fault comes, as far as the program answers at all,
 const ENOUGH: usize = AT_ONCE * 9 / 10;
 /// or it comes after so long all the same: who is told to come again later is not on the way.
@@ -118,6 +121,7 @@ impl<'s, 'e> Run<'s, 'e> {
                 self.progress(&format!("{:?}", turn.fault));
             }
         }
+        self.leaves_out_no_point();
         self.finish()
     }
 
@@ -172,9 +176,7 @@ impl<'s, 'e> Run<'s, 'e> {
             Fault::Dies { at: point, nth } => {
                 self.people.begin(&self.world.outside(), 4);
                 self.press(turn.pause);
-                self.fleet.kill(at, Some((*point, *nth)));
-                self.senders.dawdle(LAST_BYTE);
-                self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
+                self.dies_at(at, (*point, *nth), TO_THE_POINT);
             }
             Fault::Cut { after, backup, again } => {
                 self.people.begin(&self.world.outside(), 2);
@@ -195,6 +197,31 @@ impl<'s, 'e> Run<'s, 'e> {
         // The calls seen are not what is judged, and they would fill the memory.
         self.world.github.clear_ledger();
         self.world.jira.clear_ledger();
+    }
+
+    /// A replica is started again to die at a point, and has so long to come there.
+    fn dies_at(&mut self, at: usize, point: Armed, patience: Duration) {
+        self.fleet.kill(at, Some(point));
+        self.senders.dawdle(LAST_BYTE);
+        self.until(patience, |run| !run.fleet.is_armed(at));
+    }
+
+    /// In a run of many kills somebody dies at each point: where chance left one out, it is insisted on.
+    fn leaves_out_no_point(&mut self) {
+        let points = super::points();
+        for point in points.iter().filter(|_| self.plan.kills >= super::ENOUGH * points.len()) {
+            for again in 0..INSISTS {
+                if self.fleet.died_at.contains_key(point) || self.fleet.kills < self.plan.kills {
+                    break;
+                }
+                self.progress(&format!("nobody died at {point} yet"));
+                self.until(TO_REST, |run| run.fleet.is_whole());
+                self.people.begin(&self.world.outside(), 8);
+                self.press(0);
+                self.dies_at(again % self.plan.replicas, (*point, 1), PATIENTLY);
+                self.senders.press(false);
+            }
+        }
     }
 
     /// The power fails under load, returns, and everything that was acknowledged is looked for.

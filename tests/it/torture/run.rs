@@ -3,7 +3,7 @@
 
 use super::books;
 use super::faults::Faults;
-use super::fleet::{Armed, Fleet};
+use super::fleet::Fleet;
 use super::judge::{Judged, judge};
 use super::ledger::Books;
 use super::people::People;
@@ -176,7 +176,9 @@ impl<'s, 'e> Run<'s, 'e> {
             Fault::Dies { at: point, nth } => {
                 self.people.begin(&self.world.outside(), 4);
                 self.press(turn.pause);
-                self.dies_at(at, (*point, *nth), TO_THE_POINT);
+                self.fleet.kill(at, Some((*point, *nth)));
+                self.senders.dawdle(LAST_BYTE);
+                self.until(TO_THE_POINT, |run| !run.fleet.is_armed(at));
             }
             Fault::Cut { after, backup, again } => {
                 self.people.begin(&self.world.outside(), 2);
@@ -199,26 +201,22 @@ impl<'s, 'e> Run<'s, 'e> {
         self.world.jira.clear_ledger();
     }
 
-    /// A replica is started again to die at a point, and has so long to come there.
-    fn dies_at(&mut self, at: usize, point: Armed, patience: Duration) {
-        self.fleet.kill(at, Some(point));
-        self.senders.dawdle(LAST_BYTE);
-        self.until(patience, |run| !run.fleet.is_armed(at));
-    }
-
-    /// In a run of many kills somebody dies at each point: where chance left one out, it is insisted on.
+    /// In a run of many kills somebody dies at each point: where chance left one out, all are started again to die there, until one does.
     fn leaves_out_no_point(&mut self) {
         let points = super::points();
         for point in points.iter().filter(|_| self.plan.kills >= super::ENOUGH * points.len()) {
-            for again in 0..INSISTS {
+            for _ in 0..INSISTS {
                 if self.fleet.died_at.contains_key(point) || self.fleet.kills < self.plan.kills {
                     break;
                 }
                 self.progress(&format!("nobody died at {point} yet"));
+                self.fleet.calm();
                 self.until(TO_REST, |run| run.fleet.is_whole());
                 self.people.begin(&self.world.outside(), 8);
                 self.press(0);
-                self.dies_at(again % self.plan.replicas, (*point, 1), PATIENTLY);
+                (0..self.plan.replicas).for_each(|at| self.fleet.kill(at, Some((*point, 1))));
+                self.senders.dawdle(LAST_BYTE);
+                self.until(PATIENTLY, |run| run.fleet.died_at.contains_key(point));
                 self.senders.press(false);
             }
         }

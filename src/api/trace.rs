@@ -4,7 +4,7 @@
 use super::error::ApiError;
 use super::extract::{At, State};
 use super::views::{EventView, TraceView, TracedDelivery, TracedRequest};
-use crate::store::{Clue, EventFilter, EventRecord, PageQuery, Store, StoreError};
+use crate::store::{Clue, EventFilter, EventRecord, PageQuery, Store, StoreError, TaskFilter};
 use crate::types::{DeliveryId, RequestId};
 use actix_web::{get, web};
 use sha2::{Digest, Sha256};
@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 const REQUESTS: usize = 20;
 /// Events of one request that are shown, the newest.
 const EVENTS: u32 = 100;
+/// Tasks of one request that are shown.
+const TASKS: u32 = 50;
 /// The longest text that is asked about, in characters.
 const LONGEST: usize = 1_000;
 
@@ -78,6 +80,7 @@ async fn of_request(store: &dyn Store, id: &RequestId) -> Result<TracedRequest, 
         events: page.items.into_iter().rev().map(EventView::from).collect(),
         deliveries: read(store, deliveries).await?,
         timeline: store.timeline(id).await?,
+        tasks: store.tasks(&TaskFilter { request: Some(id.clone()), state: None }, TASKS).await?.into_iter().map(Into::into).collect(),
         told: {
             let mut acts = store.told_so_far(id).await?.acts;
             acts.sort_by_key(|act| act.at);

@@ -2,6 +2,8 @@
 
 mod shown;
 
+pub(super) use shown::owed;
+
 use super::client::Server;
 use super::drafts;
 use super::naming::{event_id, request_id, segment};

@@ -3,6 +3,7 @@
 use super::client::Server;
 use super::naming::segment;
 use super::output::{self, Colour, OutputFormat, cell, paint, printable};
+use super::requests::owed;
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -81,6 +82,7 @@ fn request(traced: &Value) -> String {
     facts.extend(list(traced, "/changes/files").filter_map(Value::as_str).map(|file| ("file", printable(file))));
     facts.extend(list(traced, "/request/summary").filter_map(Value::as_str).map(|line| ("change", printable(line))));
     facts.extend(list(traced, "/findings").map(|finding| ("finding", format!("{}: {}", cell(finding, "/rule"), cell(finding, "/message")))));
+    facts.extend(owed(traced).map(|(kind, text)| ("still to do", format!("{kind} {text}"))));
     let facts: Vec<String> = facts.iter().map(|(name, value)| format!("  {}  {value}", paint(Colour::Dim, &format!("{name:<12}")))).collect();
     let mut lines = lines_of(traced);
     lines.extend(list(traced, "/timeline").map(|entry| Line {
@@ -93,7 +95,7 @@ fn request(traced: &Value) -> String {
         let text = format!("{} of {} on {} {}{note}", cell(act, "/act"), cell(act, "/news"), cell(act, "/channel"), cell(act, "/state"));
         Line { at: cell(act, "/at"), what: "told", text }
     }));
-    format!("{heading}\n{}\n{}", facts.join("\n"), told(lines))
+    [vec![heading], facts, vec![told(lines)]].concat().join("\n")
 }
 
 /// The deliveries and events of a value that has both.

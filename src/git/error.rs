@@ -25,7 +25,9 @@ pub enum GitError {
         message: String,
     },
     /// There is no such repository, or the credentials may not see it.
-    #[error("repository {repository}: the remote has no such repository, or hides it ({message}); check the address and the token's rights")]
+    #[error(
+        "repository {repository}: the remote has no such repository, or hides it ({message}); check its address (`spec.url`) and, over a network, the token's rights"
+    )]
     NoRepository {
         /// The repository.
         repository: RepositoryName,

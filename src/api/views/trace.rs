@@ -1,6 +1,6 @@
 //! A trace: everything that is kept about one thing, from the bytes that arrived to what was told outside.
 
-use super::{ChangesView, DeliveryView, EventView, RequestView};
+use super::{ChangesView, DeliveryView, EventView, RequestView, TaskView};
 use crate::request::TimelineEntry;
 use crate::store::{Act, ActState};
 use crate::types::{CommitSha, Timestamp};
@@ -49,6 +49,8 @@ pub struct TracedRequest {
     /// What happened, oldest first, and by whom.
     #[schema(value_type = Vec<super::TimelineView>)]
     pub timeline: Vec<TimelineEntry>,
+    /// What is still to be done for it, with the errors of attempts before.
+    pub tasks: Vec<TaskView>,
     /// What was told outside, oldest first.
     pub told: Vec<ToldView>,
     /// Whether there are more events than are shown.

@@ -42,7 +42,7 @@ pub(super) fn request(id: &RequestId, request: &Value, diff: Option<&str>) -> St
         let place = place.map(|path| format!("{}: ", printable(path))).unwrap_or_default();
         lines.push(format!("  {:<11}{place}{}", cell(finding, "/severity"), cell(finding, "/message")));
     }
-    lines.extend(owed(request));
+    lines.extend(owed(request).map(|(kind, text)| format!("  {kind:<11}{text}")));
     lines.extend(changes(request));
     let members = request.pointer("/members").and_then(Value::as_array).into_iter().flatten();
     if members.clone().next().is_some() {
@@ -79,14 +79,13 @@ fn runs(request: &Value) -> Vec<String> {
     runs.map(line).collect()
 }
 
-/// What is still to be done, and why it is not done yet.
-fn owed(request: &Value) -> Vec<String> {
+/// The steps that are still to be done and were tried in vain, each with why.
+pub(in crate::cli) fn owed(request: &Value) -> impl Iterator<Item = (String, String)> {
     let tasks = request.pointer("/tasks").and_then(Value::as_array).into_iter().flatten();
-    let told = tasks.filter(|task| task["last_error"].is_string() || task["state"] == "dead").map(|task| {
+    tasks.filter(|task| task["last_error"].is_string() || task["state"] == "dead").map(|task| {
         let when = if task["state"] == "waiting" { format!(", again at {}", cell(task, "/run_at")) } else { String::new() };
-        format!("  {:<11}{}, attempt {}{when}: {}", cell(task, "/kind"), cell(task, "/state"), cell(task, "/attempts"), cell(task, "/last_error"))
-    });
-    told.collect()
+        (cell(task, "/kind"), format!("{}, attempt {}{when}: {}", cell(task, "/state"), cell(task, "/attempts"), cell(task, "/last_error")))
+    })
 }
 
 /// What a request changes, a line for each field.

@@ -63,5 +63,8 @@ pub(in crate::store) fn too_old(missing: &[&Migration]) -> StoreError {
 
 /// Why there is nothing to work with.
 pub(in crate::store) fn no_store() -> StoreError {
-    StoreError::Unusable("the database holds no store yet: `kubeops serve` or `kubeops store migrate` makes one".to_owned())
+    StoreError::Unusable(
+        "the database holds no store yet: `kubeops serve` or `kubeops store migrate` makes one, `kubeops store copy` and `restore` bring one in"
+            .to_owned(),
+    )
 }

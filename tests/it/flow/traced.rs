@@ -74,6 +74,23 @@ fn a_ticket_a_commit_a_branch_and_a_pull_request_lead_to_the_same_chain() {
 }
 
 #[test]
+fn what_stands_still_is_traced_with_the_step_that_fails_and_why() {
+    let server = TestServer::start();
+    let upstream = server.upstream.path().to_path_buf();
+    std::fs::rename(&upstream, upstream.with_extension("away")).expect("moved");
+    server.at().ticket(&ticket("OPS-42", "payments"));
+    let why = format!("there is no directory {}", upstream.display());
+    let printed = eventually("its trace says why", || {
+        let printed = String::from_utf8_lossy(&server.cli(&["trace", "OPS-42"]).stdout).into_owned();
+        printed.contains(&why).then_some(printed)
+    });
+    let line = printed.lines().find(|line| line.contains(&why)).expect("a line");
+    assert!(line.contains("still to do   plan waiting, attempt ") && line.contains("check its address (`spec.url`)"), "{printed}");
+    assert!(!printed.lines().any(str::is_empty), "{printed}");
+    std::fs::rename(upstream.with_extension("away"), &upstream).expect("moved back");
+}
+
+#[test]
 fn an_event_that_opened_nothing_is_traced_with_the_reason() {
     let server = TestServer::start();
     let mut other = ticket("OPS-7", "payments");

@@ -43,7 +43,8 @@ pub(super) async fn append(connections: &Connections, batch: &[NewDelivery]) -> 
 
 /// Which delivery stands under each key, after the batch was written.
 async fn outcomes(connection: &mut Connection, batch: &[NewDelivery], keys: &[Key]) -> Result<Vec<Appended>, StoreError> {
-    let rows = statement("SELECT dedup, id FROM deliveries WHERE dedup = ANY(?::bytea[])");
+    // Each key by itself: of a join, or a list, a table that was small when it was planned is read from end to end for as long as the plan is kept.
+    let rows = statement("SELECT d.dedup, d.id FROM unnest(?::bytea[]) k, LATERAL (SELECT dedup, id FROM deliveries WHERE dedup = k LIMIT 1) d");
     let rows = rows.bind(keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>()).fetch_all(connection).await?;
     let standing = rows.iter().map(|row| Ok((row.bytes("dedup")?.try_into().map_err(|_| broken("dedup"))?, row.parsed("id")?)));
     deliveries::outcomes(batch, keys, &standing.collect::<Result<_, StoreError>>()?)
@@ -59,7 +60,8 @@ pub(super) async fn pending(connection: &mut Connection, passed_by: &[DeliveryId
     );
     if !passed_by.is_empty() {
         let passed_by: Vec<String> = passed_by.iter().map(DeliveryId::to_string).collect();
-        waiting.push(" WHERE p.seq NOT IN (SELECT d.seq FROM deliveries d WHERE d.id = ANY(").push_bind(passed_by).push("::text[]))");
+        waiting.push(" WHERE p.seq NOT IN (SELECT d.seq FROM unnest(").push_bind(passed_by);
+        waiting.push("::text[]) i, LATERAL (SELECT seq FROM deliveries WHERE id = i LIMIT 1) d)");
     }
     waiting.push(" ORDER BY p.seq LIMIT ").push_bind(limit);
     waiting.push(") o) w, LATERAL (SELECT * FROM deliveries d WHERE d.seq = w.seq LIMIT 1) d WHERE w.before < ").push_bind(READ_AT_ONCE);

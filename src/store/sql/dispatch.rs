@@ -28,7 +28,9 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new() -> Self {
-        let known = |rows: &str| format!("SELECT e.dedup, e.id FROM (VALUES {rows}) k CROSS JOIN events e ON e.dedup = k.column1");
+        // Each is looked up by itself: PostgreSQL would read all of a table that was small when it planned a join, also once it is large.
+        let known =
+            |rows: &str| format!("SELECT k.column1 AS dedup, (SELECT e.id FROM events e WHERE e.dedup = k.column1) AS id FROM (VALUES {rows}) k");
         let insert = |rows: &str| {
             format!(
                 "INSERT INTO events (id, delivery, source, kind, subject, time, recorded_at, dedup, repeats, decisions) \
@@ -101,9 +103,15 @@ async fn take_pending(connection: &mut Connection, entries: &[Dispatch]) -> Resu
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = statement("SELECT d.seq, d.id FROM json_each(?) j CROSS JOIN deliveries d ON d.id = j.value").bind(to_json(&ids)?);
+    let rows =
+        statement("SELECT (SELECT d.seq FROM deliveries d WHERE d.id = j.value) AS seq, j.value AS id FROM json_each(?) j").bind(to_json(&ids)?);
     let rows = rows.fetch_all(connection).await?;
-    let numbers = rows.iter().map(|row| Ok((row.number("seq")?, row.text("id")?))).collect::<Result<HashMap<_, _>, StoreError>>()?;
+    let mut numbers = HashMap::with_capacity(ids.len());
+    for row in &rows {
+        if let Some(seq) = row.optional_number("seq")? {
+            numbers.insert(seq, row.text("id")?);
+        }
+    }
     let (Some(first), Some(last)) = (numbers.keys().min(), numbers.keys().max()) else { return Ok(HashMap::new()) };
     // A batch stands together. Without its bounds PostgreSQL reads all that wait, and what is left of those that waited.
     let taken = statement(
@@ -160,7 +168,13 @@ async fn first_told(connection: &mut Connection, statements: &Statements, keys: 
         query = query.bind(&key[..]);
     }
     let rows = query.fill(1, statements.known.rows(keys.len())).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.bytes("dedup")?.to_vec(), row.text("id")?))).collect()
+    let mut known = HashMap::new();
+    for row in &rows {
+        if let Some(id) = row.optional_text("id")? {
+            known.insert(row.bytes("dedup")?.to_vec(), id);
+        }
+    }
+    Ok(known)
 }
 
 /// See [`crate::store::Store::are_recorded`].
@@ -195,12 +209,14 @@ async fn open_or_join(
     Ok(Some(id))
 }
 
-/// Whether a newer event about the same thing asked for the same before, in a request that has ended.
+/// Whether a newer event about the same thing asked for the same before, in a request that has ended. Their order has PostgreSQL find them by their
+/// key, also where it planned this when there were none.
 async fn is_answered(connection: &mut Connection, told: &DispatchedEvent, opening: &Opening) -> Result<bool, StoreError> {
-    let newer = statement(
-        "SELECT 1 FROM requests r INDEXED BY requests_key JOIN event_requests l ON l.request = r.seq JOIN events e ON e.seq = l.event \
-         WHERE r.correlation = ? AND r.automation = ? AND e.subject = ? AND e.time > ? LIMIT 1",
-    );
+    let newer = statement(format!(
+        "SELECT 1 FROM (SELECT seq FROM requests INDEXED BY requests_key WHERE correlation = ? AND automation = ? ORDER BY generation DESC LIMIT {}) r \
+         JOIN event_requests l ON l.request = r.seq JOIN events e ON e.seq = l.event WHERE e.subject = ? AND e.time > ? LIMIT 1",
+        i64::MAX
+    ));
     let newer = newer
         .bind(key(opening))
         .bind(opening.automation.as_str())
@@ -282,12 +298,9 @@ async fn join(
 }
 
 async fn open(connection: &mut Connection, told: &DispatchedEvent, opening: &Opening, now: Timestamp) -> Result<(i64, RequestId), StoreError> {
-    let generation = statement("SELECT coalesce(max(generation), 0) + 1 AS next FROM requests WHERE correlation = ? AND automation = ?")
-        .bind(key(opening))
-        .bind(opening.automation.as_str())
-        .fetch_one(&mut *connection)
-        .await?
-        .number("next")?;
+    let newest = "SELECT generation FROM requests WHERE correlation = ? AND automation = ? ORDER BY generation DESC LIMIT 1";
+    let newest = statement(newest).bind(key(opening)).bind(opening.automation.as_str()).fetch_optional(&mut *connection).await?;
+    let generation = newest.map_or(Ok(0), |row| row.number("generation"))? + 1;
     let key = RequestKey {
         automation: opening.automation.clone(),
         correlation: key(opening).to_owned(),

@@ -29,6 +29,22 @@ static HEADS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The same for PostgreSQL, which would join the whole queue to find the rows of a few numbers.
+static HEADS_ALONG: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH RECURSIVE heads AS ( \
+        (SELECT seq, lane, rank, source, request, run_at, attempts FROM outbox \
+            WHERE state = 'waiting' AND kind IN ({KNOWN}) ORDER BY lane, rank, source, run_at, seq LIMIT 1) \
+        UNION ALL \
+        SELECT n.* FROM heads h, LATERAL (SELECT seq, lane, rank, source, request, run_at, attempts FROM outbox i \
+            WHERE i.state = 'waiting' AND i.kind IN ({KNOWN}) AND (i.lane, i.rank, i.source, i.run_at) > (h.lane, h.rank, h.source, {LAST}) \
+            ORDER BY i.lane, i.rank, i.source, i.run_at, i.seq LIMIT 1) n) \
+    SELECT h.*, coalesce(t.turn, 0) AS turn FROM heads h LEFT JOIN turns t ON t.source = h.source AND t.lane = h.lane",
+        KNOWN = *KNOWN,
+        LAST = i64::MAX
+    )
+});
+
 /// The kinds this program knows, as a list of SQL: what a newer one left beside it is left to that one.
 pub(super) static KNOWN: LazyLock<String> = LazyLock::new(|| TaskKind::ALL.map(|kind| format!("'{}'", kind.as_str())).join(", "));
 
@@ -145,7 +161,8 @@ fn lanes_of_others<'l>(leased: &'l [Leased], owner: &'l str) -> impl Iterator<It
 /// The first waiting task of every lane, rank and source, due or not; where tasks of a lane are done beside one another, the first `limit`, if
 /// there is room for any.
 async fn heads(connection: &mut Connection, room: Room, limit: usize) -> Result<Vec<Candidate>, StoreError> {
-    let heads = statement(HEADS.as_str()).fetch_all(&mut *connection).await?.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
+    let sql = if connection.is_sqlite() { &HEADS } else { &HEADS_ALONG };
+    let heads = statement(sql.as_str()).fetch_all(&mut *connection).await?.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
     let (mut heads, beside): (Vec<_>, Vec<_>) = heads.into_iter().partition(|head| lane::is_in_turn(&head.lane));
     for head in beside.into_iter().filter(|head| room.share(&head.lane).lanes > 0) {
         heads.extend(after(connection, &head, i64::MAX, limit).await?);

@@ -2,10 +2,11 @@
 
 mod races;
 
-use super::support::{Fixture, at, delivery, one_of_three_is_refused, open_request, settled_after_all};
+use super::support::{Fixture, at, delivery, dispatch, one_of_three_is_refused, open_request, settled_after_all};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Proxy, Wire};
 use kubeops::clock::{Clock, SystemClock};
+use kubeops::request::{Request, State};
 use kubeops::store::{Appended, PostgresOptions, Replicas, Room, SchemaOnOpen, Settlement, SqlStore, Store, StoreError};
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
@@ -535,4 +536,67 @@ async fn a_settlement_that_is_refused_harms_no_other() {
         database.psql("DROP TRIGGER refused ON requests").await;
         settled_after_all(&store).await;
     }
+}
+
+/// What sessions told of `table` when they ended: waits until that are so many rows.
+async fn are_counted(database: &Database, table: &str, rows: usize) {
+    let (begun, inserted) = (Instant::now(), format!("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = '{table}'"));
+    while database.psql(&inserted).await != rows.to_string() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is told of what was written");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The tables of which more than `rows` were read one after another.
+async fn walked(database: &Database, rows: usize) -> String {
+    database.psql(&format!("SELECT relname || ' ' || seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > {rows}")).await
+}
+
+/// A statement that was planned while the tables were small keeps its plan as they grow: what then walks along all that is kept makes a
+/// burst the slower the longer it lasts, until PostgreSQL looks at the tables again, a minute later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_dispatched_is_found_by_its_key_also_by_statements_planned_when_the_store_was_empty() {
+    const BATCHES: usize = 60;
+    const BATCH: usize = 64;
+    let database = Database::new().await;
+    let store = open(&database).await;
+    for batch in 0..BATCHES {
+        let batch: Vec<_> = (0..BATCH).map(|number| delivery(&format!("{batch}-{number}"))).collect();
+        store.append(&batch).await.expect("written");
+        let told: Vec<_> = batch.iter().map(|new| dispatch(Some(&new.id), &new.dedup_key, Vec::new())).collect();
+        // What is passed by is looked up, and what is sent again.
+        assert_eq!(store.pending_besides(&[batch[0].id.clone()], 100).await.expect("read").len(), BATCH - 1);
+        store.dispatch(&told, at(1)).await.expect("dispatched");
+        store.append(&batch[..2]).await.expect("written");
+    }
+    store.close().await;
+    are_counted(&database, "events", BATCHES * BATCH).await;
+    assert_eq!(walked(&database, BATCHES * BATCH).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_opened_claimed_and_settled_by_index_also_by_statements_planned_when_the_store_was_empty() {
+    let database = Database::new().await;
+    let store = open(&database).await;
+    let mut opened = 0;
+    for _ in 0..20 {
+        for _ in 0..40 {
+            open_request(&store, &format!("key-{opened}"), Some(["gitops", "charts", "clusters"][opened % 3]), at(1)).await;
+            opened += 1;
+        }
+        for _ in 0..4 {
+            let claimed = store.claim("worker", at(2), Duration::from_secs(30), Room::single(5)).await.expect("claimed");
+            assert_eq!(claimed.len(), 3, "one of each lane");
+            for held in &claimed {
+                let planned = Request { state: State::Planned, ..held.request.clone() };
+                store.settle(held, &Settlement { request: Some(planned), ..Settlement::default() }, at(3)).await.expect("settled");
+            }
+        }
+    }
+    store.close().await;
+    are_counted(&database, "requests", opened).await;
+    // Of the lanes and their turns there are three rows each, which are looked through.
+    assert_eq!(walked(&database, 2 * opened).await, "");
+    let searched = format!("SELECT indexrelname || ' ' || idx_tup_read FROM pg_stat_user_indexes WHERE idx_tup_read > {}", 10 * opened);
+    assert_eq!(database.psql(&searched).await, "", "rows of an index that were read for {opened} requests");
 }

@@ -112,6 +112,9 @@ pub trait Replicas: Send + Sync {
     /// word of this process: whoever said the same under its name was the one before it. A process whose name is not held is not listed.
     async fn reads(&self, owner: &str, begins: bool, alone: u32) -> Result<u32, StoreError>;
 
+    /// How many died when they read this delivery, and nothing beside it.
+    async fn died_reading(&self, delivery: &DeliveryId) -> Result<u32, StoreError>;
+
     /// Says that `owner` is about to read this delivery, and nothing beside it; tells how many died just there before.
     async fn reads_alone(&self, owner: &str, delivery: &DeliveryId) -> Result<u32, StoreError>;
 

@@ -1,6 +1,7 @@
 //! Care after a death: when a process that read what waits is gone without a word, what it read may have ended it, and would end each that comes
 //! after it. So the next deliveries are read one at a time, each noted before. One that ended a process three times, alone, is not read again.
-//! As long as nobody dies, nothing is written.
+//! Who is killed from outside again and again, soon after each start, is always at the same delivery: so the third reading waits until the process has
+//! lived for a while, and what dies then died of it. As long as nobody dies, nothing is written.
 
 use super::{BATCH, Dispatcher};
 use crate::store::{Delivery, Dispatch, StoreError};
@@ -10,6 +11,8 @@ use tracing::Span;
 
 /// So many processes may die of a delivery that they read alone.
 const MOST_DEATHS: u32 = 3;
+/// How long a process has been at it before it reads a delivery that would not be read again should it die now.
+const AT_IT_FOR: Duration = Duration::from_secs(3);
 /// How often it is looked whether others who read have died.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
@@ -21,6 +24,8 @@ pub(super) struct Care(Mutex<Known>);
 struct Known {
     /// At which uptime it was looked at last; never before this process read anything.
     looked: Option<Duration>,
+    /// At which uptime that was the first time.
+    began: Option<Duration>,
     /// How many deliveries are still to be read one at a time.
     still_alone: u32,
 }
@@ -35,10 +40,17 @@ impl Care {
         self.known().still_alone > 0
     }
 
+    /// How long it is until this process has been at it for long enough.
+    fn settles_in(&self, now: Duration) -> Duration {
+        let began = self.known().began.unwrap_or(now);
+        AT_IT_FOR.saturating_sub(now.saturating_sub(began))
+    }
+
     /// How many still are, and when that was looked at. Tells whether it begins with that.
     fn learns(&self, still_alone: u32, looked: Option<Duration>) -> bool {
         let mut known = self.known();
         known.looked = looked.or(known.looked);
+        known.began = known.began.or(known.looked);
         std::mem::replace(&mut known.still_alone, still_alone) == 0 && still_alone > 0
     }
 }
@@ -62,6 +74,12 @@ impl Dispatcher {
     /// What a delivery says, read alone; or that it ended those who read it.
     pub(super) async fn read_alone(self: &Arc<Self>, owner: &str, deliveries: &Arc<Vec<(Delivery, Span)>>) -> Result<Vec<Dispatch>, StoreError> {
         let Some((delivery, _)) = deliveries.first() else { return Ok(Vec::new()) };
+        let died = self.store.died_reading(&delivery.id).await?;
+        let wait = self.care.settles_in(self.clock.uptime());
+        if died + 1 == MOST_DEATHS && !wait.is_zero() {
+            tracing::warn!(delivery = %delivery.id, died, ?wait, "those who read this delivery died; it is read once more when this process has lived for a while");
+            tokio::time::sleep(wait).await;
+        }
         let deaths = self.store.reads_alone(owner, &delivery.id).await?;
         if deaths < MOST_DEATHS {
             return Ok(self.read_each(deliveries).await);

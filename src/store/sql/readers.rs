@@ -64,12 +64,17 @@ async fn still_alone(connection: &mut Connection) -> Result<u32, StoreError> {
     Ok(row.map(|row| row.count("still")).transpose()?.map_or(0, |still| u32::try_from(still).unwrap_or(u32::MAX)))
 }
 
+/// See [`crate::store::Replicas::died_reading`].
+pub(super) async fn deaths(connection: &mut Connection, delivery: &DeliveryId) -> Result<u32, StoreError> {
+    let died = statement("SELECT deaths FROM reading_deaths WHERE delivery = ?").bind(delivery.as_str()).fetch_optional(connection).await?;
+    Ok(died.map(|row| row.count("deaths")).transpose()?.map_or(0, |deaths| u32::try_from(deaths).unwrap_or(u32::MAX)))
+}
+
 /// See [`crate::store::Replicas::reads_alone`].
 pub(super) async fn reads_alone(connection: &mut Connection, owner: &str, delivery: &DeliveryId) -> Result<u32, StoreError> {
     let noted = statement("UPDATE readers SET delivery = ? WHERE owner = ?");
     noted.bind(delivery.as_str()).bind(owner).execute(&mut *connection).await?;
-    let died = statement("SELECT deaths FROM reading_deaths WHERE delivery = ?").bind(delivery.as_str()).fetch_optional(connection).await?;
-    Ok(died.map(|row| row.count("deaths")).transpose()?.map_or(0, |deaths| u32::try_from(deaths).unwrap_or(u32::MAX)))
+    deaths(connection, delivery).await
 }
 
 /// See [`crate::store::Replicas::has_read_alone`].

@@ -58,6 +58,10 @@ impl Replicas for SqlStore {
         self.writing(async |connection| readers::note(connection, owner, begins, alone).await).await
     }
 
+    async fn died_reading(&self, delivery: &DeliveryId) -> Result<u32, StoreError> {
+        readers::deaths(&mut self.database.read().await?, delivery).await
+    }
+
     async fn reads_alone(&self, owner: &str, delivery: &DeliveryId) -> Result<u32, StoreError> {
         self.writing_beside(async |connection| readers::reads_alone(connection, owner, delivery).await).await
     }

@@ -128,6 +128,9 @@ impl Replicas for FakeStore {
     async fn reads(&self, _: &str, _: bool, _: u32) -> Result<u32, StoreError> {
         never()
     }
+    async fn died_reading(&self, _: &DeliveryId) -> Result<u32, StoreError> {
+        never()
+    }
     async fn reads_alone(&self, _: &str, _: &DeliveryId) -> Result<u32, StoreError> {
         never()
     }

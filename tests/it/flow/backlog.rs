@@ -425,6 +425,36 @@ fn a_delivery_whose_reading_ends_the_process_each_time_is_told_as_failed_and_its
     assert_eq!(deaths, 4, "once among the others, and three times alone");
 }
 
+/// Whoever is killed from outside again and again, soon after its start, is always at the same delivery.
+#[test]
+fn a_delivery_is_not_blamed_for_processes_that_were_killed_soon_after_they_began() {
+    let mut server = TestServer::prepare();
+    server.run();
+    let store = Store::of(&server);
+    store.holds_up();
+    let ids = FOUR.map(|key| server.at().ticket(&ticket(key, &key.to_lowercase())).id());
+    server.terminate();
+    store.lets_go();
+    let looks_again = |server: &TestServer| server.log().matches("it is read once more when this process has lived for a while").count();
+    let (mut died, mut killed) = (0, 0);
+    while killed < 4 {
+        let mut process = starts(&server, "data");
+        let ended = eventually("it dies, or waits", || {
+            let ended = process.as_mut().is_none_or(|process| process.ended().is_some());
+            (ended || looks_again(&server) > killed).then_some(ended)
+        });
+        (died, killed) = if ended { (died + 1, killed) } else { (died, killed + 1) };
+        assert!(died <= 3, "once among the others, and twice alone");
+    }
+    assert_eq!((died, store.counts("deliveries_failed")), (3, 0));
+    server.run();
+    for (key, id) in FOUR.into_iter().zip(&ids) {
+        server.at().settled(key, "proposed");
+        assert_eq!(server.at().get(&format!("/deliveries/{id}"))["state"], "dispatched");
+    }
+    assert_eq!(store.counts("reading_deaths"), 0);
+}
+
 #[test]
 fn a_delivery_whose_reading_ends_each_replica_in_turn_is_told_as_failed_and_its_neighbours_are_dispatched() {
     let mut server = TestServer::prepare();

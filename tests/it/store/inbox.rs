@@ -81,6 +81,9 @@ impl Replicas for Gate {
     async fn reads(&self, _: &str, _: bool, _: u32) -> Result<u32, StoreError> {
         out_of_place()
     }
+    async fn died_reading(&self, _: &DeliveryId) -> Result<u32, StoreError> {
+        out_of_place()
+    }
     async fn reads_alone(&self, _: &str, _: &DeliveryId) -> Result<u32, StoreError> {
         out_of_place()
     }

@@ -67,6 +67,7 @@ pub async fn a_death_counts_against_what_was_read_alone_and_nothing_else(store: 
     let begins = async || store.reads("a", true, 3).await.expect("an answer");
     let reads_alone = async |id| store.reads_alone("a", id).await.expect("an answer");
     let has_read = async |id, recorded| store.has_read_alone("a", id, recorded).await.expect("an answer");
+    let died_reading = async |id| store.died_reading(id).await.expect("an answer");
     assert_eq!(begins().await, 0, "nobody died");
     assert_eq!(store.reads("a", false, 3).await, Ok(0));
     assert_eq!(begins().await, 3, "it died over a batch, of which each may be the one");
@@ -76,9 +77,11 @@ pub async fn a_death_counts_against_what_was_read_alone_and_nothing_else(store: 
         // What waits before it is read each time, and ends nobody.
         assert_eq!(reads_alone(&good).await, 0);
         assert_eq!(has_read(&good, false).await, 3, "it is not recorded, so it is read again");
+        assert_eq!((died_reading(&good).await, died_reading(&bad).await), (0, deaths));
         assert_eq!(reads_alone(&bad).await, deaths);
     }
     assert_eq!(has_read(&bad, true).await, 2);
+    assert_eq!(died_reading(&bad).await, 0);
     assert_eq!(reads_alone(&bad).await, 0, "that is over");
     assert_eq!(has_read(&good, true).await, 1);
     assert_eq!(begins().await, 3, "it died, over nothing that it read alone");
